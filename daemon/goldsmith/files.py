@@ -260,8 +260,8 @@ def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool =
     """
     folder = os.open(path.parent, OPEN_FOLDER_FLAGS)
     try:
-        new, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, path.name)
-        fd = fs.create(new)
+        temporary, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, path.name)
+        fd = fs.create(temporary)
         try:
             try:
                 fs.write_all(fd, data)
@@ -269,10 +269,10 @@ def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool =
                 fs.fsync(fd)
             finally:
                 os.close(fd)
-            (fs.replace if replace else fs.rename_noreplace)(new, target)
+            (fs.replace if replace else fs.rename_noreplace)(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
-                fs.unlink(new)
+                fs.unlink(temporary)
             raise
         fs.fsync_dir(folder)
     finally:
@@ -301,7 +301,7 @@ def has_writer(fd: int) -> bool | None:
     """Return whether another program has this file open for writing; None if the kernel grants no lease on it.
 
     The kernel refuses a read lease with EAGAIN while there is a writer: see fcntl(2). The lease is returned at once, because it would
-    block writers. SIGURG replaces SIGIO, which would end this program if a writer opened the file in that moment.
+    block writers. SIGURG replaces SIGIO, which would end this program if a writer opened the file at that moment.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
@@ -320,13 +320,13 @@ def inherit_folder_permissions(file: int, folder: int) -> None:
     because permissions must never fail a job.
     """
     with contextlib.suppress(OSError):
-        status, there = os.stat(file), os.stat(folder)
-        owner = there.st_uid if os.geteuid() == 0 else status.st_uid
-        if (status.st_uid, status.st_gid) != (owner, there.st_gid):
+        file_status, folder_status = os.stat(file), os.stat(folder)
+        owner = folder_status.st_uid if os.geteuid() == 0 else file_status.st_uid
+        if (file_status.st_uid, file_status.st_gid) != (owner, folder_status.st_gid):
             with contextlib.suppress(OSError):
-                os.chown(file, owner if owner != status.st_uid else -1, there.st_gid)
-        mode = stat.S_IMODE(there.st_mode) & 0o666
-        if stat.S_IMODE(status.st_mode) != mode:
+                os.chown(file, owner if owner != file_status.st_uid else -1, folder_status.st_gid)
+        mode = stat.S_IMODE(folder_status.st_mode) & 0o666
+        if stat.S_IMODE(file_status.st_mode) != mode:
             with contextlib.suppress(OSError):
                 os.chmod(file, mode)
         acl = os.getxattr(folder, "system.posix_acl_default")

@@ -1,7 +1,8 @@
 """The contract of an operation: its settings, validated when a brief is read, and the method that does the work.
 
-An operation is pure: the same picture, settings and seed give the same pixels. It sees the world only through its ``StepContext``. There
-are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files from a picture.
+An operation is pure: the same picture, settings and seed give the same pixels. It reaches everything else only through its
+``StepContext``. There are three kinds: most turn one picture into one picture, a few open or close a set of pictures, and some make files
+from a picture.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _check_region(where: str) -> str:
     return where
 
 
-# A setting that says where a step works: a mask's name or an expression, checked when the brief is read; "" = everywhere.
+# A setting for the region in which a step works: a mask's name or an expression, checked when the brief is read; "" = everywhere.
 RegionExpression = Annotated[str, Field(max_length=500), AfterValidator(_check_region)]
 
 
@@ -58,12 +59,12 @@ LORA_SUFFIXES = (".safetensors",)
 
 
 def lora_references(loras: Sequence[Lora]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """Return the library files of a step that names these, for ``StepNeeds.library_files``."""
+    """Return the library files of a step with these LoRAs, for ``StepNeeds.library_files``."""
     return tuple(("loras", lora.name, LORA_SUFFIXES) for lora in loras)
 
 
 def lora_paths(loras: Sequence[Lora], context: StepContext) -> tuple[tuple[Path, float], ...]:
-    """Return (file, weight) of each, for ``GenerationOptions``."""
+    """Return (file, weight) of each LoRA, for ``GenerationOptions``."""
     return tuple((context.library.file("loras", lora.name, LORA_SUFFIXES), lora.weight) for lora in loras)
 
 
@@ -99,13 +100,13 @@ class EnginesFacet(Protocol):
         """Return the loaded engine that serves the need, and put it on record.
 
         ``options`` are for an inpainter: they are bound to the engine if it is a generating model. With ``options`` the default is an
-        engine that takes words if one is present, else one that does not: the descriptor says which. Raises InputError if no engine
-        serves the need.
+        engine that takes a prompt if one is present, otherwise an engine that takes none; its descriptor says which. Raises InputError
+        if no engine serves the need.
         """
 
 
 class DetectFacet(Protocol):
-    """Detection in pictures. The same picture is searched for the same thing only once in a job; the engines used go on record."""
+    """Detection in pictures. Within a job, each detection runs only once for the same picture; the engines used go on record."""
 
     def region(self, where: str, picture: Picture, is_removal: bool = False) -> Mask:
         """Return the region of this picture, (h, w), 0..1. ``subject``, ``background``, ``face``, ``hands`` and ``text`` are detected.
@@ -115,7 +116,7 @@ class DetectFacet(Protocol):
         """
 
     def matte(self, model: str | None, picture: Picture) -> Mask:
-        """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, as ``model`` sees it; None = ``region("subject")``.
+        """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, by ``model``; None = ``region("subject")``.
 
         Needs ``EngineNeed(MATTE_ESTIMATOR, model)``. Raises InputError if there is no subject.
         """
@@ -127,7 +128,7 @@ class DetectFacet(Protocol):
         """Return the 478 points of a face of this picture, (478, 2) px, or None if no mesh fits. Needs ``EngineNeed(FACE_LANDMARKER)``."""
 
     def face_identity(self, face: Face, picture: Picture) -> FaceEmbedding:
-        """Return who the face belongs to; only its five landmarks are used. Needs ``EngineNeed(FACE_EMBEDDER)``."""
+        """Return the identity of the face; only its five landmarks are used. Needs ``EngineNeed(FACE_EMBEDDER)``."""
 
     def text_lines(self, picture: Picture) -> Sequence[TextLine]:
         """Return every line of text in the picture, in px. Needs ``EngineNeed(TEXT_READER)``."""
@@ -205,7 +206,7 @@ class ProgressFacet(Protocol):
 
 
 class StepContext(Protocol):
-    """Everything that an operation sees of the world while it works on one picture."""
+    """Everything that an operation may use while it works on one picture."""
 
     @property
     def seed(self) -> int:
@@ -271,10 +272,10 @@ def region_needs(where: str) -> StepNeeds:
     """Return what ``DetectFacet.region`` needs for that expression: masks, and an engine for each detected word; "" needs nothing."""
     if not where:
         return StepNeeds()
-    asked = region.parse_region(where)
+    parsed = region.parse_region(where)
     return StepNeeds(
-        masks=asked.required_masks(),
-        engines=tuple(EngineNeed(_ENGINE_FOR_REGION[word]) for word in region.DETECTED_WORDS if word in asked.required_detections()),
+        masks=parsed.required_masks(),
+        engines=tuple(EngineNeed(_ENGINE_FOR_REGION[word]) for word in region.DETECTED_WORDS if word in parsed.required_detections()),
     )
 
 
@@ -312,7 +313,7 @@ class PictureOperation(Operation):
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
         """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 
-        The worker proves the promise.
+        The worker checks this.
         """
         return None
 

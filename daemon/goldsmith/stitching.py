@@ -64,7 +64,10 @@ class StitchOperation(PictureOperation):
         return result.picture
 
     def _excluded_mask(self, picture: Picture, context: StepContext) -> Mask | None:
-        """Return what the engine must not see besides the region: a subject whose background is removed, or the fill would continue it."""
+        """Return the pixels outside the region that the engine must not see.
+
+        They are the subject if its background is removed: the fill would continue it.
+        """
         if not self.removes_content or "subject" not in region.parse_region(self.where).protected_detections():
             return None
         return context.detect.region(f"subject|({self.where})", picture, is_removal=True)

@@ -38,8 +38,8 @@ class Denoise(PictureOperation):
             return picture
         mask = context.detect.region(self.where, picture) if self.where else None
 
-        def work(pixels: Pixels) -> Pixels:
+        def denoise(pixels: Pixels) -> Pixels:
             return map_strips(pixels, lambda strip: denoise_pixels(strip, targets), CONTEXT_MARGIN, context.progress.report)
 
-        result = apply_through_mask(picture.pixels, mask, work, CONTEXT_MARGIN)
+        result = apply_through_mask(picture.pixels, mask, denoise, CONTEXT_MARGIN)
         return picture if result is None else picture.with_pixels(result)

@@ -23,5 +23,5 @@ class Erase(StitchOperation):
     """How many px round the mask the engine must not look at, so that rims and soft shadows of the removed object do not bleed in."""
 
     def open_engine(self, context: StepContext) -> Inpainter:
-        """Return the engine without a prompt: the brief's prompt describes what the picture shows, and erase removes something."""
+        """Return the engine without a prompt: the brief's prompt describes the content of the picture, and erase removes content."""
         return context.engines.get(EngineNeed(INPAINTER, self.model))

@@ -134,9 +134,9 @@ class Export(FileOperation):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Export:
-        wrong = [*self._format_errors(), *self._cmyk_errors(), *self._sheet_errors()]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        errors = [*self._format_errors(), *self._cmyk_errors(), *self._sheet_errors()]
+        if errors:
+            raise ValueError("; ".join(errors))
         return self
 
     def _format_errors(self) -> Iterator[str]:
@@ -234,7 +234,7 @@ class Export(FileOperation):
         else:
             encoding = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
             data, quality = self._encode_within_limit(
-                lambda at: codec.encode(result, replace(encoding, quality=at)), quality, result, context
+                lambda trial_quality: codec.encode(result, replace(encoding, quality=trial_quality)), quality, result, context
             )
         facts = {
             **self._file_facts(page, depth, data, quality),
@@ -285,15 +285,17 @@ class Export(FileOperation):
         page = self._pdf_page(context) if self._row.is_print_page else None
         context.progress.report(0.6, f"writing {self.format}")
 
-        def jpeg_quality(at: int) -> int | None:
-            return None if quality is None else at
+        def jpeg_quality(trial_quality: int) -> int | None:
+            return None if quality is None else trial_quality
 
         @lru_cache(maxsize=1)
-        def limited_codes(at: int) -> Samples:
-            return printing.limit_coverage_after_encoding(codes, print_format, jpeg_quality(at), self.coverage)
+        def limited_codes(trial_quality: int) -> Samples:
+            return printing.limit_coverage_after_encoding(codes, print_format, jpeg_quality(trial_quality), self.coverage)
 
         data, used_quality = self._encode_within_limit(
-            lambda at: printing.encode_inks(limited_codes(at), picture, icc, print_format, jpeg_quality(at), page),
+            lambda trial_quality: printing.encode_inks(
+                limited_codes(trial_quality), picture, icc, print_format, jpeg_quality(trial_quality), page
+            ),
             quality or 100,
             picture,
             context,
@@ -377,7 +379,7 @@ class Export(FileOperation):
             result = colour.convert_profile(result, self.profile)
         if self.background is not None or self.cmyk or not self._row.holds_alpha:
             code = self.background or "#ffffff"
-            red, green, blue = (int(code[place : place + 2], 16) / 255 for place in (1, 3, 5))
+            red, green, blue = (int(code[start : start + 2], 16) / 255 for start in (1, 3, 5))
             result = codec.flatten(result, (red, green, blue))
         if self.ppi is not None and self.trim is None:
             result = replace(result, ppi=(self.ppi, self.ppi))

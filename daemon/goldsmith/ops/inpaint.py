@@ -53,22 +53,22 @@ class Inpaint(StitchOperation):
         return replace(needs, library_files=lora_references(self.loras), engines=(engine, *needs.engines[1:]))
 
     def open_engine(self, context: StepContext) -> Inpainter:
-        """Return the engine with the step's prompt settings bound to it. An engine without a prompt gets none of the brief's, and the
-        record says so.
+        """Return the engine with the step's prompt settings bound to it. An engine that takes no prompt does not get the brief's, and
+        the record says so.
 
         Raises InputError if the step has prompt settings of its own and the engine takes none.
         """
         prompt = self.prompt or context.prompt
-        wish = GenerationOptions(prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        engine = context.engines.get(EngineNeed(INPAINTER, self.model), None if wish == GenerationOptions() else wish)
-        told = engine.descriptor
-        if self._prompt_settings_given() and not told.takes_prompt:
+        options = GenerationOptions(prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context))
+        engine = context.engines.get(EngineNeed(INPAINTER, self.model), None if options == GenerationOptions() else options)
+        descriptor = engine.descriptor
+        if self._prompt_settings_given() and not descriptor.takes_prompt:
             raise InputError(
-                f"The engine {told.name} uses the surroundings alone and cannot use {', '.join(self._prompt_settings_given())}.",
+                f"The engine {descriptor.name} uses the surroundings alone and cannot use {', '.join(self._prompt_settings_given())}.",
                 "Name a model that takes a prompt (goldsmith models list), or remove these settings from the step.",
             )
         if prompt:
-            context.results.record(prompt=prompt, prompt_used=told.takes_prompt)
+            context.results.record(prompt=prompt, prompt_used=descriptor.takes_prompt)
         return engine
 
     def _prompt_settings_given(self) -> list[str]:

@@ -47,14 +47,14 @@ class Resize(PictureOperation):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Resize:
-        given = [name for name in ("size", "factor", "percent") if getattr(self, name) is not None]
-        if len(given) != 1:
-            names = " and ".join(given) or "none"
-            raise ValueError(f"give exactly one of size, factor and percent; {names} {'is' if len(given) < 2 else 'are'} given")
+        targets = [name for name in ("size", "factor", "percent") if getattr(self, name) is not None]
+        if len(targets) != 1:
+            names = " and ".join(targets) or "none"
+            raise ValueError(f"give exactly one of size, factor and percent; {names} {'is' if len(targets) < 2 else 'are'} given")
         if self.size is None and self.mode != "fit":
             raise ValueError(f'mode = "{self.mode}" needs a size')
         if self._scale_factor > 1 and not self.enlarge:
-            raise ValueError(f"{given[0]} enlarges the picture: set enlarge = true, or use upscale, which adds new detail")
+            raise ValueError(f"{targets[0]} enlarges the picture: set enlarge = true, or use upscale, which adds new detail")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS and (self.enlarge or self.mode != "fit"):
             raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
         return self

@@ -111,11 +111,11 @@ def _restore_tone(upscaled: Pixels, source: Pixels, scale: int) -> None:
     """
     height, width = source.shape[:2]
     for _ in range(2):
-        off = gaussian_blur(source - resize_values(upscaled, height, width), TONE_SIGMA)
+        difference = gaussian_blur(source - resize_values(upscaled, height, width), TONE_SIGMA)
         for top in range(0, height, 64):
             bottom = min(top + 64, height)
             low, high = max(top - 2, 0), min(bottom + 2, height)
-            strip = resize_values(off[low:high], (high - low) * scale, width * scale)
+            strip = resize_values(difference[low:high], (high - low) * scale, width * scale)
             strip = strip[(top - low) * scale :][: (bottom - top) * scale]
             part = upscaled[top * scale : bottom * scale]
             np.clip(part + strip, 0, 1, out=part)

@@ -1,1 +1,1 @@
-"""Pictures: what a picture is, how files become pictures and back, colour, regions, and pixel work that several operations share."""
+"""Pictures: the ``Picture`` class, reading and writing files, colour, regions, and pixel work that several operations share."""

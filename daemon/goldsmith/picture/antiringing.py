@@ -27,16 +27,16 @@ def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture
     if (picture.height, picture.width) == (height, width):
         return picture
     alpha = None if picture.alpha is None else _ResizedAlpha(picture.alpha, height, width)
-    small = 2 * height * width <= picture.height * picture.width
-    light = _LinearPlanes(picture, small)
+    is_small = 2 * height * width <= picture.height * picture.width
+    light = _LinearPlanes(picture, is_small)
     result = np.empty((height, width, picture.channels), np.float32)
     side = 2 * max(1, math.ceil(max(height / picture.height, width / picture.width))) + 1
 
     def run(channel: int) -> None:
-        sharp, plain = _resize_lanczos_and_area([light.pop(channel)], alpha, height, width)
-        _clamp_to_local_range(sharp, plain, side, result[:, :, channel])
+        lanczos, area_mean = _resize_lanczos_and_area([light.pop(channel)], alpha, height, width)
+        _clamp_to_local_range(lanczos, area_mean, side, result[:, :, channel])
 
-    with ThreadPoolExecutor(2 if small else 1) as pool:
+    with ThreadPoolExecutor(2 if is_small else 1) as pool:
         list(pool.map(run, range(picture.channels)))
     map_slabs_with_row(result, lambda slab, _: np.clip(colour.from_linear(slab, picture.icc), 0.0, 1.0), out=result)
     masks = {name: freeze(np.clip(resize(mask, height, width), 0.0, 1.0)) for name, mask in picture.masks.items()}
@@ -66,7 +66,7 @@ class _LinearPlanes:
 
     def _linearise_channel(self, channel: int) -> Mask:
         pixels, curves = self._picture.pixels, profile_curves(self._picture.icc, self._picture.channels)
-        assert curves is not None  # noqa: S101 - else there is every plane already
+        assert curves is not None  # noqa: S101 - otherwise ``_planes`` holds every plane
         curve, result = curves[channel], self._empty_plane()
 
         def run(rows: slice) -> None:
@@ -98,15 +98,15 @@ def _resize_lanczos_and_area(light: list[Mask], alpha: _ResizedAlpha | None, hei
     """
     plane = light.pop()
     if alpha is None:
-        plain = _resize_area(plane, height, width)
-        return _clip_to_unit(resize(plane, height, width, "lanczos")), plain
-    bare = resize(plane, height, width, "linear") if alpha.has_transparent else None
+        area_mean = _resize_area(plane, height, width)
+        return _clip_to_unit(resize(plane, height, width, "lanczos")), area_mean
+    fallback = resize(plane, height, width, "linear") if alpha.has_transparent else None
     np.multiply(plane, alpha.source, out=plane)
-    found = [resize(plane, height, width, how) for how in ("lanczos", "area")]
+    planes = [resize(plane, height, width, method) for method in ("lanczos", "area")]
     del plane
-    for weighted, cover in zip(found, (alpha.lanczos, alpha.area_mean), strict=True):
-        _unpremultiply(weighted, cover, bare)
-    return found[0], found[1]
+    for weighted, coverage in zip(planes, (alpha.lanczos, alpha.area_mean), strict=True):
+        _unpremultiply(weighted, coverage, fallback)
+    return planes[0], planes[1]
 
 
 def _resize_area(plane: Mask, height: int, width: int) -> Mask:
@@ -126,9 +126,9 @@ def _unpremultiply(weighted: Mask, coverage: Mask, fallback: Mask | None) -> Non
     """Divide by the coverage, in place; use ``fallback`` where the coverage is zero."""
 
     def run(rows: slice) -> None:
-        least = coverage[rows] > MIN_ALPHA
+        is_covered = coverage[rows] > MIN_ALPHA
         result = weighted[rows] / np.maximum(coverage[rows], MIN_ALPHA)
-        weighted[rows] = np.clip(result if fallback is None else np.where(least, result, fallback[rows]), 0.0, 1.0)
+        weighted[rows] = np.clip(result if fallback is None else np.where(is_covered, result, fallback[rows]), 0.0, 1.0)
 
     for_each_slab(weighted.shape, run)
 
@@ -142,6 +142,6 @@ def _clamp_to_local_range(lanczos: Mask, area_mean: Mask, side: int, into: Pixel
     rows = max(4 * margin, _BAND // width, 1)
     for top in range(0, height, rows):
         first, last = max(0, top - margin), min(height, top + rows + margin)
-        seen, core = area_mean[first:last], slice(top - first, min(top + rows, height) - first)
-        low, high = cv2.erode(seen, square)[core], cv2.dilate(seen, square)[core]
+        surroundings, core = area_mean[first:last], slice(top - first, min(top + rows, height) - first)
+        low, high = cv2.erode(surroundings, square)[core], cv2.dilate(surroundings, square)[core]
         into[top : top + rows] = np.clip(lanczos[top : top + rows], low, high)

@@ -188,8 +188,8 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
     background_colour = np.asarray(background, np.float32)
     if picture.channels == 1:
         background_colour = colour.luma(background_colour.reshape(1, 1, 3)).reshape(1)
-    cover = picture.alpha[..., None]
-    return picture.with_pixels(picture.pixels * cover + background_colour * (1 - cover), alpha=None)
+    coverage = picture.alpha[..., None]
+    return picture.with_pixels(picture.pixels * coverage + background_colour * (1 - coverage), alpha=None)
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:

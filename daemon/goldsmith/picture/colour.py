@@ -73,17 +73,17 @@ def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
     icc = target_profile if isinstance(target_profile, bytes) else profiles.builtin_profile(target_profile)
     if icc == (picture.icc or profiles.builtin_profile("srgb")):
         return picture
-    kept = None if icc == profiles.builtin_profile("srgb") else icc
-    stays_grey = picture.channels == 1 and (kept is None or profiles.matches_channels(icc, 1))
-    if stays_grey and profile_curves(picture.icc, 1) is not None and profile_curves(kept, 1) is not None:
-        return replace(picture, pixels=freeze(from_linear(to_linear(picture.pixels, picture.icc), kept)), icc=kept)
+    stored_icc = None if icc == profiles.builtin_profile("srgb") else icc
+    stays_grey = picture.channels == 1 and (stored_icc is None or profiles.matches_channels(icc, 1))
+    if stays_grey and profile_curves(picture.icc, 1) is not None and profile_curves(stored_icc, 1) is not None:
+        return replace(picture, pixels=freeze(from_linear(to_linear(picture.pixels, picture.icc), stored_icc)), icc=stored_icc)
     source = picture.pixels
     if picture.channels == 1 and picture.icc is None:
         source = np.repeat(source, 3, axis=2)
     result = _convert_by_matrix(source, picture.icc, icc)
     if result is None:
         result = _convert_by_lcms(source, _profile_or_srgb(picture.icc), icc)
-    return replace(picture, pixels=freeze(result), icc=kept)
+    return replace(picture, pixels=freeze(result), icc=stored_icc)
 
 
 def luminance(pixels: Pixels) -> Mask:

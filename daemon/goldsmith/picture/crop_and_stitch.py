@@ -67,9 +67,9 @@ class StitchOptions:
 
 @dataclass(frozen=True, slots=True)
 class StitchResult:
-    """The new picture and what was done: for each crop its box (left, top, width, height) and the scale of the fill."""
+    """The new picture and its crops: for each crop its box (left, top, width, height) and the scale of the fill."""
 
-    # The given picture with patches; outside their boxes it shares the memory of the given one.
+    # The input picture with patches; outside their boxes it shares the memory of the input.
     picture: Picture
     crops: tuple[tuple[int, int, int, int], ...]
     scales: tuple[float, ...]
@@ -112,30 +112,30 @@ def stitch(
     engine runs. Raises InputError if the mask leaves nothing to fill from.
     """
     mask_bounds = mask_bounds or find_mask_bounds(mask)
-    masked = 0 if mask_bounds is None else int(np.count_nonzero(mask[mask_bounds.window] > 0))
-    if masked == mask.size:
+    masked_count = 0 if mask_bounds is None else int(np.count_nonzero(mask[mask_bounds.window] > 0))
+    if masked_count == mask.size:
         raise InputError(
             "The mask covers the whole picture, so there is nothing left to fill it from.", "Paint only what is to be made new."
         )
-    work = plan_crops(mask, options.side, options.context, enlarges=options.enlarges, mask_bounds=mask_bounds)
+    plan = plan_crops(mask, options.side, options.context, enlarges=options.enlarges, mask_bounds=mask_bounds)
     result = picture
-    open_regions = np.zeros(int(work.cell_regions.max()) + 1, dtype=np.bool_)
+    open_regions = np.zeros(int(plan.cell_regions.max()) + 1, dtype=np.bool_)
     open_regions[1:] = True
     scales: list[float] = []
     offsets: list[float] = []
-    for number, patch in enumerate(work.fill_crops):
-        step = _scale_progress(on_progress, number, len(work.fill_crops))
+    for number, patch in enumerate(plan.fill_crops):
+        step = _scale_progress(on_progress, number, len(plan.fill_crops))
         step(0.0)
-        filled = _CropFiller(result, mask, work, patch, open_regions, options, hidden_mask).fill_hole(
+        filled = _CropFiller(result, mask, plan, patch, open_regions, options, hidden_mask).fill_hole(
             fill_function, options.seed + number, step
         )
         result = result.with_patches([filled.patch])
         scales.append(round(filled.scale, 4))
         offsets.append(filled.tone_offset)
         open_regions[list(patch.regions)] = False
-    changed = sum(_count_changed_outside(picture, result, mask, patch.core) for patch in work.fill_crops)
-    crops = tuple((patch.crop.left, patch.crop.top, patch.crop.width, patch.crop.height) for patch in work.fill_crops)
-    return StitchResult(result, crops, tuple(scales), round(float(np.mean(offsets)), 5), mask.size - masked, changed)
+    changed = sum(_count_changed_outside(picture, result, mask, patch.core) for patch in plan.fill_crops)
+    crops = tuple((patch.crop.left, patch.crop.top, patch.crop.width, patch.crop.height) for patch in plan.fill_crops)
+    return StitchResult(result, crops, tuple(scales), round(float(np.mean(offsets)), 5), mask.size - masked_count, changed)
 
 
 def _scale_progress(on_progress: OnProgress, index: int, count: int) -> OnProgress:
@@ -198,8 +198,8 @@ class _CropFiller:
         patch += _missing_grain(known_pixels, result, hole, seed)[view]
         if self._picture.depth == 16:
             patch += _dither(patch.shape, seed)
-        new = np.clip(patch, 0, 1)[self._core.relative_to(inner).window]
-        return _FilledCrop((self._core.window, self._blend_core(new)), scale, offset)
+        core_pixels = np.clip(patch, 0, 1)[self._core.relative_to(inner).window]
+        return _FilledCrop((self._core.window, self._blend_core(core_pixels)), scale, offset)
 
     def _run_engine(
         self, fill_function: FillFunction, known: Pixels, hole: NDArray[np.bool_], scale: float, seed: int, on_progress: OnProgress
@@ -213,10 +213,10 @@ class _CropFiller:
         if scale > 1:
             crop_pixels = np.clip(crop_pixels, 0, 1)  # a bicubic enlargement overshoots at edges
         side, multiple = self._options.side, self._options.multiple
-        tall, broad = (side or -(-edge // multiple) * multiple for edge in (high, wide))
-        around = ((0, tall - high), (0, broad - wide))
+        padded_height, padded_width = (side or -(-edge // multiple) * multiple for edge in (high, wide))
+        padding = ((0, padded_height - high), (0, padded_width - wide))
         result = fill_function(
-            np.pad(crop_pixels, (*around, (0, 0)), mode="symmetric"), np.pad(gap, around, mode="symmetric"), seed, on_progress
+            np.pad(crop_pixels, (*padding, (0, 0)), mode="symmetric"), np.pad(gap, padding, mode="symmetric"), seed, on_progress
         )
         if not np.isfinite(result).all():
             raise InputError("The inpainting engine made values that are no numbers.", "Name another model for this step, or try again.")
@@ -226,11 +226,11 @@ class _CropFiller:
         """Return the core: picture * (1 - m) + patch * m where the crop's own mask is > 0; every other pixel is copied."""
         view = self._core.relative_to(self._box).window
         share = (self._mask * _feather_weights(self._mask > 0, self._options.feather))[view]
-        own = self._own_pixels[view]
+        own_pixels = self._own_pixels[view]
         target = self._picture.pixels_in(self._core.window).copy()
-        new = patch.mean(axis=2, keepdims=True) if target.shape[2] == 1 else patch
-        part = share[own][:, None]
-        target[own] = target[own] * (1 - part) + new[own] * part
+        core_pixels = patch.mean(axis=2, keepdims=True) if target.shape[2] == 1 else patch
+        part = share[own_pixels][:, None]
+        target[own_pixels] = target[own_pixels] * (1 - part) + core_pixels[own_pixels] * part
         return target
 
 
@@ -268,8 +268,8 @@ def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
     if radius <= 0:
         return mask
-    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.asarray(away <= radius, dtype=np.bool_)
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(distance <= radius, dtype=np.bool_)
 
 
 def _feather_weights(mask: NDArray[np.bool_], feather_px: int) -> NDArray[np.float32]:
@@ -280,9 +280,9 @@ def _feather_weights(mask: NDArray[np.bool_], feather_px: int) -> NDArray[np.flo
 
     if feather_px <= 0 or mask.all():
         return np.ones(mask.shape, dtype=np.float32)
-    inwards = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
-    deepest = cv2.dilate(inwards, np.ones((2 * feather_px + 3, 2 * feather_px + 3), dtype=np.uint8))
-    rise = np.clip(inwards / np.maximum(np.minimum(deepest, feather_px + 1), 1e-6), 0, 1)
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    deepest = cv2.dilate(depth, np.ones((2 * feather_px + 3, 2 * feather_px + 3), dtype=np.uint8))
+    rise = np.clip(depth / np.maximum(np.minimum(deepest, feather_px + 1), 1e-6), 0, 1)
     return np.asarray(rise * rise * (3 - 2 * rise), dtype=np.float32)
 
 
@@ -294,22 +294,22 @@ def _tone_correction(known: Pixels, filled: Pixels, ring: NDArray[np.bool_]) -> 
     """
     if not ring.any():
         return np.zeros_like(filled), 0.0
-    apart = np.clip(known - filled, -MAX_TONE_SHIFT, MAX_TONE_SHIFT)
-    strange = np.abs(apart - np.median(apart[ring], axis=0)).max(axis=2) / OUTLIER_DIFFERENCE
-    trust = np.where(ring, STIFFNESS / (1 + strange**4), 0).astype(np.float32)
-    field = pull_push_fill(apart, trust)
+    difference = np.clip(known - filled, -MAX_TONE_SHIFT, MAX_TONE_SHIFT)
+    deviation = np.abs(difference - np.median(difference[ring], axis=0)).max(axis=2) / OUTLIER_DIFFERENCE
+    trust = np.where(ring, STIFFNESS / (1 + deviation**4), 0).astype(np.float32)
+    field = pull_push_fill(difference, trust)
     return field, float(np.abs(field[ring]).mean())
 
 
 def _missing_grain(known: Pixels, filled: Pixels, hole: NDArray[np.bool_], seed: int) -> Pixels:
     """Return noise (h, w, 1) that makes the fill as grainy as the picture near the hole; zero if it already is."""
     nearby = _dilate(hole, GRAIN_SAMPLE_PX) & ~hole
-    target, had = _noise_sigma(known, nearby), _noise_sigma(filled, hole)
-    lacking = min(max(target * target - had * had, 0.0) ** 0.5, MAX_GRAIN)
-    if lacking * 1024 < 1:
+    known_sigma, filled_sigma = _noise_sigma(known, nearby), _noise_sigma(filled, hole)
+    missing_sigma = min(max(known_sigma * known_sigma - filled_sigma * filled_sigma, 0.0) ** 0.5, MAX_GRAIN)
+    if missing_sigma * 1024 < 1:
         return np.zeros((*hole.shape, 1), dtype=np.float32)
     noise = np.random.default_rng(seed).standard_normal((*hole.shape, 1), dtype=np.float32)
-    return np.asarray(noise * np.float32(lacking), dtype=np.float32)
+    return np.asarray(noise * np.float32(missing_sigma), dtype=np.float32)
 
 
 def _noise_sigma(pixels: Pixels, mask: NDArray[np.bool_]) -> float:
@@ -319,8 +319,8 @@ def _noise_sigma(pixels: Pixels, mask: NDArray[np.bool_]) -> float:
     if not mask.any():
         return 0.0
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    bare = cv2.filter2D(pixels.mean(axis=2), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return float(np.median(np.abs(bare[mask])) / (0.6745 * 6))
+    residual = cv2.filter2D(pixels.mean(axis=2), -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return float(np.median(np.abs(residual[mask])) / (0.6745 * 6))
 
 
 def _dither(shape: tuple[int, ...], seed: int) -> Pixels:

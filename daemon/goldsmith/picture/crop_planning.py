@@ -134,9 +134,9 @@ class _CropFraming:
         """Return a square around the box, moved and clipped into the picture; any rectangle for an engine of any size."""
         if not self.engine_side:
             return box.expand((self.side_with_context(box) - max(box.height, box.width)) // 2, self.height, self.width)
-        want = max(self.side_with_context(box), self.min_side)
-        top, bottom = _clamped_span(box.top, box.bottom, want, self.height)
-        left, right = _clamped_span(box.left, box.right, want, self.width)
+        side = max(self.side_with_context(box), self.min_side)
+        top, bottom = _clamped_span(box.top, box.bottom, side, self.height)
+        left, right = _clamped_span(box.left, box.right, side, self.width)
         return CropBox(top, left, bottom, right)
 
 
@@ -162,8 +162,8 @@ def _occupied_cells(mask: Mask, mask_bounds: CropBox) -> NDArray[np.bool_]:
     top, left = mask_bounds.top // CELL_SIDE, mask_bounds.left // CELL_SIDE
     solid = mask[top * CELL_SIDE : mask_bounds.bottom, left * CELL_SIDE : mask_bounds.right] > 0
     rows = np.logical_or.reduceat(solid, np.arange(0, solid.shape[0], CELL_SIDE), axis=0)
-    found = np.logical_or.reduceat(rows, np.arange(0, solid.shape[1], CELL_SIDE), axis=1)
-    result[top : top + found.shape[0], left : left + found.shape[1]] = found
+    cells = np.logical_or.reduceat(rows, np.arange(0, solid.shape[1], CELL_SIDE), axis=1)
+    result[top : top + cells.shape[0], left : left + cells.shape[1]] = cells
     return result
 
 
@@ -195,7 +195,7 @@ def _split_thin_regions(
     """Return long thin regions (a wire across the sky) split into pieces that fit the engine without being reduced."""
     pitch = max(framing.max_full_size_side // 2 // CELL_SIDE, 1)
     kept: dict[int, CropBox] = {}
-    following = max(boxes, default=0) + 1
+    next_label = max(boxes, default=0) + 1
     for label, box in boxes.items():
         crop = framing.crop_around(box)
         if max(crop.height, crop.width) <= framing.max_full_size_side or not _is_thin(mask[box.window] > 0, framing.max_full_size_side):
@@ -205,9 +205,9 @@ def _split_thin_regions(
         blocks = sorted(set(zip((rows // pitch).tolist(), (columns // pitch).tolist(), strict=True)))
         for row, column in blocks:
             chosen = (rows // pitch == row) & (columns // pitch == column)
-            labels[rows[chosen], columns[chosen]] = following
-            kept[following] = _cells_to_box(rows[chosen], columns[chosen], mask.shape)
-            following += 1
+            labels[rows[chosen], columns[chosen]] = next_label
+            kept[next_label] = _cells_to_box(rows[chosen], columns[chosen], mask.shape)
+            next_label += 1
     return labels, kept
 
 
@@ -232,10 +232,10 @@ def _merge_regions(boxes: dict[int, CropBox], framing: _CropFraming) -> Iterable
         before = len(groups)
         joined: list[tuple[CropBox, frozenset[int]]] = []
         for box, labels in groups:
-            for index, (other, theirs) in enumerate(joined):
+            for index, (other, other_labels) in enumerate(joined):
                 common = box.union(other)
                 if _is_worth_merging(common, box, other, framing):
-                    joined[index] = (common, theirs | labels)
+                    joined[index] = (common, other_labels | labels)
                     break
             else:
                 joined.append((box, labels))

@@ -107,14 +107,16 @@ def _parse_parametric(block: bytes) -> ParametricCurve | None:
     names = _PARAMETERS_BY_TYPE.get(kind)
     if names is None or len(block) < 12 + 4 * len(names):
         return None
-    given = dict(zip(names, (value / 65536 for value in struct.unpack(f">{len(names)}i", block[12 : 12 + 4 * len(names)])), strict=True))
-    if given["g"] <= 0 or given.get("a", 1.0) <= 0:
+    parameters = dict(
+        zip(names, (value / 65536 for value in struct.unpack(f">{len(names)}i", block[12 : 12 + 4 * len(names)])), strict=True)
+    )
+    if parameters["g"] <= 0 or parameters.get("a", 1.0) <= 0:
         return None
-    a, b = given.get("a", 1.0), given.get("b", 0.0)
+    a, b = parameters.get("a", 1.0), parameters.get("b", 0.0)
     if kind in (1, 2):  # Y = (a X + b)^g + c where X >= -b/a, else c
-        c = given.get("c", 0.0)
-        return ParametricCurve(given["g"], a, b, 0.0, -b / a, c, c)
-    return ParametricCurve(**given)
+        c = parameters.get("c", 0.0)
+        return ParametricCurve(parameters["g"], a, b, 0.0, -b / a, c, c)
+    return ParametricCurve(**parameters)
 
 
 def _power(values: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:

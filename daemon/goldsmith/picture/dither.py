@@ -15,7 +15,7 @@ def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) 
 
     One noise serves all channels, so that grey stays grey. A value that is already a code (to a fiftieth of a step) keeps that code, so
     that untouched pixels, clean white and clean black stay unchanged. The mean of a flat area is kept. ``out``: the array for the result,
-    which may be ``pixels`` itself if nobody else uses it; default: a new one. Lipshitz, Wannamaker and Vanderkooy, "Quantization and
+    which may be ``pixels`` itself if no other code uses it; default: a new one. Lipshitz, Wannamaker and Vanderkooy, "Quantization and
     Dither" (JAES 1992).
     """
     levels = np.float32(2**depth - 1)
@@ -29,9 +29,9 @@ def dither(pixels: Pixels, depth: int, seed: int, *, out: Pixels | None = None) 
 
 def _dither_to_codes(scaled: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     nearest = np.floor(scaled + np.float32(0.5))
-    off = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
+    is_between_codes = np.abs(scaled - nearest) > _ON_CODE_TOLERANCE
     shape = scaled.shape[:2]
-    grain = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
-    moved = np.floor(scaled + grain[:, :, None] + np.float32(0.5))
-    result: NDArray[np.float32] = np.where(off, moved, nearest)
+    noise = rng.random(shape, dtype=np.float32) - rng.random(shape, dtype=np.float32)  # drawn even if unused: rows stay in step
+    dithered = np.floor(scaled + noise[:, :, None] + np.float32(0.5))
+    result: NDArray[np.float32] = np.where(is_between_codes, dithered, nearest)
     return result

@@ -15,21 +15,22 @@ def detect_format(data: bytes, name: str) -> FileFormat:
     Raises InputError if the file is not a picture, is another kind of picture, or has a suffix that contradicts its content;
     IncompleteFileError if there are too few bytes to tell.
     """
-    found = detect_by_content(data)
-    if found is None:
+    file_format = detect_by_content(data)
+    if file_format is None:
         raise _unreadable_error(data, name)
     base, suffix = os.path.splitext(os.path.basename(name))
     claimed = format_claimed_by(suffix.lower())
-    if claimed is not None and claimed is not found:
+    if claimed is not None and claimed is not file_format:
         raise InputError(
-            f"{name} is called {claimed.name.upper()}, but it is a {found.name.upper()} picture.", f"Rename it to {base}{found.suffix}."
+            f"{name} is called {claimed.name.upper()}, but it is a {file_format.name.upper()} picture.",
+            f"Rename it to {base}{file_format.suffix}.",
         )
-    return found
+    return file_format
 
 
 def _remedy() -> str:
-    *most, last = [row.name.upper() for row in FORMATS.values() if row.reader and row.writer]
-    return f"Save it as {', '.join(most)} or {last}."
+    *names, last = [row.name.upper() for row in FORMATS.values() if row.reader and row.writer]
+    return f"Save it as {', '.join(names)} or {last}."
 
 
 def _unreadable_error(data: bytes, name: str) -> InputError:

@@ -30,9 +30,12 @@ def transfer_colour(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: flo
     """
     if coverage.max() <= 0:
         return layer
-    (mean, spread), (target, wide) = _lab_statistics(layer, coverage), _lab_statistics(backdrop, np.ones(backdrop.shape[:2], np.float32))
-    gain = 1 + (np.clip((wide + 1) / (spread + 1), _MIN_GAIN, _MAX_GAIN) - 1) * np.float32(amount)
-    shift = np.clip(target - mean, -_MAX_MEAN_SHIFT, _MAX_MEAN_SHIFT) * np.float32(amount)
+    (mean, spread), (backdrop_mean, backdrop_spread) = (
+        _lab_statistics(layer, coverage),
+        _lab_statistics(backdrop, np.ones(backdrop.shape[:2], np.float32)),
+    )
+    gain = 1 + (np.clip((backdrop_spread + 1) / (spread + 1), _MIN_GAIN, _MAX_GAIN) - 1) * np.float32(amount)
+    shift = np.clip(backdrop_mean - mean, -_MAX_MEAN_SHIFT, _MAX_MEAN_SHIFT) * np.float32(amount)
     return map_slabs(layer, lambda slab: _from_lab((_to_lab(slab) - mean) * gain + mean + shift, slab.shape[2]))
 
 
@@ -45,20 +48,20 @@ def match_grain(layer: Pixels, coverage: Mask, backdrop: Pixels, seed: int) -> t
     """
     shade = luma(layer)
     visible = np.where(coverage > 0.98, shade, np.float32(0.0))  # tiles with black in them are not measured
-    target, had = estimate_noise(luma(backdrop)), estimate_noise(np.ascontiguousarray(visible))
-    lacking = float(max(target * target - had * had, 0.0)) ** 0.5
-    if lacking * 1024 < 1:
+    backdrop_sigma, layer_sigma = estimate_noise(luma(backdrop)), estimate_noise(np.ascontiguousarray(visible))
+    missing_sigma = float(max(backdrop_sigma * backdrop_sigma - layer_sigma * layer_sigma, 0.0)) ** 0.5
+    if missing_sigma * 1024 < 1:
         return layer, 0.0
     grain = np.random.default_rng(seed).standard_normal(layer.shape[:2], dtype=np.float32)
 
     def slab(piece: Pixels, top: int) -> Pixels:
         rows = slice(top, top + len(piece))
-        margin = np.sqrt(np.maximum(shade[rows] * (1 - shade[rows]), np.float32(0)))
-        margin = np.clip(4 * margin, 0.25, 1.0) * grain[rows] * np.float32(lacking)
-        piece += margin[:, :, None]
+        noise = np.sqrt(np.maximum(shade[rows] * (1 - shade[rows]), np.float32(0)))
+        noise = np.clip(4 * noise, 0.25, 1.0) * grain[rows] * np.float32(missing_sigma)
+        piece += noise[:, :, None]
         return np.clip(piece, 0.0, 1.0, out=piece)
 
-    return map_slabs_with_row(layer, slab), lacking
+    return map_slabs_with_row(layer, slab), missing_sigma
 
 
 def wrap_light(composited: Pixels, backdrop: Pixels, coverage: Mask, amount: float, radius: float) -> Pixels:
@@ -76,9 +79,9 @@ def wrap_light(composited: Pixels, backdrop: Pixels, coverage: Mask, amount: flo
         weight = np.clip(2 * np.float32(amount) * coverage[rows] * (1 - inside[rows]), 0.0, 1.0)
         if not weight.any():
             return piece
-        lit = weight[:, :, None] * light[rows]
-        lit *= 1 - piece
-        piece += lit  # + 0 where the weight is zero: the same bits
+        added = weight[:, :, None] * light[rows]
+        added *= 1 - piece
+        piece += added  # + 0 where the weight is zero: the same bits
         return piece
 
     return map_slabs_with_row(composited, slab)
@@ -112,8 +115,8 @@ def _lab_statistics(pixels: Pixels, coverage: Mask) -> tuple[NDArray[np.float32]
     shrink = min(1.0, _MEASURE_SIDE / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     weight = _downscale(coverage, *size)[:, :, None]
-    whole = float(coverage.min()) == 1.0
-    colours = _downscale(pixels if whole else pixels * coverage[:, :, None], *size) / np.maximum(weight, np.float32(1e-6))
+    is_opaque = float(coverage.min()) == 1.0
+    colours = _downscale(pixels if is_opaque else pixels * coverage[:, :, None], *size) / np.maximum(weight, np.float32(1e-6))
     lab = _to_lab(np.clip(colours, 0.0, 1.0))
     total = max(float(weight.sum()), 1e-6)
     mean = (lab * weight).sum(axis=(0, 1)) / total

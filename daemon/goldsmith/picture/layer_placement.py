@@ -58,11 +58,11 @@ def place_layer(layer: Picture, canvas_size: Size, placement: Placement) -> Plac
     the largest picture.
     """
     fitted = _resize_to_fit(layer, placement)
-    turned = placement.rotation_degrees % 360
-    at = anchor_offset(canvas_size, _rotated_size((fitted.width, fitted.height), turned), placement.anchor)
-    left, top = at[0] + placement.offset[0], at[1] + placement.offset[1]
-    if turned or left % 1 or top % 1:
-        return _rotate_and_shift(fitted, canvas_size, turned, left, top)
+    rotation = placement.rotation_degrees % 360
+    origin = anchor_offset(canvas_size, _rotated_size((fitted.width, fitted.height), rotation), placement.anchor)
+    left, top = origin[0] + placement.offset[0], origin[1] + placement.offset[1]
+    if rotation or left % 1 or top % 1:
+        return _rotate_and_shift(fitted, canvas_size, rotation, left, top)
     return _crop_to_canvas(fitted, canvas_size, round(left), round(top))
 
 
@@ -89,8 +89,8 @@ def _crop_to_canvas(layer: Picture, canvas_size: Size, left: int, top: int) -> P
     if x0 >= x1 or y0 >= y1:
         return None
     inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-    cover = np.ones((y1 - y0, x1 - x0), np.float32) if layer.alpha is None else layer.alpha[inside]
-    return PlacedLayer(np.s_[y0:y1, x0:x1], layer.pixels[inside], cover)
+    coverage = np.ones((y1 - y0, x1 - x0), np.float32) if layer.alpha is None else layer.alpha[inside]
+    return PlacedLayer(np.s_[y0:y1, x0:x1], layer.pixels[inside], coverage)
 
 
 def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: float, top: float) -> PlacedLayer | None:
@@ -103,25 +103,29 @@ def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: f
     if x0 >= x1 or y0 >= y1:
         return None
     size = (x1 - x0, y1 - y0)
-    middle = (left + wide / 2 - x0 - 0.5, top + high / 2 - y0 - 0.5)
+    centre = (left + wide / 2 - x0 - 0.5, top + high / 2 - y0 - 0.5)
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    own = ((layer.width - 1) / 2, (layer.height - 1) / 2)
+    layer_centre = ((layer.width - 1) / 2, (layer.height - 1) / 2)
     matrix = np.array(
-        [[cos, -sin, middle[0] - cos * own[0] + sin * own[1]], [sin, cos, middle[1] - sin * own[0] - cos * own[1]]], np.float64
+        [
+            [cos, -sin, centre[0] - cos * layer_centre[0] + sin * layer_centre[1]],
+            [sin, cos, centre[1] - sin * layer_centre[0] - cos * layer_centre[1]],
+        ],
+        np.float64,
     )
 
-    def warp(values: NDArray[np.float32], how: int, border: int) -> NDArray[np.float32]:
-        return np.asarray(cv2.warpAffine(values, matrix, size, flags=how, borderMode=border), np.float32)
+    def warp(values: NDArray[np.float32], interpolation: int, border: int) -> NDArray[np.float32]:
+        return np.asarray(cv2.warpAffine(values, matrix, size, flags=interpolation, borderMode=border), np.float32)
 
     alpha = np.ones((layer.height, layer.width), np.float32) if layer.alpha is None else layer.alpha
-    cover = np.clip(warp(alpha, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT), 0.0, 1.0)
-    sharp = np.clip(warp(layer.pixels, cv2.INTER_LANCZOS4, cv2.BORDER_REPLICATE), 0.0, 1.0).reshape(*cover.shape, layer.channels)
+    coverage = np.clip(warp(alpha, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT), 0.0, 1.0)
+    sharp = np.clip(warp(layer.pixels, cv2.INTER_LANCZOS4, cv2.BORDER_REPLICATE), 0.0, 1.0).reshape(*coverage.shape, layer.channels)
     if layer.alpha is None:
-        return PlacedLayer(np.s_[y0:y1, x0:x1], sharp, cover)
+        return PlacedLayer(np.s_[y0:y1, x0:x1], sharp, coverage)
     weighted = warp(layer.pixels * alpha[..., None], cv2.INTER_LINEAR, cv2.BORDER_CONSTANT).reshape(sharp.shape)
-    soft = np.clip(weighted / np.maximum(cover, np.float32(1e-6))[..., None], 0.0, 1.0)
-    solid = cv2.erode(cover, np.ones((_FILTER_WIDTH, _FILTER_WIDTH), np.uint8), borderType=cv2.BORDER_REPLICATE) >= _OPAQUE_COVERAGE
-    return PlacedLayer(np.s_[y0:y1, x0:x1], np.where(solid[..., None], sharp, soft), cover)
+    soft = np.clip(weighted / np.maximum(coverage, np.float32(1e-6))[..., None], 0.0, 1.0)
+    is_opaque = cv2.erode(coverage, np.ones((_FILTER_WIDTH, _FILTER_WIDTH), np.uint8), borderType=cv2.BORDER_REPLICATE) >= _OPAQUE_COVERAGE
+    return PlacedLayer(np.s_[y0:y1, x0:x1], np.where(is_opaque[..., None], sharp, soft), coverage)
 
 
 def expand_channels(layer: Picture, channels: int) -> Picture:

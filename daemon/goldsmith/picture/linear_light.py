@@ -37,17 +37,17 @@ class LinearLight:
 
     def from_linear(self, linear: Pixels) -> Pixels:
         """Return linear light (h, w, c) as display-encoded pixels, clipped to 0..1."""
-        kept = np.clip(linear, 0.0, 1.0)
+        clipped = np.clip(linear, 0.0, 1.0)
         if self._grey and linear.shape[2] == 3:
-            return np.repeat(colour.from_linear(np.ascontiguousarray(kept[:, :, :1]), self._icc), 3, axis=2)
-        return np.clip(colour.from_linear(kept, self._icc), 0.0, 1.0)
+            return np.repeat(colour.from_linear(np.ascontiguousarray(clipped[:, :, :1]), self._icc), 3, axis=2)
+        return np.clip(colour.from_linear(clipped, self._icc), 0.0, 1.0)
 
     @cached_property
     def xyz_matrix(self) -> Float64Array:
         """The matrix (3, 3) from linear light 0..1 to XYZ at D50. A table-based or grey profile is read as Rec. 709 light."""
-        own = None if self._icc is None or profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
-        if own is not None:
-            return own
+        matrix = None if self._icc is None or profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
+        if matrix is not None:
+            return matrix
         srgb = profiles.colorant_matrix(profiles.builtin_profile("srgb"))
         assert srgb is not None  # noqa: S101 - written here
         return srgb
@@ -75,10 +75,10 @@ def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float
 
     None if it cannot be a white: black, or a single colour.
     """
-    result = light.xyz_matrix @ np.asarray(white, np.float64)
-    if result[1] < 1e-3:
+    xyz = light.xyz_matrix @ np.asarray(white, np.float64)
+    if xyz[1] < 1e-3:
         return None
-    return _adaptation_in_linear(light, result / result[1], np.array(profiles.D50_WHITE))
+    return _adaptation_in_linear(light, xyz / xyz[1], np.array(profiles.D50_WHITE))
 
 
 def white_balance_from_temperature(light: LinearLight, temperature: float, tint: float) -> Float64Array:
@@ -88,8 +88,8 @@ def white_balance_from_temperature(light: LinearLight, temperature: float, tint:
     The picture is assumed to be lit by daylight that was bluer (amber) or yellower than 6504 K by up to 95 mired; daylight by CIE 15:2018,
     green and magenta at right angles to it in CIE 1960 u, v, up to 0.03.
     """
-    here = _daylight_xyz(0.0, 0.0)
-    to_d50 = bradford_adaptation(here, np.array(profiles.D50_WHITE))
+    daylight = _daylight_xyz(0.0, 0.0)
+    to_d50 = bradford_adaptation(daylight, np.array(profiles.D50_WHITE))
     result = _adaptation_in_linear(light, to_d50 @ _daylight_xyz(temperature, tint), np.array(profiles.D50_WHITE))
     return np.eye(3) if result is None else result
 

@@ -24,18 +24,18 @@ def outlines_to_mask(height: int, width: int, outlines: Sequence[tuple[Outline, 
     The edge is 0.5 at the grown outline. The cost depends on the outlines' area.
     """
     result = np.zeros((height, width), np.float32)
-    for outline, grow, soft in outlines:
-        reach = grow + soft + 2
+    for outline, grow_px, edge_width in outlines:
+        reach = grow_px + edge_width + 2
         left, top = (max(0, math.floor(float(low) - reach)) for low in outline.min(axis=0))
-        most = outline.max(axis=0) + reach
-        right, bottom = min(width, math.ceil(float(most[0]))), min(height, math.ceil(float(most[1])))
+        end = outline.max(axis=0) + reach
+        right, bottom = min(width, math.ceil(float(end[0]))), min(height, math.ceil(float(end[1])))
         if left < right and top < bottom:
             margin = math.ceil(reach)
             corner = np.array([left - margin, top - margin], np.float32)
-            drawn = _rasterise(outline - corner, bottom - top + 2 * margin, right - left + 2 * margin)
-            spot = _soften_edge(drawn, grow, soft)[margin : margin + bottom - top, margin : margin + right - left]
+            shape = _rasterise(outline - corner, bottom - top + 2 * margin, right - left + 2 * margin)
+            soft_mask = _soften_edge(shape, grow_px, edge_width)[margin : margin + bottom - top, margin : margin + right - left]
             window = result[top:bottom, left:right]
-            np.maximum(window, spot, out=window)
+            np.maximum(window, soft_mask, out=window)
     return result
 
 
@@ -50,18 +50,18 @@ _GAP_FACTOR = 2
 def cover_whole_object(mask: Mask) -> Mask:
     """Return the whole detected object, (h, w), 0..1: 1 to the end of its soft rim and slightly beyond, with its narrow gaps closed.
 
-    Half of a hair would stay as a ghost if it were only half replaced.
+    If only half of a hair were replaced, the other half would stay as a ghost.
     """
     import cv2
 
     reach = max(2.0, _RIM_SHARE * math.sqrt(mask.size))
-    thing = mask > _OBJECT_THRESHOLD
-    if not thing.any() or thing.all():
+    is_object = mask > _OBJECT_THRESHOLD
+    if not is_object.any() or is_object.all():
         return mask
-    away = cv2.distanceTransform((~thing).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    wide = np.pad((away < _GAP_FACTOR * reach).astype(np.uint8), 1, mode="edge")
+    distance = cv2.distanceTransform((~is_object).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    wide = np.pad((distance < _GAP_FACTOR * reach).astype(np.uint8), 1, mode="edge")
     closed = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] >= (_GAP_FACTOR - 1) * reach
-    result: Mask = np.where(closed | (away < reach), np.float32(1), np.float32(0))
+    result: Mask = np.where(closed | (distance < reach), np.float32(1), np.float32(0))
     return result
 
 
@@ -86,10 +86,10 @@ def ellipse_outline(centre: tuple[float, float], half_axes: tuple[float, float],
 def _rasterise(outline: Outline, height: int, width: int) -> NDArray[np.uint8]:
     import cv2
 
-    drawn = np.zeros((height, width), np.uint8)
+    shape = np.zeros((height, width), np.uint8)
     corners = np.round((outline - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillPoly(drawn, [corners], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-    return drawn
+    cv2.fillPoly(shape, [corners], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    return shape
 
 
 def _soften_edge(shape: NDArray[np.uint8], grow_px: float, edge_width: float) -> Mask:

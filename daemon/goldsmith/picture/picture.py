@@ -72,15 +72,15 @@ class Picture:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The pixels of a patched picture, put together the first time that somebody wants them all."""
+            """Return the pixels of a patched picture, assembled when they are first read."""
             if name != "pixels" or self._base is None:
                 raise AttributeError(name)
-            whole = self._base.copy()
-            for pixels_in, pixels in self._patches:
-                whole[pixels_in] = pixels
-            whole = freeze(whole)
-            object.__setattr__(self, "pixels", whole)
-            return whole
+            assembled = self._base.copy()
+            for window, pixels in self._patches:
+                assembled[window] = pixels
+            assembled = freeze(assembled)
+            object.__setattr__(self, "pixels", assembled)
+            return assembled
 
     @property
     def _base_pixels(self) -> Pixels:
@@ -125,12 +125,12 @@ class Picture:
 
     def pixels_in(self, window: Window) -> Pixels:
         """Return the pixels of a box, (rows, columns, c), 0..1, display-encoded, read-only; a copy only if a patch overlaps the box."""
-        seen = self._base_pixels[window]
-        over = [laid for laid in self._patches if _windows_overlap(window, laid[0])]
-        if not over:
-            return seen
-        result = seen.copy()
-        for (rows, columns), pixels in over:
+        base = self._base_pixels[window]
+        patches = [patch for patch in self._patches if _windows_overlap(window, patch[0])]
+        if not patches:
+            return base
+        result = base.copy()
+        for (rows, columns), pixels in patches:
             high, wide = _intersect_spans(window[0], rows), _intersect_spans(window[1], columns)
             result[_relative_span(high, window[0]), _relative_span(wide, window[1])] = pixels[
                 _relative_span(high, rows), _relative_span(wide, columns)
@@ -183,8 +183,8 @@ def _relative_span(span: slice, origin: slice) -> slice:
 
 
 def _windows_overlap(first: Window, second: Window) -> bool:
-    shared = [_intersect_spans(mine, theirs) for mine, theirs in zip(first, second, strict=True)]
-    return all(span.start < span.stop for span in shared)
+    overlap = [_intersect_spans(first_span, second_span) for first_span, second_span in zip(first, second, strict=True)]
+    return all(span.start < span.stop for span in overlap)
 
 
 # Values per block: a block that fits into a core's cache is several times as fast.

@@ -159,14 +159,19 @@ def _text_tag(text: str) -> bytes:
 
 
 def _build_profile(space: bytes, title: str, tags: dict[bytes, bytes]) -> bytes:
-    every = {b"desc": _text_tag(title), b"cprt": _text_tag("Public domain"), b"wtpt": b"XYZ \0\0\0\0" + _to_s15fixed16(D50_WHITE), **tags}
-    offset = 132 + 12 * len(every)
-    table, body, placed = b"", b"", dict[bytes, int]()
-    for signature, block in every.items():
-        if block not in placed:
-            placed[block] = offset + len(body)
+    all_tags = {
+        b"desc": _text_tag(title),
+        b"cprt": _text_tag("Public domain"),
+        b"wtpt": b"XYZ \0\0\0\0" + _to_s15fixed16(D50_WHITE),
+        **tags,
+    }
+    offset = 132 + 12 * len(all_tags)
+    table, body, offsets = b"", b"", dict[bytes, int]()
+    for signature, block in all_tags.items():
+        if block not in offsets:
+            offsets[block] = offset + len(body)
             body += block + b"\0" * (-len(block) % 4)
-        table += struct.pack(">4sII", signature, placed[block], len(block))
-    rest = struct.pack(">I", len(every)) + table + body
+        table += struct.pack(">4sII", signature, offsets[block], len(block))
+    rest = struct.pack(">I", len(all_tags)) + table + body
     header = struct.pack(">I4sI4s4s4s6H4s", 128 + len(rest), b"\0" * 4, 0x04400000, b"mntr", space, b"XYZ ", 2020, 1, 1, 0, 0, 0, b"acsp")
     return (header + b"\0" * 28 + _to_s15fixed16(D50_WHITE)).ljust(128, b"\0") + rest

@@ -76,15 +76,15 @@ def estimate_noise_by_rows(shape: tuple[int, ...], read_rows: Callable[[slice], 
     rows, cols = shape[0] // _NOISE_TILE, shape[1] // _NOISE_TILE
     if not rows or not cols:
         return 0.0
-    heard, clipped = np.empty((rows, cols), np.float32), np.empty((rows, cols), np.float32)
+    responses, clipped = np.empty((rows, cols), np.float32), np.empty((rows, cols), np.float32)
     step = max(1, _BAND_PIXELS // (_NOISE_TILE * shape[1]))
     for first in range(0, rows, step):
         tiles = slice(first, min(first + step, rows))
-        heard[tiles], clipped[tiles] = _tile_responses(read_rows, tiles, rows, cols)
+        responses[tiles], clipped[tiles] = _tile_responses(read_rows, tiles, rows, cols)
     usable = clipped < 0.02
     if not usable.any():
         return 0.0
-    sigmas = heard[usable] * np.sqrt(np.pi / 2) / 6.0
+    sigmas = responses[usable] * np.sqrt(np.pi / 2) / 6.0
     return float(np.quantile(sigmas, _LOW_QUANTILE) / _LOW_QUANTILE_BIAS)
 
 
@@ -95,13 +95,13 @@ def _tile_responses(
     import cv2
 
     top, bottom = tiles.start * _NOISE_TILE, tiles.stop * _NOISE_TILE
-    before, behind = int(top > 0), int(tiles.stop < rows)
-    seen = np.ascontiguousarray(read_rows(slice(top - before, bottom + behind))[:, : cols * _NOISE_TILE])
-    response = cv2.absdiff(cv2.filter2D(seen, cv2.CV_32F, _NOISE_KERNEL, borderType=cv2.BORDER_REFLECT), 0.0)
+    before, after = int(top > 0), int(tiles.stop < rows)
+    band = np.ascontiguousarray(read_rows(slice(top - before, bottom + after))[:, : cols * _NOISE_TILE])
+    response = cv2.absdiff(cv2.filter2D(band, cv2.CV_32F, _NOISE_KERNEL, borderType=cv2.BORDER_REFLECT), 0.0)
     core = slice(before, before + bottom - top)
-    ends = ((seen[core] <= 0.0) | (seen[core] >= 1.0)).astype(np.float32)
+    is_clipped = ((band[core] <= 0.0) | (band[core] >= 1.0)).astype(np.float32)
     count = tiles.stop - tiles.start
-    return _tile_means(np.ascontiguousarray(response[core]), count, cols), _tile_means(ends, count, cols)
+    return _tile_means(np.ascontiguousarray(response[core]), count, cols), _tile_means(is_clipped, count, cols)
 
 
 def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
@@ -113,7 +113,7 @@ def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
     import cv2
 
     rows, cols = max(1, plane.shape[0] // _SHARPNESS_TILE), max(1, plane.shape[1] // _SHARPNESS_TILE)
-    kept, lost, edges = (np.zeros((rows, cols), np.float32) for _ in range(3))
+    steps, losses, edges = (np.zeros((rows, cols), np.float32) for _ in range(3))
     for axis in (0, 1):
         ksize = (1, _BLUR_TAPS) if axis == 0 else (_BLUR_TAPS, 1)
         step = _absolute_gradient(plane, axis)
@@ -121,13 +121,13 @@ def measure_sharpness(plane: Mask, noise_sigma: float = 0.0) -> float | None:
         edges += _tile_means(edge.astype(np.float32), rows, cols)
         step *= edge
         del edge
-        kept += _tile_means(step, rows, cols)
+        steps += _tile_means(step, rows, cols)
         step -= _absolute_gradient(cv2.blur(plane, ksize, borderType=cv2.BORDER_REFLECT), axis)
-        lost += _tile_means(np.clip(step, 0.0, None, out=step), rows, cols)
+        losses += _tile_means(np.clip(step, 0.0, None, out=step), rows, cols)
     usable = edges > _MIN_EDGE_SHARE
     if not usable.any():
         return None
-    return float(100.0 * np.quantile(lost[usable] / kept[usable], 0.9))
+    return float(100.0 * np.quantile(losses[usable] / steps[usable], 0.9))
 
 
 def _absolute_gradient(plane: Mask, axis: int) -> Mask:
@@ -147,16 +147,16 @@ def _tile_means(plane: Mask, rows: int, cols: int) -> NDArray[np.float32]:
 
 def measure_clipping(picture: Picture) -> tuple[tuple[float, ...], tuple[float, ...], float]:
     """Return highlights, shadows and black, as in ``Assessment``."""
-    half_a_code = 0.5 / picture.max_code
-    seen = None if picture.alpha is None else picture.alpha > 0.0
-    count = picture.width * picture.height if seen is None else int(np.count_nonzero(seen))
+    half_code = 0.5 / picture.max_code
+    is_visible = None if picture.alpha is None else picture.alpha > 0.0
+    count = picture.width * picture.height if is_visible is None else int(np.count_nonzero(is_visible))
     if not count:
         return (0.0,) * picture.channels, (0.0,) * picture.channels, 0.0
 
     def share(where: NDArray[np.bool_]) -> float:
-        return 100.0 * float(np.count_nonzero(where if seen is None else where & seen)) / count
+        return 100.0 * float(np.count_nonzero(where if is_visible is None else where & is_visible)) / count
 
     planes = [picture.pixels[:, :, channel] for channel in range(picture.channels)]
-    low = [plane < half_a_code for plane in planes]
-    highlights = tuple(share(plane > 1.0 - half_a_code) for plane in planes)
+    low = [plane < half_code for plane in planes]
+    highlights = tuple(share(plane > 1.0 - half_code) for plane in planes)
     return highlights, tuple(share(plane) for plane in low), share(np.logical_and.reduce(low))

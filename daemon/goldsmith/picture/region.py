@@ -102,8 +102,8 @@ class ParsedRegion:
         region; KeyError if the picture lacks a mask of ``required_masks()``.
         """
         if expand_mask is not None:
-            spared = {_PROTECTED_PREFIX + word: mask for word, mask in detected.items()}
-            detected = {**{word: mask if mask is None else expand_mask(mask) for word, mask in detected.items()}, **spared}
+            protected = {_PROTECTED_PREFIX + word: mask for word, mask in detected.items()}
+            detected = {**{word: mask if mask is None else expand_mask(mask) for word, mask in detected.items()}, **protected}
         result = self._evaluate(picture, detected)
         if isinstance(result, _MissingRegion):
             raise RegionNotFound(tuple(word for word in DETECTED_WORDS if word in self.detected_words and detected[word] is None))
@@ -111,15 +111,15 @@ class ParsedRegion:
 
 
 def parse_region(expression: str) -> ParsedRegion:
-    """Return the parsed region. Raises ValueError with a plain sentence that says where in the text the mistake is."""
+    """Return the parsed region. Raises ValueError with a plain sentence and the position of the mistake."""
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"a region of {len(expression)} letters is too long; the limit is {_MAX_LENGTH}")
-    reading = _RegionParser(expression, _tokenise(expression))
-    evaluate = reading.parse_union(0)
-    if reading.position < len(reading.tokens):
-        raise reading.syntax_error('expected "&", "|" or the end')
+    parser = _RegionParser(expression, _tokenise(expression))
+    evaluate = parser.parse_union(0)
+    if parser.position < len(parser.tokens):
+        raise parser.syntax_error('expected "&", "|" or the end')
     return ParsedRegion(
-        expression, frozenset(reading.used_masks), frozenset(reading.detected_words), frozenset(reading.protected_words), evaluate
+        expression, frozenset(parser.used_masks), frozenset(parser.detected_words), frozenset(parser.protected_words), evaluate
     )
 
 
@@ -131,18 +131,18 @@ class _Token:
 
 
 def _tokenise(expression: str) -> list[_Token]:
-    words, at = [], 0
+    tokens, position = [], 0
     end = len(expression.rstrip())
-    while at < end:
-        found = _TOKEN_PATTERN.match(expression, at)
-        if found is None or found.lastgroup is None:
-            column = at + len(expression[at:]) - len(expression[at:].lstrip())
+    while position < end:
+        match = _TOKEN_PATTERN.match(expression, position)
+        if match is None or match.lastgroup is None:
+            column = position + len(expression[position:]) - len(expression[position:].lstrip())
             raise ValueError(
                 f'"{expression[column]}" at letter {column + 1} of "{expression}" means nothing here; regions are joined with & | ! and ( )'
             )
-        words.append(_Token(found.lastgroup, fold_name(found[found.lastgroup]), found.start(found.lastgroup)))
-        at = found.end()
-    return words
+        tokens.append(_Token(match.lastgroup, fold_name(match[match.lastgroup]), match.start(match.lastgroup)))
+        position = match.end()
+    return tokens
 
 
 class _RegionParser:
@@ -165,8 +165,8 @@ class _RegionParser:
             )
         if self.position >= len(self.tokens):
             return ValueError(f'"{self.text}" breaks off: {expected}')
-        word = self.tokens[self.position]
-        return ValueError(f'{expected} at letter {word.column + 1} of "{self.text}", not "{word.text}"')
+        token = self.tokens[self.position]
+        return ValueError(f'{expected} at letter {token.column + 1} of "{self.text}", not "{token.text}"')
 
     def accept(self, operator: str) -> bool:
         if self.position < len(self.tokens) and (self.tokens[self.position].kind, self.tokens[self.position].text) == ("sign", operator):
@@ -193,13 +193,13 @@ class _RegionParser:
         return result
 
     def parse_factor(self, depth: int) -> RegionEvaluator:
-        turned = False
+        is_inverted = False
         while self.accept("!"):
-            turned = not turned
-        self.is_negated ^= turned
+            is_inverted = not is_inverted
+        self.is_negated ^= is_inverted
         result = self.parse_operand(depth)
-        self.is_negated ^= turned
-        return _invert(result) if turned else result
+        self.is_negated ^= is_inverted
+        return _invert(result) if is_inverted else result
 
     def parse_operand(self, depth: int) -> RegionEvaluator:
         if self.accept("("):
@@ -210,23 +210,23 @@ class _RegionParser:
             self.tokens[self.position].kind == "name" or self.tokens[self.position].text.isdigit()
         ):
             raise self.syntax_error("expected a region")
-        word = self.tokens[self.position]
+        token = self.tokens[self.position]
         self.position += 1
-        if word.text == "box" and self.accept("("):
-            return self.parse_box(word)
-        if word.text in RESERVED_WORDS:
-            return self.parse_detected(word.text)
-        if word.text in _NAMED_BOXES:
-            return _box_evaluator(*_NAMED_BOXES[word.text])
-        self.used_masks.add(word.text)
-        return _mask_evaluator(word.text)
+        if token.text == "box" and self.accept("("):
+            return self.parse_box(token)
+        if token.text in RESERVED_WORDS:
+            return self.parse_detected(token.text)
+        if token.text in _NAMED_BOXES:
+            return _box_evaluator(*_NAMED_BOXES[token.text])
+        self.used_masks.add(token.text)
+        return _mask_evaluator(token.text)
 
     def parse_detected(self, word: str) -> RegionEvaluator:
-        thing, spared = ("subject", not self.is_negated) if word == "background" else (word, self.is_negated)
-        self.detected_words.add(thing)
-        if spared:
-            self.protected_words.add(thing)
-        result = _detection_evaluator(thing, is_protected=spared)
+        detected_word, is_protected = ("subject", not self.is_negated) if word == "background" else (word, self.is_negated)
+        self.detected_words.add(detected_word)
+        if is_protected:
+            self.protected_words.add(detected_word)
+        result = _detection_evaluator(detected_word, is_protected=is_protected)
         return _invert(result) if word == "background" else result
 
     def parse_box(self, token: _Token) -> RegionEvaluator:
@@ -249,18 +249,18 @@ class _RegionParser:
 
 
 def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator, second: RegionEvaluator) -> RegionEvaluator:
-    """Return a union or an intersection: only a union has something left if one of the two is missing."""
+    """Return a union or an intersection. If one of the two is missing, a union is the other one and an intersection is missing too."""
 
-    def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        both = (first(picture, found), second(picture, found))
-        there = [result for result in both if not isinstance(result, _MissingRegion)]
-        if len(there) == 2:
-            return combine_masks(*there)
-        if there and combine_masks is np.maximum:
-            return there[0]
+    def evaluate(picture: Picture, detected: DetectedMasks) -> Mask | _MissingRegion:
+        results = (first(picture, detected), second(picture, detected))
+        present = [result for result in results if not isinstance(result, _MissingRegion)]
+        if len(present) == 2:
+            return combine_masks(*present)
+        if present and combine_masks is np.maximum:
+            return present[0]
         return (
             _MissingRegion.UNKNOWN
-            if _MissingRegion.UNKNOWN in [result for result in both if isinstance(result, _MissingRegion)]
+            if _MissingRegion.UNKNOWN in [result for result in results if isinstance(result, _MissingRegion)]
             else _MissingRegion.NONE
         )
 
@@ -268,8 +268,8 @@ def _combine(combine_masks: Callable[[Mask, Mask], Mask], first: RegionEvaluator
 
 
 def _invert(evaluator: RegionEvaluator) -> RegionEvaluator:
-    def evaluate(picture: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        result = evaluator(picture, found)
+    def evaluate(picture: Picture, detected: DetectedMasks) -> Mask | _MissingRegion:
+        result = evaluator(picture, detected)
         if result is _MissingRegion.NONE:
             return np.ones((picture.height, picture.width), np.float32)
         return result if isinstance(result, _MissingRegion) else 1 - result
@@ -284,8 +284,8 @@ def _mask_evaluator(name: str) -> RegionEvaluator:
 def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:
     absent = _MissingRegion.UNKNOWN if word == "subject" else _MissingRegion.NONE
 
-    def evaluate(_: Picture, found: DetectedMasks) -> Mask | _MissingRegion:
-        result = found.get(_PROTECTED_PREFIX + word, found[word]) if is_protected else found[word]
+    def evaluate(_: Picture, detected: DetectedMasks) -> Mask | _MissingRegion:
+        result = detected.get(_PROTECTED_PREFIX + word, detected[word]) if is_protected else detected[word]
         return absent if result is None else result
 
     return evaluate

@@ -47,17 +47,17 @@ def resize_picture(
     if picture.alpha is None:
         result = resize(pixels, height, width, resample_filter)
     else:
-        cover = resize(picture.alpha, height, width, resample_filter)[..., None]
+        coverage = resize(picture.alpha, height, width, resample_filter)[..., None]
         weighted = resize(pixels * picture.alpha[..., None], height, width, resample_filter)
-        result = np.where(cover > MIN_ALPHA, weighted / np.maximum(cover, MIN_ALPHA), resize(pixels, height, width, "linear"))
+        result = np.where(coverage > MIN_ALPHA, weighted / np.maximum(coverage, MIN_ALPHA), resize(pixels, height, width, "linear"))
     result = np.clip(result, 0.0, 1.0)
     if in_linear_light:
         result = np.clip(colour.from_linear(result, picture.icc), 0.0, 1.0)
 
-    def carried(mask: Mask) -> Mask:
+    def resize_mask(mask: Mask) -> Mask:
         return np.clip(resize(mask, height, width, resample_filter if mask is picture.alpha else "linear"), 0.0, 1.0)
 
-    return picture.with_geometry(result, carried)
+    return picture.with_geometry(result, resize_mask)
 
 
 def _resize_plane(plane: Pixels, height: int, width: int, resample_filter: ResampleFilter) -> NDArray[np.float32]:

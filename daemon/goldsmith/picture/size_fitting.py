@@ -7,7 +7,7 @@ from typing import Literal
 MAX_SIDE = 30000
 MAX_PIXELS = 200_000_000
 
-# Which part stays when something is cropped.
+# The part that stays if a picture is cropped.
 Anchor = Literal["center", "left", "right", "top", "bottom", "top-left", "top-right", "bottom-left", "bottom-right"]
 
 # Width and height in px.

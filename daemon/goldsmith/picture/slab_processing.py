@@ -33,7 +33,7 @@ def map_slabs_with_row(
 ) -> Pixels:
     """Return the same as ``map_slabs``, (h, w, c), 0..1; ``change`` also receives the first row of its slab.
 
-    out: the array for the result, which may be ``pixels`` itself if nobody else uses it; default: a new one.
+    out: the array for the result, which may be ``pixels`` itself if no other code uses it; default: a new one.
     """
     result = np.empty_like(pixels) if out is None else out
 
@@ -65,7 +65,7 @@ def apply_through_mask(pixels: Pixels, mask: Mask | None, change: PixelChange, m
     ``change`` sees the mask's box and ``margin`` px around it, so the cost is that of the box; it returns new pixels and does not change
     its input. A pixel whose mask is zero is copied, never computed. Without a mask, the whole picture is processed.
     """
-    return apply_through_mask_with_window(pixels, mask, lambda seen, _: change(seen), margin)
+    return apply_through_mask_with_window(pixels, mask, lambda part, _: change(part), margin)
 
 
 def apply_through_mask_with_window(
@@ -80,18 +80,18 @@ def apply_through_mask_with_window(
     top, left = max(0, int(rows[0]) - margin), max(0, int(cols[0]) - margin)
     bottom, right = min(mask.shape[0], int(rows[-1]) + 1 + margin), min(mask.shape[1], int(cols[-1]) + 1 + margin)
     window = np.s_[top:bottom, left:right]
-    new = change(pixels[window], window)
+    changed = change(pixels[window], window)
     result = pixels.copy()
-    laid = result[window]
+    target = result[window]
 
     def mix(part: slice) -> None:
-        before, share = laid[part], mask[window][part][:, :, None]
-        mixed = new[part] - before
+        before, share = target[part], mask[window][part][:, :, None]
+        mixed = changed[part] - before
         mixed *= share
         mixed += before
-        laid[part] = np.where(share > 0, mixed, before)
+        target[part] = np.where(share > 0, mixed, before)
 
-    for_each_slab(laid.shape[:2], mix)
+    for_each_slab(target.shape[:2], mix)
     return result
 
 

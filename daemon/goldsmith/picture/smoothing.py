@@ -11,8 +11,8 @@ from goldsmith.picture.resample import resize
 
 def resize_values(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Return values, (h, w) or (h, w, c), any unit, at another size in px: by area when reduced, bicubic when enlarged."""
-    smaller = height <= values.shape[0] and width <= values.shape[1]
-    return resize(values, height, width, "area" if smaller else "cubic")
+    is_reduction = height <= values.shape[0] and width <= values.shape[1]
+    return resize(values, height, width, "area" if is_reduction else "cubic")
 
 
 def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -42,14 +42,14 @@ def pull_push_fill(values: Pixels, confidence: Mask) -> Pixels:
     if height <= 2 and width <= 2:
         mean = (values * confidence[..., None]).sum(axis=(0, 1)) / max(float(confidence.sum()), 1e-6)
         return np.asarray(mean + (values - mean) * confidence[..., None], dtype=np.float32)
-    even = ((0, height % 2), (0, width % 2))
-    weight = np.pad(confidence, even)
-    weighted = np.pad(values, (*even, (0, 0))) * weight[..., None]
+    padding = ((0, height % 2), (0, width % 2))
+    weight = np.pad(confidence, padding)
+    weighted = np.pad(values, (*padding, (0, 0))) * weight[..., None]
     total = _sum_2x2(weight)
     means = _sum_2x2(weighted) / np.maximum(total, np.float32(1e-6))[..., None]
     coarse = pull_push_fill(means.astype(np.float32, copy=False), np.minimum(total, 1))
-    carried = gaussian_blur(resize_values(coarse, *weight.shape)[:height, :width], 1.1)
-    return carried + (values - carried) * confidence[..., None]
+    extended = gaussian_blur(resize_values(coarse, *weight.shape)[:height, :width], 1.1)
+    return extended + (values - extended) * confidence[..., None]
 
 
 def _sum_2x2(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,14 +41,14 @@ def upscale_by_tiles(
     rows, columns = tile_spans(height, tiling), tile_spans(width, tiling)
     down, across = _tile_weights(height, rows, tiling), _tile_weights(width, columns, tiling)
     scale = tiling.scale
-    out: Pixels = np.zeros((height * scale, width * scale, 3), dtype=np.float32)
+    upscaled: Pixels = np.zeros((height * scale, width * scale, 3), dtype=np.float32)
     for number, (row, column) in enumerate((row, column) for row in range(len(rows)) for column in range(len(columns))):
         on_progress(number / (len(rows) * len(columns)))
         (top, bottom), (left, right) = rows[row], columns[column]
         result = _upscale_padded_tile(pixels[top:bottom, left:right], upscale_tile, tiling)
         weight = down[row][:, None, None] * across[column][None, :, None]
-        out[top * scale : bottom * scale, left * scale : right * scale] += result * weight
-    return out
+        upscaled[top * scale : bottom * scale, left * scale : right * scale] += result * weight
+    return upscaled
 
 
 def tile_spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
@@ -59,27 +59,27 @@ def tile_spans(length: int, tiling: Tiling) -> list[tuple[int, int]]:
     side = tiling.side - tiling.side % tiling.multiple
     if not side or length <= side:
         return [(0, length)]
-    beside = 2 * tiling.pad
-    count = -(-(length - beside) // max(side - beside, 1))
-    needed = -(-(length - beside) // count) + beside
-    side = min(side, needed + -needed % tiling.multiple)
-    return [(start, start + side) for start in (min(number * (side - beside), length - side) for number in range(count))]
+    overlap = 2 * tiling.pad
+    count = -(-(length - overlap) // max(side - overlap, 1))
+    min_side = -(-(length - overlap) // count) + overlap
+    side = min(side, min_side + -min_side % tiling.multiple)
+    return [(start, start + side) for start in (min(number * (side - overlap), length - side) for number in range(count))]
 
 
 def _tile_weights(length: int, spans: list[tuple[int, int]], tiling: Tiling) -> list[NDArray[np.float32]]:
     """Return the weight of each tile along one axis of the enlarged picture; they sum to 1 everywhere."""
     scale = tiling.scale
     total = np.zeros(length * scale, dtype=np.float32)
-    raw: list[NDArray[np.float32]] = []
-    bare, ramp = tiling.pad * scale * 3 // 4, max(tiling.pad * scale // 2, 1)
+    weights: list[NDArray[np.float32]] = []
+    dropped_px, ramp = tiling.pad * scale * 3 // 4, max(tiling.pad * scale // 2, 1)
     for start, stop in spans:
-        place = np.arange((stop - start) * scale, dtype=np.float32) + np.float32(0.5)
-        rising = np.ones_like(place) if start == 0 else (place - bare) / ramp
-        falling = np.ones_like(place) if stop == length else (place[::-1] - bare) / ramp
+        position = np.arange((stop - start) * scale, dtype=np.float32) + np.float32(0.5)
+        rising = np.ones_like(position) if start == 0 else (position - dropped_px) / ramp
+        falling = np.ones_like(position) if stop == length else (position[::-1] - dropped_px) / ramp
         weight = _smoothstep(np.clip(np.minimum(rising, falling), 0, 1).astype(np.float32))
         total[start * scale : stop * scale] += weight
-        raw.append(weight)
-    return [weight / total[start * scale : stop * scale] for weight, (start, stop) in zip(raw, spans, strict=True)]
+        weights.append(weight)
+    return [weight / total[start * scale : stop * scale] for weight, (start, stop) in zip(weights, spans, strict=True)]
 
 
 def _smoothstep(weight: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,8 +90,8 @@ def _smoothstep(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 def _upscale_padded_tile(tile: Pixels, upscale_tile: Callable[[Pixels], Pixels], tiling: Tiling) -> Pixels:
     """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
-    beside = ((0, -height % tiling.multiple), (0, -width % tiling.multiple), (0, 0))
-    result = upscale_tile(np.ascontiguousarray(np.pad(tile, beside, mode="symmetric")))
+    padding = ((0, -height % tiling.multiple), (0, -width % tiling.multiple), (0, 0))
+    result = upscale_tile(np.ascontiguousarray(np.pad(tile, padding, mode="symmetric")))
     if not np.isfinite(result).all():
         raise InputError("The upscaling engine made values that are no numbers.", "Name another model for this step, or try again.")
     return result[: height * tiling.scale, : width * tiling.scale]

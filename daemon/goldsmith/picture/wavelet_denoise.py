@@ -23,11 +23,11 @@ def denoise_pixels(pixels: Pixels, sigmas: list[float]) -> Pixels:
     """Return pixels (h, w, c), 0..1, display-encoded, without noise of those standard deviations, one for each of ``split_planes``; 0
     leaves a plane unchanged.
     """
-    made_of = [denoise_plane(plane, sigma) if sigma else plane for plane, sigma in zip(split_planes(pixels), sigmas, strict=True)]
-    if len(made_of) == 1:
-        result = made_of[0][:, :, None]
+    planes = [denoise_plane(plane, sigma) if sigma else plane for plane, sigma in zip(split_planes(pixels), sigmas, strict=True)]
+    if len(planes) == 1:
+        result = planes[0][:, :, None]
         return np.clip(result, 0.0, 1.0, out=result)
-    grey, blue, red = made_of
+    grey, blue, red = planes
     red *= np.float32(2 * (1 - _KR))
     blue *= np.float32(2 * (1 - _KB))
     green = (grey - np.float32(_KR) * (grey + red) - np.float32(_KB) * (grey + blue)) / np.float32(_KG)
@@ -58,7 +58,7 @@ def split_planes(pixels: Pixels) -> list[Mask]:
 def denoise_plane(plane: Mask, sigma: float) -> Mask:
     """Return a plane (h, w), 0..1, without noise of standard deviation ``sigma``.
 
-    The undecimated B3 wavelet transform ("à trous"), each coefficient weighted by the local Wiener rule of Mıhçak et al., "Low- Complexity
+    The undecimated B3 wavelet transform ("à trous"), each coefficient weighted by the local Wiener rule of Mıhçak et al., "Low-Complexity
     Image Denoising Based on Statistical Modeling of Wavelet Coefficients" (IEEE SPL 1999): all float, no blocks.
     """
     import cv2

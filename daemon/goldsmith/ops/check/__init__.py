@@ -1,1 +1,1 @@
-"""The ``check`` operation: ``operation.py``, and what only it uses."""
+"""The ``check`` operation: ``operation.py``, and the modules that only it uses."""

@@ -211,20 +211,22 @@ class Check(FileOperation):
         ]
         return CheckedFile(name, label, (ending, *readback.properties()), checks, encode_thumbnail(readback.picture))
 
-    def _make_result(self, check: CheckName, expected: str, found: str, passed: bool) -> PreflightCheck:
+    def _make_result(self, check: CheckName, expected: str, actual: str, passed: bool) -> PreflightCheck:
         """Return the result of one check; it is only a remark if ``warn`` names the check."""
-        return PreflightCheck(check, expected, found, passed, check in self.warn)
+        return PreflightCheck(check, expected, actual, passed, check in self.warn)
 
     def _file_checks(self, readback: FileReadback) -> Iterator[PreflightCheck]:
         """Yield the checks of size, format, depth, profile and bytes, and whether the file is as recorded."""
         facts, (width, height) = readback.facts, readback.pixel_size
-        found = f"{width} x {height} px"
+        actual = f"{width} x {height} px"
         yield _check_as_written(readback)
         if self.size is not None:
-            yield self._make_result("size", f"{self.size[0]} x {self.size[1]} px", found, readback.pixel_size == self.size)
+            yield self._make_result("size", f"{self.size[0]} x {self.size[1]} px", actual, readback.pixel_size == self.size)
         if self.min_size is not None:
             minimum = self.min_size
-            yield self._make_result("size", f"at least {minimum[0]} x {minimum[1]} px", found, width >= minimum[0] and height >= minimum[1])
+            yield self._make_result(
+                "size", f"at least {minimum[0]} x {minimum[1]} px", actual, width >= minimum[0] and height >= minimum[1]
+            )
         if self.format is not None:
             yield self._make_result("format", self.format, facts.format, facts.format == self.format)
         if self.depth is not None:
@@ -242,9 +244,9 @@ class Check(FileOperation):
         """Yield the checks of resolution, bleed and ink coverage."""
         if self.ppi is not None:
             measured, at_size = self._measure_ppi(readback)
-            found = "unknown (neither print, trim nor the file gives a size)" if measured is None else f"{measured:.0f}{at_size}"
+            actual = "unknown (neither print, trim nor the file gives a size)" if measured is None else f"{measured:.0f}{at_size}"
             yield self._make_result(
-                "ppi", f"at least {self.ppi:g}", found, measured is not None and measured >= self.ppi * (1 - _PPI_TOLERANCE)
+                "ppi", f"at least {self.ppi:g}", actual, measured is not None and measured >= self.ppi * (1 - _PPI_TOLERANCE)
             )
         if self.bleed is not None:
             yield self._make_result(
@@ -252,9 +254,9 @@ class Check(FileOperation):
             )
         if self.coverage is not None:
             measured = readback.ink_coverage
-            found = "no inks" if measured is None else f"{measured:.1f} %"
+            actual = "no inks" if measured is None else f"{measured:.1f} %"
             yield self._make_result(
-                "coverage", f"at most {self.coverage:g} %", found, measured is not None and measured <= self.coverage + _INK_TOLERANCE
+                "coverage", f"at most {self.coverage:g} %", actual, measured is not None and measured <= self.coverage + _INK_TOLERANCE
             )
 
     def _measure_ppi(self, readback: FileReadback) -> tuple[float | None, str]:
@@ -270,11 +272,11 @@ class Check(FileOperation):
         if self.alpha is not None:
             alpha = readback.picture.alpha
             is_transparent = alpha is not None and float(alpha.min()) < 1
-            found = "none" if alpha is None else "with transparent parts" if is_transparent else "with nothing transparent"
+            actual = "none" if alpha is None else "with transparent parts" if is_transparent else "with nothing transparent"
             yield self._make_result(
                 "alpha",
                 "none" if self.alpha == "none" else "transparent parts",
-                found,
+                actual,
                 alpha is None if self.alpha == "none" else is_transparent,
             )
         if self.max_clipped is None and self.max_black is None:
@@ -323,8 +325,8 @@ class Check(FileOperation):
     def _check_safe_area(self, readback: FileReadback, lines: Sequence[TextLine], margin: float) -> PreflightCheck:
         """Return whether all lines stay out of the margin."""
         outside = [f"“{line.text}”" for line in lines if reaches_into_margin(line.corners, readback.pixel_size, readback.bleed_px, margin)]
-        found = f"{', '.join(outside)} beyond" if outside else f"{len(lines)} line{'s' * (len(lines) != 1)} within"
-        return self._make_result("safe", f"text at least {margin:g} % from every edge", found, not outside)
+        actual = f"{', '.join(outside)} beyond" if outside else f"{len(lines)} line{'s' * (len(lines) != 1)} within"
+        return self._make_result("safe", f"text at least {margin:g} % from every edge", actual, not outside)
 
 
 def _read_downscaled(srgb: Picture, context: StepContext) -> list[TextLine]:
@@ -342,4 +344,4 @@ def _check_as_written(readback: FileReadback) -> PreflightCheck:
 
 def _to_record(checks: Sequence[PreflightCheck]) -> list[RecordValue]:
     """Return the checks for the record."""
-    return [{"check": check.kind, "expected": check.expected, "found": check.found, "result": check.result} for check in checks]
+    return [{"check": check.kind, "expected": check.expected, "found": check.actual, "result": check.result} for check in checks]

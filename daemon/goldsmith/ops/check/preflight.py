@@ -22,15 +22,15 @@ _BOX_TOLERANCE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class PreflightCheck:
-    """One requirement of a file and what was found.
+    """One requirement of a file and the result of its check.
 
-    ``kind``: the check's word, such as "size". ``expected`` and ``found``: as text for people. ``is_warning_only``: a violation is only a
+    ``kind``: the check's word, such as "size". ``expected`` and ``actual``: as text for people. ``is_warning_only``: a violation is only a
     remark.
     """
 
     kind: str
     expected: str
-    found: str
+    actual: str
     is_met: bool
     is_warning_only: bool = False
 
@@ -40,7 +40,7 @@ class PreflightCheck:
         return "pass" if self.is_met else "warn" if self.is_warning_only else "fail"
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.found} instead of {self.expected}"
+        return f"{self.kind} {self.actual} instead of {self.expected}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,14 @@ def ppi_at(size: tuple[int, int], print_size_mm: tuple[float, float]) -> float:
     return min(pixels / (length / _MM_PER_INCH) for pixels, length in zip(size, print_size_mm, strict=True))
 
 
-def is_same_profile(expected: str, found: str | None) -> bool:
-    """Return whether a file's profile is the expected one, a built-in profile's word or a profile's own name; ``found`` None means sRGB."""
+def is_same_profile(expected: str, actual: str | None) -> bool:
+    """Return whether a file's profile is the expected one.
+
+    ``expected``: the word for a built-in profile, or a profile's own name. ``actual``: the file's profile, None for sRGB.
+    """
     if expected.lower() in profiles.PROFILE_NAMES:
         expected = profiles.profile_name(profiles.builtin_profile(expected.lower()))
-    names = [name.casefold().strip() for name in (expected, found or "srgb")]
+    names = [name.casefold().strip() for name in (expected, actual or "srgb")]
     return names[0] == names[1] or all(name.startswith("srgb") for name in names)
 
 

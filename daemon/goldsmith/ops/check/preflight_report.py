@@ -113,6 +113,6 @@ def _file_section(file: CheckedFile) -> str:
 
 def _check_row(check: PreflightCheck) -> str:
     """Return the table row of one check."""
-    label, expected, found = (escape(text) for text in (_CHECK_LABELS.get(check.kind, check.kind), check.expected, check.found))
+    label, expected, actual = (escape(text) for text in (_CHECK_LABELS.get(check.kind, check.kind), check.expected, check.actual))
     mark = f'<span class="{check.result}">{_RESULT_LABELS[check.result]}</span>'
-    return f'<tr><td>{label}</td><td data-is="Expected">{expected}</td><td data-is="Found">{found}</td><td>{mark}</td></tr>\n'
+    return f'<tr><td>{label}</td><td data-is="Expected">{expected}</td><td data-is="Found">{actual}</td><td>{mark}</td></tr>\n'

@@ -1,1 +1,1 @@
-"""The ``composite`` operation: ``operation.py``, and what only it uses."""
+"""The ``composite`` operation: ``operation.py``, and the modules that only it uses."""

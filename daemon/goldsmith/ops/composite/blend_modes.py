@@ -73,9 +73,9 @@ def _blend_opaque(mode: BlendMode, backdrop: Pixels, layer: Pixels, coverage: Ma
     """Return the colours (h, w, c) of the layer over an opaque backdrop."""
     if not coverage.any():
         return backdrop
-    over = coverage[:, :, None]
-    mixed = _BLEND_FUNCTIONS[mode](backdrop, layer) * over
-    mixed += backdrop * (1 - over)
+    share = coverage[:, :, None]
+    mixed = _BLEND_FUNCTIONS[mode](backdrop, layer) * share
+    mixed += backdrop * (1 - share)
     return mixed
 
 
@@ -83,10 +83,10 @@ def _blend_with_alpha(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask, l
     """Return colours and alpha: co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / a, the general formula of both papers."""
     if not coverage.any():
         return backdrop, backdrop_alpha
-    under, over = backdrop_alpha[:, :, None], coverage[:, :, None]
+    backdrop_share, layer_share = backdrop_alpha[:, :, None], coverage[:, :, None]
     alpha = backdrop_alpha + coverage * (1 - backdrop_alpha)
-    mixed = under * (1 - over) * backdrop + over * (1 - under) * layer
-    mixed += under * over * _BLEND_FUNCTIONS[mode](backdrop, layer)
+    mixed = backdrop_share * (1 - layer_share) * backdrop + layer_share * (1 - backdrop_share) * layer
+    mixed += backdrop_share * layer_share * _BLEND_FUNCTIONS[mode](backdrop, layer)
     mixed /= np.maximum(alpha, _EPSILON)[:, :, None]
     np.clip(mixed, 0.0, 1.0, out=mixed)
     is_covered = coverage > 0

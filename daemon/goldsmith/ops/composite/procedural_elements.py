@@ -164,7 +164,7 @@ def _draw_dust(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
         blur = random.random() ** 2.6
         drift, light, large = random.uniform(0, 180), random.beta(1.3, 3.0), random.lognormal(0, 0.4)
         radius = u * options.scale * large * (0.0005 + 0.0095 * blur)
-        shown = _sample_nearest(air, x, y) ** 1.5
+        visibility = _sample_nearest(air, x, y) ** 1.5
         canvas.draw_stroke(
             BrushStroke(
                 x=x * size.width,
@@ -172,7 +172,7 @@ def _draw_dust(size: _FrameSize, options: ParticleOptions) -> DrawnElement:
                 length=radius * random.uniform(0.1, 0.9),
                 lean_degrees=drift,
                 sigma=radius * 0.62,
-                opacity=light * shown * 3.1 * (0.95 if blur < 0.06 else 0.18 + 0.3 * (1 - blur) ** 3),
+                opacity=light * visibility * 3.1 * (0.95 if blur < 0.06 else 0.18 + 0.3 * (1 - blur) ** 3),
                 flatness=0.95 if blur > 0.2 else 0.3,
             )
         )

@@ -1,1 +1,1 @@
-"""The ``correct`` operation: ``operation.py``, and what only it uses."""
+"""The ``correct`` operation: ``operation.py``, and the modules that only it uses."""

@@ -28,7 +28,7 @@ _MIN_STEPS_PER_PX = 1 / 160
 # How many more of the steps must go one way than the other, as a share of all steps.
 _MIN_DIRECTION_AGREEMENT = 0.6
 _LEAST_CELLS = 48
-# Share of the picture. Smaller areas are JPEG blocks in out-of-focus parts, which nobody sees.
+# Share of the picture. Smaller areas are JPEG blocks in out-of-focus parts and not visible.
 _MIN_AREA_SHARE = 0.005
 # In codes. If the steps are one code high, no value moves further: rounding changed it by at most half a code. For higher steps, twice as
 # much.
@@ -49,18 +49,18 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     if min(height, width) < _CELL * _NEIGHBOURHOOD_CELLS:
         return []
     cells = np.stack([_banded_cells(pixels[:, :, channel]) for channel in range(channels)])
-    found = []
-    made = pixels.copy() if cells.any() else pixels
-    least = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / _CELL**2))
-    for place, own in connected_components(np.asarray(cells.any(axis=0)), least):
-        rows, columns = (slice(span.start * _CELL, span.stop * _CELL) for span in place)
-        mine = cells[:, place[0], place[1]] & own
-        whole = expand_window((rows, columns), 0, height, width)
-        laid, before, after = _remove_bands(made[whole], mine, strength)
+    defects = []
+    result = pixels.copy() if cells.any() else pixels
+    min_cells = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / _CELL**2))
+    for cell_window, component in connected_components(np.asarray(cells.any(axis=0)), min_cells):
+        rows, columns = (slice(span.start * _CELL, span.stop * _CELL) for span in cell_window)
+        banded_cells = cells[:, cell_window[0], cell_window[1]] & component
+        window = expand_window((rows, columns), 0, height, width)
+        smoothed, before, after = _remove_bands(result[window], banded_cells, strength)
         if before > 0 and after < _MAX_REMAINING_SHARE * before + (1 - strength):
-            made[whole] = laid
-            found.append(Defect(whole, before, after, (whole, freeze(laid))))
-    return found
+            result[window] = smoothed
+            defects.append(Defect(window, before, after, (window, freeze(smoothed))))
+    return defects
 
 
 def _banded_cells(plane: Mask) -> BoolMask:
@@ -70,31 +70,32 @@ def _banded_cells(plane: Mask) -> BoolMask:
     rows, columns = plane.shape[0] // _CELL, plane.shape[1] // _CELL
     across, down = _neighbour_differences(plane)
 
-    def told(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def cell_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.resize(values[: rows * _CELL, : columns * _CELL], (columns, rows), interpolation=cv2.INTER_AREA))
 
-    def about(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def neighbourhood_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(values, (_NEIGHBOURHOOD_CELLS, _NEIGHBOURHOOD_CELLS), borderType=cv2.BORDER_REPLICATE))
 
     size = np.maximum(np.abs(across), np.abs(down))
-    rough = told((size > _MAX_STEP).astype(np.float32)) > 0
-    flat = told((size < _FLAT_TOLERANCE).astype(np.float32)) > _MIN_FLAT_SHARE - 0.2
+    rough = cell_mean((size > _MAX_STEP).astype(np.float32)) > 0
+    flat = cell_mean((size < _FLAT_TOLERANCE).astype(np.float32)) > _MIN_FLAT_SHARE - 0.2
     stepping = (size >= 0.5).astype(np.float32)
-    share = about(told(stepping))
-    odd = about(told(((size >= _FLAT_TOLERANCE) & (size < 0.5)).astype(np.float32)))
-    along = np.hypot(
-        about(told(np.sign(across) * (np.abs(across) > _FLAT_TOLERANCE))), about(told(np.sign(down) * (np.abs(down) > _FLAT_TOLERANCE)))
+    step_share = neighbourhood_mean(cell_mean(stepping))
+    fraction_share = neighbourhood_mean(cell_mean(((size >= _FLAT_TOLERANCE) & (size < 0.5)).astype(np.float32)))
+    net_steps = np.hypot(
+        neighbourhood_mean(cell_mean(np.sign(across) * (np.abs(across) > _FLAT_TOLERANCE))),
+        neighbourhood_mean(cell_mean(np.sign(down) * (np.abs(down) > _FLAT_TOLERANCE))),
     )
-    most = (
-        about(told((np.abs(across) > _FLAT_TOLERANCE).astype(np.float32))),
-        about(told((np.abs(down) > _FLAT_TOLERANCE).astype(np.float32))),
+    all_steps = (
+        neighbourhood_mean(cell_mean((np.abs(across) > _FLAT_TOLERANCE).astype(np.float32))),
+        neighbourhood_mean(cell_mean((np.abs(down) > _FLAT_TOLERANCE).astype(np.float32))),
     )
-    led = along > _MIN_DIRECTION_AGREEMENT * np.hypot(*most)
-    seed = ~rough & flat & (share > _MIN_STEPS_PER_PX) & (share < 1 - _MIN_FLAT_SHARE) & led & (odd < 0.02)
+    same_direction = net_steps > _MIN_DIRECTION_AGREEMENT * np.hypot(*all_steps)
+    seed = ~rough & flat & (step_share > _MIN_STEPS_PER_PX) & (step_share < 1 - _MIN_FLAT_SHARE) & same_direction & (fraction_share < 0.02)
     closing = np.ones((5, 5), np.uint8)
     closed = cv2.morphologyEx(seed.astype(np.uint8), cv2.MORPH_CLOSE, closing) > 0
-    calm = closed & ~rough & flat
-    return np.asarray(cv2.morphologyEx(calm.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
+    smooth = closed & ~rough & flat
+    return np.asarray(cv2.morphologyEx(smooth.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -109,7 +110,7 @@ def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np
 
 def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
     """Return the pixels of the area with smooth slopes, and the height of the steps before and after."""
-    made = original.copy()
+    result = original.copy()
     before, after = [], []
     for channel, marked in enumerate(cells):
         if not marked.any():
@@ -120,11 +121,11 @@ def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -
             continue
         weight = _cells_to_mask(marked, plane.shape, has_hard_edges=False) * np.float32(strength)
         smooth = _smooth_within_bound(plane, inside)
-        made[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
-        judged = inside > 0.5
-        before.append(_mean_step_height(plane, plane, judged))
-        after.append(_mean_step_height(plane, made[:, :, channel], judged))
-    return made, max(before, default=0.0), max(after, default=0.0)
+        result[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
+        area = inside > 0.5
+        before.append(_mean_step_height(plane, plane, area))
+        after.append(_mean_step_height(plane, result[:, :, channel], area))
+    return result, max(before, default=0.0), max(after, default=0.0)
 
 
 def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: bool) -> Mask:
@@ -132,23 +133,23 @@ def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: b
     import cv2
 
     height, width = shape
-    whole = np.repeat(np.repeat(cells, _CELL, axis=0), _CELL, axis=1).astype(np.float32)[:height, :width]
-    whole = np.pad(whole, ((0, height - whole.shape[0]), (0, width - whole.shape[1])))
+    mask = np.repeat(np.repeat(cells, _CELL, axis=0), _CELL, axis=1).astype(np.float32)[:height, :width]
+    mask = np.pad(mask, ((0, height - mask.shape[0]), (0, width - mask.shape[1])))
     if has_hard_edges:
-        return whole
-    return np.asarray(np.clip(2 * cv2.blur(whole, (9, 9), borderType=cv2.BORDER_REPLICATE) - 1, 0, 1), np.float32)
+        return mask
+    return np.asarray(np.clip(2 * cv2.blur(mask, (9, 9), borderType=cv2.BORDER_REPLICATE) - 1, 0, 1), np.float32)
 
 
 def _smooth_within_bound(plane: Mask, inside: Mask) -> Mask:
     """Return the smoothest slope within the bound, by alternating projections: blur, clip to the bound, and repeat with a smaller sigma."""
     steps = np.abs(_neighbour_differences(plane)[0]), np.abs(_neighbour_differences(plane)[1])
-    high_ones, all_ones = (sum(int(((one >= least) & (inside > 0)).sum()) for one in steps) for least in (1.5, 0.5))
-    bound = np.float32(_MAX_CHANGE_CODES * (2 if high_ones > _DOUBLE_STEP_SHARE * all_ones else 1) / MAX_8BIT_CODE)
+    high_steps, all_steps = (sum(int(((step >= min_height) & (inside > 0)).sum()) for step in steps) for min_height in (1.5, 0.5))
+    bound = np.float32(_MAX_CHANGE_CODES * (2 if high_steps > _DOUBLE_STEP_SHARE * all_steps else 1) / MAX_8BIT_CODE)
     low, high = plane - bound, plane + bound
-    made = plane
+    result = plane
     for sigma in _SIGMAS:
-        made = np.clip(_masked_blur(made, inside, sigma), low, high)
-    return np.clip(_masked_blur(made, inside, 2.0), low, high)
+        result = np.clip(_masked_blur(result, inside, sigma), low, high)
+    return np.clip(_masked_blur(result, inside, 2.0), low, high)
 
 
 def _masked_blur(plane: Mask, inside: Mask, sigma: float) -> Mask:
@@ -168,11 +169,15 @@ def _mean_step_height(original: Mask, result: Mask, mask: BoolMask) -> float:
     """Return how far ``result`` rises over 4 px at the steps of ``original``, in codes, in the direction of each step."""
     sums, count = 0.0, 0
     for axis in (0, 1):
-        then = np.moveaxis(original, axis, 0)
-        now = np.moveaxis(result, axis, 0)
-        step = (then[1:] - then[:-1])[2:-2] * MAX_8BIT_CODE
-        far = (now[4:-1] + now[3:-2] - now[1:-4] - now[2:-3]) * (MAX_8BIT_CODE / 2) if len(now) > 5 else step[:0]
-        there = np.moveaxis(mask, axis, 0)[2:-3] & (np.abs(step) >= 0.5)
-        sums += float((np.sign(step) * far)[there].sum())
-        count += int(there.sum())
+        original_lines = np.moveaxis(original, axis, 0)
+        result_lines = np.moveaxis(result, axis, 0)
+        step = (original_lines[1:] - original_lines[:-1])[2:-2] * MAX_8BIT_CODE
+        rise = (
+            (result_lines[4:-1] + result_lines[3:-2] - result_lines[1:-4] - result_lines[2:-3]) * (MAX_8BIT_CODE / 2)
+            if len(result_lines) > 5
+            else step[:0]
+        )
+        is_step = np.moveaxis(mask, axis, 0)[2:-3] & (np.abs(step) >= 0.5)
+        sums += float((np.sign(step) * rise)[is_step].sum())
+        count += int(is_step.sum())
     return round(sums / count, 3) if count else 0.0

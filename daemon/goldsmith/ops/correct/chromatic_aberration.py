@@ -1,7 +1,7 @@
 """Find lateral chromatic aberration: red or blue is slightly larger or smaller than green, which leaves coloured rims towards the corners.
 
 If the red of a tile is green moved outwards by d px, then red = a * green - a * d * (outward slope of green), each without its local mean.
-A least-squares fit in each tile with edges gives d. The scale of the whole picture is the one that most tiles agree on.
+A least-squares fit in each tile with edges gives d. Most tiles agree on one scale; it is that of the picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIN_CORRELATION = 0.97
 _LEAST_TILES = 24
 # So few tiles are enough if they agree twice as well and lie in three quadrants of the picture.
 _FEW_TILES = 12
-# Minimum power of the slopes relative to the detail, for a tile to be measured: out-of-focus tiles say little.
+# Minimum power of the slopes relative to the detail, for a tile to be measured: out-of-focus tiles give no precise shift.
 _MIN_SHARPNESS = 0.04
 # px in the corner. A smaller shift is not visible.
 _MIN_CORNER_SHIFT = 0.9
@@ -82,22 +82,24 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     before = measure_scales(pixels)
     if before.corner_shift_px < _MIN_CORNER_SHIFT:
         return []
-    made = pixels.copy()
+    result = pixels.copy()
     for channel, scale in ((0, before.red), (2, before.blue)):
         if scale:
-            made[:, :, channel] = _rescale(pixels[:, :, channel], scale * strength)
-    place = make_window(0, 0, height, width)
-    after = measure_scales(made).corner_shift_px
-    if after > before.corner_shift_px * (1 - strength / 2) or not _is_improved(pixels, made, 1 - (1 - _MAX_REMAINING_SHARE) * strength):
+            result[:, :, channel] = _rescale(pixels[:, :, channel], scale * strength)
+    window = make_window(0, 0, height, width)
+    after = measure_scales(result).corner_shift_px
+    if after > before.corner_shift_px * (1 - strength / 2) or not _is_improved(pixels, result, 1 - (1 - _MAX_REMAINING_SHARE) * strength):
         return []
-    return [Defect(place, round(before.corner_shift_px, 3), round(after, 3), (place, freeze(made)))]
+    return [Defect(window, round(before.corner_shift_px, 3), round(after, 3), (window, freeze(result)))]
 
 
 def _is_improved(original: Pixels, result: Pixels, max_remaining_share: float) -> bool:
     """Return whether the colours are closer in every quadrant. A lens whose centre is elsewhere fails this and is left alone."""
-    then, now = ([_measure_tile_shifts(one[:, :, channel], one[:, :, 1]) for channel in (0, 2)] for one in (original, result))
-    for quarter in range(4):
-        before, after = (sum(_median_shift(moves, quarter) for moves in each) for each in (then, now))
+    shifts_before, shifts_after = (
+        [_measure_tile_shifts(image[:, :, channel], image[:, :, 1]) for channel in (0, 2)] for image in (original, result)
+    )
+    for quadrant in range(4):
+        before, after = (sum(_median_shift(shifts, quadrant) for shifts in channels) for channels in (shifts_before, shifts_after))
         if before and after > max_remaining_share * before + 1e-9:
             return False
     return True
@@ -105,8 +107,8 @@ def _is_improved(original: Pixels, result: Pixels, max_remaining_share: float) -
 
 def _median_shift(shifts: _TileShifts, quadrant: int) -> float:
     """Return the median shift of two colours in a quadrant, in px; 0 if there are hardly any tiles."""
-    mine = np.abs(shifts.shift_px[shifts.quadrant == quadrant])
-    return float(np.median(mine)) if len(mine) >= _MIN_TILES_PER_QUADRANT else 0.0
+    distances = np.abs(shifts.shift_px[shifts.quadrant == quadrant])
+    return float(np.median(distances)) if len(distances) >= _MIN_TILES_PER_QUADRANT else 0.0
 
 
 def _estimate_scale(pixels: Pixels, channel: int, half_diagonal: float) -> float:
@@ -114,11 +116,11 @@ def _estimate_scale(pixels: Pixels, channel: int, half_diagonal: float) -> float
     green, plane = np.ascontiguousarray(pixels[:, :, 1]), np.ascontiguousarray(pixels[:, :, channel])
     total = _best_candidate_scale(plane, green)
     for _ in range(_MAX_ROUNDS):
-        more = _consensus_scale(plane if total == 0 else _rescale(plane, total), green, half_diagonal)
-        if more is None:
+        correction = _consensus_scale(plane if total == 0 else _rescale(plane, total), green, half_diagonal)
+        if correction is None:
             break
-        total += more
-        if abs(more) * half_diagonal < 0.05:
+        total += correction
+        if abs(correction) * half_diagonal < 0.05:
             break
     if not _MIN_CORNER_SHIFT / 2 <= abs(total) * half_diagonal <= _MAX_SCALE * half_diagonal:
         return 0.0
@@ -129,32 +131,32 @@ def _best_candidate_scale(plane: Mask, green: Mask) -> float:
     """Return the candidate scale at which the colour's detail is most similar to green's, at a reduced size."""
     shrink = max(1.0, (green.size / _SEARCH_PIXELS) ** 0.5)
     height, width = (round(side / shrink) for side in green.shape)
-    small, like = resize_values(plane, height, width), resize_values(green, height, width)
-    return float(min(_SCALE_CANDIDATES, key=lambda scale: (_dissimilarity(small, like, float(scale)), abs(scale))))
+    small_plane, small_green = resize_values(plane, height, width), resize_values(green, height, width)
+    return float(min(_SCALE_CANDIDATES, key=lambda scale: (_dissimilarity(small_plane, small_green, float(scale)), abs(scale))))
 
 
 def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
     """Return how little the detail of a colour at that scale has in common with green's, away from the centre: 0 = identical."""
     height, width = green.shape
-    moved = _rescale(plane, scale) if scale else plane
-    one, other = (gaussian_blur(each, 0.7) - gaussian_blur(each, 6) for each in (green, moved))
-    one[height // 3 : -(height // 3), width // 3 : -(width // 3)] = 0
-    powers = [float(np.square(each, dtype=np.float64)[one != 0].sum()) for each in (one, other)]
-    return 1 - float((one * other).sum(dtype=np.float64)) / math.sqrt(max(powers[0] * powers[1], 1e-18))
+    scaled_plane = _rescale(plane, scale) if scale else plane
+    green_detail, colour_detail = (gaussian_blur(each, 0.7) - gaussian_blur(each, 6) for each in (green, scaled_plane))
+    green_detail[height // 3 : -(height // 3), width // 3 : -(width // 3)] = 0
+    powers = [float(np.square(each, dtype=np.float64)[green_detail != 0].sum()) for each in (green_detail, colour_detail)]
+    return 1 - float((green_detail * colour_detail).sum(dtype=np.float64)) / math.sqrt(max(powers[0] * powers[1], 1e-18))
 
 
 def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | None:
     """Return the scale that most tiles agree on, or None if there are too few tiles."""
-    told = _measure_tile_shifts(plane, green)
-    far = told.radius_px
-    few = len(far) < _LEAST_TILES
-    if few and (len(far) < _FEW_TILES or len(np.unique(told.quadrant)) < 3):
+    tiles = _measure_tile_shifts(plane, green)
+    radius_px = tiles.radius_px
+    is_few = len(radius_px) < _LEAST_TILES
+    if is_few and (len(radius_px) < _FEW_TILES or len(np.unique(tiles.quadrant)) < 3):
         return None
-    scales = told.shift_px / far
+    scales = tiles.shift_px / radius_px
     order = np.argsort(scales)
-    share = np.cumsum(far[order] ** 2)
+    share = np.cumsum(radius_px[order] ** 2)
     low, middle, high = (float(scales[order][np.searchsorted(share, part * share[-1])]) for part in (0.25, 0.5, 0.75))
-    if abs(middle) * half_diagonal > 0.1 and high - low > max(_MAX_DISAGREEMENT * abs(middle), 0.25 / half_diagonal) / (1 + few):
+    if abs(middle) * half_diagonal > 0.1 and high - low > max(_MAX_DISAGREEMENT * abs(middle), 0.25 / half_diagonal) / (1 + is_few):
         return None
     return middle
 
@@ -168,24 +170,29 @@ def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
     down, across = np.mgrid[:height, :width].astype(np.float32)
     down -= np.float32((height - 1) / 2)
     across -= np.float32((width - 1) / 2)
-    far = np.hypot(down, across) + np.float32(1e-3)
-    bare, other = (gaussian_blur(one, 0.7) - gaussian_blur(one, 6) for one in (green, plane))
-    slope = cv2.Scharr(bare, cv2.CV_32F, 1, 0, scale=1 / 32) * (across / far)
-    slope += cv2.Scharr(bare, cv2.CV_32F, 0, 1, scale=1 / 32) * (down / far)
+    radius = np.hypot(down, across) + np.float32(1e-3)
+    green_detail, colour_detail = (gaussian_blur(channel, 0.7) - gaussian_blur(channel, 6) for channel in (green, plane))
+    slope = cv2.Scharr(green_detail, cv2.CV_32F, 1, 0, scale=1 / 32) * (across / radius)
+    slope += cv2.Scharr(green_detail, cv2.CV_32F, 0, 1, scale=1 / 32) * (down / radius)
 
-    def told(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def tile_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
         part = values[: rows * _TILE, : columns * _TILE]
         return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64).ravel()
 
-    gg, ss, gs = told(bare * bare), told(slope * slope), told(bare * slope)
-    og, os, oo, out = told(other * bare), told(other * slope), told(other * other), told(far)
+    gg, ss, gs = tile_means(green_detail * green_detail), tile_means(slope * slope), tile_means(green_detail * slope)
+    og, os, oo, tile_radius = (
+        tile_means(colour_detail * green_detail),
+        tile_means(colour_detail * slope),
+        tile_means(colour_detail * colour_detail),
+        tile_means(radius),
+    )
     rest = np.maximum(gg * ss - gs * gs, 1e-18)
     size, along = (og * ss - os * gs) / rest, (os * gg - og * gs) / rest
     explained = (size * og + along * os) / np.maximum(oo, 1e-12)
-    asked = (np.sqrt(gg) > _MIN_EDGE_DEVIATION) & (size > 0.3) & (explained > _MIN_CORRELATION**2)
-    asked &= (ss > _MIN_SHARPNESS * gg) & (out > np.hypot(height, width) / 8)
-    quarter = (2 * (np.arange(rows)[:, None] >= rows / 2) + (np.arange(columns) >= columns / 2)).ravel()
-    return _TileShifts(-along[asked] / size[asked], out[asked], quarter[asked])
+    is_usable = (np.sqrt(gg) > _MIN_EDGE_DEVIATION) & (size > 0.3) & (explained > _MIN_CORRELATION**2)
+    is_usable &= (ss > _MIN_SHARPNESS * gg) & (tile_radius > np.hypot(height, width) / 8)
+    quadrant = (2 * (np.arange(rows)[:, None] >= rows / 2) + (np.arange(columns) >= columns / 2)).ravel()
+    return _TileShifts(-along[is_usable] / size[is_usable], tile_radius[is_usable], quadrant[is_usable])
 
 
 def _rescale(plane: Mask, scale: float) -> Mask:
@@ -196,5 +203,5 @@ def _rescale(plane: Mask, scale: float) -> Mask:
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     matrix = np.array([[1 + scale, 0, -scale * middle[0]], [0, 1 + scale, -scale * middle[1]]])
     flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(np.ascontiguousarray(plane), matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(np.clip(moved, 0, 1), np.float32)
+    resampled = cv2.warpAffine(np.ascontiguousarray(plane), matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(np.clip(resampled, 0, 1), np.float32)

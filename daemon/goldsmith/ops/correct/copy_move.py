@@ -36,11 +36,11 @@ _LEAST_AREA = 500
 # px beyond the identical squares in which the edge of a pasted object lies.
 _RIM = 24
 _SAME_TOLERANCE = 0.02
-# px beyond the last identical pixel: the edge itself, and what JPEG compression made of it.
+# px beyond the last identical pixel: the edge, blurred by JPEG compression.
 _SEAM = 3
 _MIN_RIM_PIXELS = 20
 _MIN_STEEPNESS_RATIO = 1.25
-# Added to both slopes, because nothing is steep on even ground.
+# Added to both slopes, so that noise on even ground does not count as a steep edge.
 _SLOPE_OFFSET = 0.02
 # A place that repeats at so many offsets or more is a pattern.
 _MIN_PATTERN_OFFSETS = 3
@@ -71,20 +71,20 @@ def find(pixels: Pixels) -> list[DuplicatedRegion]:
         return []
     shrink = max(1.0, (height * width / _SEARCH_PIXELS) ** 0.5)
     grey = resize_values(luma(pixels), round(height / shrink), round(width / shrink))
-    ways = _candidate_offsets(grey)
-    if not ways:
+    offsets = _candidate_offsets(grey)
+    if not offsets:
         return []
-    bare = gaussian_blur(grey, 0.7) - gaussian_blur(grey, 5)
-    found = [_identify_copy(grey, made) for way in ways for made in _compare_at_offset(bare, way)]
-    found.sort(key=lambda one: -int(one.mask.sum()))
+    detail = gaussian_blur(grey, 0.7) - gaussian_blur(grey, 5)
+    regions = [_identify_copy(grey, region) for offset in offsets for region in _compare_at_offset(detail, offset)]
+    regions.sort(key=lambda region: -int(region.mask.sum()))
     kept: list[DuplicatedRegion] = []
-    for one in found:
-        same = [other for other in kept if _overlaps(one.window, other.window) or _overlaps(one.window, other.source)]
-        same += [other for other in kept if _overlaps(one.source, other.window)]
-        pattern = one.is_pattern or len(ways) >= _MIN_PATTERN_OFFSETS
-        if not same and (pattern or one.correlation > (_MIN_CORRELATION if shrink == 1 else _MIN_CORRELATION_DOWNSCALED)):
-            kept.append(DuplicatedRegion(one.window, one.mask, one.source, one.correlation, pattern))
-    return [_scale_to_full_size(one, shrink, height, width) for one in kept]
+    for region in regions:
+        overlapping = [other for other in kept if _overlaps(region.window, other.window) or _overlaps(region.window, other.source)]
+        overlapping += [other for other in kept if _overlaps(region.source, other.window)]
+        is_pattern = region.is_pattern or len(offsets) >= _MIN_PATTERN_OFFSETS
+        if not overlapping and (is_pattern or region.correlation > (_MIN_CORRELATION if shrink == 1 else _MIN_CORRELATION_DOWNSCALED)):
+            kept.append(DuplicatedRegion(region.window, region.mask, region.source, region.correlation, is_pattern))
+    return [_scale_to_full_size(region, shrink, height, width) for region in kept]
 
 
 def _candidate_offsets(grey: Mask) -> list[tuple[int, int]]:
@@ -92,39 +92,44 @@ def _candidate_offsets(grey: Mask) -> list[tuple[int, int]]:
     import cv2
 
     codes = np.clip(grey * 255 + 0.5, 0, 255).astype(np.uint8)
-    finder = cv2.SIFT.create(_POINTS, contrastThreshold=0.02)
-    points, told = finder.detectAndCompute(codes, None)
-    if told is None or len(points) < 2 * _LEAST_PAIRS:
+    detector = cv2.SIFT.create(_POINTS, contrastThreshold=0.02)
+    points, descriptors = detector.detectAndCompute(codes, None)
+    if descriptors is None or len(points) < 2 * _LEAST_PAIRS:
         return []
-    near = cv2.BFMatcher(cv2.NORM_L2).knnMatch(told, told, k=4)
+    nearest = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, descriptors, k=4)
     votes: Counter[tuple[int, int]] = Counter()
-    seen: set[tuple[int, int, int, int]] = set()
-    for pair in (match for matches in near for match in matches):
-        one, other = points[pair.queryIdx], points[pair.trainIdx]
+    known_pairs: set[tuple[int, int, int, int]] = set()
+    for pair in (match for matches in nearest for match in matches):
+        first, second = points[pair.queryIdx], points[pair.trainIdx]
         if (
             pair.distance > _MAX_DESCRIPTOR_DISTANCE
-            or abs((one.angle - other.angle + 180) % 360 - 180) > 6
-            or not 0.9 < one.size / other.size < 1.11
+            or abs((first.angle - second.angle + 180) % 360 - 180) > 6
+            or not 0.9 < first.size / second.size < 1.11
         ):
             continue
-        across, down = other.pt[0] - one.pt[0], other.pt[1] - one.pt[1]
+        across, down = second.pt[0] - first.pt[0], second.pt[1] - first.pt[1]
         if np.hypot(across, down) < _MIN_DISTANCE or (down, across) < (0, 0):
             continue
-        spot = (round(one.pt[0]), round(one.pt[1]), round(other.pt[0]), round(other.pt[1]))
-        if spot not in seen:
-            seen.add(spot)
+        pair_position = (round(first.pt[0]), round(first.pt[1]), round(second.pt[0]), round(second.pt[1]))
+        if pair_position not in known_pairs:
+            known_pairs.add(pair_position)
             votes[(round(down), round(across))] += 1
     return _consensus_offsets(votes)
 
 
 def _consensus_offsets(votes: Counter[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return the offsets with the votes of their 1 px neighbours included, only the strongest of each neighbourhood."""
-    told = {way: sum(votes.get((way[0] + down, way[1] + across), 0) for down in (-1, 0, 1) for across in (-1, 0, 1)) for way in votes}
-    order = sorted((way for way in told if told[way] >= _LEAST_PAIRS), key=lambda way: (-votes[way], -told[way], way))
+    support = {
+        offset: sum(votes.get((offset[0] + down, offset[1] + across), 0) for down in (-1, 0, 1) for across in (-1, 0, 1))
+        for offset in votes
+    }
+    order = sorted(
+        (offset for offset in support if support[offset] >= _LEAST_PAIRS), key=lambda offset: (-votes[offset], -support[offset], offset)
+    )
     kept: list[tuple[int, int]] = []
-    for way in order:
-        if all(abs(way[0] - other[0]) > 2 or abs(way[1] - other[1]) > 2 for other in kept):
-            kept.append(way)
+    for offset in order:
+        if all(abs(offset[0] - other[0]) > 2 or abs(offset[1] - other[1]) > 2 for other in kept):
+            kept.append(offset)
     return kept[:32]
 
 
@@ -138,43 +143,46 @@ def _compare_at_offset(detail: Mask, offset: tuple[int, int]) -> list[Duplicated
     columns = (slice(across, width), slice(0, width - across)) if across >= 0 else (slice(0, width + across), slice(-across, width))
     later, earlier = detail[rows[0], columns[0]], detail[rows[1], columns[1]]
 
-    def about(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(values, (_SQUARE, _SQUARE), borderType=cv2.BORDER_REFLECT))
 
-    powers = about(later * later), about(earlier * earlier)
-    like = about(later * earlier) / np.sqrt(np.maximum(powers[0] * powers[1], 1e-12))
-    even = np.minimum(*powers) > 0.6 * np.maximum(*powers)
-    marked = (like > _MIN_LOCAL_CORRELATION) & even & (np.minimum(*powers) > _DETAIL**2)
+    powers = local_mean(later * later), local_mean(earlier * earlier)
+    correlation = local_mean(later * earlier) / np.sqrt(np.maximum(powers[0] * powers[1], 1e-12))
+    is_even = np.minimum(*powers) > 0.6 * np.maximum(*powers)
+    marked = (correlation > _MIN_LOCAL_CORRELATION) & is_even & (np.minimum(*powers) > _DETAIL**2)
     marked = cv2.morphologyEx(marked.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
-    found = []
-    for (high, wide), own in connected_components(marked, _LEAST_AREA):
-        place = _shift_window((high, wide), rows[0].start, columns[0].start)
+    regions = []
+    for (high, wide), component in connected_components(marked, _LEAST_AREA):
+        window = _shift_window((high, wide), rows[0].start, columns[0].start)
         source = _shift_window((high, wide), rows[1].start, columns[1].start)
-        found.append(DuplicatedRegion(place, own, source, float(like[high, wide][own].mean()), is_pattern=False))
-    return found
+        regions.append(DuplicatedRegion(window, component, source, float(correlation[high, wide][component].mean()), is_pattern=False))
+    return regions
 
 
 def _identify_copy(grey: Mask, region: DuplicatedRegion) -> DuplicatedRegion:
     """Return the region with the copy extended to its edge, and with the places exchanged if the earlier one was pasted."""
-    room = [
-        (min(_RIM, mine.start, theirs.start), min(_RIM, length - mine.stop, length - theirs.stop))
-        for mine, theirs, length in zip(region.window, region.source, grey.shape, strict=True)
+    margins = [
+        (min(_RIM, copy_span.start, source_span.start), min(_RIM, length - copy_span.stop, length - source_span.stop))
+        for copy_span, source_span, length in zip(region.window, region.source, grey.shape, strict=True)
     ]
     places = [
-        tuple(slice(span.start - before, span.stop + after) for span, (before, after) in zip(place, room, strict=True))
+        tuple(slice(span.start - before, span.stop + after) for span, (before, after) in zip(place, margins, strict=True))
         for place in (region.window, region.source)
     ]
     later, earlier = (grey[place] for place in places)
-    alike = _identical_area(later - earlier, np.pad(region.mask, room))
-    steep = [_rim_steepness(part, alike) for part in (later, earlier)]
+    identical = _identical_area(later - earlier, np.pad(region.mask, margins))
+    steep = [_rim_steepness(part, identical) for part in (later, earlier)]
     if max(steep) <= _MIN_STEEPNESS_RATIO * min(steep):
         return region
-    own = _dilate(alike, _SEAM)
-    inner = tuple(slice(int(np.flatnonzero(line)[0]), int(np.flatnonzero(line)[-1]) + 1) for line in (own.any(axis=1), own.any(axis=0)))
+    copy_mask = _dilate(identical, _SEAM)
+    inner = tuple(
+        slice(int(np.flatnonzero(projection)[0]), int(np.flatnonzero(projection)[-1]) + 1)
+        for projection in (copy_mask.any(axis=1), copy_mask.any(axis=0))
+    )
     copy, source = (
         _shift_window((inner[0], inner[1]), place[0].start, place[1].start) for place in (places if steep[0] > steep[1] else places[::-1])
     )
-    return DuplicatedRegion(copy, own[inner], source, region.correlation, region.is_pattern)
+    return DuplicatedRegion(copy, copy_mask[inner], source, region.correlation, region.is_pattern)
 
 
 def _identical_area(difference: Mask, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -183,8 +191,8 @@ def _identical_area(difference: Mask, mask: NDArray[np.bool_]) -> NDArray[np.boo
 
     same = (np.abs(cv2.blur(difference, (3, 3))) < _SAME_TOLERANCE) & _dilate(mask, _RIM)
     same = cv2.morphologyEx(same.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    _, parts_of_it = cv2.connectedComponents(same)
-    body = np.isin(parts_of_it, np.unique(parts_of_it[mask & (same > 0)])) & (same > 0)
+    _, labels = cv2.connectedComponents(same)
+    body = np.isin(labels, np.unique(labels[mask & (same > 0)])) & (same > 0)
     return np.asarray(cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0)
 
 
@@ -193,10 +201,10 @@ def _rim_steepness(grey: Mask, mask: NDArray[np.bool_]) -> float:
     import cv2
 
     slope = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
-    rim, beyond = _dilate(mask, 2) & _dilate(~mask, 1), _dilate(mask, 7) & ~_dilate(mask, 4)
-    if np.count_nonzero(rim) < _MIN_RIM_PIXELS or np.count_nonzero(beyond) < _MIN_RIM_PIXELS:
+    rim, outer_rim = _dilate(mask, 2) & _dilate(~mask, 1), _dilate(mask, 7) & ~_dilate(mask, 4)
+    if np.count_nonzero(rim) < _MIN_RIM_PIXELS or np.count_nonzero(outer_rim) < _MIN_RIM_PIXELS:
         return 1.0
-    return float((slope[rim].mean() + _SLOPE_OFFSET) / (slope[beyond].mean() + _SLOPE_OFFSET))
+    return float((slope[rim].mean() + _SLOPE_OFFSET) / (slope[outer_rim].mean() + _SLOPE_OFFSET))
 
 
 def _dilate(flags: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
@@ -212,7 +220,7 @@ def _shift_window(window: Window, down: int, across: int) -> Window:
 
 
 def _overlaps(first: Window, second: Window) -> bool:
-    return all(mine.start < theirs.stop and theirs.start < mine.stop for mine, theirs in zip(first, second, strict=True))
+    return all(span.start < other.stop and other.start < span.stop for span, other in zip(first, second, strict=True))
 
 
 def _scale_to_full_size(region: DuplicatedRegion, shrink: float, height: int, width: int) -> DuplicatedRegion:
@@ -224,5 +232,5 @@ def _scale_to_full_size(region: DuplicatedRegion, shrink: float, height: int, wi
         exact = tuple(slice(int(span.start * shrink), int(np.ceil(span.stop * shrink))) for span in (rows, columns))
         boxes.append(expand_window((exact[0], exact[1]), 0, height, width))
     rows, columns = boxes[0]
-    own = resize_values(region.mask.astype(np.float32), rows.stop - rows.start, columns.stop - columns.start) > 0.5
-    return DuplicatedRegion(boxes[0], own, boxes[1], region.correlation, region.is_pattern)
+    mask = resize_values(region.mask.astype(np.float32), rows.stop - rows.start, columns.stop - columns.start) > 0.5
+    return DuplicatedRegion(boxes[0], mask, boxes[1], region.correlation, region.is_pattern)

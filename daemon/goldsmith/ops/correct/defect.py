@@ -56,12 +56,12 @@ def connected_components(mask: BoolMask, min_area: int) -> list[tuple[Window, Bo
     """
     import cv2
 
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    order: Sequence[int] = sorted(range(1, count), key=lambda number: -int(facts[number, cv2.CC_STAT_AREA]))
-    found = []
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    order: Sequence[int] = sorted(range(1, count), key=lambda number: -int(stats[number, cv2.CC_STAT_AREA]))
+    components = []
     for number in order:
-        left, top, width, height, area = (int(value) for value in facts[number])
+        left, top, width, height, area = (int(value) for value in stats[number])
         if area >= min_area:
-            place = make_window(top, left, height, width)
-            found.append((place, labels[place] == number))
-    return found
+            window = make_window(top, left, height, width)
+            components.append((window, labels[window] == number))
+    return components

@@ -24,7 +24,7 @@ _MAX_EXCESS = 0.35
 _LEAST_AREA = 24
 _MIN_LENGTH = 8
 _JOIN = 15
-# px. The fringes of thinner highlights (stars, lettering) cannot be told from their own colour.
+# px. The fringes of thinner highlights (stars, lettering) cannot be distinguished from their own colour.
 _MIN_LIGHT_WIDTH = 9
 # Difference between the highest and the lowest channel: a red object on white has a rim of its own colour.
 _STRONG_COLOUR = 0.4
@@ -45,39 +45,39 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     if pixels.shape[2] < 3 or min(pixels.shape[:2]) < 4 * _REACH:
         return []
     grey = luma(pixels)
-    near = _edges_of_blown_areas(grey)
-    if not near.any():
+    edges = _edges_of_blown_areas(grey)
+    if not edges.any():
         return []
-    rim = {sign: _rim_excess(_fringe_colour(pixels, sign), near) for sign in (1, -1)}
+    rim = {sign: _rim_excess(_fringe_colour(pixels, sign), edges) for sign in (1, -1)}
     rim[-1][rim[-1] < _MIN_GREEN_EXCESS] = 0
     marked = (rim[1] > _MIN_EXCESS) | (rim[-1] > _MIN_EXCESS)
     joined = cv2.dilate(marked.astype(np.uint8), np.ones((_JOIN, _JOIN), np.uint8)) > 0
-    found, made = [], pixels.copy()
-    for place, own in connected_components(joined, _LEAST_AREA):
-        mine = marked[place] & own
-        if mine.sum() < _LEAST_AREA or max(np.ptp(axis) for axis in np.nonzero(mine)) < _MIN_LENGTH:
+    defects, result = [], pixels.copy()
+    for window, component in connected_components(joined, _LEAST_AREA):
+        fringe = marked[window] & component
+        if fringe.sum() < _LEAST_AREA or max(np.ptp(axis) for axis in np.nonzero(fringe)) < _MIN_LENGTH:
             continue
-        if _is_object_colour(pixels, expand_window(place, _NEIGHBOURHOOD_PX, *grey.shape), grey):
+        if _is_object_colour(pixels, expand_window(window, _NEIGHBOURHOOD_PX, *grey.shape), grey):
             continue
-        fault = _desaturate_rim(made, place, own, rim, strength)
-        if fault is not None and fault.repair is not None:
-            made[place] = fault.repair[1]
-            found.append(fault)
-    return found
+        defect = _desaturate_rim(result, window, component, rim, strength)
+        if defect is not None and defect.repair is not None:
+            result[window] = defect.repair[1]
+            defects.append(defect)
+    return defects
 
 
 def _is_object_colour(pixels: Pixels, window: Window, grey: Mask) -> bool:
     """Return whether the colour belongs to an object: many of the darker pixels have it, or the dark object itself has a strong colour."""
-    dark = grey[window] < _BLOWN_LUMA
-    deep = pixels[window][grey[window] < _BLOWN_LUMA - _MIN_CONTRAST]
-    if len(deep) and float(np.median(np.ptp(deep, axis=1))) > _STRONG_COLOUR:
+    is_dark = grey[window] < _BLOWN_LUMA
+    dark_pixels = pixels[window][grey[window] < _BLOWN_LUMA - _MIN_CONTRAST]
+    if len(dark_pixels) and float(np.median(np.ptp(dark_pixels, axis=1))) > _STRONG_COLOUR:
         return True
     coloured = np.maximum(_fringe_colour(pixels[window], 1), _fringe_colour(pixels[window], -1)) > _MIN_EXCESS
-    return bool((coloured & dark).sum() > _MAX_COLOURED_SHARE * dark.sum())
+    return bool((coloured & is_dark).sum() > _MAX_COLOURED_SHARE * is_dark.sum())
 
 
 def _edges_of_blown_areas(grey: Mask) -> BoolMask:
-    """Return the edges to something much darker within reach of a blown highlight."""
+    """Return the pixels at the edge of a blown highlight, within reach of much darker pixels."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
@@ -95,38 +95,38 @@ def _fringe_colour(pixels: Pixels, sign: int) -> Mask:
     return np.maximum(np.minimum(red, blue) - green if sign > 0 else green - np.maximum(red, blue), 0).astype(np.float32)
 
 
-def _rim_excess(colour: Mask, near: BoolMask) -> Mask:
+def _rim_excess(colour: Mask, edges: BoolMask) -> Mask:
     """Return the colour above that on either side of the rim, (h, w)."""
     import cv2
 
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _REACH + 1, 2 * _REACH + 1))
     ground = gaussian_blur(np.asarray(cv2.morphologyEx(colour, cv2.MORPH_OPEN, shape), np.float32), 2)
-    return np.where(near, np.maximum(colour - ground, 0), 0).astype(np.float32)
+    return np.where(edges, np.maximum(colour - ground, 0), 0).astype(np.float32)
 
 
-def _desaturate_rim(pixels: Pixels, place: Window, mask: BoolMask, rim: dict[int, Mask], strength: float) -> Defect | None:
+def _desaturate_rim(pixels: Pixels, window: Window, mask: BoolMask, rim: dict[int, Mask], strength: float) -> Defect | None:
     """Return the rim with its colour reduced to that of the neighbourhood, at constant luma and within a bound."""
-    whole = expand_window(place, 0, *pixels.shape[:2])
-    given = pixels[whole]
-    made = given.copy()
+    area = expand_window(window, 0, *pixels.shape[:2])
+    original = pixels[area]
+    result = original.copy()
     excess = np.zeros(mask.shape, np.float32)
-    for sign, over in rim.items():
-        amount = np.minimum(over[whole] * mask, _MAX_EXCESS)
+    for sign, rim_excess in rim.items():
+        amount = np.minimum(rim_excess[area] * mask, _MAX_EXCESS)
         excess = np.maximum(excess, amount)
         amount = amount * np.float32(strength)
-        grey = luma(made)
+        grey = luma(result)
         if sign > 0:
-            made[:, :, 0] -= amount
-            made[:, :, 2] -= amount
+            result[:, :, 0] -= amount
+            result[:, :, 2] -= amount
         else:
-            made[:, :, 1] -= amount
-        made += ((grey - luma(made)) * (amount > 0))[:, :, None]
-    made = np.where((excess > 0)[:, :, None], np.clip(made, 0, 1), given)
-    there = excess > _MIN_EXCESS
-    if not there.any():
+            result[:, :, 1] -= amount
+        result += ((grey - luma(result)) * (amount > 0))[:, :, None]
+    result = np.where((excess > 0)[:, :, None], np.clip(result, 0, 1), original)
+    is_fringe = excess > _MIN_EXCESS
+    if not is_fringe.any():
         return None
-    after = np.maximum(excess - _removed_colour(given, made), 0)
-    return Defect(whole, _mean_codes(excess, there), _mean_codes(after, there), (whole, freeze(made.astype(np.float32))))
+    after = np.maximum(excess - _removed_colour(original, result), 0)
+    return Defect(area, _mean_codes(excess, is_fringe), _mean_codes(after, is_fringe), (area, freeze(result.astype(np.float32))))
 
 
 def _removed_colour(original: Pixels, result: Pixels) -> Mask:

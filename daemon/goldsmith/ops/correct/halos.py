@@ -19,7 +19,7 @@ _HALO_RADIUS = 6
 _PROFILE_RADIUS = 12
 # An edge is measured if both flanks vary by less than this share of its height.
 _MAX_FLANK_VARIATION = 0.2
-# If an edge overshoots by more than its own height, it is a line, not a halo.
+# If an edge overshoots by more than this share of its height, both sides together, it is a line, not a halo.
 _MAX_OVERSHOOT = 1.5
 _MAX_EDGES = 16000
 _LEAST_EDGES = 30
@@ -79,68 +79,72 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     edges = measure_edges(grey)
     if edges.rimmed_share < _MIN_RIMMED_SHARE or edges.median_overshoot > _DRAWN_LINE_OVERSHOOT:
         return []
-    moved = _halo_excess(grey, edges) * np.float32(strength)
-    made = np.clip(pixels - moved[:, :, None], 0, 1)
-    after = measure_edges(luma(made), edges.positions)
+    excess = _halo_excess(grey, edges) * np.float32(strength)
+    target = np.clip(pixels - excess[:, :, None], 0, 1)
+    after = measure_edges(luma(target), edges.positions)
     if np.median(after.overshoot) > (1 - (1 - _MAX_REMAINING_SHARE) * strength) * edges.median_overshoot:
         return []
     height, width = grey.shape
-    cells = _changed_cells(moved)
-    found, whole = [], pixels.copy()
-    for place, own in connected_components(cells, 1):
-        rows, columns = (slice(span.start * _CELL, min(span.stop * _CELL, side)) for span, side in zip(place, (height, width), strict=True))
-        mine = _edges_in_cells(edges, (rows, columns), place, own)
-        if not mine.any():
+    cells = _changed_cells(excess)
+    defects, result = [], pixels.copy()
+    for cell_window, component in connected_components(cells, 1):
+        rows, columns = (
+            slice(span.start * _CELL, min(span.stop * _CELL, side)) for span, side in zip(cell_window, (height, width), strict=True)
+        )
+        in_component = _edges_in_cells(edges, (rows, columns), cell_window, component)
+        if not in_component.any():
             continue
-        shown = np.repeat(np.repeat(own, _CELL, axis=0), _CELL, axis=1)[: rows.stop - rows.start, : columns.stop - columns.start]
-        laid = np.where(shown[:, :, None], made[rows, columns], whole[rows, columns])
-        whole[rows, columns] = laid
-        sizes = [round(100 * float(np.median(one.overshoot[mine])), 1) for one in (edges, after)]
-        found.append(Defect((rows, columns), sizes[0], sizes[1], ((rows, columns), freeze(laid))))
-    return found
+        cell_mask = np.repeat(np.repeat(component, _CELL, axis=0), _CELL, axis=1)[: rows.stop - rows.start, : columns.stop - columns.start]
+        patch = np.where(cell_mask[:, :, None], target[rows, columns], result[rows, columns])
+        result[rows, columns] = patch
+        sizes = [round(100 * float(np.median(measurements.overshoot[in_component])), 1) for measurements in (edges, after)]
+        defects.append(Defect((rows, columns), sizes[0], sizes[1], ((rows, columns), freeze(patch))))
+    return defects
 
 
 def measure_edges(luma_plane: Mask, positions: NDArray[np.int64] | None = None) -> EdgeMeasurements:
     """Return the overshoot at isolated edges of a luma plane (h, w), 0..1, or at the given positions (n, 2) in px."""
     import cv2
 
-    soft = gaussian_blur(luma_plane, 1.0)
-    across, down = (cv2.Scharr(soft, cv2.CV_32F, *order, scale=1 / 16) for order in ((1, 0), (0, 1)))
+    smoothed = gaussian_blur(luma_plane, 1.0)
+    across, down = (cv2.Scharr(smoothed, cv2.CV_32F, *order, scale=1 / 16) for order in ((1, 0), (0, 1)))
     steep = np.hypot(across, down)
-    given = positions is not None
+    has_positions = positions is not None
     where = _edge_ridge_pixels(steep, across, down) if positions is None else positions
     row, column = where[:, 0], where[:, 1]
     size = np.maximum(steep[row, column], np.float32(1e-6))
-    far = np.arange(-_PROFILE_RADIUS, _PROFILE_RADIUS + 1, dtype=np.float32)
-    x = column[:, None].astype(np.float32) + far * (across[row, column] / size)[:, None]
-    y = row[:, None].astype(np.float32) + far * (down[row, column] / size)[:, None]
+    distance_px = np.arange(-_PROFILE_RADIUS, _PROFILE_RADIUS + 1, dtype=np.float32)
+    x = column[:, None].astype(np.float32) + distance_px * (across[row, column] / size)[:, None]
+    y = row[:, None].astype(np.float32) + distance_px * (down[row, column] / size)[:, None]
     if not len(where):
         return EdgeMeasurements(where, *3 * [np.zeros(0, np.float32)])
-    lines = _sample_bilinear(luma_plane, x, y)
-    dark, light = lines[:, : _PROFILE_RADIUS - _HALO_RADIUS], lines[:, _PROFILE_RADIUS + _HALO_RADIUS + 1 :]
+    profiles = _sample_bilinear(luma_plane, x, y)
+    dark, light = profiles[:, : _PROFILE_RADIUS - _HALO_RADIUS], profiles[:, _PROFILE_RADIUS + _HALO_RADIUS + 1 :]
     low, high = dark.mean(axis=1), light.mean(axis=1)
     rise = high - low
-    quiet = np.maximum(np.ptp(dark, axis=1), np.ptp(light, axis=1)) < 2 * _MAX_FLANK_VARIATION * rise
-    over = lines[:, _PROFILE_RADIUS + 1 : _PROFILE_RADIUS + _HALO_RADIUS].max(axis=1) - high
-    under = low - lines[:, _PROFILE_RADIUS - _HALO_RADIUS + 1 : _PROFILE_RADIUS].min(axis=1)
+    is_flat = np.maximum(np.ptp(dark, axis=1), np.ptp(light, axis=1)) < 2 * _MAX_FLANK_VARIATION * rise
+    overshoot = profiles[:, _PROFILE_RADIUS + 1 : _PROFILE_RADIUS + _HALO_RADIUS].max(axis=1) - high
+    undershoot = low - profiles[:, _PROFILE_RADIUS - _HALO_RADIUS + 1 : _PROFILE_RADIUS].min(axis=1)
     height = np.maximum(rise, np.float32(0.02))
-    share, lesser = (np.maximum(over, 0) + np.maximum(under, 0)) / height, np.minimum(over, under) / height
+    share, weaker = (np.maximum(overshoot, 0) + np.maximum(undershoot, 0)) / height, np.minimum(overshoot, undershoot) / height
     flanks = (
-        lines[:, _PROFILE_RADIUS + 3 : _PROFILE_RADIUS + 6].mean(axis=1)
+        profiles[:, _PROFILE_RADIUS + 3 : _PROFILE_RADIUS + 6].mean(axis=1)
         - high
         + low
-        - lines[:, _PROFILE_RADIUS - 5 : _PROFILE_RADIUS - 2].mean(axis=1)
+        - profiles[:, _PROFILE_RADIUS - 5 : _PROFILE_RADIUS - 2].mean(axis=1)
     )
-    good = (
-        quiet
+    is_measurable = (
+        is_flat
         & (rise > _MIN_EDGE_HEIGHT)
         & (share < _MAX_OVERSHOOT)
-        & (lines[:, _PROFILE_RADIUS + 2] - lines[:, _PROFILE_RADIUS - 2] > _MIN_CRISPNESS * rise)
+        & (profiles[:, _PROFILE_RADIUS + 2] - profiles[:, _PROFILE_RADIUS - 2] > _MIN_CRISPNESS * rise)
     )
-    good &= (high + _MIN_HEADROOM * rise < 1) & (low - _MIN_HEADROOM * rise > 0)
-    if given:
-        good[:] = True
-    return EdgeMeasurements(where[good], *(one[good].astype(np.float32) for one in (share, lesser, flanks / height)))
+    is_measurable &= (high + _MIN_HEADROOM * rise < 1) & (low - _MIN_HEADROOM * rise > 0)
+    if has_positions:
+        is_measurable[:] = True
+    return EdgeMeasurements(
+        where[is_measurable], *(values[is_measurable].astype(np.float32) for values in (share, weaker, flanks / height))
+    )
 
 
 def _sample_bilinear(grey: Mask, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,53 +158,53 @@ def _edge_ridge_pixels(gradient: Mask, across: NDArray[np.float32], down: NDArra
     inner = np.zeros(gradient.shape, bool)
     inner[_PROFILE_RADIUS:-_PROFILE_RADIUS, _PROFILE_RADIUS:-_PROFILE_RADIUS] = True
     row, column = np.nonzero((gradient > _MIN_EDGE_HEIGHT / 4) & inner)
-    every = max(1, len(row) // (4 * _MAX_EDGES))
-    row, column = row[::every], column[::every]
+    stride = max(1, len(row) // (4 * _MAX_EDGES))
+    row, column = row[::stride], column[::stride]
     size = gradient[row, column]
     right, below = np.rint(across[row, column] / size).astype(int), np.rint(down[row, column] / size).astype(int)
     crest = (size >= gradient[row + below, column + right]) & (size > gradient[row - below, column - right])
-    found = np.stack([row[crest], column[crest]], axis=1)
-    return np.asarray(found[:: -(-len(found) // _MAX_EDGES) or 1])
+    ridge = np.stack([row[crest], column[crest]], axis=1)
+    return np.asarray(ridge[:: -(-len(ridge) // _MAX_EDGES) or 1])
 
 
 def _halo_excess(grey: Mask, edges: EdgeMeasurements) -> Mask:
     """Return by how much each pixel near an edge is too high, (h, w).
 
-    Sharpening adds ``amount`` times the difference to a blurred copy. Of several amounts and widths, the function inverts the one that
-    leaves the least overshoot, and the weakest one that leaves as little as a photograph has. Thin objects stay: nothing is clamped.
+    Sharpening adds ``amount`` times the difference to a blurred copy. The function tries several amounts and widths, and inverts the
+    weakest pair whose remaining overshoot is within a tolerance of the least. Thin objects stay: nothing is clamped.
     """
     window = _densest_window(edges, grey.shape)
     inside = np.all((edges.positions >= [span.start for span in window]) & (edges.positions < [span.stop for span in window]), axis=1)
-    places = edges.positions[inside] - [span.start for span in window]
+    local_positions = edges.positions[inside] - [span.start for span in window]
     part = np.ascontiguousarray(grey[window])
-    tried: list[tuple[float, float, float]] = []
+    trials: list[tuple[float, float, float]] = []
     for sigma in _SIGMA_CANDIDATES:
         for amount in _AMOUNT_CANDIDATES:
-            made = _invert_unsharp_mask(part, sigma, amount)
-            seen = measure_edges(made, places)
-            left = (
-                float(np.median(seen.overshoot))
-                + abs(float(np.median(seen.flank_offset)))
-                + _SOFTNESS_PENALTY * _steepness_loss(part, made, places)
+            candidate = _invert_unsharp_mask(part, sigma, amount)
+            measurements = measure_edges(candidate, local_positions)
+            residual = (
+                float(np.median(measurements.overshoot))
+                + abs(float(np.median(measurements.flank_offset)))
+                + _SOFTNESS_PENALTY * _steepness_loss(part, candidate, local_positions)
             )
-            tried.append((left, sigma, amount))
-    least = min(tried)[0]
-    _, sigma, amount = min((one for one in tried if one[0] <= least + _TIE_TOLERANCE), key=lambda one: one[1] * one[2])
+            trials.append((residual, sigma, amount))
+    min_residual = min(trials)[0]
+    _, sigma, amount = min((trial for trial in trials if trial[0] <= min_residual + _TIE_TOLERANCE), key=lambda trial: trial[1] * trial[2])
     return np.asarray((grey - _invert_unsharp_mask(grey, sigma, amount)) * _edge_proximity(grey), np.float32)
 
 
 def _invert_unsharp_mask(grey: Mask, sigma: float, amount: float) -> Mask:
     """Return the plane before an unsharp mask of that width and amount, by fixed-point iteration, which never rings."""
-    made = grey
+    estimate = grey
     for _ in range(_ITERATIONS):
-        made = np.asarray((grey + np.float32(amount) * gaussian_blur(made, sigma)) / np.float32(1 + amount), np.float32)
-    return made
+        estimate = np.asarray((grey + np.float32(amount) * gaussian_blur(estimate, sigma)) / np.float32(1 + amount), np.float32)
+    return estimate
 
 
 def _steepness_loss(original: Mask, result: Mask, positions: NDArray[np.int64]) -> float:
-    """Return how much more than half of their steepness the edges lose, 0..0.5: a blur has no halos either."""
+    """Return how much more than half of their steepness the edges lose, 0..0.5. A mere blur would have no halos, but such a loss."""
     row, column = positions[:, 0], positions[:, 1]
-    steep = [np.abs(np.gradient(one)[0])[row, column] + np.abs(np.gradient(one)[1])[row, column] for one in (original, result)]
+    steep = [np.abs(np.gradient(plane)[0])[row, column] + np.abs(np.gradient(plane)[1])[row, column] for plane in (original, result)]
     return float(np.clip(0.5 - np.median(steep[1] / np.maximum(steep[0], np.float32(1e-4))), 0, 0.5))
 
 
@@ -208,8 +212,8 @@ def _edge_proximity(grey: Mask) -> Mask:
     """Return a mask that is 1 within reach of a strong edge and fades to 0 beyond it."""
     import cv2
 
-    soft = gaussian_blur(grey, 1.0)
-    steep = np.hypot(*(cv2.Scharr(soft, cv2.CV_32F, *order, scale=1 / 16) for order in ((1, 0), (0, 1))))
+    smoothed = gaussian_blur(grey, 1.0)
+    steep = np.hypot(*(cv2.Scharr(smoothed, cv2.CV_32F, *order, scale=1 / 16) for order in ((1, 0), (0, 1))))
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _HALO_RADIUS + 5, 2 * _HALO_RADIUS + 5))
     zone = cv2.dilate((steep > _MIN_EDGE_HEIGHT / 4).astype(np.uint8), shape)
     size = 2 * _HALO_RADIUS + 1
@@ -218,15 +222,15 @@ def _edge_proximity(grey: Mask) -> Mask:
 
 def _densest_window(edges: EdgeMeasurements, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the window of one megapixel with the most measured edges."""
-    best, found = -1, (slice(0, shape[0]), slice(0, shape[1]))
+    max_count, window = -1, (slice(0, shape[0]), slice(0, shape[1]))
     for top in range(0, max(shape[0] - _ANALYSIS_SIDE // 2, 1), _ANALYSIS_SIDE // 2):
         for left in range(0, max(shape[1] - _ANALYSIS_SIDE // 2, 1), _ANALYSIS_SIDE // 2):
             rows, columns = slice(top, min(top + _ANALYSIS_SIDE, shape[0])), slice(left, min(left + _ANALYSIS_SIDE, shape[1]))
             row, column = edges.positions[:, 0], edges.positions[:, 1]
             count = int(((row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop)).sum())
-            if count > best:
-                best, found = count, (rows, columns)
-    return found
+            if count > max_count:
+                max_count, window = count, (rows, columns)
+    return window
 
 
 def _changed_cells(change: Mask) -> BoolMask:
@@ -241,6 +245,6 @@ def _edges_in_cells(edges: EdgeMeasurements, box: tuple[slice, slice], cells: tu
     """Return which edges lie in those cells."""
     row, column = edges.positions[:, 0], edges.positions[:, 1]
     inside = (row >= box[0].start) & (row < box[0].stop) & (column >= box[1].start) & (column < box[1].stop)
-    made = np.zeros(len(row), bool)
-    made[inside] = mask[row[inside] // _CELL - cells[0].start, column[inside] // _CELL - cells[1].start]
-    return made
+    flags = np.zeros(len(row), bool)
+    flags[inside] = mask[row[inside] // _CELL - cells[0].start, column[inside] // _CELL - cells[1].start]
+    return flags

@@ -1,4 +1,4 @@
-"""Find noise, of luma and of chroma, told from texture by how fast it fades when the picture is reduced.
+"""Find noise of luma and chroma. Unlike texture, it fades fast when the picture is reduced.
 
 Noise of a sensor or a sampler is one or a few pixels wide: averaging 2 x 2 squares halves it. Grass, cloth and foliage stay.
 """
@@ -34,7 +34,7 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     sigma, *colours = (estimate_noise(_centre_chroma(plane, number)) for number, plane in enumerate(split_planes(pixels)))
     if not _MIN_LUMA_NOISE <= sigma <= _MAX_LUMA_NOISE or _noise_at_scale(split_planes(pixels)[0], 2) > _MAX_HALF_SIZE_RATIO * sigma:
         return []
-    return [_denoise(pixels, [strength * one for one in (sigma, *colours)], 0, sigma)]
+    return [_denoise(pixels, [strength * deviation for deviation in (sigma, *colours)], 0, sigma)]
 
 
 def find_colour_noise(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
@@ -45,19 +45,28 @@ def find_colour_noise(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     """
     if pixels.shape[2] < 3 or min(pixels.shape[:2]) < _LEAST_SIDE:
         return []
-    seen = [[_noise_at_scale(_centre_chroma(plane, 1), smaller) for smaller in _SCALE_DIVISORS] for plane in split_planes(pixels)[1:]]
-    worst = max(range(2), key=lambda number: _equivalent_sigma(seen[number]))
+    noise_by_plane = [
+        [_noise_at_scale(_centre_chroma(plane, 1), divisor) for divisor in _SCALE_DIVISORS] for plane in split_planes(pixels)[1:]
+    ]
+    worst = max(range(2), key=lambda number: _equivalent_sigma(noise_by_plane[number]))
     if (
-        not any(one[0] >= _MIN_CHROMA_NOISE or one[-1] >= _MIN_CHROMA_BLOTCHES for one in seen)
-        or _equivalent_sigma(seen[worst]) > 2 * _MAX_LUMA_NOISE
+        not any(plane_noise[0] >= _MIN_CHROMA_NOISE or plane_noise[-1] >= _MIN_CHROMA_BLOTCHES for plane_noise in noise_by_plane)
+        or _equivalent_sigma(noise_by_plane[worst]) > 2 * _MAX_LUMA_NOISE
     ):
         return []
-    return [_denoise(pixels, [0.0, *(strength * _equivalent_sigma(one) for one in seen)], 1 + worst, _equivalent_sigma(seen[worst]))]
+    return [
+        _denoise(
+            pixels,
+            [0.0, *(strength * _equivalent_sigma(plane_noise) for plane_noise in noise_by_plane)],
+            1 + worst,
+            _equivalent_sigma(noise_by_plane[worst]),
+        )
+    ]
 
 
 def _equivalent_sigma(noise_by_scale: list[float]) -> float:
     """Return the deviation of per-pixel noise that would leave as much at each scale."""
-    return max(one * smaller for one, smaller in zip(noise_by_scale, _SCALE_DIVISORS, strict=True))
+    return max(noise * divisor for noise, divisor in zip(noise_by_scale, _SCALE_DIVISORS, strict=True))
 
 
 def _centre_chroma(plane: Mask, plane_index: int) -> Mask:
@@ -72,12 +81,12 @@ def _noise_at_scale(plane: Mask, divisor: int) -> float:
 
 def _denoise(pixels: Pixels, sigmas: list[float], measured_plane: int, before: float) -> Defect:
     """Return each plane denoised by its deviation; ``measured_plane`` is the plane whose size is recorded."""
-    whole = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
-    made = map_strips(pixels, lambda strip: denoise_pixels(strip, sigmas), CONTEXT_MARGIN)
-    plane = _centre_chroma(split_planes(made)[measured_plane], measured_plane)
+    window = slice(0, pixels.shape[0]), slice(0, pixels.shape[1])
+    result = map_strips(pixels, lambda strip: denoise_pixels(strip, sigmas), CONTEXT_MARGIN)
+    plane = _centre_chroma(split_planes(result)[measured_plane], measured_plane)
     after = (
         _noise_at_scale(plane, 1)
         if measured_plane == 0
-        else _equivalent_sigma([_noise_at_scale(plane, smaller) for smaller in _SCALE_DIVISORS])
+        else _equivalent_sigma([_noise_at_scale(plane, divisor) for divisor in _SCALE_DIVISORS])
     )
-    return Defect(whole, round(100 * before, 3), round(100 * after, 3), (whole, freeze(made)))
+    return Defect(window, round(100 * before, 3), round(100 * after, 3), (window, freeze(result)))

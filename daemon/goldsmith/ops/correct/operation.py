@@ -70,52 +70,52 @@ class Correct(PictureOperation):
 
     def needs(self) -> StepNeeds:
         """Return the region's masks, and an inpainting engine if copies are to be repainted."""
-        found = region_needs(self.where)
+        needs = region_needs(self.where)
         if self.repeats != "repair":
-            return found
-        return StepNeeds(masks=found.masks, engines=(EngineNeed(INPAINTER, self.model), *found.engines))
+            return needs
+        return StepNeeds(masks=needs.masks, engines=(EngineNeed(INPAINTER, self.model), *needs.engines))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the found defects corrected; the same picture if there are none."""
         mask = context.detect.region(self.where, picture) if self.where else None
         if mask is not None and not mask.any():
             return picture
-        work = _CorrectionRun(picture, mask, context)
-        work.find_and_correct("banding", self.banding, banding.find)
-        work.find_and_correct("seams", self.seams, seams.find)
-        work.dither_to_8_bits()
-        work.find_and_correct("lateral", self.fringes, chromatic_aberration.find)
-        work.find_and_correct("noise", self.noise, noise.find)
-        work.find_and_correct("colour_noise", self.noise, noise.find_colour_noise)
-        work.find_and_correct("fringes", self.fringes, fringes.find)
-        work.find_and_correct("halos", self.halos, halos.find)
+        run = _CorrectionRun(picture, mask, context)
+        run.find_and_correct("banding", self.banding, banding.find)
+        run.find_and_correct("seams", self.seams, seams.find)
+        run.dither_to_8_bits()
+        run.find_and_correct("lateral", self.fringes, chromatic_aberration.find)
+        run.find_and_correct("noise", self.noise, noise.find)
+        run.find_and_correct("colour_noise", self.noise, noise.find_colour_noise)
+        run.find_and_correct("fringes", self.fringes, fringes.find)
+        run.find_and_correct("halos", self.halos, halos.find)
         if self.repeats != "off":
-            self._handle_repeats(work)
+            self._handle_repeats(run)
         context.progress.report(1.0)
-        return work.picture
+        return run.picture
 
     def _handle_repeats(self, run: _CorrectionRun) -> None:
         """Record the copies, and repaint them if the step says so and they are not a pattern."""
-        found = [one for one in copy_move.find(run.picture.pixels) if run.overlaps_region(one.window)]
-        run.record("repeats", [one.to_defect() for one in found], [{"pattern": one.is_pattern} for one in found])
-        copies = [one for one in found if not one.is_pattern]
+        regions = [region for region in copy_move.find(run.picture.pixels) if run.overlaps_region(region.window)]
+        run.record("repeats", [region.to_defect() for region in regions], [{"pattern": region.is_pattern} for region in regions])
+        copies = [region for region in regions if not region.is_pattern]
         if self.repeats != "repair" or not copies:
             return
         hole = np.zeros((run.picture.height, run.picture.width), np.float32)
-        for one in copies:
-            hole[one.window][one.mask] = 1
+        for region in copies:
+            hole[region.window][region.mask] = 1
         if run.mask is not None:
             hole *= run.mask
         if not hole.any():
             return
         engine = run.context.engines.get(EngineNeed(INPAINTER, self.model))
-        asked = engine.descriptor
-        manner = StitchOptions(
-            _REPAIR_MARGIN, 0, 0.5, side=asked.side, multiple=asked.multiple, seed=run.context.seed, enlarges=asked.enlarges
+        descriptor = engine.descriptor
+        options = StitchOptions(
+            _REPAIR_MARGIN, 0, 0.5, side=descriptor.side, multiple=descriptor.multiple, seed=run.context.seed, enlarges=descriptor.enlarges
         )
-        done = stitch(run.picture, freeze(hole), engine.fill, manner, run.context.progress.report)
+        stitched = stitch(run.picture, freeze(hole), engine.fill, options, run.context.progress.report)
         run.context.results.record(repaired=len(copies))
-        run.picture = done.picture
+        run.picture = stitched.picture
 
 
 class _CorrectionRun:
@@ -135,32 +135,34 @@ class _CorrectionRun:
         if strength == "off":
             return
         share = 1.0 if strength == "auto" else float(strength) / 100
-        found = [fault for fault in find(self.picture.pixels, share) if self.overlaps_region(fault.window)]
-        self.record(kind, found)
-        laid = [self._blend_through_mask(fault.repair) for fault in found if fault.repair is not None] if share else []
-        if laid:
-            self.picture = self.picture.with_patches(laid)
+        defects = [defect for defect in find(self.picture.pixels, share) if self.overlaps_region(defect.window)]
+        self.record(kind, defects)
+        patches = [self._blend_through_mask(defect.repair) for defect in defects if defect.repair is not None] if share else []
+        if patches:
+            self.picture = self.picture.with_patches(patches)
 
     def record(self, kind: str, defects: list[Defect], extra_facts: list[dict[str, RecordValue]] | None = None) -> None:
         """Record each defect with its box and its size before and after; record nothing if there is none."""
         if not defects:
             return
-        told: list[RecordValue] = []
-        for number, fault in enumerate(defects[:_MAX_RECORDED]):
-            facts: dict[str, RecordValue] = {"box": to_box(fault.window), "before": fault.before, "after": fault.after}
-            if fault.duplicate_of is not None:
-                facts = {"box": to_box(fault.window), "same_as": to_box(fault.duplicate_of), "alike": fault.before}
-            told.append(facts | (extra_facts[number] if extra_facts else {}))
-        findings: dict[str, RecordValue] = {kind: told, f"{kind}_count": len(defects)}
+        entries: list[RecordValue] = []
+        for number, defect in enumerate(defects[:_MAX_RECORDED]):
+            facts: dict[str, RecordValue] = {"box": to_box(defect.window), "before": defect.before, "after": defect.after}
+            if defect.duplicate_of is not None:
+                facts = {"box": to_box(defect.window), "same_as": to_box(defect.duplicate_of), "alike": defect.before}
+            entries.append(facts | (extra_facts[number] if extra_facts else {}))
+        findings: dict[str, RecordValue] = {kind: entries, f"{kind}_count": len(defects)}
         self.context.results.record(**findings)
 
     def dither_to_8_bits(self) -> None:
         """Dither the smoothed parts of an 8-bit picture; otherwise the bands would return when it is written."""
-        laid = self.picture.differing_windows(self._original)
-        if self.picture.depth != 8 or not laid:
+        windows = self.picture.differing_windows(self._original)
+        if self.picture.depth != 8 or not windows:
             return
-        made = [(place, freeze(dither(self.picture.pixels_in(place), 8, self.context.seed + number))) for number, place in enumerate(laid)]
-        self.picture = self._original.with_patches(made)
+        patches = [
+            (window, freeze(dither(self.picture.pixels_in(window), 8, self.context.seed + number))) for number, window in enumerate(windows)
+        ]
+        self.picture = self._original.with_patches(patches)
 
     def overlaps_region(self, window: tuple[slice, slice]) -> bool:
         """Return whether the region overlaps a window."""
@@ -168,9 +170,9 @@ class _CorrectionRun:
 
     def _blend_through_mask(self, patch: PixelPatch) -> PixelPatch:
         """Return the patch blended in proportion to the mask."""
-        place, made = patch
+        window, corrected = patch
         if self.mask is None:
             return patch
-        share = self.mask[place][:, :, None]
-        under = self.picture.pixels_in(place)
-        return place, freeze(np.where(share > 0, under + (made - under) * share, under))
+        share = self.mask[window][:, :, None]
+        pixels = self.picture.pixels_in(window)
+        return window, freeze(np.where(share > 0, pixels + (corrected - pixels) * share, pixels))

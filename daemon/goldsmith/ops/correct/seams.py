@@ -65,17 +65,17 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     if min(pixels.shape[:2]) < _LEAST_SIDE:
         return []
     grey = luma(pixels)
-    upright, level = _find_seam_lines(grey), _find_seam_lines(np.ascontiguousarray(grey.T))
-    lines = [*upright, *level]
+    vertical, horizontal = _find_seam_lines(grey), _find_seam_lines(np.ascontiguousarray(grey.T))
+    lines = [*vertical, *horizontal]
     if not lines or (len(lines) == 1 and lines[0].index % _MIN_TILE_SIDE and lines[0].significance < _MIN_SIGNIFICANCE_ALONE):
         return []
-    made = pixels.copy()
-    found = _blend_steps(made, upright, strength)
-    turned = made.transpose(1, 0, 2)
-    for fault in _blend_steps(turned, level, strength):
-        place = fault.window[1], fault.window[0]
-        found.append(Defect(place, fault.before, fault.after, (place, freeze(made[place].copy()))))
-    return found
+    result = pixels.copy()
+    defects = _blend_steps(result, vertical, strength)
+    transposed = result.transpose(1, 0, 2)
+    for defect in _blend_steps(transposed, horizontal, strength):
+        window = defect.window[1], defect.window[0]
+        defects.append(Defect(window, defect.before, defect.after, (window, freeze(result[window].copy()))))
+    return defects
 
 
 def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
@@ -84,35 +84,40 @@ def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
 
     width = grey.shape[1]
     steps = _excess_steps(grey)
-    told, power = (_mean_by_parts(values) for values in (np.clip(steps, -_CLIP, _CLIP), np.square(np.clip(steps, -_WIDE_CLIP, _WIDE_CLIP))))
-    power -= np.square(told)
-    lively = np.sqrt(np.maximum(power, 0) / (_mean_of_neighbours(power) + np.float32(0.5)))
-    beside = _rms_of_neighbours(told)
-    places = np.arange(steps.shape[1]) + 2
-    least = np.where(places % 64 == 0, _MIN_STEP_ON_GRID, _MIN_STEP)
-    stands = np.abs(_run_significance(np.divide(told, beside, dtype=np.float32)))
-    sure, seen = np.minimum(stands, _MAX_SIGNIFICANCE).mean(axis=0), (stands > _MAX_SIGNIFICANCE / 2).mean(axis=0)
-    size = np.abs(told).mean(axis=0)
-    good = (places >= _FRAME) & (places <= width - _FRAME)
-    good &= (size >= least) & (size <= _MAX_STEP) & (sure >= _MIN_SIGNIFICANCE) & (seen >= _MIN_VISIBLE_SHARE)
-    good &= np.median(lively, axis=0) < _MAX_TEXTURE_RATIO
-    rank = stands.mean(axis=0)
-    good &= rank >= cv2.dilate(rank[None], np.ones((1, 7), np.uint8)).ravel()
-    found = [_SeamLine(int(places[at]), float(size[at]), float(sure[at])) for at in np.flatnonzero(good)]
-    return found if _is_tile_grid([line.index for line in found]) else []
+    mean_steps, power = (
+        _mean_by_parts(values) for values in (np.clip(steps, -_CLIP, _CLIP), np.square(np.clip(steps, -_WIDE_CLIP, _WIDE_CLIP)))
+    )
+    power -= np.square(mean_steps)
+    texture_ratio = np.sqrt(np.maximum(power, 0) / (_mean_of_neighbours(power) + np.float32(0.5)))
+    neighbour_rms = _rms_of_neighbours(mean_steps)
+    positions = np.arange(steps.shape[1]) + 2
+    min_steps = np.where(positions % 64 == 0, _MIN_STEP_ON_GRID, _MIN_STEP)
+    significance = np.abs(_run_significance(np.divide(mean_steps, neighbour_rms, dtype=np.float32)))
+    mean_significance, visible_share = (
+        np.minimum(significance, _MAX_SIGNIFICANCE).mean(axis=0),
+        (significance > _MAX_SIGNIFICANCE / 2).mean(axis=0),
+    )
+    size = np.abs(mean_steps).mean(axis=0)
+    is_seam = (positions >= _FRAME) & (positions <= width - _FRAME)
+    is_seam &= (size >= min_steps) & (size <= _MAX_STEP) & (mean_significance >= _MIN_SIGNIFICANCE) & (visible_share >= _MIN_VISIBLE_SHARE)
+    is_seam &= np.median(texture_ratio, axis=0) < _MAX_TEXTURE_RATIO
+    rank = significance.mean(axis=0)
+    is_seam &= rank >= cv2.dilate(rank[None], np.ones((1, 7), np.uint8)).ravel()
+    lines = [_SeamLine(int(positions[index]), float(size[index]), float(mean_significance[index])) for index in np.flatnonzero(is_seam)]
+    return lines if _is_tile_grid([line.index for line in lines]) else []
 
 
 def _is_tile_grid(positions: list[int]) -> bool:
     """Return whether the lines lie like tiles: far apart, and three or more of them at equal distances; only the last tile may have another
     size.
     """
-    apart = np.diff(positions)
-    if len(apart) and apart.min() < _MIN_TILE_SIDE:
+    distances = np.diff(positions)
+    if len(distances) and distances.min() < _MIN_TILE_SIDE:
         return False
-    if len(apart) < _MIN_INTERVALS:
+    if len(distances) < _MIN_INTERVALS:
         return True
-    off = np.abs(apart[:-1] - np.round(apart[:-1] / apart[:-1].min()) * apart[:-1].min())
-    return bool(off.max() <= 2)
+    deviations = np.abs(distances[:-1] - np.round(distances[:-1] / distances[:-1].min()) * distances[:-1].min())
+    return bool(deviations.max() <= 2)
 
 
 def _mean_by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,23 +159,23 @@ def _run_significance(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _blend_steps(pixels: Pixels, lines: list[_SeamLine], strength: float) -> list[Defect]:
     """Spread the steps over a band on each side, written into ``pixels``; the band is narrower if the next seam is near."""
     height, width = pixels.shape[:2]
-    found = []
+    defects = []
     ends = [0, *(line.index for line in lines), width]
     for number, line in enumerate(lines, 1):
         left, right = (min(_BLEND_PX, abs(ends[other] - line.index) // 2) for other in (number - 1, number + 1))
-        place = slice(0, height), slice(line.index - left, line.index + right)
+        window = slice(0, height), slice(line.index - left, line.index + right)
         step = _step_profile(pixels, line.index)
         before = float(np.abs(step).mean())
         share = np.concatenate([_fade_weights(left)[::-1], -_fade_weights(right)]) * np.float32(strength / MAX_8BIT_CODE / 2)
-        given = pixels[place].copy()
-        laid = np.clip(given + step[:, None, :] * share[None, :, None], 0, 1)
-        pixels[place] = laid
+        original = pixels[window].copy()
+        result = np.clip(original + step[:, None, :] * share[None, :, None], 0, 1)
+        pixels[window] = result
         after = float(np.abs(_step_profile(pixels, line.index)).mean())
         if before > 1.2 * _MAX_STEP or after > (1 - (1 - _MAX_REMAINING_SHARE) * strength) * before + 1e-6:
-            pixels[place] = given
+            pixels[window] = original
             continue
-        found.append(Defect(place, round(before, 3), round(after, 3), (place, freeze(laid.copy()))))
-    return found
+        defects.append(Defect(window, round(before, 3), round(after, 3), (window, freeze(result.copy()))))
+    return defects
 
 
 def _fade_weights(count: int) -> NDArray[np.float32]:
@@ -197,5 +202,5 @@ def _step_profile(pixels: Pixels, column: int) -> NDArray[np.float32]:
 def _running_midmean(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Return the running mean of the middle half, a median that does not stick to codes."""
     padded = np.pad(values, size // 2, mode="reflect")
-    shown = np.sort(np.lib.stride_tricks.sliding_window_view(padded, size), axis=1)
-    return np.asarray(shown[:, size // 4 : -(size // 4) or None].mean(axis=1), np.float32)
+    sorted_windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, size), axis=1)
+    return np.asarray(sorted_windows[:, size // 4 : -(size // 4) or None].mean(axis=1), np.float32)

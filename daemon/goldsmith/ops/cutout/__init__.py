@@ -1,1 +1,1 @@
-"""The ``cutout`` operation: ``operation.py``, and what only it uses."""
+"""The ``cutout`` operation: ``operation.py``, and the modules that only it uses."""

@@ -25,7 +25,7 @@ from goldsmith.picture.slab_processing import OnProgress
 
 # px of the longer side at and below which the whole picture is solved at once.
 _COARSEST_SIDE = 256
-# Weight of the first guess relative to the picture: it counts only where colours say nothing.
+# Weight of the first guess relative to the picture: it matters only where the colours do not determine alpha.
 _GUESS_WEIGHT = 1e-5
 _THREADS = 2
 
@@ -61,20 +61,20 @@ def solve_matte(
     sizes = [(pixels, guess, unknown)]
     while max(sizes[-1][1].shape) > _COARSEST_SIDE and min(sizes[-1][1].shape) > 8:
         sizes.append(_downsample(*sizes[-1]))
-    matte, work, done = sizes[-1][1], sum(at[1].size for at in sizes), 0
+    matte, total_pixels, done_pixels = sizes[-1][1], sum(level_planes[1].size for level_planes in sizes), 0
     below = (sizes[-1][0], sizes[-1][2])
-    for level, (seen, held, free) in reversed(list(enumerate(sizes))):
+    for level, (level_pixels, level_guess, level_unknown) in reversed(list(enumerate(sizes))):
         noise = max(MIN_VARIANCE, options.noise_variance / 4**level)  # averaging four pixels leaves a quarter of the variance
-        first = held is sizes[-1][1]
-        start = held if first else np.where(free, _upsample_matte(below, matte, seen), held)
-        rounds = options.coarse_iterations if first else options.fine_iterations
+        is_coarsest = level_guess is sizes[-1][1]
+        start = level_guess if is_coarsest else np.where(level_unknown, _upsample_matte(below, matte, level_pixels), level_guess)
+        rounds = options.coarse_iterations if is_coarsest else options.fine_iterations
 
-        def heard(share: float, size: int = held.size, before: int = done) -> None:
-            on_progress((before + share * size) / work)
+        def report(share: float, size: int = level_guess.size, before: int = done_pixels) -> None:
+            on_progress((before + share * size) / total_pixels)
 
-        matte = _solve_in_tiles(seen, start, free, options, (rounds, noise), heard)
-        done += held.size
-        below = (seen, free)
+        matte = _solve_in_tiles(level_pixels, start, level_unknown, options, (rounds, noise), report)
+        done_pixels += level_guess.size
+        below = (level_pixels, level_unknown)
     return freeze(matte)
 
 
@@ -85,8 +85,8 @@ def _downsample(pixels: Pixels, guess: Mask, unknown: BoolMask) -> tuple[Pixels,
     size = ((guess.shape[1] + 1) // 2, (guess.shape[0] + 1) // 2)
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32).reshape(size[1], size[0], -1)
     matte = np.asarray(cv2.resize(guess, size, interpolation=cv2.INTER_AREA), np.float32)
-    free = np.asarray(cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
-    return small, matte, free | ((matte > 0) & (matte < 1))
+    small_unknown = np.asarray(cv2.resize(unknown.astype(np.float32), size, interpolation=cv2.INTER_AREA)) > 0
+    return small, matte, small_unknown | ((matte > 0) & (matte < 1))
 
 
 def _upsample_matte(coarse: tuple[Pixels, BoolMask], matte: Mask, pixels: Pixels) -> Mask:
@@ -95,11 +95,11 @@ def _upsample_matte(coarse: tuple[Pixels, BoolMask], matte: Mask, pixels: Pixels
 
     slope, offset = fit_colour_lines(coarse[0], matte, coarse[1])
     size = pixels.shape[1::-1]
-    made = np.asarray(cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    result = np.asarray(cv2.resize(offset, size, interpolation=cv2.INTER_LINEAR), np.float32)
     for channel in range(pixels.shape[2]):
         plane = np.ascontiguousarray(slope[:, :, channel])
-        made += np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32) * pixels[:, :, channel]
-    return np.clip(made, 0.0, 1.0, out=made)
+        result += np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR), np.float32) * pixels[:, :, channel]
+    return np.clip(result, 0.0, 1.0, out=result)
 
 
 def _solve_in_tiles(
@@ -115,18 +115,18 @@ def _solve_in_tiles(
     total, weight = np.zeros_like(start), np.zeros_like(start)
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = pool.map(
+        parts = pool.map(
             lambda window: _solve_tile(pixels[window], start[window], unknown[window], options.tolerance, *iterations_and_noise), windows
         )
-        for number, (window, part) in enumerate(zip(windows, found, strict=True)):
+        for number, (window, part) in enumerate(zip(windows, parts, strict=True)):
             share = _tile_weights(window, start.shape, options.margin)
             total[window] += share * part
             weight[window] += share
             on_progress((number + 1) / len(windows))
     finally:
         pool.shutdown(cancel_futures=True)
-    laid: Mask = np.where(unknown & (weight > 0), total / np.maximum(weight, np.float32(1e-9)), start)
-    return laid
+    result: Mask = np.where(unknown & (weight > 0), total / np.maximum(weight, np.float32(1e-9)), start)
+    return result
 
 
 def _tile_windows(unknown: BoolMask, options: MattingOptions) -> Iterator[Window]:
@@ -152,12 +152,12 @@ def _tile_weights(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
     for span, length in zip(window, shape, strict=True):
         count = span.stop - span.start
         ramp = np.ones(count, np.float32)
-        over = min(2 * margin, count)
-        rise = (np.arange(over, dtype=np.float32) + 0.5) / max(over, 1)
+        overlap = min(2 * margin, count)
+        rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
         if span.start > 0:
-            ramp[:over] = np.minimum(ramp[:over], rise)
+            ramp[:overlap] = np.minimum(ramp[:overlap], rise)
         if span.stop < length:
-            ramp[count - over :] = np.minimum(ramp[count - over :], rise[::-1])
+            ramp[count - overlap :] = np.minimum(ramp[count - overlap :], rise[::-1])
         sides.append(ramp)
     return np.asarray(np.outer(*sides), np.float32)
 
@@ -165,35 +165,35 @@ def _tile_weights(window: Window, shape: tuple[int, ...], margin: int) -> Mask:
 def _solve_tile(pixels: Pixels, start: Mask, unknown: BoolMask, tolerance: float, max_iterations: int, noise: float) -> Mask:
     if not unknown.any():
         return start
-    made = start.copy()
-    made[unknown] = np.clip(
+    matte = start.copy()
+    matte[unknown] = np.clip(
         _conjugate_gradients(
             matting_system(pixels, start, unknown, _GUESS_WEIGHT, noise), start[unknown].astype(np.float64), tolerance, max_iterations
         ),
         0.0,
         1.0,
     )
-    return made
+    return matte
 
 
 def _conjugate_gradients(equations: LinearSystem, start: Vector, tolerance: float, max_iterations: int) -> Vector:
     """Solve by conjugate gradients with a Jacobi preconditioner, from ``start`` until a step is small."""
-    easing = 1 / np.maximum(equations.matrix.diagonal(), 1e-12)
-    found = start.copy()
-    left = equations.rhs - equations.matrix @ found
-    eased = easing * left
-    way, gain = eased.copy(), float(left @ eased)
+    preconditioner = 1 / np.maximum(equations.matrix.diagonal(), 1e-12)
+    solution = start.copy()
+    residual = equations.rhs - equations.matrix @ solution
+    preconditioned = preconditioner * residual
+    direction, gain = preconditioned.copy(), float(residual @ preconditioned)
     for _ in range(max_iterations):
         if gain <= 0:
             break
-        pushed = equations.matrix @ way
-        length = gain / max(float(way @ pushed), 1e-30)
-        found += length * way
-        if length * float(np.abs(way).max()) < tolerance:
+        product = equations.matrix @ direction
+        length = gain / max(float(direction @ product), 1e-30)
+        solution += length * direction
+        if length * float(np.abs(direction).max()) < tolerance:
             break
-        left -= length * pushed
-        np.multiply(easing, left, out=eased)
-        gain, before = float(left @ eased), gain
-        way *= gain / before
-        way += eased
-    return found
+        residual -= length * product
+        np.multiply(preconditioner, residual, out=preconditioned)
+        gain, before = float(residual @ preconditioned), gain
+        direction *= gain / before
+        direction += preconditioned
+    return solution

@@ -29,16 +29,16 @@ def estimate_foreground(pixels: Pixels, alpha: Mask, where: BoolMask, on_progres
     """
     height, width = alpha.shape
     levels = max(1, math.ceil(math.log2(max(height, width))) - 2)
-    front = behind = pixels[:1, :1]
+    front = background = pixels[:1, :1]
     for level in range(levels, -1, -1):
         size = (max(1, width >> level), max(1, height >> level))
-        seen, share = _resize(pixels, size), _resize(alpha[:, :, None], size)[:, :, 0]
-        front, behind = _resize(front, size), _resize(behind, size)
+        level_pixels, level_alpha = _resize(pixels, size), _resize(alpha[:, :, None], size)[:, :, 0]
+        front, background = _resize(front, size), _resize(background, size)
         rounds = _SMALL_ITERATIONS if max(size) <= _SMALL_SIDE else _ITERATIONS
         if level:
-            front, behind = _relax(seen, share, front, behind, rounds)
+            front, background = _relax(level_pixels, level_alpha, front, background, rounds)
         else:
-            front = _refine_in_tiles(seen, share, (front, behind), where, rounds)
+            front = _refine_in_tiles(level_pixels, level_alpha, (front, background), where, rounds)
         on_progress(4.0**-level)
     return np.where(where[:, :, None], front, pixels)
 
@@ -48,20 +48,20 @@ def _resize(planes: Pixels, size: tuple[int, int]) -> Pixels:
 
     if planes.shape[1::-1] == size:
         return planes
-    how = cv2.INTER_AREA if size[0] * size[1] < planes.shape[0] * planes.shape[1] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(planes, size, interpolation=how), np.float32).reshape(size[1], size[0], -1)
+    interpolation = cv2.INTER_AREA if size[0] * size[1] < planes.shape[0] * planes.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(planes, size, interpolation=interpolation), np.float32).reshape(size[1], size[0], -1)
 
 
 def _refine_in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels], where: BoolMask, iterations: int) -> Pixels:
     """Return the foreground colours, computed only in tiles that need them: identical to the whole, because each pixel depends on
     ``iterations`` px around it.
     """
-    made = colours[0].copy()
-    for core, seen in _tiles(where, iterations):
-        part = _relax(pixels[seen], alpha[seen], colours[0][seen], colours[1][seen], iterations)[0]
-        top, left = core[0].start - seen[0].start, core[1].start - seen[1].start
-        made[core] = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
-    return made
+    result = colours[0].copy()
+    for core, window in _tiles(where, iterations):
+        part = _relax(pixels[window], alpha[window], colours[0][window], colours[1][window], iterations)[0]
+        top, left = core[0].start - window[0].start, core[1].start - window[1].start
+        result[core] = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
+    return result
 
 
 def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:
@@ -77,17 +77,17 @@ def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:
 def _relax(pixels: Pixels, alpha: Mask, front: Pixels, background: Pixels, iterations: int) -> tuple[Pixels, Pixels]:
     """Return both colours after that many iterations in which every pixel adapts to its four neighbours."""
     padded = np.pad(alpha, 1, mode="edge")
-    around = [padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x] for y, x in _NEIGHBOURS]
-    weights = [(np.float32(_REGULARISATION) + np.abs(alpha - other))[:, :, None] for other in around]
+    neighbours = [padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x] for y, x in _NEIGHBOURS]
+    weights = [(np.float32(_REGULARISATION) + np.abs(alpha - neighbour))[:, :, None] for neighbour in neighbours]
     total = sum(weights[1:], weights[0])
-    one, rest = alpha[:, :, None], 1 - alpha[:, :, None]
-    own, shared, other = one * one + total, one * rest, rest * rest + total
-    scale = 1 / (own * other - shared * shared)
+    share, rest = alpha[:, :, None], 1 - alpha[:, :, None]
+    front_weight, shared, background_weight = share * share + total, share * rest, rest * rest + total
+    scale = 1 / (front_weight * background_weight - shared * shared)
     for _ in range(iterations):
-        first = one * pixels + _weighted_neighbour_sum(front, weights)
+        first = share * pixels + _weighted_neighbour_sum(front, weights)
         second = rest * pixels + _weighted_neighbour_sum(background, weights)
-        front = np.clip((other * first - shared * second) * scale, 0.0, 1.0)
-        background = np.clip((own * second - shared * first) * scale, 0.0, 1.0)
+        front = np.clip((background_weight * first - shared * second) * scale, 0.0, 1.0)
+        background = np.clip((front_weight * second - shared * first) * scale, 0.0, 1.0)
     return front, background
 
 
@@ -96,7 +96,7 @@ _NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 def _weighted_neighbour_sum(colours: Pixels, weights: list[Pixels]) -> Pixels:
     padded = np.pad(colours, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    made = np.zeros_like(colours)
+    total = np.zeros_like(colours)
     for (y, x), weight in zip(_NEIGHBOURS, weights, strict=True):
-        made += weight * padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x]
-    return made
+        total += weight * padded[1 + y : padded.shape[0] - 1 + y, 1 + x : padded.shape[1] - 1 + x]
+    return total

@@ -1,7 +1,9 @@
 """Extract glass, which is partly transparent all over: as opaque as it was painted, with its reflections and rims as opaque as they look.
 
-A picture does not show how clear a pane is, so a person says it. If the background is even, the picture shows the rest: a colour that no
-mixture with so little glass could make needs more glass. Smith and Blinn, "Blue Screen Matting" (1996), known backing.
+A picture does not show how clear a pane is, so a person paints its opacity. If the background is even, the picture shows where
+the glass is more opaque: its colour there cannot result from the background and glass of the painted opacity.
+
+Smith and Blinn, "Blue Screen Matting" (1996), known backing.
 """
 
 from __future__ import annotations
@@ -45,19 +47,24 @@ def extract_glass(pixels: Pixels, matte: Mask, painted_opacity: Mask) -> Glass:
     """Return the glass of ``pixels`` (h, w, c), 0..1, display-encoded, given its matte and the painted opacity, both (h, w), 0..1."""
     import cv2
 
-    at = painted_opacity > _MIN_OPACITY
-    solid = np.asarray(cv2.dilate(painted_opacity, np.ones((_BRUSH_EDGE_PX, _BRUSH_EDGE_PX), np.uint8)), np.float32)
-    behind, uneven = _estimate_background(pixels, matte, at)
-    if uneven is None:
-        return Glass(at, np.where(at, solid, matte), pixels, None)
-    apart = pixels - behind
-    room = np.where(apart > 0, 1 - behind, behind)
-    least = (np.maximum(np.abs(apart) - _NOISE_TOLERANCE, 0) / np.maximum(room - _NOISE_TOLERANCE, np.float32(_NOISE_TOLERANCE))).max(
-        axis=2
+    mask = painted_opacity > _MIN_OPACITY
+    brush_opacity = np.asarray(cv2.dilate(painted_opacity, np.ones((_BRUSH_EDGE_PX, _BRUSH_EDGE_PX), np.uint8)), np.float32)
+    background, unevenness = _estimate_background(pixels, matte, mask)
+    if unevenness is None:
+        return Glass(mask, np.where(mask, brush_opacity, matte), pixels, None)
+    difference = pixels - background
+    max_difference = np.where(difference > 0, 1 - background, background)
+    min_alpha = (
+        np.maximum(np.abs(difference) - _NOISE_TOLERANCE, 0) / np.maximum(max_difference - _NOISE_TOLERANCE, np.float32(_NOISE_TOLERANCE))
+    ).max(axis=2)
+    alpha = np.clip(np.maximum(brush_opacity, min_alpha), 0, 1)
+    glass_colours = np.clip(background + difference / np.maximum(alpha, np.float32(_MIN_OPACITY))[:, :, None], 0, 1)
+    return Glass(
+        mask,
+        np.where(mask, alpha, matte).astype(np.float32),
+        np.where(mask[:, :, None], glass_colours, pixels).astype(np.float32),
+        unevenness,
     )
-    alpha = np.clip(np.maximum(solid, least), 0, 1)
-    own = np.clip(behind + apart / np.maximum(alpha, np.float32(_MIN_OPACITY))[:, :, None], 0, 1)
-    return Glass(at, np.where(at, alpha, matte).astype(np.float32), np.where(at[:, :, None], own, pixels).astype(np.float32), uneven)
 
 
 def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> tuple[Pixels, float | None]:
@@ -67,23 +74,23 @@ def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> t
     height, width = matte.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     high, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    seen = resize_values(pixels, high, wide).reshape(high, wide, -1)
-    free = resize_values(((matte <= 0) & ~glass_mask).astype(np.float32), high, wide) > 0.999
+    small = resize_values(pixels, high, wide).reshape(high, wide, -1)
+    is_background = resize_values(((matte <= 0) & ~glass_mask).astype(np.float32), high, wide) > 0.999
     glass = resize_values(glass_mask.astype(np.float32), high, wide) > 0
-    away = cv2.distanceTransform((~glass).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance = cv2.distanceTransform((~glass).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     reach = _NEIGHBOURHOOD * max(high, wide)
-    near = free & (away < reach)
-    if not near.any():
+    is_near = is_background & (distance < reach)
+    if not is_near.any():
         return pixels, None
-    known = near.astype(np.float32)
-    mean = _blur(seen * known[:, :, None], reach / 2) / np.maximum(_blur(known[:, :, None], reach / 2), np.float32(1e-6))
-    uneven = float(np.abs(seen - mean)[near].mean(axis=0).max())
-    carried = np.clip(pull_push_fill(np.ascontiguousarray(mean), known), 0, 1)
-    return np.clip(resize_values(carried, height, width).reshape(pixels.shape), 0, 1), uneven
+    known = is_near.astype(np.float32)
+    mean = _blur(small * known[:, :, None], reach / 2) / np.maximum(_blur(known[:, :, None], reach / 2), np.float32(1e-6))
+    unevenness = float(np.abs(small - mean)[is_near].mean(axis=0).max())
+    background = np.clip(pull_push_fill(np.ascontiguousarray(mean), known), 0, 1)
+    return np.clip(resize_values(background, height, width).reshape(pixels.shape), 0, 1), unevenness
 
 
 def _blur(planes: Pixels, sigma: float) -> Pixels:
     import cv2
 
-    made = cv2.GaussianBlur(planes, (0, 0), max(sigma, 1.0), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(made, np.float32).reshape(planes.shape)
+    blurred = cv2.GaussianBlur(planes, (0, 0), max(sigma, 1.0), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float32).reshape(planes.shape)

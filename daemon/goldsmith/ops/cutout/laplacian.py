@@ -33,7 +33,7 @@ _NEIGHBOUR_REACH = 2
 
 @dataclass(frozen=True, slots=True)
 class LinearSystem:
-    """matrix @ alpha = right for the unknown pixels, in row order."""
+    """matrix @ alpha = rhs for the unknown pixels, in row order."""
 
     matrix: csr_array
     rhs: Vector
@@ -48,34 +48,34 @@ def matting_system(
     ``guess_weight`` is how strongly an unknown pixel is drawn to its value in ``alpha``, relative to its neighbours; above 0 there is
     always one solution. ``noise_variance`` is the variance of a window's colours without an edge, in display values.
     """
-    wide = pixels.shape[1] + 2 * _NEIGHBOUR_REACH
-    at = np.flatnonzero(np.pad(unknown, _NEIGHBOUR_REACH))
-    weights = _laplacian_entries(pixels, unknown, wide, noise_variance)
-    number = np.zeros(wide * (pixels.shape[0] + 2 * _NEIGHBOUR_REACH), np.int32)
-    number[at] = np.arange(len(at), dtype=np.int32)
-    free = np.pad(unknown, _NEIGHBOUR_REACH).reshape(-1).astype(np.float64)
-    held = np.pad(np.where(unknown, 0.0, alpha), _NEIGHBOUR_REACH).reshape(-1)
+    row_length = pixels.shape[1] + 2 * _NEIGHBOUR_REACH
+    indices = np.flatnonzero(np.pad(unknown, _NEIGHBOUR_REACH))
+    weights = _laplacian_entries(pixels, unknown, row_length, noise_variance)
+    number = np.zeros(row_length * (pixels.shape[0] + 2 * _NEIGHBOUR_REACH), np.int32)
+    number[indices] = np.arange(len(indices), dtype=np.int32)
+    is_unknown = np.pad(unknown, _NEIGHBOUR_REACH).reshape(-1).astype(np.float64)
+    fixed_alpha = np.pad(np.where(unknown, 0.0, alpha), _NEIGHBOUR_REACH).reshape(-1)
     steps = sorted({*weights, *(-step for step in weights)})
-    columns, values = np.empty((len(steps), len(at)), np.int32), np.empty((len(steps), len(at)), np.float64)
-    right = guess_weight * alpha[unknown].astype(np.float64)
+    columns, values = np.empty((len(steps), len(indices)), np.int32), np.empty((len(steps), len(indices)), np.float64)
+    rhs = guess_weight * alpha[unknown].astype(np.float64)
     for index, step in enumerate(steps):
-        there = at + step
-        entry = weights[step][at] if step >= 0 else weights[-step][there]
-        right -= entry * held[there]
-        columns[index] = number[there]
-        np.multiply(entry, free[there], out=values[index])  # a fixed neighbour moves to the right-hand side and is 0 here
+        neighbours = indices + step
+        entry = weights[step][indices] if step >= 0 else weights[-step][neighbours]
+        rhs -= entry * fixed_alpha[neighbours]
+        columns[index] = number[neighbours]
+        np.multiply(entry, is_unknown[neighbours], out=values[index])  # a fixed neighbour moves to the right-hand side and is 0 here
     values[steps.index(0)] += guess_weight
-    return LinearSystem(_sparse_matrix(columns, values), right)
+    return LinearSystem(_sparse_matrix(columns, values), rhs)
 
 
 def _sparse_matrix(columns: NDArray[np.int32], values: Vector) -> csr_array:
     import cv2
     from scipy.sparse import csr_array
 
-    many, count = columns.shape
-    starts = np.arange(0, many * count + 1, many, dtype=np.int32)
-    turned = (np.asarray(cv2.transpose(plane)).reshape(-1) for plane in (values, columns))  # several times as fast as numpy
-    return csr_array((*turned, starts), shape=(count, count))
+    per_row, count = columns.shape
+    starts = np.arange(0, per_row * count + 1, per_row, dtype=np.int32)
+    transposed = (np.asarray(cv2.transpose(plane)).reshape(-1) for plane in (values, columns))  # several times as fast as numpy
+    return csr_array((*transposed, starts), shape=(count, count))
 
 
 def _laplacian_entries(pixels: Pixels, unknown: BoolMask, row_length: int, noise_variance: float) -> dict[int, Vector]:
@@ -84,9 +84,9 @@ def _laplacian_entries(pixels: Pixels, unknown: BoolMask, row_length: int, noise
 
     steps = sorted({(y2 - y1) * row_length + x2 - x1 for (y1, x1), (y2, x2) in product(_WINDOW_OFFSETS, repeat=2)})
     planes = {step: np.zeros((pixels.shape[0] + 2 * _NEIGHBOUR_REACH) * row_length, np.float64) for step in steps if step >= 0}
-    seen = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    seen[[0, -1]] = seen[:, [0, -1]] = False  # a window lies completely in the picture
-    centres = np.flatnonzero(np.pad(seen, _NEIGHBOUR_REACH))
+    is_centre = cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    is_centre[[0, -1]] = is_centre[:, [0, -1]] = False  # a window lies completely in the picture
+    centres = np.flatnonzero(np.pad(is_centre, _NEIGHBOUR_REACH))
     flat = np.pad(pixels, ((_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (_NEIGHBOUR_REACH, _NEIGHBOUR_REACH), (0, 0))).reshape(-1, pixels.shape[2])
     for part in range(0, len(centres), _WINDOW_BATCH):
         _add_windows(planes, flat, centres[part : part + _WINDOW_BATCH], row_length, noise_variance)
@@ -99,17 +99,17 @@ _WINDOW_BATCH = 1 << 13
 
 def _window_deviations(flat: Pixels, centres: NDArray[np.int64], row_length: int) -> tuple[Vector, Vector]:
     """Return, for the windows at ``centres``, each pixel's deviation from its window's mean (c, 9, n), and that mean (c, n)."""
-    seen = np.stack([flat[centres + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)  # float32 is not exact enough
-    mean = seen.mean(axis=0)
-    return np.ascontiguousarray((seen - mean).transpose(2, 0, 1)), mean.T  # long rows are fast
+    colours = np.stack([flat[centres + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)  # float32 is not exact enough
+    mean = colours.mean(axis=0)
+    return np.ascontiguousarray((colours - mean).transpose(2, 0, 1)), mean.T  # long rows are fast
 
 
 def _add_windows(planes: dict[int, Vector], flat: Pixels, centres: NDArray[np.int64], row_length: int, noise_variance: float) -> None:
     offsets = [y * row_length + x for y, x in _WINDOW_OFFSETS]
-    apart, _ = _window_deviations(flat, centres, row_length)
-    along = _apply_inverse_covariance(apart, noise_variance)
+    deviations, _ = _window_deviations(flat, centres, row_length)
+    weighted = _apply_inverse_covariance(deviations, noise_variance)
     for first in range(_WINDOW_PIXELS):
-        shares = (apart[:, first, None] * along[:, first:]).sum(axis=0)  # with itself and the later pixels of the window
+        shares = (deviations[:, first, None] * weighted[:, first:]).sum(axis=0)  # with itself and the later pixels of the window
         shares += 1
         shares *= -1 / _WINDOW_PIXELS
         shares[0] += 1
@@ -127,18 +127,18 @@ def fit_colour_lines(pixels: Pixels, alpha: Mask, unknown: BoolMask) -> tuple[Pi
     """
     import cv2
 
-    near = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    near[[0, -1]] = near[:, [0, -1]] = False
+    is_near = cv2.dilate(unknown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    is_near[[0, -1]] = is_near[:, [0, -1]] = False
     slope, offset = np.zeros_like(pixels), alpha.copy()
-    wide, flat, values = pixels.shape[1], pixels.reshape(-1, pixels.shape[2]), alpha.reshape(-1)
-    centres = np.flatnonzero(near)
+    row_length, flat, values = pixels.shape[1], pixels.reshape(-1, pixels.shape[2]), alpha.reshape(-1)
+    centres = np.flatnonzero(is_near)
     for part in range(0, len(centres), _WINDOW_BATCH):
-        at = centres[part : part + _WINDOW_BATCH]
-        apart, mean = _window_deviations(flat, at, wide)
-        seen = np.stack([values[at + y * wide + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)
-        found = np.einsum("ckn,kn->cn", _apply_inverse_covariance(apart, _LINE_FIT_VARIANCE), seen) / _WINDOW_PIXELS
-        slope.reshape(flat.shape)[at] = found.T
-        offset.reshape(-1)[at] = seen.mean(axis=0) - (found * mean).sum(axis=0)
+        batch = centres[part : part + _WINDOW_BATCH]
+        deviations, mean = _window_deviations(flat, batch, row_length)
+        window_alpha = np.stack([values[batch + y * row_length + x] for y, x in _WINDOW_OFFSETS]).astype(np.float64)
+        slopes = np.einsum("ckn,kn->cn", _apply_inverse_covariance(deviations, _LINE_FIT_VARIANCE), window_alpha) / _WINDOW_PIXELS
+        slope.reshape(flat.shape)[batch] = slopes.T
+        offset.reshape(-1)[batch] = window_alpha.mean(axis=0) - (slopes * mean).sum(axis=0)
     return slope, offset
 
 
@@ -151,8 +151,8 @@ def _apply_inverse_covariance(deviations: Vector, noise_variance: float) -> Vect
         return np.asarray(deviations / spread[0])
     (a, b, c), (_, d, e), (_, _, f) = spread
     first, second, third = d * f - e * e, c * e - b * f, b * e - c * d
-    whole = a * first + b * second + c * third
+    determinant = a * first + b * second + c * third
     parts = (first, second, third, a * f - c * c, b * c - a * e, a * d - b * b)
-    m, n, o, p, q, r = (part / whole for part in parts)
+    m, n, o, p, q, r = (part / determinant for part in parts)
     x, y, z = deviations
     return np.stack([m * x + n * y + o * z, n * x + p * y + q * z, o * x + q * y + r * z])

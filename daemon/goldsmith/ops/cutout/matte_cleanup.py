@@ -19,20 +19,20 @@ def clean_matte(matte: Mask) -> Mask:
     """Return the matte (h, w), 0..1, with its ghosts filled and its crumbs removed; the same array if there are none."""
     import cv2
 
-    made = matte
-    places = cv2.connectedComponents((matte < _SOLID_ABOVE).astype(np.uint8), connectivity=4)[1]
-    open_ = np.zeros(int(places.max()) + 1, np.bool_)
-    open_[np.unique(places[matte <= _GHOST_ABOVE])] = True
-    open_[np.unique(np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]]))] = True
-    ghosts = ~open_[places] & (places > 0)
+    result = matte
+    areas = cv2.connectedComponents((matte < _SOLID_ABOVE).astype(np.uint8), connectivity=4)[1]
+    is_open = np.zeros(int(areas.max()) + 1, np.bool_)
+    is_open[np.unique(areas[matte <= _GHOST_ABOVE])] = True
+    is_open[np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))] = True
+    ghosts = ~is_open[areas] & (areas > 0)
     if ghosts.any():
-        made = np.where(ghosts, np.float32(1), made)
+        result = np.where(ghosts, np.float32(1), result)
     _, pieces, stats, _ = cv2.connectedComponentsWithStats((matte > _CLEAR_BELOW).astype(np.uint8), connectivity=8)
     sizes = stats[:, cv2.CC_STAT_AREA].copy()
     sizes[0] = 0
     if len(sizes) < 3:
-        return made
+        return result
     large = (sizes >= _MAX_CRUMB_SHARE * sizes.max())[pieces] & (pieces > 0)
-    away = cv2.distanceTransform((~large).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    crumbs = (pieces > 0) & ~large & (away > _CRUMB_DISTANCE * matte.size**0.5)
-    return np.where(crumbs, np.float32(0), made) if crumbs.any() else made
+    distance = cv2.distanceTransform((~large).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    crumbs = (pieces > 0) & ~large & (distance > _CRUMB_DISTANCE * matte.size**0.5)
+    return np.where(crumbs, np.float32(0), result) if crumbs.any() else result

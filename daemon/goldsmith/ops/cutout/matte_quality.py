@@ -46,8 +46,8 @@ class MatteVerdict:
 def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = None) -> MatteVerdict:
     """Return the quality of a matte (h, w), 0..1. ``band_width`` is the width of the refined band on each side of the outline, in px.
 
-    A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that count as
-    uncertain whatever the matte says.
+    A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that always
+    count as uncertain.
     """
     unsure = _drop_narrow((alpha > _UNSURE_ABOVE) & (alpha < _UNSURE_BELOW), _LENS_BLUR_PX)
     if doubtful is not None:
@@ -55,28 +55,27 @@ def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = N
     area = float(np.count_nonzero((alpha > _UNSURE_ABOVE) | unsure))
     solid = alpha > 0.5
     sizes = _connected_components(solid)[1]
-    holes, at = _find_holes(solid, band_width / _HAIR_GAP_DIVISOR)
+    hole_count, hole_mask = _find_holes(solid, band_width / _HAIR_GAP_DIVISOR)
     edges = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
     touched, border = sum(int(edge.sum()) for edge in edges.values()), sum(len(edge) for edge in edges.values())
-    least = max(1.0, _MIN_AREA_SHARE * alpha.size)
-    real = [size for size in sizes if size >= least]
+    min_area = max(1.0, _MIN_AREA_SHARE * alpha.size)
+    pieces = [size for size in sizes if size >= min_area]
     return MatteVerdict(
         subject_share=area / alpha.size,
         unsure_share=float(np.count_nonzero(unsure)) / max(area, 1),
-        hole_count=holes,
-        hole_share=float(np.count_nonzero(at)) / max(area, 1),
-        piece_count=len(real),
+        hole_count=hole_count,
+        hole_share=float(np.count_nonzero(hole_mask)) / max(area, 1),
+        piece_count=len(pieces),
         detached_share=(sum(sizes) - max(sizes, default=0)) / max(sum(sizes), 1),
         cut_share=touched / border,
         cut_sides=tuple(name for name, edge in edges.items() if edge.mean() > 0.01),
         unsure_mask=unsure,
-        hole_mask=at,
+        hole_mask=hole_mask,
     )
 
 
 def find_doubtful(guess: Mask, band_width: int) -> BoolMask:
-    """Return where a first matte (h, w), 0..1, is grey over more than the width of an edge, as bool: its model could not tell what belongs
-    to the subject.
+    """Return where a first matte (h, w), 0..1, is grey over more than the width of an edge, as bool: its model could not decide there.
 
     Closed-form matting gives a sharp answer there too, but one from colours alone.
     """
@@ -90,9 +89,9 @@ def _drop_narrow(flags: BoolMask, min_width: int) -> BoolMask:
     if not flags.any():
         return flags
     framed = np.pad(flags.astype(np.uint8), 1, mode="edge")
-    deep = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
-    away = cv2.distanceTransform((~deep).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
-    return np.asarray(flags & (away < min_width / 2))
+    cores = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
+    distance = cv2.distanceTransform((~cores).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    return np.asarray(flags & (distance < min_width / 2))
 
 
 def _connected_components(flags: BoolMask) -> tuple[np.ndarray, list[int]]:
@@ -110,10 +109,10 @@ def _find_holes(solid: BoolMask, min_width: float) -> tuple[int, BoolMask]:
     empty = ~solid
     labels, sizes = _connected_components(empty)
     outside = set(np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])).tolist())
-    least = max(1.0, _MIN_AREA_SHARE * solid.size)
-    deep = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
-    wide = set(np.unique(labels[deep]).tolist())
-    shut = [number for number, size in enumerate(sizes, 1) if number not in outside and number in wide and size >= least]
-    wanted = np.zeros(len(sizes) + 1, np.bool_)
-    wanted[shut] = True
-    return len(shut), wanted[labels]
+    min_area = max(1.0, _MIN_AREA_SHARE * solid.size)
+    cores = cv2.distanceTransform(empty.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) > min_width / 2
+    wide = set(np.unique(labels[cores]).tolist())
+    holes = [number for number, size in enumerate(sizes, 1) if number not in outside and number in wide and size >= min_area]
+    is_hole = np.zeros(len(sizes) + 1, np.bool_)
+    is_hole[holes] = True
+    return len(holes), is_hole[labels]

@@ -98,10 +98,10 @@ class Cutout(PictureOperation):
 
     def needs(self) -> StepNeeds:
         needs = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
-        onto_layer = self.onto and not self.onto.startswith(_COLOUR_PREFIX)
-        panes = region_needs(self.glass)
-        engines = tuple(dict.fromkeys((*needs.engines, *panes.engines)))
-        return replace(needs, engines=engines, masks=needs.masks | panes.masks, layers=frozenset({self.onto} if onto_layer else ()))
+        has_layer = self.onto and not self.onto.startswith(_COLOUR_PREFIX)
+        glass_needs = region_needs(self.glass)
+        engines = tuple(dict.fromkeys((*needs.engines, *glass_needs.engines)))
+        return replace(needs, engines=engines, masks=needs.masks | glass_needs.masks, layers=frozenset({self.onto} if has_layer else ()))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the subject alone. Raises InputError, with a picture that shows why, if the matte exceeds a limit."""
@@ -123,15 +123,15 @@ class Cutout(PictureOperation):
         if self.onto:
             return self._composite_onto_background(picture, pixels, matte, context)
         alpha = matte if picture.alpha is None else freeze(matte * picture.alpha)
-        made = replace(picture, pixels=freeze(pixels), alpha=alpha)
-        return made if self.trim is None else _trim_to_subject(made, self.trim)
+        result = replace(picture, pixels=freeze(pixels), alpha=alpha)
+        return result if self.trim is None else _trim_to_subject(result, self.trim)
 
     def _make_trimap(self, picture: Picture, context: StepContext) -> Trimap:
         context.progress.report(0.0, "finding the subject" if not self.where else "")
         if not self.where:
             return trimap_from_matte(context.detect.matte(self.model, picture), self.edge)
-        given = context.detect.region(self.where, picture)
-        return (trimap_from_matte if self._is_subject_detected else trimap_from_mask)(given, self.edge)
+        region = context.detect.region(self.where, picture)
+        return (trimap_from_matte if self._is_subject_detected else trimap_from_mask)(region, self.edge)
 
     @property
     def _is_subject_detected(self) -> bool:
@@ -141,11 +141,11 @@ class Cutout(PictureOperation):
     def _find_glass(self, picture: Picture, matte: Mask, context: StepContext) -> Glass | None:
         if not self.glass:
             return None
-        made = extract_glass(picture.pixels, matte, context.detect.region(self.glass, picture))
+        glass = extract_glass(picture.pixels, matte, context.detect.region(self.glass, picture))
         context.results.record(
-            glass=round(float(made.mask.mean()), 5), uneven=None if made.unevenness is None else round(made.unevenness, 5)
+            glass=round(float(glass.mask.mean()), 5), uneven=None if glass.unevenness is None else round(glass.unevenness, 5)
         )
-        return made
+        return glass
 
     def _check_matte(self, picture: Picture, matte: Mask, trimap: Trimap, glass: Glass | None, context: StepContext) -> None:
         """Record the quality of the matte. Raises InputError, with a picture that shows why, if it exceeds a limit."""
@@ -166,12 +166,12 @@ class Cutout(PictureOperation):
             looked_into=round(float(trimap.unknown.mean()), 5),
             refined=self.refine,
         )
-        wrong = self._broken_limits(verdict, glass)
-        if wrong:
-            shown = Picture(freeze(render_overlay(picture.pixels, matte, verdict)))
-            context.results.show_problem(shown)
+        broken_limits = self._broken_limits(verdict, glass)
+        if broken_limits:
+            overlay = Picture(freeze(render_overlay(picture.pixels, matte, verdict)))
+            context.results.show_problem(overlay)
             raise InputError(
-                f"The cut-out is too uncertain: {'; '.join(wrong)}.",
+                f"The cut-out is too uncertain: {'; '.join(broken_limits)}.",
                 "The picture beside this note shows it: magenta is uncertain, blue is a hole, yellow is where the frame cuts the subject. "
                 'Paint a mask (white = keep, black = remove, grey = to be found) and set where = "mask", or raise the limit in the brief.',
             )
@@ -188,44 +188,46 @@ class Cutout(PictureOperation):
             (verdict.hole_share, self.max_holes, "its holes are {} of the subject (max_holes is {})"),
             (verdict.cut_share, self.max_cut, "{} of the picture's border cuts the subject (max_cut is {})"),
         )
-        return [said.format(f"{value:.0%}", f"{limit:.0%}") for value, limit, said in measured if value > limit]
+        return [message.format(f"{value:.0%}", f"{limit:.0%}") for value, limit, message in measured if value > limit]
 
     def _remove_spill(self, picture: Picture, matte: Mask, context: StepContext) -> Pixels:
         """Return the pixels without the old background's colour; pixels completely inside stay unchanged."""
         if self.decontaminate == 0:
             return picture.pixels
         edge = _edge_mask(matte)
-        own = estimate_foreground(picture.pixels, matte, edge, lambda done: context.progress.report(0.7 + 0.25 * done, "cleaning the edge"))
+        foreground = estimate_foreground(
+            picture.pixels, matte, edge, lambda done: context.progress.report(0.7 + 0.25 * done, "cleaning the edge")
+        )
         share = np.float32(self.decontaminate)
-        own = np.where(edge[:, :, None], picture.pixels + share * (own - picture.pixels), picture.pixels)
+        foreground = np.where(edge[:, :, None], picture.pixels + share * (foreground - picture.pixels), picture.pixels)
         if not self.onto:
-            own[(matte == 0) & ~edge] = 0
-        return own
+            foreground[(matte == 0) & ~edge] = 0
+        return foreground
 
     def _composite_onto_background(self, picture: Picture, pixels: Pixels, matte: Mask, context: StepContext) -> Picture:
         """Return the subject on its new background, composited in display-encoded values of the picture's own profile."""
-        ground, cover = self._load_background(picture, context)
+        background, coverage = self._load_background(picture, context)
         if picture.alpha is not None:
             matte = matte * picture.alpha
-        over = matte[:, :, None]
-        whole = matte + cover * (1 - matte)
-        made = over * pixels + (1 - over) * cover[:, :, None] * ground
-        made = np.where(over == 1, pixels, made / np.maximum(whole, np.float32(1e-6))[:, :, None])
-        opaque = bool((cover == 1).all())
-        return replace(picture, pixels=freeze(np.clip(made, 0.0, 1.0)), alpha=None if opaque else freeze(whole))
+        share = matte[:, :, None]
+        alpha = matte + coverage * (1 - matte)
+        composite = share * pixels + (1 - share) * coverage[:, :, None] * background
+        composite = np.where(share == 1, pixels, composite / np.maximum(alpha, np.float32(1e-6))[:, :, None])
+        is_opaque = bool((coverage == 1).all())
+        return replace(picture, pixels=freeze(np.clip(composite, 0.0, 1.0)), alpha=None if is_opaque else freeze(alpha))
 
     def _load_background(self, picture: Picture, context: StepContext) -> tuple[Pixels, Mask]:
         """Return the new background (h, w, c) and its coverage (h, w)."""
-        on = (picture.width, picture.height)
+        size = (picture.width, picture.height)
         if self.onto.startswith(_COLOUR_PREFIX):
             values = np.array([[[int(self.onto[at : at + 2], 16) / 255 for at in (1, 3, 5)]]], np.float32)
-            layer = colour.convert_profile(Picture(freeze(np.broadcast_to(values, (*on[::-1], 3)))), picture.icc or "srgb")
+            layer = colour.convert_profile(Picture(freeze(np.broadcast_to(values, (*size[::-1], 3)))), picture.icc or "srgb")
         else:
             layer = colour.convert_profile(context.library.layer(self.onto), picture.icc or "srgb")
-        found = place_layer(layer, on, Placement(on, "cover"))
-        if found is None or found.coverage.shape != (picture.height, picture.width):
+        placed = place_layer(layer, size, Placement(size, "cover"))
+        if placed is None or placed.coverage.shape != (picture.height, picture.width):
             raise InputError(f"library/plates/{self.onto} does not cover the picture.", "Use a larger one.")
-        return found.pixels, found.coverage
+        return placed.pixels, placed.coverage
 
 
 def _edge_mask(matte: Mask) -> np.ndarray:
@@ -240,7 +242,7 @@ def _edge_mask(matte: Mask) -> np.ndarray:
 def _trim_to_subject(picture: Picture, margin: int) -> Picture:
     """Return the picture cropped to its visible part plus ``margin`` px."""
     alpha = picture.alpha
-    assert alpha is not None  # noqa: S101 - made by the caller
+    assert alpha is not None  # noqa: S101 - the caller adds an alpha
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     if not len(rows):
         return picture

@@ -1,4 +1,4 @@
-"""Render a matte over its picture, so that a person sees at once what is wrong with it."""
+"""Render a matte over its picture, so that a person sees its faults at once."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def render_overlay(pixels: Pixels, alpha: Mask, verdict: MatteVerdict) -> Pixels
 
     grey = small(np.ascontiguousarray(pixels.mean(axis=2)))
     matte = small(alpha)
-    shown: Pixels = np.repeat((grey * (_BACKGROUND_LIGHT + (1 - _BACKGROUND_LIGHT) * matte))[:, :, None], 3, axis=2)
+    overlay: Pixels = np.repeat((grey * (_BACKGROUND_LIGHT + (1 - _BACKGROUND_LIGHT) * matte))[:, :, None], 3, axis=2)
     for flags, colour in ((verdict.unsure_mask, _UNSURE_COLOUR), (verdict.hole_mask, _HOLE_COLOUR)):
         share = np.float32(0.75) * np.minimum(1, 2 * small(flags))[:, :, None]
-        shown = shown * (1 - share) + share * np.asarray(colour, np.float32)
-    return _mark_cut_sides(shown, matte)
+        overlay = overlay * (1 - share) + share * np.asarray(colour, np.float32)
+    return _mark_cut_sides(overlay, matte)
 
 
-def _mark_cut_sides(shown: Pixels, matte: Mask) -> Pixels:
+def _mark_cut_sides(overlay: Pixels, matte: Mask) -> Pixels:
     """Draw a yellow rim where the frame cuts the subject."""
     rim = max(3, max(matte.shape) // 150)
     cut = matte > 0.5
     yellow = np.asarray(_CUT_COLOUR, np.float32)
-    for edge, part in ((cut[0], shown[:rim]), (cut[-1], shown[-rim:])):
+    for edge, part in ((cut[0], overlay[:rim]), (cut[-1], overlay[-rim:])):
         part[:, edge] = yellow
-    for edge, part in ((cut[:, 0], shown[:, :rim]), (cut[:, -1], shown[:, -rim:])):
+    for edge, part in ((cut[:, 0], overlay[:, :rim]), (cut[:, -1], overlay[:, -rim:])):
         part[edge] = yellow
-    return np.clip(shown, 0.0, 1.0)
+    return np.clip(overlay, 0.0, 1.0)

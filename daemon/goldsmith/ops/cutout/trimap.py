@@ -50,9 +50,9 @@ def trimap_from_mask(mask: Mask, band_width: int | None = None) -> Trimap:
     """
     width = _limit_band_width(mask, max(2, round(math.sqrt(mask.size) * _PAINTED_BAND)) if band_width is None else band_width)
     grey = (mask > _SURE_MARGIN) & (mask < 1 - _SURE_MARGIN)
-    left = _drop_thin(grey)
-    met = _contour(mask) & ~_dilate(left, _BRUSH_EDGE_PX)
-    return _build_trimap(mask, grey | _dilate(met, width), width)
+    grey_area = _drop_thin(grey)
+    edge = _contour(mask) & ~_dilate(grey_area, _BRUSH_EDGE_PX)
+    return _build_trimap(mask, grey | _dilate(edge, width), width)
 
 
 def _build_trimap(matte: Mask, unknown: BoolMask, band_width: int) -> Trimap:

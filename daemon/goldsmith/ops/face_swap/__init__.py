@@ -1,1 +1,1 @@
-"""The ``face_swap`` operation: ``operation.py``, and what only it uses."""
+"""The ``face_swap`` operation: ``operation.py``, and the modules that only it uses."""

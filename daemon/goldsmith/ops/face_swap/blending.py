@@ -50,7 +50,7 @@ class AlignedFace:
 
 @dataclass(frozen=True, slots=True)
 class SwapOptions:
-    """How to blend. ``strength`` and ``match_frame`` are 0..1; ``feather`` is a share of the face's size."""
+    """How to blend. ``strength`` and ``match`` are 0..1; ``feather`` is a share of the face's size."""
 
     strength: float
     match: float
@@ -74,21 +74,21 @@ def extract_source_face(picture: Picture, mesh: Landmarks, target: Picture) -> S
     not on the picture.
     """
     box = face_box(mesh, picture.height, picture.width)
-    own = mesh - np.array([box.left, box.top], np.float32)
+    local_mesh = mesh - np.array([box.left, box.top], np.float32)
     pixels = match_profile(picture.with_geometry(picture.pixels_in(box.window), lambda mask: mask[box.window]), target)
     height, width = pixels.shape[:2]
-    parts = FaceParts(own, type(box)(0, 0, height, width))
+    parts = FaceParts(local_mesh, type(box)(0, 0, height, width))
     return SourceFace(pixels, parts, visibility_mask(pixels, parts, LinearLight(target.icc)))
 
 
 def match_profile(picture: Picture, target: Picture) -> Pixels:
     """Return the picture's pixels, (h, w, c), 0..1, display-encoded in the profile of ``target``, grey or colour like the target."""
-    made = colour.convert_profile(picture, target.icc or "srgb").pixels
-    if target.channels == made.shape[2]:
-        return made
+    pixels = colour.convert_profile(picture, target.icc or "srgb").pixels
+    if target.channels == pixels.shape[2]:
+        return pixels
     if target.channels == 3:
-        return np.repeat(made, 3, axis=2)
-    light = colour.luminance(colour.to_linear(made, None))[:, :, None]
+        return np.repeat(pixels, 3, axis=2)
+    light = colour.luminance(colour.to_linear(pixels, None))[:, :, None]
     return np.clip(colour.from_linear(np.ascontiguousarray(light), target.icc), 0.0, 1.0)
 
 
@@ -97,12 +97,12 @@ def warp_source_face(source: SourceFace, target: FaceParts, own_shape: float, ic
     shape.
     """
     light = LinearLight(icc)
-    onto = place_source_landmarks(source.parts.mesh, target.mesh, own_shape)
-    along = build_warp_map(source.parts.mesh, onto, target.box)
-    made = apply_warp(np.concatenate([light.to_linear(source.pixels), source.visibility[:, :, None]], axis=2), along)
-    cover = np.where(along.x > -1, made[:, :, -1], 0).astype(np.float32)
-    whole = np.vstack([onto, target.mesh[FACE_POINT_COUNT:]]).astype(np.float32)
-    return AlignedFace(light.from_linear(np.ascontiguousarray(made[:, :, :-1])), cover, whole, along.scale)
+    mesh = place_source_landmarks(source.parts.mesh, target.mesh, own_shape)
+    warp_map = build_warp_map(source.parts.mesh, mesh, target.box)
+    warped = apply_warp(np.concatenate([light.to_linear(source.pixels), source.visibility[:, :, None]], axis=2), warp_map)
+    coverage = np.where(warp_map.x > -1, warped[:, :, -1], 0).astype(np.float32)
+    all_landmarks = np.vstack([mesh, target.mesh[FACE_POINT_COUNT:]]).astype(np.float32)
+    return AlignedFace(light.from_linear(np.ascontiguousarray(warped[:, :, :-1])), coverage, all_landmarks, warp_map.scale)
 
 
 def align_generated_face(face: Pixels, corners: Landmarks, target: FaceParts, channels: int) -> AlignedFace:
@@ -111,14 +111,14 @@ def align_generated_face(face: Pixels, corners: Landmarks, target: FaceParts, ch
     """
     side = face.shape[0]
     known = np.array([(0, 0), (side, 0), (0, side)], np.float64)
-    back = fit_affine(corners.astype(np.float64), known)
+    inverse = fit_affine(corners.astype(np.float64), known)
     box = target.box
     rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right] + 0.5
-    x, y = (columns * back[0, axis] + rows * back[1, axis] + back[2, axis] - 0.5 for axis in (0, 1))
+    x, y = (columns * inverse[0, axis] + rows * inverse[1, axis] + inverse[2, axis] - 0.5 for axis in (0, 1))
     scale = float(side / max(np.linalg.norm(corners[1] - corners[0]), 1e-6))
-    made = apply_warp(face, WarpMap(x.astype(np.float32), y.astype(np.float32), scale))
+    warped = apply_warp(face, WarpMap(x.astype(np.float32), y.astype(np.float32), scale))
     rim = np.minimum(np.minimum(x, y), side - 1 - np.maximum(x, y)) / max(0.03 * side, 1.0)
-    pixels = made if channels == 3 else colour.luma(made)[:, :, None]
+    pixels = warped if channels == 3 else colour.luma(warped)[:, :, None]
     return AlignedFace(pixels, np.clip(rim, 0, 1).astype(np.float32), target.mesh, scale)
 
 
@@ -129,8 +129,8 @@ def target_visibility(picture: Picture, parts: FaceParts) -> Mask:
 
 def hidden_share(visibility: Mask, parts: FaceParts) -> float:
     """Return the hidden share of a face, 0..1, given its visibility (h, w), 0..1; the rim, which always has hair, does not count."""
-    well = parts.depth > _RIM_WIDTH * parts.size
-    return 0.0 if not well.any() else 1 - float(visibility[well].mean())
+    is_inner = parts.depth > _RIM_WIDTH * parts.size
+    return 0.0 if not is_inner.any() else 1 - float(visibility[is_inner].mean())
 
 
 def blend_face(
@@ -139,20 +139,20 @@ def blend_face(
     """Return the picture's box with the face blended in where both faces are visible; outside ``region`` (h, w of the picture), 0..1, no
     code changes.
     """
-    ground, light = picture.pixels_in(target.box.window), LinearLight(picture.icc)
-    offered_parts = FaceParts(aligned.landmarks, target.box)
-    both = visibility * aligned.coverage
-    features = np.maximum(target.features, offered_parts.features)
-    seen = target.inside * both
-    eyes = offered_parts.eyes * seen, target.eyes * seen
-    made = relight(aligned.pixels, ground, seen * (1 - features), seen * features, light, target.size, options.match, eyes)
-    cover = _feather_mask(target, options.feather) * both * np.float32(options.strength)
-    cover = cover if region is None else cover * region[target.box.window]
-    made, grain = match_grain(made, cover, ground, options.seed)
-    share = cover[:, :, None]
-    patch = np.where(share > 0, ground + share * (made - ground), ground).astype(np.float32)
-    outside = cover <= 0
-    differs = (quantise(patch, picture.depth) != quantise(ground, picture.depth)).any(axis=2)
+    original, light = picture.pixels_in(target.box.window), LinearLight(picture.icc)
+    aligned_parts = FaceParts(aligned.landmarks, target.box)
+    coverage = visibility * aligned.coverage
+    features = np.maximum(target.features, aligned_parts.features)
+    visible = target.inside * coverage
+    eyes = aligned_parts.eyes * visible, target.eyes * visible
+    face = relight(aligned.pixels, original, visible * (1 - features), visible * features, light, target.size, options.match, eyes)
+    weight = _feather_mask(target, options.feather) * coverage * np.float32(options.strength)
+    weight = weight if region is None else weight * region[target.box.window]
+    face, grain = match_grain(face, weight, original, options.seed)
+    share = weight[:, :, None]
+    patch = np.where(share > 0, original + share * (face - original), original).astype(np.float32)
+    outside = weight <= 0
+    differs = (quantise(patch, picture.depth) != quantise(original, picture.depth)).any(axis=2)
     total = picture.height * picture.width
     written = int(np.count_nonzero(~outside))
     return SwapResult((target.box.window, patch), grain, written, total - written, int(np.count_nonzero(differs & outside)))

@@ -43,12 +43,12 @@ def choose_face(boxes: Sequence[FaceRect], which: FaceChoice | int | None, middl
         return order[which - 1] if which <= len(order) else None
     by_area = sorted(range(len(boxes)), key=lambda number: -_area(boxes[number]))
     if which is None:
-        alone = len(boxes) == 1 or (len(boxes) > 1 and _area(boxes[by_area[0]]) >= _MAIN_FACE_RATIO * _area(boxes[by_area[1]]))
-        return by_area[0] if alone else None
+        is_main = len(boxes) == 1 or (len(boxes) > 1 and _area(boxes[by_area[0]]) >= _MAIN_FACE_RATIO * _area(boxes[by_area[1]]))
+        return by_area[0] if is_main else None
     if not boxes:
         return None
-    near = min(range(len(boxes)), key=lambda number: _distance(boxes[number], middle))
-    return {"largest": by_area[0], "leftmost": order[0], "rightmost": order[-1], "center": near}[which]
+    central = min(range(len(boxes)), key=lambda number: _distance(boxes[number], middle))
+    return {"largest": by_area[0], "leftmost": order[0], "rightmost": order[-1], "center": central}[which]
 
 
 def draw_numbered_boxes(pixels: Pixels, boxes: Sequence[FaceRect]) -> Pixels:
@@ -59,14 +59,22 @@ def draw_numbered_boxes(pixels: Pixels, boxes: Sequence[FaceRect]) -> Pixels:
 
     shrink = min(1.0, _PREVIEW_SIDE / max(pixels.shape[:2]))
     high, wide = (max(1, round(side * shrink)) for side in pixels.shape[:2])
-    shown = quantise(resize(pixels, high, wide, "area") if shrink < 1 else pixels, 8)
-    thick = max(1, round(max(high, wide) / 400))
+    preview = quantise(resize(pixels, high, wide, "area") if shrink < 1 else pixels, 8)
+    thickness = max(1, round(max(high, wide) / 400))
     for number, index in enumerate(left_to_right(boxes), 1):
         x, y, w, h = (side * shrink for side in boxes[index])
-        cv2.rectangle(shown, (round(x), round(y)), (round(x + w), round(y + h)), _BOX_COLOUR, thick)
-        large = max(h / 60, 0.4)
-        cv2.putText(shown, str(number), (round(x + thick), round(y + h - 2 * thick)), cv2.FONT_HERSHEY_SIMPLEX, large, _BOX_COLOUR, thick)
-    return np.asarray(shown, np.float32) / np.float32(255)
+        cv2.rectangle(preview, (round(x), round(y)), (round(x + w), round(y + h)), _BOX_COLOUR, thickness)
+        font_scale = max(h / 60, 0.4)
+        cv2.putText(
+            preview,
+            str(number),
+            (round(x + thickness), round(y + h - 2 * thickness)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            font_scale,
+            _BOX_COLOUR,
+            thickness,
+        )
+    return np.asarray(preview, np.float32) / np.float32(255)
 
 
 def _area(box: FaceRect) -> float:
@@ -79,8 +87,8 @@ def _distance(box: FaceRect, middle: tuple[float, float]) -> float:
 
 def _share_in_region(box: FaceRect, region: Mask) -> float:
     height, width = region.shape
-    left, top = (min(max(0, round(low)), most - 1) for low, most in ((box[0], width), (box[1], height)))
+    left, top = (min(max(0, round(low)), length - 1) for low, length in ((box[0], width), (box[1], height)))
     right, bottom = (
-        min(most, max(start + 1, round(end))) for start, end, most in ((left, box[0] + box[2], width), (top, box[1] + box[3], height))
+        min(length, max(start + 1, round(end))) for start, end, length in ((left, box[0] + box[2], width), (top, box[1] + box[3], height))
     )
     return float(region[top:bottom, left:right].mean())

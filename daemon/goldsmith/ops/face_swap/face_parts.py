@@ -51,9 +51,9 @@ class FaceParts:
         import cv2
 
         outline = np.round((self._local_landmarks(OUTLINE) + 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-        drawn = np.zeros((self.box.height + 2, self.box.width + 2), np.uint8)
-        cv2.fillPoly(drawn, [outline], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-        return distance_transform(drawn)[1:-1, 1:-1]
+        filled = np.zeros((self.box.height + 2, self.box.width + 2), np.uint8)
+        cv2.fillPoly(filled, [outline], 1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+        return distance_transform(filled)[1:-1, 1:-1]
 
     @cached_property
     def inside(self) -> Mask:
@@ -89,7 +89,7 @@ class FaceParts:
 
 def face_box(mesh: Landmarks, height: int, width: int) -> CropBox:
     """Return the box around a face with that mesh, (468, 2) px, clipped to a picture of that size; never empty."""
-    room = _BOX_MARGIN * face_size(mesh) + 2
-    (left, top), (right, bottom) = (mesh[:FACE_POINT_COUNT].min(axis=0) - room), (mesh[:FACE_POINT_COUNT].max(axis=0) + room)
+    margin = _BOX_MARGIN * face_size(mesh) + 2
+    (left, top), (right, bottom) = (mesh[:FACE_POINT_COUNT].min(axis=0) - margin), (mesh[:FACE_POINT_COUNT].max(axis=0) + margin)
     first = min(max(0, math.floor(top)), height - 1), min(max(0, math.floor(left)), width - 1)
     return CropBox(*first, max(first[0] + 1, min(height, math.ceil(bottom))), max(first[1] + 1, min(width, math.ceil(right))))

@@ -67,12 +67,12 @@ def estimate_pose(mesh: Landmarks) -> Pose:
     across = mesh[_OUTER_EYE_CORNERS[1]].astype(np.float64) - mesh[_OUTER_EYE_CORNERS[0]]
     roll = math.atan2(across[1], across[0])
     cos, sin = math.cos(-roll), math.sin(-roll)
-    upright = mesh.astype(np.float64) @ np.array([[cos, sin], [-sin, cos]])
-    left, right = upright[_LEFT_END, 0], upright[_RIGHT_END, 0]
-    top, bottom = upright[_FOREHEAD, 1], upright[_CHIN, 1]
-    aside = (upright[_NOSE_TIP, 0] - (left + right) / 2) / max((right - left) / 2, 1e-6)
-    below = (upright[_NOSE_TIP, 1] - (top + bottom) / 2) / max((bottom - top) / 2, 1e-6)
-    yaw, pitch = math.atan(aside / _NOSE_DEPTH_BY_WIDTH), math.atan((below - _LEVEL_NOSE_OFFSET) / _NOSE_DEPTH_BY_HEIGHT)
+    rotated = mesh.astype(np.float64) @ np.array([[cos, sin], [-sin, cos]])
+    left, right = rotated[_LEFT_END, 0], rotated[_RIGHT_END, 0]
+    top, bottom = rotated[_FOREHEAD, 1], rotated[_CHIN, 1]
+    nose_x = (rotated[_NOSE_TIP, 0] - (left + right) / 2) / max((right - left) / 2, 1e-6)
+    nose_y = (rotated[_NOSE_TIP, 1] - (top + bottom) / 2) / max((bottom - top) / 2, 1e-6)
+    yaw, pitch = math.atan(nose_x / _NOSE_DEPTH_BY_WIDTH), math.atan((nose_y - _LEVEL_NOSE_OFFSET) / _NOSE_DEPTH_BY_HEIGHT)
     return Pose(*(round(math.degrees(angle), 1) for angle in (yaw, pitch, roll)))
 
 

@@ -1,4 +1,7 @@
-"""Estimate what hides a face: hair, the brim of a hat, a dark rim of glasses. The estimate uses colour, so it is never certain."""
+"""Estimate which pixels of a face are hidden by hair, the brim of a hat or a dark rim of glasses.
+
+The estimate uses colour, so it is never certain.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,23 @@ def visibility_mask(pixels: Pixels, parts: FaceParts, light: LinearLight) -> Mas
     """Return the visibility of each pixel of a face (h, w, c), 0..1, display-encoded, as (h, w), 0..1: 1 for bare skin and features, 0 for
     an occluding object.
 
-    Skin is what resembles the middle of the cheeks and the nose, and everything that merges smoothly with it. Other pixels count as
-    occluding only if they are connected to the outline of the face; eyes, brows and lips never do.
+    Pixels that resemble the middle of the cheeks and the nose are skin, and so are pixels that merge smoothly with them. Other pixels
+    count as occluding only if they are connected to the outline of the face; eyes, brows and lips never do.
     """
     height, width = parts.inside.shape
     shrink = min(1.0, _WORKING_SIZE / parts.size)
     high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
     small = to_lab(np.clip(resize_values(pixels, high, wide), 0, 1), light)
-    within, trust = resize_values(parts.inside, high, wide) > 0.5, resize_values(parts.reliable_skin, high, wide)
-    if not within.any() or trust.max() <= 0:
+    is_inside, trust = resize_values(parts.inside, high, wide) > 0.5, resize_values(parts.reliable_skin, high, wide)
+    if not is_inside.any() or trust.max() <= 0:
         return np.ones((height, width), np.float32)
-    strange = np.zeros((high, wide), np.float32)
+    difference = np.zeros((high, wide), np.float32)
     for _ in range(_ITERATIONS):
-        strange = _skin_difference(small, _extend_skin_tone(small, trust, parts.size * shrink))
-        trust = np.where(within, 1 / (1 + strange**6), 0).astype(np.float32)
-    odd = _touching_outline(within & (strange > 1) & (resize_values(parts.features, high, wide) < 0.5), within)
-    odd = _dilate(odd, _GROWTH * parts.size * shrink)
-    clear = 1 - gaussian_blur(odd.astype(np.float32), max(_EDGE_SOFTNESS * parts.size * shrink, 0.3))
+        difference = _skin_difference(small, _extend_skin_tone(small, trust, parts.size * shrink))
+        trust = np.where(is_inside, 1 / (1 + difference**6), 0).astype(np.float32)
+    occluded = _touching_outline(is_inside & (difference > 1) & (resize_values(parts.features, high, wide) < 0.5), is_inside)
+    occluded = _dilate(occluded, _GROWTH * parts.size * shrink)
+    clear = 1 - gaussian_blur(occluded.astype(np.float32), max(_EDGE_SOFTNESS * parts.size * shrink, 0.3))
     return np.clip(resize_values(np.clip(2 * clear - 1, 0, 1).astype(np.float32), height, width), 0.0, 1.0)
 
 
@@ -55,10 +58,10 @@ def _extend_skin_tone(lab: Lab, trusted: Mask, size: float) -> Lab:
 
 def _skin_difference(lab: Lab, skin: Lab) -> Mask:
     """Return the difference of each pixel from the skin around it; more than 1 is not skin."""
-    apart = lab - skin
-    lightness = apart[:, :, 0] / np.where(apart[:, :, 0] < 0, np.float32(_MAX_DARKER), np.float32(_MAX_LIGHTER))
-    other = np.linalg.norm(apart[:, :, 1:], axis=2) / np.float32(_MAX_CHROMA_DIFFERENCE) if lab.shape[2] == 3 else 0
-    return np.asarray(np.hypot(lightness, other), np.float32)
+    difference = lab - skin
+    lightness = difference[:, :, 0] / np.where(difference[:, :, 0] < 0, np.float32(_MAX_DARKER), np.float32(_MAX_LIGHTER))
+    chroma = np.linalg.norm(difference[:, :, 1:], axis=2) / np.float32(_MAX_CHROMA_DIFFERENCE) if lab.shape[2] == 3 else 0
+    return np.asarray(np.hypot(lightness, chroma), np.float32)
 
 
 def _touching_outline(occluded: NDArray[np.bool_], within: NDArray[np.bool_]) -> NDArray[np.bool_]:

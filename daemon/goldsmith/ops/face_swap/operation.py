@@ -20,8 +20,7 @@ from goldsmith.operation import (
     StepNeeds,
     region_needs,
 )
-from goldsmith.ops.face_swap import blending, landmarks
-from goldsmith.ops.face_swap import face_choice as choosing
+from goldsmith.ops.face_swap import blending, face_choice, landmarks
 from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
@@ -58,7 +57,7 @@ class FaceSwap(PictureOperation):
 
     face: Annotated[str, Field(min_length=1, max_length=200)]
     """The face: a picture in library/faces/, with that person's consent beside it in NAME.toml."""
-    which: choosing.FaceChoice | Annotated[int, Field(ge=1, le=99)] | None = None
+    which: face_choice.FaceChoice | Annotated[int, Field(ge=1, le=99)] | None = None
     """Which of several faces in the picture: largest, leftmost, rightmost, center, or its number from the left (1 to 99)."""
     where: RegionExpression = ""
     """A mask or a region in which the face is searched, and outside which nothing changes; default: the whole picture."""
@@ -79,13 +78,13 @@ class FaceSwap(PictureOperation):
 
     def needs(self) -> StepNeeds:
         """Return the face detector, mesh and identity models, the needs of ``where``, the library's picture and the consent beside it."""
-        asked = region_needs(self.where)
-        drawing = () if self.model is None else (EngineNeed(FACE_SWAPPER, self.model),)
+        needs = region_needs(self.where)
+        swapper = () if self.model is None else (EngineNeed(FACE_SWAPPER, self.model),)
         engines = dict.fromkeys(
-            (*drawing, EngineNeed(FACE_DETECTOR), EngineNeed(FACE_LANDMARKER), EngineNeed(FACE_EMBEDDER), *asked.engines)
+            (*swapper, EngineNeed(FACE_DETECTOR), EngineNeed(FACE_LANDMARKER), EngineNeed(FACE_EMBEDDER), *needs.engines)
         )
         references = (("faces", self._library_name, LAYER_SUFFIXES),)
-        return replace(asked, engines=tuple(engines), library_files=references, consents=frozenset({self._library_name}))
+        return replace(needs, engines=tuple(engines), library_files=references, consents=frozenset({self._library_name}))
 
     @property
     def _library_name(self) -> str:
@@ -97,41 +96,41 @@ class FaceSwap(PictureOperation):
         """Return the picture with that face. Raises InputError if a good swap is not possible or did not result."""
         if self.strength == 0:
             return picture
-        person = self._load_source_face(context)
+        source = self._load_source_face(context)
         context.progress.report(0.2, "finding the face")
-        reach = context.detect.region(self.where, picture) if self.where else None
-        target = self._find_target_face(picture, reach, context)
+        region = context.detect.region(self.where, picture) if self.where else None
+        target = self._find_target_face(picture, region, context)
         parts = FaceParts(target.mesh, face_box(target.mesh, picture.height, picture.width))
-        open_ = blending.target_visibility(picture, parts)
-        self._check_compatibility(person, target, blending.hidden_share(open_, parts), context)
+        visibility = blending.target_visibility(picture, parts)
+        self._check_compatibility(source, target, blending.hidden_share(visibility, parts), context)
         context.progress.report(0.4, "swapping")
-        offered = self._align_source(person, target, parts, context)
-        manner = blending.SwapOptions(self.strength, self.match, self.feather, context.seed)
-        done = blending.blend_face(picture, parts, open_, offered, manner, reach)
+        aligned = self._align_source(source, target, parts, context)
+        options = blending.SwapOptions(self.strength, self.match, self.feather, context.seed)
+        swap = blending.blend_face(picture, parts, visibility, aligned, options, region)
         context.results.record(
-            scale=round(offered.scale, 3),
-            grain=round(done.grain, 5),
-            outside_pixels=done.outside_pixels,
-            outside_changed=done.outside_changed,
+            scale=round(aligned.scale, 3),
+            grain=round(swap.grain, 5),
+            outside_pixels=swap.outside_pixels,
+            outside_changed=swap.outside_changed,
         )
-        window, pixels = done.patch
-        made = picture if np.array_equal(pixels, picture.pixels_in(window)) else picture.with_patches([done.patch])
+        window, pixels = swap.patch
+        result = picture if np.array_equal(pixels, picture.pixels_in(window)) else picture.with_patches([swap.patch])
         context.progress.report(0.8, "identifying the face")
-        self._check_likeness(person, target, _MeshedFace(made, target.face, offered.landmarks), context)
-        return made
+        self._check_likeness(source, target, _MeshedFace(result, target.face, aligned.landmarks), context)
+        return result
 
     # ------------------------------------------------------------------ the library's face
 
     def _load_source_face(self, context: StepContext) -> _MeshedFace:
         """Return the one clear face of the library's picture. Raises InputError if there is none."""
         portrait = context.library.portrait(self._library_name)
-        found = context.detect.faces(portrait.picture)
+        faces = context.detect.faces(portrait.picture)
         file, remedy = portrait.file, "Replace it by a picture of one face, from the front, well lit and with open eyes."
-        if not found:
+        if not faces:
             raise InputError(f"{file} shows no face.", remedy)
-        if len(found) > 1 and found[0].box[2] * found[0].box[3] < _MAIN_FACE_RATIO * found[1].box[2] * found[1].box[3]:
-            raise InputError(f"{file} shows {len(found)} faces, so it is unclear which one to use.", "Crop it to one face.")
-        mesh = context.detect.face_mesh(found[0], portrait.picture)
+        if len(faces) > 1 and faces[0].box[2] * faces[0].box[3] < _MAIN_FACE_RATIO * faces[1].box[2] * faces[1].box[3]:
+            raise InputError(f"{file} shows {len(faces)} faces, so it is unclear which one to use.", "Crop it to one face.")
+        mesh = context.detect.face_mesh(faces[0], portrait.picture)
         if mesh is None:
             raise InputError(f"{file} shows a face that is turned too far away or too incomplete.", remedy)
         pose, size = landmarks.estimate_pose(mesh), landmarks.face_size(mesh)
@@ -140,38 +139,38 @@ class FaceSwap(PictureOperation):
         low, high = mesh[: landmarks.FACE_POINT_COUNT].min(axis=0), mesh[: landmarks.FACE_POINT_COUNT].max(axis=0)
         if low.min() < 0 or high[0] > portrait.picture.width or high[1] > portrait.picture.height:
             raise InputError(f"The face in {file} is cut off by the picture's edge.", remedy)
-        for angle, way in ((pose.yaw, "aside"), (pose.pitch, "up or down")):
+        for angle, direction in ((pose.yaw, "aside"), (pose.pitch, "up or down")):
             if abs(angle) > _MAX_HEAD_ANGLE:
                 raise InputError(
-                    f"The face in {file} looks {way} by about {abs(angle):.0f} degrees; the limit is {_MAX_HEAD_ANGLE:.0f}.", remedy
+                    f"The face in {file} looks {direction} by about {abs(angle):.0f} degrees; the limit is {_MAX_HEAD_ANGLE:.0f}.", remedy
                 )
         if landmarks.eye_openness(mesh) < _MIN_EYE_OPENNESS:
             raise InputError(f"The eyes of the face in {file} are closed.", remedy)
-        return _MeshedFace(portrait.picture, found[0], mesh)
+        return _MeshedFace(portrait.picture, faces[0], mesh)
 
     # ------------------------------------------------------------------ the picture's face
 
     def _find_target_face(self, picture: Picture, region: Mask | None, context: StepContext) -> _MeshedFace:
         """Return the chosen face. Raises InputError, with a picture that numbers all faces, if the choice is ambiguous."""
-        found = context.detect.faces(picture)
-        boxes = [face.box for face in found]
+        faces = context.detect.faces(picture)
+        boxes = [face.box for face in faces]
         if region is not None:
-            near = choosing.boxes_in_region(boxes, region)
-            found, boxes = [found[number] for number in near], [boxes[number] for number in near]
-        if not found:
-            told = f'in where = "{self.where}"' if self.where else "in the picture"
-            raise InputError(f"There is no face {told}.", "Remove the step for this picture.")
-        chosen = choosing.choose_face(boxes, self.which, (picture.width / 2, picture.height / 2))
+            indices = face_choice.boxes_in_region(boxes, region)
+            faces, boxes = [faces[number] for number in indices], [boxes[number] for number in indices]
+        if not faces:
+            reason = f'in where = "{self.where}"' if self.where else "in the picture"
+            raise InputError(f"There is no face {reason}.", "Remove the step for this picture.")
+        chosen = face_choice.choose_face(boxes, self.which, (picture.width / 2, picture.height / 2))
         if chosen is None:
-            context.results.show_problem(Picture(freeze(choosing.draw_numbered_boxes(_to_rgb(picture.pixels), boxes))))
-            count = f"{len(found)} face{'s' * (len(found) > 1)}"
-            told = f"and there is no number {self.which}" if self.which is not None else "and none is clearly the main one"
+            context.results.show_problem(Picture(freeze(face_choice.draw_numbered_boxes(_to_rgb(picture.pixels), boxes))))
+            count = f"{len(faces)} face{'s' * (len(faces) > 1)}"
+            reason = f"and there is no number {self.which}" if self.which is not None else "and none is clearly the main one"
             remedy = 'The picture beside this note numbers them from the left: set which = 1, or which = "largest".'
-            raise InputError(f"There are {count} in the picture, {told}.", remedy)
-        face = found[chosen]
+            raise InputError(f"There are {count} in the picture, {reason}.", remedy)
+        face = faces[chosen]
         mesh = context.detect.face_mesh(face, picture)
-        number = choosing.left_to_right(boxes).index(chosen) + 1
-        context.results.record(faces=len(found), number=number, box=[round(side, 1) for side in face.box])
+        number = face_choice.left_to_right(boxes).index(chosen) + 1
+        context.results.record(faces=len(faces), number=number, box=[round(side, 1) for side in face.box])
         if mesh is None:
             raise InputError(
                 f"The face number {number} from the left is turned too far away, or too little of it is visible.", "Choose another face."
@@ -181,11 +180,11 @@ class FaceSwap(PictureOperation):
     def _check_compatibility(self, source: _MeshedFace, target: _MeshedFace, hidden_share: float, context: StepContext) -> None:
         """Raise InputError if a swap of these two faces would not look right."""
         poses = [landmarks.estimate_pose(each.mesh) for each in (source, target)]
-        apart = poses[0].angle_to(poses[1])
+        angle = poses[0].angle_to(poses[1])
         context.results.record(
             library_pose=[poses[0].yaw, poses[0].pitch, poses[0].roll],
             picture_pose=[poses[1].yaw, poses[1].pitch, poses[1].roll],
-            pose_apart=round(apart, 1),
+            pose_apart=round(angle, 1),
             hidden=round(hidden_share, 3),
         )
         if hidden_share > self.max_hidden:
@@ -195,9 +194,9 @@ class FaceSwap(PictureOperation):
             )
         if self.model is not None:
             return
-        if apart > _MAX_POSE_DIFFERENCE:
+        if angle > _MAX_POSE_DIFFERENCE:
             raise InputError(
-                f"The face in the picture is turned by about {apart:.0f} degrees from the one in library/faces/ "
+                f"The face in the picture is turned by about {angle:.0f} degrees from the one in library/faces/ "
                 f"({poses[1].yaw:.0f} aside and {poses[1].pitch:.0f} down, the other {poses[0].yaw:.0f} and {poses[0].pitch:.0f}); "
                 f"the limit is {_MAX_POSE_DIFFERENCE:.0f}.",
                 "Put a picture into the library that faces the same way.",
@@ -217,52 +216,54 @@ class FaceSwap(PictureOperation):
 
     def _align_source(self, source: _MeshedFace, target: _MeshedFace, parts: FaceParts, context: StepContext) -> blending.AlignedFace:
         if self.model is not None:
-            given = _to_rgb(source.picture.pixels), _to_rgb(target.picture.pixels)
-            drawn = context.engines.get(EngineNeed(FACE_SWAPPER, self.model)).swap(given[1], target.face, given[0], source.face)
-            return blending.align_generated_face(drawn.pixels, drawn.corners, parts, target.picture.channels)
-        sitter = blending.extract_source_face(source.picture, source.mesh, target.picture)
-        context.results.record(library_hidden=round(sitter.hidden_share, 3))
-        if sitter.hidden_share > self.max_hidden:
+            source_pixels, target_pixels = _to_rgb(source.picture.pixels), _to_rgb(target.picture.pixels)
+            generated = context.engines.get(EngineNeed(FACE_SWAPPER, self.model)).swap(
+                target_pixels, target.face, source_pixels, source.face
+            )
+            return blending.align_generated_face(generated.pixels, generated.corners, parts, target.picture.channels)
+        face = blending.extract_source_face(source.picture, source.mesh, target.picture)
+        context.results.record(library_hidden=round(face.hidden_share, 3))
+        if face.hidden_share > self.max_hidden:
             raise InputError(
-                f"Something hides about {sitter.hidden_share:.0%} of the face in library/faces/ (max_hidden is {self.max_hidden:.0%}).",
+                f"Something hides about {face.hidden_share:.0%} of the face in library/faces/ (max_hidden is {self.max_hidden:.0%}).",
                 "Replace it by a picture that shows the whole face.",
             )
-        scale = sitter.parts.size / parts.size
+        scale = face.parts.size / parts.size
         if scale < _MIN_SCALE:
             raise InputError(
-                f"The face in library/faces/ is about {sitter.parts.size:.0f} px large and the one in the picture {parts.size:.0f} px: "
+                f"The face in library/faces/ is about {face.parts.size:.0f} px large and the one in the picture {parts.size:.0f} px: "
                 "the result would be soft.",
                 f"Use a picture of the face with at least {_MIN_SCALE * parts.size:.0f} px.",
             )
-        return blending.warp_source_face(sitter, parts, self.shape, target.picture.icc)
+        return blending.warp_source_face(face, parts, self.shape, target.picture.icc)
 
     def _check_likeness(self, source: _MeshedFace, target: _MeshedFace, result: _MeshedFace, context: StepContext) -> None:
         """Measure the identity before and after. Raises InputError, with a picture, if the result is not the library's face."""
-        wanted, before, after = (_identify(each, context) for each in (source, target, result))
-        found = {"before": before @ wanted, "after": after @ wanted, "to_itself": after @ before}
-        context.results.record(likeness={name: round(float(value), 4) for name, value in found.items()})
-        if found["after"] < self.min_likeness:
+        source_identity, before, after = (_identify(each, context) for each in (source, target, result))
+        likeness = {"before": before @ source_identity, "after": after @ source_identity, "to_itself": after @ before}
+        context.results.record(likeness={name: round(float(value), 4) for name, value in likeness.items()})
+        if likeness["after"] < self.min_likeness:
             context.results.show_problem(_crop_face(result)[0])
             raise InputError(
-                f"The new face is not similar enough to {self.face}: likeness {found['after']:.2f}, minimum {self.min_likeness:.2f} "
-                f"(before the swap {found['before']:.2f}).",
+                f"The new face is not similar enough to {self.face}: likeness {likeness['after']:.2f}, minimum {self.min_likeness:.2f} "
+                f"(before the swap {likeness['before']:.2f}).",
                 "The picture beside this note shows it. Put a better picture into library/faces/, or lower min_likeness.",
             )
 
 
 def _identify(meshed: _MeshedFace, context: StepContext) -> FaceEmbedding:
-    near, mesh = _crop_face(meshed)
-    box = (0.0, 0.0, float(near.width), float(near.height))
-    return context.detect.face_identity(Face(box, landmarks.five_landmarks(mesh), meshed.face.score), near)
+    cropped, mesh = _crop_face(meshed)
+    box = (0.0, 0.0, float(cropped.width), float(cropped.height))
+    return context.detect.face_identity(Face(box, landmarks.five_landmarks(mesh), meshed.face.score), cropped)
 
 
 def _crop_face(meshed: _MeshedFace) -> tuple[Picture, Points]:
     """Return the face with a margin and its mesh there; the rest of the picture is not decoded into float."""
     picture = meshed.picture
     box = face_box(meshed.mesh, picture.height, picture.width)
-    wide = box.expand(round(_IDENTITY_MARGIN * landmarks.face_size(meshed.mesh)), picture.height, picture.width)
-    shown = picture.with_geometry(picture.pixels_in(wide.window), lambda mask: mask[wide.window])
-    return shown, meshed.mesh - np.array([wide.left, wide.top], np.float32)
+    wide_box = box.expand(round(_IDENTITY_MARGIN * landmarks.face_size(meshed.mesh)), picture.height, picture.width)
+    cropped = picture.with_geometry(picture.pixels_in(wide_box.window), lambda mask: mask[wide_box.window])
+    return cropped, meshed.mesh - np.array([wide_box.left, wide_box.top], np.float32)
 
 
 def _to_rgb(pixels: Pixels) -> Pixels:

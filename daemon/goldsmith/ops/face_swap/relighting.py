@@ -44,24 +44,30 @@ def relight(
     """
     if amount == 0 or skin.max() <= 0:
         return source
-    ours, theirs = to_lab(source, light), to_lab(target, light)
+    source_lab, target_lab = to_lab(source, light), to_lab(target, light)
     shrink = min(1.0, _WORKING_SIZE / size)
     height, width = skin.shape
     high, wide = max(1, round(height * shrink)), max(1, round(width * shrink))
     weight, sigma = resize_values(skin, high, wide), max(BROAD_TONE_SIGMA * size * shrink, 0.3)
-    mine, wanted = (_BroadTones(resize_values(each * skin[:, :, None], high, wide), weight, sigma) for each in (ours, theirs))
-    gain = np.float32(np.clip(np.sqrt((wanted.contrast + 1e-3) / (mine.contrast + 1e-3)), MIN_CONTRAST_GAIN, MAX_CONTRAST_GAIN))
-    low = resize_values(mine.tones, height, width)
-    move = resize_values(wanted.tones - mine.tones, height, width)
-    share = _skin_share(ours, low)
-    moves = share * move
-    if eyes is not None and ours.shape[2] == 3:
-        moves[:, :, 1:] += (share[:, :, :1] - share[:, :, 1:]) * _colour_cast(ours, theirs, eyes)
-    moves[:, :, :1] += (gain - 1) * (ours - low)[:, :, :1]
-    there = resize_values(wanted.tones, height, width)[:, :, :1]
-    moves[:, :, :1] += _match_feature_darkness((ours + moves)[:, :, :1] - there, theirs[:, :, :1] - there, features)
-    moved = ours + np.float32(amount) * moves
-    return from_lab(np.asarray(moved, np.float32), light)
+    source_tones, target_tones = (
+        _BroadTones(resize_values(each * skin[:, :, None], high, wide), weight, sigma) for each in (source_lab, target_lab)
+    )
+    gain = np.float32(
+        np.clip(np.sqrt((target_tones.contrast + 1e-3) / (source_tones.contrast + 1e-3)), MIN_CONTRAST_GAIN, MAX_CONTRAST_GAIN)
+    )
+    source_low = resize_values(source_tones.tones, height, width)
+    tone_change = resize_values(target_tones.tones - source_tones.tones, height, width)
+    share = _skin_share(source_lab, source_low)
+    changes = share * tone_change
+    if eyes is not None and source_lab.shape[2] == 3:
+        changes[:, :, 1:] += (share[:, :, :1] - share[:, :, 1:]) * _colour_cast(source_lab, target_lab, eyes)
+    changes[:, :, :1] += (gain - 1) * (source_lab - source_low)[:, :, :1]
+    target_lightness = resize_values(target_tones.tones, height, width)[:, :, :1]
+    changes[:, :, :1] += _match_feature_darkness(
+        (source_lab + changes)[:, :, :1] - target_lightness, target_lab[:, :, :1] - target_lightness, features
+    )
+    result = source_lab + np.float32(amount) * changes
+    return from_lab(np.asarray(result, np.float32), light)
 
 
 def _match_feature_darkness(source: Lab, target: Lab, features: Mask) -> Lab:
@@ -69,21 +75,23 @@ def _match_feature_darkness(source: Lab, target: Lab, features: Mask) -> Lab:
     where = features > 0.5
     if not where.any():
         return np.zeros_like(source)
-    deepest, wanted = (max(float(-np.percentile(each[:, :, 0][where], _DARKEST_PERCENT)), _SKIN_TEXTURE) for each in (source, target))
-    ratio = float(np.clip(wanted / deepest, MIN_CONTRAST_GAIN, MAX_CONTRAST_GAIN))
+    source_darkest, target_darkest = (
+        max(float(-np.percentile(each[:, :, 0][where], _DARKEST_PERCENT)), _SKIN_TEXTURE) for each in (source, target)
+    )
+    ratio = float(np.clip(target_darkest / source_darkest, MIN_CONTRAST_GAIN, MAX_CONTRAST_GAIN))
     dark = np.maximum(-source - np.float32(_SKIN_TEXTURE), 0) * features[:, :, None]
     return np.asarray((1 - ratio) * dark, np.float32)
 
 
 def _colour_cast(source: Lab, target: Lab, eyes: EyeMasks) -> NDArray[np.float32]:
     """Return (2,): the difference of the whites of the eyes in a* and b*, which is caused by the light; 0 if they are not visible."""
-    found = []
+    whites = []
     for lab, eye in zip((source, target), eyes, strict=True):
-        seen = lab[eye > 0.5]
-        if len(seen) < _MIN_EYE_WHITE_PIXELS:
+        eye_colours = lab[eye > 0.5]
+        if len(eye_colours) < _MIN_EYE_WHITE_PIXELS:
             return np.zeros(2, np.float32)
-        found.append(np.median(seen[seen[:, 0] >= np.percentile(seen[:, 0], _EYE_WHITE_PERCENTILE)][:, 1:], axis=0))
-    cast = found[1] - found[0]
+        whites.append(np.median(eye_colours[eye_colours[:, 0] >= np.percentile(eye_colours[:, 0], _EYE_WHITE_PERCENTILE)][:, 1:], axis=0))
+    cast = whites[1] - whites[0]
     return np.asarray(cast * min(1.0, _MAX_COLOUR_CAST / max(float(np.linalg.norm(cast)), 1e-6)), np.float32)
 
 
@@ -91,34 +99,34 @@ class _BroadTones:
     """The broad tones of bare skin, extended over other parts, and the contrast of the skin's finer detail."""
 
     def __init__(self, weighted: Lab, weight: Mask, sigma: float) -> None:
-        seen = np.maximum(gaussian_blur(weight, sigma), np.float32(1e-4))[:, :, None]
-        self.tones: Lab = np.asarray(gaussian_blur(weighted, sigma) / seen, np.float32)
-        own = weighted[:, :, 0] / np.maximum(weight, np.float32(1e-4)) - self.tones[:, :, 0]
-        self.contrast = float((weight * np.square(own)).sum() / max(float(weight.sum()), 1e-6))
+        blurred_weight = np.maximum(gaussian_blur(weight, sigma), np.float32(1e-4))[:, :, None]
+        self.tones: Lab = np.asarray(gaussian_blur(weighted, sigma) / blurred_weight, np.float32)
+        detail = weighted[:, :, 0] / np.maximum(weight, np.float32(1e-4)) - self.tones[:, :, 0]
+        self.contrast = float((weight * np.square(detail)).sum() / max(float(weight.sum()), 1e-6))
 
 
 def _skin_share(lab: Lab, skin: Lab) -> Lab:
     """Return how far each pixel follows the skin: less if it is darker than the skin, as light would have it; and a pixel with less or
     other colour takes less of the skin's colour, so that the whites of eyes and teeth stay white and make-up keeps its colour.
     """
-    made = np.repeat(np.clip(lab[:, :, :1] / np.maximum(skin[:, :, :1], 1), 0, 1), lab.shape[2], axis=2)
+    share = np.repeat(np.clip(lab[:, :, :1] / np.maximum(skin[:, :, :1], 1), 0, 1), lab.shape[2], axis=2)
     if lab.shape[2] == 3:
-        along = (lab[:, :, 1:] * skin[:, :, 1:]).sum(axis=2)
-        coloured = along / np.maximum(np.square(skin[:, :, 1:]).sum(axis=2), _MIN_SKIN_CHROMA**2)
-        made[:, :, 1:] *= np.clip(coloured, 0, 1)[:, :, None]
-    return np.asarray(made, np.float32)
+        product = (lab[:, :, 1:] * skin[:, :, 1:]).sum(axis=2)
+        coloured = product / np.maximum(np.square(skin[:, :, 1:]).sum(axis=2), _MIN_SKIN_CHROMA**2)
+        share[:, :, 1:] *= np.clip(coloured, 0, 1)[:, :, None]
+    return np.asarray(share, np.float32)
 
 
 def to_lab(pixels: Pixels, light: LinearLight) -> Lab:
     """Return display-encoded pixels (h, w, c), 0..1, as Lab, L 0..100; L alone for grey pixels."""
     coloured = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    made = pixels_to_lab(coloured, light).astype(np.float32)
-    return np.ascontiguousarray(made[:, :, :1]) if pixels.shape[2] == 1 else made
+    lab = pixels_to_lab(coloured, light).astype(np.float32)
+    return np.ascontiguousarray(lab[:, :, :1]) if pixels.shape[2] == 1 else lab
 
 
 def from_lab(lab: Lab, light: LinearLight) -> Pixels:
     """Return the inverse of ``to_lab``: (h, w, c), 0..1, display-encoded."""
     if lab.shape[2] == 3:
         return light.from_linear(lab_to_linear(lab.astype(np.float64), light).astype(np.float32))
-    whole = np.concatenate([lab, np.zeros((*lab.shape[:2], 2), np.float32)], axis=2)
-    return light.from_linear(lab_to_linear(whole.astype(np.float64), light).astype(np.float32))[:, :, :1]
+    padded_lab = np.concatenate([lab, np.zeros((*lab.shape[:2], 2), np.float32)], axis=2)
+    return light.from_linear(lab_to_linear(padded_lab.astype(np.float64), light).astype(np.float32))[:, :, :1]

@@ -33,13 +33,13 @@ def place_source_landmarks(source: Landmarks, target: Landmarks, own_shape: floa
     """Return where the source's landmarks (468, 2) px go in the target's picture: onto the target's (``own_shape`` = 0), or between these
     and their own shape and expression at the target's position and pose (1). At the outline they always lie on the target's.
     """
-    given, wanted = source[:FACE_POINT_COUNT].astype(np.float64), target[:FACE_POINT_COUNT].astype(np.float64)
-    fitted = np.hstack([given, np.ones((FACE_POINT_COUNT, 1))]) @ fit_affine(given, wanted)
-    rim = wanted[list(OUTLINE)]
-    away = np.sqrt(np.square(wanted[:, None] - rim[None]).sum(axis=2)).min(axis=1)
-    share = np.clip(away / (_FULL_SHAPE_INSET * face_size(target)), 0, 1)
+    source_points, target_points = source[:FACE_POINT_COUNT].astype(np.float64), target[:FACE_POINT_COUNT].astype(np.float64)
+    fitted = np.hstack([source_points, np.ones((FACE_POINT_COUNT, 1))]) @ fit_affine(source_points, target_points)
+    rim = target_points[list(OUTLINE)]
+    distance = np.sqrt(np.square(target_points[:, None] - rim[None]).sum(axis=2)).min(axis=1)
+    share = np.clip(distance / (_FULL_SHAPE_INSET * face_size(target)), 0, 1)
     share = own_shape * (share * share * (3 - 2 * share))
-    return np.asarray(wanted + share[:, None] * (fitted - wanted), np.float32)
+    return np.asarray(target_points + share[:, None] * (fitted - target_points), np.float32)
 
 
 def fit_affine(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -55,11 +55,11 @@ def build_warp_map(source: Landmarks, target: Landmarks, box: CropBox) -> WarpMa
     numbers = _rasterise_triangles(target[triangles] - np.array([box.left, box.top]), box.height, box.width)
     maps = _triangle_maps(target[triangles].astype(np.float64), source[:FACE_POINT_COUNT][triangles].astype(np.float64))
     rows, columns = np.mgrid[box.top : box.bottom, box.left : box.right].astype(np.float32) + np.float32(0.5)
-    known = numbers >= 0
+    is_inside = numbers >= 0
     chosen = maps.astype(np.float32)[np.maximum(numbers, 0)]
     x, y = (chosen[..., 0, axis] * columns + chosen[..., 1, axis] * rows + chosen[..., 2, axis] - 0.5 for axis in (0, 1))
-    far = np.float32(-1e4)
-    x, y = (np.where(known, each, far).astype(np.float32) for each in (x, y))
+    outside = np.float32(-1e4)
+    x, y = (np.where(is_inside, each, outside).astype(np.float32) for each in (x, y))
     return WarpMap(x, y, face_size(source) / max(face_size(target), 1e-6))
 
 
@@ -67,11 +67,11 @@ def _rasterise_triangles(corners: NDArray[np.float32], height: int, width: int) 
     """Return the triangle of each pixel, (h, w), or -1 outside; at a shared edge, either triangle is right."""
     import cv2
 
-    drawn = np.full((height, width), -1, np.int32)
+    triangle_indices = np.full((height, width), -1, np.int32)
     exact = np.round((corners - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     for number, triangle in enumerate(exact):
-        cv2.fillConvexPoly(drawn, triangle, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
-    return drawn
+        cv2.fillConvexPoly(triangle_indices, triangle, number, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
+    return triangle_indices
 
 
 def _triangle_maps(target: NDArray[np.float64], source: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,6 +93,6 @@ def apply_warp(pixels: Pixels, warp_map: WarpMap) -> Pixels:
     height, width = pixels.shape[:2]
     high, wide = max(1, math.ceil(height / shrink)), max(1, math.ceil(width / shrink))
     small = resize(pixels, high, wide, "area") if shrink > 1 else pixels
-    x, y = ((each + 0.5) * (less / full) - 0.5 for each, less, full in ((warp_map.x, wide, width), (warp_map.y, high, height)))
-    made = cv2.remap(small, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.clip(np.asarray(made, np.float32).reshape(*warp_map.x.shape, pixels.shape[2]), 0.0, 1.0)
+    x, y = ((each + 0.5) * (reduced / full) - 0.5 for each, reduced, full in ((warp_map.x, wide, width), (warp_map.y, high, height)))
+    warped = cv2.remap(small, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.clip(np.asarray(warped, np.float32).reshape(*warp_map.x.shape, pixels.shape[2]), 0.0, 1.0)

@@ -1,1 +1,1 @@
-"""The ``grade`` operation: ``operation.py``, and what only it uses."""
+"""The ``grade`` operation: ``operation.py``, and the modules that only it uses."""

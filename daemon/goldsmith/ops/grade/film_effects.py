@@ -1,6 +1,6 @@
 """Effects of lens and film on a picture as a whole: halation, vignette, grain. Each takes the position of its piece in the picture.
 
-A part of a picture, or a picture cut into slabs, therefore gets exactly what the whole picture gets. All lengths are shares of the
+A part of a picture, or a picture cut into slabs, therefore gets the same pixels as the whole picture. All lengths are shares of the
 picture, so the look does not depend on its size.
 """
 
@@ -50,7 +50,8 @@ class PiecePosition:
 class PositionedChange(Protocol):
     """A change to the pixels (h, w, c), 0..1, of a piece that depends on its position; ``tick`` is called with the progress.
 
-    ``into`` is the array that takes the result; it may be ``pixels`` itself if no one else holds it. Without it a new array is made.
+    ``into`` is the array that takes the result; it may be ``pixels`` itself if no other code holds it. Without ``into``, the result is a
+    new array.
     """
 
     def __call__(self, pixels: Pixels, position: PiecePosition, tick: OnProgress, *, into: Pixels | None = None) -> Pixels: ...
@@ -202,7 +203,7 @@ def grain_field(shape: tuple[int, ...], position: PiecePosition, sigma: float, s
     """Return noise (h, w) of one piece of the picture, of grains ``sigma`` px wide; unbounded, deviation 1 for grains wider than a pixel.
 
     A pixel averages finer grain, so that a large picture scaled down has the grain of the small one. Noise is drawn for the whole width
-    in bands of rows, each with its own seed, so that a piece gets exactly what the whole picture has there.
+    in bands of rows, each with its own seed, so that a piece has the same noise as the whole picture.
     """
     blur_sigma = _equivalent_blur_sigma(sigma)
     margin = int(np.ceil(3.0 * blur_sigma))

@@ -203,7 +203,7 @@ class _CdlReader:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._word, self._text, self._seen, self._depth, self._corrections = "", "", dict[str, tuple[float, ...]](), 0, 0
+        self._word, self._text, self._values, self._depth, self._corrections = "", "", dict[str, tuple[float, ...]](), 0, 0
         self.parser = expat.ParserCreate(namespace_separator="|")
         self.parser.buffer_text = True
         self.parser.StartDoctypeDeclHandler = self._doctype
@@ -231,12 +231,12 @@ class _CdlReader:
         word = tag.rpartition("|")[2]
         if self._corrections <= 1 and word == self._word and word in ("Slope", "Offset", "Power", "Saturation"):
             location = f"{self._name}, line {self.parser.CurrentLineNumber}, {word}"
-            self._seen[word] = _parse_numbers(self._text.split(), 1 if word == "Saturation" else 3, location)
+            self._values[word] = _parse_numbers(self._text.split(), 1 if word == "Saturation" else 3, location)
         self._word = ""
 
     def to_cdl(self) -> Cdl:
         """Return the correction. Raises InputError if the file held none, or if its values are out of range."""
-        values = self._seen
+        values = self._values
         if not values:
             raise InputError(
                 f"{self._name} holds no ASC CDL correction (no Slope, Offset, Power or Saturation).", "Export the correction again."

@@ -137,7 +137,7 @@ class Grade(PictureOperation):
             if changes:
                 pixels = map_slabs(pixels, _chain(changes), _partial_progress(context, 0, parts))
             for index, change in enumerate(spatial, parts - len(spatial)):
-                target = pixels if changes or index else None  # no one else holds the result of an earlier change
+                target = pixels if changes or index else None  # no other code holds the result of an earlier change
                 pixels = change(pixels, position, _partial_progress(context, index, parts), into=target)
             return pixels
 

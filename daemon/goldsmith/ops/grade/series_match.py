@@ -298,7 +298,7 @@ def _merge_close_quantiles(frame: Float64Array, hero: Float64Array) -> tuple[Flo
             groups[-1].append(index)
         else:
             groups.append([index])
-    frame_means, hero_means = (np.array([rungs[group].mean() for group in groups]) for rungs in (frame, hero))
+    frame_means, hero_means = (np.array([lightnesses[group].mean() for group in groups]) for lightnesses in (frame, hero))
     return frame_means, hero_means
 
 

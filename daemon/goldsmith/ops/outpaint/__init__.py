@@ -1,1 +1,1 @@
-"""The ``outpaint`` operation: ``operation.py``, and what only it uses."""
+"""The ``outpaint`` operation: ``operation.py``, and the modules that only it uses."""

@@ -92,37 +92,37 @@ def extend_canvas(
 
     The original pixels are copied. ``on_progress`` receives 0..1 and may raise to cancel. Raises InputError if the engine fails.
     """
-    out: Pixels = np.zeros((*size, original.shape[2]), dtype=np.float32)
-    out[original_box.window] = original
-    openings = list(plan_windows(original_box, size, options))
+    canvas: Pixels = np.zeros((*size, original.shape[2]), dtype=np.float32)
+    canvas[original_box.window] = original
+    windows = list(plan_windows(original_box, size, options))
     scales: list[float] = []
     offsets: list[float] = []
-    for number, opening in enumerate(openings):
-        share = _scale_progress(on_progress, number / len(openings), 1 / len(openings))
-        share(0.0)
-        made = _WindowFiller(out, opening, options, options.seed + number, depth).fill_gap(fill, share)
-        out[opening.gap.window] = made.pixels
-        scales.append(made.scale)
-        offsets.append(made.offset)
-    views = tuple((each.crop.left, each.crop.top, each.crop.width, each.crop.height) for each in openings)
-    return ExtendedCanvas(out, views, tuple(scales), round(float(np.mean(offsets)), 5) if offsets else 0.0)
+    for number, window in enumerate(windows):
+        report = _scale_progress(on_progress, number / len(windows), 1 / len(windows))
+        report(0.0)
+        filled = _WindowFiller(canvas, window, options, options.seed + number, depth).fill_gap(fill, report)
+        canvas[window.gap.window] = filled.pixels
+        scales.append(filled.scale)
+        offsets.append(filled.offset)
+    crops = tuple((each.crop.left, each.crop.top, each.crop.width, each.crop.height) for each in windows)
+    return ExtendedCanvas(canvas, crops, tuple(scales), round(float(np.mean(offsets)), 5) if offsets else 0.0)
 
 
 def plan_windows(original_box: CropBox, size: tuple[int, int], options: ExtensionOptions) -> Iterator[ExtensionWindow]:
     """Yield the windows in order; together, their gaps cover everything outside ``original_box`` exactly once."""
     known = original_box
     for edge in ("left", "right", "top", "bottom"):
-        across = known.height if edge in ("top", "bottom") else known.width
-        wanted = _missing_px(edge, known, size)
-        bands = max(ceil(wanted / _max_band_width(options)), 1) if wanted else 0
-        for band in range(bands):
-            width = (wanted * (band + 1)) // bands - (wanted * band) // bands
-            shown = max(_context_px(width, across, options), MIN_CONTEXT)
+        known_length = known.height if edge in ("top", "bottom") else known.width
+        missing = _missing_px(edge, known, size)
+        band_count = max(ceil(missing / _max_band_width(options)), 1) if missing else 0
+        for band in range(band_count):
+            width = (missing * (band + 1)) // band_count - (missing * band) // band_count
+            context = max(_context_px(width, known_length, options), MIN_CONTEXT)
             gap = _strip_outside(known, edge, width)
             for piece, view in _split_strip(gap, edge, options.window_side):
-                yield ExtensionWindow(edge, _with_context(view, edge, min(shown, across)), piece)
+                yield ExtensionWindow(edge, _with_context(view, edge, min(context, known_length)), piece)
             known = known.union(gap)
-            across += width
+            known_length += width
 
 
 def _missing_px(edge: Edge, known_box: CropBox, size: tuple[int, int]) -> int:
@@ -152,8 +152,8 @@ def _strip_outside(known_box: CropBox, edge: Edge, width: int) -> CropBox:
 
 def _split_strip(strip: CropBox, edge: Edge, window_side: int) -> Iterator[tuple[CropBox, CropBox]]:
     """Yield the strip in pieces as long as the engine can see, each with the part of the strip that is shown with it."""
-    lying = edge in ("top", "bottom")
-    start, stop = (strip.left, strip.right) if lying else (strip.top, strip.bottom)
+    is_horizontal = edge in ("top", "bottom")
+    start, stop = (strip.left, strip.right) if is_horizontal else (strip.top, strip.bottom)
     length = stop - start
     if not window_side or length <= window_side:
         yield strip, strip
@@ -162,9 +162,9 @@ def _split_strip(strip: CropBox, edge: Edge, window_side: int) -> Iterator[tuple
     done = start
     for number in range(count):
         low = start + round(number * (length - window_side) / (count - 1))
-        new, seen = (done, low + window_side), (low, low + window_side)
+        new_span, shown_span = (done, low + window_side), (low, low + window_side)
         done = low + window_side
-        yield _strip_section(strip, lying, *new), _strip_section(strip, lying, *seen)
+        yield _strip_section(strip, is_horizontal, *new_span), _strip_section(strip, is_horizontal, *shown_span)
 
 
 def _strip_section(strip: CropBox, is_horizontal: bool, low: int, high: int) -> CropBox:
@@ -203,58 +203,57 @@ class _WindowFiller:
     def __init__(self, canvas: Pixels, window: ExtensionWindow, options: ExtensionOptions, seed: int, depth: BitDepth) -> None:
         gap, view = window.gap, window.crop
         self._edge = window.edge
-        self._opening = window
         self._depth = depth
         self._blend = options.blend
-        self._manner = StitchOptions(
+        self._stitch_options = StitchOptions(
             0, 0, _UNLIMITED_CONTEXT, options.window_side, options.multiple, seed, options.enlarges, options.generates
         )
-        lying = self._edge in ("top", "bottom")
-        self._added = gap.height if lying else gap.width
-        shown = _orient_edge_right(canvas[view.window], self._edge)
-        self._join = shown.shape[1] - self._added
-        self._before = gap.left - view.left if lying else gap.top - view.top
-        self._hole = np.zeros(shown.shape[:2], dtype=np.float32)
-        self._hole[self._before :, self._join :] = 1
-        self._shown = _prefill_hole(shown, self._hole) if options.generates else shown
-        self._rind = 0 if options.window_side else OVERDRAW
-        self._factor = 1 if options.window_side else ceil((max(shown.shape[:2]) + OVERDRAW) / MAX_WINDOW_SIDE)
+        is_horizontal = self._edge in ("top", "bottom")
+        self._added = gap.height if is_horizontal else gap.width
+        crop = _orient_edge_right(canvas[view.window], self._edge)
+        self._seam = crop.shape[1] - self._added
+        self._previous_px = gap.left - view.left if is_horizontal else gap.top - view.top
+        self._hole = np.zeros(crop.shape[:2], dtype=np.float32)
+        self._hole[self._previous_px :, self._seam :] = 1
+        self._crop = _prefill_hole(crop, self._hole) if options.generates else crop
+        self._overdraw = 0 if options.window_side else OVERDRAW
+        self._factor = 1 if options.window_side else ceil((max(crop.shape[:2]) + OVERDRAW) / MAX_WINDOW_SIDE)
 
     def fill_gap(self, fill: FillFunction, on_progress: Callable[[float], None]) -> _FilledWindow:
         """Return the filled gap, matched in tone to the picture and to the previous piece of the strip."""
-        around = ((0, 0), (0, self._rind))
-        shown, hole = np.pad(self._shown, (*around, (0, 0)), mode="edge"), np.pad(self._hole, around, mode="edge")
+        padding = ((0, 0), (0, self._overdraw))
+        crop, hole = np.pad(self._crop, (*padding, (0, 0)), mode="edge"), np.pad(self._hole, padding, mode="edge")
         if self._factor == 1:
-            made, scale = self._run_engine(shown, hole, self._depth, fill, on_progress)
+            filled, scale = self._run_engine(crop, hole, self._depth, fill, on_progress)
         else:
-            made, scale = self._fill_downscaled(shown, hole, fill, on_progress), 1 / self._factor
-        new = made[self._before :, self._join : self._join + self._added]
-        new, offset = match_tone_at_seam(new, self._shown[self._before :, : self._join], self._blend)
-        if self._before:
-            beside = self._shown[: self._before, self._join :]
-            new = match_tone_at_seam(new.swapaxes(0, 1), beside.swapaxes(0, 1), self._blend)[0].swapaxes(0, 1)
-        return _FilledWindow(_restore_orientation(new, self._edge), round(scale, 4), offset)
+            filled, scale = self._fill_downscaled(crop, hole, fill, on_progress), 1 / self._factor
+        gap = filled[self._previous_px :, self._seam : self._seam + self._added]
+        gap, offset = match_tone_at_seam(gap, self._crop[self._previous_px :, : self._seam], self._blend)
+        if self._previous_px:
+            neighbour = self._crop[: self._previous_px, self._seam :]
+            gap = match_tone_at_seam(gap.swapaxes(0, 1), neighbour.swapaxes(0, 1), self._blend)[0].swapaxes(0, 1)
+        return _FilledWindow(_restore_orientation(gap, self._edge), round(scale, 4), offset)
 
     def _run_engine(
         self, crop: Pixels, hole: Mask, depth: BitDepth, fill: FillFunction, on_progress: Callable[[float], None]
     ) -> tuple[Pixels, float]:
         """Return the engine's result for the window, and the scale it worked at."""
         picture = Picture(freeze(_restore_orientation(crop, self._edge)), depth=depth)
-        done = stitch(picture, freeze(_restore_orientation(hole, self._edge)), fill, self._manner, on_progress)
-        return _orient_edge_right(done.pixels, self._edge), done.scales[0]
+        stitched = stitch(picture, freeze(_restore_orientation(hole, self._edge)), fill, self._stitch_options, on_progress)
+        return _orient_edge_right(stitched.pixels, self._edge), stitched.scales[0]
 
     def _fill_downscaled(self, crop: Pixels, hole: Mask, fill: FillFunction, on_progress: Callable[[float], None]) -> Pixels:
         """Fill at a reduced size, in whole steps of the factor from the seam, and add the old picture's detail."""
-        factor, spare = self._factor, self._join % self._factor
-        height, width = crop.shape[0], crop.shape[1] - spare
-        around = ((0, -height % factor), (0, -width % factor))
-        crop, hole = np.pad(crop[:, spare:], (*around, (0, 0)), mode="edge"), np.pad(hole[:, spare:], around, mode="edge")
-        small, join = _downscale_by_mean(crop, factor), self._join // factor
+        factor, remainder = self._factor, self._seam % self._factor
+        height, width = crop.shape[0], crop.shape[1] - remainder
+        padding = ((0, -height % factor), (0, -width % factor))
+        crop, hole = np.pad(crop[:, remainder:], (*padding, (0, 0)), mode="edge"), np.pad(hole[:, remainder:], padding, mode="edge")
+        small, seam = _downscale_by_mean(crop, factor), self._seam // factor
         coarse, _ = self._run_engine(small, hole[::factor, ::factor], 8, fill, _scale_progress(on_progress, 0.0, ENGINE_TIME_SHARE))
         fine = crop - resize_values(small, *crop.shape[:2])
-        fine = transfer_detail(coarse, fine, join, _scale_progress(on_progress, ENGINE_TIME_SHARE, 1 - ENGINE_TIME_SHARE))
-        crop[:, join * factor :] = np.clip(resize_values(coarse, *crop.shape[:2])[:, join * factor :] + fine, 0, 1)
-        return np.pad(crop, ((0, 0), (spare, 0), (0, 0)), mode="edge")[:height]
+        fine = transfer_detail(coarse, fine, seam, _scale_progress(on_progress, ENGINE_TIME_SHARE, 1 - ENGINE_TIME_SHARE))
+        crop[:, seam * factor :] = np.clip(resize_values(coarse, *crop.shape[:2])[:, seam * factor :] + fine, 0, 1)
+        return np.pad(crop, ((0, 0), (remainder, 0), (0, 0)), mode="edge")[:height]
 
 
 def _prefill_hole(crop: Pixels, hole: Mask) -> Pixels:
@@ -271,10 +270,10 @@ def _downscale_by_mean(pixels: Pixels, factor: int) -> Pixels:
 
 def _orient_edge_right(pixels: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
     """Return the pixels rotated so that ``edge`` is on the right."""
-    upright = pixels.swapaxes(0, 1) if edge in ("top", "bottom") else pixels
-    return np.ascontiguousarray(upright[:, ::-1] if edge in ("left", "top") else upright)
+    turned = pixels.swapaxes(0, 1) if edge in ("top", "bottom") else pixels
+    return np.ascontiguousarray(turned[:, ::-1] if edge in ("left", "top") else turned)
 
 
 def _restore_orientation(pixels: NDArray[np.float32], edge: Edge) -> NDArray[np.float32]:
-    upright = pixels[:, ::-1] if edge in ("left", "top") else pixels
-    return np.ascontiguousarray(upright.swapaxes(0, 1) if edge in ("top", "bottom") else upright)
+    turned = pixels[:, ::-1] if edge in ("left", "top") else pixels
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if edge in ("top", "bottom") else turned)

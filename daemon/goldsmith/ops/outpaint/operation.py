@@ -41,9 +41,9 @@ _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 def _check_amount(value: object) -> object:
     """Return px as a whole number, or a percentage as text."""
-    px = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SIDE
-    part = isinstance(value, str) and _PERCENT.match(value) is not None
-    if not (px or part):
+    is_px = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SIDE
+    is_percentage = isinstance(value, str) and _PERCENT.match(value) is not None
+    if not (is_px or is_percentage):
         raise ValueError(f'write a whole number of px up to {MAX_SIDE}, or a share of the side such as "20%"')
     return value
 
@@ -98,11 +98,11 @@ class Outpaint(PictureOperation):
     @model_validator(mode="after")
     def _check_one_target(self) -> Outpaint:
         by_sides = [name for name in SIDES if getattr(self, name) is not None]
-        ways = [name for name in ("aspect", "size") if getattr(self, name) is not None] + by_sides[:1]
-        if len(ways) != 1:
-            said = " and ".join(ways) or "none"
+        targets = [name for name in ("aspect", "size") if getattr(self, name) is not None] + by_sides[:1]
+        if len(targets) != 1:
+            names = " and ".join(targets) or "none"
             raise ValueError(
-                f"give one of aspect, size and the sides ({', '.join(SIDES)}); {said} {'is' if len(ways) < 2 else 'are'} given"
+                f"give one of aspect, size and the sides ({', '.join(SIDES)}); {names} {'is' if len(targets) < 2 else 'are'} given"
             )
         if by_sides and self.anchor != "center":
             raise ValueError(f'anchor = "{self.anchor}" is for aspect and size; with the sides, the position is fixed')
@@ -131,49 +131,53 @@ class Outpaint(PictureOperation):
         _refuse_oversized(picture, width, height)
         context.results.check_memory(width, height)
         engine = self._choose_engine(context)
-        asked = engine.descriptor
-        reach = ExtensionOptions(self.context, self.blend, asked.side, asked.multiple, context.seed, asked.enlarges, asked.takes_prompt)
+        descriptor = engine.descriptor
+        options = ExtensionOptions(
+            self.context, self.blend, descriptor.side, descriptor.multiple, context.seed, descriptor.enlarges, descriptor.takes_prompt
+        )
         box = CropBox(top, left, top + picture.height, left + picture.width)
-        done = extend_canvas(_fill_transparent(picture), box, (height, width), engine.fill, reach, picture.depth, context.progress.report)
-        done.pixels[box.window] = picture.pixels
-        around = ((top, height - box.bottom), (left, width - box.right))
-        made = picture.with_geometry(done.pixels, lambda mask: np.pad(mask, around))
+        canvas = extend_canvas(
+            _fill_transparent(picture), box, (height, width), engine.fill, options, picture.depth, context.progress.report
+        )
+        canvas.pixels[box.window] = picture.pixels
+        padding = ((top, height - box.bottom), (left, width - box.right))
+        result = picture.with_geometry(canvas.pixels, lambda mask: np.pad(mask, padding))
         if picture.alpha is not None:
-            made = replace(made, alpha=freeze(np.pad(picture.alpha, around, mode="edge")))
-        context.results.record(placed=[left, top, picture.width, picture.height], width=width, height=height, **done.findings())
-        return made
+            result = replace(result, alpha=freeze(np.pad(picture.alpha, padding, mode="edge")))
+        context.results.record(placed=[left, top, picture.width, picture.height], width=width, height=height, **canvas.findings())
+        return result
 
     def _plan_geometry(self, picture: Picture) -> tuple[Size, tuple[int, int]]:
         """Return the new size, and the left and top of the old picture in it."""
-        old = (picture.width, picture.height)
+        old_size = (picture.width, picture.height)
         if self.aspect is None and self.size is None:
-            left, right, top, bottom = (_to_px(getattr(self, name), old[name in ("top", "bottom")]) for name in SIDES)
-            return (left + old[0] + right, top + old[1] + bottom), (left, top)
-        new = self.size or _grow_to_aspect(old, _parse_aspect(self.aspect or "1:1"))
-        if new[0] < old[0] or new[1] < old[1]:
+            left, right, top, bottom = (_to_px(getattr(self, name), old_size[name in ("top", "bottom")]) for name in SIDES)
+            return (left + old_size[0] + right, top + old_size[1] + bottom), (left, top)
+        new_size = self.size or _grow_to_aspect(old_size, _parse_aspect(self.aspect or "1:1"))
+        if new_size[0] < old_size[0] or new_size[1] < old_size[1]:
             raise InputError(
-                f"The picture is {old[0]} x {old[1]} px, larger than the requested {new[0]} x {new[1]} px.",
+                f"The picture is {old_size[0]} x {old_size[1]} px, larger than the requested {new_size[0]} x {new_size[1]} px.",
                 "Set a larger size, or put a resize step before this one.",
             )
-        return new, anchor_offset(new, old, self.anchor)
+        return new_size, anchor_offset(new_size, old_size, self.anchor)
 
     def _choose_engine(self, context: StepContext) -> Inpainter:
         """Return an outpainting engine with the step's prompt settings. Raises InputError if it cannot use the step's own settings."""
         prompt = self.prompt or context.prompt
-        wish = GenerationOptions(
+        options = GenerationOptions(
             prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context), extends_canvas=True
         )
-        engine = context.engines.get(EngineNeed(INPAINTER, self.model), wish)
-        told = engine.descriptor
-        if self._prompt_settings_given() and not told.takes_prompt:
+        engine = context.engines.get(EngineNeed(INPAINTER, self.model), options)
+        descriptor = engine.descriptor
+        if self._prompt_settings_given() and not descriptor.takes_prompt:
             raise InputError(
-                f"The engine {told.name} uses the picture alone and cannot use {', '.join(self._prompt_settings_given())}.",
+                f"The engine {descriptor.name} uses the picture alone and cannot use {', '.join(self._prompt_settings_given())}.",
                 "Name a model that takes a prompt (goldsmith models list), or remove these settings from the step.",
             )
         if prompt:
-            context.results.record(prompt=prompt, prompt_used=told.takes_prompt)
-        context.results.record(generated=told.takes_prompt)
-        if self.model is None and not told.takes_prompt:
+            context.results.record(prompt=prompt, prompt_used=descriptor.takes_prompt)
+        context.results.record(generated=descriptor.takes_prompt)
+        if self.model is None and not descriptor.takes_prompt:
             context.results.record(note=_NO_GENERATOR_NOTE)
         return engine
 
@@ -184,10 +188,10 @@ class Outpaint(PictureOperation):
 
 def _parse_aspect(aspect: str) -> float:
     """Return width over height, or 0 if the text is not a ratio."""
-    found = _ASPECT.match(aspect)
-    if found is None or float(found[2]) == 0:
+    match = _ASPECT.match(aspect)
+    if match is None or float(match[2]) == 0:
         return 0.0
-    return float(found[1]) / float(found[2])
+    return float(match[1]) / float(match[2])
 
 
 def _grow_to_aspect(size: Size, ratio: float) -> Size:
@@ -217,5 +221,5 @@ def _fill_transparent(picture: Picture) -> Pixels:
     """Return the pixels with visible colours nearby under full transparency, so that no hidden colour is continued."""
     if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
         return picture.pixels
-    seen: Mask = (picture.alpha > 0).astype(np.float32)
-    return np.where(seen[..., None] > 0, picture.pixels, pull_push_fill(picture.pixels, seen)).astype(np.float32)
+    visible: Mask = (picture.alpha > 0).astype(np.float32)
+    return np.where(visible[..., None] > 0, picture.pixels, pull_push_fill(picture.pixels, visible)).astype(np.float32)

@@ -26,12 +26,14 @@ def match_tone_at_seam(new_pixels: Pixels, known_pixels: Pixels, fade_px: int) -
     All pixels are 0..1, display-encoded.
     """
     offset = 0.0
-    for added, beside, sigma, part in PASSES:
-        ours, theirs = min(added, new_pixels.shape[1]), min(beside, known_pixels.shape[1])
-        if fade_px < 1 or not ours or not theirs:
+    for new_px, known_px, sigma, part in PASSES:
+        new_width, known_width = min(new_px, new_pixels.shape[1]), min(known_px, known_pixels.shape[1])
+        if fade_px < 1 or not new_width or not known_width:
             continue
-        apart = np.asarray(np.median(known_pixels[:, -theirs:], axis=1) - np.median(new_pixels[:, :ours], axis=1), dtype=np.float32)
-        step = _smooth_along_seam(apart, sigma)
+        difference = np.asarray(
+            np.median(known_pixels[:, -known_width:], axis=1) - np.median(new_pixels[:, :new_width], axis=1), dtype=np.float32
+        )
+        step = _smooth_along_seam(difference, sigma)
         new_pixels = new_pixels + step[:, None, :] * _fade_weights(new_pixels.shape[1], fade_px * part)[None, :, None]
         offset = max(offset, float(np.abs(step).mean()))
     return np.clip(new_pixels, 0, 1).astype(np.float32, copy=False), offset
@@ -40,15 +42,15 @@ def match_tone_at_seam(new_pixels: Pixels, known_pixels: Pixels, fade_px: int) -
 def _smooth_along_seam(difference: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Return the step (h, c), smoothed along the seam by its reliability, and reduced where less than half of it is reliable."""
     middle = np.median(difference, axis=0)
-    strange = np.abs(difference - middle).max(axis=1) / OUTLIER_DIFFERENCE
-    trust = (1 / (1 + strange**4)).astype(np.float32)
-    seen = gaussian_blur(np.ascontiguousarray((difference * trust[:, None])[:, None, :]), sigma)[:, 0]
-    step = seen / np.maximum(gaussian_blur(trust[:, None], sigma), 0.5)
+    deviation = np.abs(difference - middle).max(axis=1) / OUTLIER_DIFFERENCE
+    trust = (1 / (1 + deviation**4)).astype(np.float32)
+    weighted = gaussian_blur(np.ascontiguousarray((difference * trust[:, None])[:, None, :]), sigma)[:, 0]
+    step = weighted / np.maximum(gaussian_blur(trust[:, None], sigma), 0.5)
     middle = np.clip(middle, -MAX_TONE_SHIFT, MAX_TONE_SHIFT)
     return np.asarray(np.clip(step, middle - MAX_LOCAL_DEVIATION, middle + MAX_LOCAL_DEVIATION), dtype=np.float32)
 
 
 def _fade_weights(width: int, fade_px: float) -> NDArray[np.float32]:
     """Return weights that are 1 at the seam, flat there, and 0 from ``fade_px`` on."""
-    away = np.clip(np.arange(width, dtype=np.float32) / max(fade_px, 1.0), 0, 1)
-    return np.asarray((1 + np.cos(np.pi * away)) / 2, dtype=np.float32)
+    distance = np.clip(np.arange(width, dtype=np.float32) / max(fade_px, 1.0), 0, 1)
+    return np.asarray((1 + np.cos(np.pi * distance)) / 2, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""The ``regenerate`` operation: ``operation.py``, and what only it uses."""
+"""The ``regenerate`` operation: ``operation.py``, and the modules that only it uses."""

@@ -93,8 +93,8 @@ class Regenerate(SetOperation):
             self.model,
             can=self._required_abilities(from_picture=self.strength is not None, with_references=self.references is True),
         )
-        enlarging = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
-        engines = (engine, *enlarging)
+        upscalers = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
+        engines = (engine, *upscalers)
         return StepNeeds(
             library_files=lora_references(self.loras),
             engines=engines,
@@ -115,32 +115,32 @@ class Regenerate(SetOperation):
 
         Raises InputError if there is neither a prompt nor a picture, or if the model cannot do what the step asks.
         """
-        work = self._prepare(pictures, context)
-        givens: Sequence[Picture | None] = pictures or [None]
-        for place, given in enumerate(givens):
-            for number, made in self._make_candidates(given, place * self.candidates, work):
-                yield replace(made, record_values={"number": number, "seed": candidate_seed(context.seed, number)})
-        numbers = range(1, len(givens) * self.candidates + 1)
-        made_with: list[RecordValue] = [{"number": number, "seed": candidate_seed(context.seed, number)} for number in numbers]
-        context.results.record(candidates=made_with, prompt=work.wish.prompt, **work.findings)
+        run = self._prepare(pictures, context)
+        sources: Sequence[Picture | None] = pictures or [None]
+        for index, source in enumerate(sources):
+            for number, candidate in self._make_candidates(source, index * self.candidates, run):
+                yield replace(candidate, record_values={"number": number, "seed": candidate_seed(context.seed, number)})
+        numbers = range(1, len(sources) * self.candidates + 1)
+        candidates: list[RecordValue] = [{"number": number, "seed": candidate_seed(context.seed, number)} for number in numbers]
+        context.results.record(candidates=candidates, prompt=run.options.prompt, **run.findings)
 
     def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
-        wanted: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
-        return frozenset(wanted | ({"references"} if with_references else set()))
+        abilities: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
+        return frozenset(abilities | ({"references"} if with_references else set()))
 
     def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
         """Return the engine and its request, the same for all candidates."""
         prompt = self.prompt or context.prompt
         if not pictures and not prompt:
             raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
-        shown = [] if self.references is False else [_to_srgb(picture) for picture in context.library.reference_pictures()]
-        if self.references is True and not shown:
-            told = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
-            raise InputError(told, "Put one there, or remove references from the step.")
-        engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(shown))
+        references = [] if self.references is False else [_to_srgb(picture) for picture in context.library.reference_pictures()]
+        if self.references is True and not references:
+            sentence = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
+            raise InputError(sentence, "Put one there, or remove references from the step.")
+        engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(references))
         strength = self._effective_strength(engine) if pictures else None
-        wish = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        return _GenerationRun(context, engine, wish, tuple(shown), max(1, len(pictures)) * self.candidates)
+        options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
+        return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self.candidates)
 
     def _effective_strength(self, engine: Generator) -> float | None:
         """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
@@ -164,26 +164,29 @@ class Regenerate(SetOperation):
     def _make_candidates(self, source: Picture | None, numbers_used: int, run: _GenerationRun) -> Iterator[tuple[int, Picture]]:
         """Yield (number, picture) of each candidate of one picture; ``numbers_used`` numbers belong to earlier pictures."""
         wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
-        begin = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
-        ground = self._base_picture(source, (wide, high))
+        start_pixels = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
+        base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
         numbers = range(numbers_used + 1, numbers_used + self.candidates + 1)
         for first in range(0, self.candidates, batch):
-            some = numbers[first : first + batch]
-            seeds = tuple(candidate_seed(run.context.seed, number) for number in some)
-            request = GenerationRequest(run.wish, seeds, wide, high, picture=begin, references=run.references)
+            batch_numbers = numbers[first : first + batch]
+            seeds = tuple(candidate_seed(run.context.seed, number) for number in batch_numbers)
+            request = GenerationRequest(run.options, seeds, wide, high, picture=start_pixels, references=run.references)
             share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
-            made = run.engine.generate(
-                request, run.progress_callback(some[0] - 1, len(some) * share, f"candidate {some[0]} of {run.candidate_count}")
+            generated = run.engine.generate(
+                request,
+                run.progress_callback(
+                    batch_numbers[0] - 1, len(batch_numbers) * share, f"candidate {batch_numbers[0]} of {run.candidate_count}"
+                ),
             )
-            run.add_findings(native=[wide, high], made=dict(made.facts))
-            for number, seed, pixels in zip(some, seeds, made.pictures, strict=True):
+            run.add_findings(native=[wide, high], made=dict(generated.facts))
+            for number, seed, pixels in zip(batch_numbers, seeds, generated.pictures, strict=True):
                 if self.refine > 1:
-                    done = some[0] - 1 + len(some) * share + (number - some[0]) * (1 - share)
+                    start = batch_numbers[0] - 1 + len(batch_numbers) * share + (number - batch_numbers[0]) * (1 - share)
                     pixels = self._run_second_pass(
-                        pixels, seed, run, run.progress_callback(done, 1 - share, f"refining {number} of {run.candidate_count}")
+                        pixels, seed, run, run.progress_callback(start, 1 - share, f"refining {number} of {run.candidate_count}")
                     )
-                yield number, _fit_into_base(ground, pixels, seed)
+                yield number, _fit_into_base(base, pixels, seed)
 
     def _aspect_ratio(self, source: Picture | None) -> float:
         """Return the width over the height of the result."""
@@ -204,25 +207,35 @@ class Regenerate(SetOperation):
 
     def _run_second_pass(self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress) -> Pixels:
         """Return the pixels enlarged by ``refine`` and redrawn by tiles."""
-        asked = run.engine.descriptor
+        descriptor = run.engine.descriptor
         upscaler = run.context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
-        told = upscaler.descriptor
+        upscaler_descriptor = upscaler.descriptor
         large = upscale_by_tiles(
-            pixels, upscaler.enlarge, Tiling(told.side, told.pad, told.multiple, told.scale), lambda done: on_progress(done * 0.3)
+            pixels,
+            upscaler.enlarge,
+            Tiling(upscaler_descriptor.side, upscaler_descriptor.pad, upscaler_descriptor.multiple, upscaler_descriptor.scale),
+            lambda done: on_progress(done * 0.3),
         )
         high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)
         large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
-        wish = replace(run.wish, strength=self.refine_strength)
+        options = replace(run.options, strength=self.refine_strength)
 
-        def redraw(tile: Pixels, tile_seed: int, tell: OnProgress) -> Pixels:
-            request = GenerationRequest(wish, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=run.references)
-            return run.engine.generate(request, tell).pictures[0]
+        def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
+            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=run.references)
+            return run.engine.generate(request, on_tile_progress).pictures[0]
 
-        made = refine_by_tiles(
-            large, redraw, RefineOptions(asked.native_pixels, asked.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
+        refined = refine_by_tiles(
+            large, redraw, RefineOptions(descriptor.native_pixels, descriptor.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
         )
-        run.add_findings(refined={"upscaler": told.name, "scale": told.scale, "size": [wide, high], "tiles": len(made.tiles)})
-        return made.pixels
+        run.add_findings(
+            refined={
+                "upscaler": upscaler_descriptor.name,
+                "scale": upscaler_descriptor.scale,
+                "size": [wide, high],
+                "tiles": len(refined.tiles),
+            }
+        )
+        return refined.pixels
 
 
 @dataclass(slots=True)
@@ -231,18 +244,18 @@ class _GenerationRun:
 
     context: StepContext
     engine: Generator
-    wish: GenerationOptions
+    options: GenerationOptions
     references: tuple[Pixels, ...]
     candidate_count: int
     findings: dict[str, RecordValue]
 
     def __init__(
-        self, context: StepContext, engine: Generator, wish: GenerationOptions, references: tuple[Pixels, ...], candidate_count: int
+        self, context: StepContext, engine: Generator, options: GenerationOptions, references: tuple[Pixels, ...], candidate_count: int
     ) -> None:
-        self.context, self.engine, self.wish, self.references, self.candidate_count, self.findings = (
+        self.context, self.engine, self.options, self.references, self.candidate_count, self.findings = (
             context,
             engine,
-            wish,
+            options,
             references,
             candidate_count,
             {},
@@ -298,13 +311,13 @@ def _to_srgb(picture: Picture) -> Pixels:
 
 def _fit_into_base(base: Picture, pixels: Pixels, seed: int) -> Picture:
     """Return the model's pixels at the base picture's size, in its profile, channels and depth, with its alpha, masks and metadata."""
-    made = crop_and_resize(Picture(freeze(pixels)), (base.width, base.height))
+    result = crop_and_resize(Picture(freeze(pixels)), (base.width, base.height))
     if base.channels == 1:
-        made = made.with_pixels(colour.luma(made.pixels)[:, :, None])
+        result = result.with_pixels(colour.luma(result.pixels)[:, :, None])
     if base.icc is not None:
-        made = colour.convert_profile(made, base.icc)
+        result = colour.convert_profile(result, base.icc)
     if base.depth == 16:
-        final = dither(made.pixels, 16, seed)
+        final = dither(result.pixels, 16, seed)
     else:
-        final = quantise(made.pixels, 8).astype(np.float32) / np.float32(255)
+        final = quantise(result.pixels, 8).astype(np.float32) / np.float32(255)
     return base.with_pixels(final)

@@ -74,8 +74,8 @@ def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOpti
         window = np.s_[top : min(top + high, height), left : min(left + wide, width)]
         on_progress(number / len(boxes))
         tile = pixels[window]
-        made = _redraw_padded_tile(tile, redraw_tile, options.multiple, seeds[number], _tile_progress(on_progress, number, len(boxes)))
-        added, offset = _detail_difference(tile, made)
+        redrawn = _redraw_padded_tile(tile, redraw_tile, options.multiple, seeds[number], _tile_progress(on_progress, number, len(boxes)))
+        added, offset = _detail_difference(tile, redrawn)
         share = down[row][:, None] * across[column][None, :]
         detail[window] += added * share[:, :, None]
         strength[window] += detail_power(added, STRENGTH_SIGMA) * share
@@ -83,8 +83,8 @@ def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOpti
     faded = _overlap_mask(down, rows, height)[:, None] | _overlap_mask(across, columns, width)[None, :]
     detail = pixels + np.where(faded[:, :, None], boost_detail(detail, strength, STRENGTH_SIGMA, MAX_DETAIL_GAIN), detail)
     np.clip(detail, 0, 1, out=detail)
-    places = tuple((left, top, min(wide, width), min(high, height)) for top, left, _, _ in boxes)
-    return RefinedPixels(detail, places, tuple(seeds), round(float(np.mean(offsets)), 5))
+    tiles = tuple((left, top, min(wide, width), min(high, height)) for top, left, _, _ in boxes)
+    return RefinedPixels(detail, tiles, tuple(seeds), round(float(np.mean(offsets)), 5))
 
 
 def tile_size(height: int, width: int, options: RefineOptions) -> tuple[int, int]:
@@ -144,27 +144,27 @@ def _smoothstep(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _overlap_mask(weights: list[NDArray[np.float32]], starts: list[int], length: int) -> NDArray[np.bool_]:
     """Return where more than one tile counts along an axis."""
-    found = np.zeros(length, dtype=np.bool_)
+    mask = np.zeros(length, dtype=np.bool_)
     for start, share in zip(starts, weights, strict=True):
-        found[start : start + len(share)] |= (share > 0) & (share < 1)
-    return found
+        mask[start : start + len(share)] |= (share > 0) & (share < 1)
+    return mask
 
 
 def _redraw_padded_tile(tile: Pixels, redraw_tile: RedrawTile, multiple: int, seed: int, on_progress: Callable[[float], None]) -> Pixels:
     """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
-    beside = ((0, -height % multiple), (0, -width % multiple), (0, 0))
-    shown = np.ascontiguousarray(np.pad(tile, beside, mode="symmetric"))
-    made = redraw_tile(shown, seed, on_progress)
-    if made.shape != shown.shape:
+    padding = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    padded = np.ascontiguousarray(np.pad(tile, padding, mode="symmetric"))
+    redrawn = redraw_tile(padded, seed, on_progress)
+    if redrawn.shape != padded.shape:
         raise InputError(
-            f"The engine returned a tile of {made.shape[1]} x {made.shape[0]} px instead of {shown.shape[1]} x {shown.shape[0]} px."
+            f"The engine returned a tile of {redrawn.shape[1]} x {redrawn.shape[0]} px instead of {padded.shape[1]} x {padded.shape[0]} px."
         )
-    if not np.isfinite(made).all():
+    if not np.isfinite(redrawn).all():
         raise InputError(
             "The engine returned values that are not numbers while refining.", "Name another model for this step, or try again."
         )
-    return made[:height, :width]
+    return redrawn[:height, :width]
 
 
 def _detail_difference(tile: Pixels, redrawn: Pixels) -> tuple[Pixels, float]:

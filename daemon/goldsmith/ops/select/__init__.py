@@ -1,1 +1,1 @@
-"""The ``select`` operation: ``operation.py``, and what only it uses."""
+"""The ``select`` operation: ``operation.py``, and the modules that only it uses."""

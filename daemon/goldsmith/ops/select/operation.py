@@ -49,15 +49,15 @@ class Select(SetOperation):
 
         Raises InputError with the reasons if every picture breaks a limit.
         """
-        measured: list[Assessment] = []
+        assessments: list[Assessment] = []
         share = 1.0 if len(pictures) == 1 else 0.5
         for number, picture in enumerate(pictures):
             context.progress.report(share * number / len(pictures), "measuring")
-            measured.append(assess(picture))
-        faults = [self._broken_limits(assessment) for assessment in measured]
+            assessments.append(assess(picture))
+        faults = [self._broken_limits(assessment) for assessment in assessments]
         passing = [number for number in range(len(pictures)) if not faults[number]]
-        best = sorted(passing, key=lambda number: _rank_key(measured[number]))[: self.keep]
-        self._record_assessments(context, pictures, measured, best)
+        best = sorted(passing, key=lambda number: _rank_key(assessments[number]))[: self.keep]
+        self._record_assessments(context, pictures, assessments, best)
         if pictures and not best:
             reasons = faults[0] if len(pictures) == 1 else [f"{number + 1}: {' and '.join(limits)}" for number, limits in enumerate(faults)]
             subject = "The picture" if len(pictures) == 1 else "The select step rejected every candidate: number"
@@ -65,7 +65,7 @@ class Select(SetOperation):
                 f"{subject} {'; '.join(reasons)}.", "Provide a better picture, or relax the limits of the select step in the brief."
             )
         if len(pictures) > 1:
-            _archive_candidates(context, pictures, measured, best)
+            _archive_candidates(context, pictures, assessments, best)
         return [pictures[number] for number in best]
 
     def _broken_limits(self, assessment: Assessment) -> list[str]:
@@ -88,26 +88,26 @@ class Select(SetOperation):
         return broken
 
     def _record_assessments(
-        self, context: StepContext, pictures: Sequence[Picture], measured: Sequence[Assessment], best: Sequence[int]
+        self, context: StepContext, pictures: Sequence[Picture], assessments: Sequence[Assessment], best: Sequence[int]
     ) -> None:
         """Record the measurements; for several pictures, also which are kept."""
-        if len(measured) == 1:
-            context.results.record(**_assessment_record(measured[0]))
+        if len(assessments) == 1:
+            context.results.record(**_assessment_record(assessments[0]))
         else:
             candidates: list[RecordValue] = [
                 {**_candidate_identity(picture, index), "score": quality_score(assessment), **_assessment_record(assessment)}
-                for index, (picture, assessment) in enumerate(zip(pictures, measured, strict=True))
+                for index, (picture, assessment) in enumerate(zip(pictures, assessments, strict=True))
             ]
             context.results.record(kept=[_candidate_number(pictures[index], index) for index in best], candidates=candidates)
 
 
-def _archive_candidates(context: StepContext, pictures: Sequence[Picture], measured: Sequence[Assessment], best: Sequence[int]) -> None:
+def _archive_candidates(context: StepContext, pictures: Sequence[Picture], assessments: Sequence[Assessment], best: Sequence[int]) -> None:
     """Archive the pictures that are not kept, unchanged, and a contact sheet of all."""
     from goldsmith.ops.select.contact_sheet import ContactSheetCell, make_thumbnail, render_contact_sheet, thumbnail_side
     from goldsmith.picture.codec import EncodingOptions, encode
 
     cells, side = [], thumbnail_side(len(pictures))
-    for index, (picture, assessment) in enumerate(zip(pictures, measured, strict=True)):
+    for index, (picture, assessment) in enumerate(zip(pictures, assessments, strict=True)):
         context.progress.report(0.5 + 0.5 * index / len(pictures), "archiving candidates")
         cells.append(ContactSheetCell(make_thumbnail(picture, side), _caption(picture, index, assessment, index in best), index in best))
         if index not in best:

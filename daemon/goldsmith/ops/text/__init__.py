@@ -1,1 +1,1 @@
-"""The ``text`` operation: ``operation.py``, and what only it uses."""
+"""The ``text`` operation: ``operation.py``, and the modules that only it uses."""

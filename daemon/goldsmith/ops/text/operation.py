@@ -179,7 +179,7 @@ class Text(PictureOperation):
             return picture
         typefaces = self._load_typefaces(context)
         placed = self._place_text(typefaces, picture, context)
-        painted, contrast = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
+        result, contrast = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
         self._record_result(typefaces, placed, contrast, context)
         if contrast is not None and self.min_contrast is not None and contrast.worst < self.min_contrast:
             raise InputError(
@@ -187,12 +187,12 @@ class Text(PictureOperation):
                 f"the step asks for {self.min_contrast:g} : 1.",
                 "Choose another colour or position, or add a panel, a stroke or a shadow.",
             )
-        return painted
+        return result
 
     @property
     def _is_invisible(self) -> bool:
-        drawn = self.opacity > 0 or self.knock_out
-        return not (drawn or self.panel is not None or self.stroke is not None or self.shadow is not None)
+        has_letters = self.opacity > 0 or self.knock_out
+        return not (has_letters or self.panel is not None or self.stroke is not None or self.shadow is not None)
 
     @property
     def _excerpt(self) -> str:

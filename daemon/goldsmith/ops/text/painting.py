@@ -95,11 +95,11 @@ def paint_text(
         )
     if not paint.knock_out:
         fills.append(ColourFill(colour_in_profile(paint.colour, backdrop.icc, channels), paint.opacity, letters))
-    painted = composite_fills(below, fills) if fills else below
+    result = composite_fills(below, fills) if fills else below
     if paint.knock_out and paint.panel is None:
-        opaque = np.ones(letters.shape, np.float32) if painted.alpha is None else painted.alpha
-        painted = painted._replace(alpha=np.asarray(opaque * (1 - letters), np.float32))
-    return _put_back(canvas, window, backdrop, painted), contrast
+        opaque = np.ones(letters.shape, np.float32) if result.alpha is None else result.alpha
+        result = result._replace(alpha=np.asarray(opaque * (1 - letters), np.float32))
+    return _put_back(canvas, window, backdrop, result), contrast
 
 
 def _put_back(picture: Picture, window: Window, before: Backdrop, after: Backdrop) -> Picture:
@@ -138,7 +138,7 @@ def _paint_below(ground: Backdrop, placed: PlacedText, window: Window, paint: Te
 
 
 def _measure_contrast(
-    ground: Backdrop, under: Backdrop, paint: TextPaint, letters: Mask, stroked: Mask, placed: PlacedText
+    ground: Backdrop, below: Backdrop, paint: TextPaint, letters: Mask, stroked: Mask, placed: PlacedText
 ) -> ContrastMeasure | None:
     """Return the contrast of the letters with the pixels under and round them.
 
@@ -157,7 +157,7 @@ def _measure_contrast(
         is_near = is_stroke if is_stroke.any() else stroked > 0
     if not is_near.any():
         return None
-    pixels = under.pixels[is_near]
+    pixels = below.pixels[is_near]
     if paint.stroke is not None:
         stroke = colour_in_profile(paint.stroke.colour, ground.icc, channels)
         pixels = pixels + (stroke - pixels) * (stroked[is_near] * np.float32(paint.stroke.opacity))[:, None]

@@ -1,1 +1,1 @@
-"""One module for reading and one for writing each file format, and what they share."""
+"""One module for reading and one for writing each file format, and the code that they share."""

@@ -91,17 +91,17 @@ def _make_box(kind: bytes, body: bytes) -> bytes:
 
 def _read_image_items(bare: bytes) -> list[_IsoItem]:
     """Return the pictures in the file (colour, alpha) with their data, as libavif writes them: iloc version 0, 32-bit offsets, no bases."""
-    place = find_boxes(bare, b"meta", b"iloc")[0]
-    count = int.from_bytes(bare[place.content_start + 6 : place.content_start + 8], "big")
-    entries = find_boxes(bare, b"meta", b"iinf")[0]
-    infos = [box for box in iter_boxes(bare, entries.content_start + 6, entries.content_end) if box.kind == b"infe"]
-    result, at = [], place.content_start + 8
+    iloc = find_boxes(bare, b"meta", b"iloc")[0]
+    count = int.from_bytes(bare[iloc.content_start + 6 : iloc.content_start + 8], "big")
+    iinf = find_boxes(bare, b"meta", b"iinf")[0]
+    infos = [box for box in iter_boxes(bare, iinf.content_start + 6, iinf.content_end) if box.kind == b"infe"]
+    result, position = [], iloc.content_start + 8
     for info in infos[:count]:
-        number, _reference, extents = struct.unpack_from(">HHH", bare, at)
-        spans = [struct.unpack_from(">II", bare, at + 6 + 8 * i) for i in range(extents)]
+        number, _reference, extents = struct.unpack_from(">HHH", bare, position)
+        spans = [struct.unpack_from(">II", bare, position + 6 + 8 * i) for i in range(extents)]
         payload = b"".join(bare[offset : offset + size] for offset, size in spans)
         result.append(_IsoItem(number, bare[info.content_start + 8 : info.content_end], payload))
-        at += 6 + 8 * extents
+        position += 6 + 8 * extents
     return result
 
 
@@ -136,7 +136,7 @@ def _make_iprp(bare: bytes, icc: bytes | None) -> bytes:
     if icc:
         number = sum(1 for _ in iter_boxes(bare, property_boxes.content_start, property_boxes.content_end)) + 1
         properties += _make_box(b"colr", b"prof" + icc)
-        count_at = 4 + 4 + 2
-        links.insert(count_at + 1 + links[count_at], number)
-        links[count_at] += 1
+        count_position = 4 + 4 + 2
+        links.insert(count_position + 1 + links[count_position], number)
+        links[count_position] += 1
     return _make_box(b"iprp", _make_box(b"ipco", properties) + _make_box(b"ipma", bytes(links)))

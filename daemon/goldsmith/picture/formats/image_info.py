@@ -26,6 +26,7 @@ class ImageInfo:
     width, height: as displayed, that is after the file's orientation was applied.
     depth:         bits per channel in the file.
     channels:      of colour: 1 grey (or a palette of greys), 3 RGB, 4 CMYK; alpha is not counted.
+    alpha:         True if the file has alpha.
     icc:           the embedded profile's own name, None if there is none.
     frames:        1, or the number of frames or pages; the first is the picture.
     ppi:           horizontal and vertical pixels per inch, None if the file does not say.

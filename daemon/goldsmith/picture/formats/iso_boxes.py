@@ -37,26 +37,26 @@ def iter_boxes(data: bytes, start: int, end: int) -> Iterator[IsoBox]:
 def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
     """Return every box at that path of kinds, e.g. ``find_boxes(data, b"meta", b"iprp", b"ipco", b"colr")``."""
     spans = [(0, len(data))]
-    here: list[IsoBox] = []
+    boxes: list[IsoBox] = []
     for kind in path:
-        here = [box for start, end in spans for box in iter_boxes(data, start, end) if box.kind == kind]
-        spans = [(box.content_start + _FULL_BOX_HEADERS.get(kind, 0), box.content_end) for box in here]
-    return here
+        boxes = [box for start, end in spans for box in iter_boxes(data, start, end) if box.kind == kind]
+        spans = [(box.content_start + _FULL_BOX_HEADERS.get(kind, 0), box.content_end) for box in boxes]
+    return boxes
 
 
 def check_complete(data: bytes, name: str) -> None:
     """Raise IncompleteFileError if a top-level box, or a picture's data, extends beyond the end of the file."""
-    at, kinds = 0, set()
-    while at < len(data):
-        head = data[at : at + 16]
+    offset, kinds = 0, set()
+    while offset < len(data):
+        head = data[offset : offset + 16]
         size = int.from_bytes(head[:4], "big")
-        size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - at
-        if len(head) < 8 or at + size > len(data):
-            raise truncated_error(name, f"{len(data)} of at least {at + max(size, 16)} bytes are there")
+        size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - offset
+        if len(head) < 8 or offset + size > len(data):
+            raise truncated_error(name, f"{len(data)} of at least {offset + max(size, 16)} bytes are there")
         if size < 8:
-            raise damaged_error(name, f"at byte {at} a box should begin, but does not")
+            raise damaged_error(name, f"at byte {offset} a box should begin, but does not")
         kinds.add(head[4:8])
-        at += size
+        offset += size
     if b"meta" not in kinds and b"moov" not in kinds:
         raise truncated_error(name, "what says where its picture is has not arrived")
     if not kinds & {b"mdat", b"idat"} and not find_boxes(data, b"meta", b"idat"):

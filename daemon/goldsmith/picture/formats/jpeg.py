@@ -89,25 +89,25 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
     segments = _JpegSegments()
     offset += 2
     while True:
-        code, body_at, end = _next_segment(data, offset, name)
+        code, body_start, end = _next_segment(data, offset, name)
         if code == 0xD9:
             break
-        body = data[body_at:end]
+        body = data[body_start:end]
         if code in _SOF_MARKERS:
             _read_frame_header(segments, body, name, max_pixels)
         elif code == 0xDA:
             if not segments.components:
                 raise damaged_error(name, "its picture data comes before its size")
-            found = _MARKER.search(data, end)
-            if found is None:
+            match = _MARKER.search(data, end)
+            if match is None:
                 raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
-            end = found.start()
+            end = match.start()
         else:
-            _read_app_segment(segments, code, body, body_at)
+            _read_app_segment(segments, code, body, body_start)
         offset = end
     if not segments.components:
         raise damaged_error(name, "it has no picture in it")
-    segments.end_offset = body_at
+    segments.end_offset = body_start
     return segments
 
 
@@ -166,14 +166,14 @@ def _read_mpf_index(mpf_block: bytes, base_offset: int) -> list[tuple[int, int]]
     order = "<" if mpf_block[:2] == b"II" else ">"
     if len(mpf_block) < 10:
         return []
-    at = int(struct.unpack_from(order + "I", mpf_block, 4)[0])
-    if at + 2 > len(mpf_block):
+    index_offset = int(struct.unpack_from(order + "I", mpf_block, 4)[0])
+    if index_offset + 2 > len(mpf_block):
         return []
-    for entry in range(min(16, int(struct.unpack_from(order + "H", mpf_block, at)[0]))):
-        where = at + 2 + 12 * entry
-        if where + 12 > len(mpf_block):
+    for entry in range(min(16, int(struct.unpack_from(order + "H", mpf_block, index_offset)[0]))):
+        entry_offset = index_offset + 2 + 12 * entry
+        if entry_offset + 12 > len(mpf_block):
             return []
-        tag, _kind, size, offset = struct.unpack_from(order + "HHII", mpf_block, where)
+        tag, _kind, size, offset = struct.unpack_from(order + "HHII", mpf_block, entry_offset)
         if tag == 0xB002 and offset + size <= len(mpf_block):
             rows = [struct.unpack_from(order + "III", mpf_block, offset + 16 * i) for i in range(1, size // 16)]
             return [(base_offset + start, length) for _kind, length, start in rows if start and length]

@@ -27,14 +27,14 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     import cv2
 
     sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444 if options.subsampling == "4:4:4" else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-    how = [cv2.IMWRITE_JPEG_QUALITY, options.quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    how += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    written, buffer = cv2.imencode(".jpg", np.ascontiguousarray(samples[:, :, ::-1]), how)
-    if not written:
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, options.quality, cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    parameters += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    is_written, buffer = cv2.imencode(".jpg", np.ascontiguousarray(samples[:, :, ::-1]), parameters)
+    if not is_written:
         raise InputError("The picture could not be written as JPEG.", "Choose another format.")
     result = bytes(buffer)
-    begin = 2 + 2 + int.from_bytes(result[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours replaces it
-    return b"\xff\xd8" + b"".join(_metadata_segments(picture)) + result[begin:]
+    rest_start = 2 + 2 + int.from_bytes(result[4:6], "big")  # OpenCV always begins with SOI and a JFIF segment; ours replaces it
+    return b"\xff\xd8" + b"".join(_metadata_segments(picture)) + result[rest_start:]
 
 
 def write_cmyk(samples: Samples, picture: Picture, quality: int) -> bytes:

@@ -63,15 +63,15 @@ def read_exif_tag(exif: bytes | None, tag: int) -> TagValue | None:
     ifd = _parse_ifd(exif) if exif else None
     if exif is None or ifd is None or tag not in ifd.entry_offsets:
         return None
-    at = ifd.entry_offsets[tag]
-    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, at + 2)
+    entry_offset = ifd.entry_offsets[tag]
+    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, entry_offset + 2)
     if kind == _SHORT:
-        return int(struct.unpack_from(ifd.byte_order + "H", exif, at + 8)[0])
-    where = int(struct.unpack_from(ifd.byte_order + "I", exif, at + 8)[0])
-    if kind == _RATIONAL and where + 8 <= len(exif):
-        over, under = struct.unpack_from(ifd.byte_order + "II", exif, where)
-        return Fraction(over, under) if under else None
-    return where if kind == 4 else None
+        return int(struct.unpack_from(ifd.byte_order + "H", exif, entry_offset + 8)[0])
+    value_offset = int(struct.unpack_from(ifd.byte_order + "I", exif, entry_offset + 8)[0])
+    if kind == _RATIONAL and value_offset + 8 <= len(exif):
+        numerator, denominator = struct.unpack_from(ifd.byte_order + "II", exif, value_offset)
+        return Fraction(numerator, denominator) if denominator else None
+    return value_offset if kind == 4 else None
 
 
 def reset_orientation(exif: bytes | None) -> bytes | None:
@@ -101,14 +101,14 @@ def _set_in_place(exif: bytearray, tag: int, value: TagValue) -> bool:
     ifd = _parse_ifd(exif)
     if ifd is None or tag not in ifd.entry_offsets:
         return False
-    at = ifd.entry_offsets[tag]
-    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, at + 2)
+    entry_offset = ifd.entry_offsets[tag]
+    kind, _count = struct.unpack_from(ifd.byte_order + "HI", exif, entry_offset + 2)
     if kind == _SHORT and isinstance(value, int):
-        struct.pack_into(ifd.byte_order + "HH", exif, at + 8, value, 0)
+        struct.pack_into(ifd.byte_order + "HH", exif, entry_offset + 8, value, 0)
         return True
-    where = int(struct.unpack_from(ifd.byte_order + "I", exif, at + 8)[0])
-    if kind == _RATIONAL and isinstance(value, Fraction) and where + 8 <= len(exif):
-        struct.pack_into(ifd.byte_order + "II", exif, where, value.numerator, value.denominator)
+    value_offset = int(struct.unpack_from(ifd.byte_order + "I", exif, entry_offset + 8)[0])
+    if kind == _RATIONAL and isinstance(value, Fraction) and value_offset + 8 <= len(exif):
+        struct.pack_into(ifd.byte_order + "II", exif, value_offset, value.numerator, value.denominator)
         return True
     return False
 
@@ -118,7 +118,7 @@ def _with_new_entries(exif: bytes, values: Mapping[int, TagValue]) -> bytes:
     ifd = _parse_ifd(exif)
     if ifd is None:
         return exif
-    entries = {tag: exif[at : at + 12] for tag, at in ifd.entry_offsets.items()}
+    entries = {tag: exif[entry_offset : entry_offset + 12] for tag, entry_offset in ifd.entry_offsets.items()}
     next_ifd = exif[ifd.offset + 2 + 12 * ifd.count : ifd.offset + 6 + 12 * ifd.count].ljust(4, b"\0")
     body = exif + b"\0" * (len(exif) % 2)
     tail = b""
@@ -137,14 +137,14 @@ def _parse_ifd(exif: bytes | bytearray) -> _Ifd | None:
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(exif[:4]))
     if order is None or len(exif) < 10:
         return None
-    at = int(struct.unpack_from(order + "I", exif, 4)[0])
-    if at + 2 > len(exif):
+    ifd_offset = int(struct.unpack_from(order + "I", exif, 4)[0])
+    if ifd_offset + 2 > len(exif):
         return None
-    count = int(struct.unpack_from(order + "H", exif, at)[0])
-    if count > _MAX_ENTRIES or at + 2 + 12 * count > len(exif):
+    count = int(struct.unpack_from(order + "H", exif, ifd_offset)[0])
+    if count > _MAX_ENTRIES or ifd_offset + 2 + 12 * count > len(exif):
         return None
-    offsets = range(at + 2, at + 2 + 12 * count, 12)
-    return _Ifd(order, at, count, {struct.unpack_from(order + "H", exif, offset)[0]: offset for offset in offsets})
+    offsets = range(ifd_offset + 2, ifd_offset + 2 + 12 * count, 12)
+    return _Ifd(order, ifd_offset, count, {struct.unpack_from(order + "H", exif, offset)[0]: offset for offset in offsets})
 
 
 def apply_orientation(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -157,15 +157,15 @@ def apply_orientation(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def iptc_from_photoshop(block: bytes) -> bytes | None:
     """Return the IPTC records inside Photoshop image resources (a run of ``8BIM`` parts; resource 0x0404), or None."""
-    at = 0
-    while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
-        resource = int.from_bytes(block[at + 4 : at + 6], "big")
-        name = block[at + 6] + 1
-        at += 6 + name + name % 2
-        size = int.from_bytes(block[at : at + 4], "big")
+    offset = 0
+    while block[offset : offset + 4] == b"8BIM" and offset + 12 <= len(block):
+        resource = int.from_bytes(block[offset + 4 : offset + 6], "big")
+        name_length = block[offset + 6] + 1
+        offset += 6 + name_length + name_length % 2
+        size = int.from_bytes(block[offset : offset + 4], "big")
         if resource == 0x0404:
-            return block[at + 4 : at + 4 + size] or None
-        at += 4 + size + size % 2
+            return block[offset + 4 : offset + 4 + size] or None
+        offset += 4 + size + size % 2
     return None
 
 

@@ -121,15 +121,15 @@ def _read_ihdr(data: bytes, name: str) -> tuple[int, int, int, int]:
 def _read_chunks(data: bytes, name: str) -> _PngChunks:
     chunks = _PngChunks(data[16:29])
     view = memoryview(data)
-    at, ended = 8, False
-    while not ended:
-        length, kind = _read_chunk_head(data, at, chunks, name)
-        payload = view[at + 8 : at + 8 + length]
-        if zlib.crc32(payload, zlib.crc32(kind)) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
-            raise damaged_error(name, f"the checksum of its {kind.decode('latin-1')} chunk at byte {at} is wrong")
-        ended = kind == b"IEND"
+    offset, is_last = 8, False
+    while not is_last:
+        length, kind = _read_chunk_head(data, offset, chunks, name)
+        payload = view[offset + 8 : offset + 8 + length]
+        if zlib.crc32(payload, zlib.crc32(kind)) != int.from_bytes(data[offset + 8 + length : offset + 12 + length], "big"):
+            raise damaged_error(name, f"the checksum of its {kind.decode('latin-1')} chunk at byte {offset} is wrong")
+        is_last = kind == b"IEND"
         _store_chunk(chunks, kind, payload)
-        at += 12 + length
+        offset += 12 + length
     if not chunks.image_parts:
         raise damaged_error(name, "it has no picture data")
     return chunks

@@ -84,11 +84,11 @@ def _filter_band(rows: NDArray[np.uint8], rows_above: NDArray[np.uint8], pixel_b
     left = np.zeros_like(rows)
     left[:, pixel_bytes:] = rows[:, :-pixel_bytes]
     average = (left & rows_above) + ((left ^ rows_above) >> 1)
-    least = None
-    for kind, guess in ((_SUB, left), (_UP, rows_above), (_AVERAGE, average)):
-        residual = rows - guess
+    min_cost = None
+    for kind, prediction in ((_SUB, left), (_UP, rows_above), (_AVERAGE, average)):
+        residual = rows - prediction
         cost = np.abs(residual.view(np.int8)).view(np.uint8).sum(axis=1, dtype=np.int64)
-        better = slice(None) if least is None else cost < least
-        out[better, 0] = kind
-        out[better, 1:] = residual[better]
-        least = cost if least is None else np.minimum(least, cost)
+        is_better = slice(None) if min_cost is None else cost < min_cost
+        out[is_better, 0] = kind
+        out[is_better, 1:] = residual[is_better]
+        min_cost = cost if min_cost is None else np.minimum(min_cost, cost)

@@ -83,8 +83,8 @@ class FileFormat:
 
         Without a request, a picture of 8 bits keeps them and a deeper picture gets ``deep_depth``.
         """
-        wanted = requested or (8 if picture_depth == 8 else self.deep_depth)
-        return next((depth for depth in self.depths if depth >= wanted), self.depths[-1])
+        min_depth = requested or (8 if picture_depth == 8 else self.deep_depth)
+        return next((depth for depth in self.depths if depth >= min_depth), self.depths[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +330,8 @@ def export_formats() -> tuple[str, ...]:
 
 def join_names(rows: Iterable[FileFormat]) -> str:
     """Return the names of formats as in a sentence: "tiff, jpeg or pdf"."""
-    *most, last = [row.name for row in rows]
-    return f"{', '.join(most)} or {last}" if most else last
+    *names, last = [row.name for row in rows]
+    return f"{', '.join(names)} or {last}" if names else last
 
 
 def parse_format_name(value: object) -> object:

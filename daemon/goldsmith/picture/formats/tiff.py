@@ -72,7 +72,7 @@ def _open_file(data: bytes) -> tifffile.TiffFile:
 
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks about foreign files help nobody
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its remarks about foreign files are of no use to users
     return tifffile.TiffFile(BytesIO(data))
 
 
@@ -80,19 +80,19 @@ def check_directories(data: bytes, name: str) -> None:
     """Follow the chain of directories: each one, and every value outside it, must lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
-    at = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
+    offset = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
     visited: set[int] = set()
-    while at:
-        if at in visited or len(visited) > MAX_FRAMES:
+    while offset:
+        if offset in visited or len(visited) > MAX_FRAMES:
             raise damaged_error(name, "its pages lead in a circle or have no end")
-        visited.add(at)
-        count = _read_uint(data, at, order, 8 if big else 2, name)
+        visited.add(offset)
+        count = _read_uint(data, offset, order, 8 if big else 2, name)
         if count > _MAX_ENTRIES:
             raise damaged_error(name, f"a page announces {count} entries")
-        rows, row = at + (8 if big else 2), 20 if big else 12
-        for entry in range(rows, rows + count * row, row):
-            _check_entry(data, entry, order, big, name)
-        at = _read_uint(data, rows + count * row, order, 8 if big else 4, name)
+        first_entry, entry_size = offset + (8 if big else 2), 20 if big else 12
+        for entry_offset in range(first_entry, first_entry + count * entry_size, entry_size):
+            _check_entry(data, entry_offset, order, big, name)
+        offset = _read_uint(data, first_entry + count * entry_size, order, 8 if big else 4, name)
     if not visited:
         raise damaged_error(name, "it has no page")
 
@@ -117,8 +117,8 @@ def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
     width, height = page.imagewidth, page.imagelength
     check_size(name, width, height, 1, max_pixels)
     colours = _COLOUR_CHANNELS.get(page.photometric)
-    odd = page.imagedepth != 1 or page.samplesperpixel > 16 or page.dtype is None or page.dtype.kind not in "ubf"
-    if colours is None or odd or page.samplesperpixel < (1 if page.photometric == _PALETTE else colours):
+    is_unsupported = page.imagedepth != 1 or page.samplesperpixel > 16 or page.dtype is None or page.dtype.kind not in "ubf"
+    if colours is None or is_unsupported or page.samplesperpixel < (1 if page.photometric == _PALETTE else colours):
         raise InputError(
             f"{name} is a kind of TIFF that is not supported ({_describe_page(page)}).", "Save it as RGB or grey, 8 or 16 bits."
         )
@@ -178,14 +178,14 @@ def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
     from PIL import Image
 
     try:
-        found, result = Image.Exif(), Image.Exif()
-        found.endian = "<" if data[:2] == b"II" else ">"
-        found.load_from_fp(BytesIO(data), int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big"))
-        result.update({code: found[code] for code in _DESCRIPTIVE_TAGS if code in found})
+        exif, result = Image.Exif(), Image.Exif()
+        exif.endian = "<" if data[:2] == b"II" else ">"
+        exif.load_from_fp(BytesIO(data), int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big"))
+        result.update({code: exif[code] for code in _DESCRIPTIVE_TAGS if code in exif})
         for directory in (_EXIF_IFD, _GPS_IFD):
-            if directory in found:
-                result.get_ifd(directory).update(found.get_ifd(directory))
-        return result.tobytes().removeprefix(b"Exif\0\0") if len(result) or _EXIF_IFD in found or _GPS_IFD in found else None
+            if directory in exif:
+                result.get_ifd(directory).update(exif.get_ifd(directory))
+        return result.tobytes().removeprefix(b"Exif\0\0") if len(result) or _EXIF_IFD in exif or _GPS_IFD in exif else None
     except (*DECODER_ERRORS, struct.error):
         header.notes.append("its Exif could not be read")
         return None

@@ -31,11 +31,11 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     with ThreadPoolExecutor(2) as pool:
         level = _FASTEST_LEVEL + options.effort
         strips = list(pool.map(lambda top: _compress_strip(samples[top : top + rows], level), range(0, height, rows)))
-    offsets, at = [], 0
+    offsets, next_offset = [], 0
     for strip in strips:
-        offsets.append(at)
-        at += len(strip) + len(strip) % 2
-    if at > 0xFFF00000:
+        offsets.append(next_offset)
+        next_offset += len(strip) + len(strip) % 2
+    if next_offset > 0xFFF00000:
         raise ValueError("the picture is too large for a TIFF of 4 GB")
     directory = _build_directory(samples, picture, rows, offsets, [len(strip) for strip in strips])
     head = b"II*\0\x08\0\0\0" + bytes(directory.tobytes(8))  # Pillow counts strip offsets from the directory's end
@@ -58,34 +58,34 @@ def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: lis
     result = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
     alpha = picture.alpha is not None
 
-    def put(code: int, kind: int, value: Any) -> None:
+    def add_tag(code: int, kind: int, value: Any) -> None:
         result.tagtype[code] = kind
         result[code] = value
 
     _copy_exif_tags(picture, result)
-    put(256, _LONG, width)
-    put(257, _LONG, height)
-    put(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
-    put(259, _SHORT, 8)
+    add_tag(256, _LONG, width)
+    add_tag(257, _LONG, height)
+    add_tag(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
+    add_tag(259, _SHORT, 8)
     colours = channels - alpha
-    put(262, _SHORT, {1: _BLACK_IS_ZERO, 3: _RGB, 4: _SEPARATED}[colours])
-    put(273, _LONG, tuple(offsets))
-    put(277, _SHORT, channels)
-    put(278, _LONG, rows)
-    put(279, _LONG, tuple(sizes))
-    put(284, _SHORT, 1)
-    put(317, _SHORT, 2)
+    add_tag(262, _SHORT, {1: _BLACK_IS_ZERO, 3: _RGB, 4: _SEPARATED}[colours])
+    add_tag(273, _LONG, tuple(offsets))
+    add_tag(277, _SHORT, channels)
+    add_tag(278, _LONG, rows)
+    add_tag(279, _LONG, tuple(sizes))
+    add_tag(284, _SHORT, 1)
+    add_tag(317, _SHORT, 2)
     if alpha:
-        put(338, _SHORT, 2)
+        add_tag(338, _SHORT, 2)
     if colours == 4:
-        put(332, _SHORT, 1)  # the inks are CMYK
+        add_tag(332, _SHORT, 1)  # the inks are CMYK
     if picture.ppi:
-        put(282, _RATIONAL, Fraction(picture.ppi[0]).limit_denominator(10000))
-        put(283, _RATIONAL, Fraction(picture.ppi[1]).limit_denominator(10000))
-        put(296, _SHORT, 2)
+        add_tag(282, _RATIONAL, Fraction(picture.ppi[0]).limit_denominator(10000))
+        add_tag(283, _RATIONAL, Fraction(picture.ppi[1]).limit_denominator(10000))
+        add_tag(296, _SHORT, 2)
     for code, kind, block in ((700, _BYTE, picture.metadata.xmp), (33723, _BYTE, picture.metadata.iptc), (34675, _UNDEFINED, picture.icc)):
         if block:
-            put(code, kind, block)
+            add_tag(code, kind, block)
     return result
 
 

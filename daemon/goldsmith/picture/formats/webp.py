@@ -109,8 +109,8 @@ def _read_frames(data: bytes, name: str) -> tuple[tuple[int, int], list[_Frame]]
         elif kind == b"ANMF" and len(payload) > 16:
             parts = [part for part in _iter_chunks(payload, 16, len(payload), name) if part[0] in (b"ALPH", b"VP8 ", b"VP8L")]
             if parts:
-                at = 2 * _read_uint24(payload, 0), 2 * _read_uint24(payload, 3)
-                frames.append(_Frame(parts, _read_uint24(payload, 6) + 1, _read_uint24(payload, 9) + 1, *at))
+                position = 2 * _read_uint24(payload, 0), 2 * _read_uint24(payload, 3)
+                frames.append(_Frame(parts, _read_uint24(payload, 6) + 1, _read_uint24(payload, 9) + 1, *position))
     if still and not frames:
         kind, payload = still[-1]
         frames = [_Frame(still, *_stream_size(kind, payload, name))]

@@ -89,12 +89,12 @@ def limit_coverage(inks: Inks, limit_percent: float) -> Inks:
     is never reduced, and the hue stays. If there is too little grey, all three are reduced together. From ten percent below the limit on,
     the sum bends towards it, so that shadows keep their detail.
     """
-    most, total = np.float32(limit_percent / 100), ink_coverage(inks) / np.float32(100)
-    over = total > most - _KNEE
-    if not over.any():
+    max_total, total = np.float32(limit_percent / 100), ink_coverage(inks) / np.float32(100)
+    is_near_limit = total > max_total - _KNEE
+    if not is_near_limit.any():
         return inks
     result = inks.copy()
-    result[over] = _reduce_to_limit(inks[over], total[over, None], most)
+    result[is_near_limit] = _reduce_to_limit(inks[is_near_limit], total[is_near_limit, None], max_total)
     return result
 
 
@@ -103,11 +103,11 @@ def _reduce_to_limit(inks: Inks, total: NDArray[np.float32], max_total: np.float
     bend = max_total - _KNEE
     target = bend + _KNEE * (1 - np.exp((bend - total) / _KNEE))
     colours, black = inks[:, :3], inks[:, 3:]
-    takes_over = 1 - black
-    grey = np.clip((total - target) / (3 - takes_over), 0, colours.min(axis=1, keepdims=True))
-    colours, black = colours - grey, black + takes_over * grey
-    left = colours.sum(axis=1, keepdims=True)
-    colours = colours * np.clip((target - black) / np.maximum(left, np.float32(1e-6)), 0, 1)
+    black_room = 1 - black
+    grey = np.clip((total - target) / (3 - black_room), 0, colours.min(axis=1, keepdims=True))
+    colours, black = colours - grey, black + black_room * grey
+    colour_total = colours.sum(axis=1, keepdims=True)
+    colours = colours * np.clip((target - black) / np.maximum(colour_total, np.float32(1e-6)), 0, 1)
     result: Inks = np.concatenate([colours, black], axis=1)
     return result
 
@@ -124,17 +124,17 @@ def reduce_code_sums(codes: Samples, max_sums: NDArray[np.int64] | np.int64) -> 
 
     Cyan, magenta and yellow are reduced equally; if one reaches zero, the others are reduced more. Black is never reduced.
     """
-    over = code_sums(codes) - max_sums
-    where = over > 0
-    if not where.any():
+    excess = code_sums(codes) - max_sums
+    is_over = excess > 0
+    if not is_over.any():
         return codes
     result = codes.copy()
-    inks, rest = result[where].astype(np.int64), over[where]
+    inks, remaining = result[is_over].astype(np.int64), excess[is_over]
     for share, ink in ((3, 0), (2, 1), (1, 2), (1, 0), (1, 1), (1, 2)):
-        taken = np.minimum(inks[:, ink], -(-rest // share))
-        inks[:, ink] -= taken
-        rest = rest - taken
-    result[where] = inks.astype(codes.dtype)
+        reduction = np.minimum(inks[:, ink], -(-remaining // share))
+        inks[:, ink] -= reduction
+        remaining = remaining - reduction
+    result[is_over] = inks.astype(codes.dtype)
     return result
 
 
@@ -154,9 +154,9 @@ def out_of_gamut_share(picture: Picture, icc: bytes) -> float:
     step = max(1, int(np.ceil(np.sqrt(picture.width * picture.height / _MAX_SAMPLES))))
     small = Picture(np.ascontiguousarray(picture.pixels[::step, ::step]), icc=picture.icc)
     wide = profiles.builtin_profile("prophoto")
-    back = colour.transform_codes(quantise(convert_to_inks(small, icc, "relative", True), 16), icc, wide)
-    off = _to_lab(back) - _to_lab(colour.convert_profile(_to_rgb(small), "prophoto").pixels)
-    return float((np.sqrt((off**2).sum(axis=2)) > _VISIBLE_DELTA_E).mean())
+    printed = colour.transform_codes(quantise(convert_to_inks(small, icc, "relative", True), 16), icc, wide)
+    difference = _to_lab(printed) - _to_lab(colour.convert_profile(_to_rgb(small), "prophoto").pixels)
+    return float((np.sqrt((difference**2).sum(axis=2)) > _VISIBLE_DELTA_E).mean())
 
 
 def _to_rgb(picture: Picture) -> Picture:

@@ -35,14 +35,14 @@ def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_poi
     share = float(grey.mean())
     if not share:
         return inks, 0.0
-    level = colour.to_linear(picture.pixels, picture.icc)
-    light = colour.luminance(level)[grey]
-    ladder = black_ramp_luminance(icc)
+    linear = colour.to_linear(picture.pixels, picture.icc)
+    light = colour.luminance(linear)[grey]
+    ramp = black_ramp_luminance(icc)
     if black_point:
-        light = ladder[-1] + (1 - ladder[-1]) * light
+        light = ramp[-1] + (1 - ramp[-1]) * light
     result = inks.copy()
     result[grey] = 0
-    result[grey, 3] = np.interp(-light, -ladder, np.linspace(0, 1, _RAMP_STEPS))
+    result[grey, 3] = np.interp(-light, -ramp, np.linspace(0, 1, _RAMP_STEPS))
     return result, share
 
 
@@ -55,9 +55,9 @@ def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
     pixels = picture.pixels
     spread = np.maximum(np.maximum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
     spread -= np.minimum(np.minimum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
-    alike = np.asarray(spread < _NEUTRAL_TOLERANCE, np.uint8)
+    is_neutral = np.asarray(spread < _NEUTRAL_TOLERANCE, np.uint8)
     square = np.ones((_MIN_PATCH_SIDE, _MIN_PATCH_SIDE), np.uint8)
-    opened = np.asarray(cv2.morphologyEx(alike, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE))
+    opened = np.asarray(cv2.morphologyEx(is_neutral, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE))
     return _isolated_patches(opened, pixels[:, :, 1], pixels)
 
 
@@ -65,25 +65,25 @@ def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32
     """Return the patches (1 in (h, w)) that differ from most of their surroundings; one that is the whole picture counts too."""
     import cv2
 
-    count, number = cv2.connectedComponents(patches, connectivity=8, ltype=cv2.CV_32S)
+    count, patch_numbers = cv2.connectedComponents(patches, connectivity=8, ltype=cv2.CV_32S)
     if count == 1 or patches.all():
         return patches.astype(np.bool_)
-    away, nearest = cv2.distanceTransformWithLabels(1 - patches, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
-    inside, ring = patches > 0, (away >= _RING[0]) & (away <= _RING[1])
-    of_label = np.zeros(int(nearest.max()) + 1, np.int64)
-    of_label[nearest[inside]] = np.flatnonzero(inside)
-    there = of_label[nearest[ring]]
-    like = np.abs(pixels[ring] - grey_level.reshape(-1)[there][:, None]).max(axis=1) < _SURROUND_TOLERANCE
-    owner = number.reshape(-1)[there]
-    around, alike = (np.bincount(owner, weights, count) for weights in (None, like))
-    meant = alike <= around / 2
-    meant[0] = False
-    result: NDArray[np.bool_] = meant[number]
+    distance, nearest = cv2.distanceTransformWithLabels(1 - patches, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    inside, ring = patches > 0, (distance >= _RING[0]) & (distance <= _RING[1])
+    pixel_of_label = np.zeros(int(nearest.max()) + 1, np.int64)
+    pixel_of_label[nearest[inside]] = np.flatnonzero(inside)
+    nearest_pixels = pixel_of_label[nearest[ring]]
+    is_similar = np.abs(pixels[ring] - grey_level.reshape(-1)[nearest_pixels][:, None]).max(axis=1) < _SURROUND_TOLERANCE
+    ring_patches = patch_numbers.reshape(-1)[nearest_pixels]
+    ring_sizes, similar_counts = (np.bincount(ring_patches, weights, count) for weights in (None, is_similar))
+    is_isolated = similar_counts <= ring_sizes / 2
+    is_isolated[0] = False
+    result: NDArray[np.bool_] = is_isolated[patch_numbers]
     return result
 
 
 def black_ramp_luminance(icc: bytes) -> NDArray[np.float64]:
-    """Return the luminance (101,), 0..1 with 1 = the paper, of 0 to 100 % of black ink alone on that press; never rising."""
+    """Return the luminance (1024,), 0..1 with 1 = the paper, of 0 to 100 % of black ink alone on that press; never rising."""
     steps = np.zeros((1, _RAMP_STEPS, 4), np.uint16)
     steps[0, :, 3] = np.round(np.linspace(0, 65535, _RAMP_STEPS))
     wide = profiles.builtin_profile("prophoto")

@@ -25,24 +25,24 @@ def limit_ink_through_jpeg(codes: Samples, limit_percent: float, jpeg_round_trip
     stay below it. Codes that already comply stay unchanged; some squares may stay above at qualities where JPEG changes codes by more than
     there is to reduce.
     """
-    most = int(limit_percent * 255 / 100) - _DECODER_TOLERANCE
+    max_sum = int(limit_percent * 255 / 100) - _DECODER_TOLERANCE
     sums = code_sums(jpeg_round_trip(codes))
-    if sums.max() <= most:
+    if sums.max() <= max_sum:
         return codes
-    places, over = _blocks_over_limit(sums, most)
-    squares = codes[places]
+    block_index, excess = _blocks_over_limit(sums, max_sum)
+    squares = codes[block_index]
     result, margin = squares.copy(), np.zeros(len(squares), np.int64)
-    target = np.arange(len(squares))
+    pending = np.arange(len(squares))
     for round_number in range(_MAX_ROUNDS):
-        if not len(target):
+        if not len(pending):
             break
-        margin[target] += over[target] + 2 * round_number
-        result[target] = _limit_blocks(squares[target], most - margin[target])
-        over[target] = _max_sum_per_block(jpeg_round_trip, result[target]) - most
-        target = target[over[target] > 0]
-    whole = codes.copy()
-    whole[places] = result
-    return whole
+        margin[pending] += excess[pending] + 2 * round_number
+        result[pending] = _limit_blocks(squares[pending], max_sum - margin[pending])
+        excess[pending] = _max_sum_per_block(jpeg_round_trip, result[pending]) - max_sum
+        pending = pending[excess[pending] > 0]
+    limited = codes.copy()
+    limited[block_index] = result
+    return limited
 
 
 def _blocks_over_limit(sums: NDArray[np.int32], max_sum: int) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
@@ -72,11 +72,11 @@ def _max_sum_per_block(jpeg_round_trip: Callable[[Samples], Samples], blocks: Sa
     rows = -(-count // _BLOCKS_PER_ROW)
     sheet = np.zeros((rows * _BLOCKS_PER_ROW, _BLOCK_SIDE, _BLOCK_SIDE, 4), blocks.dtype)
     sheet[:count] = blocks
-    laid = (
+    sheet_image = (
         sheet.reshape(rows, _BLOCKS_PER_ROW, _BLOCK_SIDE, _BLOCK_SIDE, 4)
         .transpose(0, 2, 1, 3, 4)
         .reshape(rows * _BLOCK_SIDE, _BLOCKS_PER_ROW * _BLOCK_SIDE, 4)
     )
-    sums = code_sums(jpeg_round_trip(np.ascontiguousarray(laid))).reshape(rows, _BLOCK_SIDE, _BLOCKS_PER_ROW, _BLOCK_SIDE)
+    sums = code_sums(jpeg_round_trip(np.ascontiguousarray(sheet_image))).reshape(rows, _BLOCK_SIDE, _BLOCKS_PER_ROW, _BLOCK_SIDE)
     result: NDArray[np.int64] = sums.max(axis=(1, 3)).reshape(-1)[:count].astype(np.int64)
     return result

@@ -1,7 +1,7 @@
 """Write PDF for print: one page with its boxes, one picture, marks outside it; without scripts, links or fonts.
 
-Through pikepdf (qpdf): streams are stored unchanged, and the same input gives the same bytes. For a picture in inks, the page has what
-PDF/X-4 (ISO 15930-7) requires; a picture in RGB becomes a plain PDF 1.6.
+Through pikepdf (qpdf): streams are stored unchanged, and the same input gives the same bytes. For a picture in inks, the page meets
+PDF/X-4 (ISO 15930-7); a picture in RGB becomes a plain PDF 1.6.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SLUG_MM = 10.0
 # Crop marks begin 1 mm from the bleed and are 6 mm long; the circle of a register mark has a radius of 2 mm; lines are 0.25 pt wide.
 _MARK_GAP_MM, _CROP_MARK_MM, _REGISTER_RADIUS_MM, _LINE_WIDTH_PT = 1.0, 6.0, 2.0, 0.25
 _PATCH_MM, _MIN_PATCH_MM = 5.0, 1.5
-# PDF/X requires dates. A real date would give the same picture other bytes; the manifest says when it was made.
+# PDF/X requires dates. With a real date, the same picture would give other bytes; the manifest records it.
 _FIXED_DATE = "2000-01-01T00:00:00Z"
 
 

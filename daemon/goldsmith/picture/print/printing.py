@@ -64,7 +64,7 @@ def separate_inks(
 ) -> InkSeparation:
     """Return the picture, without alpha, in inks of ``depth`` bits; dithered at 8 bits, and never above the limit."""
     inks = cmyk.convert_to_inks(picture, press_settings.icc, press_settings.intent, press_settings.black_point_compensation, on_progress)
-    inks, grey = (
+    inks, black_only_share = (
         gray_component_replacement.replace_greys_with_black(
             picture, inks, press_settings.icc, press_settings.black_point_compensation or press_settings.intent != "relative"
         )
@@ -72,15 +72,15 @@ def separate_inks(
         else (inks, 0.0)
     )
     total = cmyk.ink_coverage(inks)
-    before, over = float(total.max()), 0.0
+    before, over_limit_share = float(total.max()), 0.0
     if press_settings.coverage_limit_percent is not None:
-        over = float((total > press_settings.coverage_limit_percent).mean())
+        over_limit_share = float((total > press_settings.coverage_limit_percent).mean())
         inks = map_slabs(inks, partial(cmyk.limit_coverage, limit_percent=press_settings.coverage_limit_percent), out=inks)
     codes: Samples = quantise(dither(inks, 8, seed, out=inks) if depth == 8 else inks, depth)
     del total, inks
     if press_settings.coverage_limit_percent is not None:
         codes = cmyk.limit_code_coverage(codes, press_settings.coverage_limit_percent)
-    return InkSeparation(codes, before, over, cmyk.out_of_gamut_share(picture, press_settings.icc), grey)
+    return InkSeparation(codes, before, over_limit_share, cmyk.out_of_gamut_share(picture, press_settings.icc), black_only_share)
 
 
 def codes_to_inks(codes: Samples) -> Inks:
@@ -102,7 +102,7 @@ def limit_coverage_after_encoding(codes: Samples, file_format: PrintFormat, qual
     """Return codes (h, w, 4) that stay under the coverage limit for a reader of the file too, also after JPEG."""
     if limit_percent is None or file_format == "tiff" or quality is None:
         return codes
-    return ink_limit.limit_ink_through_jpeg(codes, limit_percent, lambda some: round_trip_codes(some, file_format, quality))
+    return ink_limit.limit_ink_through_jpeg(codes, limit_percent, lambda part: round_trip_codes(part, file_format, quality))
 
 
 def max_coverage(codes: Samples) -> float:
@@ -148,5 +148,5 @@ def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, pag
 
 def encode_proof(inks: Inks, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:
     """Return the print of inks (h, w, 4), 0..1, as an sRGB JPEG; ``simulates_paper``: with the paper colour and the ink black."""
-    seen: Pixels = cmyk.soft_proof(inks, icc, simulates_paper)
-    return codec.encode(Picture(freeze(seen), ppi=ppi), codec.EncodingOptions(format="jpeg", depth=8, quality=92))
+    proof: Pixels = cmyk.soft_proof(inks, icc, simulates_paper)
+    return codec.encode(Picture(freeze(proof), ppi=ppi), codec.EncodingOptions(format="jpeg", depth=8, quality=92))
