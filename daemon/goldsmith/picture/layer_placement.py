@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -126,10 +126,3 @@ def _rotate_and_shift(layer: Picture, canvas_size: Size, degrees: float, left: f
     soft = np.clip(weighted / np.maximum(coverage, np.float32(1e-6))[..., None], 0.0, 1.0)
     is_opaque = cv2.erode(coverage, np.ones((_FILTER_WIDTH, _FILTER_WIDTH), np.uint8), borderType=cv2.BORDER_REPLICATE) >= _OPAQUE_COVERAGE
     return PlacedLayer(np.s_[y0:y1, x0:x1], np.where(is_opaque[..., None], sharp, soft), coverage)
-
-
-def expand_channels(layer: Picture, channels: int) -> Picture:
-    """Return a grey layer with three channels if the picture has three."""
-    if layer.channels == channels:
-        return layer
-    return replace(layer, pixels=np.repeat(layer.pixels, channels, axis=2))

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture import profiles
+from goldsmith.picture.print.page_boxes import MM_PER_INCH
 
 CheckResult = Literal["pass", "warn", "fail"]
-_MM_PER_INCH = 25.4
 # Characters that readers confuse; they are folded both in the word and in the text read.
 _LOOKALIKES = str.maketrans("015i8", "olslb")
 _LETTERS_PER_MISREAD = 5
@@ -71,7 +71,7 @@ def worst_result(checks: Sequence[PreflightCheck]) -> CheckResult:
 
 def ppi_at(size: tuple[int, int], print_size_mm: tuple[float, float]) -> float:
     """Return the pixels per inch of a picture of ``size`` px that covers a sheet of that many mm; the coarser direction counts."""
-    return min(pixels / (length / _MM_PER_INCH) for pixels, length in zip(size, print_size_mm, strict=True))
+    return min(pixels / (length / MM_PER_INCH) for pixels, length in zip(size, print_size_mm, strict=True))
 
 
 def is_same_profile(expected: str, actual: str | None) -> bool:

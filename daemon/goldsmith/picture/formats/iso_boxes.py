@@ -58,7 +58,7 @@ def check_complete(data: bytes, name: str) -> None:
         kinds.add(head[4:8])
         offset += size
     if b"meta" not in kinds and b"moov" not in kinds:
-        raise truncated_error(name, "what says where its picture is has not arrived")
+        raise truncated_error(name, "its header has not arrived")
     if not kinds & {b"mdat", b"idat"} and not find_boxes(data, b"meta", b"idat"):
         raise truncated_error(name, "its picture data has not arrived")
 
