@@ -95,9 +95,9 @@ class ConfigError(UsageError):
 def check_size(size: int, file: str) -> None:
     """Raise BriefError if a file of ``size`` bytes is too large to be read."""
     if size > MAX_FILE_BYTES:
-        shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
+        size_text = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
         raise BriefError(
-            file, [BriefProblem("", f"has {shown}; more than {MAX_FILE_BYTES // 1024} KiB is not read. Is this the right file?")]
+            file, [BriefProblem("", f"has {size_text}; more than {MAX_FILE_BYTES // 1024} KiB is not read. Is this the right file?")]
         )
 
 
@@ -226,8 +226,8 @@ def _check_nesting(text: str, file: str) -> None:
 
 def _syntax_problem(message: str, text: str) -> BriefProblem:
     """Return the parser's message as a problem. A message without a translation is passed on as it is."""
-    found = _POSITION.match(message)
-    reason, line, column = (found[1], found[2], found[3]) if found else (message, None, None)
+    match = _POSITION.match(message)
+    reason, line, column = (match[1], match[2], match[3]) if match else (message, None, None)
     lines = text.split("\n")
     number = int(line) if line else len(lines)
     written = lines[number - 1].strip() if number <= len(lines) else ""
@@ -245,14 +245,14 @@ def _syntax_problem(message: str, text: str) -> BriefProblem:
 def _unsupported_values(values: dict[str, object], *, allow_dates: bool) -> Iterator[BriefProblem]:
     """Yield a problem for each value that TOML allows and no setting can have, without recursion and within the limits."""
     pending: list[tuple[str, object, int]] = [("", values, 0)]
-    seen = 0
+    checked_count = 0
     while pending:
         place, value, depth = pending.pop()
-        seen += 1
+        checked_count += 1
         if depth > MAX_DEPTH:
             yield BriefProblem(place, f"is nested more than {MAX_DEPTH} levels deep: simplify it.")
             return
-        if isinstance(value, dict | list) and seen + len(pending) + len(value) > MAX_VALUES:
+        if isinstance(value, dict | list) and checked_count + len(pending) + len(value) > MAX_VALUES:
             yield BriefProblem(place, f"has more than {MAX_VALUES} values: shorten it.")
             return
         pending += _children(place, value, depth + 1)

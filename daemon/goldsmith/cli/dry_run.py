@@ -122,12 +122,12 @@ class DryRun:
 
         For a file outside the pipeline's folders: the first stage of a resolved brief, else the first stage of the pipeline.
         """
-        found = self._setup.pipeline.stage_of_folder(path_in_root.partition("/")[0]) if path_in_root is not None else None
-        if found is not None or source_file is None:
-            return found or self._setup.pipeline.stages[0]
+        folder_stage = self._setup.pipeline.stage_of_folder(path_in_root.partition("/")[0]) if path_in_root is not None else None
+        if folder_stage is not None or source_file is None:
+            return folder_stage or self._setup.pipeline.stages[0]
         brief = self._read_brief(source_file, Availability())
-        named = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
-        return named[0] if brief.resolved and named else self._setup.pipeline.stages[0]
+        brief_stages = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
+        return brief_stages[0] if brief.resolved and brief_stages else self._setup.pipeline.stages[0]
 
     def _print_steps(self, stage: Stage, resolved: ResolvedBrief | None, bundle: Bundle | None) -> None:
         if resolved is None:

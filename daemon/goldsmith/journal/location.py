@@ -22,8 +22,8 @@ def root_key(root: Path) -> str:
 
 def default_state_dir() -> Path:
     """Return the state directory that systemd made for the service, or else ``goldsmith`` in the user's state directory (XDG)."""
-    if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
-        return Path(given)
+    if systemd_folder := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(systemd_folder)
     if (home := os.environ.get("XDG_STATE_HOME", "")) and os.path.isabs(home):
         return Path(home, "goldsmith")
     try:

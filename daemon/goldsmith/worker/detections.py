@@ -140,8 +140,8 @@ class Detections:
 
         engine, facts = self._open_engine(need)
         mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, min(_MATTE_SIDES_PX.values()))
-        found = float(mask.mean()) >= _MIN_SUBJECT_SHARE
-        return DetectedRegion(freeze(mask) if found else None, {"share": _coverage(mask)}, (facts,))
+        has_subject = float(mask.mean()) >= _MIN_SUBJECT_SHARE
+        return DetectedRegion(freeze(mask) if has_subject else None, {"share": _coverage(mask)}, (facts,))
 
     def _detect_subject(self) -> DetectedRegion:
         """Return the subject, refined to the picture's edges.
@@ -204,8 +204,10 @@ class Detections:
             outlines.append((outline, 0.06 * size, 0.06 * size))
             used += [facts] if facts is not None and facts not in used else []
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": [round(side, 1) for side in face.box], "score": round(face.score, 3)} for face in faces]
-        return DetectedRegion(mask, {"count": len(faces), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(*used))
+        face_facts = [{"box": [round(side, 1) for side in face.box], "score": round(face.score, 3)} for face in faces]
+        return DetectedRegion(
+            mask, {"count": len(faces), "share": _coverage(mask), "found": cast("JsonValue", face_facts)}, _non_empty(*used)
+        )
 
     def _hands_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import convex_hull, outlines_to_mask
@@ -216,8 +218,8 @@ class Detections:
             palm = float(np.linalg.norm(hand.landmarks[9] - hand.landmarks[0]))
             outlines.append((convex_hull(hand.landmarks), 0.22 * palm, 0.1 * palm))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": _bounding_box(hand.landmarks), "score": round(hand.score, 3)} for hand in hands]
-        return DetectedRegion(mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(by))
+        hand_facts = [{"box": _bounding_box(hand.landmarks), "score": round(hand.score, 3)} for hand in hands]
+        return DetectedRegion(mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", hand_facts)}, _non_empty(by))
 
     def _text_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import outlines_to_mask
@@ -228,8 +230,8 @@ class Detections:
             high = float(np.linalg.norm(line.corners[3] - line.corners[0]))
             outlines.append((line.corners, 0.15 * high, max(1.5, 0.05 * high)))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": _bounding_box(line.corners), "score": round(line.score, 3), "text": line.text[:80]} for line in lines]
-        return DetectedRegion(mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(by))
+        line_facts = [{"box": _bounding_box(line.corners), "score": round(line.score, 3), "text": line.text[:80]} for line in lines]
+        return DetectedRegion(mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", line_facts)}, _non_empty(by))
 
 
 # The points of the outline of MediaPipe's canonical face model, starting at the middle of the forehead.

@@ -72,10 +72,10 @@ def _fit_local_linear(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, 
     channels = guide.shape[2]
     middle, level = mean(guide), mean(matte)
     spread = np.empty((*matte.shape, channels, channels), np.float32)
-    for one in range(channels):
-        for other in range(one, channels):
-            both = mean(guide[:, :, one] * guide[:, :, other]) - middle[:, :, one] * middle[:, :, other]
-            spread[:, :, one, other] = spread[:, :, other, one] = both
+    for first in range(channels):
+        for second in range(first, channels):
+            covariance = mean(guide[:, :, first] * guide[:, :, second]) - middle[:, :, first] * middle[:, :, second]
+            spread[:, :, first, second] = spread[:, :, second, first] = covariance
     spread += np.float32(_REGULARISATION) * np.eye(channels, dtype=np.float32)
     along = np.stack([mean(guide[:, :, each] * matte) - middle[:, :, each] * level for each in range(channels)], axis=2)
     slope = np.linalg.solve(spread, along[..., None])[..., 0].astype(np.float32)

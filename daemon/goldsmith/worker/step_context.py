@@ -142,12 +142,12 @@ class WorkerDetect:
         expression = region.parse_region(where)
         detections = self._detections(picture)
         detected = {word: detections.region(word) for word in region.DETECTED_WORDS if word in expression.required_detections()}
-        for word, found in detected.items():
-            self.recorder.add_detection(word, found.facts)
-            for facts in found.engines:
+        for word, detected_region in detected.items():
+            self.recorder.add_detection(word, detected_region.facts)
+            for facts in detected_region.engines:
                 self.recorder.add_vision_engine(facts)
         try:
-            masks = {word: found.mask for word, found in detected.items()}
+            masks = {word: detected_region.mask for word, detected_region in detected.items()}
             return expression.evaluate(picture, masks, cover_whole_object if is_removal else None)
         except region.RegionNotFound as error:
             raise self._region_not_found(where, error.missing_words) from error
@@ -155,18 +155,18 @@ class WorkerDetect:
     def matte(self, model: str | None, picture: Picture) -> Mask:
         if model is None:
             return self.region("subject", picture)
-        found = self._detections(picture).matte(model)
-        self.recorder.findings["found"] = {"subject": found.facts}
-        for facts in found.engines:
+        subject = self._detections(picture).matte(model)
+        self.recorder.findings["found"] = {"subject": subject.facts}
+        for facts in subject.engines:
             self.recorder.add_vision_engine(facts)
-        if found.mask is None:
+        if subject.mask is None:
             raise InputError(f"{model} finds no subject in {job_faults.picture_name(self.job)}.", "Paint a mask, or leave model out.")
-        return found.mask
+        return subject.mask
 
     def faces(self, picture: Picture) -> Sequence[Face]:
-        found, facts = self._detections(picture).faces()
+        faces, facts = self._detections(picture).faces()
         self.recorder.add_vision_engine(facts)
-        return found
+        return faces
 
     def face_mesh(self, face: Face, picture: Picture) -> Points | None:
         points, facts = self._detections(picture).face_mesh(face)
@@ -179,9 +179,9 @@ class WorkerDetect:
         return engine.embed(to_rgb(picture), face)
 
     def text_lines(self, picture: Picture) -> Sequence[TextLine]:
-        found, facts = self._detections(picture).text_lines()
+        lines, facts = self._detections(picture).text_lines()
         self.recorder.add_vision_engine(facts)
-        return found
+        return lines
 
     def is_region_known(self, where: str, picture: Picture) -> bool:
         """Return True if nothing remains to be detected to evaluate that region in this picture."""
@@ -313,9 +313,9 @@ class WorkerResults:
 
     def archive(self, file: Deliverable) -> None:
         facts = {name: to_json(value) for name, value in file.facts.items()}
-        taken = {output.tail for output in self.scratch_folder.outputs}
+        used_tails = {output.tail for output in self.scratch_folder.outputs}
         tails = (f"{file.tail}{_number_suffix(number)}{file.suffix}" for number in count(1))
-        self.scratch_folder.add_output("archive_only", next(tail for tail in tails if tail not in taken), file.data, facts)
+        self.scratch_folder.add_output("archive_only", next(tail for tail in tails if tail not in used_tails), file.data, facts)
 
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]

@@ -35,8 +35,8 @@ def _estimate_similarity(source: NDArray[np.float64], target: NDArray[np.float64
     1991, least squares).
     """
     x, y = source.T
-    zero, one = np.zeros(len(source)), np.ones(len(source))
-    rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])
+    zeros, ones = np.zeros(len(source)), np.ones(len(source))
+    rows = np.concatenate([np.stack([x, -y, ones, zeros], axis=1), np.stack([y, x, zeros, ones], axis=1)])
     a, b, left, top = np.linalg.lstsq(rows, np.concatenate([target[:, 0], target[:, 1]]), rcond=None)[0]
     return np.array([[a, -b, left], [b, a, top]])
 

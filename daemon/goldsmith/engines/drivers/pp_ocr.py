@@ -159,10 +159,10 @@ def _reading_order(lines: list[TextLine]) -> list[TextLine]:
 
 
 def _file_containing(name: str, files: Mapping[str, Path], part: str) -> Path:
-    found = [path for file, path in files.items() if part in file.lower()]
-    if len(found) != 1:
-        raise InputError(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(found)} are listed.")
-    return found[0]
+    matches = [path for file, path in files.items() if part in file.lower()]
+    if len(matches) != 1:
+        raise InputError(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(matches)} are listed.")
+    return matches[0]
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> TextReader:

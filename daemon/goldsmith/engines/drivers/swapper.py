@@ -121,10 +121,10 @@ def _net_inputs(file: Path, net: onnxruntime.InferenceSession, *, by_vector: boo
     vectors = [name for name, sides in inputs.items() if len(sides) == 2]
     squares = [name for name, sides in inputs.items() if len(sides) == 4 and _square_side(sides)]
     if len(inputs) != 2 or len(vectors) != int(by_vector) or len(vectors) + len(squares) != 2:
-        wanted = "a face 1 x 3 x N x N and a vector 1 x n" if by_vector else "two faces 1 x 3 x N x N, and no vector"
-        found = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
+        expected = "a face 1 x 3 x N x N and a vector 1 x n" if by_vector else "two faces 1 x 3 x N x N, and no vector"
+        shapes = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
         raise InputError(
-            f"{file}: this network takes {found}; a face swap network takes {wanted}.", "Correct its [swap] table in models.toml."
+            f"{file}: this network takes {shapes}; a face swap network takes {expected}.", "Correct its [swap] table in models.toml."
         )
     if by_vector:
         return _NetInputs(squares[0], vectors[0], _square_side(inputs[squares[0]]), 0, _vector_length(inputs[vectors[0]][1]))

@@ -117,12 +117,12 @@ def _is_file_valid(path: Path, file: HubFile) -> bool:
         return False
 
 
-def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
+def _remove_unwanted(staging: Path, listed_paths: set[str]) -> None:
     """Remove the files that are not wanted, such as those of another revision, and empty folders."""
     for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name
-            if path.relative_to(staging).as_posix() not in wanted:
+            if path.relative_to(staging).as_posix() not in listed_paths:
                 path.unlink()
         for folder in folders:
             below = Path(place) / folder

@@ -42,9 +42,9 @@ def next_free_stem(stem: str, used_versions: Collection[int], is_free: Callable[
     name that would begin with the stem is free; max_bytes: maximum length of the stem.
     """
     base, number = split_version(stem)
-    wanted = truncate_name(stem, max_bytes)
-    if number not in used_versions and is_free(wanted):
-        return wanted
+    short_stem = truncate_name(stem, max_bytes)
+    if number not in used_versions and is_free(short_stem):
+        return short_stem
     number = max(1, number, *used_versions)
     while True:
         number += 1
@@ -75,8 +75,8 @@ def archive_path(path: str, now: float, is_free: Callable[[str], bool]) -> str:
     ``is_free`` says whether a path relative to the root is free.
     """
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
-    wanted = os.path.join(ARCHIVE_FOLDER, day, path)
-    return wanted if is_free(wanted) else next_free_path(wanted, is_free)
+    dated_path = os.path.join(ARCHIVE_FOLDER, day, path)
+    return dated_path if is_free(dated_path) else next_free_path(dated_path, is_free)
 
 
 def next_free_path(path: str, is_free: Callable[[str], bool]) -> str:

@@ -235,13 +235,13 @@ class PlanExecutor:
         return plan.model_copy(update={"publishes": publishes}) if publishes else plan
 
     def _with_free_names(self, plan: Plan, conflict: NameTaken, folders: OpenFolders) -> Plan:
-        taken = conflict.move.destination
-        if is_in_archive(taken):
-            return with_destinations(plan, {taken: next_free_path(taken, folders.is_free)})
+        occupied_path = conflict.move.destination
+        if is_in_archive(occupied_path):
+            return with_destinations(plan, {occupied_path: next_free_path(occupied_path, folders.is_free)})
         base, number = split_version(plan.stem)
         paths = [path for path in plan.destinations if not is_in_archive(path)]
         room = MAX_NAME_BYTES + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in paths)
-        used = self.journal.placed_versions(os.path.dirname(taken), fold_name(base)) | {number}
+        used = self.journal.placed_versions(os.path.dirname(occupied_path), fold_name(base)) | {number}
         stem = next_free_stem(plan.stem, used, lambda new: all(folders.is_free(replace_stem(path, plan.stem, new)) for path in paths), room)
         return self._rename_plan(plan, stem)
 

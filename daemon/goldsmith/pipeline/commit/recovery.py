@@ -71,8 +71,8 @@ def _temporary_files(root: Path) -> Iterator[os.DirEntry[str]]:
 
 def _list_entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
@@ -92,5 +92,5 @@ def _suffix_from_content(fs: Filesystem, entry: os.DirEntry[str]) -> str:
         start = os.read(fd, DETECTION_BYTES)
     finally:
         os.close(fd)
-    found = detect_by_content(start)
-    return "" if found is None else found.suffix
+    picture_format = detect_by_content(start)
+    return "" if picture_format is None else picture_format.suffix

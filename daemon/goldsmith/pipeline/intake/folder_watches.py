@@ -171,10 +171,10 @@ class FolderWatches:
 
     def _unwatch_tree(self, path: bytes) -> None:
         inside = path + b"/"
-        gone = []
+        descriptors = []
         for known in [known for known in self._descriptors if known == path or known.startswith(inside)]:
             descriptor = self._descriptors.pop(known)
             if self._paths.get(descriptor) == known:  # else the folder has moved, and is already watched under its new path
                 del self._paths[descriptor]
-                gone.append(descriptor)
-        self._reader.remove_callbacks([(descriptor, self._callback_id) for descriptor in gone])
+                descriptors.append(descriptor)
+        self._reader.remove_callbacks([(descriptor, self._callback_id) for descriptor in descriptors])

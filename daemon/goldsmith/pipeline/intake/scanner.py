@@ -209,13 +209,13 @@ class Scanner:
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
         """Process the next names that a scan found; return how many."""
         folder = self._index.folders.get(path)
-        taken = list(islice(names, limit)) if folder is not None else []
-        if folder is None or len(taken) < limit:
+        batch = list(islice(names, limit)) if folder is not None else []
+        if folder is None or len(batch) < limit:
             self._pending_names.popleft()
-        for name in taken:
+        for name in batch:
             if folder is not None:
                 self._name_appeared(folder, name, now)
-        return len(taken)
+        return len(batch)
 
     def _name_changed(self, folder: FolderIndex, name: str, now: float) -> None:
         path = posixpath.join(folder.path, name)

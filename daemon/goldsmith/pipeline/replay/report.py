@@ -75,10 +75,10 @@ class StageRerun:
     def first_changed_step(self) -> FirstDifference | None:
         """Return the first step whose picture differs, or None."""
         pairs = enumerate(zip(self.recorded.steps, self.outcome.steps, strict=False), 1)
-        found = next(
+        number = next(
             (number for number, (recorded, rerun) in pairs if recorded.picture_hash and recorded.picture_hash != rerun.picture_hash), 0
         )
-        return FirstDifference(self.recorded.stage, found, self.recorded.steps[found - 1].op) if found else None
+        return FirstDifference(self.recorded.stage, number, self.recorded.steps[number - 1].op) if number else None
 
     def changed_outputs(self) -> FirstDifference | None:
         """Return the stage as the difference if its files differ although its steps agree, or None."""
@@ -104,10 +104,10 @@ def build_report(reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDe
 
     If none does but a deliverable is not identical, it is at the first stage whose files differ.
     """
-    found = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
-    if found is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
-        found = next(((rerun, difference) for rerun in reruns if (difference := rerun.changed_outputs())), None)
-    reasons = found[0].causes(found[1].step) if found else []
+    first = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
+    if first is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
+        first = next(((rerun, difference) for rerun in reruns if (difference := rerun.changed_outputs())), None)
+    reasons = first[0].causes(first[1].step) if first else []
     all_reasons = dict.fromkeys(reason for rerun in reruns for reason in rerun.all_causes())
     other = [reason for reason in all_reasons if reason not in reasons]
-    return ReplayReport(tuple(deliverables), found[1] if found else None, tuple(reasons), tuple(other))
+    return ReplayReport(tuple(deliverables), first[1] if first else None, tuple(reasons), tuple(other))

@@ -97,9 +97,9 @@ class JobLimits:
     def _choose_model(self, need: EngineNeed[Any], uses_prompt: bool) -> ModelChoice | None:
         """Return the model that the worker will choose: for inpainting with a prompt, one that takes a prompt if there is one."""
         with_prompt = replace(need, needs_prompt=True)
-        for wanted in (with_prompt, need) if uses_prompt and need.kind is INPAINTER else (need,):
+        for each in (with_prompt, need) if uses_prompt and need.kind is INPAINTER else (need,):
             with suppress(InputError):
-                return self.weights.choose(wanted)
+                return self.weights.choose(each)
         return None
 
 

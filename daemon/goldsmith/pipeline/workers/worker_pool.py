@@ -115,10 +115,10 @@ class WorkerPool:
         starting = sum(not slot.process.is_ready for slot in self.slots)
         while free and self.queue:
             # A process unloads no model for another while there is, or will soon be, a process without models.
-            taken = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
-            if taken is None:
+            pick = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
+            if pick is None:
                 break
-            self._assign(free.pop(taken[0]), taken[1], len(free) + len(vacant), now)
+            self._assign(free.pop(pick[0]), pick[1], len(free) + len(vacant), now)
         for device in vacant[: max(0, len(self.queue) - starting)]:
             if not device.health.pause_reason:
                 self._start_process(device, now)
