@@ -207,17 +207,17 @@ def _check_nesting(text: str, file: str) -> None:
     """
     depth = dots = 0
     for match in _TOKEN.finditer(text):
-        sign = match[0]
-        if sign in "[{":
+        token = match[0]
+        if token in "[{":
             depth, dots = depth + 1, 0
-        elif sign in "]}":
+        elif token in "]}":
             depth, dots = max(0, depth - 1), 0
-        elif sign == ".":
+        elif token == ".":
             dots += 1
-        elif sign[0] in "0123456789_" and len(sign) >= _MAX_DIGITS:
+        elif token[0] in "0123456789_" and len(token) >= _MAX_DIGITS:
             line = text.count("\n", 0, match.start()) + 1
-            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(sign)} digits: no setting is that large.")])
-        elif sign in "=,\n":
+            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(token)} digits: no setting is that large.")])
+        elif token in "=,\n":
             dots = 0
         if max(depth, dots) > MAX_DEPTH:
             line = text.count("\n", 0, match.start()) + 1
@@ -230,16 +230,16 @@ def _syntax_problem(message: str, text: str) -> BriefProblem:
     reason, line, column = (match[1], match[2], match[3]) if match else (message, None, None)
     lines = text.split("\n")
     number = int(line) if line else len(lines)
-    written = lines[number - 1].strip() if number <= len(lines) else ""
-    if written.startswith("[") and not written.startswith("[[") and reason.startswith("Cannot"):
-        name = written.strip("[] ")
+    line_text = lines[number - 1].strip() if number <= len(lines) else ""
+    if line_text.startswith("[") and not line_text.startswith("[[") and reason.startswith("Cannot"):
+        name = line_text.strip("[] ")
         sentence = f"[{truncate(name)}] occurs twice; write each of several as [[{truncate(name)}]]"
     elif reason.startswith(("Cannot", "Duplicate")):
         sentence = "this name occurs twice"
     else:
         sentence = _SYNTAX_MESSAGES.get(reason, reason)
     place = f"line {number}" + (f", column {column}" if column else "")
-    return BriefProblem(f"{place}:", sentence + (f" (“{truncate(written)}”)." if written else "."))
+    return BriefProblem(f"{place}:", sentence + (f" (“{truncate(line_text)}”)." if line_text else "."))
 
 
 def _unsupported_values(values: dict[str, object], *, allow_dates: bool) -> Iterator[BriefProblem]:

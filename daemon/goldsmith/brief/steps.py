@@ -82,11 +82,11 @@ class StepReader:
             if isinstance(operation, FileOperation) and count > 1:
                 break
             if isinstance(operation, SetOperation):
-                before, count = count, operation.max_results(count)
+                previous_count, count = count, operation.max_results(count)
                 if count > MAX_SET_SIZE:
                     self._problems.append(BriefProblem(step.location, f"makes {count} pictures in all; the limit is {MAX_SET_SIZE}."))
                     return steps
-                if count > before:
+                if count > previous_count:
                     opener, setting, position = step, "", number
                 else:
                     setting = _setting_location(step.location, step.settings, count)
@@ -149,7 +149,7 @@ class StepReader:
 
 def _setting_location(location: str, settings: Mapping[str, object], value: object) -> str:
     """Return the location of the setting that has this value."""
-    return next((f"{location}.{key}" for key, written in settings.items() if written == value), location)
+    return next((f"{location}.{key}" for key, setting in settings.items() if setting == value), location)
 
 
 def _not_a_list(location: str, raw: object) -> BriefProblem:

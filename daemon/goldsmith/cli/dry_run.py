@@ -134,8 +134,8 @@ class DryRun:
             print_text(f"It has no instructions for {stage.folder}/: a picture there waits.")
             return
         if not resolved.reaches(stage):
-            waits = f"in {stage.folder}/ a picture waits until you add [[{stage.name}]] or move it on by hand"
-            print_text(f"It ends with {resolved.last_stage}: {waits}.")
+            waiting_clause = f"in {stage.folder}/ a picture waits until you add [[{stage.name}]] or move it on by hand"
+            print_text(f"It ends with {resolved.last_stage}: {waiting_clause}.")
             return
         stages = self._setup.pipeline.stages
         remaining = stages[self._setup.pipeline.index_of(stage.name) : self._setup.pipeline.index_of(resolved.last_stage) + 1]
@@ -146,8 +146,8 @@ class DryRun:
             print_text(sentence)
 
     def _remarks(self, stages: Sequence[Stage], resolved: ResolvedBrief, bundle: Bundle | None) -> Iterator[str]:
-        last = stages[-1].next_folder
-        yield f"Then the picture is in {last}/" + (", finished." if last == self._setup.pipeline.final_folder else " and waits there.")
+        next_folder = stages[-1].next_folder
+        yield f"Then the picture is in {next_folder}/" + (", finished." if next_folder == self._setup.pipeline.final_folder else " and waits there.")
         present = set(bundle.masks) | set(bundle.keeps) if bundle is not None else set()
         missing_mask = first_missing_mask([step for each in stages for step in resolved.steps_for(each)], present)
         if missing_mask:

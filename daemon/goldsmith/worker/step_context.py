@@ -194,10 +194,10 @@ class WorkerDetect:
         return self.provider.get(need, self.progress.report_note)
 
     def _region_not_found(self, where: str, words: Sequence[str]) -> InputError:
-        things = " and no ".join(_REGION_NOUNS[word] for word in words)
-        by = ", ".join(str(facts["name"]) for facts in self.recorder.vision_engines)
+        nouns = " and no ".join(_REGION_NOUNS[word] for word in words)
+        engine_names = ", ".join(str(facts["name"]) for facts in self.recorder.vision_engines)
         return InputError(
-            f"There is no {things} to be found in {job_faults.picture_name(self.job)} (looked for by {by}), "
+            f"There is no {nouns} to be found in {job_faults.picture_name(self.job)} (looked for by {engine_names}), "
             f'so where = "{where}" is nowhere in it.',
             f'Paint a mask and name it, as in where = "{words[0]} | mask", or take the step out for this picture.',
         )
@@ -215,10 +215,10 @@ class WorkerLibrary:
     recorder: StepRecorder
 
     def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
-        own = self._own_sidecar(folder, name, suffixes)
-        if own is not None:
-            self.recorder.used_files.append(own.path)
-            return self._private_copy(own)
+        sidecar = self._own_sidecar(folder, name, suffixes)
+        if sidecar is not None:
+            self.recorder.used_files.append(sidecar.path)
+            return self._private_copy(sidecar)
         path = self.library.require(folder, name, suffixes)
         self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
@@ -227,12 +227,12 @@ class WorkerLibrary:
         return self.library.list_names(folder, suffixes)
 
     def layer(self, name: str) -> Picture:
-        own = self._own_sidecar("layers", name, LAYER_SUFFIXES)
-        if own is None:
+        sidecar = self._own_sidecar("layers", name, LAYER_SUFFIXES)
+        if sidecar is None:
             path = find_layer(self.library, name)
             return self._decode_library_file(path, path.parent.name)
-        self.recorder.used_files.append(own.path)
-        loaded = self._reload_input(own)
+        self.recorder.used_files.append(sidecar.path)
+        loaded = self._reload_input(sidecar)
         return self._decode(loaded.data, loaded.name)
 
     def hero(self, name: str) -> Picture:

@@ -21,8 +21,8 @@ def align_square(landmarks: Points, side: int, *, wide: bool = False) -> Rotated
 
     wide: the template for models that generate faces.
     """
-    turned = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
-    along, across = turned[:, 0], turned @ np.array([side / 2, side / 2, 1.0])
+    transform = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
+    along, across = transform[:, 0], transform @ np.array([side / 2, side / 2, 1.0])
     return RotatedSquare(float(across[0]), float(across[1]), float(np.hypot(*along)) * side, float(np.arctan2(along[1], along[0])))
 
 

@@ -105,8 +105,8 @@ def _download_file(hub: str, listing: HubListing, file: HubFile, staging: Path, 
         part.unlink()  # a resumed download would keep the wrong bytes
         raise SourceFault(f"returned {file.path} with {size} bytes; the listing has {file.size} bytes, or another sha256; refused")
     os.chmod(part, 0o644)
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+    with part.open("rb") as part_file:
+        os.fsync(part_file.fileno())
     part.replace(target)
 
 
@@ -125,9 +125,9 @@ def _remove_unwanted(staging: Path, listed_paths: set[str]) -> None:
             if path.relative_to(staging).as_posix() not in listed_paths:
                 path.unlink()
         for folder in folders:
-            below = Path(place) / folder
-            if not any(below.iterdir()):
-                below.rmdir()
+            subfolder = Path(place) / folder
+            if not any(subfolder.iterdir()):
+                subfolder.rmdir()
 
 
 def fsync_folder(folder: Path) -> None:

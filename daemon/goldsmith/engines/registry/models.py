@@ -122,9 +122,9 @@ class Model(ConfigTable):
     def _check_swap_table(self) -> Self:
         if (self.kind == FACE_SWAPPER.name) != (self.swap is not None):
             raise ValueError("a model of kind swap, and only such a model, has a [swap] table")
-        misfit = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
-        if misfit:
-            raise ValueError(misfit)
+        inconsistency = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
+        if inconsistency:
+            raise ValueError(inconsistency)
         return self
 
     @model_validator(mode="after")

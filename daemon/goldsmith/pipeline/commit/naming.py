@@ -60,8 +60,8 @@ def replace_stem(path: str, stem: str, new_stem: str) -> str:
     folder, name = os.path.split(path)
     if name.startswith(stem):
         return os.path.join(folder, new_stem + name[len(stem) :])
-    own, suffix = os.path.splitext(name)
-    return os.path.join(folder, with_version(split_version(own)[0], max(2, split_version(new_stem)[1])) + suffix)
+    base, suffix = os.path.splitext(name)
+    return os.path.join(folder, with_version(split_version(base)[0], max(2, split_version(new_stem)[1])) + suffix)
 
 
 def is_in_archive(path: str) -> bool:
@@ -81,20 +81,20 @@ def archive_path(path: str, now: float, is_free: Callable[[str], bool]) -> str:
 
 def next_free_path(path: str, is_free: Callable[[str], bool]) -> str:
     """Return the first free path of ``hero~2.png``, ``hero~3.png`` and so on, for ``hero.png`` or ``hero~2.png``."""
-    own, suffix = os.path.splitext(path)
-    plain, number = _NUMBER_SUFFIX.sub("", own) + suffix, 2
-    while not is_free(with_number(plain, number)):
+    base, suffix = os.path.splitext(path)
+    unnumbered_path, number = _NUMBER_SUFFIX.sub("", base) + suffix, 2
+    while not is_free(with_number(unnumbered_path, number)):
         number += 1
-    return with_number(plain, number)
+    return with_number(unnumbered_path, number)
 
 
 def with_number(path: str, number: int) -> str:
     """Return the path with a number: ``hero.png``, 2 -> ``hero~2.png``. A name that gets too long is shortened before the number."""
     folder, name = os.path.split(path)
-    own, suffix = os.path.splitext(name)
+    base, suffix = os.path.splitext(name)
     tail = ("" if number <= 1 else f"~{number}") + suffix
-    room = MAX_NAME_BYTES - len(os.fsencode(tail))
-    return os.path.join(folder, truncate_name(own, room) + tail)
+    max_bytes = MAX_NAME_BYTES - len(os.fsencode(tail))
+    return os.path.join(folder, truncate_name(base, max_bytes) + tail)
 
 
 def truncate_name(name: str, max_bytes: int) -> str:

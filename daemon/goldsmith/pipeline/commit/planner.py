@@ -98,16 +98,16 @@ class Planner:
             for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
         }
         publishes = tuple(
-            self._rewrite_manifest(put, new_names) if put.destination.endswith(MANIFEST_SUFFIX) else put for put in renamed.publishes
+            self._rewrite_manifest(publish, new_names) if publish.destination.endswith(MANIFEST_SUFFIX) else publish for publish in renamed.publishes
         )
         return renamed.model_copy(update={"publishes": publishes})
 
-    def _rewrite_manifest(self, put: Publish, new_names: dict[str, str]) -> Publish:
-        source = Path(put.source)
+    def _rewrite_manifest(self, publish: Publish, new_names: dict[str, str]) -> Publish:
+        source = Path(publish.source)
         data = rename_deliverables(source.read_bytes(), new_names)
         renamed_source = source.with_name(f"{source.name}~")
         self._write(renamed_source, data)
-        return put.model_copy(
+        return publish.model_copy(
             update={
                 "source": str(renamed_source),
                 "sha256": hashlib.sha256(data).hexdigest(),
@@ -205,9 +205,9 @@ class _PlanDraft:
         for output in self._outcome.outputs:
             if output.role == "archive_only":
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
-                to = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
-                self._publishes.append(Publish(source=output.path, destination=to, sha256=output.sha256))
-                entries.append({**output.facts, "sha256": output.sha256, "archived": to})
+                destination = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
+                self._publishes.append(Publish(source=output.path, destination=destination, sha256=output.sha256))
+                entries.append({**output.facts, "sha256": output.sha256, "archived": destination})
         return entries
 
     def _add_sidecars(self) -> None:
@@ -289,12 +289,12 @@ class _PlanDraft:
 
     def _archived_paths(self) -> dict[str, str]:
         """Return the planned archive path of each input."""
-        paths = {take.path: take.destination for take in self._consumes if is_in_archive(take.destination)}
-        copy = next((put.destination for put in self._publishes if put.source == self._outcome.original_copy), "")
+        paths = {consume.path: consume.destination for consume in self._consumes if is_in_archive(consume.destination)}
+        copy = next((publish.destination for publish in self._publishes if publish.source == self._outcome.original_copy), "")
         return {self._work.asset_path: copy, **paths} if copy else paths
 
     def _result_paths(self) -> list[str]:
-        paths = [take.destination for take in self._consumes if take.path == self._work.asset_path] if self._outcome.is_unchanged else []
+        paths = [consume.destination for consume in self._consumes if consume.path == self._work.asset_path] if self._outcome.is_unchanged else []
         return paths + [self._target_path(output.tail) for output in self._forwarded_outputs()]
 
     def _deliverable_entries(self) -> list[dict[str, Any]]:

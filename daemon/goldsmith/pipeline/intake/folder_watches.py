@@ -170,11 +170,11 @@ class FolderWatches:
         self._descriptors[path] = descriptor
 
     def _unwatch_tree(self, path: bytes) -> None:
-        inside = path + b"/"
+        prefix = path + b"/"
         descriptors = []
-        for known in [known for known in self._descriptors if known == path or known.startswith(inside)]:
-            descriptor = self._descriptors.pop(known)
-            if self._paths.get(descriptor) == known:  # else the folder has moved, and is already watched under its new path
+        for watched_path in [watched_path for watched_path in self._descriptors if watched_path == path or watched_path.startswith(prefix)]:
+            descriptor = self._descriptors.pop(watched_path)
+            if self._paths.get(descriptor) == watched_path:  # else the folder has moved, and is already watched under its new path
                 del self._paths[descriptor]
                 descriptors.append(descriptor)
         self._reader.remove_callbacks([(descriptor, self._callback_id) for descriptor in descriptors])

@@ -135,7 +135,7 @@ class Replay:
         """Return the recorded steps. A step that would get another model today names the recorded one."""
         stage, steps = self._manifest.stages[number - 1], self._manifest.steps[number - 1]
         pairs = zip(stage.step_specs, stage.steps, steps, strict=True)
-        return tuple(_with_model(spec, self._recorded_model(then, step)) for spec, then, step in pairs)
+        return tuple(_with_model(spec, self._recorded_model(step_record, step)) for spec, step_record, step in pairs)
 
     def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
         """Return the recorded model if the settings would choose another one now; otherwise ""."""

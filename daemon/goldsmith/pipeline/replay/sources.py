@@ -73,10 +73,10 @@ class ReplaySources:
         days = sorted(self._list_names(ARCHIVE_FOLDER))
         for place in (*archived_paths, *(f"{ARCHIVE_FOLDER}/{day}/{path}" for day in days)):
             folder, _, name = place.rpartition("/")
-            own, suffix = os.path.splitext(re.sub(r"~\d+(?=\.[^.]*$|$)", "", name))
-            numbered = re.compile(re.escape(own) + r"~\d+" + re.escape(suffix))
+            base, suffix = os.path.splitext(re.sub(r"~\d+(?=\.[^.]*$|$)", "", name))
+            numbered = re.compile(re.escape(base) + r"~\d+" + re.escape(suffix))
             beside = [f"{folder}/{each}" for each in sorted(self._list_names(folder)) if numbered.fullmatch(each)]
-            for each in (place, f"{folder}/{own}{suffix}", *beside):
+            for each in (place, f"{folder}/{base}{suffix}", *beside):
                 if each not in earlier_paths:
                     earlier_paths.add(each)
                     yield each
