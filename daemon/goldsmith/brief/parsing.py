@@ -1,7 +1,7 @@
 """Reads TOML into plain values, in bounded time and memory.
 
-The input is not trusted: anybody who may write to a share can write it. All problems are reported at once, each with its location, in
-words for people who have never heard of a parser.
+The input is not trusted: anybody who may write to a share can write it. All problems are reported at once, each with its location and
+in plain words.
 """
 
 from __future__ import annotations
@@ -207,17 +207,17 @@ def _check_nesting(text: str, file: str) -> None:
     """
     depth = dots = 0
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token in "[{":
+        symbol = match[0]
+        if symbol in "[{":
             depth, dots = depth + 1, 0
-        elif token in "]}":
+        elif symbol in "]}":
             depth, dots = max(0, depth - 1), 0
-        elif token == ".":
+        elif symbol == ".":
             dots += 1
-        elif token[0] in "0123456789_" and len(token) >= _MAX_DIGITS:
+        elif symbol[0] in "0123456789_" and len(symbol) >= _MAX_DIGITS:
             line = text.count("\n", 0, match.start()) + 1
-            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(token)} digits: no setting is that large.")])
-        elif token in "=,\n":
+            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(symbol)} digits: no setting is that large.")])
+        elif symbol in "=,\n":
             dots = 0
         if max(depth, dots) > MAX_DEPTH:
             line = text.count("\n", 0, match.start()) + 1

@@ -71,7 +71,7 @@ class ResolvedBrief:
         return _format_brief(self).encode()
 
     def to_toml(self) -> bytes:
-        """Return the brief that moves with the picture. It resolves to the same again."""
+        """Return the brief that moves with the picture. Resolving it gives the same steps and settings."""
         return self._toml_bytes
 
     @cached_property
@@ -290,7 +290,7 @@ def _implicit_steps(
 
 
 def _uses_mask_later(stage: Stage, pipeline: Pipeline) -> bool:
-    """Return whether this stage or a later one has steps for a mask. After the last of them a mask asks for nothing."""
+    """Return whether this stage or a later one has steps for a mask. After the last such stage, a mask adds no steps."""
     return any(each.mask_steps for each in pipeline.stages[pipeline.index_of(stage.name) :])
 
 

@@ -46,7 +46,7 @@ class StepReader:
     def read_steps(self, location: str, raw: object, allowed: Collection[str] | None) -> tuple[Step, ...]:
         """Return the valid steps in ``raw`` and add the problems of the others. ``allowed`` names the operations; None = all."""
         if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
-            self._problems.append(_not_a_list(location, raw))
+            self._problems.append(_not_a_list_problem(location, raw))
             return ()
         if len(raw) > MAX_STEPS:
             self._problems.append(BriefProblem(location, f"has {len(raw)} steps; a stage has at most {MAX_STEPS}."))
@@ -152,7 +152,7 @@ def _setting_location(location: str, settings: Mapping[str, object], value: obje
     return next((f"{location}.{key}" for key, setting in settings.items() if setting == value), location)
 
 
-def _not_a_list(location: str, raw: object) -> BriefProblem:
+def _not_a_list_problem(location: str, raw: object) -> BriefProblem:
     if isinstance(raw, dict):
         return BriefProblem(location, f"is written as [{location}]; a step begins with two brackets: [[{location}]].")
     if isinstance(raw, str):

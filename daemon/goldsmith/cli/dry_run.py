@@ -147,7 +147,9 @@ class DryRun:
 
     def _remarks(self, stages: Sequence[Stage], resolved: ResolvedBrief, bundle: Bundle | None) -> Iterator[str]:
         next_folder = stages[-1].next_folder
-        yield f"Then the picture is in {next_folder}/" + (", finished." if next_folder == self._setup.pipeline.final_folder else " and waits there.")
+        yield f"Then the picture is in {next_folder}/" + (
+            ", finished." if next_folder == self._setup.pipeline.final_folder else " and waits there."
+        )
         present = set(bundle.masks) | set(bundle.keeps) if bundle is not None else set()
         missing_mask = first_missing_mask([step for each in stages for step in resolved.steps_for(each)], present)
         if missing_mask:

@@ -126,7 +126,7 @@ class Journal:
             )
 
     def record_started(self, job_id: str, now: float, lease_until: float) -> None:
-        """Record that a worker has begun the job. Readers believe it until ``lease_until``, in Unix seconds."""
+        """Record that a worker has begun the job. Readers trust the row until ``lease_until``, in Unix seconds."""
         with self._transaction() as db:
             db.execute("UPDATE active_job SET started_at = ?, lease_until = ? WHERE job_id = ?", (now, lease_until, job_id))
 
@@ -156,8 +156,8 @@ class Journal:
     def clear_active_jobs(self) -> list[ActiveJob]:
         """Remove the jobs that a daemon left behind when it ended, and return them.
 
-        Leases do not matter here. Only one daemon holds a root and its workers end with it, so the next daemon knows that no row is
-        true any more. A lease is for readers, which cannot know that.
+        Leases do not matter here. Only one daemon holds a root and its workers end with it, so the next daemon knows that every row
+        is out of date. A lease is for readers, which cannot know that.
         """
         jobs = self.active_jobs()
         with self._transaction() as db:

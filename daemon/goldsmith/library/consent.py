@@ -50,7 +50,7 @@ class Consent(BaseModel):
     expires: datetime.date | None = None
     """The last day on which the consent is valid. Left out, it is valid until it is withdrawn."""
     document: Annotated[str, Field(max_length=500)] = ""
-    """Where people find the signed paper."""
+    """The place of the signed paper."""
 
 
 def read_consent(data: bytes, file: str, today: datetime.date) -> Consent:

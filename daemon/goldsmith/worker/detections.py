@@ -1,4 +1,4 @@
-"""Detection of the subject, faces, hands and text in the pictures of a job, each searched for once in each picture."""
+"""Detection of subjects, faces, hands and text in the pictures of a job. Each is searched for once in each picture."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DetectionCache:
     _entries: dict[tuple[int, str], tuple[ReferenceType[Pixels], object]] = field(default_factory=dict)
 
     def get_or_detect(self, picture: Picture, name: str, detect: Callable[[], _Detected]) -> _Detected:
-        """Return the result of ``detect`` for these pixels and that name; it is called only the first time."""
+        """Return the result of ``detect`` for these pixels and that name. ``detect`` is called only the first time."""
         key = (id(picture.pixels), name)
         entry = self._entries.get(key)
         if entry is not None and entry[0]() is picture.pixels:
@@ -146,8 +146,8 @@ class Detections:
     def _detect_subject(self) -> DetectedRegion:
         """Return the subject, refined to the picture's edges.
 
-        Faces decide which model comes first, the one for people or the one for things. If it finds nothing, or finds people but leaves
-        out the face, the other one is used.
+        Faces decide which model comes first, the one for people or the one for things. If that model finds nothing, or finds people but
+        leaves out the face, the other model is used.
         """
         from goldsmith.worker.guided_filter import refine_matte
 
@@ -190,7 +190,11 @@ class Detections:
         if not faces:
             return False, "no face was found", facts
         height_share = max(face.box[3] for face in faces) / self._picture.height
-        return height_share >= _MIN_FACE_HEIGHT, f"the highest of {len(faces)} face(s) takes {height_share:.0%} of the picture's height", facts
+        return (
+            height_share >= _MIN_FACE_HEIGHT,
+            f"the highest of {len(faces)} face(s) takes {height_share:.0%} of the picture's height",
+            facts,
+        )
 
     def _face_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import outlines_to_mask
@@ -219,7 +223,9 @@ class Detections:
             outlines.append((convex_hull(hand.landmarks), 0.22 * palm, 0.1 * palm))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
         hand_facts = [{"box": _bounding_box(hand.landmarks), "score": round(hand.score, 3)} for hand in hands]
-        return DetectedRegion(mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", hand_facts)}, _non_empty(facts))
+        return DetectedRegion(
+            mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", hand_facts)}, _non_empty(facts)
+        )
 
     def _text_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import outlines_to_mask
@@ -231,7 +237,9 @@ class Detections:
             outlines.append((line.corners, 0.15 * height, max(1.5, 0.05 * height)))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
         line_facts = [{"box": _bounding_box(line.corners), "score": round(line.score, 3), "text": line.text[:80]} for line in lines]
-        return DetectedRegion(mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", line_facts)}, _non_empty(facts))
+        return DetectedRegion(
+            mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", line_facts)}, _non_empty(facts)
+        )
 
 
 # The points of the outline of MediaPipe's canonical face model, starting at the middle of the forehead.

@@ -43,7 +43,7 @@ class EngineProvider:
         self._batch: Batch | None = None
 
     def for_batch(self, batch: Batch) -> EngineProvider:
-        """Return this provider as a job of that batch sees it."""
+        """Return a copy of this provider that combines its calls with those of the other jobs in the batch."""
         provider = copy.copy(self)
         provider._batch = batch
         return provider
@@ -115,7 +115,7 @@ class EngineProvider:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Open engines one at a time, and none while another one runs, since it may be evicted. Afterwards report the loaded models."""
+        """Open engines one at a time, and none while another engine runs, which could be evicted. Afterwards report the loaded models."""
         with self._open_lock, self._batch.engine_idle() if self._batch is not None else nullcontext():
             try:
                 yield

@@ -231,7 +231,7 @@ class _JobRunner:
         results.steps.append(step_result)
 
     def _run_following_preflights(self, problem: InputError, number: int, operations: Sequence[Operation], results: StepResults) -> None:
-        """After a preflight found faults, raise InputError with those of the preflights right behind it as well."""
+        """Run the preflights right behind the one that failed. If another fails, raise one InputError with the faults of all."""
         sentences = [problem.sentence]
         for following in range(number, len(operations) + 1):
             operation = operations[following - 1]
@@ -267,7 +267,7 @@ class _JobRunner:
         return ()
 
     def _replace_pictures(self, results: StepResults, pictures: Iterable[Picture], number: int) -> None:
-        """Replace the pictures of the step before by those that go on."""
+        """Replace the pictures of the previous step by those of this step."""
         old_pictures, results.pictures = results.pictures, spill_pictures(pictures, self._scratch, f"set-{number}")
         if isinstance(old_pictures, SpilledList):
             old_pictures.delete_files()

@@ -1,4 +1,4 @@
-"""Loads the masks of a job: it reads the files beside the picture, checks them as people paint them, and unites those of one name."""
+"""Loads the masks of a job: it reads the files beside the picture, checks them for mistakes in painting, and unites those of one name."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def load_masks(
 ) -> dict[str, Mask]:
     """Return the masks by name, each float32 (h, w) of the picture's size, 0..1; ``on_file`` is called before each file is read.
 
-    Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask
-    everything else is to change. Raises InputError as ``check_mask``.
+    Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask,
+    the mask is everything else. Raises InputError as ``check_mask``.
     """
     masks_by_name: dict[str, Mask] = {}
     keeps: dict[str, Mask] = {}

@@ -1,4 +1,4 @@
-"""The step context of a worker process: what an operation sees of the world while a job runs, one class for each facet."""
+"""The step context of a worker process: progress, engines, detection, library and results for a running operation, a class for each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _REGION_NOUNS = {"subject": "subject", "face": "face", "hands": "hand", "text": 
 
 @dataclass(slots=True)
 class StepRecorder:
-    """Collects what goes on record about one step; the facets write it and the job runner reads it."""
+    """Collects the record of one step: the facets write it, and the job runner reads it."""
 
     findings: dict[str, JsonValue] = field(default_factory=dict)
     # The engine that does the work, by its facts; the others are under its ``also``.
@@ -128,7 +128,7 @@ class WorkerEngines:
 
 @dataclass(slots=True)
 class WorkerDetect:
-    """Implements ``goldsmith.operation.DetectFacet``. ``cache``: what was detected in this job's pictures, shared by all its steps."""
+    """Implements ``goldsmith.operation.DetectFacet``. ``cache``: the detections in this job's pictures, shared by all its steps."""
 
     job: Job
     provider: EngineProvider
@@ -184,7 +184,7 @@ class WorkerDetect:
         return lines
 
     def is_region_known(self, where: str, picture: Picture) -> bool:
-        """Return True if nothing remains to be detected to evaluate that region in this picture."""
+        """Return True if that region can be evaluated in this picture without a further detection."""
         return all(self.cache.is_cached(picture, word) for word in region.parse_region(where).required_detections())
 
     def _detections(self, picture: Picture) -> Detections:

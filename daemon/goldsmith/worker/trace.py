@@ -1,4 +1,4 @@
-"""What goes on record so that a later run can be compared: a hash of each step's result, and the environment it ran in."""
+"""The facts with which a later run is compared: a hash of each step's result, and the environment of the run."""
 
 from __future__ import annotations
 

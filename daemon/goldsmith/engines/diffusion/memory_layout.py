@@ -45,7 +45,7 @@ def plan_layout(
         factor = 1 if diffusion.precision == "float32" else 2
         needed_mb = diffusion.memory_mb * factor + diffusion.picture_mb
         if needed_mb > free_mb:
-            raise InputError(_too_large(name, needed_mb, free_mb, device), _REMEDY_CPU)
+            raise InputError(_too_large_sentence(name, needed_mb, free_mb, device), _REMEDY_CPU)
         return MemoryLayout("float32", "none", 1)
     spare_mb = free_mb - diffusion.memory_mb
     if spare_mb >= diffusion.picture_mb:
@@ -59,12 +59,12 @@ def plan_layout(
         return MemoryLayout(diffusion.precision, "model", 1)
     needed_mb = round(diffusion.memory_mb * _GROUP_SHARE) + diffusion.picture_mb
     if needed_mb > free_mb:
-        raise InputError(_too_large(name, needed_mb, free_mb, device), _REMEDY)
+        raise InputError(_too_large_sentence(name, needed_mb, free_mb, device), _REMEDY)
     return MemoryLayout(diffusion.precision, "group", 1)
 
 
-def _too_large(name: str, needs: int, free: int, device: Device) -> str:
-    return f"The model {name!r} needs about {needs} MB of memory on {device.name}, but only {free} MB are free."
+def _too_large_sentence(name: str, needed_mb: int, available_mb: int, device: Device) -> str:
+    return f"The model {name!r} needs about {needed_mb} MB of memory on {device.name}, but only {available_mb} MB are free."
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ class FaceMesh:
         x, y, width, height = face.box
         first_mesh = self._find_landmarks(
             pixels,
-            RotatedSquare(x + width / 2, y + height / 2, _CROP_MARGIN * max(width, height), _roll_angle(face.landmarks[0], face.landmarks[1])),
+            RotatedSquare(
+                x + width / 2, y + height / 2, _CROP_MARGIN * max(width, height), _roll_angle(face.landmarks[0], face.landmarks[1])
+            ),
         )
         if first_mesh is None:
             return None
@@ -55,4 +57,6 @@ def _roll_angle(left: Points, right: Points) -> float:
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceLandmarker:
     net = TfliteNet(only_file(name, model_files.files), "face_landmarks_detector.tflite")
     device_label = f"cpu float32, {describe_threads(device.threads)}"
-    return FaceMesh(EngineDescriptor(name=name, kind="mesh", licence=model.licence, weights=weights_hashes(model), device=device_label), net)
+    return FaceMesh(
+        EngineDescriptor(name=name, kind="mesh", licence=model.licence, weights=weights_hashes(model), device=device_label), net
+    )

@@ -60,7 +60,9 @@ class HandLandmarks:
         height, width = pixels.shape[:2]
         scale = min(1.0, _MAX_SIDE / max(height, width))
         new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-        reduced = np.asarray(pixels if scale == 1 else cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA), np.float32)
+        reduced = np.asarray(
+            pixels if scale == 1 else cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA), np.float32
+        )
         hands: list[Hand] = []
         for palm in sorted(self._detect_palms(reduced), key=lambda palm: -palm.score):
             if not any(_is_already_found(hand.landmarks, palm.square) for hand in hands):

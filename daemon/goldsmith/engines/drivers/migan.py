@@ -56,5 +56,6 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
     session = open_session(only_file(name, model_files.files), device.threads)
     device_label = f"cpu float32, {describe_threads(device.threads)}"
     return MiganInpainter(
-        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_hashes(model), device=device_label), session
+        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_hashes(model), device=device_label),
+        session,
     )

@@ -108,7 +108,9 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
     net = open_session(path, device.threads)
     inputs = _net_inputs(path, net, by_vector=bool(settings.identity))
     device_label = f"cpu float32, {describe_threads(device.threads)}"
-    descriptor = EngineDescriptor(name=name, kind="swap", licence=model.licence, side=inputs.side, weights=weights_hashes(model), device=device_label)
+    descriptor = EngineDescriptor(
+        name=name, kind="swap", licence=model.licence, side=inputs.side, weights=weights_hashes(model), device=device_label
+    )
     swapper = OnnxFaceSwapper(descriptor, settings, net, inputs)
     swapper.embedding_net = open_session(model_files.files[settings.identity], device.threads) if settings.identity else None
     swapper.matrix = _load_matrix(settings.matrix, model_files.files) if settings.matrix else None

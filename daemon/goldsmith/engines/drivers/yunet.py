@@ -42,7 +42,9 @@ class YuNet:
         long_side = max(pixels.shape[:2])
         faces = self._detect_at(pixels, _MAX_SIDE)
         if long_side > _SECOND_PASS_SIDE:
-            large_faces = [face for face in self._detect_at(pixels, _SECOND_PASS_SIDE) if max(face.box[2:]) >= _MIN_SECOND_PASS_SHARE * long_side]
+            large_faces = [
+                face for face in self._detect_at(pixels, _SECOND_PASS_SIDE) if max(face.box[2:]) >= _MIN_SECOND_PASS_SHARE * long_side
+            ]
             faces += [face for face in large_faces if all(_overlap(face.box, known.box) < _MAX_OVERLAP for known in faces)]
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
 
@@ -64,7 +66,9 @@ class YuNet:
 
 def _overlap(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
     """Return the overlap of two boxes, as a share of the smaller one."""
-    width, height = (min(first[axis] + first[axis + 2], second[axis] + second[axis + 2]) - max(first[axis], second[axis]) for axis in (0, 1))
+    width, height = (
+        min(first[axis] + first[axis + 2], second[axis] + second[axis + 2]) - max(first[axis], second[axis]) for axis in (0, 1)
+    )
     return max(0.0, width) * max(0.0, height) / max(min(first[2] * first[3], second[2] * second[3]), 1e-6)
 
 

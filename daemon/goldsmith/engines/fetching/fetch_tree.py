@@ -88,7 +88,7 @@ def _download_all(repository: HubRepository, listing: HubListing, staging: Path,
             new_files.append(file.path)
         done += file.size
         progress(done, listing.size, file.path)
-    _remove_unwanted(staging, {file.path for file in listing.files})
+    _remove_unlisted(staging, {file.path for file in listing.files})
     return new_files
 
 
@@ -117,8 +117,8 @@ def _is_file_valid(path: Path, file: HubFile) -> bool:
         return False
 
 
-def _remove_unwanted(staging: Path, listed_paths: set[str]) -> None:
-    """Remove the files that are not wanted, such as those of another revision, and empty folders."""
+def _remove_unlisted(staging: Path, listed_paths: set[str]) -> None:
+    """Remove the files that are not listed, such as those of another revision, and empty folders."""
     for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name

@@ -11,7 +11,7 @@ from goldsmith.engines.registry.weights_sources import ConfigTable
 
 
 class FaceSwapSettings(ConfigTable):
-    """``[models.NAME.swap]``: the inputs of a face swap network. It takes the face upright in a square, RGB, and returns the new face so.
+    """``[models.NAME.swap]``: the inputs of a face swap network. It takes and returns a face upright in a square, RGB.
 
     Its other input is the person: a vector that a second network computes from the person's face, or that face itself in a square.
     """

@@ -25,7 +25,7 @@ FETCH_RECORD_NAME = ".goldsmith.json"
 
 
 class FetchRecord(ConfigTable):
-    """What a complete fetch stores in its tree: the origin as in a pin, the commit, and the size of each file."""
+    """The record that a complete fetch stores in its tree: the origin as in a pin, the commit, and the size of each file."""
 
     origin: str
     commit: str

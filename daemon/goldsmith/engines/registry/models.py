@@ -254,7 +254,8 @@ class Models(ConfigTable):
             purpose = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
             return f"defaults.{place}: {name!r} is a model for {purpose}" + (" and takes no prompt" if need.needs_prompt else "")
         if model.driver == "null":
-            return f"defaults.{place}: {name!r} cannot be a default, because the driver null generates nothing; remove it from this list (a step may still name it)"
+            reason = "cannot be a default, because the driver null generates nothing"
+            return f"defaults.{place}: {name!r} {reason}; remove it from this list (a step may still name it)"
         return ""
 
     def _file_faults(self) -> list[str]:

@@ -315,10 +315,12 @@ def with_new_stem(plan: Plan, stem: str) -> Plan:
 def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
     """Return the plan with some destinations replaced, in its history record too. ``new_destinations``: old to new path."""
     consumes = tuple(
-        consume.model_copy(update={"destination": new_destinations.get(consume.destination, consume.destination)}) for consume in plan.consumes
+        consume.model_copy(update={"destination": new_destinations.get(consume.destination, consume.destination)})
+        for consume in plan.consumes
     )
     publishes = tuple(
-        publish.model_copy(update={"destination": new_destinations.get(publish.destination, publish.destination)}) for publish in plan.publishes
+        publish.model_copy(update={"destination": new_destinations.get(publish.destination, publish.destination)})
+        for publish in plan.publishes
     )
     archive_only = plan.history_row.record.get("archive_only")
     row = plan.history_row

@@ -25,7 +25,9 @@ class PlanMoves:
         self, fs: Filesystem, folders: OpenFolders, plan: Plan, restored_sigs: dict[str, FileSignature], *, is_recovery: bool
     ) -> None:
         self.fs, self.folders, self.plan, self.restored_sigs, self.is_recovery = fs, folders, plan, restored_sigs, is_recovery
-        self.consumes = [self._file_move(number, consume.path, consume.destination, consume.sha256) for number, consume in enumerate(plan.consumes)]
+        self.consumes = [
+            self._file_move(number, consume.path, consume.destination, consume.sha256) for number, consume in enumerate(plan.consumes)
+        ]
         self.publishes = [
             self._file_move(number, publish.source, publish.destination, publish.sha256)
             for number, publish in enumerate(plan.publishes, len(plan.consumes))
@@ -118,7 +120,9 @@ class PlanMoves:
             if move.destination_sig is not None and not is_in_archive(move.destination)
         )
         results = tuple(path for path in self.plan.destinations if not is_in_archive(path))
-        archived: dict[str, JsonValue] = {consume.path: consume.destination for consume in self.plan.consumes if is_in_archive(consume.destination)}
+        archived: dict[str, JsonValue] = {
+            consume.path: consume.destination for consume in self.plan.consumes if is_in_archive(consume.destination)
+        }
         row = self.plan.history_row
         # An unchanged picture moves on itself, and its copy is in the archive.
         for publish in self.plan.publishes:

@@ -98,7 +98,8 @@ class Planner:
             for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
         }
         publishes = tuple(
-            self._rewrite_manifest(publish, new_names) if publish.destination.endswith(MANIFEST_SUFFIX) else publish for publish in renamed.publishes
+            self._rewrite_manifest(publish, new_names) if publish.destination.endswith(MANIFEST_SUFFIX) else publish
+            for publish in renamed.publishes
         )
         return renamed.model_copy(update={"publishes": publishes})
 
@@ -294,7 +295,11 @@ class _PlanDraft:
         return {self._work.asset_path: copy, **paths} if copy else paths
 
     def _result_paths(self) -> list[str]:
-        paths = [consume.destination for consume in self._consumes if consume.path == self._work.asset_path] if self._outcome.is_unchanged else []
+        paths = (
+            [consume.destination for consume in self._consumes if consume.path == self._work.asset_path]
+            if self._outcome.is_unchanged
+            else []
+        )
         return paths + [self._target_path(output.tail) for output in self._forwarded_outputs()]
 
     def _deliverable_entries(self) -> list[dict[str, Any]]:

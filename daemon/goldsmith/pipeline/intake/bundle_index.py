@@ -167,7 +167,7 @@ class BundleIndex:
         return list(_group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder)))
 
     def bundle(self, key: BundleKey) -> Bundle | None:
-        """Return the bundle with this key, by what is now known of the folder."""
+        """Return the bundle with this key, from the names that the index has now."""
         folder = self.folders.get(posixpath.join(key.folder, key.campaign) if key.campaign else key.folder)
         if folder is None:
             return None
@@ -204,7 +204,7 @@ class BundleIndex:
 
 
 def find_companion(brief: str, names: Sequence[str]) -> str | None:
-    """Return the path of a file that belongs to a brief which was taken as a brief without a picture; None if there is none.
+    """Return the path of a file that belongs to a brief that was processed as a lone brief; None if there is none.
 
     ``names`` are the other names in its folder.
     """

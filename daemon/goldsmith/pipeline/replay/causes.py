@@ -53,7 +53,7 @@ def step_causes(recorded: StepRecord, rerun: StepResult, label: str) -> list[str
 
 
 def _generation_settings(findings: Mapping[str, JsonValue], engine: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return how a generating model ran (precision, offload, rung, batch, scheduler …), as the model recorded it."""
+    """Return how a generating model ran (precision, offload, fallback, batch, scheduler …), as the model recorded it."""
     fills = engine.get("fills")
     records = [findings.get("made"), *(fills if isinstance(fills, list) else ())]
     parts = [part for part in records if isinstance(part, dict)]

@@ -189,7 +189,7 @@ def read_manifest(path: Path, catalogue: OperationCatalogue) -> ValidatedManifes
 
 
 def _check_steps(stage: StageRecord, catalogue: OperationCatalogue, location: str, problems: list[BriefProblem]) -> tuple[Step, ...]:
-    """Return the steps, read like those of a brief. What a brief may not contain is added to the problems."""
+    """Return the steps, read like those of a brief. Each step that a brief may not contain is added to the problems."""
     return StepReader(catalogue, problems).read_steps(location, [{**spec.settings, "op": spec.op} for spec in stage.step_specs], None)
 
 

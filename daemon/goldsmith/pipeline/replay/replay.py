@@ -46,7 +46,7 @@ class Replay:
         self._runner = ForegroundRunner(workers, on_progress)
         self._comparison = DeliveryComparison(delivery_folder, self._runner, job_limits.base, work_folder)
         self._sources = ReplaySources(root, job_limits.base.max_memory_bytes // 2)
-        # For each recorded hash the file that replaces it here: an original, or what this run made instead.
+        # For each recorded hash, the file that replaces it here: an original, or a file that this run has made.
         self._files_by_hash: dict[str, Path] = {}
 
     def run(self) -> ReplayReport:

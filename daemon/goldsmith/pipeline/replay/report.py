@@ -85,16 +85,16 @@ class StageRerun:
         return FirstDifference(self.recorded.stage, 0) if self.recorded.outputs != self.outputs else None
 
     def causes(self, step: int) -> list[str]:
-        """Return what differs in a step (0: in no step) and in the stage as a whole."""
+        """Return a sentence for each difference in a step (0: in no step) and in the stage as a whole."""
         return [*(self.step_causes(step) if step else ()), *causes.stage_causes(self.recorded, self.outcome.environment)]
 
     def step_causes(self, step: int) -> list[str]:
-        """Return what differs in a step, counted from 1."""
+        """Return a sentence for each difference in a step, counted from 1."""
         recorded = self.recorded.steps[step - 1]
         return causes.step_causes(recorded, self.outcome.steps[step - 1], f"{self.recorded.stage}.{step} ({recorded.op})")
 
     def all_causes(self) -> list[str]:
-        """Return what differs in all steps and in the stage as a whole."""
+        """Return a sentence for each difference in all steps and in the stage as a whole."""
         steps = range(1, min(len(self.recorded.steps), len(self.outcome.steps)) + 1)
         return [*(reason for step in steps for reason in self.step_causes(step)), *self.causes(0)]
 

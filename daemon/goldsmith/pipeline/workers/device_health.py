@@ -13,7 +13,7 @@ from collections.abc import Callable
 from goldsmith.jobs.job import Job
 
 # Seconds until a failed device is tried again, doubled with each failure. A driver that is being updated is back soon. A card that fell
-# off its bus needs a person, and then ten minutes are not long.
+# off its bus needs a person, who takes longer than a pause of ten minutes.
 INITIAL_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 10.0, 600.0
 # The same for a process that could not start.
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 60.0
@@ -26,7 +26,7 @@ WorkKey = tuple[str, str]
 
 
 def work_key(job: Job) -> WorkKey:
-    """Return what stays the same when the same work is attempted again."""
+    """Return the key of a job's work. A second attempt at the same work has the same key."""
     return job.asset.path, job.stage
 
 

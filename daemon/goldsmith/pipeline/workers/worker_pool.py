@@ -38,7 +38,7 @@ MEMORY_CHECK_SECONDS = 0.25
 _POLL_SECONDS = 0.01
 # Seconds after which a killed process that still exists is stuck in the kernel: its jobs get their outcomes, and its slot is given up.
 _KILL_GRACE_SECONDS = 5.0
-# A process that keeps more than this fraction of a job's memory limit after the job is replaced, because the next job is innocent.
+# A process that keeps more than this fraction of a job's memory limit after the job is replaced, so that the next job does not fail for it.
 _MAX_IDLE_MEMORY_SHARE = 0.75
 # The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9

@@ -121,7 +121,7 @@ class WorkerProcess:
 
     def read_messages(self) -> list[tuple[MessageType, bytes]]:
         """Return the messages since the last call; set ``has_ended`` at the end. Raises ProtocolError for an invalid message."""
-        is_gone = self.exit_status is not None  # asked before reading, so that the last messages are read
+        is_gone = self.exit_status is not None  # checked before the read, so that the last messages are read
         self._drain_stderr()
         messages: list[tuple[MessageType, bytes]] = []
         try:
