@@ -25,7 +25,7 @@ _SECOND_PASS_SIDE = 400
 # In the second pass, a face must have this share of the picture's longer side.
 _MIN_SECOND_PASS_SHARE = 0.2
 _MIN_SCORE = 0.8
-# If two boxes overlap by more of their union, one is kept.
+# If two boxes of a pass overlap by more of their union, or two boxes of both passes by more of the smaller one, only one is kept.
 _MAX_OVERLAP = 0.3
 
 
