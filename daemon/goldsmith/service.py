@@ -61,7 +61,7 @@ _MAX_SLEEP_SECONDS = 60.0
 _MAX_QUEUE_ORDER = 100
 # The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
-# What the log says of a plan that the previous daemon left open.
+# The result in the log of a plan that the previous daemon left open.
 _RECOVERY_RESULTS = {PlanCommitted: "committed", FilesChanged: "files_changed", FileRefused: "file_refused", PlanHalted: "halted"}
 
 
@@ -107,7 +107,7 @@ class DaemonRuntime:
         fs = fs or Filesystem()
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
         executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
-        journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are not true any more
+        journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
             on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
         self.watcher = Watcher(root)

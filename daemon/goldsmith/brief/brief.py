@@ -201,4 +201,4 @@ def _engine_problems(step: Step, need: EngineNeed[Any], availability: Availabili
 
 def _setting_location(step: Step, value: object) -> str:
     """Return the location of the setting that has ``value``."""
-    return next((f"{step.location}.{key}" for key, written in step.settings.items() if written == value), step.location)
+    return next((f"{step.location}.{key}" for key, setting in step.settings.items() if setting == value), step.location)

@@ -1,7 +1,7 @@
 """Reads TOML into plain values, in bounded time and memory.
 
-The input is not trusted: anybody who may write to a share can write it. All problems are reported at once, each with its location, in
-words for people who have never heard of a parser.
+The input is not trusted: anybody who may write to a share can write it. All problems are reported at once, each with its location and
+in plain words.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ class ConfigError(UsageError):
 def check_size(size: int, file: str) -> None:
     """Raise BriefError if a file of ``size`` bytes is too large to be read."""
     if size > MAX_FILE_BYTES:
-        shown = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
+        size_text = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
         raise BriefError(
-            file, [BriefProblem("", f"has {shown}; more than {MAX_FILE_BYTES // 1024} KiB is not read. Is this the right file?")]
+            file, [BriefProblem("", f"has {size_text}; more than {MAX_FILE_BYTES // 1024} KiB is not read. Is this the right file?")]
         )
 
 
@@ -207,17 +207,17 @@ def _check_nesting(text: str, file: str) -> None:
     """
     depth = dots = 0
     for match in _TOKEN.finditer(text):
-        sign = match[0]
-        if sign in "[{":
+        symbol = match[0]
+        if symbol in "[{":
             depth, dots = depth + 1, 0
-        elif sign in "]}":
+        elif symbol in "]}":
             depth, dots = max(0, depth - 1), 0
-        elif sign == ".":
+        elif symbol == ".":
             dots += 1
-        elif sign[0] in "0123456789_" and len(sign) >= _MAX_DIGITS:
+        elif symbol[0] in "0123456789_" and len(symbol) >= _MAX_DIGITS:
             line = text.count("\n", 0, match.start()) + 1
-            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(sign)} digits: no setting is that large.")])
-        elif sign in "=,\n":
+            raise BriefError(file, [BriefProblem(f"line {line}", f"has a number of {len(symbol)} digits: no setting is that large.")])
+        elif symbol in "=,\n":
             dots = 0
         if max(depth, dots) > MAX_DEPTH:
             line = text.count("\n", 0, match.start()) + 1
@@ -226,33 +226,33 @@ def _check_nesting(text: str, file: str) -> None:
 
 def _syntax_problem(message: str, text: str) -> BriefProblem:
     """Return the parser's message as a problem. A message without a translation is passed on as it is."""
-    found = _POSITION.match(message)
-    reason, line, column = (found[1], found[2], found[3]) if found else (message, None, None)
+    match = _POSITION.match(message)
+    reason, line, column = (match[1], match[2], match[3]) if match else (message, None, None)
     lines = text.split("\n")
     number = int(line) if line else len(lines)
-    written = lines[number - 1].strip() if number <= len(lines) else ""
-    if written.startswith("[") and not written.startswith("[[") and reason.startswith("Cannot"):
-        name = written.strip("[] ")
+    line_text = lines[number - 1].strip() if number <= len(lines) else ""
+    if line_text.startswith("[") and not line_text.startswith("[[") and reason.startswith("Cannot"):
+        name = line_text.strip("[] ")
         sentence = f"[{truncate(name)}] occurs twice; write each of several as [[{truncate(name)}]]"
     elif reason.startswith(("Cannot", "Duplicate")):
         sentence = "this name occurs twice"
     else:
         sentence = _SYNTAX_MESSAGES.get(reason, reason)
     place = f"line {number}" + (f", column {column}" if column else "")
-    return BriefProblem(f"{place}:", sentence + (f" (“{truncate(written)}”)." if written else "."))
+    return BriefProblem(f"{place}:", sentence + (f" (“{truncate(line_text)}”)." if line_text else "."))
 
 
 def _unsupported_values(values: dict[str, object], *, allow_dates: bool) -> Iterator[BriefProblem]:
     """Yield a problem for each value that TOML allows and no setting can have, without recursion and within the limits."""
     pending: list[tuple[str, object, int]] = [("", values, 0)]
-    seen = 0
+    checked_count = 0
     while pending:
         place, value, depth = pending.pop()
-        seen += 1
+        checked_count += 1
         if depth > MAX_DEPTH:
             yield BriefProblem(place, f"is nested more than {MAX_DEPTH} levels deep: simplify it.")
             return
-        if isinstance(value, dict | list) and seen + len(pending) + len(value) > MAX_VALUES:
+        if isinstance(value, dict | list) and checked_count + len(pending) + len(value) > MAX_VALUES:
             yield BriefProblem(place, f"has more than {MAX_VALUES} values: shorten it.")
             return
         pending += _children(place, value, depth + 1)

@@ -178,16 +178,16 @@ def _folder_name_error(folder: str) -> str:
 
 def _check_order(stages: tuple[Stage, ...], problems: list[BriefProblem]) -> None:
     """Add a problem for each name or folder that occurs twice, and for each next folder that the next stage does not read."""
-    seen: dict[str, Mapping[str, int]] = {"name": {}, "folder": {}}
+    numbers_by_key: dict[str, Mapping[str, int]] = {"name": {}, "folder": {}}
     for number, stage in enumerate(stages, 1):
         for key, value in (("name", stage.name), ("folder", stage.folder)):
-            before = seen[key].get(fold_name(value))
-            if before is not None:
-                problems.append(BriefProblem(f"stage.{number}.{key}", f"is {quote_value(value)}, which stage.{before} already has."))
-            seen[key] = {fold_name(value): number, **seen[key]}
-    read = {fold_name(stage.folder): number for number, stage in reversed(list(enumerate(stages, 1)))}
+            first_number = numbers_by_key[key].get(fold_name(value))
+            if first_number is not None:
+                problems.append(BriefProblem(f"stage.{number}.{key}", f"is {quote_value(value)}, which stage.{first_number} already has."))
+            numbers_by_key[key] = {fold_name(value): number, **numbers_by_key[key]}
+    numbers_by_folder = {fold_name(stage.folder): number for number, stage in reversed(list(enumerate(stages, 1)))}
     for number, (stage, follower) in enumerate(zip(stages, [*stages[1:], None], strict=True), 1):
-        earlier = read.get(fold_name(stage.next_folder))
+        earlier = numbers_by_folder.get(fold_name(stage.next_folder))
         if earlier is not None and earlier <= number:
             sentence = f"is {quote_value(stage.next_folder)}, which stage.{earlier} reads: the pipeline would run in a circle."
             problems.append(BriefProblem(f"stage.{number}.next", sentence))

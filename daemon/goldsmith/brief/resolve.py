@@ -71,7 +71,7 @@ class ResolvedBrief:
         return _format_brief(self).encode()
 
     def to_toml(self) -> bytes:
-        """Return the brief that moves with the picture. It resolves to the same again."""
+        """Return the brief that moves with the picture. Resolving it gives the same steps and settings."""
         return self._toml_bytes
 
     @cached_property
@@ -234,23 +234,26 @@ def merge_layers(
 ) -> ResolvedBrief | None:
     """Merge the layers, the strongest first, for a picture in ``stage.folder``. ``prompt`` is the text of its ``hero.txt``."""
     tables = {
-        one.name: table
-        for one in pipeline.stages
-        if (table := _first_set(layer.brief.steps_by_stage.get(one.name) for layer in layers)) is not None
+        each.name: table
+        for each in pipeline.stages
+        if (table := _first_set(layer.brief.steps_by_stage.get(each.name) for layer in layers)) is not None
     }
-    here, last = pipeline.index_of(stage.name), max((pipeline.index_of(name) for name in tables), default=-1)
-    asked = _merge_fields(pipeline, layers, prompt, tables, last)
-    if last >= here:
-        filled = {one.name: one.default_steps for one in pipeline.stages[here : last + 1]} | tables
+    index, last_index = pipeline.index_of(stage.name), max((pipeline.index_of(name) for name in tables), default=-1)
+    resolved_brief = _merge_fields(pipeline, layers, prompt, tables, last_index)
+    if last_index >= index:
+        filled = {each.name: each.default_steps for each in pipeline.stages[index : last_index + 1]} | tables
         return replace(
-            asked, steps_by_stage=MappingProxyType({one.name: filled[one.name] for one in pipeline.stages if one.name in filled})
+            resolved_brief,
+            steps_by_stage=MappingProxyType({each.name: filled[each.name] for each in pipeline.stages if each.name in filled}),
         )
-    alone = _implicit_steps(
-        stage, pipeline, names_stages=last >= 0, has_brief=bool(layers), has_prompt=prompt is not None, has_mask=has_mask
+    implicit_steps = _implicit_steps(
+        stage, pipeline, names_stages=last_index >= 0, has_brief=bool(layers), has_prompt=prompt is not None, has_mask=has_mask
     )
-    if alone is None:
-        return asked if last >= 0 else None
-    return replace(asked, steps_by_stage=MappingProxyType({stage.name: alone}), last_stage=stage.name, is_single_stage=True)
+    if implicit_steps is None:
+        return resolved_brief if last_index >= 0 else None
+    return replace(
+        resolved_brief, steps_by_stage=MappingProxyType({stage.name: implicit_steps}), last_stage=stage.name, is_single_stage=True
+    )
 
 
 def _merge_fields(
@@ -269,7 +272,7 @@ def _merge_fields(
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
         steps_by_stage=MappingProxyType(steps_by_stage),
         last_stage=pipeline.stages[last_index].name,
-        stage_names=tuple(one.name for one in pipeline.stages),
+        stage_names=tuple(each.name for each in pipeline.stages),
         source_files=tuple(layer.source for layer in layers if layer.source),
     )
 
@@ -287,8 +290,8 @@ def _implicit_steps(
 
 
 def _uses_mask_later(stage: Stage, pipeline: Pipeline) -> bool:
-    """Return whether this stage or a later one has steps for a mask. After the last of them a mask asks for nothing."""
-    return any(one.mask_steps for one in pipeline.stages[pipeline.index_of(stage.name) :])
+    """Return whether this stage or a later one has steps for a mask. After the last such stage, a mask adds no steps."""
+    return any(each.mask_steps for each in pipeline.stages[pipeline.index_of(stage.name) :])
 
 
 FieldValue = TypeVar("FieldValue")

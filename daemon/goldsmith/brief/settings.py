@@ -155,12 +155,12 @@ def find_config(explicit: Path | None = None, root: Path | None = None, environ:
     Raises UsageError if the given folder does not exist, or if other users can change ROOT/config: people who may drop pictures there
     could then decide what runs on this machine.
     """
-    named = explicit or (Path(environ[f"{_PREFIX}CONFIG"]) if environ.get(f"{_PREFIX}CONFIG") else None)
-    if named is not None:
-        folder = named.expanduser().absolute()
+    config_folder = explicit or (Path(environ[f"{_PREFIX}CONFIG"]) if environ.get(f"{_PREFIX}CONFIG") else None)
+    if config_folder is not None:
+        folder = config_folder.expanduser().absolute()
         if not folder.is_dir():
             raise UsageError(
-                f"The configuration folder {named} does not exist.", "Name the folder that holds goldsmith.toml and pipeline.toml."
+                f"The configuration folder {config_folder} does not exist.", "Name the folder that holds goldsmith.toml and pipeline.toml."
             )
         return ConfigDir(folder)
     if root is None or not os.path.lexists(root / "config"):
@@ -213,13 +213,13 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
         file_values = read_toml(data, file)
     except BriefError as error:
         raise ConfigError(file, error.problems) from None
-    given = {key: value for key, value in flags.items() if value is not None}
+    flag_values = {key: value for key, value in flags.items() if value is not None}
     try:
-        return Settings(**given, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
+        return Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
-        values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **given}
-        problems = [_at_origin(problem, given, variables) for problem in validation_problems(error, values, "", Settings)]
+        values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
+        problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, values, "", Settings)]
         raise ConfigError(file, problems) from None
 
 

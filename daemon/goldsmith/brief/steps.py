@@ -46,7 +46,7 @@ class StepReader:
     def read_steps(self, location: str, raw: object, allowed: Collection[str] | None) -> tuple[Step, ...]:
         """Return the valid steps in ``raw`` and add the problems of the others. ``allowed`` names the operations; None = all."""
         if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
-            self._problems.append(_not_a_list(location, raw))
+            self._problems.append(_not_a_list_problem(location, raw))
             return ()
         if len(raw) > MAX_STEPS:
             self._problems.append(BriefProblem(location, f"has {len(raw)} steps; a stage has at most {MAX_STEPS}."))
@@ -82,11 +82,11 @@ class StepReader:
             if isinstance(operation, FileOperation) and count > 1:
                 break
             if isinstance(operation, SetOperation):
-                before, count = count, operation.max_results(count)
+                previous_count, count = count, operation.max_results(count)
                 if count > MAX_SET_SIZE:
                     self._problems.append(BriefProblem(step.location, f"makes {count} pictures in all; the limit is {MAX_SET_SIZE}."))
                     return steps
-                if count > before:
+                if count > previous_count:
                     opener, setting, position = step, "", number
                 else:
                     setting = _setting_location(step.location, step.settings, count)
@@ -149,10 +149,10 @@ class StepReader:
 
 def _setting_location(location: str, settings: Mapping[str, object], value: object) -> str:
     """Return the location of the setting that has this value."""
-    return next((f"{location}.{key}" for key, written in settings.items() if written == value), location)
+    return next((f"{location}.{key}" for key, setting in settings.items() if setting == value), location)
 
 
-def _not_a_list(location: str, raw: object) -> BriefProblem:
+def _not_a_list_problem(location: str, raw: object) -> BriefProblem:
     if isinstance(raw, dict):
         return BriefProblem(location, f"is written as [{location}]; a step begins with two brackets: [[{location}]].")
     if isinstance(raw, str):

@@ -96,18 +96,18 @@ def _child(parsed: object, key: str) -> object:
 def _setting_path(loc: Sequence[str | int], raw: object) -> tuple[str | int, ...]:
     """Return ``loc`` without the names of a union's branches, which are not keys in the file."""
     path: list[str | int] = []
-    here = raw
+    value = raw
     for index, part in enumerate(loc):
-        if isinstance(here, Mapping) and isinstance(part, str):
-            if part not in here:
+        if isinstance(value, Mapping) and isinstance(part, str):
+            if part not in value:
                 # A missing setting is the last part. A union's branch can be last, too.
                 return (*path, part) if index == len(loc) - 1 else tuple(path)
             path.append(part)
-            here = here[part]
-        elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
+            value = value[part]
+        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
             path.append(part)
-            here = here[part]
-        elif isinstance(here, list | tuple) and isinstance(part, int):
+            value = value[part]
+        elif isinstance(value, list | tuple) and isinstance(part, int):
             return (*path, part)
     return tuple(path)
 
@@ -149,29 +149,29 @@ def _with_full_stop(sentence: str) -> str:
 
 
 def _value_at(raw: object, path: Iterable[str | int]) -> object:
-    here = raw
+    value = raw
     for part in path:
-        if isinstance(here, Mapping):
-            here = here.get(part)
-        elif isinstance(here, list | tuple) and isinstance(part, int) and part < len(here):
-            here = here[part]
-    return here
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+    return value
 
 
 def _setting_names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """Return the names of the settings at ``path`` in ``model``."""
-    here: type[BaseModel] | None = model
+    table: type[BaseModel] | None = model
     for part in path:
-        if here is None or isinstance(part, int):
+        if table is None or isinstance(part, int):
             continue
-        field = here.model_fields.get(part)
-        here = None if field is None else _model_in(field.annotation)
-    return [] if here is None else [field.alias or name for name, field in here.model_fields.items()]
+        field = table.model_fields.get(part)
+        table = None if field is None else _model_in(field.annotation)
+    return [] if table is None else [field.alias or name for name, field in table.model_fields.items()]
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
     """Return the first model in an annotation: ``Band``, ``Band | None``, ``tuple[Band, ...]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    inner = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
-    return next((found for found in inner if found is not None), None)
+    candidates = (_model_in(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((candidate for candidate in candidates if candidate is not None), None)

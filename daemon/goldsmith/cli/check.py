@@ -53,10 +53,10 @@ def _find_file(file: Path, root: Path | None, config: Path | None) -> Path:
     path = setup.root / candidate_paths(setup.root, file)[0]
     if os.path.lexists(path):
         return path
-    found = find_by_name(setup, file)
-    if found is None:
+    match = find_by_name(setup, file)
+    if match is None:
         raise UsageError(f"{file} does not exist.", "Name a brief, a recipe, a picture or a configuration file.")
-    return setup.root / found
+    return setup.root / match
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -116,16 +116,16 @@ def _fetch_weights(weights: WeightsRegistry) -> None:
 
 
 def _print_report(setup: Setup, folder: Path, log: _DemoLog) -> None:
-    root, last = setup.root, setup.pipeline.final_folder
+    root, final_folder = setup.root, setup.pipeline.final_folder
     print_text()
     print_table(("stage", "work", "done after", "results"), log.rows)
-    delivered = sorted(path for path in (root / last).iterdir() if path.name != README)
+    delivered = sorted(path for path in (root / final_folder).iterdir() if path.name != README)
     if not delivered:
         raise HostError(f"Nothing was delivered. {log.sentence}", f"Check {root}.")
     for sentence in _result_sentences(setup):
         print_text(sentence)
     print_text()
-    print_text(f"Delivered in {_display_path(root / last)}/:")
+    print_text(f"Delivered in {_display_path(root / final_folder)}/:")
     for path in delivered:
         print_text(f"  {path.name}  {format_size(path.stat().st_size)}")
     print_text(f"Before and after, side by side: {_display_path(_save_comparison(folder, delivered))}")
@@ -148,8 +148,8 @@ def _result_sentences(setup: Setup) -> Iterator[str]:
     for step in steps:
         findings, engine = step["findings"], step["engine"] or {}
         if "outside_changed" in findings:
-            by = f" by {engine['name']} on {engine.get('device', 'the CPU')}" if "name" in engine else ""
-            yield f"Removed{by}: {_MASKED_OBJECT}."
+            engine_phrase = f" by {engine['name']} on {engine.get('device', 'the CPU')}" if "name" in engine else ""
+            yield f"Removed{engine_phrase}: {_MASKED_OBJECT}."
             yield f"Outside the mask {findings['outside_changed']} of {findings['outside_pixels']} pixels changed."
 
 

@@ -181,9 +181,9 @@ def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
             watcher.plant_canary(folder)
         poll, end = select.poll(), time.monotonic() + _EVENT_TIMEOUT
         poll.register(watcher.fd, select.POLLIN)
-        while not all(map(watcher.heard_canary, folders)) and (left := end - time.monotonic()) > 0:
+        while not all(map(watcher.heard_canary, folders)) and (seconds_left := end - time.monotonic()) > 0:
             watcher.take_hints(1000)  # else the descriptor stays readable, and this loop spins
-            poll.poll(min(50.0, 1000 * left))
+            poll.poll(min(50.0, 1000 * seconds_left))
         return {folder: "events" if watcher.heard_canary(folder) else "polling" for folder in folders}
     finally:
         watcher.close()

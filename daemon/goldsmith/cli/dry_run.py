@@ -122,20 +122,20 @@ class DryRun:
 
         For a file outside the pipeline's folders: the first stage of a resolved brief, else the first stage of the pipeline.
         """
-        found = self._setup.pipeline.stage_of_folder(path_in_root.partition("/")[0]) if path_in_root is not None else None
-        if found is not None or source_file is None:
-            return found or self._setup.pipeline.stages[0]
+        folder_stage = self._setup.pipeline.stage_of_folder(path_in_root.partition("/")[0]) if path_in_root is not None else None
+        if folder_stage is not None or source_file is None:
+            return folder_stage or self._setup.pipeline.stages[0]
         brief = self._read_brief(source_file, Availability())
-        named = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
-        return named[0] if brief.resolved and named else self._setup.pipeline.stages[0]
+        brief_stages = [stage for stage in self._setup.pipeline.stages if stage.name in brief.steps_by_stage]
+        return brief_stages[0] if brief.resolved and brief_stages else self._setup.pipeline.stages[0]
 
     def _print_steps(self, stage: Stage, resolved: ResolvedBrief | None, bundle: Bundle | None) -> None:
         if resolved is None:
             print_text(f"It has no instructions for {stage.folder}/: a picture there waits.")
             return
         if not resolved.reaches(stage):
-            waits = f"in {stage.folder}/ a picture waits until you add [[{stage.name}]] or move it on by hand"
-            print_text(f"It ends with {resolved.last_stage}: {waits}.")
+            waiting_clause = f"in {stage.folder}/ a picture waits until you add [[{stage.name}]] or move it on by hand"
+            print_text(f"It ends with {resolved.last_stage}: {waiting_clause}.")
             return
         stages = self._setup.pipeline.stages
         remaining = stages[self._setup.pipeline.index_of(stage.name) : self._setup.pipeline.index_of(resolved.last_stage) + 1]
@@ -146,8 +146,10 @@ class DryRun:
             print_text(sentence)
 
     def _remarks(self, stages: Sequence[Stage], resolved: ResolvedBrief, bundle: Bundle | None) -> Iterator[str]:
-        last = stages[-1].next_folder
-        yield f"Then the picture is in {last}/" + (", finished." if last == self._setup.pipeline.final_folder else " and waits there.")
+        next_folder = stages[-1].next_folder
+        yield f"Then the picture is in {next_folder}/" + (
+            ", finished." if next_folder == self._setup.pipeline.final_folder else " and waits there."
+        )
         present = set(bundle.masks) | set(bundle.keeps) if bundle is not None else set()
         missing_mask = first_missing_mask([step for each in stages for step in resolved.steps_for(each)], present)
         if missing_mask:

@@ -53,13 +53,13 @@ def history(
                 print_json(_row_as_json(row))
             return
         default = _DEFAULT_ROWS if file is None and is_terminal() else 0
-        shown = _last_rows(rows, default if last is None else last)
+        last_rows = _last_rows(rows, default if last is None else last)
         columns = ("when", "file", "stage", "outcome", "seconds", "results", "steps")
         width = len(columns) if is_wide() else len(columns) - 1
         if file is None:
-            print_table(columns[:width], (_table_row(row)[:width] for row in shown))
+            print_table(columns[:width], (_table_row(row)[:width] for row in last_rows))
             return
-        selected = list(shown)
+        selected = list(last_rows)
         print_table(columns[:width], [_table_row(row)[:width] for row in selected])
         engines = [cells for row in selected for cells in _engine_rows(row)]
         if engines:
@@ -72,8 +72,8 @@ def _select_rows(location: Location, file: Path | None) -> Iterator[HistoryRow]:
         raise UsageError(location.journal_error)
     if file is None:
         return location.journal.history()
-    wanted = _related_jobs(location, file)
-    return (row for row in location.journal.history() if row.job_id in wanted)
+    job_ids = _related_jobs(location, file)
+    return (row for row in location.journal.history() if row.job_id in job_ids)
 
 
 def _related_jobs(location: Location, file: Path) -> set[str]:

@@ -78,11 +78,11 @@ def _folder_description(pipeline: Pipeline, folder: str) -> str:
     stage = pipeline.stage_of_folder(folder)
     if stage is None:
         return "Finished deliverables, each with a manifest of all the work on it."
-    before = (
+    origin = (
         "" if folder == pipeline.folders[0] else f"Pictures that have passed {pipeline.stages[pipeline.folders.index(folder) - 1].name}. "
     )
     return (
-        f"{before}A picture alone waits here. With a brief (hero.toml) or a mask (hero.mask.png) beside it, "
+        f"{origin}A picture alone waits here. With a brief (hero.toml) or a mask (hero.mask.png) beside it, "
         f"it goes through {stage.name} and moves to {stage.next_folder}/."
     )
 
@@ -95,8 +95,8 @@ def _create_folder(path: Path, description: str) -> None:
 def _write_if_missing(path: Path, text: str) -> bool:
     """Write a file unless it exists. Return whether it was written."""
     try:
-        with path.open("x", encoding="utf-8") as new:
-            new.write(text)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     except FileExistsError:
         return False
     return True

@@ -42,9 +42,9 @@ def find_root(explicit: Path | None, config: Path | None = None, near: Path | No
     The first of: ``explicit``; ``root`` of the named configuration; the root that contains the file ``near``; the root that contains the
     working directory; the hotfolders/ of a checkout.
     """
-    found = explicit or _root_from_config(config) or _enclosing_root(near) or _enclosing_root(Path())
-    if found is not None:
-        return Path(os.path.abspath(found.expanduser()))
+    root = explicit or _root_from_config(config) or _enclosing_root(near) or _enclosing_root(Path())
+    if root is not None:
+        return Path(os.path.abspath(root.expanduser()))
     own = resource_path("samples").parent
     if own.name == "hotfolders":
         return own
@@ -53,12 +53,12 @@ def find_root(explicit: Path | None, config: Path | None = None, near: Path | No
 
 def _root_from_config(config: Path | None) -> Path | None:
     """Return ``root`` in the goldsmith.toml of the configuration that --config or GOLDSMITH_CONFIG names; None if it names none."""
-    named = config or (Path(os.environ["GOLDSMITH_CONFIG"]) if os.environ.get("GOLDSMITH_CONFIG") else None)
-    if named is None:
+    config_folder = config or (Path(os.environ["GOLDSMITH_CONFIG"]) if os.environ.get("GOLDSMITH_CONFIG") else None)
+    if config_folder is None:
         return None
     from goldsmith.brief.settings import find_config, read_config, read_settings
 
-    file = find_config(named).path_of("goldsmith.toml")
+    file = find_config(config_folder).path_of("goldsmith.toml")
     return read_settings(read_config(file), str(file)).root
 
 
@@ -133,52 +133,52 @@ def candidate_paths(root: Path, file: Path) -> list[str]:
     Existing files come first. Raises UsageError if the file is not in the root.
     """
     real_root = os.path.realpath(root)
-    found: list[str] = []
+    paths: list[str] = []
     for candidate in (Path(os.path.abspath(file)), Path(os.path.abspath(root / file))):
         for path, base in ((candidate, str(root)), (Path(os.path.realpath(candidate.parent), candidate.name), real_root)):
             if path.is_relative_to(base):
-                found.append(path.relative_to(base).as_posix())
+                paths.append(path.relative_to(base).as_posix())
                 break
-    if not found:
+    if not paths:
         raise UsageError(f"{file} is not in {root}.", "Name a file inside the folders, or another --root.")
-    return sorted(dict.fromkeys(found), key=lambda path: not os.path.lexists(root / path))
+    return sorted(dict.fromkeys(paths), key=lambda path: not os.path.lexists(root / path))
 
 
 def resolve_file(location: Location, file: Path) -> str:
     """Return the file, relative to the root: by its path, by the path of an earlier input, or by its bare name in any folder."""
-    found = candidate_paths(location.root, file)
-    if os.path.lexists(location.root / found[0]):
-        return found[0]
-    consumed = [path for path in found if location.journal is not None and any(location.journal.history(path))]
+    candidates = candidate_paths(location.root, file)
+    if os.path.lexists(location.root / candidates[0]):
+        return candidates[0]
+    consumed = [path for path in candidates if location.journal is not None and any(location.journal.history(path))]
     if consumed:
         return consumed[0]
-    inside = [path for path in found if path.partition("/")[0] in location.setup.pipeline.folders]
-    return find_by_name(location.setup, file) or find_in_history(location, file) or next(iter([*inside, *found]))
+    inside = [path for path in candidates if path.partition("/")[0] in location.setup.pipeline.folders]
+    return find_by_name(location.setup, file) or find_in_history(location, file) or next(iter([*inside, *candidates]))
 
 
 def find_in_history(location: Location, file: Path) -> str | None:
     """Return the path of the last input with this bare name, in any folder; None if there was none."""
     if location.journal is None or len(file.parts) != 1:
         return None
-    wanted, found = fold_name(file.name), None
+    folded_name, last_path = fold_name(file.name), None
     for row in location.journal.history():
-        if fold_name(row.path.rpartition("/")[2]) == wanted:
-            found = row.path
-    return found
+        if fold_name(row.path.rpartition("/")[2]) == folded_name:
+            last_path = row.path
+    return last_path
 
 
 def find_by_name(setup: Setup, file: Path) -> str | None:
     """Return the file with this bare name in the pipeline's folders; None if there is none. Raises UsageError if there are several."""
     from goldsmith.pipeline.status.explain import walk_folder
 
-    found: list[str] = []
+    matches: list[str] = []
     for folder in setup.pipeline.folders if len(file.parts) == 1 else ():
         for folder_path, names in walk_folder(setup.root, folder):
-            found += (f"{folder_path}/{name}" for name in names if fold_name(name) == fold_name(file.name))
-    if len(found) > 1:
-        listed = ", ".join(found[:_MAX_LISTED]) + (f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else "")
-        raise UsageError(f"There are {len(found)} files called {file.name}: {listed}.", "Name one of them with its folder.")
-    return found[0] if found else None
+            matches += (f"{folder_path}/{name}" for name in names if fold_name(name) == fold_name(file.name))
+    if len(matches) > 1:
+        listed = ", ".join(matches[:_MAX_LISTED]) + (f" and {len(matches) - _MAX_LISTED} more" if len(matches) > _MAX_LISTED else "")
+        raise UsageError(f"There are {len(matches)} files called {file.name}: {listed}.", "Name one of them with its folder.")
+    return matches[0] if matches else None
 
 
 def abbreviate_list(names: Sequence[str], limit: int = 3) -> str:

@@ -76,8 +76,8 @@ def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOpt
         return
     print_text(f"The weights are in {weights.folder}.")
     columns = ("model", "does", "licence", "paid", "size", "present", "about")
-    shown = len(columns) if is_wide() else len(columns) - 1
-    print_table(columns[:shown], [_table_row(row)[:shown] for row in rows])
+    column_count = len(columns) if is_wide() else len(columns) - 1
+    print_table(columns[:column_count], [_table_row(row)[:column_count] for row in rows])
     for name, model in weights.models.names.items():
         print_text(f"{name} is an alias of {model}.")
     if any(row.commercial != "yes" for row in rows):

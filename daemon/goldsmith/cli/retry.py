@@ -44,13 +44,13 @@ def _remove_hold_note(location: Location, path: str) -> None:
 
 def _delete_note(root: Path, note: str) -> None:
     """Delete the note. Open every folder of its path without following links, so that nothing else can be deleted."""
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as stack:
         try:
             folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            opened.callback(os.close, folder)
+            stack.callback(os.close, folder)
             for part in posixpath.dirname(note).split("/"):
                 folder = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=folder)
-                opened.callback(os.close, folder)
+                stack.callback(os.close, folder)
             name = posixpath.basename(note)
             if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise UsageError(

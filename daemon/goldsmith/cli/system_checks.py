@@ -19,13 +19,13 @@ _INOTIFY_LIMITS = Path("/proc/sys/fs/inotify")
 
 def check_disks(paths: Sequence[Path]) -> Iterator[Finding]:
     """Yield the free space and free inodes of every filesystem that ``paths`` are on, once for each."""
-    seen: set[int] = set()
+    checked_devices: set[int] = set()
     for path in paths:
         folder = nearest_existing(path)
         device = os.stat(folder).st_dev
-        if device in seen:
+        if device in checked_devices:
             continue
-        seen.add(device)
+        checked_devices.add(device)
         space = os.statvfs(folder)
         free, inodes = space.f_bavail * space.f_frsize, space.f_favail
         total, kind = space.f_blocks * space.f_frsize, filesystem_type(folder) or "unknown filesystem"

@@ -43,10 +43,10 @@ def generate_many(
         seeds = tuple(seed for request in requests for seed in request.seeds)
         return _split_result(generator.generate(replace(requests[0], seeds=seeds), on_progress), requests)
 
-    def share(done: int) -> OnProgress:
+    def report_after(done: int) -> OnProgress:
         return lambda fraction: on_progress((done + fraction) / len(requests))
 
-    return [generator.generate(request, share(done)) for done, request in enumerate(requests)]
+    return [generator.generate(request, report_after(done)) for done, request in enumerate(requests)]
 
 
 def _differ_only_in_seeds(requests: Sequence[GenerationRequest]) -> bool:

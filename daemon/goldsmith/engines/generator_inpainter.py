@@ -29,8 +29,10 @@ class GeneratorInpainter:
         self.generator = generator
         self.options = options
         self._on_facts = on_facts
-        own = generator.descriptor
-        self.descriptor: EngineDescriptor = replace(own, kind=INPAINTER.name, side=_native_side(own), enlarges=True, takes_prompt=True)
+        descriptor = generator.descriptor
+        self.descriptor: EngineDescriptor = replace(
+            descriptor, kind=INPAINTER.name, side=_native_side(descriptor), enlarges=True, takes_prompt=True
+        )
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """Return the filled crop, as ``Inpainter.fill``: (h, w, 3), 0..1, sRGB; the same options and seed give the same pixels."""

@@ -39,13 +39,13 @@ def _gpu_free_mb(device: Device) -> int:
     import torch
 
     try:
-        free, _ = torch.cuda.mem_get_info(device.name)
-        unused = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
+        free_bytes, _ = torch.cuda.mem_get_info(device.name)
+        unused_bytes = torch.cuda.memory_reserved(device.name) - torch.cuda.memory_allocated(device.name)
     except (RuntimeError, AssertionError) as error:  # torch raises AssertionError if it was built without CUDA
         if is_out_of_memory(error):
             return 0  # other processes use all of it
         raise device_fault(device, error) from error
-    return int(free + unused) // _MIB
+    return int(free_bytes + unused_bytes) // _MIB
 
 
 def _available_mb(path: Path = Path("/proc/meminfo")) -> int:
@@ -53,21 +53,21 @@ def _available_mb(path: Path = Path("/proc/meminfo")) -> int:
 
 
 def _process_limit_free_mb() -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if soft == resource.RLIM_INFINITY:
+    soft_limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft_limit == resource.RLIM_INFINITY:
         return _UNLIMITED_MB
-    return max(0, soft // _MIB - _read_kib(Path("/proc/self/status"), "VmData") // 1024)
+    return max(0, soft_limit // _MIB - _read_kib(Path("/proc/self/status"), "VmData") // 1024)
 
 
 def _cgroup_free_mb(folder: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the MiB that are free in this control group (v2): its limit less the memory that it cannot reclaim."""
     try:
         limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        held = int((folder / "memory.current").read_text(encoding="ascii"))
+        used_bytes = int((folder / "memory.current").read_text(encoding="ascii"))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
     except (OSError, ValueError):
         return _UNLIMITED_MB
-    return _UNLIMITED_MB if limit == "max" else max(0, int(limit) - held + int(stat.get("inactive_file", 0))) // _MIB
+    return _UNLIMITED_MB if limit == "max" else max(0, int(limit) - used_bytes + int(stat.get("inactive_file", 0))) // _MIB
 
 
 def _read_kib(path: Path, name: str) -> int:

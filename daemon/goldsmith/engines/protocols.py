@@ -1,4 +1,4 @@
-"""The protocols and records of engines: what an engine is asked for, what it needs, and what it returns."""
+"""The protocols and records of engines: their needs, requests, results and descriptors."""
 
 from __future__ import annotations
 

@@ -120,15 +120,15 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[tuple[MessageType, bytes]]:
         """Add bytes and return the messages that are complete now. Raises ProtocolError if the bytes cannot be messages."""
         self._buffer += data
-        messages, at = [], 0
-        while len(self._buffer) - at >= _HEADER.size:
-            length, kind = _HEADER.unpack_from(self._buffer, at)
+        messages, offset = [], 0
+        while len(self._buffer) - offset >= _HEADER.size:
+            length, kind = _HEADER.unpack_from(self._buffer, offset)
             if length > _MAX_PAYLOAD_BYTES or kind not in MessageType._value2member_map_:
                 raise ProtocolError(f"a message of kind {kind} and {length} bytes")
-            end = at + _HEADER.size + length
+            end = offset + _HEADER.size + length
             if len(self._buffer) < end:
                 break
-            messages.append((MessageType(kind), bytes(self._buffer[at + _HEADER.size : end])))
-            at = end
-        del self._buffer[:at]
+            messages.append((MessageType(kind), bytes(self._buffer[offset + _HEADER.size : end])))
+            offset = end
+        del self._buffer[:offset]
         return messages

@@ -126,7 +126,7 @@ class Journal:
             )
 
     def record_started(self, job_id: str, now: float, lease_until: float) -> None:
-        """Record that a worker has begun the job. Readers believe it until ``lease_until``, in Unix seconds."""
+        """Record that a worker has begun the job. Readers trust the row until ``lease_until``, in Unix seconds."""
         with self._transaction() as db:
             db.execute("UPDATE active_job SET started_at = ?, lease_until = ? WHERE job_id = ?", (now, lease_until, job_id))
 
@@ -156,8 +156,8 @@ class Journal:
     def clear_active_jobs(self) -> list[ActiveJob]:
         """Remove the jobs that a daemon left behind when it ended, and return them.
 
-        Leases do not matter here. Only one daemon holds a root and its workers end with it, so the next daemon knows that no row is
-        true any more. A lease is for readers, which cannot know that.
+        Leases do not matter here. Only one daemon holds a root and its workers end with it, so the next daemon knows that every row
+        is out of date. A lease is for readers, which cannot know that.
         """
         jobs = self.active_jobs()
         with self._transaction() as db:
@@ -169,8 +169,8 @@ class Journal:
     def attempt_count(self, path: str, fingerprint: str) -> int:
         """Return how often a worker crashed, timed out or ran out of memory over exactly these bytes."""
         with _translate_errors(self.path):
-            found = self._db.execute("SELECT count FROM attempt WHERE path = ? AND fingerprint = ?", (os.fsencode(path), fingerprint))
-            row = found.fetchone()
+            cursor = self._db.execute("SELECT count FROM attempt WHERE path = ? AND fingerprint = ?", (os.fsencode(path), fingerprint))
+            row = cursor.fetchone()
         return int(row[0]) if row else 0
 
     def count_attempt(self, path: str, fingerprint: str) -> int:
@@ -278,16 +278,16 @@ class Journal:
         at = None if path is None else os.fsencode(path)
         with _translate_errors(self.path):
             everything = "SELECT * FROM history ORDER BY seq"
-            found = self._db.execute("SELECT * FROM history WHERE path = ? ORDER BY seq", (at,)) if at else self._db.execute(everything)
-            for row in found:
+            cursor = self._db.execute("SELECT * FROM history WHERE path = ? ORDER BY seq", (at,)) if at else self._db.execute(everything)
+            for row in cursor:
                 yield _to_history_row(row)
 
     def lineage(self, job_id: str) -> list[HistoryRow]:
         """Return the jobs that led to ``job_id``, that job last: each row made the input of the next one."""
         rows: list[HistoryRow] = []
-        seen: set[str] = set()
-        while job_id and job_id not in seen:
-            seen.add(job_id)
+        visited_ids: set[str] = set()
+        while job_id and job_id not in visited_ids:
+            visited_ids.add(job_id)
             with _translate_errors(self.path):
                 row = self._db.execute(
                     "SELECT * FROM history WHERE job_id = ? AND outcome IN ('passed', 'delivered') ORDER BY seq DESC", (job_id,)

@@ -15,15 +15,15 @@ _REMEDY = "Set state_dir (GOLDSMITH_STATE_DIR) to a folder on a local disk, outs
 
 def root_key(root: Path) -> str:
     """Return a folder name for this root: its readable name and a short hash of its real path."""
-    real = os.path.realpath(root)
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", os.path.basename(real)).strip("-")[:40] or "root"
-    return f"{readable}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:10]}"
+    real_path = os.path.realpath(root)
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", os.path.basename(real_path)).strip("-")[:40] or "root"
+    return f"{readable}-{hashlib.sha256(os.fsencode(real_path)).hexdigest()[:10]}"
 
 
 def default_state_dir() -> Path:
     """Return the state directory that systemd made for the service, or else ``goldsmith`` in the user's state directory (XDG)."""
-    if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
-        return Path(given)
+    if systemd_folder := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(systemd_folder)
     if (home := os.environ.get("XDG_STATE_HOME", "")) and os.path.isabs(home):
         return Path(home, "goldsmith")
     try:
@@ -53,8 +53,8 @@ def prepare_journal_folder(root: Path, state_dir: Path | None = None) -> Path:
 
 def check_journal_folder(folder: Path, root: Path) -> None:
     """Raise UsageError if ``folder`` is inside the root or on a network filesystem."""
-    real, share = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
-    if real.is_relative_to(share):
+    real_folder, real_root = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
+    if real_folder.is_relative_to(real_root):
         raise UsageError(f"The journal cannot be kept in {folder}: that is inside the watched folders at {root}.", _REMEDY)
     kind = filesystem_type(folder)
     if is_network_filesystem(kind):

@@ -117,7 +117,7 @@ class ActiveJob(NamedTuple):
     path: str
     queued_at: float
     started_at: float | None
-    # Unix seconds. Readers take a running job for true until then.
+    # Unix seconds. Until then, readers trust the row of a running job.
     lease_until: float | None
     step: int
     op: str

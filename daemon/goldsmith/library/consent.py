@@ -50,7 +50,7 @@ class Consent(BaseModel):
     expires: datetime.date | None = None
     """The last day on which the consent is valid. Left out, it is valid until it is withdrawn."""
     document: Annotated[str, Field(max_length=500)] = ""
-    """Where people find the signed paper."""
+    """The place of the signed paper."""
 
 
 def read_consent(data: bytes, file: str, today: datetime.date) -> Consent:
@@ -95,15 +95,15 @@ def local_today() -> datetime.date:
 
 def find_consent(library: Library, name: str, day: datetime.date) -> ConsentFile:
     """Return the consent for the face ``name``. Raises InputError if no valid one is on file."""
-    found = library.find(FACES_FOLDER, name, _SUFFIXES)
-    if found is None:
+    path = library.find(FACES_FOLDER, name, _SUFFIXES)
+    if path is None:
         raise InputError(
             f"library/{FACES_FOLDER}/{name}.toml is missing: no consent to use this face is on file.",
             f"Write that file with who agreed to which use, and when; {_EXAMPLE_HINT}.",
         )
-    with os.fdopen(open_input(found), "rb") as file:
+    with os.fdopen(open_input(path), "rb") as file:
         data = file.read(MAX_FILE_BYTES + 1)
-    return ConsentFile(read_consent(data, f"library/{FACES_FOLDER}/{found.name}", day), found, hashlib.sha256(data).hexdigest())
+    return ConsentFile(read_consent(data, f"library/{FACES_FOLDER}/{path.name}", day), path, hashlib.sha256(data).hexdigest())
 
 
 def why_no_consent(library: Library, name: str, day: datetime.date) -> str:

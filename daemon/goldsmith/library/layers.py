@@ -17,9 +17,9 @@ LAYER_FOLDERS_TEXT = " or ".join(f"library/{folder}/" for folder in LAYER_FOLDER
 def find_layer(library: Library, name: str) -> Path:
     """Return the picture of that name from the first layer folder that has one. Raises InputError with the nearest existing name."""
     for folder in LAYER_FOLDERS:
-        found = library.find(folder, name, LAYER_SUFFIXES)
-        if found is not None:
-            return found
+        path = library.find(folder, name, LAYER_SUFFIXES)
+        if path is not None:
+            return path
     names = [known for folder in LAYER_FOLDERS for known in library.list_names(folder, LAYER_SUFFIXES)]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"Did you mean “{near[0]}”?" if near else f"Put it beside the picture as a layer, or {name}.png into {LAYER_FOLDERS_TEXT}."

@@ -31,19 +31,19 @@ class Library:
 
     def find(self, folder_name: str, name: str, suffixes: Sequence[str]) -> Path | None:
         """Return the file called ``name``, with or without a suffix, or None. If several match, the first of the suffixes decides."""
-        wanted = fold_name(name)
+        folded_name = fold_name(name)
         for folder in self._search_folders(folder_name):
             entries = sorted(_entries(folder, suffixes), key=lambda entry: suffixes.index(entry[1].suffix.lower()))
-            found = next((path for bare, path in entries if wanted in (fold_name(bare), fold_name(path.name))), None)
-            if found is not None:
-                return found
+            match = next((path for bare, path in entries if folded_name in (fold_name(bare), fold_name(path.name))), None)
+            if match is not None:
+                return match
         return None
 
     def require(self, folder_name: str, name: str, suffixes: Sequence[str]) -> Path:
         """Return the file as ``find`` does. Raises InputError with the nearest existing name if there is none."""
-        found = self.find(folder_name, name, suffixes)
-        if found is not None:
-            return found
+        match = self.find(folder_name, name, suffixes)
+        if match is not None:
+            return match
         near = difflib.get_close_matches(name, self.list_names(folder_name, suffixes), n=1)
         hint = f"Did you mean “{near[0]}”?" if near else f"Put {name}{suffixes[0]} into library/{folder_name}/."
         raise InputError(f"There is no “{name}” in library/{folder_name}/ ({' or '.join(suffixes)}).", hint)
@@ -67,8 +67,8 @@ def shipped_file(folder_name: str, file: str) -> Path | None:
 
 def _entries(folder: Path, suffixes: Sequence[str]) -> list[tuple[str, Path]]:
     try:
-        with os.scandir(folder) as found:
-            files = [Path(entry.path) for entry in found if entry.is_file(follow_symlinks=False) and not is_ignored_file(entry.name)]
+        with os.scandir(folder) as entries:
+            files = [Path(entry.path) for entry in entries if entry.is_file(follow_symlinks=False) and not is_ignored_file(entry.name)]
     except FileNotFoundError:
         return []
     return [(path.name[: -len(path.suffix)], path) for path in files if path.suffix.lower() in suffixes]

@@ -90,14 +90,14 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     def job_input(role: InputRole, path: str, name: str = "") -> JobInput:
         return JobInput.model_construct(role=role, name=name, path=path, sig=sigs[path], sha256=known_sha256(path) or "")
 
-    found = [job_input("brief" if bundle.is_lone_brief else "picture", bundle.asset)]
+    inputs = [job_input("brief" if bundle.is_lone_brief else "picture", bundle.asset)]
     sidecars: tuple[tuple[InputRole, Mapping[str, tuple[str, ...]]], ...]
     sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers))
     for role, paths_by_name in sidecars:
-        found += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
-    found += [job_input("ref", path) for path in bundle.refs]
-    found += [job_input("look", path) for path in bundle.looks]
-    return tuple(found)
+        inputs += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
+    inputs += [job_input("ref", path) for path in bundle.refs]
+    inputs += [job_input("look", path) for path in bundle.looks]
+    return tuple(inputs)
 
 
 def build_job(

@@ -1,4 +1,4 @@
-"""Detection of the subject, faces, hands and text in the pictures of a job, each searched for once in each picture."""
+"""Detection of subjects, faces, hands and text in the pictures of a job. Each is searched for once in each picture."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class DetectionCache:
     _entries: dict[tuple[int, str], tuple[ReferenceType[Pixels], object]] = field(default_factory=dict)
 
     def get_or_detect(self, picture: Picture, name: str, detect: Callable[[], _Detected]) -> _Detected:
-        """Return the result of ``detect`` for these pixels and that name; it is called only the first time."""
+        """Return the result of ``detect`` for these pixels and that name. ``detect`` is called only the first time."""
         key = (id(picture.pixels), name)
-        known = self._entries.get(key)
-        if known is not None and known[0]() is picture.pixels:
-            return cast("_Detected", known[1])
-        self._entries = {other: held for other, held in self._entries.items() if held[0]() is not None}
+        entry = self._entries.get(key)
+        if entry is not None and entry[0]() is picture.pixels:
+            return cast("_Detected", entry[1])
+        self._entries = {other: entry for other, entry in self._entries.items() if entry[0]() is not None}
         detected = detect()
         self._entries[key] = (ref(picture.pixels), detected)
         return detected
@@ -102,8 +102,8 @@ class Detections:
 
     def face_mesh(self, face: Face) -> tuple[Points | None, JsonObject | None]:
         """Return the mesh of one of its faces, (478, 2) px, or None if there is no engine for it or it sees no face."""
-        word = f"mesh {face.box}"
-        return self._cache.get_or_detect(self._picture, word, lambda: self._detect_face_mesh(face))
+        name = f"mesh {face.box}"
+        return self._cache.get_or_detect(self._picture, name, lambda: self._detect_face_mesh(face))
 
     def _detect_faces(self) -> tuple[tuple[Face, ...], JsonObject]:
         engine, facts = self._open_engine(EngineNeed(FACE_DETECTOR))
@@ -140,26 +140,26 @@ class Detections:
 
         engine, facts = self._open_engine(need)
         mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, min(_MATTE_SIDES_PX.values()))
-        found = float(mask.mean()) >= _MIN_SUBJECT_SHARE
-        return DetectedRegion(freeze(mask) if found else None, {"share": _coverage(mask)}, (facts,))
+        has_subject = float(mask.mean()) >= _MIN_SUBJECT_SHARE
+        return DetectedRegion(freeze(mask) if has_subject else None, {"share": _coverage(mask)}, (facts,))
 
     def _detect_subject(self) -> DetectedRegion:
         """Return the subject, refined to the picture's edges.
 
-        Faces decide which model comes first, the one for people or the one for things. If it finds nothing, or finds people but leaves
-        out the face, the other one is used.
+        Faces decide which model comes first, the one for people or the one for things. If that model finds nothing, or finds people but
+        leaves out the face, the other model is used.
         """
         from goldsmith.worker.guided_filter import refine_matte
 
         is_people, reason, face_engine = self._shows_people()
-        tried: list[JsonObject] = []
+        attempts: list[JsonObject] = []
         failure = "found nothing"
         for kind in ("people", "things") if is_people else ("things", "people"):
             engine, facts = self._open_engine(EngineNeed(MATTE_ESTIMATOR, has_people=kind == "people"))
-            if any(facts["name"] == other["name"] for other in tried):
+            if any(facts["name"] == other["name"] for other in attempts):
                 continue
-            cause = f"taken for {kind}: {reason}" if not tried else f"{tried[0]['name']} {failure}, so asked for {kind}"
-            tried.append({**facts, "why": f"{cause}; {facts['why']}"})
+            cause = f"taken for {kind}: {reason}" if not attempts else f"{attempts[0]['name']} {failure}, so asked for {kind}"
+            attempts.append({**facts, "why": f"{cause}; {facts['why']}"})
             mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, _MATTE_SIDES_PX[kind])
             if float(mask.mean()) < _MIN_SUBJECT_SHARE:
                 continue
@@ -167,69 +167,79 @@ class Detections:
                 break
             failure = "left the face out"
         else:
-            return DetectedRegion(None, {"share": 0.0}, (*tried, *_non_empty(face_engine)))
-        unsure = float(((mask > 0.05) & (mask < 0.95)).mean())
+            return DetectedRegion(None, {"share": 0.0}, (*attempts, *_non_empty(face_engine)))
+        grey_share = float(((mask > 0.05) & (mask < 0.95)).mean())
         return DetectedRegion(
             freeze(mask),
-            {"share": _coverage(mask), "unsure": round(unsure, 4), "why": tried[-1]["why"]},
-            (*tried, *_non_empty(face_engine)),
+            {"share": _coverage(mask), "unsure": round(grey_share, 4), "why": attempts[-1]["why"]},
+            (*attempts, *_non_empty(face_engine)),
         )
 
     def _contains_face(self, mask: Mask) -> bool:
         """Return True if the largest face lies in the matte."""
-        x, y, wide, high = (max(0, int(side)) for side in self.faces()[0][0].box)
-        part = mask[y : y + high, x : x + wide]
-        return part.size > 0 and float(part.mean()) >= _MIN_FACE_IN_MATTE
+        x, y, width, height = (max(0, int(side)) for side in self.faces()[0][0].box)
+        face_matte = mask[y : y + height, x : x + width]
+        return face_matte.size > 0 and float(face_matte.mean()) >= _MIN_FACE_IN_MATTE
 
     def _shows_people(self) -> tuple[bool, str, JsonObject]:
         """Return whether the picture is of people, the reason, and the facts of the engine that searched for faces."""
         try:
-            faces, by = self.faces()
+            faces, facts = self.faces()
         except WeightsMissing:
             return False, "no engine that finds faces is here", {}
         if not faces:
-            return False, "no face was found", by
-        high = max(face.box[3] for face in faces) / self._picture.height
-        return high >= _MIN_FACE_HEIGHT, f"the highest of {len(faces)} face(s) takes {high:.0%} of the picture's height", by
+            return False, "no face was found", facts
+        height_share = max(face.box[3] for face in faces) / self._picture.height
+        return (
+            height_share >= _MIN_FACE_HEIGHT,
+            f"the highest of {len(faces)} face(s) takes {height_share:.0%} of the picture's height",
+            facts,
+        )
 
     def _face_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import outlines_to_mask
 
-        faces, by = self.faces()
-        outlines, used = [], [by]
+        faces, detector_facts = self.faces()
+        outlines, engines = [], [detector_facts]
         for face in faces:
             mesh, facts = self.face_mesh(face)
             outline = _approximate_outline(face) if mesh is None else mesh[list(_FACE_OVAL)]
             size = math.sqrt(face.box[2] * face.box[3])
             outlines.append((outline, 0.06 * size, 0.06 * size))
-            used += [facts] if facts is not None and facts not in used else []
+            engines += [facts] if facts is not None and facts not in engines else []
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": [round(side, 1) for side in face.box], "score": round(face.score, 3)} for face in faces]
-        return DetectedRegion(mask, {"count": len(faces), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(*used))
+        face_facts = [{"box": [round(side, 1) for side in face.box], "score": round(face.score, 3)} for face in faces]
+        return DetectedRegion(
+            mask, {"count": len(faces), "share": _coverage(mask), "found": cast("JsonValue", face_facts)}, _non_empty(*engines)
+        )
 
     def _hands_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import convex_hull, outlines_to_mask
 
-        hands, by = self.hands()
+        hands, facts = self.hands()
         outlines = []
         for hand in hands:
             palm = float(np.linalg.norm(hand.landmarks[9] - hand.landmarks[0]))
             outlines.append((convex_hull(hand.landmarks), 0.22 * palm, 0.1 * palm))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": _bounding_box(hand.landmarks), "score": round(hand.score, 3)} for hand in hands]
-        return DetectedRegion(mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(by))
+        hand_facts = [{"box": _bounding_box(hand.landmarks), "score": round(hand.score, 3)} for hand in hands]
+        return DetectedRegion(
+            mask, {"count": len(hands), "share": _coverage(mask), "found": cast("JsonValue", hand_facts)}, _non_empty(facts)
+        )
 
     def _text_region(self) -> DetectedRegion:
         from goldsmith.picture.outline_masks import outlines_to_mask
 
-        lines, by = self.text_lines()
+        lines, facts = self.text_lines()
         outlines = []
         for line in lines:
-            high = float(np.linalg.norm(line.corners[3] - line.corners[0]))
-            outlines.append((line.corners, 0.15 * high, max(1.5, 0.05 * high)))
+            height = float(np.linalg.norm(line.corners[3] - line.corners[0]))
+            outlines.append((line.corners, 0.15 * height, max(1.5, 0.05 * height)))
         mask = freeze(outlines_to_mask(self._picture.height, self._picture.width, outlines)) if outlines else None
-        found = [{"box": _bounding_box(line.corners), "score": round(line.score, 3), "text": line.text[:80]} for line in lines]
-        return DetectedRegion(mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", found)}, _non_empty(by))
+        line_facts = [{"box": _bounding_box(line.corners), "score": round(line.score, 3), "text": line.text[:80]} for line in lines]
+        return DetectedRegion(
+            mask, {"count": len(lines), "share": _coverage(mask), "found": cast("JsonValue", line_facts)}, _non_empty(facts)
+        )
 
 
 # The points of the outline of MediaPipe's canonical face model, starting at the middle of the forehead.
@@ -244,9 +254,9 @@ def _approximate_outline(face: Face) -> Points:
     from goldsmith.picture.outline_masks import ellipse_outline
 
     left, right = face.landmarks[0], face.landmarks[1]
-    turn = math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
-    x, y, wide, high = face.box
-    return ellipse_outline((x + wide / 2, y + high / 2), (wide / 2, high / 2), turn)
+    angle = math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
+    x, y, width, height = face.box
+    return ellipse_outline((x + width / 2, y + height / 2), (width / 2, height / 2), angle)
 
 
 def _non_empty(*facts: JsonObject | None) -> tuple[JsonObject, ...]:

@@ -43,10 +43,10 @@ class EngineProvider:
         self._batch: Batch | None = None
 
     def for_batch(self, batch: Batch) -> EngineProvider:
-        """Return this provider as a job of that batch sees it."""
-        other = copy.copy(self)
-        other._batch = batch
-        return other
+        """Return a copy of this provider that combines its calls with those of the other jobs in the batch."""
+        provider = copy.copy(self)
+        provider._batch = batch
+        return provider
 
     def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
         """Return the steps as operations, validated again since the queue is not trusted. Raises InputError with every fault."""
@@ -59,7 +59,7 @@ class EngineProvider:
             except KeyError:
                 faults.append(f"{stage}.{number}: there is no operation called {step.op}.")
             except ValidationError as error:
-                faults += [f"{stage}.{'.'.join(map(str, (number, *at['loc'])))} ({step.op}): {at['msg']}." for at in error.errors()]
+                faults += [f"{stage}.{'.'.join(map(str, (number, *each['loc'])))} ({step.op}): {each['msg']}." for each in error.errors()]
         if faults:
             raise InputError("\n".join(faults))
         return operations
@@ -93,8 +93,8 @@ class EngineProvider:
         try:
             return need, weights.choose(need)
         except InputError:
-            wordless = replace(need, needs_prompt=False)
-            return wordless, weights.choose(wordless)
+            without_prompt = replace(need, needs_prompt=False)
+            return without_prompt, weights.choose(without_prompt)
 
     def _announce_loading(self, name: str, on_note: Callable[[str], None]) -> None:
         if name not in self._announced:
@@ -115,7 +115,7 @@ class EngineProvider:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Open engines one at a time, and none while another one runs, since it may be evicted. Afterwards report the loaded models."""
+        """Open engines one at a time, and none while another engine runs, which could be evicted. Afterwards report the loaded models."""
         with self._open_lock, self._batch.engine_idle() if self._batch is not None else nullcontext():
             try:
                 yield

@@ -29,30 +29,30 @@ def refine_matte(matte: Mask, pixels: Pixels, source_long_side: int) -> Mask:
 
     height, width = matte.shape
     scale = min(1.0, _WORKING_SIDE / max(height, width))
-    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
-    guide = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
-    guide = np.ascontiguousarray(guide.reshape(high, wide, -1), dtype=np.float32)
-    small = np.asarray(matte if scale == 1 else cv2.resize(matte, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
-    radius = max(2, math.ceil(2 * max(wide, high) / source_long_side))
-    slope, offset = _fit_local_linear(guide, small, radius)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    guide = pixels if scale == 1 else cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    guide = np.ascontiguousarray(guide.reshape(new_height, new_width, -1), dtype=np.float32)
+    reduced = np.asarray(matte if scale == 1 else cv2.resize(matte, (new_width, new_height), interpolation=cv2.INTER_AREA), np.float32)
+    radius = max(2, math.ceil(2 * max(new_width, new_height) / source_long_side))
+    slope, offset = _fit_local_linear(guide, reduced, radius)
     # The result is closer to the edges than the input, so the second pass uses a smaller radius.
-    closer = _stretch_ends(np.einsum("hwc,hwc->hw", slope, guide) + offset)
-    slope, offset = _fit_local_linear(guide, closer, max(2, radius // 2))
-    near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1,) * 2)
-    least, most = cv2.erode(small, near), cv2.dilate(small, near)
+    sharper = _stretch_ends(np.einsum("hwc,hwc->hw", slope, guide) + offset)
+    slope, offset = _fit_local_linear(guide, sharper, max(2, radius // 2))
+    neighbourhood = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (4 * radius + 1,) * 2)
+    lowest, highest = cv2.erode(reduced, neighbourhood), cv2.dilate(reduced, neighbourhood)
     refined = np.empty_like(matte)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        part = np.s_[top : min(height, top + rows)]
-        full = (_upsample_rows(plane, part, height, width) for plane in (*np.moveaxis(slope, 2, 0), offset, least, most))
+        strip = np.s_[top : min(height, top + rows)]
+        full = (_upsample_rows(plane, strip, height, width) for plane in (*np.moveaxis(slope, 2, 0), offset, lowest, highest))
         *slopes, base, low, high_ = full
         values = base
         for channel, factor in enumerate(slopes):
-            values += factor * pixels[part, :, channel]
+            values += factor * pixels[strip, :, channel]
         values = _stretch_ends(values)
         values[high_ < _CLIP_MARGIN] = 0
         values[low > 1 - _CLIP_MARGIN] = 1
-        refined[part] = values
+        refined[strip] = values
     return refined
 
 
@@ -70,16 +70,16 @@ def _fit_local_linear(guide: Pixels, matte: Mask, radius: int) -> tuple[Pixels, 
         return np.asarray(cv2.blur(plane, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT), np.float32).reshape(plane.shape)
 
     channels = guide.shape[2]
-    middle, level = mean(guide), mean(matte)
-    spread = np.empty((*matte.shape, channels, channels), np.float32)
-    for one in range(channels):
-        for other in range(one, channels):
-            both = mean(guide[:, :, one] * guide[:, :, other]) - middle[:, :, one] * middle[:, :, other]
-            spread[:, :, one, other] = spread[:, :, other, one] = both
-    spread += np.float32(_REGULARISATION) * np.eye(channels, dtype=np.float32)
-    along = np.stack([mean(guide[:, :, each] * matte) - middle[:, :, each] * level for each in range(channels)], axis=2)
-    slope = np.linalg.solve(spread, along[..., None])[..., 0].astype(np.float32)
-    offset = level - (slope * middle).sum(axis=2)
+    guide_mean, matte_mean = mean(guide), mean(matte)
+    covariances = np.empty((*matte.shape, channels, channels), np.float32)
+    for first in range(channels):
+        for second in range(first, channels):
+            covariance = mean(guide[:, :, first] * guide[:, :, second]) - guide_mean[:, :, first] * guide_mean[:, :, second]
+            covariances[:, :, first, second] = covariances[:, :, second, first] = covariance
+    covariances += np.float32(_REGULARISATION) * np.eye(channels, dtype=np.float32)
+    cross_covariance = np.stack([mean(guide[:, :, each] * matte) - guide_mean[:, :, each] * matte_mean for each in range(channels)], axis=2)
+    slope = np.linalg.solve(covariances, cross_covariance[..., None])[..., 0].astype(np.float32)
+    offset = matte_mean - (slope * guide_mean).sum(axis=2)
     return mean(np.ascontiguousarray(slope)), mean(offset)
 
 

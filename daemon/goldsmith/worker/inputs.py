@@ -36,7 +36,7 @@ class LoadedInput:
 
 
 def load_input(job: Job, source: JobInput) -> LoadedInput:
-    """Return the complete file and its hash. Its signature is the same before and after reading and equals the intake's.
+    """Return the complete file and its hash. Its signature must be the same before and after the read, and equal the intake's.
 
     Raises InputChanged if it is not, InputError if this user cannot read the file or it is no regular file, HostError if the disk or the
     mount fails.

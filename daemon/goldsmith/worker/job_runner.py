@@ -231,15 +231,15 @@ class _JobRunner:
         results.steps.append(step_result)
 
     def _run_following_preflights(self, problem: InputError, number: int, operations: Sequence[Operation], results: StepResults) -> None:
-        """After a preflight found faults, raise InputError with those of the preflights right behind it as well."""
+        """Run the preflights right behind the one that failed. If another fails, raise one InputError with the faults of all."""
         sentences = [problem.sentence]
-        for later in range(number, len(operations) + 1):
-            operation = operations[later - 1]
+        for following in range(number, len(operations) + 1):
+            operation = operations[following - 1]
             if not (isinstance(operation, FileOperation) and operation.is_preflight):
                 break
             try:
-                if later > number:
-                    self._run_step(later, operation, results)
+                if following > number:
+                    self._run_step(following, operation, results)
             except InputError as other:
                 sentences.append(other.sentence)
         if len(sentences) > 1:
@@ -267,10 +267,10 @@ class _JobRunner:
         return ()
 
     def _replace_pictures(self, results: StepResults, pictures: Iterable[Picture], number: int) -> None:
-        """Replace the pictures of the step before by those that go on."""
-        before, results.pictures = results.pictures, spill_pictures(pictures, self._scratch, f"set-{number}")
-        if isinstance(before, SpilledList):
-            before.delete_files()
+        """Replace the pictures of the previous step by those of this step."""
+        old_pictures, results.pictures = results.pictures, spill_pictures(pictures, self._scratch, f"set-{number}")
+        if isinstance(old_pictures, SpilledList):
+            old_pictures.delete_files()
 
     def _step_context(self, number: int, op: str, bytes_per_pixel: int) -> WorkerStepContext:
         def on_progress(fraction: float, note: str) -> None:

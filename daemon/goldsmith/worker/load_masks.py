@@ -1,4 +1,4 @@
-"""Loads the masks of a job: it reads the files beside the picture, checks them as people paint them, and unites those of one name."""
+"""Loads the masks of a job: it reads the files beside the picture, checks them for mistakes in painting, and unites those of one name."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def load_masks(
 ) -> dict[str, Mask]:
     """Return the masks by name, each float32 (h, w) of the picture's size, 0..1; ``on_file`` is called before each file is read.
 
-    Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask
-    everything else is to change. Raises InputError as ``check_mask``.
+    Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask,
+    the mask is everything else. Raises InputError as ``check_mask``.
     """
-    united: dict[str, Mask] = {}
+    masks_by_name: dict[str, Mask] = {}
     keeps: dict[str, Mask] = {}
     for loaded in files:
         on_file(loaded)
         is_keep = loaded.source.role == "keep"
         mask = _load_mask(job, loaded, picture, is_keep, memory_budget)
-        name, masks = loaded.source.name or "mask", keeps if is_keep else united
+        name, masks = loaded.source.name or "mask", keeps if is_keep else masks_by_name
         masks[name] = np.maximum(masks[name], mask) if name in masks else mask
     for name, keep in keeps.items():
         change = np.float32(1.0) - keep
-        united[name] = np.minimum(united[name], change) if name in united else change
-        if not (united[name] > 0).any():
+        masks_by_name[name] = np.minimum(masks_by_name[name], change) if name in masks_by_name else change
+        if not (masks_by_name[name] > 0).any():
             raise InputError(f"Nothing is left of the mask “{name}” once its keep file is taken out of it.", "Paint one of them again.")
-    return {name: freeze(mask) for name, mask in united.items()}
+    return {name: freeze(mask) for name, mask in masks_by_name.items()}
 
 
 def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, memory_budget: MemoryBudget | None) -> Mask:

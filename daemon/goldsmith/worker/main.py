@@ -238,14 +238,14 @@ class ProgressThrottle:
 @contextmanager
 def _limit_memory(jobs: Sequence[Job]) -> Iterator[None]:
     """Limit this process to the memory that it has plus what the jobs may use. Not for a GPU, whose address space has no such limit."""
-    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
     with open("/proc/self/statm", "rb") as file:
         used_bytes = int(file.read().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (used_bytes + max(job.limits.max_memory_bytes for job in jobs), hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (used_bytes + max(job.limits.max_memory_bytes for job in jobs), hard_limit))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (soft_limit, hard_limit))
 
 
 def _encode_outcome(outcome: Outcome) -> bytes:

@@ -27,9 +27,9 @@ class ChangeCount:
 def count_outside_changes(before: Picture, after: Picture, mask: Mask) -> ChangeCount:
     """Compare two pictures of one size where ``mask`` (h, w), 0..1, is zero, at the bit depth of ``before``: colour and alpha.
 
-    Memory that both share and nobody can write to is not read. This is checked, not taken on trust: a step that put patches into its
-    picture is compared in their boxes, a step that made new pixels is compared everywhere. Grey that became RGB is compared with every
-    channel. With another profile or depth the same codes mean other colours: then every pixel outside counts as changed.
+    Read-only memory that both share is not read. The comparison itself finds out what they share: a picture with new patches is compared
+    in their boxes, a picture with new pixels everywhere. Grey that became RGB is compared with every channel. With another profile or depth
+    the same codes mean other colours: then every pixel outside counts as changed.
     """
     pixels = _count_outside(mask)
     if (before.icc, before.depth) != (after.icc, after.depth) or (before.alpha is None) != (after.alpha is None):

@@ -1,4 +1,4 @@
-"""The step context of a worker process: what an operation sees of the world while a job runs, one class for each facet."""
+"""The step context of a worker process: progress, engines, detection, library and results for a running operation, a class for each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _REGION_NOUNS = {"subject": "subject", "face": "face", "hands": "hand", "text": 
 
 @dataclass(slots=True)
 class StepRecorder:
-    """Collects what goes on record about one step; the facets write it and the job runner reads it."""
+    """Collects the record of one step: the facets write it, and the job runner reads it."""
 
     findings: dict[str, JsonValue] = field(default_factory=dict)
     # The engine that does the work, by its facts; the others are under its ``also``.
@@ -128,7 +128,7 @@ class WorkerEngines:
 
 @dataclass(slots=True)
 class WorkerDetect:
-    """Implements ``goldsmith.operation.DetectFacet``. ``cache``: what was detected in this job's pictures, shared by all its steps."""
+    """Implements ``goldsmith.operation.DetectFacet``. ``cache``: the detections in this job's pictures, shared by all its steps."""
 
     job: Job
     provider: EngineProvider
@@ -142,12 +142,12 @@ class WorkerDetect:
         expression = region.parse_region(where)
         detections = self._detections(picture)
         detected = {word: detections.region(word) for word in region.DETECTED_WORDS if word in expression.required_detections()}
-        for word, found in detected.items():
-            self.recorder.add_detection(word, found.facts)
-            for facts in found.engines:
+        for word, detected_region in detected.items():
+            self.recorder.add_detection(word, detected_region.facts)
+            for facts in detected_region.engines:
                 self.recorder.add_vision_engine(facts)
         try:
-            masks = {word: found.mask for word, found in detected.items()}
+            masks = {word: detected_region.mask for word, detected_region in detected.items()}
             return expression.evaluate(picture, masks, cover_whole_object if is_removal else None)
         except region.RegionNotFound as error:
             raise self._region_not_found(where, error.missing_words) from error
@@ -155,18 +155,18 @@ class WorkerDetect:
     def matte(self, model: str | None, picture: Picture) -> Mask:
         if model is None:
             return self.region("subject", picture)
-        found = self._detections(picture).matte(model)
-        self.recorder.findings["found"] = {"subject": found.facts}
-        for facts in found.engines:
+        subject = self._detections(picture).matte(model)
+        self.recorder.findings["found"] = {"subject": subject.facts}
+        for facts in subject.engines:
             self.recorder.add_vision_engine(facts)
-        if found.mask is None:
+        if subject.mask is None:
             raise InputError(f"{model} finds no subject in {job_faults.picture_name(self.job)}.", "Paint a mask, or leave model out.")
-        return found.mask
+        return subject.mask
 
     def faces(self, picture: Picture) -> Sequence[Face]:
-        found, facts = self._detections(picture).faces()
+        faces, facts = self._detections(picture).faces()
         self.recorder.add_vision_engine(facts)
-        return found
+        return faces
 
     def face_mesh(self, face: Face, picture: Picture) -> Points | None:
         points, facts = self._detections(picture).face_mesh(face)
@@ -179,12 +179,12 @@ class WorkerDetect:
         return engine.embed(to_rgb(picture), face)
 
     def text_lines(self, picture: Picture) -> Sequence[TextLine]:
-        found, facts = self._detections(picture).text_lines()
+        lines, facts = self._detections(picture).text_lines()
         self.recorder.add_vision_engine(facts)
-        return found
+        return lines
 
     def is_region_known(self, where: str, picture: Picture) -> bool:
-        """Return True if nothing remains to be detected to evaluate that region in this picture."""
+        """Return True if that region can be evaluated in this picture without a further detection."""
         return all(self.cache.is_cached(picture, word) for word in region.parse_region(where).required_detections())
 
     def _detections(self, picture: Picture) -> Detections:
@@ -194,10 +194,10 @@ class WorkerDetect:
         return self.provider.get(need, self.progress.report_note)
 
     def _region_not_found(self, where: str, words: Sequence[str]) -> InputError:
-        things = " and no ".join(_REGION_NOUNS[word] for word in words)
-        by = ", ".join(str(facts["name"]) for facts in self.recorder.vision_engines)
+        nouns = " and no ".join(_REGION_NOUNS[word] for word in words)
+        engine_names = ", ".join(str(facts["name"]) for facts in self.recorder.vision_engines)
         return InputError(
-            f"There is no {things} to be found in {job_faults.picture_name(self.job)} (looked for by {by}), "
+            f"There is no {nouns} to be found in {job_faults.picture_name(self.job)} (looked for by {engine_names}), "
             f'so where = "{where}" is nowhere in it.',
             f'Paint a mask and name it, as in where = "{words[0]} | mask", or take the step out for this picture.',
         )
@@ -215,10 +215,10 @@ class WorkerLibrary:
     recorder: StepRecorder
 
     def file(self, folder: str, name: str, suffixes: Sequence[str]) -> Path:
-        own = self._own_sidecar(folder, name, suffixes)
-        if own is not None:
-            self.recorder.used_files.append(own.path)
-            return self._private_copy(own)
+        sidecar = self._own_sidecar(folder, name, suffixes)
+        if sidecar is not None:
+            self.recorder.used_files.append(sidecar.path)
+            return self._private_copy(sidecar)
         path = self.library.require(folder, name, suffixes)
         self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
         return path
@@ -227,12 +227,12 @@ class WorkerLibrary:
         return self.library.list_names(folder, suffixes)
 
     def layer(self, name: str) -> Picture:
-        own = self._own_sidecar("layers", name, LAYER_SUFFIXES)
-        if own is None:
+        sidecar = self._own_sidecar("layers", name, LAYER_SUFFIXES)
+        if sidecar is None:
             path = find_layer(self.library, name)
             return self._decode_library_file(path, path.parent.name)
-        self.recorder.used_files.append(own.path)
-        loaded = self._reload_input(own)
+        self.recorder.used_files.append(sidecar.path)
+        loaded = self._reload_input(sidecar)
         return self._decode(loaded.data, loaded.name)
 
     def hero(self, name: str) -> Picture:
@@ -313,9 +313,9 @@ class WorkerResults:
 
     def archive(self, file: Deliverable) -> None:
         facts = {name: to_json(value) for name, value in file.facts.items()}
-        taken = {output.tail for output in self.scratch_folder.outputs}
+        used_tails = {output.tail for output in self.scratch_folder.outputs}
         tails = (f"{file.tail}{_number_suffix(number)}{file.suffix}" for number in count(1))
-        self.scratch_folder.add_output("archive_only", next(tail for tail in tails if tail not in taken), file.data, facts)
+        self.scratch_folder.add_output("archive_only", next(tail for tail in tails if tail not in used_tails), file.data, facts)
 
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]

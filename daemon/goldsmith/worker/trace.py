@@ -1,4 +1,4 @@
-"""What goes on record so that a later run can be compared: a hash of each step's result, and the environment it ran in."""
+"""The facts with which a later run is compared: a hash of each step's result, and the environment of the run."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def run_environment(device: str, threads: int) -> dict[str, JsonValue]:
 
 @lru_cache(maxsize=1)
 def _installed_versions() -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {"goldsmith": __version__, "python": platform.python_version()}
+    versions: dict[str, JsonValue] = {"goldsmith": __version__, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue  # an optional package, or one that took no part
-    return {**found, "system": platform.system(), "architecture": platform.machine(), "processor": _processor()}
+    return {**versions, "system": platform.system(), "architecture": platform.machine(), "processor": _processor()}
 
 
 def _processor() -> str:

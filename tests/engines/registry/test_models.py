@@ -65,7 +65,8 @@ def test_a_default_must_exist_and_be_suitable(tmp_path: Path) -> None:
     assert _faults(tmp_path, text) == [
         "defaults.inpaint: there is no model 'ona'; the nearest is 'one'",
         "defaults.inpaint: 'big' is a model for upscale x2",
-        "defaults.inpaint: 'nothing' generates nothing and can be no default; a step may name it",
+        "defaults.inpaint: 'nothing' cannot be a default, because the driver null generates nothing; "
+        "remove it from this list (a step may still name it)",
         "defaults.upscale.x4: 'big' is a model for upscale x2",
     ]
 

@@ -115,10 +115,10 @@ def _refuse_auto_map(part: Path) -> None:
 def _weights_size(part: Path, variant: str, remedy: str) -> int:
     """Return the size of the part's weights. Raises InputError if there are none, shards are missing, or there are only pickles."""
     ending = f".{variant}.safetensors" if variant else ".safetensors"
-    found = [path for path in part.glob("*.safetensors") if path.name.endswith(ending) and (variant or path.name.count(".") == 1)]
-    if not found and variant:
-        found = [path for path in part.glob("*.safetensors") if path.name.count(".") == 1]
-    if not found:
+    files = [path for path in part.glob("*.safetensors") if path.name.endswith(ending) and (variant or path.name.count(".") == 1)]
+    if not files and variant:
+        files = [path for path in part.glob("*.safetensors") if path.name.count(".") == 1]
+    if not files:
         pickled = sorted(path for path in part.glob("*") if path.suffix in _PICKLES)
         if pickled:
             raise InputError(
@@ -131,9 +131,9 @@ def _weights_size(part: Path, variant: str, remedy: str) -> int:
         missing = sorted(shards - {path.name for path in part.iterdir()})
         if missing:
             raise InputError(f"{part / missing[0]}: this file does not exist, but {index.name} lists it.", remedy)
-    for path in found:
+    for path in files:
         check_safetensors(path, remedy)
-    return sum(path.stat().st_size for path in found)
+    return sum(path.stat().st_size for path in files)
 
 
 def check_safetensors(path: Path, remedy: str) -> None:

@@ -169,21 +169,21 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     the starting point. A model that cannot fill holes generates the whole picture, and the caller composites. Raises InputError if the
     model has none of these abilities.
     """
-    wanted: tuple[Ability, ...]
+    candidates: tuple[Ability, ...]
     if request.hole is not None:
         if request.references:
             raise InputError(f"The model {name!r} cannot use reference pictures while it fills a hole.", "Remove the references.")
-        wanted = ("inpaint", "image", "edit")
+        candidates = ("inpaint", "image", "edit")
     elif request.references:
-        wanted = ("references",)
+        candidates = ("references",)
     elif request.picture is not None:
-        wanted = ("edit", "image") if request.options.strength is None else ("image", "edit")
+        candidates = ("edit", "image") if request.options.strength is None else ("image", "edit")
     else:
-        wanted = ("text",)
-    for ability in wanted:
+        candidates = ("text",)
+    for ability in candidates:
         if ability in can:
             return ability
     raise InputError(
-        f"The model {name!r} cannot {ability_phrase(wanted[:1])}; it can {ability_phrase(can)}.",
+        f"The model {name!r} cannot {ability_phrase(candidates[:1])}; it can {ability_phrase(can)}.",
         "Name another model: goldsmith models list.",
     )

@@ -66,7 +66,7 @@ class LoraAdapters:
         check_safetensors(path, "Replace it with a LoRA in safetensors form.")
         if not hasattr(self._base, "load_lora_weights"):
             raise InputError(f"The model {self._name!r} takes no LoRAs.", f"Remove the LoRA {path.stem!r}, or name another model.")
-        said = ""
+        error_text = ""
         try:
             self._base.load_lora_weights(
                 str(path.parent), weight_name=path.name, adapter_name=adapter, local_files_only=True, use_safetensors=True
@@ -74,13 +74,13 @@ class LoraAdapters:
         except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
             if is_out_of_memory(error) or is_device_failure(error):
                 raise
-            said = " ".join(str(error).split())
-        if not said and any(adapter in adapters for adapters in self._base.get_list_adapters().values()):
+            error_text = " ".join(str(error).split())
+        if not error_text and any(adapter in adapters for adapters in self._base.get_list_adapters().values()):
             self._base.disable_lora()
             return
         with contextlib.suppress(ValueError, KeyError):
             self._base.delete_adapters(adapter)
-        reason = f" ({said:.160})" if said else " (none of its layers exists in this model)"
+        reason = f" ({error_text:.160})" if error_text else " (none of its layers exists in this model)"
         raise InputError(
             f"{path.name}: this LoRA does not fit the model {self._name!r}{reason}.",
             "Name a LoRA that was made for this family of models.",

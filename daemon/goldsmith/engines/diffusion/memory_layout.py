@@ -43,13 +43,13 @@ def plan_layout(
     """
     if device.name == "cpu":
         factor = 1 if diffusion.precision == "float32" else 2
-        needs = diffusion.memory_mb * factor + diffusion.picture_mb
-        if needs > free_mb:
-            raise InputError(_too_large(name, needs, free_mb, device), _REMEDY_CPU)
+        needed_mb = diffusion.memory_mb * factor + diffusion.picture_mb
+        if needed_mb > free_mb:
+            raise InputError(_too_large_sentence(name, needed_mb, free_mb, device), _REMEDY_CPU)
         return MemoryLayout("float32", "none", 1)
-    spare = free_mb - diffusion.memory_mb
-    if spare >= diffusion.picture_mb:
-        return MemoryLayout(diffusion.precision, "none", max(1, min(_MAX_BATCH, spare // diffusion.picture_mb)))
+    spare_mb = free_mb - diffusion.memory_mb
+    if spare_mb >= diffusion.picture_mb:
+        return MemoryLayout(diffusion.precision, "none", max(1, min(_MAX_BATCH, spare_mb // diffusion.picture_mb)))
     if diffusion.memory_mb > free_cpu_mb:
         raise InputError(
             f"The model {name!r} needs about {diffusion.memory_mb} MB of main memory for idle weights, but only {free_cpu_mb} MB are free.",
@@ -57,14 +57,14 @@ def plan_layout(
         )
     if round(diffusion.memory_mb * largest_share) + diffusion.picture_mb <= free_mb:
         return MemoryLayout(diffusion.precision, "model", 1)
-    needs = round(diffusion.memory_mb * _GROUP_SHARE) + diffusion.picture_mb
-    if needs > free_mb:
-        raise InputError(_too_large(name, needs, free_mb, device), _REMEDY)
+    needed_mb = round(diffusion.memory_mb * _GROUP_SHARE) + diffusion.picture_mb
+    if needed_mb > free_mb:
+        raise InputError(_too_large_sentence(name, needed_mb, free_mb, device), _REMEDY)
     return MemoryLayout(diffusion.precision, "group", 1)
 
 
-def _too_large(name: str, needs: int, free: int, device: Device) -> str:
-    return f"The model {name!r} needs about {needs} MB of memory on {device.name}, but only {free} MB are free."
+def _too_large_sentence(name: str, needed_mb: int, available_mb: int, device: Device) -> str:
+    return f"The model {name!r} needs about {needed_mb} MB of memory on {device.name}, but only {available_mb} MB are free."
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,9 +130,12 @@ def _build_rrdb(layers: Sequence[NcnnLayer]) -> EsrganNet:
 
 
 def _check_dense(parts: Sequence[nn.Conv2d], blocks: int) -> None:
-    wide, grown = parts[0].out_channels, parts[1].out_channels
-    dense = [(wide + at * grown, grown if at < _DENSE_CONVOLUTIONS - 1 else wide) for at in range(_DENSE_CONVOLUTIONS)]
-    expected = [(3, wide), *(dense * 3 * blocks), *((wide, wide),) * 4, (wide, 3)]
+    base_channels, growth = parts[0].out_channels, parts[1].out_channels
+    dense = [
+        (base_channels + number * growth, growth if number < _DENSE_CONVOLUTIONS - 1 else base_channels)
+        for number in range(_DENSE_CONVOLUTIONS)
+    ]
+    expected = [(3, base_channels), *(dense * 3 * blocks), *((base_channels, base_channels),) * 4, (base_channels, 3)]
     if [(part.in_channels, part.out_channels) for part in parts] != expected:
         raise InputError("This is not a Real-ESRGAN network: its convolutions do not fit each other.")
 

@@ -21,8 +21,8 @@ def align_square(landmarks: Points, side: int, *, wide: bool = False) -> Rotated
 
     wide: the template for models that generate faces.
     """
-    turned = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
-    along, across = turned[:, 0], turned @ np.array([side / 2, side / 2, 1.0])
+    transform = _estimate_similarity(_template_points(side, wide=wide), landmarks.astype(np.float64))
+    along, across = transform[:, 0], transform @ np.array([side / 2, side / 2, 1.0])
     return RotatedSquare(float(across[0]), float(across[1]), float(np.hypot(*along)) * side, float(np.arctan2(along[1], along[0])))
 
 
@@ -35,8 +35,8 @@ def _estimate_similarity(source: NDArray[np.float64], target: NDArray[np.float64
     1991, least squares).
     """
     x, y = source.T
-    zero, one = np.zeros(len(source)), np.ones(len(source))
-    rows = np.concatenate([np.stack([x, -y, one, zero], axis=1), np.stack([y, x, zero, one], axis=1)])
+    zeros, ones = np.zeros(len(source)), np.ones(len(source))
+    rows = np.concatenate([np.stack([x, -y, ones, zeros], axis=1), np.stack([y, x, zeros, ones], axis=1)])
     a, b, left, top = np.linalg.lstsq(rows, np.concatenate([target[:, 0], target[:, 1]]), rcond=None)[0]
     return np.array([[a, -b, left], [b, a, top]])
 

@@ -21,8 +21,8 @@ def open_matting_model(
 ) -> tuple[EngineDescriptor, onnxruntime.InferenceSession]:
     """Return the descriptor and the session of a model of kind ``matte``."""
     session = open_session(only_file(name, model_files.files), device.threads)
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    return EngineDescriptor(name=name, kind="matte", licence=model.licence, weights=weights_hashes(model), device=on), session
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    return EngineDescriptor(name=name, kind="matte", licence=model.licence, weights=weights_hashes(model), device=device_label), session
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -59,13 +59,13 @@ class RotatedSquare:
         factor = min(1.0, 2 * size / self.side)  # reduce first; otherwise the warp would skip px between its samples
         source, square = pixels, self
         if factor < 1:
-            reach = 0.71 * self.side + 4 / factor  # half the diagonal and a margin: the warp reads nothing farther out
-            left, top = max(0, int(self.x - reach)), max(0, int(self.y - reach))
-            near = pixels[top : max(top + 1, math.ceil(self.y + reach)), left : max(left + 1, math.ceil(self.x + reach))]
-            high, wide = (max(1, round(side * factor)) for side in near.shape[:2])
-            source = np.asarray(cv2.resize(near, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
-            across, down = wide / near.shape[1], high / near.shape[0]
-            square = RotatedSquare((self.x - left) * across, (self.y - top) * down, self.side * (across + down) / 2, self.angle)
+            radius = 0.71 * self.side + 4 / factor  # half the diagonal and a margin: the warp reads nothing farther out
+            left, top = max(0, int(self.x - radius)), max(0, int(self.y - radius))
+            window = pixels[top : max(top + 1, math.ceil(self.y + radius)), left : max(left + 1, math.ceil(self.x + radius))]
+            height, width = (max(1, round(side * factor)) for side in window.shape[:2])
+            source = np.asarray(cv2.resize(window, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+            x_scale, y_scale = width / window.shape[1], height / window.shape[0]
+            square = RotatedSquare((self.x - left) * x_scale, (self.y - top) * y_scale, self.side * (x_scale + y_scale) / 2, self.angle)
         cropped = cv2.warpAffine(source, square._crop_matrix(size), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(cropped, np.float32)
 
@@ -82,8 +82,8 @@ class RotatedSquare:
         scale = size / self.side
         cos, sin = scale * math.cos(self.angle), scale * math.sin(self.angle)
         dx, dy = self.x - 0.5, self.y - 0.5
-        middle = size / 2 - 0.5
-        return np.array([[cos, sin, middle - cos * dx - sin * dy], [-sin, cos, middle + sin * dx - cos * dy]])
+        centre = size / 2 - 0.5
+        return np.array([[cos, sin, centre - cos * dx - sin * dy], [-sin, cos, centre + sin * dx - cos * dy]])
 
 
 def sigmoid(logits: float | NDArray[np.float32]) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ def has_fast_bfloat16() -> bool:
 
 
 def _file_with_suffix(name: str, files: Mapping[str, Path], suffix: str) -> Path:
-    found = [path for file, path in files.items() if file.endswith(suffix)]
-    if len(found) != 1:
-        raise InputError(f"models.{name}.files: this driver needs one {suffix} file, {len(found)} are listed.")
-    return found[0]
+    matches = [path for file, path in files.items() if file.endswith(suffix)]
+    if len(matches) != 1:
+        raise InputError(f"models.{name}.files: this driver needs one {suffix} file, {len(matches)} are listed.")
+    return matches[0]

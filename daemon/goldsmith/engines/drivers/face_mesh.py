@@ -28,17 +28,19 @@ class FaceMesh:
         self._net = net
 
     def mesh(self, pixels: Pixels, face: Face) -> Points | None:
-        x, y, wide, high = face.box
-        rough = self._find_landmarks(
+        x, y, width, height = face.box
+        first_mesh = self._find_landmarks(
             pixels,
-            RotatedSquare(x + wide / 2, y + high / 2, _CROP_MARGIN * max(wide, high), _roll_angle(face.landmarks[0], face.landmarks[1])),
+            RotatedSquare(
+                x + width / 2, y + height / 2, _CROP_MARGIN * max(width, height), _roll_angle(face.landmarks[0], face.landmarks[1])
+            ),
         )
-        if rough is None:
+        if first_mesh is None:
             return None
-        (left, top), (right, bottom) = rough.min(axis=0), rough.max(axis=0)
+        (left, top), (right, bottom) = first_mesh.min(axis=0), first_mesh.max(axis=0)
         side = _CROP_MARGIN * max(float(right - left), float(bottom - top))
         return self._find_landmarks(
-            pixels, RotatedSquare(float(left + right) / 2, float(top + bottom) / 2, side, _roll_angle(*rough[list(_EYE_CORNERS)]))
+            pixels, RotatedSquare(float(left + right) / 2, float(top + bottom) / 2, side, _roll_angle(*first_mesh[list(_EYE_CORNERS)]))
         )
 
     def _find_landmarks(self, pixels: Pixels, square: RotatedSquare) -> Points | None:
@@ -54,5 +56,7 @@ def _roll_angle(left: Points, right: Points) -> float:
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceLandmarker:
     net = TfliteNet(only_file(name, model_files.files), "face_landmarks_detector.tflite")
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    return FaceMesh(EngineDescriptor(name=name, kind="mesh", licence=model.licence, weights=weights_hashes(model), device=on), net)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    return FaceMesh(
+        EngineDescriptor(name=name, kind="mesh", licence=model.licence, weights=weights_hashes(model), device=device_label), net
+    )

@@ -59,13 +59,15 @@ class HandLandmarks:
 
         height, width = pixels.shape[:2]
         scale = min(1.0, _MAX_SIDE / max(height, width))
-        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
-        small = np.asarray(pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
+        new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+        reduced = np.asarray(
+            pixels if scale == 1 else cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA), np.float32
+        )
         hands: list[Hand] = []
-        for palm in sorted(self._detect_palms(small), key=lambda palm: -palm.score):
+        for palm in sorted(self._detect_palms(reduced), key=lambda palm: -palm.score):
             if not any(_is_already_found(hand.landmarks, palm.square) for hand in hands):
-                hands += self._landmarks_at(small, palm)
-        factors = np.array([width / wide, height / high], np.float32)
+                hands += self._landmarks_at(reduced, palm)
+        factors = np.array([width / new_width, height / new_height], np.float32)
         kept = _remove_duplicates(sorted(hands, key=lambda hand: -hand.score))
         return tuple(sorted((Hand(hand.landmarks * factors, hand.score) for hand in kept), key=lambda hand: -_area(hand.landmarks)))
 
@@ -100,18 +102,18 @@ def _search_squares(height: int, width: int) -> Iterator[RotatedSquare]:
     side = max(height, width)
     yield RotatedSquare(width / 2, height / 2, side, 0.0)
     if side > _MIN_TILED_SIDE:
-        part = _TILE_SHARE * side
-        for y in _tile_centres(height, part):
-            for x in _tile_centres(width, part):
-                yield RotatedSquare(x, y, part, 0.0)
+        part_side = _TILE_SHARE * side
+        for y in _tile_centres(height, part_side):
+            for x in _tile_centres(width, part_side):
+                yield RotatedSquare(x, y, part_side, 0.0)
 
 
-def _tile_centres(length: int, part: float) -> list[float]:
+def _tile_centres(length: int, part_side: float) -> list[float]:
     """Return the centres of parts that overlap by half, from one end to the other."""
-    if length <= part:
+    if length <= part_side:
         return [length / 2]
-    count = math.ceil((length - part) / (part / 2)) + 1
-    return [part / 2 + number * (length - part) / (count - 1) for number in range(count)]
+    count = math.ceil((length - part_side) / (part_side / 2)) + 1
+    return [part_side / 2 + number * (length - part_side) / (count - 1) for number in range(count)]
 
 
 def _anchors() -> NDArray[np.float32]:
@@ -127,8 +129,8 @@ def _anchors() -> NDArray[np.float32]:
 def _is_already_found(points: Points, square: RotatedSquare) -> bool:
     """Return whether a known hand fills the square: its palm was also found in another part of the picture, or by another box."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    middle_inside = left <= square.x <= right and top <= square.y <= bottom
-    return bool(middle_inside and max(right - left, bottom - top) > 0.35 * square.side)
+    has_centre = left <= square.x <= right and top <= square.y <= bottom
+    return bool(has_centre and max(right - left, bottom - top) > 0.35 * square.side)
 
 
 def _remove_duplicates(hands: list[Hand]) -> list[Hand]:
@@ -142,10 +144,10 @@ def _remove_duplicates(hands: list[Hand]) -> list[Hand]:
 
 def _overlap(first: Points, second: Points) -> float:
     """Return how much of the smaller of two point boxes lies in the other."""
-    least = np.maximum(first.min(axis=0), second.min(axis=0))
-    most = np.minimum(first.max(axis=0), second.max(axis=0))
-    both = float(np.prod(np.maximum(most - least, 0)))
-    return both / max(min(_area(first), _area(second)), 1e-6)
+    lower = np.maximum(first.min(axis=0), second.min(axis=0))
+    upper = np.minimum(first.max(axis=0), second.max(axis=0))
+    shared_area = float(np.prod(np.maximum(upper - lower, 0)))
+    return shared_area / max(min(_area(first), _area(second)), 1e-6)
 
 
 def _area(points: Points) -> float:
@@ -154,6 +156,6 @@ def _area(points: Points) -> float:
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> HandLandmarker:
     task = only_file(name, model_files.files)
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    descriptor = EngineDescriptor(name=name, kind="hands", licence=model.licence, weights=weights_hashes(model), device=on)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    descriptor = EngineDescriptor(name=name, kind="hands", licence=model.licence, weights=weights_hashes(model), device=device_label)
     return HandLandmarks(descriptor, TfliteNet(task, "hand_detector.tflite"), TfliteNet(task, "hand_landmarks_detector.tflite"))

@@ -54,7 +54,8 @@ def _dilate(hole: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter:
     session = open_session(only_file(name, model_files.files), device.threads)
-    on = f"cpu float32, {describe_threads(device.threads)}"
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
     return MiganInpainter(
-        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_hashes(model), device=on), session
+        EngineDescriptor(name=name, kind="inpaint", licence=model.licence, side=_SIDE, weights=weights_hashes(model), device=device_label),
+        session,
     )

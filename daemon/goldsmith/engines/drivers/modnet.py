@@ -29,8 +29,10 @@ class Modnet:
     def matte(self, pixels: Pixels) -> Mask:
         height, width = pixels.shape[:2]
         scale = _SHORT_SIDE / min(height, width)
-        wide, high = (max(_MULTIPLE, min(_MAX_LONG_SIDE, round(side * scale / _MULTIPLE) * _MULTIPLE)) for side in (width, height))
-        return resize_matte(run_net(self._session, resize(pixels, wide, high) * 2 - 1), pixels)
+        new_width, new_height = (
+            max(_MULTIPLE, min(_MAX_LONG_SIDE, round(side * scale / _MULTIPLE) * _MULTIPLE)) for side in (width, height)
+        )
+        return resize_matte(run_net(self._session, resize(pixels, new_width, new_height) * 2 - 1), pixels)
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> MatteEstimator:

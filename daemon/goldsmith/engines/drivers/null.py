@@ -70,17 +70,17 @@ def _paint(request: GenerationRequest, seed: int) -> Pixels:
     random = np.random.default_rng(seed)
     ends = random.random((2, 3), dtype=np.float32)
     position = np.linspace(0, 1, request.width, dtype=np.float32)[None, :, None]
-    painted = np.broadcast_to(ends[0] * (1 - position) + ends[1] * position, (request.height, request.width, 3))
-    painted = painted + np.float32(0.05) * random.random((request.height, request.width, 1), dtype=np.float32)
+    pixels = np.broadcast_to(ends[0] * (1 - position) + ends[1] * position, (request.height, request.width, 3))
+    pixels = pixels + np.float32(0.05) * random.random((request.height, request.width, 1), dtype=np.float32)
     if request.references:
         tints = np.stack([reference.mean(axis=(0, 1)) for reference in request.references])
-        painted = (painted + tints.mean(axis=0, dtype=np.float32)) / 2
-    painted = np.clip(painted, 0, 1)
+        pixels = (pixels + tints.mean(axis=0, dtype=np.float32)) / 2
+    pixels = np.clip(pixels, 0, 1)
     if request.picture is not None:
         strength = np.float32(0.55 if request.options.strength is None else request.options.strength)
-        mixed = request.picture * (1 - strength) + painted * strength
-        painted = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
-    return np.ascontiguousarray(painted, dtype=np.float32)
+        mixed = request.picture * (1 - strength) + pixels * strength
+        pixels = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
+    return np.ascontiguousarray(pixels, dtype=np.float32)
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> Inpainter | Upscaler | Generator:

@@ -82,16 +82,16 @@ class PpOcr:
         """Return the text and its confidence by greedy CTC decoding: a repeated letter counts once, index 0 is blank."""
         import cv2
 
-        wide = min(_MAX_LINE_WIDTH, max(_LINE_HEIGHT, math.ceil(_LINE_HEIGHT * line.shape[1] / line.shape[0])))
+        width = min(_MAX_LINE_WIDTH, max(_LINE_HEIGHT, math.ceil(_LINE_HEIGHT * line.shape[1] / line.shape[0])))
         interpolation = cv2.INTER_AREA if line.shape[0] > _LINE_HEIGHT else cv2.INTER_LINEAR
         steps = _run_net(
-            self._recogniser, np.asarray(cv2.resize(line, (wide, _LINE_HEIGHT), interpolation=interpolation), np.float32) * 2 - 1
+            self._recogniser, np.asarray(cv2.resize(line, (width, _LINE_HEIGHT), interpolation=interpolation), np.float32) * 2 - 1
         )
         symbols, confidence = steps.argmax(axis=1), steps.max(axis=1)
-        new = (symbols > 0) & np.concatenate([[True], symbols[1:] != symbols[:-1]])
-        if not new.any():
+        is_new_letter = (symbols > 0) & np.concatenate([[True], symbols[1:] != symbols[:-1]])
+        if not is_new_letter.any():
             return "", 0.0
-        return "".join(self._charset[number] for number in symbols[new]), float(confidence[new].mean())
+        return "".join(self._charset[number] for number in symbols[is_new_letter]), float(confidence[is_new_letter].mean())
 
 
 def _run_net(session: onnxruntime.InferenceSession, pixels: Pixels) -> NDArray[np.float32]:
@@ -108,11 +108,11 @@ def _line_boxes(probability: Mask) -> Iterator[Points]:
 
     outlines, _ = cv2.findContours((probability > _MIN_CORE_PROBABILITY).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     for outline in outlines[:_MAX_LINES]:
-        middle, (across, down), turn = cv2.minAreaRect(outline)
-        if min(across, down) < 3 or _mean_inside(probability, outline.reshape(-1, 2)) < _MIN_LINE_SCORE:
+        centre, (width, height), angle = cv2.minAreaRect(outline)
+        if min(width, height) < 3 or _mean_inside(probability, outline.reshape(-1, 2)) < _MIN_LINE_SCORE:
             continue
-        grow = 2 * _UNCLIP_RATIO * across * down / (2 * (across + down))
-        yield _order_corners(cv2.boxPoints((middle, (across + grow, down + grow), turn)) + 0.5)
+        grow = 2 * _UNCLIP_RATIO * width * height / (2 * (width + height))
+        yield _order_corners(cv2.boxPoints((centre, (width + grow, height + grow), angle)) + 0.5)
 
 
 def _mean_inside(probability: Mask, outline: NDArray[np.int32]) -> float:
@@ -120,9 +120,9 @@ def _mean_inside(probability: Mask, outline: NDArray[np.int32]) -> float:
 
     left, top = outline.min(axis=0)
     right, bottom = outline.max(axis=0) + 1
-    inside = np.zeros((bottom - top, right - left), np.uint8)
-    cv2.fillPoly(inside, [outline - [left, top]], 1)
-    return float(probability[top:bottom, left:right][inside > 0].mean())
+    core = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(core, [outline - [left, top]], 1)
+    return float(probability[top:bottom, left:right][core > 0].mean())
 
 
 def _order_corners(corners: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -136,22 +136,22 @@ def _crop_upright(pixels: Pixels, corners: Points) -> Pixels:
     """Return the line cropped upright, (h, w, 3), 0..1, sRGB. A line much higher than wide is rotated counter-clockwise."""
     import cv2
 
-    wide = max(1, round(float(max(np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[2] - corners[3])))))
-    high = max(1, round(float(max(np.linalg.norm(corners[3] - corners[0]), np.linalg.norm(corners[2] - corners[1])))))
-    target = np.array([(0, 0), (wide, 0), (wide, high), (0, high)], np.float32)
+    width = max(1, round(float(max(np.linalg.norm(corners[1] - corners[0]), np.linalg.norm(corners[2] - corners[3])))))
+    height = max(1, round(float(max(np.linalg.norm(corners[3] - corners[0]), np.linalg.norm(corners[2] - corners[1])))))
+    target = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     transform = cv2.getPerspectiveTransform(corners - np.float32(0.5), target - np.float32(0.5))
     line = np.asarray(
-        cv2.warpPerspective(pixels, transform, (wide, high), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32
+        cv2.warpPerspective(pixels, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32
     )
-    return np.ascontiguousarray(np.rot90(line)) if high >= 1.5 * wide else line
+    return np.ascontiguousarray(np.rot90(line)) if height >= 1.5 * width else line
 
 
 def _reading_order(lines: list[TextLine]) -> list[TextLine]:
     """Return the lines from top to bottom, and from left to right at about the same height."""
     rows: list[list[TextLine]] = []
     for line in sorted(lines, key=lambda line: float(line.corners[:, 1].mean())):
-        high = float(np.linalg.norm(line.corners[3] - line.corners[0]))
-        if rows and abs(float(line.corners[:, 1].mean()) - float(rows[-1][-1].corners[:, 1].mean())) < 0.5 * high:
+        height = float(np.linalg.norm(line.corners[3] - line.corners[0]))
+        if rows and abs(float(line.corners[:, 1].mean()) - float(rows[-1][-1].corners[:, 1].mean())) < 0.5 * height:
             rows[-1].append(line)
         else:
             rows.append([line])
@@ -159,10 +159,10 @@ def _reading_order(lines: list[TextLine]) -> list[TextLine]:
 
 
 def _file_containing(name: str, files: Mapping[str, Path], part: str) -> Path:
-    found = [path for file, path in files.items() if part in file.lower()]
-    if len(found) != 1:
-        raise InputError(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(found)} are listed.")
-    return found[0]
+    matches = [path for file, path in files.items() if part in file.lower()]
+    if len(matches) != 1:
+        raise InputError(f"models.{name}.files: this driver needs one file with {part!r} in its name, {len(matches)} are listed.")
+    return matches[0]
 
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> TextReader:
@@ -170,6 +170,6 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
     charset = recogniser.get_modelmeta().custom_metadata_map.get("character", "")
     if not charset:
         raise InputError(f"models.{name}: its recognition network lacks the list of characters.", "Use a network that contains it.")
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    descriptor = EngineDescriptor(name=name, kind="reader", licence=model.licence, weights=weights_hashes(model), device=on)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    descriptor = EngineDescriptor(name=name, kind="reader", licence=model.licence, weights=weights_hashes(model), device=device_label)
     return PpOcr(descriptor, detector, recogniser, ["", *charset.splitlines(), " "])

@@ -35,5 +35,7 @@ class SFace:
 
 def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device) -> FaceEmbedder:
     session = open_session(only_file(name, model_files.files), device.threads)
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    return SFace(EngineDescriptor(name=name, kind="identity", licence=model.licence, weights=weights_hashes(model), device=on), session)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    return SFace(
+        EngineDescriptor(name=name, kind="identity", licence=model.licence, weights=weights_hashes(model), device=device_label), session
+    )

@@ -107,8 +107,10 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
     path = next(path for file, path in model_files.files.items() if file not in (settings.identity, settings.matrix))
     net = open_session(path, device.threads)
     inputs = _net_inputs(path, net, by_vector=bool(settings.identity))
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    descriptor = EngineDescriptor(name=name, kind="swap", licence=model.licence, side=inputs.side, weights=weights_hashes(model), device=on)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    descriptor = EngineDescriptor(
+        name=name, kind="swap", licence=model.licence, side=inputs.side, weights=weights_hashes(model), device=device_label
+    )
     swapper = OnnxFaceSwapper(descriptor, settings, net, inputs)
     swapper.embedding_net = open_session(model_files.files[settings.identity], device.threads) if settings.identity else None
     swapper.matrix = _load_matrix(settings.matrix, model_files.files) if settings.matrix else None
@@ -121,10 +123,10 @@ def _net_inputs(file: Path, net: onnxruntime.InferenceSession, *, by_vector: boo
     vectors = [name for name, sides in inputs.items() if len(sides) == 2]
     squares = [name for name, sides in inputs.items() if len(sides) == 4 and _square_side(sides)]
     if len(inputs) != 2 or len(vectors) != int(by_vector) or len(vectors) + len(squares) != 2:
-        wanted = "a face 1 x 3 x N x N and a vector 1 x n" if by_vector else "two faces 1 x 3 x N x N, and no vector"
-        found = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
+        expected = "a face 1 x 3 x N x N and a vector 1 x n" if by_vector else "two faces 1 x 3 x N x N, and no vector"
+        shapes = "; ".join(f"{name} {' x '.join(map(str, sides))}" for name, sides in inputs.items())
         raise InputError(
-            f"{file}: this network takes {found}; a face swap network takes {wanted}.", "Correct its [swap] table in models.toml."
+            f"{file}: this network takes {shapes}; a face swap network takes {expected}.", "Correct its [swap] table in models.toml."
         )
     if by_vector:
         return _NetInputs(squares[0], vectors[0], _square_side(inputs[squares[0]]), 0, _vector_length(inputs[vectors[0]][1]))

@@ -25,7 +25,7 @@ _SECOND_PASS_SIDE = 400
 # In the second pass, a face must have this share of the picture's longer side.
 _MIN_SECOND_PASS_SHARE = 0.2
 _MIN_SCORE = 0.8
-# If two boxes overlap by more of their union, one is kept.
+# If two boxes of a pass overlap by more of their union, or two boxes of both passes by more of the smaller one, only one is kept.
 _MAX_OVERLAP = 0.3
 
 
@@ -39,11 +39,13 @@ class YuNet:
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """Return the faces in the picture, (h, w, 3), 0..1, sRGB, largest first."""
-        long = max(pixels.shape[:2])
+        long_side = max(pixels.shape[:2])
         faces = self._detect_at(pixels, _MAX_SIDE)
-        if long > _SECOND_PASS_SIDE:
-            large = [face for face in self._detect_at(pixels, _SECOND_PASS_SIDE) if max(face.box[2:]) >= _MIN_SECOND_PASS_SHARE * long]
-            faces += [face for face in large if all(_overlap(face.box, known.box) < _MAX_OVERLAP for known in faces)]
+        if long_side > _SECOND_PASS_SIDE:
+            large_faces = [
+                face for face in self._detect_at(pixels, _SECOND_PASS_SIDE) if max(face.box[2:]) >= _MIN_SECOND_PASS_SHARE * long_side
+            ]
+            faces += [face for face in large_faces if all(_overlap(face.box, known.box) < _MAX_OVERLAP for known in faces)]
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
 
     def _detect_at(self, pixels: Pixels, side: int) -> list[Face]:
@@ -52,20 +54,22 @@ class YuNet:
 
         height, width = pixels.shape[:2]
         scale = min(1.0, side / max(height, width))
-        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
-        small = pixels if scale == 1 else cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
-        codes = np.ascontiguousarray(quantise(small, 8)[:, :, ::-1])
+        new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+        reduced = pixels if scale == 1 else cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
+        codes = np.ascontiguousarray(quantise(reduced, 8)[:, :, ::-1])
         with self._alone:
-            self._net.setInputSize((wide, high))
+            self._net.setInputSize((new_width, new_height))
             _, rows = self._net.detect(codes)
-        factors = np.tile([width / wide, height / high], 7)
+        factors = np.tile([width / new_width, height / new_height], 7)
         return [_parse_face(row[:14] * factors, float(row[14])) for row in ([] if rows is None else rows)]
 
 
 def _overlap(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> float:
     """Return the overlap of two boxes, as a share of the smaller one."""
-    wide, high = (min(first[at] + first[at + 2], second[at] + second[at + 2]) - max(first[at], second[at]) for at in (0, 1))
-    return max(0.0, wide) * max(0.0, high) / max(min(first[2] * first[3], second[2] * second[3]), 1e-6)
+    width, height = (
+        min(first[axis] + first[axis + 2], second[axis] + second[axis + 2]) - max(first[axis], second[axis]) for axis in (0, 1)
+    )
+    return max(0.0, width) * max(0.0, height) / max(min(first[2] * first[3], second[2] * second[3]), 1e-6)
 
 
 def _parse_face(numbers: Any, score: float) -> Face:
@@ -81,8 +85,8 @@ def open_engine(name: str, model: Model, model_files: ModelFiles, device: Device
         net = _open_net(path)
     except cv2.error as error:
         raise InputError(f"{path}: OpenCV cannot open this model: {error}", "Run: goldsmith models verify") from error
-    on = f"cpu float32, {describe_threads(device.threads)}"
-    return YuNet(EngineDescriptor(name=name, kind="faces", licence=model.licence, weights=weights_hashes(model), device=on), net)
+    device_label = f"cpu float32, {describe_threads(device.threads)}"
+    return YuNet(EngineDescriptor(name=name, kind="faces", licence=model.licence, weights=weights_hashes(model), device=device_label), net)
 
 
 def _open_net(path: Path) -> Any:

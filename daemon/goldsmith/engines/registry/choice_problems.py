@@ -56,8 +56,8 @@ def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, labe
         return InputError(f"The model {label} takes no prompt.", f"Remove the prompt, or name a model that takes one: {able}.")
     if model.diffusion is None or need.kind is UPSCALER:
         return InputError(f"The model {label} is for {model.kind}, not for {need.kind.name}.", f"Models for {need.kind.name}: {able}.")
-    lacks = ability_phrase(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
-    return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {lacks}.", f"Models that can: {able}.")
+    missing = ability_phrase(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
+    return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {missing}.", f"Models that can: {able}.")
 
 
 def list_capable_models(models: Models, need: EngineNeed[Any]) -> str:

@@ -11,7 +11,7 @@ from goldsmith.engines.registry.weights_sources import ConfigTable
 
 
 class FaceSwapSettings(ConfigTable):
-    """``[models.NAME.swap]``: the inputs of a face swap network. It takes the face upright in a square, RGB, and returns the new face so.
+    """``[models.NAME.swap]``: the inputs of a face swap network. It takes and returns a face upright in a square, RGB.
 
     Its other input is the person: a vector that a second network computes from the person's face, or that face itself in a square.
     """
@@ -25,10 +25,10 @@ class FaceSwapSettings(ConfigTable):
 
     def inconsistency(self, files: Sequence[str]) -> str:
         """Return why the table does not match the model's files; "" if it does."""
-        named = [name for name in (self.identity, self.matrix) if name]
-        wrong = [name for name in named if name not in files]
-        if wrong:
-            return f"swap names {wrong[0]}, which is not one of its files"
-        if len(files) != len(set(named)) + 1:
+        table_files = [name for name in (self.identity, self.matrix) if name]
+        unknown_files = [name for name in table_files if name not in files]
+        if unknown_files:
+            return f"swap names {unknown_files[0]}, which is not one of its files"
+        if len(files) != len(set(table_files)) + 1:
             return "a face swap model has exactly one file besides those that its [swap] table names"
         return "swap.matrix needs a vector: name the network that computes it as identity" if self.matrix and not self.identity else ""

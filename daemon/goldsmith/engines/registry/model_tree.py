@@ -25,7 +25,7 @@ FETCH_RECORD_NAME = ".goldsmith.json"
 
 
 class FetchRecord(ConfigTable):
-    """What a complete fetch stores in its tree: the origin as in a pin, the commit, and the size of each file."""
+    """The record that a complete fetch stores in its tree: the origin as in a pin, the commit, and the size of each file."""
 
     origin: str
     commit: str
@@ -170,8 +170,8 @@ def _incomplete_reason(top: Path, *, config_only: bool) -> str:
 
 def _part_folders(index: Path) -> list[str]:
     """Return the folders that a diffusers index names. [null, null] is an omitted part, and a list of numbers is a setting."""
-    named = _read_json(str(index), index.stat().st_mtime_ns)
-    lists = {key: value for key, value in named.items() if not key.startswith("_") and isinstance(value, list)}
+    entries = _read_json(str(index), index.stat().st_mtime_ns)
+    lists = {key: value for key, value in entries.items() if not key.startswith("_") and isinstance(value, list)}
     return [key for key, value in lists.items() if value and isinstance(value[0], str)]
 
 
@@ -213,11 +213,11 @@ def wrong_files(tree: ModelTree, hash_cache: HashCache, *, ignore_cache: bool) -
                     f"{path}: it has {_size(path)} bytes, {expected} {size}." if path.exists() else f"{path}: this file is missing."
                 )
             elif ignore_cache or not hash_cache.is_verified(path, sha256):
-                found = file_sha256(path)
-                if found == sha256:
-                    verified[path] = found
+                actual_sha256 = file_sha256(path)
+                if actual_sha256 == sha256:
+                    verified[path] = actual_sha256
                 else:
-                    wrong[name] = f"{path}: its sha256 is {found}, {expected} {sha256}."
+                    wrong[name] = f"{path}: its sha256 is {actual_sha256}, {expected} {sha256}."
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
     if verified:

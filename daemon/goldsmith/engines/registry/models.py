@@ -122,9 +122,9 @@ class Model(ConfigTable):
     def _check_swap_table(self) -> Self:
         if (self.kind == FACE_SWAPPER.name) != (self.swap is not None):
             raise ValueError("a model of kind swap, and only such a model, has a [swap] table")
-        misfit = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
-        if misfit:
-            raise ValueError(misfit)
+        inconsistency = "" if self.swap is None else self.swap.inconsistency([file.name for file in self.files])
+        if inconsistency:
+            raise ValueError(inconsistency)
         return self
 
     @model_validator(mode="after")
@@ -253,15 +253,18 @@ class Models(ConfigTable):
         if not model.can_serve(need) or (need.kind is UPSCALER and model.scale != need.factor):
             purpose = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
             return f"defaults.{place}: {name!r} is a model for {purpose}" + (" and takes no prompt" if need.needs_prompt else "")
-        return f"defaults.{place}: {name!r} generates nothing and can be no default; a step may name it" if model.driver == "null" else ""
+        if model.driver == "null":
+            reason = "cannot be a default, because the driver null generates nothing"
+            return f"defaults.{place}: {name!r} {reason}; remove it from this list (a step may still name it)"
+        return ""
 
     def _file_faults(self) -> list[str]:
         """Return the faults of file names: all files are in one folder, so a name must always have the same content."""
-        seen: dict[str, tuple[str, str]] = {}
+        first_uses: dict[str, tuple[str, str]] = {}
         faults = []
         for name, model in self.models.items():
             for file in model.files:
-                other, sha256 = seen.setdefault(file.name.casefold(), (name, file.sha256))
+                other, sha256 = first_uses.setdefault(file.name.casefold(), (name, file.sha256))
                 if sha256 != file.sha256:
                     faults.append(f"models.{name}: its file {file.name} has another sha256 than the file of that name in models.{other}")
         return faults

@@ -268,13 +268,13 @@ class WeightsRegistry:
                 return f"{path}: it has {status.st_size} bytes, but models.toml has {file.size}."
             if not ignore_cache and read_stamp(path) == stamp:
                 return ""
-            found = file_sha256(path)
+            actual_sha256 = file_sha256(path)
         except FileNotFoundError:
             return f"{path}: this file is missing."
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
-        if found != file.sha256:
-            return f"{path}: its sha256 is {found}, but models.toml has {file.sha256}."
+        if actual_sha256 != file.sha256:
+            return f"{path}: its sha256 is {actual_sha256}, but models.toml has {file.sha256}."
         write_stamp(path, stamp)
         return ""
 

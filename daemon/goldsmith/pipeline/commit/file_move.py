@@ -125,11 +125,11 @@ class FileMove:
 
     def _check_source(self, source: PathAt, destination: PathAt) -> bool:
         """Return False if the move is already done. Raises SourceChanged if the file at the source is not the one that was read."""
-        found = self._sig_at(source)
-        if found is None:
+        current_sig = self._sig_at(source)
+        if current_sig is None:
             self._handle_missing_source(destination)
             return False
-        if self._matches(source, found) if self.is_recovery else found in (self.sig, self.restored_sig):
+        if self._matches(source, current_sig) if self.is_recovery else current_sig in (self.sig, self.restored_sig):
             return True
         if self.is_recovery and self._is_expected_file(destination):
             self._handle_missing_source(destination)
@@ -196,18 +196,18 @@ class FileMove:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM):
                 raise _replaced_error(self, error) from error
-            found = self._sig_at(at)
+            current_sig = self._sig_at(at)
         else:
             try:
                 if has_writer(fd):
                     raise SourceChanged(self, f"{self.name} is still being written by another program.")
                 status = os.fstat(fd)
-                found = FileSignature.from_stat(status) if stat.S_ISREG(status.st_mode) else None
+                current_sig = FileSignature.from_stat(status) if stat.S_ISREG(status.st_mode) else None
                 if permissions_from is not None:
                     inherit_folder_permissions(fd, permissions_from)
             finally:
                 os.close(fd)
-        if found is None or not self._matches(at, found):
+        if current_sig is None or not self._matches(at, current_sig):
             raise SourceChanged(self, f"{self.name} was saved over while it was being worked on.")
 
     def _inherit_permissions(self, at: PathAt, destination: PathAt) -> None:
@@ -287,8 +287,8 @@ class FileMove:
             source = self.folders.locate(self.source)
         except FileNotFoundError:
             return False
-        found = self._sig_at(source)
-        return found is not None and (not self.is_consume or self._matches(source, found))
+        current_sig = self._sig_at(source)
+        return current_sig is not None and (not self.is_consume or self._matches(source, current_sig))
 
     def is_at_destination(self) -> bool:
         """Return whether the file is at its destination."""
@@ -304,17 +304,19 @@ class FileMove:
         sig_1, sig_2 = self._sig_at(first), self._sig_at(second)
         return sig_1 is not None and sig_2 is not None and (sig_1.dev, sig_1.ino) == (sig_2.dev, sig_2.ino)
 
-    def _matches(self, at: PathAt, found: FileSignature) -> bool:
+    def _matches(self, at: PathAt, current_sig: FileSignature) -> bool:
         """Return whether this is the file that was read: same inode, size and time.
 
         If only the inode differs (after a copy, and on some FUSE mounts), the hash of the contents decides.
         """
         if self.sig is None:
             return False
-        if found.same_content(self.sig):
+        if current_sig.same_content(self.sig):
             return True
         same_but_inode = (
-            found.size == self.sig.size and abs(found.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS and found.ino != self.sig.ino
+            current_sig.size == self.sig.size
+            and abs(current_sig.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS
+            and current_sig.ino != self.sig.ino
         )
         return same_but_inode and self._hash_matches(at)
 
@@ -327,18 +329,18 @@ class FileMove:
             raise
 
     def _is_expected_file(self, at: PathAt) -> bool:
-        found = self._sig_at(at)
-        return found is not None and self._matches(at, found)
+        current_sig = self._sig_at(at)
+        return current_sig is not None and self._matches(at, current_sig)
 
     def _is_moved_file(self, destination: PathAt, source: PathAt) -> bool:
         """Return whether the file at the destination was moved by this plan, even if it was written to since, or replaced just before.
 
         After a crash the rename itself is not on record. But if the source is empty, only this plan can have placed a file in the archive.
         """
-        found = self._sig_at(destination)
-        if found is None or self.was_renamed:
-            return found is not None
-        if (self.sig is not None and found.ino == self.sig.ino) or self._matches(destination, found):
+        current_sig = self._sig_at(destination)
+        if current_sig is None or self.was_renamed:
+            return current_sig is not None
+        if (self.sig is not None and current_sig.ino == self.sig.ino) or self._matches(destination, current_sig):
             return True
         return self.is_recovery and self.is_consume and is_in_archive(self.destination) and self._sig_at(source) is None
 

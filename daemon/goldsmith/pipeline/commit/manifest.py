@@ -76,8 +76,8 @@ def _outside_mask_counts(rows: Sequence[HistoryRow]) -> dict[str, int]:
     steps: list[Any] = [step for row in rows for step in _as_list(row.record.get("steps"))]
     counted = [step["findings"] for step in steps if "outside_pixels" in step["findings"]]
     return {
-        "pixels": sum(int(found["outside_pixels"]) for found in counted),
-        "changed": sum(int(found["outside_changed"]) for found in counted),
+        "pixels": sum(int(findings["outside_pixels"]) for findings in counted),
+        "changed": sum(int(findings["outside_changed"]) for findings in counted),
     }
 
 

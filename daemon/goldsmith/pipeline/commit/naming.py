@@ -42,9 +42,9 @@ def next_free_stem(stem: str, used_versions: Collection[int], is_free: Callable[
     name that would begin with the stem is free; max_bytes: maximum length of the stem.
     """
     base, number = split_version(stem)
-    wanted = truncate_name(stem, max_bytes)
-    if number not in used_versions and is_free(wanted):
-        return wanted
+    short_stem = truncate_name(stem, max_bytes)
+    if number not in used_versions and is_free(short_stem):
+        return short_stem
     number = max(1, number, *used_versions)
     while True:
         number += 1
@@ -60,8 +60,8 @@ def replace_stem(path: str, stem: str, new_stem: str) -> str:
     folder, name = os.path.split(path)
     if name.startswith(stem):
         return os.path.join(folder, new_stem + name[len(stem) :])
-    own, suffix = os.path.splitext(name)
-    return os.path.join(folder, with_version(split_version(own)[0], max(2, split_version(new_stem)[1])) + suffix)
+    base, suffix = os.path.splitext(name)
+    return os.path.join(folder, with_version(split_version(base)[0], max(2, split_version(new_stem)[1])) + suffix)
 
 
 def is_in_archive(path: str) -> bool:
@@ -75,26 +75,26 @@ def archive_path(path: str, now: float, is_free: Callable[[str], bool]) -> str:
     ``is_free`` says whether a path relative to the root is free.
     """
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
-    wanted = os.path.join(ARCHIVE_FOLDER, day, path)
-    return wanted if is_free(wanted) else next_free_path(wanted, is_free)
+    dated_path = os.path.join(ARCHIVE_FOLDER, day, path)
+    return dated_path if is_free(dated_path) else next_free_path(dated_path, is_free)
 
 
 def next_free_path(path: str, is_free: Callable[[str], bool]) -> str:
     """Return the first free path of ``hero~2.png``, ``hero~3.png`` and so on, for ``hero.png`` or ``hero~2.png``."""
-    own, suffix = os.path.splitext(path)
-    plain, number = _NUMBER_SUFFIX.sub("", own) + suffix, 2
-    while not is_free(with_number(plain, number)):
+    base, suffix = os.path.splitext(path)
+    unnumbered_path, number = _NUMBER_SUFFIX.sub("", base) + suffix, 2
+    while not is_free(with_number(unnumbered_path, number)):
         number += 1
-    return with_number(plain, number)
+    return with_number(unnumbered_path, number)
 
 
 def with_number(path: str, number: int) -> str:
     """Return the path with a number: ``hero.png``, 2 -> ``hero~2.png``. A name that gets too long is shortened before the number."""
     folder, name = os.path.split(path)
-    own, suffix = os.path.splitext(name)
+    base, suffix = os.path.splitext(name)
     tail = ("" if number <= 1 else f"~{number}") + suffix
-    room = MAX_NAME_BYTES - len(os.fsencode(tail))
-    return os.path.join(folder, truncate_name(own, room) + tail)
+    max_bytes = MAX_NAME_BYTES - len(os.fsencode(tail))
+    return os.path.join(folder, truncate_name(base, max_bytes) + tail)
 
 
 def truncate_name(name: str, max_bytes: int) -> str:

@@ -68,8 +68,8 @@ class OpenFolders:
     def list_file_names(self, path: str) -> list[str]:
         """Return the names of the files in a folder, without subfolders; an empty list if the folder is gone."""
         try:
-            with os.scandir(self.open_folder(path)) as found:
-                return [entry.name for entry in found if not entry.is_dir(follow_symlinks=False)]
+            with os.scandir(self.open_folder(path)) as entries:
+                return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
 

@@ -235,13 +235,13 @@ class PlanExecutor:
         return plan.model_copy(update={"publishes": publishes}) if publishes else plan
 
     def _with_free_names(self, plan: Plan, conflict: NameTaken, folders: OpenFolders) -> Plan:
-        taken = conflict.move.destination
-        if is_in_archive(taken):
-            return with_destinations(plan, {taken: next_free_path(taken, folders.is_free)})
+        occupied_path = conflict.move.destination
+        if is_in_archive(occupied_path):
+            return with_destinations(plan, {occupied_path: next_free_path(occupied_path, folders.is_free)})
         base, number = split_version(plan.stem)
         paths = [path for path in plan.destinations if not is_in_archive(path)]
         room = MAX_NAME_BYTES + len(os.fsencode(plan.stem)) - max(len(os.fsencode(os.path.basename(path))) for path in paths)
-        used = self.journal.placed_versions(os.path.dirname(taken), fold_name(base)) | {number}
+        used = self.journal.placed_versions(os.path.dirname(occupied_path), fold_name(base)) | {number}
         stem = next_free_stem(plan.stem, used, lambda new: all(folders.is_free(replace_stem(path, plan.stem, new)) for path in paths), room)
         return self._rename_plan(plan, stem)
 
@@ -315,10 +315,12 @@ def with_new_stem(plan: Plan, stem: str) -> Plan:
 def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
     """Return the plan with some destinations replaced, in its history record too. ``new_destinations``: old to new path."""
     consumes = tuple(
-        take.model_copy(update={"destination": new_destinations.get(take.destination, take.destination)}) for take in plan.consumes
+        consume.model_copy(update={"destination": new_destinations.get(consume.destination, consume.destination)})
+        for consume in plan.consumes
     )
     publishes = tuple(
-        put.model_copy(update={"destination": new_destinations.get(put.destination, put.destination)}) for put in plan.publishes
+        publish.model_copy(update={"destination": new_destinations.get(publish.destination, publish.destination)})
+        for publish in plan.publishes
     )
     archive_only = plan.history_row.record.get("archive_only")
     row = plan.history_row

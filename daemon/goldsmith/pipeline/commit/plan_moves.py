@@ -25,15 +25,17 @@ class PlanMoves:
         self, fs: Filesystem, folders: OpenFolders, plan: Plan, restored_sigs: dict[str, FileSignature], *, is_recovery: bool
     ) -> None:
         self.fs, self.folders, self.plan, self.restored_sigs, self.is_recovery = fs, folders, plan, restored_sigs, is_recovery
-        self.consumes = [self._file_move(number, take.path, take.destination, take.sha256) for number, take in enumerate(plan.consumes)]
-        self.publishes = [
-            self._file_move(number, put.source, put.destination, put.sha256)
-            for number, put in enumerate(plan.publishes, len(plan.consumes))
+        self.consumes = [
+            self._file_move(number, consume.path, consume.destination, consume.sha256) for number, consume in enumerate(plan.consumes)
         ]
-        for move, take in zip(self.consumes, plan.consumes, strict=True):
-            move.is_consume, move.sig, move.restored_sig = True, take.sig, restored_sigs.get(take.path)
-        for move, put in zip(self.publishes, plan.publishes, strict=True):
-            move.sig = put.sig
+        self.publishes = [
+            self._file_move(number, publish.source, publish.destination, publish.sha256)
+            for number, publish in enumerate(plan.publishes, len(plan.consumes))
+        ]
+        for move, consume in zip(self.consumes, plan.consumes, strict=True):
+            move.is_consume, move.sig, move.restored_sig = True, consume.sig, restored_sigs.get(consume.path)
+        for move, publish in zip(self.publishes, plan.publishes, strict=True):
+            move.sig = publish.sig
         # Inputs that could not return to their source, with their path in the archive.
         self.displaced: list[tuple[FileMove, str]] = []
 
@@ -95,15 +97,15 @@ class PlanMoves:
                 self.restored_sigs[move.source] = move.restored_sig
 
     def _archive_displaced(self, move: FileMove, now: float) -> str:
-        stranded = move.stranded_path()
-        if is_in_archive(stranded):
-            return stranded
-        to = archive_path(move.source, now, self.folders.is_free)
-        to_archive = self._file_move(self.consumes.index(move), stranded, to, "")
-        to_archive.is_recovery = False
-        to_archive.apply()
-        to_archive.clean_up()
-        return to
+        path = move.stranded_path()
+        if is_in_archive(path):
+            return path
+        destination = archive_path(move.source, now, self.folders.is_free)
+        archive_move = self._file_move(self.consumes.index(move), path, destination, "")
+        archive_move.is_recovery = False
+        archive_move.apply()
+        archive_move.clean_up()
+        return destination
 
     def clean_up(self) -> None:
         for move in self.consumes + self.publishes:
@@ -118,12 +120,14 @@ class PlanMoves:
             if move.destination_sig is not None and not is_in_archive(move.destination)
         )
         results = tuple(path for path in self.plan.destinations if not is_in_archive(path))
-        archived: dict[str, JsonValue] = {take.path: take.destination for take in self.plan.consumes if is_in_archive(take.destination)}
+        archived: dict[str, JsonValue] = {
+            consume.path: consume.destination for consume in self.plan.consumes if is_in_archive(consume.destination)
+        }
         row = self.plan.history_row
         # An unchanged picture moves on itself, and its copy is in the archive.
-        for put in self.plan.publishes:
-            if is_in_archive(put.destination) and put.sha256 == row.sha256:
-                archived[row.path] = put.destination
+        for publish in self.plan.publishes:
+            if is_in_archive(publish.destination) and publish.sha256 == row.sha256:
+                archived[row.path] = publish.destination
         record = {**row.record, "archived": archived}
         row = row.model_copy(update={"taken_at": now, "results": results, "record": record})
         return CompletedPlan(self.plan.id, (row,), placed, plan_versions(self.plan))
@@ -139,9 +143,9 @@ class PlanMoves:
                 taken_at=now,
                 stage=self.plan.history_row.stage,
                 outcome="superseded",
-                record={"archived": {move.source: to}},
+                record={"archived": {move.source: archived_path}},
             )
-            for move, to in self.displaced
+            for move, archived_path in self.displaced
         )
         return CompletedPlan(self.plan.id, rows, (), ())
 

@@ -98,16 +98,17 @@ class Planner:
             for before, after in zip(_all_moves(plan), _all_moves(renamed), strict=True)
         }
         publishes = tuple(
-            self._rewrite_manifest(put, new_names) if put.destination.endswith(MANIFEST_SUFFIX) else put for put in renamed.publishes
+            self._rewrite_manifest(publish, new_names) if publish.destination.endswith(MANIFEST_SUFFIX) else publish
+            for publish in renamed.publishes
         )
         return renamed.model_copy(update={"publishes": publishes})
 
-    def _rewrite_manifest(self, put: Publish, new_names: dict[str, str]) -> Publish:
-        source = Path(put.source)
+    def _rewrite_manifest(self, publish: Publish, new_names: dict[str, str]) -> Publish:
+        source = Path(publish.source)
         data = rename_deliverables(source.read_bytes(), new_names)
         renamed_source = source.with_name(f"{source.name}~")
         self._write(renamed_source, data)
-        return put.model_copy(
+        return publish.model_copy(
             update={
                 "source": str(renamed_source),
                 "sha256": hashlib.sha256(data).hexdigest(),
@@ -118,9 +119,9 @@ class Planner:
     # ------------------------------------------------------------------ for drafts
 
     def reserve_archive_path(self, path: str) -> str:
-        found = archive_path(path, self._wall_clock(), self.is_free)
-        self.reserve(found)
-        return found
+        free_path = archive_path(path, self._wall_clock(), self.is_free)
+        self.reserve(free_path)
+        return free_path
 
     def write_scratch_file(self, work: StageWork, name: str, data: bytes) -> str:
         """Write a small file durably to the job's scratch folder and return its absolute path."""
@@ -205,9 +206,9 @@ class _PlanDraft:
         for output in self._outcome.outputs:
             if output.role == "archive_only":
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
-                to = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
-                self._publishes.append(Publish(source=output.path, destination=to, sha256=output.sha256))
-                entries.append({**output.facts, "sha256": output.sha256, "archived": to})
+                destination = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
+                self._publishes.append(Publish(source=output.path, destination=destination, sha256=output.sha256))
+                entries.append({**output.facts, "sha256": output.sha256, "archived": destination})
         return entries
 
     def _add_sidecars(self) -> None:
@@ -273,39 +274,43 @@ class _PlanDraft:
     def _input_records(self) -> list[dict[str, Any]]:
         """Return the record of every input, first those that the worker read, in its order. A replay starts from these."""
         work = self._work
-        given = {each.path: each for each in work.job.inputs}
+        inputs = {each.path: each for each in work.job.inputs}
         roles = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
-        found = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in given.items()]
-        others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in given]
-        return found + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
+        records = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in inputs.items()]
+        others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in inputs]
+        return records + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
 
     def _output_records(self) -> list[dict[str, Any]]:
         """Return the record of every result, including a picture that stays unchanged."""
         outcome, picture = self._outcome, self._work.asset_path
-        found: list[dict[str, Any]] = []
+        records: list[dict[str, Any]] = []
         if outcome.is_unchanged:
-            found.append({"role": "picture", "tail": os.path.splitext(picture)[1], "sha256": self._work.hashes[picture]})
-        return found + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
+            records.append({"role": "picture", "tail": os.path.splitext(picture)[1], "sha256": self._work.hashes[picture]})
+        return records + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
 
     def _archived_paths(self) -> dict[str, str]:
         """Return the planned archive path of each input."""
-        found = {take.path: take.destination for take in self._consumes if is_in_archive(take.destination)}
-        copy = next((put.destination for put in self._publishes if put.source == self._outcome.original_copy), "")
-        return {self._work.asset_path: copy, **found} if copy else found
+        paths = {consume.path: consume.destination for consume in self._consumes if is_in_archive(consume.destination)}
+        copy = next((publish.destination for publish in self._publishes if publish.source == self._outcome.original_copy), "")
+        return {self._work.asset_path: copy, **paths} if copy else paths
 
     def _result_paths(self) -> list[str]:
-        found = [take.destination for take in self._consumes if take.path == self._work.asset_path] if self._outcome.is_unchanged else []
-        return found + [self._target_path(output.tail) for output in self._forwarded_outputs()]
+        paths = (
+            [consume.destination for consume in self._consumes if consume.path == self._work.asset_path]
+            if self._outcome.is_unchanged
+            else []
+        )
+        return paths + [self._target_path(output.tail) for output in self._forwarded_outputs()]
 
     def _deliverable_entries(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         if self._outcome.is_unchanged:
             path = self._work.asset_path
             name = self._stem + os.path.splitext(path)[1]
-            found.append({"file": name, "sha256": self._work.hashes[path], "bytes": self._work.sigs[path].size, **self._outcome.facts})
+            entries.append({"file": name, "sha256": self._work.hashes[path], "bytes": self._work.sigs[path].size, **self._outcome.facts})
         for output in self._forwarded_outputs():
-            found.append({"file": self._stem + output.tail, "sha256": output.sha256, "bytes": output.size, **output.facts})
-        return found
+            entries.append({"file": self._stem + output.tail, "sha256": output.sha256, "bytes": output.size, **output.facts})
+        return entries
 
     def _target_path(self, tail: str) -> str:
         return posixpath.join(self._target, self._stem + tail)
@@ -340,14 +345,14 @@ def _all_moves(plan: Plan) -> tuple[Consume | Publish, ...]:
 
 def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
     """Return path and tail of every sidecar. The tail follows the stem of the new name and is read the same way for every stem."""
-    found: list[tuple[str, str]] = []
+    tails: list[tuple[str, str]] = []
     for role, paths_by_name in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
         for label, paths in paths_by_name.items():
             for number, path in enumerate(paths):
                 count = f"{number:03d}" if number else ""
                 name = "" if label in ("mask", "") and role != "layer" else f".{label}"
-                found.append((path, f".{role}{count}{name}{os.path.splitext(path)[1]}"))
+                tails.append((path, f".{role}{count}{name}{os.path.splitext(path)[1]}"))
     for number, path in enumerate(bundle.refs):
-        found.append((path, f".ref{number:03d}{os.path.splitext(path)[1]}" if number else f".ref{os.path.splitext(path)[1]}"))
-    found += [(path, os.path.splitext(path)[1]) for path in bundle.looks]
-    return found
+        tails.append((path, f".ref{number:03d}{os.path.splitext(path)[1]}" if number else f".ref{os.path.splitext(path)[1]}"))
+    tails += [(path, os.path.splitext(path)[1]) for path in bundle.looks]
+    return tails

@@ -29,17 +29,17 @@ def recover_plans(executor: PlanExecutor) -> list[PlanResult]:
     A plan that a failing disk keeps open stays pending in ``executor``, whose next commit tries it again.
     """
     results = executor.finish_open_plans(executor.journal.open_plans())
-    still_open = executor.journal.open_plans()
-    _clear_scratch(executor.root / SCRATCH_FOLDER, still_open)
-    _clear_temporary_files(executor.root, executor.fs, {plan.id for plan in still_open})
+    open_plans = executor.journal.open_plans()
+    _clear_scratch(executor.root / SCRATCH_FOLDER, open_plans)
+    _clear_temporary_files(executor.root, executor.fs, {plan.id for plan in open_plans})
     return results
 
 
-def _clear_scratch(scratch_folder: Path, still_open: Sequence[Plan]) -> None:
+def _clear_scratch(scratch_folder: Path, open_plans: Sequence[Plan]) -> None:
     """Delete the scratch folders of ended jobs. A folder that cannot be deleted is tried again at the next start."""
-    kept = {os.path.relpath(put.source, scratch_folder).partition("/")[0] for plan in still_open for put in plan.publishes}
+    open_folders = {os.path.relpath(publish.source, scratch_folder).partition("/")[0] for plan in open_plans for publish in plan.publishes}
     for folder in _list_entries(str(scratch_folder)):
-        if folder.name not in kept and folder.is_dir(follow_symlinks=False):
+        if folder.name not in open_folders and folder.is_dir(follow_symlinks=False):
             shutil.rmtree(folder.path, ignore_errors=True)
 
 
@@ -71,8 +71,8 @@ def _temporary_files(root: Path) -> Iterator[os.DirEntry[str]]:
 
 def _list_entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
@@ -92,5 +92,5 @@ def _suffix_from_content(fs: Filesystem, entry: os.DirEntry[str]) -> str:
         start = os.read(fd, DETECTION_BYTES)
     finally:
         os.close(fd)
-    found = detect_by_content(start)
-    return "" if found is None else found.suffix
+    picture_format = detect_by_content(start)
+    return "" if picture_format is None else picture_format.suffix

@@ -34,8 +34,8 @@ def change_token(status: os.stat_result) -> int:
 def _group_cached(folder: str, campaign: str, names: tuple[str, ...], campaign_brief: str | None) -> tuple[Bundle, ...]:
     """Return the bundles of these names, in the order of their pictures. Several callers ask for the same names in one turn."""
     order = {name: number for number, name in enumerate(names)}
-    found = group_bundles(folder, campaign, names, campaign_brief)
-    return tuple(sorted(found, key=lambda bundle: order.get(bundle.key.name, len(order))))
+    bundles = group_bundles(folder, campaign, names, campaign_brief)
+    return tuple(sorted(bundles, key=lambda bundle: order.get(bundle.key.name, len(order))))
 
 
 class FolderIndex:
@@ -134,13 +134,13 @@ class BundleIndex:
 
     def subtree(self, path: str) -> list[FolderIndex]:
         """Return this folder and all campaign folders below it."""
-        found, pending = [], [path]
+        folders, pending = [], [path]
         while pending:
             folder = self.folders.get(pending.pop())
             if folder is not None:
-                found.append(folder)
+                folders.append(folder)
                 pending.extend(folder.children)
-        return found
+        return folders
 
     def remove_subtree(self, path: str) -> list[FolderIndex]:
         """Remove a folder and all campaign folders below it; return the removed folders."""
@@ -167,7 +167,7 @@ class BundleIndex:
         return list(_group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder)))
 
     def bundle(self, key: BundleKey) -> Bundle | None:
-        """Return the bundle with this key, by what is now known of the folder."""
+        """Return the bundle with this key, from the names that the index has now."""
         folder = self.folders.get(posixpath.join(key.folder, key.campaign) if key.campaign else key.folder)
         if folder is None:
             return None
@@ -194,17 +194,17 @@ class BundleIndex:
     def bundles(self) -> Iterator[Bundle]:
         """Yield every bundle, lone pictures included, folder by folder."""
         for folder in list(self.folders.values()):
-            seen: set[int] = set()
+            visited_keys: set[int] = set()
             for group_key in list(folder.names_by_key):
-                if group_key in seen:
+                if group_key in visited_keys:
                     continue
                 names, reached = folder.connected_names(group_key)
-                seen |= reached
+                visited_keys |= reached
                 yield from self.bundles_for_names(folder, names)
 
 
 def find_companion(brief: str, names: Sequence[str]) -> str | None:
-    """Return the path of a file that belongs to a brief which was taken as a brief without a picture; None if there is none.
+    """Return the path of a file that belongs to a brief that was processed as a lone brief; None if there is none.
 
     ``names`` are the other names in its folder.
     """

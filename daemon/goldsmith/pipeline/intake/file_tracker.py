@@ -192,9 +192,9 @@ class FileTracker:
         if tracked.sig is not None and tracked.sig.size == 0:
             self._retry_later(tracked, now, "new", "is still empty", _EMPTY_RETRY_SECONDS)
             return
-        wanted = self._times.quiet if tracked.status == "looks_complete" else self._times.breath
-        if now < tracked.changed_at + wanted:
-            tracked.recheck_at = tracked.changed_at + wanted
+        quiet_seconds = self._times.quiet if tracked.status == "looks_complete" else self._times.breath
+        if now < tracked.changed_at + quiet_seconds:
+            tracked.recheck_at = tracked.changed_at + quiet_seconds
             return
         try:
             is_open, sig = _is_open_for_writing(os.path.join(self._root, path))

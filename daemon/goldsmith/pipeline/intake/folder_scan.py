@@ -27,7 +27,7 @@ def scan_folder(path: str, known_folder: FolderIndex) -> ScanResult:
     """
     result = ScanResult()
     known = known_folder.names
-    seen = 0
+    known_count = 0
     present: set[str] = set()
     with os.scandir(path) as entries:
         for entry in entries:
@@ -41,13 +41,13 @@ def scan_folder(path: str, known_folder: FolderIndex) -> ScanResult:
                 if not is_ignored_file(name):
                     result.appeared.append(name)
                 continue
-            seen += 1
+            known_count += 1
             present.add(name)
             new_token = _change_token(entry, token)
             if new_token != token:
                 known[name] = new_token
                 result.changed.append(name)
-    if seen < len(known):
+    if known_count < len(known):
         result.vanished = [name for name in known if name not in present]
     return result
 

@@ -138,10 +138,10 @@ class FolderWatches:
     def _folder_changed(self, path: bytes, event: InotifyEvent) -> None:
         if event.is_moved_from:
             self._unwatch_tree(path)
-        elif (event.is_create or event.is_moved_to) and self._is_wanted(path):
+        elif (event.is_create or event.is_moved_to) and self._must_be_watched(path):
             self._watch_tree(path)
 
-    def _is_wanted(self, path: bytes) -> bool:
+    def _must_be_watched(self, path: bytes) -> bool:
         parent, name = os.path.split(path)
         return self._top_folders is None or parent != self._root or name in self._top_folders
 
@@ -149,7 +149,7 @@ class FolderWatches:
         """Watch a folder and all folders below it; a parent before it is listed, so a folder made meanwhile is listed or reported."""
         self._watch(path)
         for parent, names, _ in os.walk(path):
-            names[:] = [name for name in names if self._is_wanted(os.path.join(parent, name))]
+            names[:] = [name for name in names if self._must_be_watched(os.path.join(parent, name))]
             for name in names:
                 self._watch(os.path.join(parent, name))
 
@@ -170,11 +170,11 @@ class FolderWatches:
         self._descriptors[path] = descriptor
 
     def _unwatch_tree(self, path: bytes) -> None:
-        inside = path + b"/"
-        gone = []
-        for known in [known for known in self._descriptors if known == path or known.startswith(inside)]:
-            descriptor = self._descriptors.pop(known)
-            if self._paths.get(descriptor) == known:  # else the folder has moved, and is already watched under its new path
+        prefix = path + b"/"
+        descriptors = []
+        for watched_path in [watched_path for watched_path in self._descriptors if watched_path == path or watched_path.startswith(prefix)]:
+            descriptor = self._descriptors.pop(watched_path)
+            if self._paths.get(descriptor) == watched_path:  # else the folder has moved, and is already watched under its new path
                 del self._paths[descriptor]
-                gone.append(descriptor)
-        self._reader.remove_callbacks([(descriptor, self._callback_id) for descriptor in gone])
+                descriptors.append(descriptor)
+        self._reader.remove_callbacks([(descriptor, self._callback_id) for descriptor in descriptors])

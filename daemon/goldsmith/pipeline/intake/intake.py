@@ -1,4 +1,4 @@
-"""The intake: takes in hints and scans, and returns the bundles that must be looked at.
+"""The intake: processes hints and scans, and returns the bundles that must be checked.
 
 Only the main loop's thread calls it. ``collect`` does a bounded amount of work and never waits. ``seconds_until_due`` tells how long the
 loop may sleep on ``watcher.fd``. A file is checked only after it is followed, so a resting picture costs nothing but its name.
@@ -79,7 +79,7 @@ class Intake:
         self._stage_folders.check(self._clock())
 
     def collect(self, now: float) -> list[BundleKey]:
-        """Process what has happened. Return the bundles to look at again, in order of arrival, at most ``MAX_BUNDLES``.
+        """Process what has happened. Return the bundles to check again, in order of arrival, at most ``MAX_BUNDLES``.
 
         A bundle is returned if it has an instruction and a file of it came, changed, went, or advanced. It is returned once more when it is
         gone or has lost its instruction.
@@ -202,7 +202,7 @@ class Intake:
         self._scanner.enqueue(path)
 
     def forget(self, path: str) -> None:
-        """Forget a file that the daemon itself has removed, or that is not needed any more; its bundle is not returned for that."""
+        """Forget a file that the daemon itself has removed, or that is not needed any more. This does not return its bundle."""
         self._files.unfollow(path)
         parent, name = posixpath.split(path)
         folder = self._index.folders.get(parent)

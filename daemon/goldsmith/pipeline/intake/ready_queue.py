@@ -1,4 +1,4 @@
-"""The queue of bundles that must be looked at again, in order, a limited number at a time."""
+"""The queue of bundles that must be checked again, in order, a limited number at a time."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Scanner:
         return bool(self._pending_folders or self._pending_names)
 
     def on_hint(self, path: str, now: float) -> None:
-        """Look at the path of a hint, which may have changed again since."""
+        """Check the path of a hint, which may have changed again since."""
         relative = path[len(self._root) + 1 :]
         top, *folders = relative.split("/")
         if top not in self._stage_folders.by_name or self._stage_folders.is_unavailable(top) or any(map(is_ignored_folder, folders[:-1])):
@@ -70,7 +70,7 @@ class Scanner:
                 self._remove_name(parent, name)
                 self._pending_folders[relative] = None
         elif parent and not is_ignored_file(name):
-            self._file_seen(self._index.folders[parent], name, change_token(status), now)
+            self._process_file(self._index.folders[parent], name, change_token(status), now)
 
     def _scan_unknown_ancestor(self, relative: str) -> None:
         """Scan the topmost unknown folder above the path of a hint; the folders below follow from that."""
@@ -81,7 +81,7 @@ class Scanner:
                 self._pending_folders[path] = None
                 return
 
-    def _file_seen(self, folder: FolderIndex, name: str, change_token: int, now: float) -> None:
+    def _process_file(self, folder: FolderIndex, name: str, change_token: int, now: float) -> None:
         """Process a file that exists, which may be new, changed or unchanged."""
         if folder.path + "/" + name in self._index.folders:
             self._remove_folder(folder.path + "/" + name)
@@ -209,13 +209,13 @@ class Scanner:
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
         """Process the next names that a scan found; return how many."""
         folder = self._index.folders.get(path)
-        taken = list(islice(names, limit)) if folder is not None else []
-        if folder is None or len(taken) < limit:
+        batch = list(islice(names, limit)) if folder is not None else []
+        if folder is None or len(batch) < limit:
             self._pending_names.popleft()
-        for name in taken:
+        for name in batch:
             if folder is not None:
-                self._name_appeared(folder, name, now)
-        return len(taken)
+                self._process_name(folder, name, now)
+        return len(batch)
 
     def _name_changed(self, folder: FolderIndex, name: str, now: float) -> None:
         path = posixpath.join(folder.path, name)
@@ -224,7 +224,7 @@ class Scanner:
         elif self._files.check(path, now):
             self.on_state_changed(path)
 
-    def _name_appeared(self, folder: FolderIndex, name: str, now: float) -> None:
+    def _process_name(self, folder: FolderIndex, name: str, now: float) -> None:
         """Process a name that a scan found. The file may be gone again, because scans are processed in parts."""
         if not group_keys(name) and classify(name).role != "campaign":
             return
@@ -233,4 +233,4 @@ class Scanner:
         except OSError:
             return
         if not stat.S_ISDIR(status.st_mode):
-            self._file_seen(folder, name, change_token(status), now)
+            self._process_file(folder, name, change_token(status), now)

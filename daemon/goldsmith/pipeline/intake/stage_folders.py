@@ -129,10 +129,10 @@ class StageFolders:
             self._plant_canary(folder, now)
 
     def _needs_restart(self, now: float) -> bool:
-        since = now - self._restarted_at if self._restarted_at is not None else _REWATCH_INTERVAL_SECONDS
+        seconds_since_restart = now - self._restarted_at if self._restarted_at is not None else _REWATCH_INTERVAL_SECONDS
         if not self._watcher.is_healthy():
-            return since >= _RESTART_INTERVAL_SECONDS or not self._watcher.error
-        return since >= _REWATCH_INTERVAL_SECONDS and any(folder.unwatched_folders for folder in self.available())
+            return seconds_since_restart >= _RESTART_INTERVAL_SECONDS or not self._watcher.error
+        return seconds_since_restart >= _REWATCH_INTERVAL_SECONDS and any(folder.unwatched_folders for folder in self.available())
 
     def _plant_canary(self, folder: StageFolder, now: float) -> None:
         folder.canary_planted_at = now

@@ -1,4 +1,4 @@
-"""Hints that something happened below the root. A hint only names a path to look at; the folders themselves are the truth."""
+"""Hints of changes below the root. A hint only names a path to check; only the folders themselves show what has changed."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Watcher:
         return paths, are_lost
 
     def has_hints(self) -> bool:
-        """Return whether there is something to take."""
+        """Return whether ``take_hints`` has a hint or a loss of hints to report."""
         return bool(self._hints) or self._has_lost_hints
 
     # --- called on the watching thread

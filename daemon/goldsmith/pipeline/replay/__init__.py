@@ -1,1 +1,1 @@
-"""Doing a delivery again from its record and the archive, and laying the two side by side."""
+"""The replay of a delivery from its manifest and the archive, and the comparison with the delivered files."""

@@ -53,7 +53,7 @@ def step_causes(recorded: StepRecord, rerun: StepResult, label: str) -> list[str
 
 
 def _generation_settings(findings: Mapping[str, JsonValue], engine: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return how a generating model ran (precision, offload, rung, batch, scheduler …), as the model recorded it."""
+    """Return how a generating model ran (precision, offload, fallback, batch, scheduler …), as the model recorded it."""
     fills = engine.get("fills")
     records = [findings.get("made"), *(fills if isinstance(fills, list) else ())]
     parts = [part for part in records if isinstance(part, dict)]
@@ -62,12 +62,12 @@ def _generation_settings(findings: Mapping[str, JsonValue], engine: Mapping[str,
 
 def _library_causes(recorded: StepRecord, rerun: StepResult) -> Iterator[str]:
     references = rerun.findings.get("references")
-    here = references if isinstance(references, dict) else {}
+    current_hashes = references if isinstance(references, dict) else {}
     for name, sha256 in recorded.references.items():
-        found = str(here.get(name, ""))
-        if found != sha256:
+        current_hash = str(current_hashes.get(name, ""))
+        if current_hash != sha256:
             where = f"library/{name}" if "/" in name else name
-            current = f"now {found[:12]}…" if found else "now not used"
+            current = f"now {current_hash[:12]}…" if current_hash else "now not used"
             yield f"{display_name(where)} was changed (sha256 recorded {display_name(sha256)[:12]}…, {current})"
 
 

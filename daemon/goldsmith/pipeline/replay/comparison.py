@@ -99,8 +99,8 @@ class DeliveryComparison:
             limits=self._limits,
         )
         try:
-            found = self._runner.run(job, "compare").steps[0].findings
-            return {name: value for name, value in found.items() if name in COMPARISON_KEYS}
+            findings = self._runner.run(job, "compare").steps[0].findings
+            return {name: value for name, value in findings.items() if name in COMPARISON_KEYS}
         except InputError as problem:
             return {"incomparable": f"the two files cannot be compared: {problem.sentence}"}
 

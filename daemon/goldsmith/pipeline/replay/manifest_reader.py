@@ -105,8 +105,8 @@ class StepRecord(_Data):
     @property
     def references(self) -> dict[str, str]:
         """The hashes of the files that the step used from the library or from beside the picture, by name."""
-        found = self.findings.get("references")
-        return {name: str(sha256) for name, sha256 in found.items()} if isinstance(found, dict) else {}
+        references = self.findings.get("references")
+        return {name: str(sha256) for name, sha256 in references.items()} if isinstance(references, dict) else {}
 
 
 class StageRecord(_Data):
@@ -189,7 +189,7 @@ def read_manifest(path: Path, catalogue: OperationCatalogue) -> ValidatedManifes
 
 
 def _check_steps(stage: StageRecord, catalogue: OperationCatalogue, location: str, problems: list[BriefProblem]) -> tuple[Step, ...]:
-    """Return the steps, read like those of a brief. What a brief may not contain is added to the problems."""
+    """Return the steps, read like those of a brief. Each step that a brief may not contain is added to the problems."""
     return StepReader(catalogue, problems).read_steps(location, [{**spec.settings, "op": spec.op} for spec in stage.step_specs], None)
 
 
@@ -214,9 +214,9 @@ def _read_json(path: Path, name: str) -> Mapping[str, Any]:
 
 def _error_messages(error: ValidationError) -> list[str]:
     """Return each error once: pydantic also calls a list too short if its items are invalid."""
-    found = error.errors(include_url=False)
-    inner = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
-    return [_error_message(each) for each in found if each["type"] != "too_short" or each["loc"] not in inner]
+    errors = error.errors(include_url=False)
+    inner = {each["loc"][:depth] for each in errors for depth in range(len(each["loc"]))}
+    return [_error_message(each) for each in errors if each["type"] != "too_short" or each["loc"] not in inner]
 
 
 def _error_message(error: Any) -> str:

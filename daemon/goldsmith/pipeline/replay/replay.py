@@ -46,7 +46,7 @@ class Replay:
         self._runner = ForegroundRunner(workers, on_progress)
         self._comparison = DeliveryComparison(delivery_folder, self._runner, job_limits.base, work_folder)
         self._sources = ReplaySources(root, job_limits.base.max_memory_bytes // 2)
-        # For each recorded hash the file that replaces it here: an original, or what this run made instead.
+        # For each recorded hash, the file that replaces it here: an original, or a file that this run has made.
         self._files_by_hash: dict[str, Path] = {}
 
     def run(self) -> ReplayReport:
@@ -57,24 +57,24 @@ class Replay:
         self._collect_sources()
         reruns = [self._run_stage(number, stage) for number, stage in enumerate(self._manifest.stages, 1)]
         delivered = {output.sha256 for output in reruns[-1].recorded.outputs}
-        made = {sha256: path for sha256, path in self._files_by_hash.items() if sha256 in delivered}
-        return build_report(reruns, [self._comparison.compare(each, made.get(each.sha256)) for each in self._manifest.deliverables])
+        remade_files = {sha256: path for sha256, path in self._files_by_hash.items() if sha256 in delivered}
+        return build_report(reruns, [self._comparison.compare(each, remade_files.get(each.sha256)) for each in self._manifest.deliverables])
 
     # ------------------------------------------------------------------ sources
 
     def _collect_sources(self) -> None:
         """Copy every original from the archive and every library file. Raises MissingSource with all that are missing."""
         places = self._archived_paths()
-        made: set[str] = set()
+        remade_hashes: set[str] = set()
         missing: dict[str, None] = {}
         for number, stage in enumerate(self._manifest.stages, 1):
-            for given in stage.worker_inputs:
-                if given.sha256 not in made and given.sha256 not in self._files_by_hash:
-                    self._files_by_hash[given.sha256] = self._work_folder / "originals" / given.sha256
-                    self._collect(missing, lambda given=given: self._copy_original(given, places))  # type: ignore[misc]
+            for each in stage.worker_inputs:
+                if each.sha256 not in remade_hashes and each.sha256 not in self._files_by_hash:
+                    self._files_by_hash[each.sha256] = self._work_folder / "originals" / each.sha256
+                    self._collect(missing, lambda each=each: self._copy_original(each, places))  # type: ignore[misc]
             for name in dict.fromkeys(name for step in stage.steps for name in step.references if "/" in name):
                 self._collect(missing, lambda name=name, number=number: self._copy_library_file(name, number))  # type: ignore[misc]
-            made |= {output.sha256 for output in stage.outputs}
+            remade_hashes |= {output.sha256 for output in stage.outputs}
         if missing:
             raise MissingSource("\n".join(missing), "Put the original file back in its place.")
 
@@ -92,12 +92,12 @@ class Replay:
 
     def _archived_paths(self) -> dict[str, list[str]]:
         """Return the recorded archive paths of files by their hashes."""
-        found: dict[str, list[str]] = {}
+        paths_by_hash: dict[str, list[str]] = {}
         for stage in self._manifest.stages:
-            for given in stage.inputs:
-                if given.path in stage.archived:
-                    found.setdefault(given.sha256, []).append(stage.archived[given.path])
-        return found
+            for each in stage.inputs:
+                if each.path in stage.archived:
+                    paths_by_hash.setdefault(each.sha256, []).append(stage.archived[each.path])
+        return paths_by_hash
 
     # ------------------------------------------------------------------ one stage
 
@@ -106,7 +106,7 @@ class Replay:
 
     def _run_stage(self, number: int, recorded: StageRecord) -> StageRerun:
         folder = self._stage_folder(number)
-        inputs = tuple(self._place_input(folder, given) for given in recorded.worker_inputs)
+        inputs = tuple(self._place_input(folder, each) for each in recorded.worker_inputs)
         job = Job(
             id=f"replay-{number}",
             root=str(folder),
@@ -124,18 +124,18 @@ class Replay:
             limits=self._job_limits.base,
         )
         outcome = self._runner.run(self._job_limits.apply(job, self._manifest.steps[number - 1]), recorded.stage)
-        made = _stage_outputs(job, outcome)
+        paths_by_output = _stage_outputs(job, outcome)
         for output in recorded.outputs:
-            mine = _matching_output(output, made)
-            if mine is not None:
-                self._files_by_hash[output.sha256] = made[mine]
-        return StageRerun(recorded, outcome, tuple(made))
+            match = _matching_output(output, paths_by_output)
+            if match is not None:
+                self._files_by_hash[output.sha256] = paths_by_output[match]
+        return StageRerun(recorded, outcome, tuple(paths_by_output))
 
     def _step_specs(self, number: int) -> tuple[StepSpec, ...]:
         """Return the recorded steps. A step that would get another model today names the recorded one."""
         stage, steps = self._manifest.stages[number - 1], self._manifest.steps[number - 1]
         pairs = zip(stage.step_specs, stage.steps, steps, strict=True)
-        return tuple(_with_model(spec, self._recorded_model(then, step)) for spec, then, step in pairs)
+        return tuple(_with_model(spec, self._recorded_model(step_record, step)) for spec, step_record, step in pairs)
 
     def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
         """Return the recorded model if the settings would choose another one now; otherwise ""."""
@@ -167,9 +167,9 @@ class Replay:
     def save_outputs(self, replay_report: ReplayReport, folder: Path) -> None:
         """Copy the remade deliverables into a folder, under their recorded names."""
         for deliverable in replay_report.deliverables:
-            made = self._files_by_hash.get(deliverable.recorded_sha256)
-            if deliverable.remade_sha256 and made is not None:
-                shutil.copyfile(made, folder / deliverable.file)
+            remade_file = self._files_by_hash.get(deliverable.recorded_sha256)
+            if deliverable.remade_sha256 and remade_file is not None:
+                shutil.copyfile(remade_file, folder / deliverable.file)
 
 
 def _with_model(spec: StepSpec, name: str) -> StepSpec:
@@ -178,15 +178,15 @@ def _with_model(spec: StepSpec, name: str) -> StepSpec:
 
 def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
     """Return a stage's outputs as records with their files. If no byte was changed, the output is the picture itself."""
-    made: dict[OutputRecord, Path] = {}
+    paths_by_output: dict[OutputRecord, Path] = {}
     if outcome.is_unchanged:
         picture = job.asset
         sha256 = next(read.sha256 for read in outcome.reads if read.path == picture.path)
         tail = os.path.splitext(picture.path)[1]
-        made[OutputRecord(role="picture", tail=tail, sha256=sha256)] = Path(job.root, picture.path)
+        paths_by_output[OutputRecord(role="picture", tail=tail, sha256=sha256)] = Path(job.root, picture.path)
     for output in outcome.outputs:
-        made[OutputRecord(role=output.role, tail=output.tail, sha256=output.sha256)] = Path(output.path)
-    return made
+        paths_by_output[OutputRecord(role=output.role, tail=output.tail, sha256=output.sha256)] = Path(output.path)
+    return paths_by_output
 
 
 def _matching_output(recorded: OutputRecord, outputs: Mapping[OutputRecord, Path]) -> OutputRecord | None:

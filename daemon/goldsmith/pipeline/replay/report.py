@@ -75,26 +75,26 @@ class StageRerun:
     def first_changed_step(self) -> FirstDifference | None:
         """Return the first step whose picture differs, or None."""
         pairs = enumerate(zip(self.recorded.steps, self.outcome.steps, strict=False), 1)
-        found = next(
+        number = next(
             (number for number, (recorded, rerun) in pairs if recorded.picture_hash and recorded.picture_hash != rerun.picture_hash), 0
         )
-        return FirstDifference(self.recorded.stage, found, self.recorded.steps[found - 1].op) if found else None
+        return FirstDifference(self.recorded.stage, number, self.recorded.steps[number - 1].op) if number else None
 
     def changed_outputs(self) -> FirstDifference | None:
         """Return the stage as the difference if its files differ although its steps agree, or None."""
         return FirstDifference(self.recorded.stage, 0) if self.recorded.outputs != self.outputs else None
 
     def causes(self, step: int) -> list[str]:
-        """Return what differs in a step (0: in no step) and in the stage as a whole."""
+        """Return a sentence for each difference in a step (0: in no step) and in the stage as a whole."""
         return [*(self.step_causes(step) if step else ()), *causes.stage_causes(self.recorded, self.outcome.environment)]
 
     def step_causes(self, step: int) -> list[str]:
-        """Return what differs in a step, counted from 1."""
+        """Return a sentence for each difference in a step, counted from 1."""
         recorded = self.recorded.steps[step - 1]
         return causes.step_causes(recorded, self.outcome.steps[step - 1], f"{self.recorded.stage}.{step} ({recorded.op})")
 
     def all_causes(self) -> list[str]:
-        """Return what differs in all steps and in the stage as a whole."""
+        """Return a sentence for each difference in all steps and in the stage as a whole."""
         steps = range(1, min(len(self.recorded.steps), len(self.outcome.steps)) + 1)
         return [*(reason for step in steps for reason in self.step_causes(step)), *self.causes(0)]
 
@@ -104,10 +104,10 @@ def build_report(reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDe
 
     If none does but a deliverable is not identical, it is at the first stage whose files differ.
     """
-    found = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
-    if found is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
-        found = next(((rerun, difference) for rerun in reruns if (difference := rerun.changed_outputs())), None)
-    reasons = found[0].causes(found[1].step) if found else []
+    first = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
+    if first is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
+        first = next(((rerun, difference) for rerun in reruns if (difference := rerun.changed_outputs())), None)
+    reasons = first[0].causes(first[1].step) if first else []
     all_reasons = dict.fromkeys(reason for rerun in reruns for reason in rerun.all_causes())
     other = [reason for reason in all_reasons if reason not in reasons]
-    return ReplayReport(tuple(deliverables), found[1] if found else None, tuple(reasons), tuple(other))
+    return ReplayReport(tuple(deliverables), first[1] if first else None, tuple(reasons), tuple(other))

@@ -40,15 +40,15 @@ class ReplaySources:
 
         It is found by its hash under another number or another day, too. Raises MissingSource with the searched places.
         """
-        looked: list[str] = []
+        mismatches: list[str] = []
         for place in self._candidate_paths(path, archived_paths):
-            found = self._copy(place, target, sha256)
-            if found == sha256:
+            copied_sha256 = self._copy(place, target, sha256)
+            if copied_sha256 == sha256:
                 return
-            if found:
-                looked.append(f"{place} is now another file (sha256 {found[:12]}…)")
+            if copied_sha256:
+                mismatches.append(f"{place} is now another file (sha256 {copied_sha256[:12]}…)")
         where = (
-            "; ".join(map(display_name, looked[:3]))
+            "; ".join(map(display_name, mismatches[:3]))
             or f"there is no file at {display_name(next(iter(archived_paths), f'{ARCHIVE_FOLDER}/*/{path}'))}"
         )
         raise MissingSource(f"{display_name(path)} (sha256 {sha256[:12]}…) is not in the archive: {where}.")
@@ -58,39 +58,39 @@ class ReplaySources:
         folder, _, file = name.partition("/")
         if folder not in LIBRARY_FOLDERS or file in ("", ".", "..") or "/" in file or "\0" in file:
             raise MissingSource(f"library/{display_name(name)} is not a path in the library.")
-        found = self._copy(f"library/{name}", target)
-        ships = None if found else shipped_file(folder, file)
+        copied_sha256 = self._copy(f"library/{name}", target)
+        ships = None if copied_sha256 else shipped_file(folder, file)
         if ships is not None:
             with ships.open("rb") as data:
-                found = self._copy_stream(data, ships.stat().st_size, target)
-        if not found:
+                copied_sha256 = self._copy_stream(data, ships.stat().st_size, target)
+        if not copied_sha256:
             raise MissingSource(f"library/{display_name(name)} is no longer there.")
-        return found
+        return copied_sha256
 
     def _candidate_paths(self, path: str, archived_paths: Sequence[str]) -> Iterator[str]:
         """Yield the recorded paths, the numbered names beside them, and then the same for every other day."""
-        seen: set[str] = set()
+        earlier_paths: set[str] = set()
         days = sorted(self._list_names(ARCHIVE_FOLDER))
         for place in (*archived_paths, *(f"{ARCHIVE_FOLDER}/{day}/{path}" for day in days)):
             folder, _, name = place.rpartition("/")
-            own, suffix = os.path.splitext(re.sub(r"~\d+(?=\.[^.]*$|$)", "", name))
-            numbered = re.compile(re.escape(own) + r"~\d+" + re.escape(suffix))
+            base, suffix = os.path.splitext(re.sub(r"~\d+(?=\.[^.]*$|$)", "", name))
+            numbered = re.compile(re.escape(base) + r"~\d+" + re.escape(suffix))
             beside = [f"{folder}/{each}" for each in sorted(self._list_names(folder)) if numbered.fullmatch(each)]
-            for each in (place, f"{folder}/{own}{suffix}", *beside):
-                if each not in seen:
-                    seen.add(each)
+            for each in (place, f"{folder}/{base}{suffix}", *beside):
+                if each not in earlier_paths:
+                    earlier_paths.add(each)
                     yield each
 
     def _list_names(self, folder: str) -> list[str]:
-        with contextlib.suppress(OSError), self._open_folder(folder) as there:
-            return os.listdir(there)
+        with contextlib.suppress(OSError), self._open_folder(folder) as fd:
+            return os.listdir(fd)
         return []
 
     def _copy(self, path: str, target: Path, expected_sha256: str = "") -> str:
         """Copy an ordinary file to ``target`` and return its SHA-256; "" if there is none. A copy with an unexpected hash is removed."""
         folder, _, name = path.rpartition("/")
         try:
-            with self._open_folder(folder) as there, open(self._fs.open(PathAt(there, name)), "rb") as file:
+            with self._open_folder(folder) as fd, open(self._fs.open(PathAt(fd, name)), "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return ""
@@ -98,14 +98,14 @@ class ReplaySources:
                     raise MissingSource(
                         f"{display_name(path)} has {status.st_size >> 20} MiB; more than {self._max_bytes >> 20} MiB is not read."
                     )
-                found = self._copy_stream(file, status.st_size, target)
+                copied_sha256 = self._copy_stream(file, status.st_size, target)
         except OSError as error:
             if error.errno in _MISSING_ERRNOS:
                 return ""
             raise
-        if expected_sha256 not in ("", found):
+        if expected_sha256 not in ("", copied_sha256):
             target.unlink()
-        return found
+        return copied_sha256
 
     def _copy_stream(self, file: BinaryIO, size: int, target: Path) -> str:
         """Copy at most ``size`` bytes, the file's size when it was opened, and return their SHA-256."""
@@ -121,12 +121,12 @@ class ReplaySources:
     @contextlib.contextmanager
     def _open_folder(self, path: str) -> Iterator[int]:
         """Open the folder at a path relative to the root without following a link. Raises OSError."""
-        there = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in path.split("/"):
-                inner = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=there)
-                os.close(there)
-                there = inner
-            yield there
+                inner = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+            yield fd
         finally:
-            os.close(there)
+            os.close(fd)

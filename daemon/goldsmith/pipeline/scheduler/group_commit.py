@@ -31,11 +31,11 @@ class GroupCommitDelay:
         now = self._clock()
         if self._waiting_since is None:
             self._waiting_since = now
-        left = self._waiting_since + min(_MAX_COMMIT_DELAY, 2 * self._commit_cost) - now
-        if ready_count >= self._max_batch_size or left <= 0:
+        seconds_left = self._waiting_since + min(_MAX_COMMIT_DELAY, 2 * self._commit_cost) - now
+        if ready_count >= self._max_batch_size or seconds_left <= 0:
             return 0.0
         more = seconds_to_more()
-        return left if more is not None and more < left else 0.0
+        return seconds_left if more is not None and more < seconds_left else 0.0
 
     def record_commit(self, started_at: float) -> None:
         """Record the cost of a commit that started at ``started_at`` and ends now. One slow commit raises the estimate only a little."""

@@ -34,10 +34,10 @@ class Holds:
 
     def is_still_held(self, bundle: Bundle, sigs: Mapping[str, FileSignature]) -> bool:
         """Return True if the bundle is unchanged and its note still exists: then it is not tried again."""
-        held = self._held.get(bundle.asset)
-        if held is None:
+        hold = self._held.get(bundle.asset)
+        if hold is None:
             return False
-        return held.fingerprint == fingerprint(sigs) and (not held.note_path or os.path.lexists(self._root / held.note_path))
+        return hold.fingerprint == fingerprint(sigs) and (not hold.note_path or os.path.lexists(self._root / hold.note_path))
 
     def hold(
         self,

@@ -58,11 +58,11 @@ class JobLimits:
         """Return the job with its queue, its models, the limits that these need, and the batch key that lets jobs share a model."""
         if self._engineless_queue and job.queue == GPU_QUEUE and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"queue": self._engineless_queue})
-        opened = list(self._models_used(steps, bool(job.prompt)))
-        if not opened:
+        model_uses = list(self._models_used(steps, bool(job.prompt)))
+        if not model_uses:
             return job
-        models = {each.name: each.diffusion for each in opened}
-        working_seconds = sum(each.diffusion.seconds * each.picture_count for each in opened) * (
+        models = {each.name: each.diffusion for each in model_uses}
+        working_seconds = sum(each.diffusion.seconds * each.picture_count for each in model_uses) * (
             CPU_SLOWDOWN if job.queue in self._cpu_queues else 1.0
         )
         loading_seconds = sum(diffusion.memory_mb for diffusion in models.values()) / SLOW_DISK_MB_PER_SECOND
@@ -74,7 +74,7 @@ class JobLimits:
                 "models": tuple(models),
                 "batch_key": _batch_key(job, tuple(models)),
                 "weights_mb": sum(diffusion.memory_mb for diffusion in models.values()),
-                "pictures_mb": max(each.diffusion.picture_mb * each.picture_count for each in opened),
+                "pictures_mb": max(each.diffusion.picture_mb * each.picture_count for each in model_uses),
             }
         )
 
@@ -97,9 +97,9 @@ class JobLimits:
     def _choose_model(self, need: EngineNeed[Any], uses_prompt: bool) -> ModelChoice | None:
         """Return the model that the worker will choose: for inpainting with a prompt, one that takes a prompt if there is one."""
         with_prompt = replace(need, needs_prompt=True)
-        for wanted in (with_prompt, need) if uses_prompt and need.kind is INPAINTER else (need,):
+        for each in (with_prompt, need) if uses_prompt and need.kind is INPAINTER else (need,):
             with suppress(InputError):
-                return self.weights.choose(wanted)
+                return self.weights.choose(each)
         return None
 
 

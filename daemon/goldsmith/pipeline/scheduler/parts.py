@@ -33,7 +33,7 @@ class SchedulerState:
 
 @dataclass(frozen=True, slots=True)
 class SharedParts:
-    """What both the scheduler and its handling of results work with."""
+    """The parts that the scheduler and its handling of results share."""
 
     state: SchedulerState
     intake: Intake

@@ -38,9 +38,9 @@ class TextFileCache:
             status = os.lstat(self._root / path)
         except FileNotFoundError:
             raise InputError(f"{path} is gone.") from None
-        known = self._cache.get(path)
-        if known is not None and known.sig == FileSignature.from_stat(status):
-            return known
+        cached = self._cache.get(path)
+        if cached is not None and cached.sig == FileSignature.from_stat(status):
+            return cached
         text = self._read(path)
         self._cache[path] = text
         if len(self._cache) > _MAX_CACHED:

@@ -1,1 +1,1 @@
-"""What the daemon does and why a file waits: the one source of these sentences."""
+"""The sentences about the daemon's work and about waiting files. They are written nowhere else."""

@@ -157,9 +157,9 @@ class Explainer:
 
     def _hold_sentence(self, bundle: Bundle) -> str:
         """Return the problem that holds the bundle; "" if the bundle has no problem note."""
-        held = self._holds.get(bundle.asset or bundle.stem)
-        if held is not None and os.path.lexists(self._root / held.note_path):
-            return f"{held.sentence} {held.remedy}".strip()
+        hold = self._holds.get(bundle.asset or bundle.stem)
+        if hold is not None and os.path.lexists(self._root / hold.note_path):
+            return f"{hold.sentence} {hold.remedy}".strip()
         if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
         note = display_name(posixpath.basename(bundle.note))
@@ -265,10 +265,10 @@ class Explainer:
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:
     """Return the first line of ``sentence`` with NAME for the picture's name, so that equal reasons of many pictures compare equal."""
     general = sentence.split("\n", 1)[0]
-    for own in (posixpath.basename(bundle.asset), bundle.stem):
-        if own:
-            general = general.replace(f"“{display_name(own)}”", "“NAME”").replace(f"“{display_name(own)}.", "“NAME.")
-            general = general.replace(f" {display_name(own)}.toml", " NAME.toml")
+    for name in (posixpath.basename(bundle.asset), bundle.stem):
+        if name:
+            general = general.replace(f"“{display_name(name)}”", "“NAME”").replace(f"“{display_name(name)}.", "“NAME.")
+            general = general.replace(f" {display_name(name)}.toml", " NAME.toml")
     return general
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from goldsmith.jobs.job import Job
 
 # Seconds until a failed device is tried again, doubled with each failure. A driver that is being updated is back soon. A card that fell
-# off its bus needs a person, and then ten minutes are not long.
+# off its bus needs a person, who takes longer than a pause of ten minutes.
 INITIAL_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 10.0, 600.0
 # The same for a process that could not start.
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 60.0
@@ -26,7 +26,7 @@ WorkKey = tuple[str, str]
 
 
 def work_key(job: Job) -> WorkKey:
-    """Return what stays the same when the same work is attempted again."""
+    """Return the key of a job's work. A second attempt at the same work has the same key."""
     return job.asset.path, job.stage
 
 
@@ -70,10 +70,10 @@ class DeviceHealth:
         """Pause the device because a process on it could not start."""
         seconds = min(_MAX_BACKOFF_SECONDS, _INITIAL_BACKOFF_SECONDS * 2.0 ** min(self._failed_starts, 16))
         self._failed_starts += 1
-        on = "" if self._device == "cpu" else f" on {self._device}"
+        device_phrase = "" if self._device == "cpu" else f" on {self._device}"
         self.retry_at = now + seconds
         self.pause_reason = (
-            f"The workers of queue {self._queue} cannot start{on} ({reason}). They are tried again within {seconds:g} s; "
+            f"The workers of queue {self._queue} cannot start{device_phrase} ({reason}). They are tried again within {seconds:g} s; "
             "the jobs stay queued."
         )
 
@@ -82,9 +82,9 @@ class DeviceHealth:
         seconds = min(MAX_PAUSE_SECONDS, INITIAL_PAUSE_SECONDS * 2.0 ** min(self._device_failures, 16))
         self._device_failures += 1
         self.retry_at = now + seconds
-        at = time.strftime("%H:%M:%S", time.localtime(self._wall_clock() + seconds))
+        retry_time = time.strftime("%H:%M:%S", time.localtime(self._wall_clock() + seconds))
         cause = reason.removeprefix(f"{self._device} has failed: ").rstrip(".")
-        self.pause_reason = f"The {self.label} has failed ({cause}). It is tried again at {at}; its jobs stay queued."
+        self.pause_reason = f"The {self.label} has failed ({cause}). It is tried again at {retry_time}; its jobs stay queued."
 
     def on_job_succeeded(self, job: Job) -> None:
         """Note that a job succeeded on the device.
@@ -105,10 +105,10 @@ class DeviceHealth:
         The job is at fault if the device has succeeded with other jobs since it last failed on this one.
         """
         key = work_key(job)
-        before = self._failures_by_work.get(key)
-        if before == 0:
+        failures = self._failures_by_work.get(key)
+        if failures == 0:
             return True
-        self._failures_by_work[key] = (before or 0) + 1
+        self._failures_by_work[key] = (failures or 0) + 1
         return False
 
     def failure_count(self, job: Job) -> int:

@@ -1,4 +1,4 @@
-"""What happens to the jobs of a dead process: a job that is at fault gets an outcome, and every other job is queued again."""
+"""The policy for the jobs of a dead process: a job that is at fault gets an outcome, and every other job is queued again."""
 
 from __future__ import annotations
 

@@ -102,10 +102,10 @@ class JobQueue:
         order = []
         while entries:
             loaded = turns.popleft()
-            taken = _take_next(entries, [loaded], now, may_evict=True)
-            if taken is None:
+            pick = _take_next(entries, [loaded], now, may_evict=True)
+            if pick is None:
                 break
-            job = taken[1]
+            job = pick[1]
             turns.append(frozenset(job.models) or loaded)
             order.append(job.id)
         return order
@@ -146,8 +146,8 @@ def _first_overdue(entries: deque[QueueEntry], now: float) -> int | None:
 
 def _slot_with_models(models_by_slot: Sequence[LoadedModels], job: Job) -> int | None:
     """Return the index of the first slot that has all models of the job loaded."""
-    wanted = frozenset(job.models)
-    return next((slot for slot, loaded in enumerate(models_by_slot) if wanted <= loaded), None)
+    model_names = frozenset(job.models)
+    return next((slot for slot, loaded in enumerate(models_by_slot) if model_names <= loaded), None)
 
 
 def _take(entries: deque[QueueEntry], index: int, now: float) -> Job:

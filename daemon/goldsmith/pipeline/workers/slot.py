@@ -11,7 +11,7 @@ from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.job_queue import LoadedModels
 from goldsmith.pipeline.workers.worker_process import WorkerProcess
 
-# Why a device pauses whose driver hangs: a process that uses it cannot even be killed.
+# The reason for the pause of a device whose driver hangs: a process that uses the device cannot even be killed.
 STUCK_PROCESS = "a killed process does not release it"
 # Seconds that a process may take until it is ready.
 START_TIMEOUT_SECONDS = 60.0

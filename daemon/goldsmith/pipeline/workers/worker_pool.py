@@ -38,7 +38,7 @@ MEMORY_CHECK_SECONDS = 0.25
 _POLL_SECONDS = 0.01
 # Seconds after which a killed process that still exists is stuck in the kernel: its jobs get their outcomes, and its slot is given up.
 _KILL_GRACE_SECONDS = 5.0
-# A process that keeps more than this fraction of a job's memory limit after the job is replaced, because the next job is innocent.
+# A process that keeps more than this fraction of a job's memory limit after the job is replaced, so that the next job does not fail for it.
 _MAX_IDLE_MEMORY_SHARE = 0.75
 # The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
@@ -115,10 +115,10 @@ class WorkerPool:
         starting = sum(not slot.process.is_ready for slot in self.slots)
         while free and self.queue:
             # A process unloads no model for another while there is, or will soon be, a process without models.
-            taken = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
-            if taken is None:
+            pick = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
+            if pick is None:
                 break
-            self._assign(free.pop(taken[0]), taken[1], len(free) + len(vacant), now)
+            self._assign(free.pop(pick[0]), pick[1], len(free) + len(vacant), now)
         for device in vacant[: max(0, len(self.queue) - starting)]:
             if not device.health.pause_reason:
                 self._start_process(device, now)

@@ -116,8 +116,8 @@ class WorkerPools:
         self.drain()
         end = self._clock() + timeout
         events = self.collect(self._clock())
-        while self.running_jobs() and (left := end - self._clock()) > 0:
-            self._epoll.poll(min(left, MEMORY_CHECK_SECONDS))
+        while self.running_jobs() and (seconds_left := end - self._clock()) > 0:
+            self._epoll.poll(min(seconds_left, MEMORY_CHECK_SECONDS))
             events += self.collect(self._clock())
         for pool in self._pools.values():
             pool.terminate()

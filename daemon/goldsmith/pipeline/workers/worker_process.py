@@ -54,13 +54,13 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
     environment = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
     environment |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
     environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the device that nvidia-smi calls 1
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    old_signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stderr_fd, stderr=stderr_fd, pass_fds=(socket_fd,), cwd="/", env=environment
         )
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_signal_mask)
 
 
 class WorkerProcess:
@@ -121,7 +121,7 @@ class WorkerProcess:
 
     def read_messages(self) -> list[tuple[MessageType, bytes]]:
         """Return the messages since the last call; set ``has_ended`` at the end. Raises ProtocolError for an invalid message."""
-        is_gone = self.exit_status is not None  # asked before reading, so that the last messages are read
+        is_gone = self.exit_status is not None  # checked before the read, so that the last messages are read
         self._drain_stderr()
         messages: list[tuple[MessageType, bytes]] = []
         try:

@@ -38,8 +38,8 @@ def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
     """Return the accelerators for the queue ``gpu``: those that the settings name, else all that torch can use; empty for the CPU."""
     if settings.devices == "cpu" or (settings.devices == "auto" and torch_backend() not in ("cuda", "hip")):
         return ()
-    present = find_devices().devices
+    accelerators = find_devices().devices
     if settings.devices == "auto":
-        return present
-    by_name = {accelerator.name: accelerator for accelerator in present}
+        return accelerators
+    by_name = {accelerator.name: accelerator for accelerator in accelerators}
     return tuple(by_name.get(name, Accelerator(name, "")) for name in settings.devices)
