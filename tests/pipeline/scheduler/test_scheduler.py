@@ -20,9 +20,9 @@ BROKEN = '[[edit]]\nop = "sharpn"\n'
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        made.line(LINE)
-        yield made
+    with studio_at(tmp_path) as studio:
+        studio.line(LINE)
+        yield studio
 
 
 def wait_for_note(studio: Studio, picture: str) -> str:
