@@ -1,4 +1,4 @@
-"""The kernel's watches on the stage folders: which folders have one, and what is reported, real events throughout."""
+"""The kernel's watches on the stage folders: which folders have a watch, and which paths are reported. All events are real."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG = 600.0
 
 
 class Reports:
-    """What the watching thread reports, with a gate at which a test can hold the thread."""
+    """The reports of the watching thread, with a gate at which a test can hold the thread."""
 
     def __init__(self, root: Path, top_folders: list[str] | None) -> None:
         self.root = root
@@ -44,7 +44,7 @@ class Reports:
             self.changed.notify_all()
 
     def until(self, condition: Callable[[], bool]) -> bool:
-        """Wait until the condition holds; it may also depend on the watches, so it is asked again now and then."""
+        """Wait until the condition holds. It may also depend on the watches, so it is checked again every 0.02 s."""
         deadline = time.monotonic() + LONG
         with self.changed:
             while not condition() and time.monotonic() < deadline:
@@ -69,7 +69,7 @@ def reports(tmp_path: Path) -> Iterator[Reports]:
 
 
 def test_only_the_stage_folders_are_watched(reports: Reports, tmp_path: Path) -> None:
-    """The archive and the work in progress get no watch, however many folders they hold."""
+    """The folders of the archive and of the work in progress get no watch."""
     (tmp_path / ".goldsmith" / "work" / "job").mkdir()
     (tmp_path / "archive" / "2026-01-02").mkdir()
     (tmp_path / "review").mkdir()
@@ -78,8 +78,8 @@ def test_only_the_stage_folders_are_watched(reports: Reports, tmp_path: Path) ->
     assert reports.watched() == {".", "inbox", "inbox/acme", "inbox/new"}
 
 
-def test_without_names_every_folder_is_watched(tmp_path: Path) -> None:
-    """A watcher that is given no stage folders watches the whole root."""
+def test_every_folder_is_watched_if_no_stage_folders_are_given(tmp_path: Path) -> None:
+    """The watches cover the whole root."""
     (tmp_path / "a/b").mkdir(parents=True)
     reports = Reports(tmp_path, None)
     assert reports.watched() == {".", "a", "a/b"}
@@ -94,12 +94,12 @@ def test_a_stage_folder_that_is_made_later_is_watched(reports: Reports, tmp_path
     assert reports.have("graded", "graded/acme/a.png")
 
 
-def test_a_deep_tree_made_at_once_is_watched_whole(reports: Reports, tmp_path: Path) -> None:
+def test_a_deep_tree_that_is_made_at_once_is_watched_completely(reports: Reports, tmp_path: Path) -> None:
     """`mkdir -p` is faster than the watch: folders made before their parent is watched are found by listing the parent."""
     for number in range(50):
         (tmp_path / f"inbox/{number}/b/c/d").mkdir(parents=True)
-    wanted = {f"inbox/{number}{deep}" for number in range(50) for deep in ("", "/b", "/b/c", "/b/c/d")}
-    assert reports.until(lambda: wanted <= reports.watched())
+    expected = {f"inbox/{number}{deep}" for number in range(50) for deep in ("", "/b", "/b/c", "/b/c/d")}
+    assert reports.until(lambda: expected <= reports.watched())
 
 
 def test_a_folder_that_moves_is_reported_under_its_new_path(reports: Reports, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_folder_that_moves_is_reported_under_its_new_path(reports: Reports, tm
 
 
 def test_a_folder_that_is_renamed_while_the_thread_is_behind_keeps_its_watch(reports: Reports, tmp_path: Path) -> None:
-    """A listing can find a folder under its new path before the events of its move are read: these must not end the new watch."""
+    """A listing can find a folder under its new path before the events of its move are read. These events must not end the new watch."""
     reports.gate.clear()
     (tmp_path / "inbox/first.png").touch()
     (tmp_path / "inbox/new/old").mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_a_move_out_does_not_delay_the_next_event(reports: Reports, tmp_path: Pa
 
 
 def test_an_overflow_of_the_kernel_queue_is_reported_and_the_watches_are_renewed(reports: Reports, tmp_path: Path) -> None:
-    """A real overflow: folders that come while events are lost are watched afterwards, and the others stay unwatched."""
+    """Folders that arrive while the queue overflows are watched afterwards, and the others stay unwatched."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     folder = tmp_path / "inbox"
     reports.gate.clear()  # the thread waits here, and the kernel's queue fills
@@ -186,7 +186,7 @@ def test_an_overflow_of_the_kernel_queue_is_reported_and_the_watches_are_renewed
 
 
 def test_an_error_in_the_callback_counts_as_a_loss_and_does_not_end_the_watch(reports: Reports, tmp_path: Path) -> None:
-    """An exception would end the library's thread for good."""
+    """Otherwise the exception would end the library's thread for good."""
     reports.errors.append(RuntimeError("once"))
     (tmp_path / "inbox/a").mkdir()
     assert reports.until(lambda: reports.losses == 1)
@@ -195,7 +195,7 @@ def test_an_error_in_the_callback_counts_as_a_loss_and_does_not_end_the_watch(re
     assert reports.watches.is_healthy()
 
 
-def test_a_folder_that_is_watched_twice_writes_no_warning(reports: Reports, tmp_path: Path) -> None:
+def test_a_second_watch_on_a_folder_writes_no_warning(reports: Reports, tmp_path: Path) -> None:
     """watchdog's warning about a second watch is very long; it is kept out of the log."""
     with warnings.catch_warnings(record=True) as written:
         warnings.simplefilter("always")
@@ -207,7 +207,7 @@ def test_a_folder_that_is_watched_twice_writes_no_warning(reports: Reports, tmp_
     assert not written
 
 
-def test_a_root_that_is_not_there_raises_an_error(tmp_path: Path) -> None:
+def test_a_missing_root_raises_an_error(tmp_path: Path) -> None:
     """Without a watch on the root, no stage folder that comes back would be noticed."""
     threads = threading.active_count()
     with pytest.raises(FileNotFoundError):
