@@ -189,7 +189,9 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, tracker: F
     assert sentences["folder"] == ""
 
 
-def test_a_file_that_changes_between_the_check_and_the_lease_is_new_again(tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_between_the_check_and_the_lease_is_new_again(
+    tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The signature is read once more from the open file, after the lease was granted."""
 
     def change_file_and_grant_lease(fd: int) -> bool:
