@@ -1,4 +1,4 @@
-"""A running daemon, programs that put pictures into its inbox in unusual ways, and one question: was each picture taken once and complete?
+"""A running daemon and programs that put pictures into its inbox in unusual ways. Each picture must be taken once and complete.
 
 A test module is a list of sequences. Each has a campaign folder of its own, so all sequences of a module run at once against one daemon;
 the tests then check them one by one. Nothing here sleeps: the log of the daemon wakes the tests.
@@ -99,8 +99,8 @@ class Watched:
         """Wait until a log entry of the daemon makes the condition true."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition() or self.log[-1:] == ["(the daemon has ended)"], seconds) or not condition():
-                said = "\n".join(self.log[-40:])
-                pytest.fail(f"Waited {seconds:.0f} s in vain for {what}. The daemon said last:\n{said}")
+                last_lines = "\n".join(self.log[-40:])
+                pytest.fail(f"Waited {seconds:.0f} s in vain for {what}. The daemon said last:\n{last_lines}")
 
     def rows(self) -> list[HistoryRow]:
         """Return all rows of the history."""
@@ -117,7 +117,7 @@ class Watched:
             self._drops[sequence] = (drop, self._pool.submit(sequence, drop))
 
     def verify(self, sequence: Callable[[Drop], None]) -> None:
-        """Verify one sequence when it has ended."""
+        """Verify a sequence once it has ended."""
         drop, future = self._drops[sequence]
         future.result(5 * PATIENCE)
         drop.verify()
@@ -151,7 +151,7 @@ class Watched:
 
 
 class Drop:
-    """One campaign: what programs put into it, and what is expected of that."""
+    """One campaign: programs put files into it, and each file is expected to be taken once or never."""
 
     def __init__(self, watched: Watched, campaign: str) -> None:
         self.watched = watched
@@ -166,7 +166,7 @@ class Drop:
         self._noted: set[str] = set()
         self.write_brief(ONWARD)
 
-    # --- what programs do
+    # --- actions of programs
 
     def write_brief(self, brief: str) -> None:
         """Write the campaign's brief in one step."""
@@ -210,7 +210,7 @@ class Drop:
     def run(self, *command: str | Path, text: str | None = None, cwd: Path | None = None, ends_with: Sequence[int] = (0,)) -> None:
         """Run a program to its end."""
         argv = [os.fspath(word) for word in command]
-        ended = subprocess.run(
+        process = subprocess.run(
             argv,
             input=text,
             cwd=cwd or self.outside,
@@ -220,7 +220,7 @@ class Drop:
             errors="replace",
             timeout=900,
         )
-        assert ended.returncode in ends_with, f"{argv}: {ended.returncode}\n{ended.stdout}"
+        assert process.returncode in ends_with, f"{argv}: {process.returncode}\n{process.stdout}"
 
     def shell(self, script: str, *words: str | Path) -> None:
         """Run a line of shell; ``words`` are $1, $2 …"""
@@ -235,7 +235,7 @@ class Drop:
         relative = os.path.relpath(path, self.watched.root)
         self.watched.wait(lambda: self.watched.events[event, relative] >= count, f"“{event}” of {relative}")
 
-    # --- what is expected
+    # --- expectations
 
     def expect(self, arrived: tuple[Path, Path] | Path, source: Path | bytes | None = None) -> None:
         """Expect that exactly these bytes of this file are taken, once."""
@@ -301,7 +301,7 @@ class Drop:
 
 
 def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], None]], Callable[[Watched], None]]:
-    """Make a test of what programs do in one campaign folder. It is skipped if one of the ``programs`` is not installed."""
+    """Make a test of the actions of programs in a campaign folder. It is skipped if one of the ``programs`` is not installed."""
 
     def decorated(drop_in: Callable[[Drop], None]) -> Callable[[Watched], None]:
         def test(watched: Watched) -> None:
