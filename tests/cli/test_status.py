@@ -1,4 +1,4 @@
-"""``goldsmith status``: bounded output for any number of files, and the same facts as JSON."""
+"""``goldsmith status`` prints a bounded overview of any number of files, and the same facts as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Jour
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """It has the count, the reason, and three names for any number of pictures."""
+    """The line has the count, the reason, and three names for any number of pictures."""
     _put(root, *(f"inbox/{number}.png" for number in range(500)))
     result = goldsmith("status", "-r", root)
     assert ["500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
@@ -50,7 +50,7 @@ def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: 
 
 
 def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """The rest are counted. JSON has all of them."""
+    """The other problems are counted. JSON has all problems."""
     for number in range(30):
         _put(root, f"inbox/{number}.png", f"inbox/{number}.png.problem.txt")
         journal.record_hold(f"inbox/{number}.png", "fp", f"{number} is\ncut off.", "", f"inbox/{number}.png.problem.txt", float(number))
@@ -61,7 +61,7 @@ def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, j
 
 
 def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """They show stage, step and per cent; waiting jobs are one line for each queue."""
+    """A running job shows stage, step and per cent. Waiting jobs share one line for each queue."""
     _put(root, "selected/a.png", "selected/b.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.record_queued("2", "edit", "gpu", "selected/b.png", 0.0)
@@ -97,20 +97,25 @@ def test_the_devices_of_each_queue_are_shown(goldsmith: Goldsmith, root: Path, j
     for job, queue, path in (("1", "gpu", "selected/a.png"), ("2", "gpu", "selected/b.png"), ("3", "cpu", "inbox/c.png")):
         journal.record_queued(job, "edit", queue, path, 0.0)
     journal.record_started("1", time.time(), time.time() + 60)
-    gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
+    pause_reason = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
     idle = {"queue": "cpu", "device": "cpu"}
     running(
-        workers=[_worker(jobs=["1"], loaded=["sdxl", "flux-dev"]), _worker(device="cuda:1", device_title="", pause_reason=gone), idle, idle]
+        workers=[
+            _worker(jobs=["1"], loaded=["sdxl", "flux-dev"]),
+            _worker(device="cuda:1", device_title="", pause_reason=pause_reason),
+            idle,
+            idle,
+        ]
     )
     result = goldsmith("status", "-r", root)
     assert [row for row in result.rows if row[0] in ("gpu", "cpu")] == [
         ["gpu", "cuda:0 (NVIDIA L40S, 48 GB)", "sdxl, flux-dev", "selected/a.png", "1"],
-        ["gpu", "cuda:1", "", f"paused: {gone}", ""],
+        ["gpu", "cuda:1", "", f"paused: {pause_reason}", ""],
         ["cpu", "CPU", "", "nothing", "1"],
     ]
-    running(workers=[_worker(pause_reason=gone)], queue_pauses={"gpu": gone})
+    running(workers=[_worker(pause_reason=pause_reason)], queue_pauses={"gpu": pause_reason})
     result = goldsmith("status", "-r", root)
-    assert (result.out.count(gone), _table(result, "queue")["gpu"][2]) == (1, "paused")
+    assert (result.out.count(pause_reason), _table(result, "queue")["gpu"][2]) == (1, "paused")
     running(workers=[_worker(jobs=["1"], loaded=["sdxl", "flux-dev"])])
     first = json.loads(goldsmith("status", "-r", root, "--json").out)["workers"][0]
     assert (first["loaded"], first["waiting"], first["jobs"]) == (["sdxl", "flux-dev"], 1, ["1"])
@@ -133,7 +138,7 @@ def test_loading_a_model_is_shown_with_its_seconds(goldsmith: Goldsmith, root: P
 
 
 def test_the_state_of_the_daemon_is_shown_in_sentences(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """They cover events, polling, the weaker rule, pauses and missing folders."""
+    """The sentences cover events, polling, the weaker rule, pauses and missing folders."""
     assert "Goldsmith is running (process " in goldsmith("status", "-r", root).out
     assert "Events arrive from every folder" in goldsmith("status", "-r", root).out
     running(
@@ -169,7 +174,7 @@ def test_a_journal_in_another_folder_is_reported(
 
 
 def test_json_is_one_line_with_unchanged_names(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """This holds for names with line breaks and undecodable bytes too."""
+    """The names may have line breaks and undecodable bytes."""
     name = os.fsdecode(b"he\nro\xff.png")
     _put(root, f"inbox/{name}")
     result = goldsmith("status", "-r", root, "--json")

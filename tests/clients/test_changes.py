@@ -132,7 +132,7 @@ def test_touch_and_chmod_afterwards(drop: Drop) -> None:
 def test_new_bytes_at_the_same_path_later(drop: Drop) -> None:
     """Other bytes under the same name are new work, done once, and the result is the next version."""
     for version in ("first", "second", "third"):
-        drop.expect(drop.copy_in(drop.picture(more=version), "hero.png"))
+        drop.expect(drop.copy_in(drop.picture(variant=version), "hero.png"))
         drop.wait_until_taken()
     results = drop.watched.root / "selected" / drop.campaign
     assert sorted(path.name for path in results.glob("*.png")) == ["hero.png", "hero_v002.png", "hero_v003.png"]

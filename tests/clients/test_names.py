@@ -40,7 +40,7 @@ UNDECODABLE = (b"hero_\xff\xfe.png", b"\xe9t\xe9.png", b"\xed\xa0\x80.png")
 
 def _expect_each(drop: Drop, names: tuple[str, ...]) -> None:
     for number, name in enumerate(names):
-        drop.expect(drop.copy_in(drop.picture("plain.png", side=16, more=str(number)), name))
+        drop.expect(drop.copy_in(drop.picture("plain.png", side=16, variant=str(number)), name))
 
 
 @sequence()
@@ -133,10 +133,10 @@ def test_a_device_named_like_a_picture(drop: Drop) -> None:
 def test_litter(drop: Drop) -> None:
     """Leftovers of systems and programs are never taken, whatever they contain."""
     for name in (".hero.png", "._hero.png", "~$hero.png", "#hero.png", "Thumbs.db", "hero.png.part", "hero.png~", "hero.png.crdownload"):
-        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more=name.strip(".~#")), name)[0])
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, variant=name.strip(".~#")), name)[0])
     for folder in ("@eaDir", "__MACOSX", ".stversions", "#recycle", "lost+found", "System Volume Information"):
         (drop.inbox / folder).mkdir()
-        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more="in a folder"), f"{folder}/hero.png")[0])
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, variant="in a folder"), f"{folder}/hero.png")[0])
     drop.expect(drop.copy_in(drop.picture("real.png")))
 
 

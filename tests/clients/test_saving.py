@@ -64,7 +64,7 @@ def test_krita(drop: Drop) -> None:
 @sequence()
 def test_photoshop_on_windows(drop: Drop) -> None:
     """ReplaceFile replaces a picture during the work on it. For a moment no file has the name."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
+    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
     drop.without_brief()
     drop.copy_in(old, "hero.png")
     drop.write_brief(ONWARD)
@@ -76,7 +76,7 @@ def test_photoshop_on_windows(drop: Drop) -> None:
 @sequence()
 def test_photoshop_on_a_mac(drop: Drop) -> None:
     """A safe save deletes the old picture before it renames the new one."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
+    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
     drop.copy_in(old, "hero.png")
     drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("photoshop_mac", new, drop.inbox / "hero.png")
@@ -89,7 +89,7 @@ def test_a_picture_saved_again_and_again_before_its_brief(drop: Drop) -> None:
     drop.without_brief()
     target = drop.inbox / "hero.png"
     for turn, program in enumerate(("in_place", "photoshop_windows", "cut_and_written", "photoshop_mac", "gimp")):
-        drop.replay(program, drop.picture(more=str(turn), side=100), target)
+        drop.replay(program, drop.picture(variant=str(turn), side=100), target)
     last = drop.picture(side=100)
     drop.replay("in_place", last, target)
     drop.write_brief(ONWARD)

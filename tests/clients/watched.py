@@ -95,12 +95,12 @@ class Watched:
         self.events[kind, picture] += 1
         self.events[kind, "/".join(picture.split("/")[:2]) + "/"] += 1
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    def wait(self, condition: Callable[[], bool], description: str, seconds: float = PATIENCE) -> None:
         """Wait until a log entry of the daemon makes the condition true."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition() or self.log[-1:] == ["(the daemon has ended)"], seconds) or not condition():
                 last_lines = "\n".join(self.log[-40:])
-                pytest.fail(f"Waited {seconds:.0f} s in vain for {what}. The daemon said last:\n{last_lines}")
+                pytest.fail(f"Waited {seconds:.0f} s in vain for {description}. The daemon said last:\n{last_lines}")
 
     def rows(self) -> list[HistoryRow]:
         """Return all rows of the history."""
@@ -189,17 +189,17 @@ class Drop:
         path.write_text(text)
         return path
 
-    def picture(self, name: str = "hero.png", side: int = 64, more: str = "") -> Path:
+    def picture(self, name: str = "hero.png", side: int = 64, variant: str = "") -> Path:
         """Write a unique picture outside the root and return its path; ``side`` 64 has 12 kB, 600 has 1 MB."""
-        path = self.outside / (f"{more}-{name}" if more else name)
+        path = self.outside / (f"{variant}-{name}" if variant else name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pictures.png(f"{self.campaign}/{name}/{more}", side))
+        path.write_bytes(pictures.png(f"{self.campaign}/{name}/{variant}", side))
         return path
 
-    def tiff(self, name: str = "hero.tif", side: int = 600, more: str = "") -> Path:
+    def tiff(self, name: str = "hero.tif", side: int = 600, variant: str = "") -> Path:
         """Write a unique TIFF outside the root. Its first part is enough to decode a file of full size."""
-        path = self.outside / (f"{more}-{name}" if more else name)
-        return pictures.write_tiff(path, side, f"{self.campaign}/{name}/{more}")
+        path = self.outside / (f"{variant}-{name}" if variant else name)
+        return pictures.write_tiff(path, side, f"{self.campaign}/{name}/{variant}")
 
     def copy_in(self, source: Path, name: str | None = None) -> tuple[Path, Path]:
         """Copy a file into the campaign; return the target and the source."""
