@@ -62,14 +62,14 @@ def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
 
 
 @pytest.fixture
-def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[WriteState]:
+def write_daemon_state(root: Path, journal: Journal, tmp_path: Path) -> Iterator[WriteState]:
     """Hold the root's lock like a daemon, and yield a function that writes its state file."""
     with RootLock.acquire(root):
 
-        def write_state(**fields: object) -> None:
+        def write(**fields: object) -> None:
             modes = dict.fromkeys(("inbox", "selected", "masked", "graded"), "events")
             state = DaemonState.model_validate({"watch_modes": modes, **fields})
             (journal_path(root, tmp_path / "state").parent / STATE_FILE).write_bytes(state.to_json())
 
-        write_state()
-        yield write_state
+        write()
+        yield write

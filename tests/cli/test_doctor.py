@@ -96,9 +96,9 @@ def test_a_network_filesystem_is_allowed_for_folders_only(goldsmith: Goldsmith, 
     assert findings["journal"].severity == "fault"
 
 
-def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
     """The daemon's state file gives polling, the weaker rule and a pause."""
-    running(
+    write_daemon_state(
         watch_modes={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
         weak_quiet_folders=["inbox"],
         pause_reason="The disk is full.",
@@ -109,17 +109,17 @@ def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, r
     assert findings["daemon"].severity == "fault"
 
 
-def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
     """This holds even if the queue continues on other devices. Queues without a pause are not listed."""
     pause_reason = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
-    running(
+    write_daemon_state(
         queue_pauses={"gpu": "", "cpu": ""},
         workers=[{"queue": "gpu", "device": "cuda:0"}, {"queue": "gpu", "device": "cuda:1", "pause_reason": pause_reason}],
     )
     findings = _findings(goldsmith("doctor", "-r", root, "--json"))
     assert (findings["queue gpu"].severity, findings["queue gpu"].sentence) == ("fault", pause_reason)
     assert "queue cpu" not in findings
-    running(queue_pauses={"cpu": "The workers of queue cpu cannot start (no memory)."})
+    write_daemon_state(queue_pauses={"cpu": "The workers of queue cpu cannot start (no memory)."})
     assert _findings(goldsmith("doctor", "-r", root, "--json"))["queue cpu"].severity == "fault"
 
 

@@ -13,7 +13,9 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 
 
-def _row(job_id: str, path: str, stage: str, *results: str, parent_job_id: str = "", outcome: str = "passed", at: float = 1010.0) -> HistoryRow:
+def _row(
+    job_id: str, path: str, stage: str, *results: str, parent_job_id: str = "", outcome: str = "passed", at: float = 1010.0
+) -> HistoryRow:
     step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
     record = {
         "seconds": 1.25,

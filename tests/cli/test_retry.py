@@ -29,7 +29,7 @@ def test_any_file_of_a_picture_leads_to_its_note(goldsmith: Goldsmith, root: Pat
     assert sorted(path.name for path in (root / "inbox").glob("hero*")) == ["hero.mask.png", "hero.png", "hero.toml"]
 
 
-def test_with_a_daemon_the_picture_is_tried_again_now(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+def test_with_a_daemon_the_picture_is_tried_again_now(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
     """The daemon notices the deletion by itself."""
     assert "Goldsmith tries the picture again now." in goldsmith("retry", "hero.png", "-r", root).out
 

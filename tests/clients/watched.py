@@ -65,13 +65,13 @@ class Watched:
             env = {**os.environ, "GOLDSMITH_STATE_DIR": str(self.base / "state"), "NOTIFY_SOCKET": "@" + address}
             command = [sys.executable, "-m", "goldsmith", "run", "--root", str(self.root)]
             daemon = subprocess.Popen(command, stderr=subprocess.PIPE, env=env)
-            ended = os.pidfd_open(daemon.pid)
+            exit_fd = os.pidfd_open(daemon.pid)
             try:
-                while select.select([ready, ended], [], [], PATIENCE)[0] == [ready]:
+                while select.select([ready, exit_fd], [], [], PATIENCE)[0] == [ready]:
                     if ready.recv(4096) == b"READY=1":
                         return daemon
             finally:
-                os.close(ended)
+                os.close(exit_fd)
         daemon.kill()
         raise RuntimeError(f"The daemon did not start:\n{daemon.communicate()[1].decode(errors='replace')}")
 
@@ -324,6 +324,6 @@ def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], N
 
 def sequences_of(session: pytest.Session, module: types.ModuleType) -> list[Callable[[Drop], None]]:
     """Return the sequences of a module that are selected and can run."""
-    chosen = [item for item in session.items if isinstance(item, pytest.Function) and item.module is module]
-    runnable = [item for item in chosen if not any(mark.args[0] for mark in item.iter_markers("skipif"))]
+    items = [item for item in session.items if isinstance(item, pytest.Function) and item.module is module]
+    runnable = [item for item in items if not any(mark.args[0] for mark in item.iter_markers("skipif"))]
     return [item.function.sequence for item in runnable if hasattr(item.function, "sequence")]

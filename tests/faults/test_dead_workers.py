@@ -62,7 +62,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("step", "kind", "words"),
+    ("step", "kind", "message"),
     [
         (("die", {"signal": 9}), "crash", "(signal 9, "),
         (("die", {"signal": 0}), "crash", "(exit status 3)"),
@@ -75,7 +75,7 @@ def is_alive(pid: int) -> bool:
     ],
 )
 def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
-    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
+    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, message: str
 ) -> None:
     """The sentence names the picture and the end of the process, and the next job is not affected."""
     bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
@@ -87,7 +87,7 @@ def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
     assert fault is not None
     assert (fault.kind, fault.path) == (kind, "inbox/hero.png")
     assert "hero.png" in fault.sentence
-    assert words in fault.sentence
+    assert message in fault.sentence
     assert results[1].fault is None
     assert pools.stop(0) == []
 

@@ -194,9 +194,9 @@ def test_a_held_brief_stays_held_after_a_restart(studio: Studio) -> None:
 
 def test_used_reference_pictures_are_archived_and_unused_ones_move_on(studio: Studio) -> None:
     """With references = false the reference lies beside the result."""
-    for stem, more in (("used", ""), ("left", "references = false\n")):
+    for stem, setting in (("used", ""), ("left", "references = false\n")):
         studio.put(f"inbox/{stem}.ref.png", png(1))
-        studio.put(f"inbox/{stem}.toml", BRIEF + more)
+        studio.put(f"inbox/{stem}.toml", BRIEF + setting)
     studio.until_idle()
     assert studio.folder("selected") == ["left.png", "left.ref.png", "left.toml", "used.png", "used.toml"]
     assert "inbox/used.ref.png" in studio.archived()

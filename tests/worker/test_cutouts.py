@@ -37,7 +37,7 @@ def share(tmp_path: Path) -> Share:
     return new_share
 
 
-def job(share: Share, number: int, **more: object) -> Job:
+def job(share: Share, number: int, **settings: object) -> Job:
     """Return a job with this example of the manual, and a mask beside the picture if the example needs a mask."""
     [steps] = read_brief(
         PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", PIPELINE
@@ -47,7 +47,7 @@ def job(share: Share, number: int, **more: object) -> Job:
     if step.operation.needs().masks:
         share.put("inbox/hero.mask.png", png(np.where(SCENE.near, np.float32(0.5), np.round(SCENE.alpha))))
         inputs.append(share.given("inbox/hero.mask.png", "mask", "mask"))
-    return share.job((step.op, {**step.settings, **more}), inputs=inputs)
+    return share.job((step.op, {**step.settings, **settings}), inputs=inputs)
 
 
 def run(job: Job) -> Outcome:

@@ -31,8 +31,8 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def _run(share: Share, provider: EngineProvider, op: str, settings: dict[str, object], **more: object) -> Outcome:
-    return run_job(share.job((op, settings), **more), provider, lambda progress: None, lambda: False)
+def _run(share: Share, provider: EngineProvider, op: str, settings: dict[str, object], **fields: object) -> Outcome:
+    return run_job(share.job((op, settings), **fields), provider, lambda progress: None, lambda: False)
 
 
 def _output(outcome: Outcome, role: str) -> OutputFile:

@@ -41,12 +41,12 @@ def output_of(outcome: Outcome, role: str) -> OutputFile:
     return output
 
 
-def job_with_mask(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **more: Any) -> Job:
+def job_with_mask(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **fields: Any) -> Job:
     """Return a job on a picture with one mask."""
     share.put("inbox/hero.png", png(picture()))
     file = "hero.mask.png" if name == "mask" else f"hero.mask.{name}.png"
     share.put(f"inbox/{file}", png(left_half() if mask is None else mask))
-    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **more)
+    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **fields)
 
 
 def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:

@@ -15,8 +15,10 @@ from goldsmith.pipeline.replay.compare_operation import Compare, catalogue, meas
 
 def picture(codes: NDArray[np.int64], depth: BitDepth = 8, alpha: NDArray[np.int64] | None = None) -> Picture:
     """Return a picture from codes, (height, width, channels), and alpha codes, (height, width), of that depth in bits."""
-    most = 2**depth - 1
-    return Picture(freeze((codes / most).astype(np.float32)), None if alpha is None else freeze((alpha / most).astype(np.float32)), depth)
+    maximum = 2**depth - 1
+    return Picture(
+        freeze((codes / maximum).astype(np.float32)), None if alpha is None else freeze((alpha / maximum).astype(np.float32)), depth
+    )
 
 
 def noise(depth: BitDepth = 8, height: int = 100, width: int = 20, channels: int = 3) -> NDArray[np.int64]:

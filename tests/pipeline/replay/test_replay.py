@@ -185,13 +185,13 @@ def test_other_versions_processors_and_threads_are_named(delivery: Delivery) -> 
     report = delivery.again()
     assert verdicts(report) == ALL_IDENTICAL
     changes = "\n".join(report.other_changes)
-    for words in (
+    for change_text in (
         "numpy was 1.0, here it is ",
         "the number of threads was 64, here it is 1",
         "the processor was An Abacus",
         "Pillow was none",
     ):
-        assert words in changes
+        assert change_text in changes
 
 
 def test_another_version_is_a_cause_only_in_the_stage_that_differs(delivery: Delivery) -> None:

@@ -24,8 +24,8 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def copy_original(root: Path, to: Path, *places: str, most: int = 1000) -> None:
-    ReplaySources(root, most).copy_original("inbox/acme/hero.png", SHA, places or (PLACE,), to)
+def copy_original(root: Path, to: Path, *places: str, max_bytes: int = 1000) -> None:
+    ReplaySources(root, max_bytes).copy_original("inbox/acme/hero.png", SHA, places or (PLACE,), to)
 
 
 def test_an_original_is_copied_from_its_recorded_place(root: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_very_large_original_is_not_read(root: Path, tmp_path: Path) -> None:
     with (root / PLACE).open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(MissingSource, match="more than 1 MiB is not read"):
-        copy_original(root, tmp_path / "copy", most=1 << 20)
+        copy_original(root, tmp_path / "copy", max_bytes=1 << 20)
 
 
 def test_a_look_is_copied_with_its_present_hash(root: Path, tmp_path: Path) -> None:

@@ -97,12 +97,12 @@ def job_for(
     cpu_queues: frozenset[str] = frozenset(),
     engineless_queue: str = "",
     queue: str = "gpu",
-    **more: Any,
+    **fields: Any,
 ) -> Job:
     picture = JobInput.model_construct(role="picture", name="", path="inbox/hero.png", sig=None, sha256="")
     specs = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
     job = Job.model_construct(
-        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **more
+        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **fields
     )
     steps = [cast(Any, SimpleNamespace(operation=each)) for each in operations]
     return JobLimits(BASE, weights, cpu_queues, engineless_queue).apply(job, steps)

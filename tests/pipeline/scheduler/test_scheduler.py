@@ -396,12 +396,12 @@ def test_the_folder_of_a_picture_with_a_problem_may_disappear(studio: Studio) ->
     works = studio.start()
     hold = Results.hold
 
-    def hold_after_deletion(*words, **more):  # type: ignore[no-untyped-def]
+    def hold_after_deletion(*arguments, **options):  # type: ignore[no-untyped-def]
         for path in (studio.root / "selected/acme").glob("*"):
             path.unlink()
         (studio.root / "selected/acme").rmdir()
-        works.scheduler._results.hold = lambda *w, **m: hold(works.scheduler._results, *w, **m)  # type: ignore[method-assign]
-        return hold(works.scheduler._results, *words, **more)
+        works.scheduler._results.hold = lambda *arguments, **options: hold(works.scheduler._results, *arguments, **options)  # type: ignore[method-assign]
+        return hold(works.scheduler._results, *arguments, **options)
 
     works.scheduler._results.hold = hold_after_deletion  # type: ignore[method-assign]
     studio.put("selected/acme/hero.png", png())
@@ -633,7 +633,7 @@ def test_finished_work_that_waits_longer_than_the_drain_does_not_delay_the_end(s
     studio.flags[wait] = 3600.0
     _finish_one_picture(studio)
     assert studio.works is not None
-    waited: list[None] = []
-    studio.works.drain(60.0, lambda: waited.append(None))
-    assert len(waited) < 10
+    turns: list[None] = []
+    studio.works.drain(60.0, lambda: turns.append(None))
+    assert len(turns) < 10
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}

@@ -46,12 +46,12 @@ class Pictures:
     def __init__(self, share: Share) -> None:
         self.share = share
 
-    def job(self, name: str, model: str = "flux", **more: object) -> Job:
+    def job(self, name: str, model: str = "flux", **fields: object) -> Job:
         self.share.put(f"selected/{name}.png", b"x")
         return self.share.job(
             inputs=[self.share.given(f"selected/{name}.png")],
             queue="gpu",
-            **{"models": (model,) if model else (), "limits": SHORT_LIMITS, **more},
+            **{"models": (model,) if model else (), "limits": SHORT_LIMITS, **fields},
         )
 
 
