@@ -83,7 +83,7 @@ def test_completion_can_be_installed() -> None:
     assert {"--install-completion", "--show-completion"} <= names
 
 
-def test_help_imports_almost_nothing() -> None:
+def test_help_imports_no_heavy_modules() -> None:
     """A command's modules are imported only when the command runs."""
     code = (
         "import sys; sys.argv = ['goldsmith', '--help']\nfrom goldsmith.cli import main\n"

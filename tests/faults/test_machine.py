@@ -182,7 +182,7 @@ def test_a_folder_that_refuses_a_note_does_not_stop_the_others(studio: Studio) -
     studio.until_idle()
 
 
-def test_a_full_journal_pauses_the_daemon_and_loses_nothing(studio: Studio) -> None:
+def test_a_full_journal_pauses_the_daemon_and_loses_no_file(studio: Studio) -> None:
     """While SQLite cannot add a page, the pictures stay in place. All are delivered later."""
     studio.start()
     expected, _ = run_undisturbed(studio, Script())

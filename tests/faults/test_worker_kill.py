@@ -18,7 +18,7 @@ _PATIENCE = 10.0
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
-def test_workers_killed_twenty_four_times_change_nothing(tmp_path: Path) -> None:
+def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
     """Thirty assets arrive one after another while workers are killed. The jobs of the killed workers are done again."""
     rng = random.Random(SEED)
     print(f"GOLDSMITH_TEST_SEED={SEED}")

@@ -45,7 +45,7 @@ def test_a_mask_that_only_covers_most_or_only_touches_every_edge_is_accepted() -
     assert check_mask(1 - mask_with_boxes((1, 39, 1, 59)), SIZE, "m.png") is not None
 
 
-def test_a_keep_file_may_cover_most() -> None:
+def test_a_keep_file_may_cover_most_of_the_picture() -> None:
     """White means keep, so the file is not taken for an inverted mask. An all-black file is still refused."""
     mask = 1 - mask_with_boxes((10, 20, 10, 25))
     assert check_mask(mask, SIZE, "hero.keep.png", is_keep_mask=True) is mask

@@ -66,7 +66,7 @@ def test_a_result_of_another_size_is_discarded_unless_declared(share: Share, mon
     assert outcome.outputs == ()
 
 
-def test_a_step_that_adds_nothing_needs_no_proof(share: Share) -> None:
+def test_a_step_that_adds_no_pixels_needs_no_proof(share: Share) -> None:
     """The file itself moves on."""
     outcome = _run(share, DOUBLES, "frame", {"px": 0})
     assert outcome.is_unchanged

@@ -89,7 +89,7 @@ def test_a_result_too_large_for_the_memory_is_refused_before_it_is_made(share: S
     assert "edit.1 (resize): What this step would make of it is 2400 x 2000 pixels" in refusal(run(job))
 
 
-def test_a_file_without_steps_needs_no_such_memory(share: Share) -> None:
+def test_a_job_without_steps_needs_no_memory_for_its_picture(share: Share) -> None:
     """The file is not decoded."""
     assert run(share.job(limits=limits(PIXELS // 10))).fault is None
 

@@ -116,7 +116,7 @@ def test_a_picture_named_mask_is_a_picture_if_it_has_a_sidecar() -> None:
     assert [bundle.picture for bundle in both] == ["selected/face.png", None]
 
 
-def test_a_document_is_the_picture_only_if_a_sidecar_refers_to_a_missing_one() -> None:
+def test_a_document_is_the_picture_only_if_its_sidecar_has_no_other_picture() -> None:
     """Beside ``hero.png``, ``hero.psd`` is a working file. Beside a brief or a mask alone, ``hero.psd`` is the picture."""
     assert only_bundle(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
     assert only_bundle(["hero.psd", "hero.toml"]).picture == at("hero.psd")

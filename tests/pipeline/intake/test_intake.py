@@ -467,7 +467,7 @@ def test_a_link_as_stage_folder_is_refused_with_a_sentence(tmp_path: Path) -> No
     assert "links are not followed" in yard.intake.unavailable_folders()["selected"]
 
 
-def test_a_dead_watch_is_restarted_and_everything_is_scanned(yard: Yard) -> None:
+def test_a_dead_watch_is_restarted_and_every_folder_is_scanned(yard: Yard) -> None:
     """The health check finds the dead watch within two seconds, and files that arrived meanwhile are not lost."""
     yard.watcher.is_alive = False
     yard.put("inbox/hero.png", hint=False)

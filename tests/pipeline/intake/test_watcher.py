@@ -144,7 +144,7 @@ def test_the_wake_descriptor_is_drained_with_the_last_hint(listener: Listener, t
         assert listener.until(lambda: not select.select([listener.watcher.fd], [], [], 0.1)[0])
 
 
-def test_a_canary_proves_that_events_arrive_and_leaves_nothing(listener: Listener, tmp_path: Path) -> None:
+def test_a_canary_proves_that_events_arrive_and_leaves_no_file(listener: Listener, tmp_path: Path) -> None:
     """A folder counts as having events only after its canary was heard. The canary itself gives no hint."""
     assert not listener.watcher.heard_canary("inbox")
     assert listener.watcher.plant_canary("inbox")

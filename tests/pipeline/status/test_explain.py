@@ -192,7 +192,7 @@ def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, mak
 # --- running jobs and held pictures
 
 
-def test_the_position_in_the_queue_is_the_one_that_the_daemon_predicts(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+def test_the_position_in_the_queue_is_that_predicted_by_the_daemon(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """The daemon knows which models are loaded. A job that is not in the state file yet keeps its order of arrival."""
     names = [f"selected/{name}.png" for name in "abcd"]
     put(root, *names)
