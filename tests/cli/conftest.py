@@ -1,4 +1,4 @@
-"""Fixtures: a root with a journal, a running daemon, and the command line called as a user calls it."""
+"""Fixtures: a root with a journal, a running daemon, and the command line as a user calls it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState
 
 
 @pytest.fixture(autouse=True)
-def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _without_own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep this computer's own settings away from the commands."""
     for name in [name for name in os.environ if name.startswith("GOLDSMITH_")]:
         monkeypatch.delenv(name)
@@ -31,15 +31,15 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def goldsmith(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Goldsmith:
-    """``goldsmith("why", "inbox/hero.png")`` calls the installed program in this process."""
+    """Return a function that calls the program in this process, as in ``goldsmith("why", "inbox/hero.png")``."""
 
     def call(*arguments: str | Path) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["goldsmith", *map(str, arguments)])
         code = 0
         try:
             main()
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except SystemExit as exit_request:
+            code = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
         out, err = capsys.readouterr()
         return CommandResult(code, out, err)
 
@@ -48,28 +48,28 @@ def goldsmith(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Fresh folders, as ``goldsmith init`` creates them."""
+    """Return the root of new folders, as ``goldsmith init`` creates them."""
     make_root(tmp_path / "hot")
     return tmp_path / "hot"
 
 
 @pytest.fixture
 def journal(root: Path, tmp_path: Path) -> Iterator[Journal]:
-    """The root's journal, open for writing."""
-    opened = Journal.open(prepare_journal_folder(root, tmp_path / "state"))
-    yield opened
-    opened.close()
+    """Yield the root's journal, open for writing."""
+    journal = Journal.open(prepare_journal_folder(root, tmp_path / "state"))
+    yield journal
+    journal.close()
 
 
 @pytest.fixture
-def running(root: Path, journal: Journal, tmp_path: Path) -> Iterator[WriteState]:
-    """Hold the root's lock like a daemon; a call writes its state file."""
+def write_daemon_state(root: Path, journal: Journal, tmp_path: Path) -> Iterator[WriteState]:
+    """Hold the root's lock like a daemon, and yield a function that writes its state file."""
     with RootLock.acquire(root):
 
-        def write_state(**fields: object) -> None:
+        def write(**fields: object) -> None:
             modes = dict.fromkeys(("inbox", "selected", "masked", "graded"), "events")
             state = DaemonState.model_validate({"watch_modes": modes, **fields})
             (journal_path(root, tmp_path / "state").parent / STATE_FILE).write_bytes(state.to_json())
 
-        write_state()
-        yield write_state
+        write()
+        yield write

@@ -28,7 +28,7 @@ def _program(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize("command", [*COMMANDS, "models list", "models fetch", "models verify"])
 def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: str) -> None:
-    """--help describes the command and shows a line to copy."""
+    """--help describes the command and shows an example to copy."""
     result = goldsmith(*command.split(), "--help")
     assert result.code == 0
     assert f"Example: goldsmith {command}" in " ".join(result.out.split())
@@ -78,12 +78,12 @@ def test_the_shell_completes_commands_operations_and_models(typed: str, expected
 
 
 def test_completion_can_be_installed() -> None:
-    """--install-completion and --show-completion are there."""
+    """The options are --install-completion and --show-completion."""
     names = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
     assert {"--install-completion", "--show-completion"} <= names
 
 
-def test_help_imports_almost_nothing() -> None:
+def test_help_imports_no_heavy_modules() -> None:
     """A command's modules are imported only when the command runs."""
     code = (
         "import sys; sys.argv = ['goldsmith', '--help']\nfrom goldsmith.cli import main\n"
@@ -96,7 +96,7 @@ def test_help_imports_almost_nothing() -> None:
 
 @pytest.mark.parametrize("words", [("status",), ("why", "inbox/a.png"), ("history",), ("retry", "inbox/a.png"), ("check", "inbox/a.png")])
 def test_read_only_commands_never_import_models_or_codecs(root: Path, journal: Journal, words: tuple[str, ...]) -> None:
-    """They respond at once because they import no torch, no codec and no picture library."""
+    """Read-only commands respond at once because they import no torch, no codec and no picture library."""
     (root / "inbox" / "a.png").write_bytes(b"x")
     code = (
         f"import sys; sys.argv = ['goldsmith', *{words!r}, '--root', {str(root)!r}]\nfrom goldsmith.cli import main\n"

@@ -1,4 +1,4 @@
-"""``goldsmith check``: every error at once, or the steps that would run."""
+"""``goldsmith check`` prints every error at once, or the steps that would run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _put(root: Path, path: str, text: str = "x") -> Path:
 
 
 def test_a_valid_brief_is_shown_stage_by_stage(goldsmith: Goldsmith, root: Path) -> None:
-    """The output has its steps, the stages that it passes unchanged, its last folder, and the masks it would wait for."""
+    """The output has the steps, the stages that pass the picture unchanged, the last folder, and the masks that are missing."""
     _put(root, "inbox/hero.png")
     result = goldsmith("check", _put(root, "inbox/hero.toml", GOOD))
     assert result.code == 0
@@ -100,7 +100,7 @@ def test_the_campaign_brief_and_the_recipe_are_checked_too(goldsmith: Goldsmith,
 
 
 def test_each_step_names_its_source_file(goldsmith: Goldsmith, root: Path) -> None:
-    """The source is the own brief, the recipe, the campaign's brief, or the pipeline's defaults."""
+    """The source is the picture's own brief, the recipe, the campaign's brief, or the pipeline's defaults."""
     _put(root, "inbox/acme/brief.toml", '[[deliver]]\nop = "export"\n')
     _put(root, "library/recipes/spring.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')
     _put(root, "inbox/acme/hero.png")
@@ -117,7 +117,7 @@ def test_a_missing_recipe_is_an_error(goldsmith: Goldsmith, root: Path) -> None:
 
 
 def test_a_look_beside_the_picture_is_found(goldsmith: Goldsmith, root: Path) -> None:
-    """The check finds it as a real run does."""
+    """The check finds the look like a real run."""
     _put(root, "masked/hero.png")
     brief = _put(root, "masked/hero.toml", '[[grade]]\nop = "grade"\nlook = "hero"\n')
     assert goldsmith("check", brief).code == 3
@@ -127,7 +127,7 @@ def test_a_look_beside_the_picture_is_found(goldsmith: Goldsmith, root: Path) ->
 
 
 def test_a_picture_is_checked_with_its_sidecars(goldsmith: Goldsmith, root: Path) -> None:
-    """Alone it has no instructions; with a mask, the stage's own steps are shown; two pictures with one mask are an error."""
+    """A picture alone has no instructions. With a mask, the stage's own steps are shown. Two pictures with one mask are an error."""
     picture = _put(root, "selected/hero.png")
     assert "no instructions" in goldsmith("check", picture).out
     _put(root, "selected/hero.mask.png")
@@ -148,7 +148,7 @@ def test_a_recipe_is_recognised_by_its_folder(goldsmith: Goldsmith, root: Path, 
 
 
 def test_a_prompt_is_checked_as_a_prompt(goldsmith: Goldsmith, root: Path) -> None:
-    """It must be UTF-8."""
+    """The prompt must be UTF-8."""
     _put(root, "selected/hero.png")
     assert goldsmith("check", _put(root, "selected/hero.txt", "a desk")).code == 0
     (root / "selected/hero.txt").write_bytes("Bäume".encode("latin-1"))
@@ -180,14 +180,14 @@ def test_a_configuration_file_is_recognised_by_name_or_content(
     ],
 )
 def test_errors_in_a_configuration_file_give_code_2(goldsmith: Goldsmith, tmp_path: Path, name: str, text: str, place: str) -> None:
-    """The administrator must correct them, not the designer."""
+    """The administrator must correct these errors, not the designer."""
     result = goldsmith("check", _put(tmp_path, name, text))
     assert result.code == 2
     assert place in result.err
 
 
 def test_a_brief_outside_the_root_is_checked(goldsmith: Goldsmith, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The supplied configuration applies, or with --root that root's library."""
+    """The supplied configuration applies. With --root, that root's library applies."""
     brief = _put(tmp_path, "desk/hero.toml", '[[grade]]\nop = "grade"\nlook = "warm"\n')
     monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: tmp_path / "installed" / "shipped" / "samples")
     assert goldsmith("check", brief).code == 0
@@ -214,7 +214,7 @@ def test_every_kind_of_file_gets_a_sentence(goldsmith: Goldsmith, root: Path, ca
 
 
 def test_missing_weights_are_reported(goldsmith: Goldsmith, root: Path) -> None:
-    """The output has the command that fetches them. The brief is still valid."""
+    """The output has the command that fetches the weights. The brief is still valid."""
     result = goldsmith("check", _put(root, "selected/hero.toml", '[[edit]]\nop = "upscale"\nfactor = 4\nmodel = "realesrgan-x4plus"\n'))
     assert result.code == 0
     assert "goldsmith models fetch realesrgan-x4plus" in result.out

@@ -17,7 +17,7 @@ def _no_network(*_: object) -> None:
 
 
 def test_the_demo_delivers_without_weights(goldsmith: Goldsmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names the inpainter it uses instead, all files, and the next commands, which can be copied."""
+    """The output names the inpainter that is used instead, all files, and the next commands, which can be copied."""
     monkeypatch.delenv("GOLDSMITH_STATE_DIR")
     monkeypatch.setattr("goldsmith.engines.fetching.fetch.fetch", _no_network)
     result = goldsmith("demo", "--folder", "demo")

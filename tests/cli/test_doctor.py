@@ -1,4 +1,4 @@
-"""``goldsmith doctor``: each check gives ok, a note or a fault, with a remedy."""
+"""``goldsmith doctor`` reports ok, a note or a fault for each check, with a remedy."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_read_only_folder_is_a_fault(goldsmith: Goldsmith, root: Path, monkeyp
 
 
 def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith, root: Path) -> None:
-    """It controls what runs on this computer."""
+    """The configuration controls the programs that run on this computer."""
     (root / "config" / "pipeline.toml").chmod(0o666)
     result = goldsmith("doctor", "-r", root)
     assert result.code == 4
@@ -96,9 +96,9 @@ def test_a_network_filesystem_is_allowed_for_folders_only(goldsmith: Goldsmith, 
     assert findings["journal"].severity == "fault"
 
 
-def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
-    """Its state file gives polling, the weaker rule and a pause."""
-    running(
+def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
+    """The daemon's state file gives polling, the weaker rule and a pause."""
+    write_daemon_state(
         watch_modes={"inbox": "polling", "selected": "events", "masked": "events", "graded": "events"},
         weak_quiet_folders=["inbox"],
         pause_reason="The disk is full.",
@@ -109,28 +109,28 @@ def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, r
     assert findings["daemon"].severity == "fault"
 
 
-def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
+def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
     """This holds even if the queue continues on other devices. Queues without a pause are not listed."""
-    gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
-    running(
+    pause_reason = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
+    write_daemon_state(
         queue_pauses={"gpu": "", "cpu": ""},
-        workers=[{"queue": "gpu", "device": "cuda:0"}, {"queue": "gpu", "device": "cuda:1", "pause_reason": gone}],
+        workers=[{"queue": "gpu", "device": "cuda:0"}, {"queue": "gpu", "device": "cuda:1", "pause_reason": pause_reason}],
     )
     findings = _findings(goldsmith("doctor", "-r", root, "--json"))
-    assert (findings["queue gpu"].severity, findings["queue gpu"].sentence) == ("fault", gone)
+    assert (findings["queue gpu"].severity, findings["queue gpu"].sentence) == ("fault", pause_reason)
     assert "queue cpu" not in findings
-    running(queue_pauses={"cpu": "The workers of queue cpu cannot start (no memory)."})
+    write_daemon_state(queue_pauses={"cpu": "The workers of queue cpu cannot start (no memory)."})
     assert _findings(goldsmith("doctor", "-r", root, "--json"))["queue cpu"].severity == "fault"
 
 
-def test_without_events_the_note_says_polling(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_events_are_a_note(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel refuses the watch."""
     monkeypatch.setattr("goldsmith.cli.diagnostics.Watcher.start", lambda watcher: False)
     assert _findings(goldsmith("doctor", "-r", root, "--json"))["events"].severity == "note"
 
 
-def test_a_shared_folder_without_setgid_is_noted(goldsmith: Goldsmith, root: Path) -> None:
-    """It is group-writable, but new subfolders do not get its group."""
+def test_a_shared_folder_without_setgid_gets_a_note(goldsmith: Goldsmith, root: Path) -> None:
+    """The folder is group-writable, but new subfolders do not get its group."""
     (root / "inbox").chmod(0o775)
     assert "inbox/" in _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
     (root / "inbox").chmod(0o2775)
@@ -149,7 +149,7 @@ def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize(("limit", "severity"), [(1000, "ok"), (12, "note"), (5, "fault")])
 def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, severity: str) -> None:
-    """Each folder needs one. If there are too few, the remedy is the command that raises the limit."""
+    """Each folder needs one watch. If there are too few watches, the remedy is the command that raises the limit."""
     (tmp_path / "limits").mkdir()
     (tmp_path / "limits" / "max_user_watches").write_text(str(limit))
     (tmp_path / "limits" / "max_user_instances").write_text("128")
@@ -162,7 +162,7 @@ def test_watches_are_counted_against_the_kernels_limit(tmp_path: Path, monkeypat
     assert ("sysctl fs.inotify.max_user_watches=" in watches.remedy) == (severity != "ok")
 
 
-TWO = DeviceScan(
+TWO_GPUS = DeviceScan(
     (
         Accelerator("cuda:0", "NVIDIA L40S", "570.1", total_mb=46_068, free_mb=40_000),
         Accelerator("cuda:1", "NVIDIA RTX A4000", "570.1", total_mb=16_376, free_mb=16_000),
@@ -171,7 +171,7 @@ TWO = DeviceScan(
 
 
 def _check_gpu_with(
-    monkeypatch: pytest.MonkeyPatch, nodes: list[str], scan: DeviceScan = TWO, torch: str = "cuda", names: str = ""
+    monkeypatch: pytest.MonkeyPatch, nodes: list[str], scan: DeviceScan = TWO_GPUS, torch: str = "cuda", names: str = ""
 ) -> list[Finding]:
     """Return the findings for these device files and these answers of the driver and of torch."""
     monkeypatch.setattr("goldsmith.cli.gpu_checks.Path.glob", lambda path, pattern: iter(map(Path, nodes)))
@@ -194,7 +194,7 @@ def test_a_computer_without_a_gpu_has_no_fault(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_each_gpu_is_listed_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has the name that goldsmith.toml and the manifest use. torch has a row of its own."""
+    """The row has the name of the GPU in goldsmith.toml and in the manifest. torch has a row of its own."""
     first, second, torch = _check_gpu_with(monkeypatch, ["/dev/nvidia0"], names="NVIDIA L40S, NVIDIA RTX A4000")
     assert first == Finding("ok", "GPU cuda:0", "NVIDIA L40S, 42 GB of 48 GB are free, driver 570.1.", "")
     assert second.subject == "GPU cuda:1"
@@ -241,7 +241,7 @@ picture_mb = 2000
 """
 
 
-def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: DeviceScan, computer_mb: int) -> list[Finding]:
+def _check_model_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: DeviceScan, computer_mb: int) -> list[Finding]:
     models = tmp_path / "models.toml"
     sizes = (("small", 7_000), ("middle", 24_000), ("large", 60_000))
     models.write_text("".join(ENTRY.replace("NAME", name).replace("MEMORY", str(size)) for name, size in sizes))
@@ -252,18 +252,18 @@ def _fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: DeviceScan, comp
 
 
 def test_each_device_lists_the_models_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rule is that of the workers: completely, in parts, or not at all."""
-    first, second = _fit(tmp_path, monkeypatch, TWO, computer_mb=30_000)
+    """By the rule of the workers, a model fits completely, in parts, or not at all."""
+    first, second = _check_model_fit(tmp_path, monkeypatch, TWO_GPUS, computer_mb=30_000)
     assert first == Finding("ok", "models on cuda:0", "Fit: small, middle; too large: large.", "")
     assert second == Finding("ok", "models on cuda:1", "Fit: small; fit only in parts, slower: middle; too large: large.", "")
 
 
 def test_without_a_gpu_the_cpu_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """float32 needs twice the memory, and ``worker_memory_mb`` is the limit."""
-    assert _fit(tmp_path, monkeypatch, DeviceScan(), 64_000) == [
+    assert _check_model_fit(tmp_path, monkeypatch, DeviceScan(), 64_000) == [
         Finding("ok", "models on the CPU, slowly", "Fit: small; too large: middle, large.", "")
     ]
-    assert [finding.severity for finding in _fit(tmp_path, monkeypatch, DeviceScan(), 8_000)] == ["note"]
+    assert [finding.severity for finding in _check_model_fit(tmp_path, monkeypatch, DeviceScan(), 8_000)] == ["note"]
 
 
 def test_a_journal_that_this_user_may_not_write_is_a_fault(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +274,7 @@ def test_a_journal_that_this_user_may_not_write_is_a_fault(root: Path, tmp_path:
 
 
 def test_a_folder_without_permission_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its disk is that of the nearest visible folder above it."""
+    """The disk of such a folder is that of the nearest visible folder above it."""
 
     def refuse(path: object, **options: object) -> os.stat_result:
         if "barred" in str(path):

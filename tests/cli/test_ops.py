@@ -1,4 +1,4 @@
-"""``goldsmith ops``: every operation and every setting, from the operations' classes."""
+"""``goldsmith ops`` lists every operation and every setting, from the operations' classes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_operation_is_listed_with_stages_and_summary(goldsmith: Goldsmith,
 
 @pytest.mark.parametrize("word", sorted(catalogue()))
 def test_every_setting_has_a_type_a_default_and_a_description(word: str) -> None:
-    """The words contain no Python type syntax."""
+    """Types and defaults contain no Python syntax."""
     for name, kind, _, default, description in setting_rows(catalogue()[word]):
         assert name
         assert kind
@@ -80,7 +80,7 @@ class _Example(Operation):
 
 
 def test_types_ranges_and_defaults_are_in_plain_words() -> None:
-    """Readers who do not program understand them."""
+    """Readers who do not program understand the words."""
     assert [row[:4] for row in setting_rows(_Example)] == [
         ("must", "whole number", "", "(required)"),
         ("many", "numbers in [ ]", "0 to 1", "[0.5]"),
@@ -103,6 +103,6 @@ def test_an_unknown_operation_is_an_error_with_the_nearest_name(goldsmith: Golds
     assert "did you mean sharpen?" in result.err
 
 
-def test_no_root_is_needed(goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ops_needs_no_root(goldsmith: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
     """The supplied pipeline is used."""
     assert goldsmith("ops", "export").code == 0

@@ -1,4 +1,4 @@
-"""``goldsmith replay``: one line for each deliverable, the cause of a difference, and the exit code."""
+"""``goldsmith replay`` prints a line for each deliverable and the cause of a difference, and has an exit code for each result."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from doubles.pictures import png
 
 
 @pytest.fixture(scope="module")
-def delivered_once(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
+def module_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     return hero(tmp_path_factory.mktemp("hero"))
 
 
 @pytest.fixture
-def done(delivered_once: Delivery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+def delivery(module_delivery: Delivery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Delivery:
     monkeypatch.setenv("GOLDSMITH_THREADS", "1")
     monkeypatch.setenv("GOLDSMITH_CPU_WORKERS", "1")
-    return delivered_once.copied(tmp_path)
+    return module_delivery.copied(tmp_path)
 
 
-def test_identical_deliverables_give_code_0(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_identical_deliverables_give_code_0(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """The manifest's path gives the root."""
-    result = goldsmith("replay", done.at(MANIFEST))
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == ["hero_web.jpg: identical.", "hero_print.png: identical."]
 
 
-def test_a_difference_gives_its_size_place_and_cause_and_code_6(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_a_difference_gives_its_size_place_and_cause_and_code_6(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """The cause is the changed look. --keep saves the new files."""
-    done.at("library/looks/warm.cube").write_text(COLD)
-    result = goldsmith("replay", done.at(MANIFEST), "--keep", "made")
+    delivery.at("library/looks/warm.cube").write_text(COLD)
+    result = goldsmith("replay", delivery.at(MANIFEST), "--keep", "made")
     assert result.code == 6
     web, print_, place, cause, kept = result.out.splitlines()
     assert web.startswith("hero_web.jpg: differs by ")
@@ -48,42 +48,42 @@ def test_a_difference_gives_its_size_place_and_cause_and_code_6(goldsmith: Golds
     assert sorted(path.name for path in Path("made").iterdir()) == ["hero_print.png", "hero_web.jpg"]
 
 
-def test_changes_are_listed_even_if_the_pixels_are_the_same(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_changes_are_listed_even_if_the_pixels_are_the_same(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """The record has another thread count and another version of torch."""
-    done.edit(lambda content: content["stages"][1]["environment"].update(threads=16, torch="1.0"))
-    result = goldsmith("replay", done.at(MANIFEST))
+    delivery.edit(lambda content: content["stages"][1]["environment"].update(threads=16, torch="1.0"))
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert result.code == 0
     assert result.out.splitlines()[2] == "The same, although this changed:"
     assert "  the number of threads was 16, here it is 1." in result.out.splitlines()
     assert "  torch was 1.0, here it is " in result.out
 
 
-def test_an_unexplained_difference_is_reported_as_such(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_a_difference_that_the_record_does_not_explain_is_reported(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """No cause is guessed."""
-    done.edit(lambda content: content["stages"][2]["steps"][0].update(picture_hash="0" * 16))
-    done.edit(_change_delivered_hashes)
-    result = goldsmith("replay", done.at(MANIFEST))
+    delivery.edit(lambda content: content["stages"][2]["steps"][0].update(picture_hash="0" * 16))
+    delivery.edit(_change_delivered_hashes)
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert result.code == 6
     assert result.out.splitlines()[-2:] == ["The first difference is in grade.1 (grade).", "  The record does not explain it."]
 
 
-def test_json_has_the_whole_report_on_one_line(goldsmith: Goldsmith, done: Delivery) -> None:
-    """It has verdicts, figures, place and causes, also with exit code 6."""
-    done.at("library/looks/warm.cube").write_text(COLD)
-    result = goldsmith("replay", done.at(MANIFEST), "--json")
+def test_json_has_the_whole_report_on_one_line(goldsmith: Goldsmith, delivery: Delivery) -> None:
+    """The report has verdicts, figures, place and causes, also with exit code 6."""
+    delivery.at("library/looks/warm.cube").write_text(COLD)
+    result = goldsmith("replay", delivery.at(MANIFEST), "--json")
     assert result.code == 6
     report = json.loads(result.out)
     assert report["same"] is False
     assert report["first_difference"] == {"stage": "grade", "step": 1, "op": "grade"}
     assert [each["file"] for each in report["deliverables"]] == ["hero_web.jpg", "hero_print.png"]
     assert {"mean", "max", "changed_share", "depth"} <= report["deliverables"][1]["difference"].keys()
-    assert (len(report["causes"]), report["other_changes"], report["manifest"]) == (1, [], str(done.at(MANIFEST)))
+    assert (len(report["causes"]), report["other_changes"], report["manifest"]) == (1, [], str(delivery.at(MANIFEST)))
 
 
-def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) -> None:
-    """The name is in a line below its verdict, which does not change."""
-    done.at(PRINT).write_bytes(png(8, 48, 32))
-    result = goldsmith("replay", done.at(MANIFEST))
+def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, delivery: Delivery) -> None:
+    """A line below the verdict names the deliverable. The verdict does not change."""
+    delivery.at(PRINT).write_bytes(png(8, 48, 32))
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert result.code == 0
     assert result.out.splitlines()[1:] == [
         "hero_print.png: identical.",
@@ -91,19 +91,19 @@ def test_an_edited_deliverable_is_named(goldsmith: Goldsmith, done: Delivery) ->
     ]
 
 
-def test_a_missing_original_gives_code_3(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_a_missing_original_gives_code_3(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """The sentence gives the path in the archive."""
-    done.archived(f"selected/{CAMPAIGN}/hero.mask.png").unlink()
-    result = goldsmith("replay", done.at(MANIFEST))
+    delivery.archived(f"selected/{CAMPAIGN}/hero.mask.png").unlink()
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert (result.code, result.out) == (3, "")
     assert "hero.mask.png (sha256 " in result.err
     assert "there is no file at archive/" in result.err
 
 
-def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith, done: Delivery) -> None:
+def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """The exit code is 3. No other model is used instead."""
-    done.edit(lambda content: content["stages"][1]["steps"][0]["engine"].update(name="migan"))
-    result = goldsmith("replay", done.at(MANIFEST))
+    delivery.edit(lambda content: content["stages"][1]["steps"][0]["engine"].update(name="migan"))
+    result = goldsmith("replay", delivery.at(MANIFEST))
     assert result.code == 3
     assert "goldsmith models fetch migan" in result.err
 
@@ -116,26 +116,26 @@ def test_missing_weights_give_the_command_that_fetches_them(goldsmith: Goldsmith
         ("delivered", 2, "does not exist"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_an_error(goldsmith: Goldsmith, done: Delivery, name: str, code: int, expected: str) -> None:
+def test_a_file_that_is_no_manifest_is_an_error(goldsmith: Goldsmith, delivery: Delivery, name: str, code: int, expected: str) -> None:
     """The exit code is 2 for a missing file and 3 for another file."""
-    result = goldsmith("replay", done.at(name), "--root", done.root)
+    result = goldsmith("replay", delivery.at(name), "--root", delivery.root)
     assert result.code == code
     assert expected in result.err
 
 
-@pytest.mark.parametrize("name", [lambda done: MANIFEST, lambda done: done.at(MANIFEST)])
+@pytest.mark.parametrize("name", [lambda delivery: MANIFEST, lambda delivery: delivery.at(MANIFEST)])
 def test_a_manifest_is_named_from_the_root_or_by_an_absolute_path(
-    goldsmith: Goldsmith, done: Delivery, name: Callable[[Delivery], object]
+    goldsmith: Goldsmith, delivery: Delivery, name: Callable[[Delivery], object]
 ) -> None:
-    """The root is named with --root."""
-    assert goldsmith("replay", name(done), "--root", done.root).code == 0
+    """--root gives the root."""
+    assert goldsmith("replay", name(delivery), "--root", delivery.root).code == 0
 
 
-def test_a_copy_of_the_manifest_in_another_folder_works(goldsmith: Goldsmith, done: Delivery, tmp_path: Path) -> None:
+def test_a_copy_of_the_manifest_in_another_folder_works(goldsmith: Goldsmith, delivery: Delivery, tmp_path: Path) -> None:
     """The archive and the library are those of the root. The output says that the deliverables are not beside the manifest."""
     copy = tmp_path / "safe.manifest.json"
-    copy.write_bytes(done.at(MANIFEST).read_bytes())
-    result = goldsmith("replay", copy, "--root", done.root)
+    copy.write_bytes(delivery.at(MANIFEST).read_bytes())
+    result = goldsmith("replay", copy, "--root", delivery.root)
     assert result.code == 0
     assert "  hero_web.jpg is no longer beside its manifest." in result.out.splitlines()
 

@@ -21,16 +21,16 @@ def _held(root: Path, journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("file", ["inbox/hero.png", NOTE, "inbox/hero.mask.png", "inbox/hero.toml", "hero.png", "hero.png.problem.txt"])
-def test_any_file_of_the_picture_names_its_note(goldsmith: Goldsmith, root: Path, file: str) -> None:
-    """It may be the picture, the note, a sidecar, or a bare name. All other files stay."""
+def test_any_file_of_a_picture_leads_to_its_note(goldsmith: Goldsmith, root: Path, file: str) -> None:
+    """The argument may be the picture, the note, a sidecar or a bare name. All other files stay."""
     result = goldsmith("retry", file, "-r", root)
     assert result.code == 0
     assert result.out.strip() == "The problem note of inbox/hero.png is deleted. Goldsmith tries the picture again as soon as it runs."
     assert sorted(path.name for path in (root / "inbox").glob("hero*")) == ["hero.mask.png", "hero.png", "hero.toml"]
 
 
-def test_with_a_daemon_the_picture_is_tried_again_now(goldsmith: Goldsmith, root: Path, running: WriteState) -> None:
-    """The daemon sees the deletion by itself."""
+def test_with_a_daemon_the_picture_is_tried_again_now(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
+    """The daemon notices the deletion by itself."""
     assert "Goldsmith tries the picture again now." in goldsmith("retry", "hero.png", "-r", root).out
 
 
@@ -63,7 +63,7 @@ def test_a_linked_folder_is_not_followed(goldsmith: Goldsmith, root: Path, tmp_p
 
 
 def test_several_files_may_be_named(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """Each gets one sentence."""
+    """Each file gets one sentence."""
     for name in ("a.png", "a.png.problem.txt"):
         (root / "masked" / name).write_bytes(b"")
     result = goldsmith("retry", "inbox/hero.png", "masked/a.png", "-r", root)

@@ -24,8 +24,8 @@ format = "png"
 
 
 @pytest.fixture
-def done(root: Path) -> Path:
-    """A root with one delivered picture and one with a problem."""
+def root_after_run(root: Path) -> Path:
+    """Return a root with one delivered picture and one picture with a problem."""
     from PIL import Image
 
     Image.effect_noise((48, 32), 40).convert("RGB").save(root / "inbox" / "hero.png")
@@ -40,9 +40,9 @@ def done(root: Path) -> Path:
     return root
 
 
-def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, done: Path) -> None:
+def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, root_after_run: Path) -> None:
     """The commands are history, why, status, check and retry."""
-    lines = [json.loads(line) for line in goldsmith("history", "--json", "-r", done).out.splitlines()]
+    lines = [json.loads(line) for line in goldsmith("history", "--json", "-r", root_after_run).out.splitlines()]
     assert [(line["path"], line["stage"], line["outcome"]) for line in lines] == [
         ("inbox/hero.png", "generate", "passed"),
         ("selected/hero.png", "edit", "passed"),
@@ -52,20 +52,20 @@ def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, done: Path) -> Non
     assert "delivered/hero_web.png" in lines[-1]["result"]
     assert len({line["sha256"] for line in lines}) == 1
     assert all(isinstance(line["seed"], int) and line["seconds"] >= 0 for line in lines)
-    history = goldsmith("history", "delivered/hero_web.png", "--json", "-r", done).out.splitlines()
+    history = goldsmith("history", "delivered/hero_web.png", "--json", "-r", root_after_run).out.splitlines()
     assert [json.loads(line)["job_id"] for line in history] == [line["job_id"] for line in lines]
-    assert "was made from inbox/hero.png" in goldsmith("why", "delivered/hero_web.png", "-r", done).out
-    assert "It became selected/hero.png" in goldsmith("why", "inbox/hero.png", "-r", done).out
+    assert "was made from inbox/hero.png" in goldsmith("why", "delivered/hero_web.png", "-r", root_after_run).out
+    assert "It became selected/hero.png" in goldsmith("why", "inbox/hero.png", "-r", root_after_run).out
 
-    note = (done / "inbox" / "wrong.png.problem.txt").read_text()
-    sentence = goldsmith("why", "inbox/wrong.png", "-r", done).out
+    note = (root_after_run / "inbox" / "wrong.png.problem.txt").read_text()
+    sentence = goldsmith("why", "inbox/wrong.png", "-r", root_after_run).out
     assert sentence.partition(";")[0] in note
-    status = json.loads(goldsmith("status", "--json", "-r", done).out)
+    status = json.loads(goldsmith("status", "--json", "-r", root_after_run).out)
     assert [problem["path"] for problem in status["problems"]] == ["inbox/wrong.png"]
     assert {folder["folder"]: folder["pictures"] for folder in status["folders"]}["delivered"] == 1
-    assert goldsmith("check", "inbox/wrong.png", "-r", done).code == 3
-    assert goldsmith("retry", "wrong.png", "-r", done).code == 0
-    assert not (done / "inbox" / "wrong.png.problem.txt").exists()
+    assert goldsmith("check", "inbox/wrong.png", "-r", root_after_run).code == 3
+    assert goldsmith("retry", "wrong.png", "-r", root_after_run).code == 0
+    assert not (root_after_run / "inbox" / "wrong.png.problem.txt").exists()
 
 
 def test_a_second_daemon_is_refused(goldsmith: Goldsmith, root: Path) -> None:

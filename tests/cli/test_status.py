@@ -1,4 +1,4 @@
-"""``goldsmith status``: bounded output for any number of files, and the same facts as JSON."""
+"""``goldsmith status`` prints a bounded overview of any number of files, and the same facts as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Jour
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """It has the count, the reason, and three names for any number of pictures."""
+    """The line has the count, the reason, and three names for any number of pictures."""
     _put(root, *(f"inbox/{number}.png" for number in range(500)))
     result = goldsmith("status", "-r", root)
     assert ["500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
@@ -50,7 +50,7 @@ def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: 
 
 
 def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
-    """The rest are counted. JSON has all of them."""
+    """The other problems are counted. JSON has all problems."""
     for number in range(30):
         _put(root, f"inbox/{number}.png", f"inbox/{number}.png.problem.txt")
         journal.record_hold(f"inbox/{number}.png", "fp", f"{number} is\ncut off.", "", f"inbox/{number}.png.problem.txt", float(number))
@@ -60,8 +60,8 @@ def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, j
     assert len(json.loads(goldsmith("status", "-r", root, "--json").out)["problems"]) == 30
 
 
-def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """They show stage, step and per cent; waiting jobs are one line for each queue."""
+def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState) -> None:
+    """A running job shows stage, step and per cent. Waiting jobs share one line for each queue."""
     _put(root, "selected/a.png", "selected/b.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.record_queued("2", "edit", "gpu", "selected/b.png", 0.0)
@@ -73,7 +73,9 @@ def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, jour
     assert _table(result, "folder")["selected/"][4:6] == ["1", "1"]
 
 
-def test_a_job_with_an_expired_lease_counts_as_waiting(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
+def test_a_job_with_an_expired_lease_counts_as_waiting(
+    goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState
+) -> None:
     """The output gives the reason. The JSON does not list the job as working either."""
     _put(root, "selected/a.png", "selected/a.mask.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
@@ -91,52 +93,61 @@ def _worker(**fields: object) -> dict[str, object]:
     return {"queue": "gpu", "device": "cuda:0", "device_title": "NVIDIA L40S", "device_memory_mb": 46068, **fields}
 
 
-def test_the_devices_of_each_queue_are_shown(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
+def test_the_devices_of_each_queue_are_shown(goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState) -> None:
     """A row has the loaded models, the activity, the waiting jobs and the reason of a pause. The processes of one device share a row."""
     _put(root, "selected/a.png", "selected/b.png", "inbox/c.png")
     for job, queue, path in (("1", "gpu", "selected/a.png"), ("2", "gpu", "selected/b.png"), ("3", "cpu", "inbox/c.png")):
         journal.record_queued(job, "edit", queue, path, 0.0)
     journal.record_started("1", time.time(), time.time() + 60)
-    gone = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
+    pause_reason = "The GPU cuda:1 has failed (gone). It is tried again at 14:05:00; its jobs wait in place."
     idle = {"queue": "cpu", "device": "cpu"}
-    running(
-        workers=[_worker(jobs=["1"], loaded=["sdxl", "flux-dev"]), _worker(device="cuda:1", device_title="", pause_reason=gone), idle, idle]
+    write_daemon_state(
+        workers=[
+            _worker(jobs=["1"], loaded=["sdxl", "flux-dev"]),
+            _worker(device="cuda:1", device_title="", pause_reason=pause_reason),
+            idle,
+            idle,
+        ]
     )
     result = goldsmith("status", "-r", root)
     assert [row for row in result.rows if row[0] in ("gpu", "cpu")] == [
         ["gpu", "cuda:0 (NVIDIA L40S, 48 GB)", "sdxl, flux-dev", "selected/a.png", "1"],
-        ["gpu", "cuda:1", "", f"paused: {gone}", ""],
+        ["gpu", "cuda:1", "", f"paused: {pause_reason}", ""],
         ["cpu", "CPU", "", "nothing", "1"],
     ]
-    running(workers=[_worker(pause_reason=gone)], queue_pauses={"gpu": gone})
+    write_daemon_state(workers=[_worker(pause_reason=pause_reason)], queue_pauses={"gpu": pause_reason})
     result = goldsmith("status", "-r", root)
-    assert (result.out.count(gone), _table(result, "queue")["gpu"][2]) == (1, "paused")
-    running(workers=[_worker(jobs=["1"], loaded=["sdxl", "flux-dev"])])
+    assert (result.out.count(pause_reason), _table(result, "queue")["gpu"][2]) == (1, "paused")
+    write_daemon_state(workers=[_worker(jobs=["1"], loaded=["sdxl", "flux-dev"])])
     first = json.loads(goldsmith("status", "-r", root, "--json").out)["workers"][0]
     assert (first["loaded"], first["waiting"], first["jobs"]) == (["sdxl", "flux-dev"], 1, ["1"])
     assert {"queue", "device", "device_title", "device_memory_mb", "pause_reason", "loading", "loading_seconds"} <= set(first)
 
 
-def test_loading_a_model_is_shown_with_its_seconds(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
+def test_loading_a_model_is_shown_with_its_seconds(
+    goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState
+) -> None:
     """The loading time replaces the last note of the step."""
     _put(root, "selected/a.png")
     journal.record_queued("1", "edit", "gpu", "selected/a.png", 0.0)
     journal.record_started("1", time.time(), time.time() + 60)
     journal.record_progress("1", 1, "inpaint", 0.0, "loading flux-dev", time.time() + 60)
-    running(workers=[_worker(jobs=["1"], loading="flux-dev", loading_since=time.time() - 12)])
+    write_daemon_state(workers=[_worker(jobs=["1"], loading="flux-dev", loading_since=time.time() - 12)])
     result = goldsmith("status", "-r", root)
     assert re.fullmatch(r"1\. inpaint: loading flux-dev, 1[2-9] s so far", _table(result, "picture")["selected/a.png"][1])
     assert re.fullmatch(r"loading flux-dev, 1[2-9] s so far \(for selected/a\.png\)", _table(result, "queue")["gpu"][2])
     assert re.search(r"0%, loading flux-dev, 1[2-9] s so far\.", goldsmith("why", "selected/a.png", "-r", root).out)
-    running(workers=[_worker(jobs=["1"], loaded=["flux-dev"])])
+    write_daemon_state(workers=[_worker(jobs=["1"], loaded=["flux-dev"])])
     assert _table(goldsmith("status", "-r", root), "picture")["selected/a.png"][1] == "1. inpaint"
 
 
-def test_the_state_of_the_daemon_is_shown_in_sentences(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """They cover events, polling, the weaker rule, pauses and missing folders."""
+def test_the_state_of_the_daemon_is_shown_in_sentences(
+    goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState
+) -> None:
+    """The sentences cover events, polling, the weaker rule, pauses and missing folders."""
     assert "Goldsmith is running (process " in goldsmith("status", "-r", root).out
     assert "Events arrive from every folder" in goldsmith("status", "-r", root).out
-    running(
+    write_daemon_state(
         watch_modes={"inbox": "polling", "selected": "events"},
         weak_quiet_folders=["inbox"],
         pause_reason="The disk is full.",
@@ -159,7 +170,7 @@ def test_without_a_daemon_the_start_command_is_shown(goldsmith: Goldsmith, root:
 
 
 def test_a_journal_in_another_folder_is_reported(
-    goldsmith: Goldsmith, root: Path, running: WriteState, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The sentence names the variable to set."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "mine"))
@@ -168,8 +179,8 @@ def test_a_journal_in_another_folder_is_reported(
     assert "GOLDSMITH_STATE_DIR" in result
 
 
-def test_json_is_one_line_with_unchanged_names(goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState) -> None:
-    """This holds for names with line breaks and undecodable bytes too."""
+def test_json_is_one_line_with_unchanged_names(goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState) -> None:
+    """The names may have line breaks and undecodable bytes."""
     name = os.fsdecode(b"he\nro\xff.png")
     _put(root, f"inbox/{name}")
     result = goldsmith("status", "-r", root, "--json")
@@ -189,7 +200,7 @@ def test_names_cannot_break_a_line_in_a_pipe(goldsmith: Goldsmith, root: Path, j
 
 
 def test_a_terminal_gets_aligned_tables(
-    goldsmith: Goldsmith, root: Path, journal: Journal, running: WriteState, monkeypatch: pytest.MonkeyPatch
+    goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cells are below their headings; a running job has a bar."""
     monkeypatch.setattr("goldsmith.cli.output.is_terminal", lambda: True)
@@ -205,7 +216,9 @@ def test_a_terminal_gets_aligned_tables(
     assert "\t" not in result
 
 
-def test_an_unreadable_journal_is_reported(goldsmith: Goldsmith, root: Path, running: WriteState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_journal_is_reported(
+    goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The folders are shown all the same."""
 
     def refuse(path: Path, *, read_only: bool = False) -> Journal:

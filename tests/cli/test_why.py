@@ -1,4 +1,4 @@
-"""``goldsmith why`` finds the file that the user means. The sentences themselves are tested with the explainer."""
+"""``goldsmith why`` finds the user's file by any name. The sentences are tested with the explainer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _hero(root: Path) -> None:
 def test_a_file_is_found_by_every_kind_of_name(
     goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str, file: str, with_root: bool
 ) -> None:
-    """It is a path from the working directory or from the root, or a bare name; the working directory or the path gives the root."""
+    """The name is a path from the working directory or the root, or a bare name. The working directory or the path gives the root."""
     monkeypatch.chdir(tmp_path / folder)
     result = goldsmith("why", file, *(["--root", root] if with_root else []))
     assert (result.code, result.out.strip()) == (0, ALONE)
@@ -52,7 +52,7 @@ def test_an_absolute_path_is_found_through_a_link_to_the_root(goldsmith: Goldsmi
 
 
 def test_the_environment_names_the_root(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GOLDSMITH_ROOT has its path."""
+    """GOLDSMITH_ROOT has the path of the root."""
     monkeypatch.setenv("GOLDSMITH_ROOT", str(root))
     assert goldsmith("why", "inbox/acme/hero.png").out.strip() == ALONE
 
@@ -92,7 +92,7 @@ def test_an_undecodable_name_is_explained_on_one_line(goldsmith: Goldsmith, root
 def test_a_processed_file_is_found_by_its_old_path(
     goldsmith: Goldsmith, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The working directory is the folder into which it was dropped."""
+    """The working directory is the folder into which the file was dropped."""
     row = HistoryRow(
         job_id="1", path="inbox/old.png", sha256="0", started_at=0.0, stage="generate", outcome="passed", results=("selected/old.png",)
     )

@@ -1,4 +1,4 @@
-"""One daemon for each module of sequences."""
+"""Each module of sequences has its own daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 pytest.register_assert_rewrite("clients.watched")
 
-from clients.watched import Watched, sequences_of  # noqa: E402 - what a failed assert says is put together when its module is imported
+from clients.watched import Watched, sequences_of  # noqa: E402 - assertions are rewritten when their module is imported
 
 
 @pytest.fixture(scope="module")

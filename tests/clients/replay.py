@@ -1,6 +1,6 @@
-"""Programs that cannot be installed as packages, replayed call by call as they were recorded. Run as: replay.py PROGRAM WORDS…
+"""Programs that cannot be installed as packages, replayed call by call from a record. Run as: replay.py PROGRAM WORDS…
 
-They stand in for people and slow connections: unlike a test, they may sleep.
+They replace people and slow connections, so they may sleep, unlike a test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def beside(target: str, name: str) -> str:
 
 
 def keep_open(data: bytes, target: str, seconds: str) -> None:
-    """Write everything, and close the file later."""
+    """Write all bytes, and close the file later."""
     fd = create(target)
     os.write(fd, data)
     os.fsync(fd)
@@ -85,7 +85,7 @@ def gimp(data: bytes, target: str) -> None:
 
 
 def darktable(data: bytes, target: str) -> None:
-    """Close the file three times, each time with more in it."""
+    """Close the file three times, each time with more bytes."""
     for part in (3, 2, 1):
         fd = create(target)
         os.lseek(fd, 0, os.SEEK_END)

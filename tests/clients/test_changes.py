@@ -33,7 +33,7 @@ def test_a_picture_that_comes_after_its_mask_and_brief(drop: Drop) -> None:
     drop.run("cp", mask, drop.inbox)
     drop.run("cp", drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
     drop.shell("sleep 4; cp $1 $2", drop.picture(), drop.inbox)
-    _worked_with(drop, mask)
+    _check_worked_with(drop, mask)
 
 
 @sequence()
@@ -45,7 +45,7 @@ def test_a_mask_repainted_while_it_is_used(drop: Drop) -> None:
     repainted = drop.outside / "repainted.png"
     repainted.write_bytes(pictures.mask(share=4))
     drop.replay("cut_and_written", repainted, drop.inbox / "hero.mask.png")
-    _worked_with(drop, repainted)
+    _check_worked_with(drop, repainted)
 
 
 @sequence()
@@ -56,7 +56,7 @@ def test_a_mask_that_follows_its_picture_closely(drop: Drop) -> None:
     mask = _mask(drop)
     drop.run("cp", drop.picture(), drop.inbox)
     drop.shell("sleep 1; cp $1 $2", mask, drop.inbox)
-    _worked_with(drop, mask)
+    _check_worked_with(drop, mask)
     assert (drop.watched.root / "masked" / drop.campaign / "hero.mask.png").exists()
 
 
@@ -92,7 +92,7 @@ def test_a_file_deleted_while_it_is_worked_on(drop: Drop) -> None:
 
 @sequence("mv")
 def test_a_file_taken_back_while_it_is_worked_on(drop: Drop) -> None:
-    """A file that a person moves out is left alone; when it is put back, it is taken."""
+    """A file that a person moves out is not taken. When the person puts it back, it is taken."""
     source = drop.picture()
     drop.copy_in(source)
     drop.wait_for("started", drop.inbox / "hero.png")
@@ -105,7 +105,7 @@ def test_a_file_taken_back_while_it_is_worked_on(drop: Drop) -> None:
 
 @sequence("touch", "chmod")
 def test_touch_and_chmod_while_it_settles(drop: Drop) -> None:
-    """New times and modes are not new bytes: the file is taken once."""
+    """New times and modes are not new bytes, so the file is taken once."""
     source, target = drop.picture(), drop.inbox / "hero.png"
     drop.copy_in(source)
     drop.wait_for("started", target)
@@ -130,9 +130,9 @@ def test_touch_and_chmod_afterwards(drop: Drop) -> None:
 
 @sequence()
 def test_new_bytes_at_the_same_path_later(drop: Drop) -> None:
-    """The same name with other bytes is new work, done once, with the next version as result."""
+    """Other bytes under the same name are new work, done once, and the result is the next version."""
     for version in ("first", "second", "third"):
-        drop.expect(drop.copy_in(drop.picture(more=version), "hero.png"))
+        drop.expect(drop.copy_in(drop.picture(variant=version), "hero.png"))
         drop.wait_until_taken()
     results = drop.watched.root / "selected" / drop.campaign
     assert sorted(path.name for path in results.glob("*.png")) == ["hero.png", "hero_v002.png", "hero_v003.png"]
@@ -150,7 +150,7 @@ def test_a_file_with_an_access_list(drop: Drop) -> None:
 @sequence("chmod")
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_file_that_becomes_readable_later(drop: Drop) -> None:
-    """The file arrives without permissions; a change of mode is the only event after that."""
+    """The file arrives without permissions. The only later event is a change of mode."""
     source, target = drop.picture(), drop.inbox / "hero.png"
     drop.shell("umask 777; cat $1 > $2; sleep 4; chmod 644 $2", source, target)
     drop.expect(target, source)
@@ -182,10 +182,10 @@ def _mask_after(drop: Drop, seconds: int) -> None:
     mask = _mask(drop)
     drop.run("cp", drop.picture(), drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
     drop.shell(f"sleep {seconds}; cp $1 $2", mask, drop.inbox)
-    _worked_with(drop, mask)
+    _check_worked_with(drop, mask)
 
 
-def _worked_with(drop: Drop, mask: Path) -> None:
+def _check_worked_with(drop: Drop, mask: Path) -> None:
     """Check that the picture was worked on once, with this mask."""
     drop.expect(drop.inbox / "hero.png", drop.outside / "hero.png")
     drop.wait_until_taken()

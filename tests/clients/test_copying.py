@@ -1,4 +1,4 @@
-"""Files that arrive by the tools of the system: copied, moved, linked, overwritten, written slowly."""
+"""Files that arrive by the tools of the system: copied, moved, linked, overwritten or written slowly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHM = Path("/dev/shm")
 
 @sequence("dd")
 def test_dd_with_stalls_of_five_seconds(drop: Drop) -> None:
-    """A writer that pauses twice for 5 s keeps the file open, and is waited for."""
+    """A writer pauses twice for 5 s and keeps the file open. The work waits for the end of the writing."""
     source = drop.picture(side=600)
     stalled = "{ head -c 300000 $1; sleep 5; tail -c +300001 $1 | head -c 300000; sleep 5; tail -c +600001 $1; } | dd of=$2 bs=64k"
     drop.shell(stalled, source, drop.inbox / "hero.png")
@@ -26,7 +26,7 @@ def test_dd_with_stalls_of_five_seconds(drop: Drop) -> None:
 @sequence("dd")
 def test_dd_with_stalls_over_an_older_picture(drop: Drop) -> None:
     """Old and new bytes together decode as a picture for 5 s at a time: only the open file shows that it is incomplete."""
-    old, new = drop.tiff(more="old"), drop.tiff()
+    old, new = drop.tiff(variant="old"), drop.tiff()
     drop.copy_in(old, "hero.tif")
     drop.wait_for("started", drop.inbox / "hero.tif")
     stalled = "{ head -c 300000 $1; sleep 5; tail -c +300001 $1 | head -c 300000; sleep 5; tail -c +600001 $1; }"
@@ -36,7 +36,7 @@ def test_dd_with_stalls_over_an_older_picture(drop: Drop) -> None:
 
 @sequence()
 def test_a_program_that_keeps_the_file_open(drop: Drop) -> None:
-    """All bytes are written, but the file stays open for 8 s: the work waits for that."""
+    """All bytes are written, but the file stays open for 8 s. The work waits until the file is closed."""
     source = drop.picture()
     drop.replay("keep_open", source, drop.inbox / "hero.png", 8)
     drop.expect(drop.inbox / "hero.png", source)
@@ -60,7 +60,7 @@ def test_cp_of_200_megabytes(drop: Drop) -> None:
 
 @sequence()
 def test_a_mapped_file(drop: Drop) -> None:
-    """A file has its full size at once and is filled through a mapping: no event shows that, but the refused lease does."""
+    """The file has its full size at once and is filled through a mapping. No event shows the writing, but the refused lease does."""
     source = drop.tiff()
     drop.replay("mmap_writer", source, drop.inbox / "hero.tif")
     drop.expect(drop.inbox / "hero.tif", source)
@@ -68,7 +68,7 @@ def test_a_mapped_file(drop: Drop) -> None:
 
 @sequence()
 def test_a_writer_under_another_name_that_gives_no_events(drop: Drop) -> None:
-    """Only the first moment gives an event, as over NFSv3; the file is written and closed under another name."""
+    """Only the creation gives an event, as over NFSv3. The file is written and closed under another name."""
     source = drop.tiff()
     drop.replay("through_another_name", source, drop.inbox / "hero.tif", drop.outside / "elsewhere")
     drop.expect(drop.inbox / "hero.tif", source)
@@ -84,7 +84,7 @@ def test_a_file_moved_in_that_still_grows(drop: Drop) -> None:
 
 @sequence("mv")
 def test_mv_in_the_same_filesystem(drop: Drop) -> None:
-    """One rename, one event."""
+    """The move is one rename with one event."""
     source = drop.picture()
     drop.expect(drop.inbox / "hero.png", source)
     drop.run("mv", source, drop.inbox)
@@ -93,7 +93,7 @@ def test_mv_in_the_same_filesystem(drop: Drop) -> None:
 @sequence("mv")
 @pytest.mark.skipif(not os.access(SHM, os.W_OK), reason="/dev/shm is not there")
 def test_mv_across_filesystems(drop: Drop) -> None:
-    """From a tmpfs, a move is a copy that gets its old times at the end."""
+    """A move from a tmpfs is a copy that gets its old times at the end."""
     away = Path(tempfile.mkdtemp(dir=SHM))
     try:
         assert away.stat().st_dev != drop.inbox.stat().st_dev
@@ -106,7 +106,7 @@ def test_mv_across_filesystems(drop: Drop) -> None:
 
 @sequence("cp")
 def test_cp_that_keeps_the_times(drop: Drop) -> None:
-    """A file with times of years ago is as new as any other."""
+    """A file with old times is as new as any other file."""
     source = drop.picture()
     os.utime(source, (1_000_000_000, 1_000_000_000))
     drop.run("cp", "-p", source, drop.inbox)
@@ -131,8 +131,8 @@ def test_a_file_without_a_name_that_is_linked(drop: Drop) -> None:
 
 @sequence()
 def test_an_in_place_rewrite(drop: Drop) -> None:
-    """The file is overwritten in bursts after work on the old bytes has started: only the new bytes count."""
-    old, new = drop.tiff(more="old"), drop.tiff()
+    """The file is overwritten in bursts after work on the old bytes has started. Only the new bytes count."""
+    old, new = drop.tiff(variant="old"), drop.tiff()
     drop.copy_in(old, "hero.tif")
     drop.wait_for("started", drop.inbox / "hero.tif")
     drop.replay("in_place", new, drop.inbox / "hero.tif")
@@ -142,7 +142,7 @@ def test_an_in_place_rewrite(drop: Drop) -> None:
 @sequence()
 def test_truncated_and_rewritten(drop: Drop) -> None:
     """The file is truncated and written again after work on the old bytes has started."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
+    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
     drop.copy_in(old, "hero.png")
     drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("cut_and_written", new, drop.inbox / "hero.png")
@@ -151,8 +151,8 @@ def test_truncated_and_rewritten(drop: Drop) -> None:
 
 @sequence()
 def test_a_rewrite_that_puts_the_times_back(drop: Drop) -> None:
-    """Size and modification time stay the same, so that only the status change time shows the change."""
-    old, new = drop.picture(more="old"), drop.picture()
+    """Size and modification time stay the same, so only the status change time shows the change."""
+    old, new = drop.picture(variant="old"), drop.picture()
     drop.copy_in(old, "hero.png")
     drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("times_put_back", new, drop.inbox / "hero.png")
@@ -161,7 +161,7 @@ def test_a_rewrite_that_puts_the_times_back(drop: Drop) -> None:
 
 @sequence("mv")
 def test_a_folder_of_500_files_moved_in(drop: Drop) -> None:
-    """There is one event for all of them."""
+    """One event reports all 500 files."""
     for number in range(500):
         source = drop.picture(f"series/hero{number:03d}.png", side=8)
         drop.expect(drop.inbox / "series" / source.name, source)
@@ -170,7 +170,7 @@ def test_a_folder_of_500_files_moved_in(drop: Drop) -> None:
 
 @sequence("mkdir", "cp")
 def test_a_deep_folder_made_and_filled_at_once(drop: Drop) -> None:
-    """`mkdir -p a/b/c && cp x a/b/c/`: the file may exist before its folder is watched."""
+    """With `mkdir -p a/b/c && cp x a/b/c/`, the file may exist before its folder is watched."""
     source = drop.picture()
     for number in range(10):
         drop.shell("mkdir -p $2 && cp $1 $2", source, drop.inbox / f"a{number}/b/c")

@@ -15,7 +15,7 @@ import pytest
 from clients import pictures
 from clients.watched import Drop, Watched
 
-# Seconds that 20,000 pictures may take; alone on two cores they took 58.
+# Seconds that 20,000 pictures may take. Alone on two cores they took 58.
 MAX_SECONDS = 5 * 60.0
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
@@ -23,13 +23,13 @@ _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
 
 @pytest.mark.timeout(2 * MAX_SECONDS)
 def test_twenty_thousand_files_at_once(watched: Watched) -> None:
-    """Small pictures of one size, which differ in their bytes alone, are each taken once."""
+    """Small pictures of one size differ only in their bytes, and each is taken once."""
     _flood(watched.drop("twenty_thousand"), 20_000)
 
 
 @pytest.mark.skipif(not _QUEUE.exists() or int(_QUEUE.read_text()) > 200_000, reason="the event queue is not of the usual length")
 def test_an_overflow_of_the_event_queue(watched: Watched) -> None:
-    """Files whose events were all lost are found, even in folders whose events were lost."""
+    """Files whose events were lost are found, even in folders whose own events were lost."""
     drop = watched.drop("overflow")
     drop.expect(drop.copy_in(drop.picture("before.png")))
     drop.wait_until_taken()
@@ -70,7 +70,7 @@ def _flood(drop: Drop, count: int) -> None:
 
 @contextmanager
 def _stopped(watched: Watched) -> Iterator[None]:
-    """Stop the daemon meanwhile."""
+    """Stop the daemon within the block."""
     watched.daemon.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, watched.daemon.pid, os.WSTOPPED | os.WNOWAIT)
     try:
@@ -81,7 +81,7 @@ def _stopped(watched: Watched) -> Iterator[None]:
 
 @contextmanager
 def _unread_watch(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Watch the folder without reading the events; yield a function that tells whether that queue has overflowed."""
+    """Watch the folder without reading the events; yield a function that returns whether that queue has overflowed."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     assert libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_CREATE | _IN_DELETE) >= 0, os.strerror(ctypes.get_errno())

@@ -1,4 +1,4 @@
-"""Names as other systems write them, and entries that are named like pictures and are none."""
+"""Names as other systems write them, and entries that are named like pictures but are not pictures."""
 
 from __future__ import annotations
 
@@ -38,48 +38,48 @@ SHELL = (
 UNDECODABLE = (b"hero_\xff\xfe.png", b"\xe9t\xe9.png", b"\xed\xa0\x80.png")
 
 
-def _all_of(drop: Drop, names: tuple[str, ...]) -> None:
+def _expect_each(drop: Drop, names: tuple[str, ...]) -> None:
     for number, name in enumerate(names):
-        drop.expect(drop.copy_in(drop.picture("plain.png", side=16, more=str(number)), name))
+        drop.expect(drop.copy_in(drop.picture("plain.png", side=16, variant=str(number)), name))
 
 
 @sequence()
 def test_names_of_windows(drop: Drop) -> None:
-    """Capitals, spaces, and characters that only a share lets through."""
-    _all_of(drop, WINDOWS)
+    """The names have capitals, spaces, and characters that only a share accepts."""
+    _expect_each(drop, WINDOWS)
 
 
 @sequence()
 def test_names_of_the_world(drop: Drop) -> None:
-    """Umlauts, Korean, emoji, text from right to left, stacked marks."""
-    _all_of(drop, WORLD)
+    """The names have umlauts, Korean, emoji, text from right to left and stacked marks."""
+    _expect_each(drop, WORLD)
 
 
 @sequence()
 def test_names_that_mean_something_to_a_shell(drop: Drop) -> None:
-    """Leading dashes, line breaks, quotes, escapes."""
-    _all_of(drop, SHELL)
+    """The names have leading dashes, line breaks, quotes and escapes."""
+    _expect_each(drop, SHELL)
 
 
 @sequence()
 def test_names_that_are_not_utf_8(drop: Drop) -> None:
     """Undecodable bytes are a name like any other."""
-    _all_of(drop, tuple(map(os.fsdecode, UNDECODABLE)))
+    _expect_each(drop, tuple(map(os.fsdecode, UNDECODABLE)))
 
 
 @sequence()
 def test_names_as_long_as_they_can_be(drop: Drop) -> None:
-    """255 bytes, also in 83 characters, and two names that differ only at the end."""
+    """The names have 255 bytes, also in multi-byte characters, and two of them differ only at the end."""
     longest = ("x" * 251 + ".png", "x" * 250 + "y.png", "字" * 83 + "ab.png", "e\u0301" * 83 + "ab.png")
     assert {len(os.fsencode(name)) for name in longest} == {255}
-    _all_of(drop, longest)
+    _expect_each(drop, longest)
 
 
 @sequence()
 def test_names_that_are_equal_on_a_mac_and_different_on_linux(drop: Drop) -> None:
-    """Composed and decomposed, upper and lower case: these are different files and assets, and none overwrites another."""
+    """Names that differ in normal form or case are different files and assets, and none overwrites another."""
     composed = unicodedata.normalize("NFC", "Blüte.png")
-    _all_of(drop, (composed, unicodedata.normalize("NFD", composed), composed.upper(), "blüte.png"))
+    _expect_each(drop, (composed, unicodedata.normalize("NFD", composed), composed.upper(), "blüte.png"))
 
 
 @sequence()
@@ -106,7 +106,7 @@ def test_links_are_not_followed(drop: Drop) -> None:
 
 @sequence()
 def test_pipes_sockets_and_folders_named_like_pictures(drop: Drop) -> None:
-    """They block nothing, and a file in such a folder is taken."""
+    """They do not block the daemon, and a file in such a folder is taken."""
     os.mkfifo(drop.inbox / "pipe.png")
     inbox_fd = os.open(drop.inbox, os.O_RDONLY | os.O_DIRECTORY)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
@@ -133,10 +133,10 @@ def test_a_device_named_like_a_picture(drop: Drop) -> None:
 def test_litter(drop: Drop) -> None:
     """Leftovers of systems and programs are never taken, whatever they contain."""
     for name in (".hero.png", "._hero.png", "~$hero.png", "#hero.png", "Thumbs.db", "hero.png.part", "hero.png~", "hero.png.crdownload"):
-        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more=name.strip(".~#")), name)[0])
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, variant=name.strip(".~#")), name)[0])
     for folder in ("@eaDir", "__MACOSX", ".stversions", "#recycle", "lost+found", "System Volume Information"):
         (drop.inbox / folder).mkdir()
-        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, more="in a folder"), f"{folder}/hero.png")[0])
+        drop.expect_untouched(drop.copy_in(drop.picture("plain.png", side=16, variant="in a folder"), f"{folder}/hero.png")[0])
     drop.expect(drop.copy_in(drop.picture("real.png")))
 
 

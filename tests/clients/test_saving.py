@@ -1,4 +1,4 @@
-"""Files that programs save, carefully or not."""
+"""Files that programs save, safely or in place."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ GIMP_SAVES = """(let* ((image (car (gimp-file-load RUN-NONINTERACTIVE "{source}"
 
 @sequence("gimp")
 def test_gimp_itself(drop: Drop) -> None:
-    """GIMP writes a PNG, closes it, and writes it again with its metadata: the second version is taken."""
+    """GIMP writes a PNG, closes it, and writes it again with its metadata. The second version is taken."""
     source, target, reference = drop.picture(side=400), drop.inbox / "hero.png", drop.outside / "reference.png"
     gimp = ("env", f"HOME={drop.outside}", "gimp", "-i", "-d", "-f", "-b")
     drop.run(*gimp, GIMP_SAVES.format(source=source, target=reference))
     drop.run(*gimp, GIMP_SAVES.format(source=source, target=target))
     drop.wait_for("committed", target)
     (row,) = drop.rows()
-    taken = drop.watched.root / "selected" / drop.campaign / "hero.png"
-    assert _chunks(taken.read_bytes()) == _chunks(reference.read_bytes())
-    drop.expect(target, taken)
-    assert row.sha256 == pictures.sha256(taken)
+    result = drop.watched.root / "selected" / drop.campaign / "hero.png"
+    assert _chunks(result.read_bytes()) == _chunks(reference.read_bytes())
+    drop.expect(target, result)
+    assert row.sha256 == pictures.sha256(result)
 
 
 @sequence()
@@ -63,8 +63,8 @@ def test_krita(drop: Drop) -> None:
 
 @sequence()
 def test_photoshop_on_windows(drop: Drop) -> None:
-    """ReplaceFile replaces a picture during the work on it: for a moment there is no file of that name."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
+    """ReplaceFile replaces a picture during the work on it. For a moment no file has the name."""
+    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
     drop.without_brief()
     drop.copy_in(old, "hero.png")
     drop.write_brief(ONWARD)
@@ -76,7 +76,7 @@ def test_photoshop_on_windows(drop: Drop) -> None:
 @sequence()
 def test_photoshop_on_a_mac(drop: Drop) -> None:
     """A safe save deletes the old picture before it renames the new one."""
-    old, new = drop.picture(more="old", side=300), drop.picture(side=300)
+    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
     drop.copy_in(old, "hero.png")
     drop.wait_for("started", drop.inbox / "hero.png")
     drop.replay("photoshop_mac", new, drop.inbox / "hero.png")
@@ -85,11 +85,11 @@ def test_photoshop_on_a_mac(drop: Drop) -> None:
 
 @sequence()
 def test_a_picture_saved_again_and_again_before_its_brief(drop: Drop) -> None:
-    """The version that exists when the brief arrives counts, and no earlier one."""
+    """Only the version that exists when the brief arrives counts."""
     drop.without_brief()
     target = drop.inbox / "hero.png"
     for turn, program in enumerate(("in_place", "photoshop_windows", "cut_and_written", "photoshop_mac", "gimp")):
-        drop.replay(program, drop.picture(more=str(turn), side=100), target)
+        drop.replay(program, drop.picture(variant=str(turn), side=100), target)
     last = drop.picture(side=100)
     drop.replay("in_place", last, target)
     drop.write_brief(ONWARD)
@@ -103,13 +103,13 @@ def test_nothing_else_was_taken(watched: Watched) -> None:
 
 def _chunks(png: bytes) -> list[tuple[bytes, int | bytes]]:
     """Return the chunks of a PNG and its pixels; texts, times and the date of the profile differ between two saves."""
-    found: list[tuple[bytes, int | bytes]] = []
+    chunks: list[tuple[bytes, int | bytes]] = []
     pixels, at = b"", 8
     while at < len(png):
         length, kind = int.from_bytes(png[at : at + 4], "big"), png[at + 4 : at + 8]
         if kind == b"IDAT":
             pixels += png[at + 8 : at + 8 + length]
         elif kind not in (b"tIME",):
-            found.append((kind, length if kind not in (b"iTXt", b"zTXt", b"eXIf", b"tEXt", b"iCCP") else 0))
+            chunks.append((kind, length if kind not in (b"iTXt", b"zTXt", b"eXIf", b"tEXt", b"iCCP") else 0))
         at += 12 + length
-    return [*found, (b"IDAT", zlib.decompress(pixels))]
+    return [*chunks, (b"IDAT", zlib.decompress(pixels))]

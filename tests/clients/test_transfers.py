@@ -1,4 +1,4 @@
-"""Files that arrive over a connection: rsync, sftp, Samba, browsers, synchronisers."""
+"""Files that arrive over a connection: rsync, sftp, Samba, browsers and synchronisers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 @sequence("rsync")
 def test_rsync_partial_resumed(drop: Drop) -> None:
-    """A transfer that breaks off leaves half a file under the final name; it stays there until the rest has arrived."""
+    """A transfer that breaks off leaves half a file under the final name. The half stays there until the rest has arrived."""
     source, target = drop.picture(side=600), drop.inbox / "hero.png"
     half = drop.outside / "half.png"
     half.write_bytes(source.read_bytes()[:500_000])
-    drop.run("rsync", "--partial", "--no-times", half, target)  # what `rsync --partial` leaves when its line breaks
+    drop.run("rsync", "--partial", "--no-times", half, target)  # like `rsync --partial` when its connection breaks
     drop.wait_for("fault: incomplete", target)
     drop.run("rsync", "--partial", "--no-whole-file", "--ignore-times", source, target)
     drop.expect(target, source)
@@ -47,7 +47,7 @@ def test_rsync(drop: Drop) -> None:
 
 @sequence("rsync")
 def test_rsync_inplace(drop: Drop) -> None:
-    """Written slowly under the final name."""
+    """The file is written slowly under the final name."""
     source = drop.picture(side=600)
     drop.run("rsync", "--inplace", "--times", "--bwlimit=256", source, drop.inbox)
     drop.expect(drop.inbox / "hero.png", source)
@@ -84,7 +84,7 @@ def test_rsync_of_a_tree(drop: Drop) -> None:
 
 @sequence("sftp", SFTP_SERVER)
 def test_sftp(drop: Drop) -> None:
-    """Written under the final name, block by block."""
+    """The file is written under the final name, block by block."""
     source = drop.picture(side=600)
     _sftp(drop, f"put {source} {drop.inbox}/hero.png")
     drop.expect(drop.inbox / "hero.png", source)
@@ -142,7 +142,7 @@ def test_a_samba_share_and_a_rename(drop: Drop) -> None:
 
 @sequence()
 def test_the_explorer(drop: Drop) -> None:
-    """First an empty file, then 1.5 s of silence, then the full size at once, then the data."""
+    """The Explorer creates an empty file, waits 1.5 s, sets the full size at once, and then writes the data."""
     source = drop.tiff()
     drop.replay("explorer", source, drop.inbox / "hero.tif")
     drop.expect(drop.inbox / "hero.tif", source)
@@ -150,7 +150,7 @@ def test_the_explorer(drop: Drop) -> None:
 
 @sequence()
 def test_the_finder(drop: Drop) -> None:
-    """A companion before and after, and a .DS_Store: only the picture is taken."""
+    """The Finder writes a companion before and after the picture, and a .DS_Store. Only the picture is taken."""
     source = drop.picture(side=300)
     drop.replay("finder", source, drop.inbox / "hero.png")
     drop.expect(drop.inbox / "hero.png", source)

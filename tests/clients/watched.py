@@ -1,4 +1,4 @@
-"""A running daemon, programs that put pictures into its inbox in unusual ways, and one question: was each picture taken once and complete?
+"""A running daemon and programs that put pictures into its inbox in unusual ways. Each picture must be taken once and complete.
 
 A test module is a list of sequences. Each has a campaign folder of its own, so all sequences of a module run at once against one daemon;
 the tests then check them one by one. Nothing here sleeps: the log of the daemon wakes the tests.
@@ -65,13 +65,13 @@ class Watched:
             env = {**os.environ, "GOLDSMITH_STATE_DIR": str(self.base / "state"), "NOTIFY_SOCKET": "@" + address}
             command = [sys.executable, "-m", "goldsmith", "run", "--root", str(self.root)]
             daemon = subprocess.Popen(command, stderr=subprocess.PIPE, env=env)
-            ended = os.pidfd_open(daemon.pid)
+            exit_fd = os.pidfd_open(daemon.pid)
             try:
-                while select.select([ready, ended], [], [], PATIENCE)[0] == [ready]:
+                while select.select([ready, exit_fd], [], [], PATIENCE)[0] == [ready]:
                     if ready.recv(4096) == b"READY=1":
                         return daemon
             finally:
-                os.close(ended)
+                os.close(exit_fd)
         daemon.kill()
         raise RuntimeError(f"The daemon did not start:\n{daemon.communicate()[1].decode(errors='replace')}")
 
@@ -95,12 +95,12 @@ class Watched:
         self.events[kind, picture] += 1
         self.events[kind, "/".join(picture.split("/")[:2]) + "/"] += 1
 
-    def wait(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    def wait(self, condition: Callable[[], bool], description: str, seconds: float = PATIENCE) -> None:
         """Wait until a log entry of the daemon makes the condition true."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition() or self.log[-1:] == ["(the daemon has ended)"], seconds) or not condition():
-                said = "\n".join(self.log[-40:])
-                pytest.fail(f"Waited {seconds:.0f} s in vain for {what}. The daemon said last:\n{said}")
+                last_lines = "\n".join(self.log[-40:])
+                pytest.fail(f"Waited {seconds:.0f} s in vain for {description}. The daemon said last:\n{last_lines}")
 
     def rows(self) -> list[HistoryRow]:
         """Return all rows of the history."""
@@ -117,7 +117,7 @@ class Watched:
             self._drops[sequence] = (drop, self._pool.submit(sequence, drop))
 
     def verify(self, sequence: Callable[[Drop], None]) -> None:
-        """Verify one sequence when it has ended."""
+        """Verify a sequence once it has ended."""
         drop, future = self._drops[sequence]
         future.result(5 * PATIENCE)
         drop.verify()
@@ -151,7 +151,7 @@ class Watched:
 
 
 class Drop:
-    """One campaign: what programs put into it, and what is expected of that."""
+    """One campaign: programs put files into it, and each file is expected to be taken once or never."""
 
     def __init__(self, watched: Watched, campaign: str) -> None:
         self.watched = watched
@@ -166,7 +166,7 @@ class Drop:
         self._noted: set[str] = set()
         self.write_brief(ONWARD)
 
-    # --- what programs do
+    # --- actions of programs
 
     def write_brief(self, brief: str) -> None:
         """Write the campaign's brief in one step."""
@@ -189,17 +189,17 @@ class Drop:
         path.write_text(text)
         return path
 
-    def picture(self, name: str = "hero.png", side: int = 64, more: str = "") -> Path:
+    def picture(self, name: str = "hero.png", side: int = 64, variant: str = "") -> Path:
         """Write a unique picture outside the root and return its path; ``side`` 64 has 12 kB, 600 has 1 MB."""
-        path = self.outside / (f"{more}-{name}" if more else name)
+        path = self.outside / (f"{variant}-{name}" if variant else name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pictures.png(f"{self.campaign}/{name}/{more}", side))
+        path.write_bytes(pictures.png(f"{self.campaign}/{name}/{variant}", side))
         return path
 
-    def tiff(self, name: str = "hero.tif", side: int = 600, more: str = "") -> Path:
+    def tiff(self, name: str = "hero.tif", side: int = 600, variant: str = "") -> Path:
         """Write a unique TIFF outside the root. Its first part is enough to decode a file of full size."""
-        path = self.outside / (f"{more}-{name}" if more else name)
-        return pictures.write_tiff(path, side, f"{self.campaign}/{name}/{more}")
+        path = self.outside / (f"{variant}-{name}" if variant else name)
+        return pictures.write_tiff(path, side, f"{self.campaign}/{name}/{variant}")
 
     def copy_in(self, source: Path, name: str | None = None) -> tuple[Path, Path]:
         """Copy a file into the campaign; return the target and the source."""
@@ -210,7 +210,7 @@ class Drop:
     def run(self, *command: str | Path, text: str | None = None, cwd: Path | None = None, ends_with: Sequence[int] = (0,)) -> None:
         """Run a program to its end."""
         argv = [os.fspath(word) for word in command]
-        ended = subprocess.run(
+        process = subprocess.run(
             argv,
             input=text,
             cwd=cwd or self.outside,
@@ -220,7 +220,7 @@ class Drop:
             errors="replace",
             timeout=900,
         )
-        assert ended.returncode in ends_with, f"{argv}: {ended.returncode}\n{ended.stdout}"
+        assert process.returncode in ends_with, f"{argv}: {process.returncode}\n{process.stdout}"
 
     def shell(self, script: str, *words: str | Path) -> None:
         """Run a line of shell; ``words`` are $1, $2 …"""
@@ -235,7 +235,7 @@ class Drop:
         relative = os.path.relpath(path, self.watched.root)
         self.watched.wait(lambda: self.watched.events[event, relative] >= count, f"“{event}” of {relative}")
 
-    # --- what is expected
+    # --- expectations
 
     def expect(self, arrived: tuple[Path, Path] | Path, source: Path | bytes | None = None) -> None:
         """Expect that exactly these bytes of this file are taken, once."""
@@ -301,7 +301,7 @@ class Drop:
 
 
 def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], None]], Callable[[Watched], None]]:
-    """Make a test of what programs do in one campaign folder. It is skipped if one of the ``programs`` is not installed."""
+    """Make a test of the actions of programs in a campaign folder. It is skipped if one of the ``programs`` is not installed."""
 
     def decorated(drop_in: Callable[[Drop], None]) -> Callable[[Watched], None]:
         def test(watched: Watched) -> None:
@@ -324,6 +324,6 @@ def sequence(*programs: str, soak: bool = False) -> Callable[[Callable[[Drop], N
 
 def sequences_of(session: pytest.Session, module: types.ModuleType) -> list[Callable[[Drop], None]]:
     """Return the sequences of a module that are selected and can run."""
-    chosen = [item for item in session.items if isinstance(item, pytest.Function) and item.module is module]
-    runnable = [item for item in chosen if not any(mark.args[0] for mark in item.iter_markers("skipif"))]
+    items = [item for item in session.items if isinstance(item, pytest.Function) and item.module is module]
+    runnable = [item for item in items if not any(mark.args[0] for mark in item.iter_markers("skipif"))]
     return [item.function.sequence for item in runnable if hasattr(item.function, "sequence")]

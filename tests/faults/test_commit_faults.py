@@ -29,7 +29,7 @@ Prepare = Callable[[Share], list[Plan]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """The plans that are committed, and the kind of disk."""
+    """The plans of a commit, and the kind of disk."""
 
     prepare: Prepare
     flags: bool = True
@@ -40,11 +40,11 @@ class Scenario:
         return Disk(script, flags=self.flags, links=self.links, mounts=self.mounts)
 
 
-def _one(share: Share) -> list[Plan]:
+def _one_plan(share: Share) -> list[Plan]:
     return [share.worked("a", campaign="acme/")]
 
 
-def _two(share: Share) -> list[Plan]:
+def _two_plans(share: Share) -> list[Plan]:
     return [share.passed("a", "hero"), share.worked("b", "villain")]
 
 
@@ -67,15 +67,15 @@ def _taken_name(share: Share) -> list[Plan]:
 
 
 SCENARIOS = {
-    "one": Scenario(_one),
-    "two": Scenario(_two),
+    "one": Scenario(_one_plan),
+    "two": Scenario(_two_plans),
     "name taken": Scenario(_taken_name),
     "archive only": Scenario(_with_archive_only_files),
     "lone brief": Scenario(_lone_brief),
-    "no flag": Scenario(_two, flags=False),
-    "no links": Scenario(_one, flags=False, links=False),
-    "archive is a mount": Scenario(_two, mounts=("archive",)),
-    "all are mounts": Scenario(_one, mounts=("selected", "masked", "archive")),
+    "no flag": Scenario(_two_plans, flags=False),
+    "no links": Scenario(_one_plan, flags=False, links=False),
+    "archive is a mount": Scenario(_two_plans, mounts=("archive",)),
+    "all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive")),
     "mounts, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive")),
 }
 TROUBLES = [
@@ -132,14 +132,14 @@ def _calls(scenario: Scenario, folder: Path) -> list[str]:
     return script.calls
 
 
-def _check(share: Share, plans: list[Plan], ways: set[str]) -> None:
+def _check(share: Share, plans: list[Plan], states: set[str]) -> None:
     """Check that each plan is completely done or undone, that no other file has changed, and that the journal agrees."""
     files, journal = share.files(), share.journal()
     rows = [row.job_id for row in journal.history()]
     for plan in plans:
-        way = share.way(plan)
-        assert way in ways
-        assert rows.count(plan.job_id) == (1 if way == "there" else 0)
+        state = share.way(plan)
+        assert state in states
+        assert rows.count(plan.job_id) == (1 if state == "there" else 0)
     assert {path: files.get(path) for path in share.before} == share.before
     assert journal.open_plans() == []
     journal.close()
@@ -147,7 +147,7 @@ def _check(share: Share, plans: list[Plan], ways: set[str]) -> None:
 
 @pytest.mark.parametrize(("number", "lasting"), TROUBLES)
 def test_a_failing_disk_never_leaves_half_a_commit(scenario: Scenario, number: int, lasting: bool, new_folder: Callable[[], Path]) -> None:
-    """Each call of a commit fails in turn, once or from then on; the result reports it, and recovery completes or undoes the plan."""
+    """Each call of a commit fails in turn, once or from then on. The result reports it, and recovery finishes or undoes the plan."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1):
         share = Share(new_folder())
         plans = scenario.prepare(share)
@@ -174,7 +174,7 @@ def _trouble(number: int, call: str) -> Exception:
 
 
 def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
-    """A disk fails during a commit and recovers: the same daemon finishes or undoes the plans and goes on."""
+    """If a disk fails during a commit and recovers, the same daemon finishes or undoes the plans and goes on."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1):
         share = Share(new_folder())
         plans = scenario.prepare(share)
@@ -182,12 +182,12 @@ def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, ne
         journal = share.journal(ScriptedJournal)
         assert isinstance(journal, ScriptedJournal)
         journal.script = script
-        deliver = share.deliver(journal, scenario.disk(script))
-        first = deliver.commit(plans)
+        executor = share.deliver(journal, scenario.disk(script))
+        first = executor.commit(plans)
         pending = {result.plan.job_id for result in first if isinstance(result, PlanHalted) and result.is_pending}
-        assert set(deliver.pending_jobs) == pending
+        assert set(executor.pending_jobs) == pending
         script.at = 0
-        later = deliver.commit([])
+        later = executor.commit([])
         assert {result.plan.job_id for result in later} == pending
         assert not any(isinstance(result, PlanHalted) for result in later)
         journal.close()
@@ -195,8 +195,8 @@ def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, ne
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_call_leaves_all_or_nothing(scenario: Scenario, after: bool, new_folder: Callable[[], Path]) -> None:
-    """After a kill just before or just after each call, the next start finishes or undoes the commit."""
+def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(scenario: Scenario, after: bool, new_folder: Callable[[], Path]) -> None:
+    """The kill comes just before or just after each call, and the next start recovers the commit."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1):
         share = Share(new_folder())
         plans = scenario.prepare(share)
@@ -206,29 +206,31 @@ def test_a_kill_at_any_call_leaves_all_or_nothing(scenario: Scenario, after: boo
 
 
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.soak)])
-def test_a_kill_during_recovery_is_recovered_from(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
-    """The daemon is killed during a commit, then during its recovery; the next recovery completes."""
+def test_a_recovery_that_is_killed_is_completed_by_the_next_recovery(
+    scenario: Scenario, stride: int, new_folder: Callable[[], Path]
+) -> None:
+    """The daemon is killed during a commit and then during its recovery."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
-        for again in itertools.count(1 + at % stride, stride):
+        for second in itertools.count(1 + at % stride, stride):
             share = Share(new_folder())
             plans = scenario.prepare(share)
             _commit(scenario, share, plans, Script(at, after=True))
-            script = Script(again, after=again % 2 == 0)
+            script = Script(second, after=second % 2 == 0)
             _recover(scenario, share, script)
             _recover(scenario, share, Script())
             _check(share, plans, {"home", "there"})
-            if len(script.calls) < again:
+            if len(script.calls) < second:
                 break
 
 
 def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
     """The next recovery finishes or undoes the plan."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1, 5):
-        for again in (1, 3, 8):
+        for second in (1, 3, 8):
             share = Share(new_folder())
             plans = scenario.prepare(share)
             _commit(scenario, share, plans, Script(at))
-            _recover(scenario, share, Script(again, partial(_trouble, errno.ENOSPC), lasting=True))
+            _recover(scenario, share, Script(second, partial(_trouble, errno.ENOSPC), lasting=True))
             _recover(scenario, share, Script())
             _check(share, plans, {"home", "there"})
 
@@ -244,13 +246,13 @@ def _written_over(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [_renamed_over, _written_over])
 @pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
-def test_a_kill_while_a_changed_input_is_put_back(
+def test_a_kill_while_a_changed_input_is_put_back_loses_no_bytes(
     new_folder: Callable[[], Path], change: Callable[[Path], None], mounts: tuple[str, ...]
 ) -> None:
-    """The input is saved over at the last moment, and the daemon dies while putting it back: the new bytes are at the source."""
+    """If the input is saved over at the last moment and the daemon dies while putting it back, the new bytes are at the source."""
     for at in itertools.count(1):
         share = Share(new_folder())
-        plan = _one(share)[0]
+        plan = _one_plan(share)[0]
         picture = share.root / plan.consumes[0].path
         disk = Overwritten(Script(at, after=at % 2 == 0), str(picture), partial(change, picture), mounts=mounts)
         journal = share.journal()
@@ -258,7 +260,7 @@ def test_a_kill_while_a_changed_input_is_put_back(
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
-        _recover(Scenario(_one, mounts=mounts), share, Script())
+        _recover(Scenario(_one_plan, mounts=mounts), share, Script())
         if disk.path:
             _check(share, [plan], {"home", "there"})
         else:
@@ -270,8 +272,8 @@ def test_a_kill_while_a_changed_input_is_put_back(
 
 
 @pytest.mark.parametrize("mounts", [(), ("archive",)], ids=["one disk", "two disks"])
-def test_a_kill_while_a_brief_returns_to_the_picture_that_arrived(new_folder: Callable[[], Path], mounts: tuple[str, ...]) -> None:
-    """The picture arrives as its lone brief is moved, and the daemon dies at any later call: both are side by side."""
+def test_a_kill_while_a_brief_returns_to_its_picture_loses_neither(new_folder: Callable[[], Path], mounts: tuple[str, ...]) -> None:
+    """If the picture arrives as its lone brief is moved, and the daemon dies at any later call, both files are side by side."""
     for at in itertools.count(1):
         share = Share(new_folder())
         plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
@@ -282,7 +284,7 @@ def test_a_kill_while_a_brief_returns_to_the_picture_that_arrived(new_folder: Ca
         with contextlib.suppress(Killed):
             results = share.deliver(journal, disk).commit([plan])
         journal.close()
-        _recover(Scenario(_one, mounts=mounts), share, Script())
+        _recover(Scenario(_one_plan, mounts=mounts), share, Script())
         if disk.path:
             _check(share, [plan], {"home", "there"})
         else:
@@ -293,7 +295,7 @@ def test_a_kill_while_a_brief_returns_to_the_picture_that_arrived(new_folder: Ca
 
 
 def test_a_commit_waits_for_a_real_disk_that_is_full(tmp_path: Path) -> None:
-    """A full tmpfs is mounted as a stage's folder: every file stays in place until there is space."""
+    """The folder of a stage is a full tmpfs. Every file stays in place until there is space."""
     share = Share(tmp_path)
     plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"x" * 40_000),), ())
     plan = plan.model_copy(update={"publishes": (share.result("a", "0.png", "masked/hero.png", b"y" * 40_000),)})
@@ -304,15 +306,15 @@ def test_a_commit_waits_for_a_real_disk_that_is_full(tmp_path: Path) -> None:
     try:
         (full / "ballast").write_bytes(b"z" * 40_000)
         journal = share.journal()
-        deliver = share.deliver(journal, Filesystem())
-        result = deliver.commit([plan])[0]
+        executor = share.deliver(journal, Filesystem())
+        result = executor.commit([plan])[0]
         assert isinstance(result, PlanHalted)
         assert "space" in result.sentence
         assert not result.is_pending
         assert share.way(plan) == "home"
         (full / "ballast").unlink()
-        again = deliver.commit([plan])
-        assert isinstance(again[0], PlanCommitted)
+        later = executor.commit([plan])
+        assert isinstance(later[0], PlanCommitted)
         assert share.way(plan) == "there"
         journal.close()
     finally:

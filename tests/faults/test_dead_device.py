@@ -1,4 +1,4 @@
-"""A dead GPU under the whole daemon: its pictures stay queued, no attempt is counted, and all other work goes on."""
+"""A dead GPU and the whole daemon: its pictures stay queued, no attempt is counted, and all other work goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from doubles.worker_queues import resume_queue
 from goldsmith.pipeline.stage_work import fingerprint
 
 TWO_QUEUES = LINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "gpu"')
-# Worker processes read this as they start. The engine that needs no weights stands for a model, and a file for the broken card.
+# Worker processes read this as they start. The engine without weights stands for a model, and the file DEAD for the broken GPU.
 BROKEN_DRIVER = """
     import os
     from goldsmith.engines.drivers import null
@@ -32,8 +32,8 @@ BROKEN_DRIVER = """
 
 
 @pytest.fixture
-def dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A marker file: the GPU is dead while the file exists."""
+def death_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a marker file. The GPU is dead while the file exists."""
     marker = tmp_path / "dead"
     marker.touch()
     (tmp_path / "driver").mkdir()
@@ -43,7 +43,7 @@ def dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def studio(tmp_path: Path, dead: Path) -> Iterator[Studio]:
+def studio(tmp_path: Path, death_marker: Path) -> Iterator[Studio]:
     with studio_at(tmp_path / "studio", devices=("cuda:0",)) as studio:
         studio.line(TWO_QUEUES)
         yield studio
@@ -54,8 +54,8 @@ def queue_pauses(studio: Studio) -> dict[str, str]:
     return studio.works.state().queue_pauses
 
 
-def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio, dead: Path) -> None:
-    """No note, no attempt, and the inputs stay where they are; a sentence says why, and the work is done when the card is back."""
+def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio, death_marker: Path) -> None:
+    """The pictures get no note and no attempt, and stay in place. A sentence gives the reason. The work is done once the GPU is back."""
     works = studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
@@ -73,7 +73,7 @@ def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio,
     sigs = {path: works.intake.state(path).sig for path in ("selected/hero.png", "selected/hero.mask.png")}
     assert studio.journal.attempt_count("selected/hero.png", fingerprint({path: sig for path, sig in sigs.items() if sig is not None})) == 0
     assert studio.heard("paused") == []
-    dead.unlink()
+    death_marker.unlink()
     resume_queue(works.workers, "gpu")
     studio.until_idle()
     assert studio.folder("masked") == ["hero.png"]
@@ -81,7 +81,7 @@ def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio,
 
 
 def test_a_job_whose_mask_is_deleted_while_its_device_is_dead_is_withdrawn(studio: Studio) -> None:
-    """A waiting job is cancelled like any other."""
+    """A job that waits for a dead device is cancelled like any other job."""
     studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())

@@ -44,7 +44,7 @@ def pools() -> Iterator[WorkerPools]:
 
 
 def pid_of(pools: WorkerPools, share: Share) -> int:
-    """Return the id of the worker process, which runs a short job for that."""
+    """Run a short job and return the id of its worker process."""
     job = share.job(("report", {}))
     pools.submit(job)
     events_until(pools, lambda events: bool(events))
@@ -53,7 +53,7 @@ def pid_of(pools: WorkerPools, share: Share) -> int:
     return pid
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -62,7 +62,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("step", "kind", "words"),
+    ("step", "kind", "message"),
     [
         (("die", {"signal": 9}), "crash", "(signal 9, "),
         (("die", {"signal": 0}), "crash", "(exit status 3)"),
@@ -75,31 +75,31 @@ def alive(pid: int) -> bool:
     ],
 )
 def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
-    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, words: str
+    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, message: str
 ) -> None:
-    """The sentence names the picture and the way the process ended, and the next job runs as if nothing had happened."""
+    """The sentence names the picture and the end of the process, and the next job is not affected."""
     bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
     pools.submit(bad)
     pools.submit(good)
-    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
-    assert [outcome.job_id for outcome in ended] == [bad.id, good.id]
-    fault = ended[0].fault
+    results = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert [outcome.job_id for outcome in results] == [bad.id, good.id]
+    fault = results[0].fault
     assert fault is not None
     assert (fault.kind, fault.path) == (kind, "inbox/hero.png")
     assert "hero.png" in fault.sentence
-    assert words in fault.sentence
-    assert ended[1].fault is None
+    assert message in fault.sentence
+    assert results[1].fault is None
     assert pools.stop(0) == []
 
 
 def test_the_end_of_a_dead_workers_stderr_is_kept_for_the_log(pools: WorkerPools, share: Share) -> None:
-    """After a segmentation fault it shows where the fault happened."""
+    """After a segmentation fault, stderr has the place of the fault."""
     assert "these are my last words" in getattr(outcome_of(pools, share.job(("die", {}))).fault, "detail", "")
     assert "in apply" in getattr(outcome_of(pools, share.job(("segfault", {}))).fault, "detail", "")
 
 
 def test_a_hanging_step_is_ended_when_it_times_out(pools: WorkerPools, share: Share) -> None:
-    """This holds even for a step that never looks for a cancel."""
+    """This holds even for a step that never checks for a cancel."""
     job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"timeout_seconds": 0.3}))
     outcome = outcome_of(pools, job)
     assert outcome.fault is not None
@@ -116,9 +116,9 @@ def test_a_running_job_can_be_cancelled(pools: WorkerPools, share: Share, heeds:
     pid = pools.running_jobs()[job.id].pid
     started_at = monotonic()
     assert pools.cancel(job.id)
-    ended = outcomes(events_until(pools, lambda events: bool(outcomes(events))))
-    assert [outcome.fault and outcome.fault.kind for outcome in ended] == ["cancelled"]
-    assert alive(pid) == heeds
+    results = outcomes(events_until(pools, lambda events: bool(outcomes(events))))
+    assert [outcome.fault and outcome.fault.kind for outcome in results] == ["cancelled"]
+    assert is_alive(pid) == heeds
     assert (monotonic() - started_at < 2.0) == heeds
 
 
@@ -127,15 +127,15 @@ def test_printing_does_not_disturb_the_messages(pools: WorkerPools, share: Share
     assert outcome_of(pools, share.job(("babble", {}))).fault is None
 
 
-def test_a_worker_killed_while_idle_costs_no_job_anything(pools: WorkerPools, share: Share) -> None:
-    """The next job gets a new process."""
+def test_a_job_runs_although_its_worker_was_killed_while_idle(pools: WorkerPools, share: Share) -> None:
+    """The job gets a new process."""
     for _ in range(3):
         os.kill(pid_of(pools, share), signal.SIGKILL)
     assert outcome_of(pools, share.job()).fault is None
 
 
 def test_a_worker_ignores_interrupts(pools: WorkerPools, share: Share) -> None:
-    """Ctrl-C and SIGTERM reach the whole process group; a worker goes on until the daemon ends it."""
+    """Ctrl-C and SIGTERM reach the whole process group. A worker goes on until the daemon ends it."""
     job = share.job(("hang", {}))
     pools.submit(job)
     events_until(pools, lambda events: (Path(job.scratch) / "hanging").exists())
@@ -148,7 +148,7 @@ def test_a_worker_ignores_interrupts(pools: WorkerPools, share: Share) -> None:
 
 
 def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
-    """Forty jobs and a kill after every third event: each job has exactly one outcome, done or crashed."""
+    """With forty jobs and a kill after every third event, each job has exactly one outcome, done or crashed."""
     pools = WorkerPools([WorkerSpec(queue="cpu", process_count=2)], FAULTY)
     jobs = [share.job(("invert", {}) if number % 2 else ("report", {"times": 5})) for number in range(40)]
     for job in jobs:
@@ -167,7 +167,7 @@ def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
 
 
 def test_a_worker_that_cannot_start_pauses_its_queue_with_a_sentence(share: Share, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A broken installation is blamed on no picture; once it is repaired the job is done."""
+    """No picture is blamed for a broken installation. Once the installation is repaired, the job is done."""
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "pydantic.py").write_text("raise ImportError('the installation is broken')")
@@ -192,9 +192,9 @@ def test_a_module_in_the_share_is_never_imported(share: Share, monkeypatch: pyte
     pools.stop(0)
 
 
-@pytest.mark.parametrize("how", ["killed", "let go"])
-def test_worker_processes_end_with_the_daemon(share: Share, how: str, tmp_path: Path) -> None:
-    """When the daemon is killed during a job, no process is left that writes to the share."""
+@pytest.mark.parametrize("end", ["killed", "closed"])
+def test_worker_processes_end_with_the_daemon(share: Share, end: str, tmp_path: Path) -> None:
+    """If the daemon ends during a job, no process is left that writes to the share."""
     job = share.job(("hang", {"heeds": False}))
     (tmp_path / "job.json").write_text(job.model_dump_json())
     code = (
@@ -216,7 +216,7 @@ def test_worker_processes_end_with_the_daemon(share: Share, how: str, tmp_path: 
         assert daemon.stdin is not None
         assert daemon.stdout is not None
         worker = os.pidfd_open(int(daemon.stdout.readline()))
-        if how == "killed":
+        if end == "killed":
             daemon.kill()
         else:
             daemon.stdin.close()
@@ -228,15 +228,15 @@ def test_worker_processes_end_with_the_daemon(share: Share, how: str, tmp_path: 
 
 
 def test_a_worker_imports_little_at_the_start(share: Share) -> None:
-    """It imports no codec, no model and no journal before a job needs them."""
+    """A worker imports no codec, no model and no journal before a job needs them."""
     heavy = ["torch", "onnxruntime", "cv2", "imagecodecs", "PIL", "PyOpenColorIO", "sqlite3", "watchdog", "goldsmith.journal"]
     modules = "goldsmith.worker.main, goldsmith.worker.job_runner"
     code = f"import sys, {modules}; print([name for name in {heavy!r} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_a_worker_process_inherits_nothing_of_the_daemons_environment(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It must not speak to systemd in the name of the daemon, and its number of threads is limited."""
+def test_a_worker_process_does_not_inherit_the_notify_socket(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker must not speak to systemd in the name of the daemon. Its environment limits its number of threads."""
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
     pids: list[int] = []
 
@@ -257,7 +257,7 @@ def test_a_worker_process_inherits_nothing_of_the_daemons_environment(share: Sha
 
 
 GPU = WorkerSpec(queue="gpu", device="cuda:0")
-NULL = """
+NULL_MODEL = """
 [models.null-generate]
 kind = "generate"
 driver = "null"
@@ -275,7 +275,7 @@ picture_mb = 1
 
 
 def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> None:
-    """The job keeps its place and gets no outcome; once the device works, another process does the job."""
+    """The job keeps its place and gets no outcome. Once the device works, another process does the job."""
     pools = WorkerPools([GPU, WorkerSpec(queue="cpu")], FAULTY)
     share.put("dead", b"")
     bad, other = share.job(("unplug", {}), queue="gpu", models=("flux",)), share.job(("invert", {}))
@@ -293,7 +293,7 @@ def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> No
 
 
 def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(share: Share) -> None:
-    """Three processes die of the picture; no other picture pays for that."""
+    """Three processes die of the picture, and the other picture is done."""
     pools = WorkerPools([GPU], FAULTY)
     poison = share.job(("unplug", {"always": True}), queue="gpu", models=("flux",))
     share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
@@ -313,8 +313,8 @@ def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(s
 
 
 @pytest.fixture
-def batching(share: Share) -> Iterator[WorkerPools]:
-    models = share.put("models.toml", NULL.encode())
+def batching_pools(share: Share) -> Iterator[WorkerPools]:
+    models = share.put("models.toml", NULL_MODEL.encode())
     pools = WorkerPools(
         [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models))
     )
@@ -327,46 +327,46 @@ def batch_of(share: Share, *steps: dict[str, Any]) -> list[Job]:
     return [share.job(("meet", settings), seed=number, **facts) for number, settings in enumerate(steps)]
 
 
-def outcomes_of_batch(pools: WorkerPools, jobs: list[Job], meanwhile: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
+def outcomes_of_batch(pools: WorkerPools, jobs: list[Job], during_batch: Callable[[], None] = lambda: None) -> dict[str, Outcome]:
     """Return the outcomes of jobs that are all queued before the first of them starts."""
     pause_queue(pools, "gpu")
     for job in jobs:
         pools.submit(job)
     resume_queue(pools, "gpu")
     events_until(pools, lambda events: len([1 for event in events if isinstance(event, JobProgress) and event.step]) >= 1)
-    meanwhile()
-    ended = {outcome.job_id: outcome for outcome in outcomes(events_until(pools, lambda events: len(outcomes(events)) == len(jobs)))}
-    assert set(ended) == {job.id for job in jobs}
-    return ended
+    during_batch()
+    results = {outcome.job_id: outcome for outcome in outcomes(events_until(pools, lambda events: len(outcomes(events)) == len(jobs)))}
+    assert set(results) == {job.id for job in jobs}
+    return results
 
 
 def sha256s(outcome: Outcome) -> list[str]:
     return [output.sha256 for output in outcome.outputs]
 
 
-def test_compatible_jobs_run_as_one_batch_and_get_the_pictures_of_their_own_seeds(batching: WorkerPools, share: Share) -> None:
+def test_compatible_jobs_run_as_one_batch_and_get_the_pictures_of_their_own_seeds(batching_pools: WorkerPools, share: Share) -> None:
     """Each job gets the same bytes as it gets alone."""
     jobs = batch_of(share, {}, {}, {})
-    together = outcomes_of_batch(batching, jobs)
-    assert [outcome.steps[0].findings["batch"] for outcome in together.values()] == [3, 3, 3]
-    assert len({sha for outcome in together.values() for sha in sha256s(outcome)}) == 3
-    assert batching.worker_snapshots()[0].models.loaded == ("null-generate",)
+    batch_outcomes = outcomes_of_batch(batching_pools, jobs)
+    assert [outcome.steps[0].findings["batch"] for outcome in batch_outcomes.values()] == [3, 3, 3]
+    assert len({sha for outcome in batch_outcomes.values() for sha in sha256s(outcome)}) == 3
+    assert batching_pools.worker_snapshots()[0].models.loaded == ("null-generate",)
     for job in jobs:
-        alone = outcome_of(batching, job.model_copy(update={"id": f"{job.id}-alone"}))
+        alone = outcome_of(batching_pools, job.model_copy(update={"id": f"{job.id}-alone"}))
         assert alone.steps[0].findings["batch"] == 1
-        assert sha256s(alone) == sha256s(together[job.id])
+        assert sha256s(alone) == sha256s(batch_outcomes[job.id])
 
 
-def test_a_job_that_fails_or_is_cancelled_leaves_its_batch_alone(batching: WorkerPools, share: Share) -> None:
+def test_a_job_that_fails_or_is_cancelled_leaves_its_batch_alone(batching_pools: WorkerPools, share: Share) -> None:
     """Of three jobs in one process one crashes, and one is cancelled while the third waits for it."""
     jobs = batch_of(share, {"fail": True}, {"linger": True}, {})
-    ended = outcomes_of_batch(batching, jobs, lambda: [None, batching.cancel(jobs[1].id)][0])
-    kinds = [ended[job.id].fault.kind if ended[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
+    results = outcomes_of_batch(batching_pools, jobs, lambda: [None, batching_pools.cancel(jobs[1].id)][0])
+    kinds = [results[job.id].fault.kind if results[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
     assert kinds == ["crash", "cancelled", "done"]
 
 
 def test_on_a_gpu_the_next_job_starts_while_the_last_one_is_written(share: Share) -> None:
-    """It starts after the last step of the first job that needs an engine; one process does both jobs."""
+    """The next job starts after the first job's last step with an engine. One process does both jobs."""
     pools = WorkerPools([GPU], FAULTY)
     slow, quick = share.job(("draw", {}), ("linger", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
     pools.submit(slow)
@@ -389,35 +389,35 @@ def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share
     events_until(pools, lambda events: any(isinstance(event, JobProgress) and event.op == "linger" for event in events))
     assert queue_position(pools, quick.id) == 1
     share.put("go", b"")
-    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
-    assert {outcome.job_id: outcome.fault for outcome in ended} == {slow.id: None, quick.id: None}
+    results = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert {outcome.job_id: outcome.fault for outcome in results} == {slow.id: None, quick.id: None}
     pools.stop(0)
 
 
-def test_on_a_gpu_an_error_that_is_caught_nowhere_ends_the_process(share: Share) -> None:
-    """Otherwise the job would never get an outcome; another process does the next job."""
+def test_on_a_gpu_an_uncaught_error_ends_the_process(share: Share) -> None:
+    """Otherwise the job would never get an outcome. Another process does the next job."""
     pools = WorkerPools([GPU], FAULTY)
     share.put("go", b"")
     bad, good = share.job(("linger", {"exit": True}), queue="gpu"), share.job(("invert", {}), queue="gpu")
     pools.submit(bad)
     pools.submit(good)
-    ended = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
-    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in ended] == [(bad.id, "crash"), (good.id, None)]
+    results = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert [(outcome.job_id, outcome.fault and outcome.fault.kind) for outcome in results] == [(bad.id, "crash"), (good.id, None)]
     pools.stop(0)
 
 
-def test_a_batch_through_a_real_diffusion_pipeline_gives_the_bytes_that_each_job_gets_alone(share: Share) -> None:
-    """With different prompts, pictures and seeds in one batch, the record is the same, and the CPU gives the same bytes."""
+def test_a_batch_in_a_real_diffusion_pipeline_gives_the_same_bytes_as_single_jobs(share: Share) -> None:
+    """The jobs have different prompts and seeds. On the CPU, bytes and findings are those of each job alone."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
     pools = WorkerPools([WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
     facts = {"queue": "gpu", "models": ("tiny",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
     settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
     jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]
-    together = outcomes_of_batch(pools, jobs)
+    batch_outcomes = outcomes_of_batch(pools, jobs)
     for job in jobs:
-        assert together[job.id].fault is None
+        assert batch_outcomes[job.id].fault is None
         alone = outcome_of(pools, job.model_copy(update={"id": f"{job.id}-alone"}))
-        assert sha256s(alone) == sha256s(together[job.id])
-        assert alone.steps[0].findings == together[job.id].steps[0].findings
-    assert sha256s(together[jobs[0].id]) != sha256s(together[jobs[1].id])
+        assert sha256s(alone) == sha256s(batch_outcomes[job.id])
+        assert alone.steps[0].findings == batch_outcomes[job.id].steps[0].findings
+    assert sha256s(batch_outcomes[jobs[0].id]) != sha256s(batch_outcomes[jobs[1].id])
     pools.stop(0)

@@ -1,4 +1,4 @@
-"""A real pipeline on tiny weights under the whole daemon, and faults in the middle of a picture."""
+"""The whole daemon with a real diffusion pipeline on tiny weights, and faults in the middle of a picture."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def drop(studio: Studio, stem: str, steps: int = 2) -> None:
 def generation_facts(studio: Studio, stem: str) -> dict[str, Any]:
     """Return the facts of a generated picture from its manifest."""
     manifest = studio.manifest(f"delivered/{stem}.manifest.json")
-    found = manifest["stages"][0]["steps"][0]["findings"]["made"]
-    assert isinstance(found, dict)
-    return found
+    facts = manifest["stages"][0]["steps"][0]["findings"]["made"]
+    assert isinstance(facts, dict)
+    return facts
 
 
 def test_out_of_memory_uses_a_fallback_that_the_manifest_names(studio: Studio, faults: Faults) -> None:
-    """Check that a decoder without memory is tiled, and that the process goes on with its model."""
+    """A decoder without enough memory is tiled, and the process goes on with its model."""
     faults.order("short")
     drop(studio, "short")
     studio.until_idle()
@@ -82,10 +82,10 @@ def test_out_of_memory_uses_a_fallback_that_the_manifest_names(studio: Studio, f
     assert faults.noted("load") in ([], [only])
 
 
-@pytest.mark.parametrize("what", ["taken", "saved over", "asked otherwise"])
-def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(studio: Studio, faults: Faults, what: str) -> None:
-    """Check removal, a new picture and a new brief: cancelled at the next step, without a result of the old work."""
-    stem = what.replace(" ", "-")
+@pytest.mark.parametrize("change", ["deleted", "saved over", "new brief"])
+def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(studio: Studio, faults: Faults, change: str) -> None:
+    """The picture is deleted or saved over, or its brief changes: the old work is cancelled at the next step and has no result."""
+    stem = change.replace(" ", "-")
     drop(studio, f"before-{stem}")
     studio.until_idle()
     faults.forget()
@@ -95,11 +95,11 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
     works = studio.works
     assert works is not None
     (running,) = works.workers.running_jobs()
-    if what == "taken":
+    if change == "deleted":
         studio.at(f"inbox/{stem}.png").unlink()
-    if what == "saved over":
+    if change == "saved over":
         studio.put(f"inbox/{stem}.png", png(2, 64, 64))
-    if what != "taken":
+    if change != "deleted":
         studio.put(f"inbox/{stem}.toml", BRIEF.format(steps=2))
     studio.until(lambda: works.scheduler._in_flight.get_by_job(running).is_cancelled, "the cancellation")  # type: ignore[union-attr]
     faults.open()
@@ -107,7 +107,7 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
     assert 3 <= len([number for number in range(180) if faults.noted(f"step {number}")]) < 20
     studio.until_idle()
     delivered = [name for name in studio.folder("delivered") if name.startswith(stem)]
-    assert len([name for name in delivered if name.endswith(".json")]) == (what != "taken")
+    assert len([name for name in delivered if name.endswith(".json")]) == (change != "deleted")
     drop(studio, f"after-{stem}")
     studio.until_heard("committed", picture=f"inbox/after-{stem}.png")
     assert faults.noted("load") == []
@@ -115,7 +115,7 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
 
 
 def test_a_picture_on_a_failed_device_is_generated_by_a_new_process(studio: Studio, faults: Faults) -> None:
-    """Check no note and no counted attempt; the new process loads the model again."""
+    """The picture gets no note, and the new process loads the model again."""
     drop(studio, "before")
     studio.until_heard("committed", picture="inbox/before.png")
     faults.order("dead")
@@ -151,7 +151,7 @@ picture_mb = 1
 
 
 def test_a_job_for_another_model_is_skipped_at_most_eight_times(tmp_path: Path) -> None:
-    """Check the second of twenty jobs: nine start before it, the first one and eight that skip it."""
+    """Nine of twenty jobs start before the second job: the first job, and eight that skip the second."""
     with studio_at(tmp_path / "studio") as studio:
         studio.put("config/models.toml", STARVED.replace("NAME", "one") + STARVED.replace("NAME", "two"))
         works = studio.start()
@@ -168,8 +168,8 @@ def test_a_job_for_another_model_is_skipped_at_most_eight_times(tmp_path: Path) 
         assert (len(started), started[0], started.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
 
 
-def test_a_replay_on_a_failed_device_is_an_error_and_later_identical(studio: Studio, faults: Faults) -> None:
-    """Check that a failed device is not a difference and that the share stays untouched."""
+def test_a_replay_on_a_failed_device_is_an_error(studio: Studio, faults: Faults) -> None:
+    """The share stays unchanged. Once the device works, the replay is identical."""
     drop(studio, "again")
     studio.until_idle()
     delivery = Delivery(studio.root, "delivered/again.manifest.json")
@@ -184,7 +184,7 @@ def test_a_replay_on_a_failed_device_is_an_error_and_later_identical(studio: Stu
 
 
 def test_a_replay_with_another_memory_fallback_names_it(studio: Studio, faults: Faults) -> None:
-    """Check a delivery with a fallback and a replay without one."""
+    """The delivery used a fallback, and the replay does not."""
     faults.order("short")
     drop(studio, "tight")
     studio.until_idle()

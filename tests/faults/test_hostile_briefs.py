@@ -1,4 +1,4 @@
-"""Briefs of people who mean no good, or no attention, through the whole daemon: one note each, at once, and nothing is begun."""
+"""Hostile and careless briefs in the whole daemon: each gets one note at once, and no job starts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from doubles.studio import Studio, studio_at
 BRIEFS = {
     "arrays 10,000 deep": (b"x=" + b"[" * 10_000 + b"]" * 10_000, "levels deep"),
     "dotted names 10,000 deep": (b".".join([b"a"] * 10_000) + b"=1", "levels deep"),
-    "a number that is none": (b'[[edit]]\nop="upscale"\nfactor=nan\n', "finite number"),
+    "not a number": (b'[[edit]]\nop="upscale"\nfactor=nan\n', "finite number"),
     "infinity": (b'[[edit]]\nop="upscale"\nfactor=inf\n', "finite number"),
     "a negative size": (b'[[deliver]]\nop="resize"\nsize=[-1,5]\n', "at least 1"),
     "a thousand million pixels": (b'[[deliver]]\nop="resize"\nsize=[1000000,1000]\n', "at most"),
     "an unknown key": (b'[[edit]]\nop="erase"\nwher="mask"\n', "did you mean where"),
-    "a way out of the library": (b'[[grade]]\nop="grade"\nlook="../../etc/passwd"\n', "is a path"),
+    "a path out of the library": (b'[[grade]]\nop="grade"\nlook="../../etc/passwd"\n', "is a path"),
     "an absolute path": (b'recipe="/etc/passwd"\n', "absolute path"),
     "an address": (b'[[edit]]\nop="erase"\nmodel="https://example.org/x"\n', "edit.1.model"),
-    "no text": (bytes(range(256)) * 8, "is not a text file"),
+    "binary data": (bytes(range(256)) * 8, "is not a text file"),
     "100 MB": (b"#" * 100_000_000, "more than 256 KiB is not read"),
     "5,000 steps": (b'[[edit]]\nop="erase"\n' * 5_000, "5000"),
 }
@@ -30,19 +30,19 @@ BRIEFS = {
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        yield made
+    with studio_at(tmp_path) as studio:
+        yield studio
 
 
 @pytest.mark.parametrize("kind", BRIEFS)
-def test_a_brief_that_cannot_be_gets_its_note_and_nothing_is_begun(studio: Studio, kind: str) -> None:
-    """The sentence names what is wrong; no lane is asked, little memory is used, and the files stay as they lie."""
-    brief, said = BRIEFS[kind]
+def test_a_hostile_brief_gets_a_note_and_starts_no_job(studio: Studio, kind: str) -> None:
+    """The sentence names the error. No job starts, little memory is used, and the files stay unchanged."""
+    brief, sentence = BRIEFS[kind]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", brief)
     studio.until(lambda: studio.note("inbox/hero.png"), "a note")
-    assert said in studio.note("inbox/hero.png")
+    assert sentence in studio.note("inbox/hero.png")
     studio.until_idle()
     assert studio.heard("started") == []
     assert len(studio.heard("held")) == 1

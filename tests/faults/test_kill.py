@@ -38,26 +38,26 @@ def test_a_daemon_that_is_killed_sixty_times_ends_like_an_undisturbed_one(tmp_pa
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(17))
 def test_nothing_is_lost_after_a_thousand_kills(tmp_path: Path, seed: int, record_property: RecordProperty) -> None:
-    """Each of seventeen runs kills the daemon at other moments."""
+    """Each of seventeen runs kills the daemon sixty times, at other moments."""
     _kill_repeatedly(tmp_path, SEED + 1 + seed, KILLS, record_property)
 
 
 def _kill_repeatedly(folder: Path, seed: int, kills: int, record_property: RecordProperty) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     print(f"GOLDSMITH_TEST_SEED={seed}")
     assets = thirty()
     reference = undisturbed(Studio(folder / "undisturbed", quiet=0.15), assets)
     studio = Studio(folder / "killed", quiet=0.15)
     studio.line(LINE)
     ledger = Ledger(studio, reference)
-    chance.shuffle(assets)
+    rng.shuffle(assets)
     assets.sort(key=lambda asset: "brief.toml" not in asset.files[0][0])  # a campaign's brief before its pictures
     inside = replayed = 0
-    for life in range(kills):
-        arriving = assets[life * len(assets) // kills : (life + 1) * len(assets) // kills]
-        _one_life(studio, ledger, arriving, chance)
+    for run in range(kills):
+        arriving = assets[run * len(assets) // kills : (run + 1) * len(assets) // kills]
+        _run_and_kill(studio, ledger, arriving, rng)
         inside += bool(_open_plans(studio))
-        if chance.random() < 0.7:  # else the next daemon finds the half-done commit and may be killed during its recovery
+        if rng.random() < 0.7:  # else the next daemon finds the half-done commit and may be killed during its recovery
             replayed += _recover(studio)
             ledger.check()
     print(f"{kills} kills, {inside} of them between a plan's record and its completion; the checks found {replayed} half-done commits")
@@ -69,51 +69,51 @@ def _kill_repeatedly(folder: Path, seed: int, kills: int, record_property: Recor
     assert lying(studio.root) == reference
 
 
-def _one_life(studio: Studio, ledger: Ledger, arriving: list[Asset], chance: random.Random) -> None:
+def _run_and_kill(studio: Studio, ledger: Ledger, arriving: list[Asset], rng: random.Random) -> None:
     """Start the daemon, drop assets before or after that, and kill it at a random moment or during a commit."""
-    aimed = chance.random() < (0.8 if arriving else 0.25)  # without new assets there may be nothing to commit
-    early = aimed or chance.random() < 0.5
-    if early:
-        _arrive(ledger, arriving)
-    daemon = Daemon(studio, program=_dying(chance)) if aimed else Daemon(studio)
+    dies_in_commit = rng.random() < (0.8 if arriving else 0.25)  # without new assets there may be no commit
+    drops_first = dies_in_commit or rng.random() < 0.5
+    if drops_first:
+        _drop_all(ledger, arriving)
+    daemon = Daemon(studio, program=_dying_program(rng)) if dies_in_commit else Daemon(studio)
     try:
-        if aimed:
+        if dies_in_commit:
             daemon.pass_time(MAX_LIFE)
             return
-        if chance.random() < 0.2:
-            daemon.pass_time(chance.uniform(0.05, 0.9))
+        if rng.random() < 0.2:
+            daemon.pass_time(rng.uniform(0.05, 0.9))
             return
         daemon.until_ready()
-        if not early:
-            _arrive(ledger, arriving)
-        if chance.random() < 0.6:
-            _in_a_commit(daemon, chance)
+        if not drops_first:
+            _drop_all(ledger, arriving)
+        if rng.random() < 0.6:
+            _wait_for_a_commit(daemon, rng)
         else:
-            daemon.pass_time(chance.uniform(0, 0.5))
+            daemon.pass_time(rng.uniform(0, 0.5))
     finally:
         daemon.kill()
-        if not early and ledger.dropped[-len(arriving) :] != arriving:
-            _arrive(ledger, arriving)
+        if not drops_first and ledger.dropped[-len(arriving) :] != arriving:
+            _drop_all(ledger, arriving)
 
 
-def _dying(chance: random.Random) -> tuple[str, ...]:
+def _dying_program(rng: random.Random) -> tuple[str, ...]:
     """Return a program that kills itself at a random call of a commit, or, one time in four, of its recovery."""
-    return dying.__file__, str(chance.choice((1, 1, 1, -1)) * chance.randint(1, 16))
+    return dying.__file__, str(rng.choice((1, 1, 1, -1)) * rng.randint(1, 16))
 
 
-def _arrive(ledger: Ledger, arriving: list[Asset]) -> None:
+def _drop_all(ledger: Ledger, arriving: list[Asset]) -> None:
     for asset in arriving:
         ledger.drop(asset)
 
 
-def _in_a_commit(daemon: Daemon, chance: random.Random) -> None:
+def _wait_for_a_commit(daemon: Daemon, rng: random.Random) -> None:
     """Wait for one of the next renames into a folder, for at most 0.8 s, since there may be none."""
     folders = [path for top in ("selected", "masked", "graded", "delivered", "archive") for path in (daemon.studio.root / top).glob("**/")]
     bell = Doorbell(folders)
     try:
-        daemon.until_bell(bell, chance.choice((1, 1, 1, 2, 3, 6, 9)), seconds=0.8)
-        if chance.random() < 0.5:
-            daemon.pass_time(chance.uniform(0, 0.003))
+        daemon.until_bell(bell, rng.choice((1, 1, 1, 2, 3, 6, 9)), seconds=0.8)
+        if rng.random() < 0.5:
+            daemon.pass_time(rng.uniform(0, 0.003))
     finally:
         bell.close()
 

@@ -26,9 +26,9 @@ Tree = dict[str, bytes]
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path, quiet=0.1, breath=0.02, gather=0.0) as made:
-        made.line(LINE)
-        yield made
+    with studio_at(tmp_path, quiet=0.1, breath=0.02, gather=0.0) as studio:
+        studio.line(LINE)
+        yield studio
 
 
 def drop_hero(studio: Studio, campaign: str, brief: str = BRIEF) -> Tree:
@@ -41,33 +41,33 @@ def drop_hero(studio: Studio, campaign: str, brief: str = BRIEF) -> Tree:
 
 def tree(studio: Studio, campaign: str) -> Tree:
     """Return every file of a campaign by path, the archive without its day. A manifest counts as empty, since it has times."""
-    found = {}
+    files = {}
     for path in studio.root.rglob(f"{campaign}/*"):
         parts = path.relative_to(studio.root).parts
         if path.is_file() and parts[0] not in (".goldsmith", "library", "config"):
             name = "/".join(parts[:1] + parts[2:] if parts[0] == "archive" else parts).replace(f"{campaign}/", "")
-            found[name] = b"" if name.endswith(".manifest.json") else path.read_bytes()
-    return found
+            files[name] = b"" if name.endswith(".manifest.json") else path.read_bytes()
+    return files
 
 
-def same(found: Tree, expected: Tree) -> bool:
-    """Return whether both trees are equal. Prints sizes only, since pytest would show the bytes."""
-    paths = [path for path in found | expected if found.get(path) != expected.get(path)]
-    different = {path: (len(found.get(path, b"")), len(expected.get(path, b""))) for path in paths}
+def are_same(actual: Tree, expected: Tree) -> bool:
+    """Return whether both trees are equal, and print the sizes of files that differ, since pytest would show their bytes."""
+    paths = [path for path in actual | expected if actual.get(path) != expected.get(path)]
+    different = {path: (len(actual.get(path, b"")), len(expected.get(path, b""))) for path in paths}
     print("different:", different)
     return not different
 
 
-def delivered(studio: Studio, campaign: str) -> bool:
+def is_delivered(studio: Studio, campaign: str) -> bool:
     return studio.at(f"delivered/{campaign}/hero.manifest.json").exists()
 
 
-def undisturbed(studio: Studio, script: Script) -> tuple[Tree, list[str]]:
+def run_undisturbed(studio: Studio, script: Script) -> tuple[Tree, list[str]]:
     """Return the files of an undisturbed asset and its calls to the disk. The second asset counts, since the archive's folders exist."""
     for campaign in ("first", "dry"):
         script.calls.clear()
         drop_hero(studio, campaign)
-        studio.until(lambda: delivered(studio, campaign))  # noqa: B023 - called at once
+        studio.until(lambda: is_delivered(studio, campaign))  # noqa: B023 - called at once
         studio.until_idle()
     return tree(studio, "dry"), list(script.calls)
 
@@ -81,14 +81,14 @@ def test_each_call_of_each_commit_may_fail_once(studio: Studio, number: int) -> 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", FAULTS, ids=errno.errorcode.get)
 def test_each_call_of_each_commit_may_fail_once_with_every_error(studio: Studio, number: int) -> None:
-    """Every call fails with every error."""
+    """Every call fails with every error in turn."""
     _fails_once(studio, number, 0, 1)
 
 
 def _fails_once(studio: Studio, number: int, first: int, stride: int) -> None:
     script = Script(trouble=lambda name: OSError(number, os.strerror(number)))
     studio.start(Disk(script))
-    expected, calls = undisturbed(studio, script)
+    expected, calls = run_undisturbed(studio, script)
     assert expected.keys() >= {"delivered/hero_web.jpg", "delivered/hero.manifest.json", "archive/selected/hero.mask.png"}
     failing = [at for at, name in enumerate(calls, 1) if name in FAILING_CALLS]
     for at in failing[first::stride]:
@@ -99,7 +99,7 @@ def _fails_once(studio: Studio, number: int, first: int, stride: int) -> None:
         drop_hero(studio, campaign)
         _check_pause_and_delivery(studio, campaign)
         script.at = 0
-        assert same(tree(studio, campaign), expected), f"call {at} of {len(calls)}, {calls[at - 1]}\n{studio.report()}"
+        assert are_same(tree(studio, campaign), expected), f"call {at} of {len(calls)}, {calls[at - 1]}\n{studio.report()}"
 
 
 def _check_pause_and_delivery(studio: Studio, campaign: str) -> None:
@@ -111,8 +111,8 @@ def _check_pause_and_delivery(studio: Studio, campaign: str) -> None:
     folders = [folder for folder in ("selected", "masked", "graded") if studio.at(f"{folder}/{campaign}/hero.png").exists()]
     assert len(folders) == 1, folders
     assert studio.at(f"{folders[0]}/{campaign}/hero.toml").exists()
-    assert not delivered(studio, campaign)
-    studio.until(lambda: delivered(studio, campaign), f"{campaign} delivered")
+    assert not is_delivered(studio, campaign)
+    studio.until(lambda: is_delivered(studio, campaign), f"{campaign} delivered")
     studio.until_idle()
 
 
@@ -121,7 +121,7 @@ def test_the_daemon_waits_for_a_disk_that_keeps_failing(studio: Studio, number: 
     """From one call on, every call fails, also those of the rollback; after that the same files are delivered."""
     script = Script(trouble=lambda name: OSError(number, os.strerror(number)), lasting=True)
     studio.start(Disk(script))
-    expected, calls = undisturbed(studio, script)
+    expected, calls = run_undisturbed(studio, script)
     for at in range(1, len(calls) + 1, 9):
         campaign = f"c{at}"
         script.calls.clear()
@@ -131,16 +131,16 @@ def test_the_daemon_waits_for_a_disk_that_keeps_failing(studio: Studio, number: 
         studio.until(lambda: len(studio.heard("paused")) >= 1 and studio.heard("resumed"), f"a pause over {campaign}")
         assert studio.heard("committed", stage="deliver") == []
         script.at = 0
-        studio.until(lambda: delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
+        studio.until(lambda: is_delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
         studio.until_idle()
-        assert same(tree(studio, campaign), expected), f"from call {at} of {len(calls)}\n{studio.report()}"
+        assert are_same(tree(studio, campaign), expected), f"from call {at} of {len(calls)}\n{studio.report()}"
 
 
 def test_the_daemon_may_be_stopped_while_the_disk_fails(studio: Studio) -> None:
     """The next daemon finishes or undoes a commit that the failing disk left half done."""
     script = Script(trouble=lambda name: OSError(errno.EIO, os.strerror(errno.EIO)), lasting=True)
     studio.start(Disk(script))
-    expected, calls = undisturbed(studio, script)
+    expected, calls = run_undisturbed(studio, script)
     renames = [at for at, name in enumerate(calls, 1) if name == "rename"]
     for at in renames[::3]:
         campaign = f"c{at}"
@@ -150,9 +150,9 @@ def test_the_daemon_may_be_stopped_while_the_disk_fails(studio: Studio) -> None:
         drop_hero(studio, campaign)
         studio.until_heard("paused")
         studio.restart()
-        studio.until(lambda: delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
+        studio.until(lambda: is_delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
         studio.until_idle()
-        assert same(tree(studio, campaign), expected)
+        assert are_same(tree(studio, campaign), expected)
         script.at = 0
         studio.restart(Disk(script))
 
@@ -170,22 +170,22 @@ def test_a_note_that_cannot_be_written_pauses_and_is_written_later(studio: Studi
 def test_a_folder_that_refuses_a_note_does_not_stop_the_others(studio: Studio) -> None:
     """One campaign's folder is not writable: the journal has its problem, and the other campaigns go on."""
     script = Script(trouble=lambda name: PermissionError(errno.EACCES, os.strerror(errno.EACCES)), at=1)
-    works = studio.start(Disk(script))
+    studio.start(Disk(script))
     drop_hero(studio, "acme", '[[edit]]\nop = "sharpn"\n')
     studio.until_heard("held")
     drop_hero(studio, "other")
-    studio.until(lambda: delivered(studio, "other"))
+    studio.until(lambda: is_delivered(studio, "other"))
     assert studio.heard("paused") == []
     assert "sharpn" in studio.journal.all_holds()[0].sentence
     drop_hero(studio, "acme")
-    studio.until(lambda: delivered(studio, "acme"))
-    assert works.scheduler.is_idle or studio.until_idle() is None
+    studio.until(lambda: is_delivered(studio, "acme"))
+    studio.until_idle()
 
 
-def test_a_full_journal_pauses_the_daemon_and_loses_nothing(studio: Studio) -> None:
-    """SQLite can write no further page: the pictures stay in place, whatever the workers report, and all are delivered later."""
+def test_a_full_journal_pauses_the_daemon_and_loses_no_file(studio: Studio) -> None:
+    """While SQLite cannot add a page, the pictures stay in place. All are delivered later."""
     studio.start()
-    expected, _ = undisturbed(studio, Script())
+    expected, _ = run_undisturbed(studio, Script())
     database = studio.journal._db
     max_page_count = database.execute("PRAGMA max_page_count").fetchone()[0]
     for each in range(12):
@@ -198,15 +198,15 @@ def test_a_full_journal_pauses_the_daemon_and_loses_nothing(studio: Studio) -> N
     assert "journal" in studio.heard("paused")[0]["sentence"]
     database.execute(f"PRAGMA max_page_count = {max_page_count}")
     campaigns = [f"{when}{each}" for when in ("before", "during") for each in range(12)]
-    studio.until(lambda: all(delivered(studio, campaign) for campaign in campaigns), "all delivered")
-    assert all(same(tree(studio, campaign), expected) for campaign in campaigns)
+    studio.until(lambda: all(is_delivered(studio, campaign) for campaign in campaigns), "all delivered")
+    assert all(are_same(tree(studio, campaign), expected) for campaign in campaigns)
 
 
 @pytest.mark.parametrize("folder", ["selected", "masked", "delivered", "archive"])
 def test_a_folder_of_the_pipeline_may_disappear_and_return(studio: Studio, folder: str) -> None:
-    """A mount may do that: its files are there again and move on; the daemon never creates the folder itself."""
+    """A mount may disappear and return. Its files then move on, and the daemon never creates the folder itself."""
     studio.start()
-    expected, _ = undisturbed(studio, Script())
+    expected, _ = run_undisturbed(studio, Script())
     if folder == "selected":
         drop_hero(studio, "acme", INPAINT.replace('"mask"', '"sky"') + BRIEF.replace(INPAINT, ""))
         studio.until_idle()
@@ -223,9 +223,9 @@ def test_a_folder_of_the_pipeline_may_disappear_and_return(studio: Studio, folde
         assert folder in studio.until_heard("paused")["sentence"]
         assert not studio.at(folder).exists()
         os.rename(studio.at("elsewhere"), studio.at(folder))
-    studio.until(lambda: delivered(studio, "acme"))
+    studio.until(lambda: is_delivered(studio, "acme"))
     studio.until_idle()
-    assert same(tree(studio, "acme"), expected)
+    assert are_same(tree(studio, "acme"), expected)
 
 
 @pytest.fixture
@@ -242,20 +242,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="mount is not installed")
 def test_the_daemon_waits_for_a_real_disk_that_is_full(small_disk: Path, tmp_path: Path) -> None:
-    """The daemon pauses, and delivers once the disk has space again."""
+    """The daemon pauses and delivers once the disk has space again."""
     with studio_at(small_disk, state_dir=tmp_path / "state", quiet=0.1) as studio:
         studio.state_dir = tmp_path / "state"
         studio.line(LINE)
         studio.start()
-        expected, _ = undisturbed(studio, Script())
+        expected, _ = run_undisturbed(studio, Script())
         drop_hero(studio, "acme")
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
         studio.until_heard("paused")
-        assert not delivered(studio, "acme")
+        assert not is_delivered(studio, "acme")
         filler.unlink()
-        studio.until(lambda: delivered(studio, "acme"))
+        studio.until(lambda: is_delivered(studio, "acme"))
         studio.until_idle()
-        assert same(tree(studio, "acme"), expected)
+        assert are_same(tree(studio, "acme"), expected)

@@ -1,4 +1,4 @@
-"""The whole daemon on a simulated GPU: batches, shortages, a second model, a failed device, and the reported state."""
+"""The whole daemon with a simulated GPU: batches, shortages, a second model, a failed device, and the reported state."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def generation_facts(studio: Studio, stem: str) -> dict[str, Any]:
     """Return the facts of a generated picture from the journal."""
     (row,) = [row for row in studio.history() if row.path == f"inbox/{stem}.toml" and row.outcome == "passed"]
     step = row.record["steps"][0]  # type: ignore[index,call-overload]
-    found = step["findings"]["made"]  # type: ignore[index,call-overload]
-    assert isinstance(found, dict)
-    return found
+    facts = step["findings"]["made"]  # type: ignore[index,call-overload]
+    assert isinstance(facts, dict)
+    return facts
 
 
 def test_similar_jobs_run_in_batches_of_four(daemon: tuple[Studio, Faults, Pretended]) -> None:
-    """Check nine jobs in half precision; the record has the size of each batch."""
+    """Nine jobs run in half precision, and the record has the size of each batch."""
     studio, _, _ = daemon
     works = studio.start()
     pause_queue(works.workers, "gpu")
@@ -63,7 +63,7 @@ def test_similar_jobs_run_in_batches_of_four(daemon: tuple[Studio, Faults, Prete
 
 
 def test_a_shortage_on_the_gpu_uses_a_fallback(daemon: tuple[Studio, Faults, Pretended]) -> None:
-    """Check that the decoder is tiled and that unused memory is released first."""
+    """The decoder is tiled, and unused memory is released first."""
     studio, faults, card = daemon
     before = card.release_count
     faults.order("short")
@@ -75,7 +75,7 @@ def test_a_shortage_on_the_gpu_uses_a_fallback(daemon: tuple[Studio, Faults, Pre
 
 
 def test_a_model_is_closed_for_another_on_a_full_gpu(daemon: tuple[Studio, Faults, Pretended]) -> None:
-    """Check that the free memory is measured each time and decides the layout of the second model."""
+    """The free memory is measured each time and decides the layout of the second model."""
     studio, _, card = daemon
     drop(studio, "warm")
     studio.until_idle()
@@ -91,7 +91,7 @@ def test_a_model_is_closed_for_another_on_a_full_gpu(daemon: tuple[Studio, Fault
 
 
 def test_a_failed_gpu_pauses_and_its_picture_waits(daemon: tuple[Studio, Faults, Pretended]) -> None:
-    """Check no note and no counted attempt; another process generates it once the GPU works again."""
+    """The picture gets no note, and another process generates it once the GPU works again."""
     studio, faults, _ = daemon
     works = studio.works or studio.start()
     faults.order("dead")

@@ -13,13 +13,13 @@ from doubles.commission import LINE, drop, lying, thirty, undisturbed
 from doubles.studio import Daemon, Studio
 
 KILLS = 24
-# Seconds. On a busy machine a process takes a while to start, and after each kill before the first job the next start comes later.
+# Seconds. On a busy machine a process starts slowly, and after each kill before the first job the next start comes later.
 _PATIENCE = 10.0
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
-def test_workers_killed_twenty_four_times_change_nothing(tmp_path: Path) -> None:
-    """Thirty assets arrive one after another while workers are killed; their jobs are simply done again."""
+def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
+    """Thirty assets arrive one after another while workers are killed. The jobs of the killed workers are done again."""
     rng = random.Random(SEED)
     print(f"GOLDSMITH_TEST_SEED={SEED}")
     reference = undisturbed(Studio(tmp_path / "undisturbed", quiet=0.15), thirty())
@@ -41,7 +41,7 @@ def test_workers_killed_twenty_four_times_change_nothing(tmp_path: Path) -> None
 
 
 def _kill_one(daemon: Daemon, rng: random.Random) -> None:
-    """Wait until a worker has started a job, or for a while if there is none; then kill one of the workers."""
+    """Wait until a worker has started a job, or for _PATIENCE if no job starts. Then kill one of the workers."""
     started = len(daemon.heard("progress"))
     end = time.monotonic() + _PATIENCE
     while len(daemon.heard("progress")) == started and (left := end - time.monotonic()) > 0:

@@ -14,14 +14,14 @@ from doubles.studio import Studio, studio_at
 from goldsmith.files import Filesystem, PathAt
 
 BRIEF = 'prompt = "a red chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n'
-MANY = BRIEF + "candidates = 4\n"
+FOUR_CANDIDATES = BRIEF + "candidates = 4\n"
 
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        made.line(LINE)
-        yield made
+    with studio_at(tmp_path) as studio:
+        studio.line(LINE)
+        yield studio
 
 
 def first_stage_assets(studio: Studio) -> list[str]:
@@ -42,8 +42,8 @@ def test_a_lone_brief_becomes_a_picture(studio: Studio) -> None:
 
 
 def test_one_of_several_candidates_moves_on_and_the_others_are_archived(studio: Studio) -> None:
-    """Their contact sheet is archived too, and the manifest has their seeds, scores, hashes and paths."""
-    studio.put("inbox/hero.toml", MANY + GRADE + EXPORT)
+    """The contact sheet is archived too, and the manifest has the candidates' seeds, scores, hashes and paths."""
+    studio.put("inbox/hero.toml", FOUR_CANDIDATES + GRADE + EXPORT)
     studio.until_idle()
     assert studio.folders() == {"delivered": ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]}
     archived = [path for path in studio.archived() if "candidate" in path]
@@ -59,7 +59,7 @@ def test_one_of_several_candidates_moves_on_and_the_others_are_archived(studio: 
 def test_a_brief_that_is_dropped_again_makes_the_next_version(studio: Studio) -> None:
     """Neither the result nor an archived candidate is overwritten."""
     for _ in range(2):
-        studio.put("inbox/hero.toml", MANY)
+        studio.put("inbox/hero.toml", FOUR_CANDIDATES)
         studio.until_idle()
     assert studio.folder("selected") == ["hero.png", "hero.toml", "hero_v002.png", "hero_v002.toml"]
     assert studio.read("selected/hero.png") == studio.read("selected/hero_v002.png")
@@ -67,7 +67,7 @@ def test_a_brief_that_is_dropped_again_makes_the_next_version(studio: Studio) ->
 
 
 def test_a_picture_that_arrives_within_the_gather_time_is_used(tmp_path: Path) -> None:
-    """Until then the brief makes no picture from its prompt."""
+    """During the gather time the brief makes no picture from its prompt."""
     with studio_at(tmp_path, gather=5) as studio:
         studio.line(LINE)
         studio.put("inbox/hero.toml", BRIEF)
@@ -103,18 +103,18 @@ class LateArrival(Filesystem):
         super().rename_noreplace(source, target)
 
 
-@pytest.mark.parametrize("beside", ["hero.png", "hero.ref.png"])
-def test_a_file_that_arrives_between_the_last_check_and_the_commit_restarts_the_work(studio: Studio, beside: str) -> None:
+@pytest.mark.parametrize("name", ["hero.png", "hero.ref.png"])
+def test_a_file_that_arrives_between_the_last_check_and_the_commit_restarts_the_work(studio: Studio, name: str) -> None:
     """The finished picture is discarded; there is one result, made with the new file, and each input is archived once."""
-    late = LateArrival(studio, f"inbox/{beside}", png(9, 64, 64))
+    late = LateArrival(studio, f"inbox/{name}", png(9, 64, 64))
     studio.start(late)
     studio.put("inbox/hero.toml", BRIEF)
     studio.until_heard("committed")
     studio.until_idle()
     assert late.arrivals == 1
-    assert first_stage_assets(studio) == ["inbox/hero.png" if beside == "hero.png" else "inbox/hero.toml"]
+    assert first_stage_assets(studio) == ["inbox/hero.png" if name == "hero.png" else "inbox/hero.toml"]
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
-    assert studio.archived() == sorted(["inbox/hero.toml", f"inbox/{beside}"])
+    assert studio.archived() == sorted(["inbox/hero.toml", f"inbox/{name}"])
     assert len(studio.heard("started", stage="generate")) == 2
 
 
@@ -130,13 +130,13 @@ def test_a_brief_that_is_deleted_during_the_work_makes_no_picture(studio: Studio
     assert [row.record["prompt"] for row in studio.history()] == ["a blue chair"]
 
 
-@pytest.mark.parametrize("beside", ["strength", "mask", "campaign", "prompt"])
-def test_a_brief_that_needs_its_picture_waits_for_it(studio: Studio, beside: str) -> None:
+@pytest.mark.parametrize("case", ["strength", "mask", "campaign", "prompt"])
+def test_a_brief_that_needs_its_picture_waits_for_it(studio: Studio, case: str) -> None:
     """A brief with a strength or a mask, a campaign's brief and a lone prompt start only when the picture arrives."""
-    name = {"campaign": "brief.toml", "prompt": "hero.txt"}.get(beside, "hero.toml")
-    text = "a chair" if beside == "prompt" else BRIEF + ("strength = 0.4\n" if beside == "strength" else "")
+    name = {"campaign": "brief.toml", "prompt": "hero.txt"}.get(case, "hero.toml")
+    text = "a chair" if case == "prompt" else BRIEF + ("strength = 0.4\n" if case == "strength" else "")
     studio.put(f"inbox/{name}", text)
-    if beside == "mask":
+    if case == "mask":
         studio.put("inbox/hero.mask.png", mask())
     studio.until_idle()
     assert not studio.heard("started")
@@ -170,13 +170,13 @@ def test_the_note_moves_to_the_picture_when_it_arrives(studio: Studio, restart: 
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
 
 
-@pytest.mark.parametrize("gone", ["hero.toml", "hero.toml.problem.txt"])
-def test_the_note_of_a_deleted_brief_is_deleted(studio: Studio, gone: str) -> None:
+@pytest.mark.parametrize("name", ["hero.toml", "hero.toml.problem.txt"])
+def test_the_note_of_a_deleted_brief_is_deleted(studio: Studio, name: str) -> None:
     """Deleting only the note leads to a new try."""
     studio.put("inbox/hero.toml", BRIEF.replace("regenerate", "regenrate"))
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
-    studio.at(f"inbox/{gone}").unlink()
-    if gone == "hero.toml":
+    studio.at(f"inbox/{name}").unlink()
+    if name == "hero.toml":
         studio.until(lambda: not studio.note("inbox/hero.toml"), "no note")
     else:
         studio.until(lambda: len(studio.heard("held")) == 2 and studio.note("inbox/hero.toml"), "the note again")
@@ -194,9 +194,9 @@ def test_a_held_brief_stays_held_after_a_restart(studio: Studio) -> None:
 
 def test_used_reference_pictures_are_archived_and_unused_ones_move_on(studio: Studio) -> None:
     """With references = false the reference lies beside the result."""
-    for stem, more in (("used", ""), ("left", "references = false\n")):
+    for stem, setting in (("used", ""), ("left", "references = false\n")):
         studio.put(f"inbox/{stem}.ref.png", png(1))
-        studio.put(f"inbox/{stem}.toml", BRIEF + more)
+        studio.put(f"inbox/{stem}.toml", BRIEF + setting)
     studio.until_idle()
     assert studio.folder("selected") == ["left.png", "left.ref.png", "left.toml", "used.png", "used.toml"]
     assert "inbox/used.ref.png" in studio.archived()
@@ -204,8 +204,8 @@ def test_used_reference_pictures_are_archived_and_unused_ones_move_on(studio: St
     assert "used.ref.png" in rows["inbox/used.toml"]
 
 
-def test_many_briefs_that_arrive_before_their_pictures_make_nothing_from_their_prompts(tmp_path: Path) -> None:
-    """Sixty briefs arrive, then their pictures: each picture moves on once, and no brief starts alone."""
+def test_many_briefs_that_arrive_before_their_pictures_do_not_start_alone(tmp_path: Path) -> None:
+    """Sixty briefs arrive, then their pictures: each picture moves on once, and no picture is made from a prompt."""
     with studio_at(tmp_path, gather=5) as studio:
         studio.line(LINE)
         for number in range(60):

@@ -17,14 +17,14 @@ from goldsmith.files import resource_path
 
 BRIEF = '[[edit]]\nop = "face_swap"\nface = "anna"\n'
 CONSENT = 'person = "Anna"\nconsented_by = "Anna"\ndate = 2026-01-02\nscope = "tests"\n'
-HER = data.astronaut()[:260, 90:360].astype(np.float32) / np.float32(255)
+PHOTOGRAPH = data.astronaut()[:260, 90:360].astype(np.float32) / np.float32(255)
 
 
 @pytest.fixture
 def studio_without_weights(tmp_path: Path) -> Iterator[Studio]:
     """Yield a studio without any weights."""
-    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as made:
-        yield made
+    with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as studio:
+        yield studio
 
 
 @pytest.fixture
@@ -34,18 +34,18 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
     for name in ("yunet", "face-mesh", "sface"):
         if not weights.is_available(name):
             pytest.skip(f"the weights of {name} are missing; run: {fetch_command(name)}")
-    with studio_at(tmp_path, models_dir=str(default_models_folder())) as made:
-        yield made
+    with studio_at(tmp_path, models_dir=str(default_models_folder())) as studio:
+        yield studio
 
 
 def _drop(studio: Studio, brief: str = BRIEF, folder: str = "selected") -> None:
     studio.put(f"{folder}/hero.toml", brief)
-    studio.put(f"{folder}/hero.png", png(HER))
+    studio.put(f"{folder}/hero.png", png(PHOTOGRAPH))
 
 
 def test_a_face_without_consent_is_reported_at_once_and_moves_on_when_the_consent_arrives(studio: Studio) -> None:
-    """No worker starts the job, and nobody has to touch the picture again."""
-    studio.put("library/faces/anna.png", png(HER))
+    """No worker starts the job, and nobody touches the picture again."""
+    studio.put("library/faces/anna.png", png(PHOTOGRAPH))
     _drop(studio)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     note = studio.note("selected/hero.png")
@@ -58,7 +58,7 @@ def test_a_face_without_consent_is_reported_at_once_and_moves_on_when_the_consen
 
 def test_an_expired_consent_is_reported_before_its_stage(studio: Studio) -> None:
     """The note appears in inbox/, two stages earlier."""
-    studio.put("library/faces/anna.png", png(HER))
+    studio.put("library/faces/anna.png", png(PHOTOGRAPH))
     studio.put("library/faces/anna.toml", CONSENT + "expires = 2026-02-01\n")
     _drop(studio, '[[generate]]\nop = "denoise"\n' + BRIEF, "inbox")
     studio.until(lambda: "expires is 2026-02-01, so the consent to use this face has ended." in studio.note("inbox/hero.png"), "the note")
@@ -67,7 +67,7 @@ def test_an_expired_consent_is_reported_before_its_stage(studio: Studio) -> None
 
 def test_each_missing_model_is_reported_in_one_sentence_before_any_work(studio_without_weights: Studio) -> None:
     """The sentence gives the task of the model and the command that fetches it."""
-    studio_without_weights.put("library/faces/anna.png", png(HER))
+    studio_without_weights.put("library/faces/anna.png", png(PHOTOGRAPH))
     studio_without_weights.put("library/faces/anna.toml", CONSENT)
     _drop(studio_without_weights)
     studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")
@@ -79,7 +79,7 @@ def test_each_missing_model_is_reported_in_one_sentence_before_any_work(studio_w
 
 def test_a_model_of_the_wrong_kind_is_reported(studio_without_weights: Studio) -> None:
     """sface identifies faces and cannot draw them."""
-    studio_without_weights.put("library/faces/anna.png", png(HER))
+    studio_without_weights.put("library/faces/anna.png", png(PHOTOGRAPH))
     studio_without_weights.put("library/faces/anna.toml", CONSENT)
     _drop(studio_without_weights, BRIEF + 'model = "sface"\n')
     studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")

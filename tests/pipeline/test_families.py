@@ -17,27 +17,27 @@ from doubles.pictures import mask
 from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import decode
 
-# Worker processes run this as they start: every use of the network is recorded and refused. And Qwen-Image-Edit sees pictures at a
-# sixteenth of a megapixel, which saves two thirds of the time of all these tests.
+# Worker processes run this as they start. Every use of the network is recorded and refused. Qwen-Image-Edit sees pictures at a sixteenth
+# of a megapixel, which saves two thirds of the time of all these tests.
 NETWORK_BLOCK = """
     import os, socket
 
-    def refused(*words, **more):
+    def refuse(*words, **more):
         with open(RECORD_FILE, "a") as file:
             file.write(f"{os.getpid()} {words!r}\\n")
         raise OSError("This test has no network.")
 
     class BlockedSocket(socket.socket):
         def connect(self, address):
-            return super().connect(address) if self.family == socket.AF_UNIX else refused(address)
+            return super().connect(address) if self.family == socket.AF_UNIX else refuse(address)
         def connect_ex(self, address):
-            return super().connect_ex(address) if self.family == socket.AF_UNIX else refused(address)
+            return super().connect_ex(address) if self.family == socket.AF_UNIX else refuse(address)
         def sendto(self, *words):
-            return super().sendto(*words) if self.family == socket.AF_UNIX else refused(*words)
+            return super().sendto(*words) if self.family == socket.AF_UNIX else refuse(*words)
 
     socket.socket = BlockedSocket
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "create_connection"):
-        setattr(socket, name, refused)
+        setattr(socket, name, refuse)
     open(STARTED_PREFIX + str(os.getpid()), "w").close()
 
     import sys
@@ -63,10 +63,10 @@ def network_block(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def studio(network_block: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield a studio with the shipped pipeline and every family, after all assets are processed."""
-    with studio_at(tmp_path_factory.mktemp("families")) as made:
-        drop_all(made)
-        made.until_idle()
-        yield made
+    with studio_at(tmp_path_factory.mktemp("families")) as studio:
+        drop_all(studio)
+        studio.until_idle()
+        yield studio
 
 
 def _codes(studio: Studio, path: str) -> np.ndarray:
@@ -74,12 +74,12 @@ def _codes(studio: Studio, path: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("family", "kind"), [pair for pair in ASSETS if KINDS[pair[1]] != "inpaint"])
-def test_a_family_makes_pictures_in_each_of_its_ways(studio: Studio, family: str, kind: str) -> None:
-    """From a prompt, from a picture, by instruction and with a reference: the record names model and way, and a picture moves on."""
-    done = record(studio, family, kind)
-    made = done["findings"]["made"]
-    assert (done["engine"]["name"], made["family"], made["ability"]) == (family, family, KINDS[kind])
-    assert (made["memory_fallback"], done["findings"]["prompt"]) == ("as requested", WORDS)
+def test_a_family_makes_a_picture_with_each_of_its_abilities(studio: Studio, family: str, kind: str) -> None:
+    """The abilities are: from a prompt, from a picture, by instruction, with a reference. The record names the model and the ability."""
+    step = record(studio, family, kind)
+    facts = step["findings"]["made"]
+    assert (step["engine"]["name"], facts["family"], facts["ability"]) == (family, family, KINDS[kind])
+    assert (facts["memory_fallback"], step["findings"]["prompt"]) == ("as requested", WORDS)
     picture = _codes(studio, f"selected/{family}-{kind}.png")
     assert picture.shape == (SIDE, SIDE, 3)
     assert picture.std() > 1
@@ -91,10 +91,10 @@ def test_a_family_makes_pictures_in_each_of_its_ways(studio: Studio, family: str
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "hole"])
 def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: str) -> None:
     """The worker counts no changed pixel outside the mask (law 4), and the files agree."""
-    done = record(studio, family, "hole")
-    findings = done["findings"]
+    step = record(studio, family, "hole")
+    findings = step["findings"]
     inside = decode(mask(SIDE, SIDE), "mask", 10**6).to_codes()[:, :, 0] > 0
-    assert (done["engine"]["name"], findings["prompt_used"]) == (family, True)
+    assert (step["engine"]["name"], findings["prompt_used"]) == (family, True)
     assert (findings["outside_pixels"], findings["outside_changed"]) == (int((~inside).sum()), 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-hole.png"))
     before, after = _codes(studio, f"archive/{original}"), _codes(studio, f"masked/{family}-hole.png")
@@ -105,9 +105,9 @@ def test_a_family_fills_a_hole_and_changes_nothing_else(studio: Studio, family: 
 @pytest.mark.parametrize("family", [family for family, kind in ASSETS if kind == "wide"])
 def test_a_family_extends_a_picture(studio: Studio, family: str) -> None:
     """The original pixels are bit for bit the same, at the place that the record gives."""
-    done = record(studio, family, "wide")
-    findings = done["findings"]
-    assert (done["engine"]["name"], findings["old_pixels"], findings["old_changed"]) == (family, SIDE * SIDE, 0)
+    step = record(studio, family, "wide")
+    findings = step["findings"]
+    assert (step["engine"]["name"], findings["old_pixels"], findings["old_changed"]) == (family, SIDE * SIDE, 0)
     (original,) = (path for path in studio.folder("archive") if path.endswith(f"/{family}-wide.png"))
     before, after = _codes(studio, f"archive/{original}"), _codes(studio, f"masked/{family}-wide.png")
     assert after.shape == (SIDE, SIDE * 3 // 2, 3)
@@ -125,7 +125,7 @@ def test_every_family_is_tested_and_no_picture_is_held(studio: Studio) -> None:
 
 
 def test_no_worker_uses_the_network(studio: Studio, network_block: Path) -> None:
-    """The block was active in the worker processes, and none of them ran into it."""
+    """The block was active in the worker processes, and the record of its refusals does not exist."""
     assert studio.history()
     assert list(network_block.glob("started-*"))
     assert not (network_block / "called").exists(), (network_block / "called").read_text()

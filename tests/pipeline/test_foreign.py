@@ -17,9 +17,9 @@ BRIEF = '[[edit]]\nop = "denoise"\n' + GRADE
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        made.line(LINE)
-        yield made
+    with studio_at(tmp_path) as studio:
+        studio.line(LINE)
+        yield studio
 
 
 def test_a_document_with_a_brief_gets_a_note(studio: Studio) -> None:

@@ -19,15 +19,15 @@ BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
-    with studio_at(tmp_path_factory.mktemp("studio")) as made:
-        made.line(LINE)
+    with studio_at(tmp_path_factory.mktemp("studio")) as studio:
+        studio.line(LINE)
         models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
-        made.put("config/models.toml", tiny.models_toml(models))
-        yield made
+        studio.put("config/models.toml", tiny.models_toml(models))
+        yield studio
 
 
 def have_moved_on(studio: Studio, *stems: str) -> bool:
-    """Return whether each of these is in the next folder, with its brief and nothing else."""
+    """Return whether each of these pictures is in the next folder, with its brief and no other file."""
     names = [f"{stem}{suffix}" for stem in stems for suffix in (".png", ".toml")]
     return [name for name in studio.folder("selected") if name.split(".")[0].split("_")[0] in stems] == sorted(names)
 
@@ -45,10 +45,10 @@ def test_equal_briefs_make_equal_pictures(studio: Studio) -> None:
     assert have_moved_on(studio, "one", "two")
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     assert len([path for path in studio.archived() if "one_candidate" in path]) == 4
-    done = studio.first_step("inbox/one.toml")
-    assert done["engine"]["name"] == "sdxl"
-    assert done["findings"]["made"]["steps"] == 2
-    assert len({each["seed"] for each in done["findings"]["candidates"]}) == 4
+    step = studio.first_step("inbox/one.toml")
+    assert step["engine"]["name"] == "sdxl"
+    assert step["findings"]["made"]["steps"] == 2
+    assert len({each["seed"] for each in step["findings"]["candidates"]}) == 4
 
 
 def test_a_picture_is_the_starting_point_and_the_strength_matters(studio: Studio) -> None:
@@ -76,7 +76,7 @@ def test_reference_pictures_are_used_if_the_model_takes_them(studio: Studio) -> 
 
 
 def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> None:
-    """It takes no strength: a brief that sets one gets a note."""
+    """Such a model takes no strength: a brief that sets one gets a note."""
     studio.put("inbox/hero.png", png(1, 64, 64))
     studio.put("inbox/hero.toml", BRIEF + 'model = "kontext"\n')
     studio.until_heard("committed", picture="inbox/hero.png")
@@ -87,7 +87,7 @@ def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> 
 
 
 def test_a_lora_is_applied_by_its_name_in_the_library(studio: Studio) -> None:
-    """It changes the picture according to its weight, the record has its hash, and later jobs without it are not affected."""
+    """The LoRA changes the picture according to its weight, the record has its hash, and later jobs without it are not affected."""
     file = lora(studio.root / "library" / "film.safetensors", "sdxl")
     studio.put("library/loras/film.safetensors", file.read_bytes())
     with_lora = BRIEF + 'model = "sdxl"\nloras = [{{ name = "film", weight = {weight} }}]\n'
@@ -98,9 +98,9 @@ def test_a_lora_is_applied_by_its_name_in_the_library(studio: Studio) -> None:
     assert len({bare, half, full}) == 3
     assert after == bare
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    found = studio.first_step("inbox/half.toml")["findings"]
-    assert found["made"]["loras"] == [{"lora": "film", "weight": 0.5, "sha256": sha256}]
-    assert found["references"] == {"loras/film.safetensors": sha256}
+    findings = studio.first_step("inbox/half.toml")["findings"]
+    assert findings["made"]["loras"] == [{"lora": "film", "weight": 0.5, "sha256": sha256}]
+    assert findings["references"] == {"loras/film.safetensors": sha256}
     studio.put("inbox/lacking.toml", BRIEF + 'loras = [{ name = "flim" }]\n')
     assert "flim" in wait_for_note(studio, "inbox/lacking.toml")
     assert not studio.heard("started", picture="inbox/lacking.toml")

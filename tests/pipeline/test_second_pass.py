@@ -28,10 +28,10 @@ REFINED = BRIEF + "refine = 2\nrefine_strength = {strength}\n"
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     folder = tmp_path_factory.mktemp("studio")
-    with studio_at(folder, models_dir=str(folder / "models")) as made:
-        made.line(LINE)
-        made.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(folder / "models"))
-        yield made
+    with studio_at(folder, models_dir=str(folder / "models")) as studio:
+        studio.line(LINE)
+        studio.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(folder / "models"))
+        yield studio
 
 
 def read_picture(studio: Studio, path: str) -> Picture:
@@ -44,18 +44,18 @@ def test_a_prompt_becomes_a_picture_of_twice_the_size(studio: Studio) -> None:
     for stem, strength in (("one", 0.4), ("two", 0.4), ("more", 0.9)):
         studio.put(f"inbox/{stem}.toml", REFINED.format(strength=strength))
     studio.until_idle()
-    plain, one, more = (read_picture(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
-    assert (plain.shape, one.shape, more.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
+    plain, weak, strong = (read_picture(studio, f"selected/{stem}.png").pixels for stem in ("plain", "one", "more"))
+    assert (plain.shape, weak.shape, strong.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
-    done = studio.first_step("inbox/one.toml")
-    assert (done["engine"]["name"], [other["name"] for other in done["engine"]["also"]]) == ("sdxl", ["plain-x2"])
-    refined = done["findings"]["refined"]
+    step = studio.first_step("inbox/one.toml")
+    assert (step["engine"]["name"], [other["name"] for other in step["engine"]["also"]]) == ("sdxl", ["plain-x2"])
+    refined = step["findings"]["refined"]
     assert (refined["upscaler"], refined["scale"], refined["size"], refined["tiles"]) == ("plain-x2", 2, [128, 128], 9)
-    assert done["findings"]["candidates"] == [{"number": 1, "seed": candidate_seed(step_seed(7, 1), 1)}]
+    assert step["findings"]["candidates"] == [{"number": 1, "seed": candidate_seed(step_seed(7, 1), 1)}]
     enlarged = np.clip(resize(plain, 128, 128, "linear"), 0, 1)
-    near, far = (float(np.abs(made - enlarged).mean()) for made in (one, more))
-    assert 0.002 < near < far
-    assert np.abs(gaussian_blur(one, 12) - gaussian_blur(enlarged, 12)).mean() < 0.01
+    weak_change, strong_change = (float(np.abs(pixels - enlarged).mean()) for pixels in (weak, strong))
+    assert 0.002 < weak_change < strong_change
+    assert np.abs(gaussian_blur(weak, 12) - gaussian_blur(enlarged, 12)).mean() < 0.01
 
 
 def test_a_picture_of_sixteen_bits_keeps_its_depth(studio: Studio) -> None:
@@ -64,14 +64,14 @@ def test_a_picture_of_sixteen_bits_keeps_its_depth(studio: Studio) -> None:
     studio.put("inbox/hero.png", png(original, 16))
     studio.put("inbox/hero.toml", REFINED.format(strength=0.3) + "strength = 0.05\nsize = [150, 150]\n")
     studio.until_idle()
-    made = read_picture(studio, "selected/hero.png")
-    assert (made.width, made.height, made.depth) == (150, 150, 16)
-    assert len(np.unique(made.to_codes())) > 256
+    result = read_picture(studio, "selected/hero.png")
+    assert (result.width, result.height, result.depth) == (150, 150, 16)
+    assert len(np.unique(result.to_codes())) > 256
     assert studio.first_step("inbox/hero.png")["findings"]["refined"]["tiles"] == 9
 
 
 def test_the_second_pass_reports_progress_per_tile_and_can_be_cancelled(studio: Studio) -> None:
-    """The progress never falls; a brief that is deleted in the middle brings no picture."""
+    """The progress never falls. A brief that is deleted during the second pass makes no picture."""
     studio.put("inbox/whole.toml", REFINED.format(strength=0.5))
     studio.until_idle()
     fractions = [each["fraction"] for each in studio.heard("progress", picture="inbox/whole.toml") if each["op"] == "regenerate"]

@@ -18,7 +18,7 @@ from goldsmith.picture.codec import EncodingOptions, decode, encode
 from goldsmith.picture.picture import Picture, freeze
 
 _PAGE = Path(__file__).parents[2] / "docs" / "operations" / "grade.md"
-_PLACE = "masked/acme/spring"
+_FOLDER = "masked/acme/spring"
 _DRIFTS: list[dict[str, object]] = [
     {},
     {"white_balance": {"temperature": 60}},
@@ -36,8 +36,8 @@ _DRIFTS: list[dict[str, object]] = [
 def _series_brief() -> str:
     """Return the manual's example brief that names a hero."""
     blocks = re.findall(r"^```toml\n(.*?)^```", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if "look_from" in block]
-    return str(found)
+    (brief,) = [block for block in blocks if "look_from" in block]
+    return str(brief)
 
 
 def _picture(pixels: np.ndarray, settings: dict[str, object]) -> bytes:
@@ -52,37 +52,37 @@ def _frame(number: int) -> bytes:
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        yield made
+    with studio_at(tmp_path) as studio:
+        yield studio
 
 
 def test_a_series_is_matched_to_its_hero_and_the_outlier_is_held(studio: Studio) -> None:
     """The record has the drift of every frame before and after; each match is archived; the note of the outlier gives its drift."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
-    studio.put(f"{_PLACE}/brief.toml", _series_brief())
+    studio.put(f"{_FOLDER}/brief.toml", _series_brief())
     for number in range(10):
-        studio.put(f"{_PLACE}/frame{number}.png", _frame(number))
-    studio.put(f"{_PLACE}/stray.png", _picture(data.rocket()[::2, ::2], {}))
+        studio.put(f"{_FOLDER}/frame{number}.png", _frame(number))
+    studio.put(f"{_FOLDER}/stray.png", _picture(data.rocket()[::2, ::2], {}))
     studio.until_idle()
     graded = studio.folder("graded/acme/spring")
     assert [name for name in graded if name.endswith(".png")] == [f"frame{number}.png" for number in range(10)]
-    note = studio.note(f"{_PLACE}/stray.png")
+    note = studio.note(f"{_FOLDER}/stray.png")
     assert "does not match the hero spring: its drift is" in note
     assert re.search(r"after the match \d+\.\d", note)
-    found = {Path(row.path).stem: row.record["steps"][0]["findings"] for row in studio.history() if row.outcome == "passed"}  # type: ignore[index]
+    findings = {Path(row.path).stem: row.record["steps"][0]["findings"] for row in studio.history() if row.outcome == "passed"}  # type: ignore[index]
     for number in range(1, 10):
-        drift = found[f"frame{number}"]
+        drift = findings[f"frame{number}"]
         assert drift["drift_after"]["mean"] < min(2.5, 0.5 * drift["drift_before"]["mean"])
         assert "heroes/spring.png" in drift["references"]
-    assert {f"{_PLACE}/frame{number}_match.cube" for number in range(1, 10)} <= set(studio.archived())
+    assert {f"{_FOLDER}/frame{number}_match.cube" for number in range(1, 10)} <= set(studio.archived())
 
 
 def test_the_exported_cube_reproduces_the_match(studio: Studio) -> None:
-    """As a look it gives the same picture within one code; with cube = true it also lies beside the result."""
+    """The cube, used as a look, gives the same picture within one code. With cube = true it also lies beside the result."""
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     brief = '[[grade]]\nop = "grade"\nlook_from = "spring"\nmatch = { cube = true }\n'
-    studio.put(f"{_PLACE}/frame.png", _frame(9))
-    studio.put(f"{_PLACE}/frame.toml", brief)
+    studio.put(f"{_FOLDER}/frame.png", _frame(9))
+    studio.put(f"{_FOLDER}/frame.toml", brief)
     studio.until_idle()
     assert studio.folder("graded/acme/spring") == ["frame.cube", "frame.png", "frame.toml"]
     cube = studio.read("graded/acme/spring/frame.cube")
@@ -92,10 +92,10 @@ def test_the_exported_cube_reproduces_the_match(studio: Studio) -> None:
     studio.put("masked/again.png", _frame(9))
     studio.put("masked/again.toml", '[[grade]]\nop = "grade"\nlook = "again"\n')
     studio.until_idle()
-    matched, looked = (
+    matched, with_look = (
         decode(studio.read(path), path, 1 << 24).to_codes().astype(int) for path in ("graded/acme/spring/frame.png", "graded/again.png")
     )
-    assert np.abs(matched - looked).max() <= 1
+    assert np.abs(matched - with_look).max() <= 1
 
 
 def test_opencolorio_reproduces_the_match_with_the_cube(studio: Studio) -> None:
@@ -103,8 +103,8 @@ def test_opencolorio_reproduces_the_match_with_the_cube(studio: Studio) -> None:
     studio.put("library/heroes/spring.png", _picture(data.coffee()[::2, ::2], {}))
     brief = '[[grade]]\nop = "grade"\nlook_from = "spring"\nmatch = { cube = true }\n'
     for number in (1, 6, 9):
-        studio.put(f"{_PLACE}/frame{number}.png", _frame(number))
-        studio.put(f"{_PLACE}/frame{number}.toml", brief)
+        studio.put(f"{_FOLDER}/frame{number}.png", _frame(number))
+        studio.put(f"{_FOLDER}/frame{number}.toml", brief)
     studio.until_idle()
     for number in (1, 6, 9):
         name = f"graded/acme/spring/frame{number}"
@@ -127,7 +127,7 @@ def test_a_missing_hero_is_reported_before_any_work(studio: Studio) -> None:
 
 
 def test_a_hero_that_arrives_late_or_is_replaced_applies_from_then_on(studio: Studio) -> None:
-    """A held frame moves on once its hero arrives; with a darker hero the next frame is darker, and the first stays as it is."""
+    """A held frame moves on once its hero arrives. With a darker hero, the next frame is darker and the first stays unchanged."""
     hero, frame = data.coffee()[::4, ::4], _frame(2)
     studio.put("masked/brief.toml", 'title = "Late"\n[[grade]]\nop = "grade"\nlook_from = "spring"\n')
     studio.put("masked/one.png", frame)

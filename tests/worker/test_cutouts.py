@@ -1,4 +1,4 @@
-"""Cut-outs from file to file: with a painted mask, with a model whose weights are present, and with a hold that leaves its picture."""
+"""Cut-outs from file to file: with a painted mask, with a model whose weights are present, and with a hold that leaves a preview."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ from goldsmith.picture.picture import Picture
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
-LINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
+PIPELINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
 MODELS = resource_path("config", "models.toml")
 PAGE = MODELS.parents[1] / "docs" / "operations" / "cutout.md"
 WEIGHTS = WeightsRegistry(read_models(MODELS), default_models_folder())
 PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=str(default_models_folder())), WorkerSpec(queue="cpu"))
-SEEN = scene(240, 320)
+SCENE = scene(240, 320)
 
 
 @pytest.fixture
 def share(tmp_path: Path) -> Share:
     new_share = Share(tmp_path)
-    new_share.put("inbox/hero.png", png(SEEN.pixels, 16))
+    new_share.put("inbox/hero.png", png(SCENE.pixels, 16))
     return new_share
 
 
-def job(share: Share, number: int, **more: object) -> Job:
-    """Return a job with that example of the manual, and a mask beside the picture if the example needs one."""
-    [steps] = read_brief(PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", LINE).steps_by_stage.values()
+def job(share: Share, number: int, **settings: object) -> Job:
+    """Return a job with this example of the manual, and a mask beside the picture if the example needs a mask."""
+    [steps] = read_brief(
+        PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", PIPELINE
+    ).steps_by_stage.values()
     [step] = steps
     inputs = [share.given("inbox/hero.png")]
     if step.operation.needs().masks:
-        share.put("inbox/hero.mask.png", png(np.where(SEEN.near, np.float32(0.5), np.round(SEEN.alpha))))
+        share.put("inbox/hero.mask.png", png(np.where(SCENE.near, np.float32(0.5), np.round(SCENE.alpha))))
         inputs.append(share.given("inbox/hero.mask.png", "mask", "mask"))
-    return share.job((step.op, {**step.settings, **more}), inputs=inputs)
+    return share.job((step.op, {**step.settings, **settings}), inputs=inputs)
 
 
-def run(work: Job) -> Outcome:
-    return run_job(work, PROVIDER, lambda progress: None, lambda: False)
+def run(job: Job) -> Outcome:
+    return run_job(job, PROVIDER, lambda progress: None, lambda: False)
 
 
 def result(outcome: Outcome) -> Picture:
@@ -58,7 +60,7 @@ def result(outcome: Outcome) -> Picture:
 
 
 def test_a_painted_mask_needs_no_weights(share: Share) -> None:
-    """In the manual's example with a colour behind the subject, 16 bits are kept and the uncertainty is on record."""
+    """The manual's example with a colour behind the subject keeps 16 bits and records the uncertainty."""
     outcome = run(job(share, 2, max_unsure=0.7))  # a head that is mostly hair
     assert outcome.fault is None
     cut = result(outcome)
@@ -71,27 +73,27 @@ def test_a_painted_mask_needs_no_weights(share: Share) -> None:
 
 
 def test_a_cut_out_on_transparency_keeps_the_codes_of_the_picture(share: Share) -> None:
-    """The file has alpha, and where alpha is full it has exactly the codes of the picture."""
+    """The file has alpha. Where alpha is full, the file has exactly the codes of the picture."""
     cut = result(run(job(share, 2, onto="", max_unsure=0.7)))
     assert cut.alpha is not None
     before = decode((share.root / "inbox/hero.png").read_bytes(), "hero.png", 10_000_000)
-    solid = cut.alpha == 1
-    assert solid.mean() > 0.1
-    assert np.array_equal(cut.to_codes()[solid], before.to_codes()[solid])
+    opaque = cut.alpha == 1
+    assert opaque.mean() > 0.1
+    assert np.array_equal(cut.to_codes()[opaque], before.to_codes()[opaque])
 
 
 def test_glass_has_a_mask_of_its_own(share: Share) -> None:
-    """As in the manual: both masks beside the picture are consumed, and the file is as transparent as the mask was painted."""
-    seen = pane()
-    share.put("inbox/hero.png", png(seen.pixels))
-    share.put("inbox/hero.mask.png", png(seen.foot))
-    share.put("inbox/hero.mask.pane.png", png(seen.painted))
-    given = [share.given("inbox/hero.png")]
-    given += [share.given("inbox/hero.mask.png", "mask", "mask"), share.given("inbox/hero.mask.pane.png", "mask", "pane")]
+    """With the settings of the manual, both masks are consumed, and the file is as transparent as the painted mask."""
+    glass = pane()
+    share.put("inbox/hero.png", png(glass.pixels))
+    share.put("inbox/hero.mask.png", png(glass.foot))
+    share.put("inbox/hero.mask.pane.png", png(glass.painted))
+    inputs = [share.given("inbox/hero.png")]
+    inputs += [share.given("inbox/hero.mask.png", "mask", "mask"), share.given("inbox/hero.mask.pane.png", "mask", "pane")]
     settings: dict[str, object] = {"where": "mask", "glass": "pane", "edge": 2}
     manual_lines = "    " + "\n    ".join(f'{name} = "{value}"' for name, value in settings.items() if name != "edge")
     assert manual_lines in PAGE.read_text()
-    outcome = run(share.job(("cutout", settings), inputs=given))
+    outcome = run(share.job(("cutout", settings), inputs=inputs))
     assert outcome.fault is None
     assert outcome.consumed_masks == ("mask", "pane")
     alpha = result(outcome).alpha
@@ -101,28 +103,28 @@ def test_glass_has_a_mask_of_its_own(share: Share) -> None:
     assert alpha[20, 20] == 0
 
 
-def test_a_hold_leaves_a_picture_that_shows_why(share: Share) -> None:
+def test_a_hold_leaves_a_preview_of_its_reason(share: Share) -> None:
     """The fault names a JPEG in the scratch folder with the picture's size."""
     outcome = run(job(share, 2, max_unsure=0.0))
     assert outcome.fault is not None
     assert "the subject is uncertain" in outcome.fault.sentence
-    shown = decode(Path(outcome.fault.preview_path).read_bytes(), "shown.jpg", 10_000_000)
-    assert (shown.height, shown.width) == (240, 320)
+    preview = decode(Path(outcome.fault.preview_path).read_bytes(), "preview.jpg", 10_000_000)
+    assert (preview.height, preview.width) == (240, 320)
 
 
-def test_the_picture_of_a_hold_stays_until_the_hold_is_resolved(tmp_path: Path) -> None:
-    """The note and its JPEG lie beside the picture, the JPEG is not taken for an asset, and both are removed when the picture goes on."""
+def test_the_preview_of_a_hold_stays_until_the_hold_is_resolved(tmp_path: Path) -> None:
+    """The note and its JPEG lie beside the picture. The JPEG is not an asset, and both are deleted when the picture moves on."""
     brief = '[[edit]]\nop = "cutout"\nwhere = "mask"\nmax_holes = 1\nmax_unsure = {}\n'
     studio = Studio(tmp_path)
-    studio.put("selected/hero.png", png(SEEN.pixels))
-    studio.put("selected/hero.mask.png", png(np.where(SEEN.near, np.float32(0.5), np.round(SEEN.alpha))))
+    studio.put("selected/hero.png", png(SCENE.pixels))
+    studio.put("selected/hero.mask.png", png(np.where(SCENE.near, np.float32(0.5), np.round(SCENE.alpha))))
     studio.put("selected/hero.toml", brief.format(0))
     try:
         studio.start()
         studio.until(lambda: studio.at("selected/hero.png.problem.txt").exists(), "the note")
         studio.until_idle()
-        shown = decode(studio.read("selected/hero.png.problem.jpg"), "shown.jpg", 10_000_000)
-        assert (shown.height, shown.width) == (240, 320)
+        preview = decode(studio.read("selected/hero.png.problem.jpg"), "preview.jpg", 10_000_000)
+        assert (preview.height, preview.width) == (240, 320)
         assert "magenta is uncertain" in studio.note("selected/hero.png")
         assert not list(studio.at("selected").glob("*problem.jpg.problem*"))
         studio.put("selected/hero.toml", brief.format(0.9))
@@ -136,7 +138,7 @@ def test_the_picture_of_a_hold_stays_until_the_hold_is_resolved(tmp_path: Path) 
 
 @pytest.mark.parametrize("model", ["modnet", "u2net"])
 def test_a_model_cuts_a_portrait_from_its_background(share: Share, model: str) -> None:
-    """Each shipped model does it, named or chosen because of the face."""
+    """Each shipped model does so. One is named, and the other is chosen because of the face."""
     from skimage import data
 
     for name in (model, "yunet"):

@@ -1,4 +1,4 @@
-"""Detection in a picture: once, by the right engine, at the picture's own size, and on record."""
+"""Regions are detected in a picture once, by the right engine, at the picture's own size, and the record has them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class FakeEngines:
 
     matte: Callable[[bool], Mask] | None = None
     faces: tuple[Face, ...] | None = None
-    mesh_: Points | None = None
+    face_mesh: Points | None = None
     hands: tuple[Hand, ...] | None = None
     lines: tuple[TextLine, ...] | None = None
     people: bool = False
     calls: list[str] = field(default_factory=list)
 
     def open_engine(self, need: EngineNeed[Any]) -> tuple[object, JsonObject]:
-        has = {"matte": self.matte, "faces": self.faces, "mesh": self.mesh_, "hands": self.hands, "reader": self.lines}
+        has = {"matte": self.matte, "faces": self.faces, "mesh": self.face_mesh, "hands": self.hands, "reader": self.lines}
         if has[need.kind.name] is None:
             raise WeightsMissing(f"No model for {need.kind.name}.")
         name = f"null-{need.kind.name}" + ("-people" if need.has_people else "")
@@ -65,9 +65,9 @@ class _Engine:
         self._note(pixels)
         return (self.engines.faces if self.kind == "faces" else self.engines.hands) or ()
 
-    def mesh(self, pixels: Pixels, found: Face) -> Points | None:
+    def mesh(self, pixels: Pixels, face: Face) -> Points | None:
         self._note(pixels)
-        return self.engines.mesh_
+        return self.engines.face_mesh
 
     def read(self, pixels: Pixels) -> tuple[TextLine, ...]:
         self._note(pixels)
@@ -78,19 +78,19 @@ class _Engine:
         self.engines.calls.append(self.kind + (" people" if self.people else ""))
 
 
-def half(_: bool = False) -> Mask:
+def left_half(_: bool = False) -> Mask:
     """Return a mask (h, w), 0 or 1, whose left half is the subject."""
     mask = np.zeros((200, 300), np.float32)
     mask[:, :150] = 1
     return mask
 
 
-def test_a_large_face_makes_it_a_picture_of_people() -> None:
+def test_a_picture_with_a_large_face_is_taken_for_people() -> None:
     """The model for people is used, and the record says why."""
-    spot = FakeEngines(matte=half, faces=(face(),)).detections().region("subject")
-    assert [engine["name"] for engine in spot.engines] == ["null-matte-people", "null-faces"]
-    seen = "the highest of 1 face(s) takes 30% of the picture's height"
-    assert spot.engines[0]["why"] == f"taken for people: {seen}; the first default"
+    region = FakeEngines(matte=left_half, faces=(face(),)).detections().region("subject")
+    assert [engine["name"] for engine in region.engines] == ["null-matte-people", "null-faces"]
+    reason = "the highest of 1 face(s) takes 30% of the picture's height"
+    assert region.engines[0]["why"] == f"taken for people: {reason}; the first default"
 
 
 @pytest.mark.parametrize(
@@ -101,42 +101,42 @@ def test_a_large_face_makes_it_a_picture_of_people() -> None:
         (None, "no engine that finds faces is here"),
     ],
 )
-def test_without_a_large_face_it_is_a_picture_of_a_thing(faces: tuple[Face, ...] | None, why: str) -> None:
-    """The face is small, there is none, or no engine searches for faces."""
-    spot = FakeEngines(matte=half, faces=faces).detections().region("subject")
-    assert spot.engines[0]["name"] == "null-matte"
-    assert why in str(spot.engines[0]["why"])
+def test_a_picture_without_a_large_face_is_taken_for_a_thing(faces: tuple[Face, ...] | None, why: str) -> None:
+    """The face is small, there is no face, or no engine finds faces."""
+    region = FakeEngines(matte=left_half, faces=faces).detections().region("subject")
+    assert region.engines[0]["name"] == "null-matte"
+    assert why in str(region.engines[0]["why"])
 
 
 def test_the_other_model_is_used_if_the_first_finds_nothing() -> None:
-    """A person seen from behind has no face, so the model for things comes first and finds nothing."""
-    engines = FakeEngines(matte=lambda people: half() if people else np.zeros((200, 300), np.float32), faces=())
-    spot = engines.detections().region("subject")
-    assert [engine["name"] for engine in spot.engines] == ["null-matte", "null-matte-people", "null-faces"]
-    assert "null-matte found nothing, so asked for people" in str(spot.engines[1]["why"])
-    assert spot.facts["share"] == pytest.approx(0.5, abs=0.01)
+    """A person seen from behind shows no face, so the model for things comes first and finds nothing."""
+    engines = FakeEngines(matte=lambda people: left_half() if people else np.zeros((200, 300), np.float32), faces=())
+    region = engines.detections().region("subject")
+    assert [engine["name"] for engine in region.engines] == ["null-matte", "null-matte-people", "null-faces"]
+    assert "null-matte found nothing, so asked for people" in str(region.engines[1]["why"])
+    assert region.facts["share"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_matte_of_people_without_the_face_is_rejected() -> None:
-    """The face is on a poster or a false detection: the model for things is used, and the record says why."""
-    right = np.ascontiguousarray(half()[:, ::-1])
-    engines = FakeEngines(matte=lambda people: right if people else half(), faces=(face(x=40),))
-    spot = engines.detections().region("subject")
-    assert spot.mask is not None
-    assert (spot.mask[100, 75], spot.mask[100, 225]) == (1, 0)
-    assert "null-matte-people left the face out, so asked for things" in str(spot.engines[1]["why"])
+    """If the face is on a poster or a false detection, the model for things is used, and the record says why."""
+    right = np.ascontiguousarray(left_half()[:, ::-1])
+    engines = FakeEngines(matte=lambda people: right if people else left_half(), faces=(face(x=40),))
+    region = engines.detections().region("subject")
+    assert region.mask is not None
+    assert (region.mask[100, 75], region.mask[100, 225]) == (1, 0)
+    assert "null-matte-people left the face out, so asked for things" in str(region.engines[1]["why"])
 
 
 def test_an_empty_matte_gives_no_region() -> None:
     """The mask is None, and the record has both engines."""
-    spot = FakeEngines(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).detections().region("subject")
-    assert spot.mask is None
-    assert spot.facts == {"share": 0.0}
+    region = FakeEngines(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).detections().region("subject")
+    assert region.mask is None
+    assert region.facts == {"share": 0.0}
 
 
-def test_the_same_pixels_are_searched_once_for_each_word() -> None:
-    """This holds for another step and for a picture with other masks; changed pixels are searched again."""
-    engines, cache = FakeEngines(matte=half, faces=(face(),)), DetectionCache()
+def test_the_same_pixels_are_searched_once_for_each_region() -> None:
+    """Another step and a picture with other metadata use the first result. Changed pixels are searched again."""
+    engines, cache = FakeEngines(matte=left_half, faces=(face(),)), DetectionCache()
     first = engines.detections(cache=cache).region("subject")
     assert engines.detections(replace(PICTURE, ppi=(300, 300)), cache).region("subject") is first
     assert engines.calls == ["faces", "matte people"]
@@ -155,65 +155,65 @@ def test_detections_are_dropped_with_their_pixels() -> None:
 
 
 def test_a_face_without_a_mesh_is_a_soft_oval() -> None:
-    """It contains the middle of the box and none of its corners, and its share is on record."""
-    spot = FakeEngines(faces=(face(),)).detections().region("face")
-    assert spot.mask is not None
-    assert spot.mask[70:110, 110:150].min() > 0.95
-    assert spot.mask[58, 98] == 0
-    assert spot.mask[90, 98] > 0.5
-    assert ((spot.mask > 0.1) & (spot.mask < 0.9)).any()
-    assert spot.facts["count"] == 1
-    assert spot.facts["found"] == [{"box": [100, 60, 60, 60], "score": 0.9}]
+    """The oval contains the middle of the box and none of its corners, and the record has the box."""
+    region = FakeEngines(faces=(face(),)).detections().region("face")
+    assert region.mask is not None
+    assert region.mask[70:110, 110:150].min() > 0.95
+    assert region.mask[58, 98] == 0
+    assert region.mask[90, 98] > 0.5
+    assert ((region.mask > 0.1) & (region.mask < 0.9)).any()
+    assert region.facts["count"] == 1
+    assert region.facts["found"] == [{"box": [100, 60, 60, 60], "score": 0.9}]
 
 
 def test_a_mesh_gives_the_outline_of_the_face() -> None:
-    """Its engine is on record beside the face detector."""
+    """The record has its engine and the face detector."""
     angles = np.linspace(0, 2 * np.pi, 478, dtype=np.float32)
     mesh = np.stack([130 + 10 * np.cos(angles), 90 + 10 * np.sin(angles)], axis=1)
-    spot = FakeEngines(faces=(face(),), mesh_=mesh).detections().region("face")
-    assert spot.mask is not None
-    assert spot.mask[90, 130] == 1
-    assert spot.mask[90, 152] == 0
-    assert [engine["name"] for engine in spot.engines] == ["null-faces", "null-mesh"]
+    region = FakeEngines(faces=(face(),), face_mesh=mesh).detections().region("face")
+    assert region.mask is not None
+    assert region.mask[90, 130] == 1
+    assert region.mask[90, 152] == 0
+    assert [engine["name"] for engine in region.engines] == ["null-faces", "null-mesh"]
 
 
 def test_a_missing_face_detector_is_an_error() -> None:
-    """The answer is not that the picture has no face."""
+    """The missing detector does not mean that the picture has no face."""
     with pytest.raises(WeightsMissing):
-        FakeEngines(matte=half).detections().region("face")
+        FakeEngines(matte=left_half).detections().region("face")
 
 
 def test_a_hand_is_its_enlarged_hull() -> None:
-    """A finger is wider than the line between its landmarks."""
+    """The hull is enlarged because a finger is wider than the line between its landmarks."""
     points = np.array([(150, 150), *((120 + 15 * (n // 4), 130 - 15 * (n % 4)) for n in range(20))], np.float32)
-    spot = FakeEngines(hands=(Hand(points, 0.8),)).detections().region("hands")
-    assert spot.mask is not None
-    assert spot.mask[110, 150] == 1
-    assert spot.mask[110, 116] > 0.5
-    assert spot.mask[110, 90] == 0
-    assert spot.facts["count"] == 1
+    region = FakeEngines(hands=(Hand(points, 0.8),)).detections().region("hands")
+    assert region.mask is not None
+    assert region.mask[110, 150] == 1
+    assert region.mask[110, 116] > 0.5
+    assert region.mask[110, 90] == 0
+    assert region.facts["count"] == 1
 
 
 def test_text_is_its_enlarged_lines() -> None:
-    """The text is on record."""
+    """The record has the text."""
     corners = np.array([(50, 50), (150, 50), (150, 70), (50, 70)], np.float32)
-    spot = FakeEngines(lines=(TextLine(corners, "GOLD", 0.97),)).detections().region("text")
-    assert spot.mask is not None
-    assert spot.mask[50:70, 50:150].min() > 0.95
-    assert spot.mask[48, 100] > 0.5
-    assert spot.mask[40, 100] == 0
-    assert spot.facts["found"] == [{"box": [50, 50, 100, 20], "score": 0.97, "text": "GOLD"}]
+    region = FakeEngines(lines=(TextLine(corners, "GOLD", 0.97),)).detections().region("text")
+    assert region.mask is not None
+    assert region.mask[50:70, 50:150].min() > 0.95
+    assert region.mask[48, 100] > 0.5
+    assert region.mask[40, 100] == 0
+    assert region.facts["found"] == [{"box": [50, 50, 100, 20], "score": 0.97, "text": "GOLD"}]
 
 
 @pytest.mark.parametrize("word", ["face", "hands", "text"])
-def test_nothing_found_is_none_with_its_engine_on_record(word: str) -> None:
-    """A refusal can then name the engine."""
-    spot = FakeEngines(faces=(), hands=(), lines=()).detections().region(word)
-    assert spot.mask is None
-    assert len(spot.engines) == 1
+def test_the_mask_is_none_and_the_record_has_the_engine_if_nothing_is_found(word: str) -> None:
+    """A refusal can therefore name the engine."""
+    region = FakeEngines(faces=(), hands=(), lines=()).detections().region(word)
+    assert region.mask is None
+    assert len(region.engines) == 1
 
 
 def test_engines_get_a_grey_picture_with_three_channels() -> None:
-    """Every engine relies on it."""
+    """Every engine relies on three channels."""
     grey = Picture(freeze(np.full((200, 300, 1), 0.5, np.float32)))
-    assert FakeEngines(matte=half, faces=()).detections(grey).region("subject").mask is not None
+    assert FakeEngines(matte=left_half, faces=()).detections(grey).region("subject").mask is not None

@@ -1,4 +1,4 @@
-"""The engines of a worker process: which one a step gets, and what goes on record about it."""
+"""The engines of a worker process: which engine a step gets, and what the record says about the engine."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_a_generating_model_serves_as_an_inpainter_with_its_options_bound(contex
     )
 
 
-def test_equal_fills_are_one_entry_of_the_record(context: WorkerStepContext) -> None:
-    """Their seeds are listed together."""
+def test_equal_fills_share_an_entry_of_the_record(context: WorkerStepContext) -> None:
+    """Two fills with different seeds give one entry."""
     engine = context.engines.get(EngineNeed(INPAINTER, "null-generate"), GenerationOptions("moss"))
     pixels, hole = np.full((64, 64, 3), 0.5, np.float32), np.ones((64, 64), np.float32)
     for seed in (5, 6):
@@ -67,8 +67,8 @@ def test_equal_fills_are_one_entry_of_the_record(context: WorkerStepContext) -> 
     assert context.recorder.engine["fills"] == [{"steps": 1, "batch": 1, "seeds": []}]
 
 
-def test_every_engine_of_a_step_is_on_record_and_each_once(context: WorkerStepContext) -> None:
-    """The first engine is the step's; later ones are under ``also``, and getting one again adds nothing."""
+def test_the_record_lists_every_engine_of_a_step_once(context: WorkerStepContext) -> None:
+    """The first engine is the step's, and later engines are under ``also``. Getting an engine again adds no entry."""
     context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
     for _ in range(2):
         context.engines.get(EngineNeed(UPSCALER, "null-x2", factor=2))
@@ -91,12 +91,12 @@ def test_getting_the_engine_again_keeps_its_fills(context: WorkerStepContext) ->
 
 
 def test_a_prompt_that_no_engine_takes_leaves_the_default_engine(context: WorkerStepContext) -> None:
-    """A brief's prompt is for all its steps: without a model that takes words, the hole is filled from its surroundings."""
+    """A brief's prompt applies to all its steps. If no model takes words, the hole is filled from its surroundings."""
     engine = context.engines.get(EngineNeed(INPAINTER), GenerationOptions("moss"))
     assert (engine.descriptor.name, engine.descriptor.takes_prompt) == ("patchmatch", False)
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name(provider: EngineProvider) -> None:
-    """The need for a prompt does not hide the cause."""
+    """The error is about the name, although no engine takes the required prompt."""
     with pytest.raises(InputError, match="The nearest is 'patchmatch'"):
         provider.get(EngineNeed(INPAINTER, "patchmach", needs_prompt=True), lambda note: None)

@@ -1,4 +1,4 @@
-"""A face swap from the library to the file with real models: with its consent on record, and refused without one."""
+"""A face swap from the library to the file with real models: with its consent on record, and refused without consent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def _weights() -> None:
+def _require_weights() -> None:
+    """Skip the test if the weights are missing."""
     weights = WeightsRegistry(read_models(MODELS), default_models_folder())
     for name in ("yunet", "face-mesh", "sface"):
         if not weights.is_available(name):
@@ -48,7 +49,7 @@ def _photograph() -> Pixels:
 
 @cache
 def _portrait() -> Pixels:
-    """Return the same astronaut as in a library: larger, tilted, darker and warmer."""
+    """Return the library's picture of the same astronaut: larger, tilted, darker and warmer."""
     turn = cv2.getRotationMatrix2D((224, 110), 10, 2.0)
     turn[:, 2] += (250 - 224, 260 - 110)
     turned = cv2.warpAffine(_photograph(), turn, (500, 540), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -56,8 +57,8 @@ def _portrait() -> Pixels:
 
 
 @cache
-def _broken() -> Pixels:
-    """Return her picture with the face blurred beyond recognition."""
+def _with_blurred_face() -> Pixels:
+    """Return the photograph with the face blurred beyond recognition."""
     soft = cv2.GaussianBlur(_photograph(), (0, 0), 4)
     face = np.zeros((512, 512, 1), np.float32)
     cv2.ellipse(face, (224, 118), (36, 50), 0, 0, 360, 1, -1)
@@ -88,10 +89,10 @@ def _step(outcome: Outcome) -> StepResult:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_lost_face_is_restored(share: Share, depth: int) -> None:
-    """Likeness rises. The record has the measure, the consent with its digest, the hashes of both files, and three models by hash."""
-    _weights()
-    outcome = _run(share, _broken(), depth=depth)
+def test_a_blurred_face_is_restored(share: Share, depth: int) -> None:
+    """Likeness rises. The record has the likeness, the consent with its digest, the hashes of both files, and three models."""
+    _require_weights()
+    outcome = _run(share, _with_blurred_face(), depth=depth)
     step, decoded = _step(outcome), _decode_picture(outcome)
     likeness = step.findings["likeness"]
     assert isinstance(likeness, dict)
@@ -107,30 +108,30 @@ def test_a_lost_face_is_restored(share: Share, depth: int) -> None:
     assert step.engine is not None
     also = step.engine["also"]
     assert isinstance(also, list)
-    assert {step.engine["name"], *(one["name"] for one in also if isinstance(one, dict))} == {"yunet", "face-mesh", "sface"}
+    assert {step.engine["name"], *(engine["name"] for engine in also if isinstance(engine, dict))} == {"yunet", "face-mesh", "sface"}
     assert decoded.depth == depth
     eyes = (slice(95, 125), slice(195, 255))
-    before = np.abs(_broken()[eyes] - _photograph()[eyes]).mean()
+    before = np.abs(_with_blurred_face()[eyes] - _photograph()[eyes]).mean()
     assert np.abs(decoded.pixels[eyes] - _photograph()[eyes]).mean() < 0.75 * before
 
 
 def test_outside_the_region_no_code_of_the_file_changes(share: Share) -> None:
-    """The worker counts as well, and its count is on record."""
-    _weights()
-    outcome = _run(share, _broken(), where="box(0.3, 0.1, 0.3, 0.22)")
+    """The worker counts the changes too, and the record has its count."""
+    _require_weights()
+    outcome = _run(share, _with_blurred_face(), where="box(0.3, 0.1, 0.3, 0.22)")
     decoded, step = _decode_picture(outcome), _step(outcome)
     outside = np.ones((512, 512), bool)
     outside[51:164, 154:307] = False
-    before = decode(png(_broken()), "hero.png", 10_000_000)
+    before = decode(png(_with_blurred_face()), "hero.png", 10_000_000)
     assert np.array_equal(decoded.to_codes()[outside], before.to_codes()[outside])
     assert step.findings["outside_changed"] == 0
     assert step.findings["outside_pixels"] >= outside.sum() * 0.99  # type: ignore[operator]
 
 
 def test_the_same_job_gives_the_same_file(share: Share) -> None:
-    """It is the same byte for byte, so that a replay can compare."""
-    _weights()
-    files = [Path(_run(share, _broken()).outputs[0].path).read_bytes() for _ in range(2)]
+    """The files are equal byte for byte, so that a replay can compare them."""
+    _require_weights()
+    files = [Path(_run(share, _with_blurred_face()).outputs[0].path).read_bytes() for _ in range(2)]
     assert files[0] == files[1]
 
 
@@ -156,22 +157,22 @@ def _provider_with_own_model(folder: Path) -> EngineProvider:
     return EngineProvider(WorkerConfig(models_file=str(folder / "models.toml"), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
 
 
-def test_a_model_of_the_user_s_own_is_measured_by_the_same_rules(share: Share, tmp_path: Path) -> None:
-    """This one draws half of the old face and a tint: it is held because it is not alike enough; with a lower limit it is on record."""
-    _weights()
+def test_a_model_of_the_user_is_measured_by_the_same_rules(share: Share, tmp_path: Path) -> None:
+    """The model draws half of the old face and a tint. Its picture is held for too little likeness; with a lower limit it passes."""
+    _require_weights()
     (tmp_path / "weights").mkdir()
     own_provider = _provider_with_own_model(tmp_path / "weights")
-    held = _run(share, _broken(), provider=own_provider, model="ours", min_likeness=0.95)
+    held = _run(share, _with_blurred_face(), provider=own_provider, model="ours", min_likeness=0.95)
     assert held.fault is not None
     assert "The new face is not similar enough to anna" in held.fault.sentence
     assert held.fault.preview_path
-    outcome = _run(share, _broken(), provider=own_provider, model="ours", min_likeness=0)
+    outcome = _run(share, _with_blurred_face(), provider=own_provider, model="ours", min_likeness=0)
     step = _step(outcome)
     assert step.engine is not None
     assert (step.engine["name"], step.engine["kind"], step.engine["side"]) == ("ours", "swap", 64)
     assert step.findings["outside_changed"] == 0
     assert isinstance(step.findings["consent"], dict)
-    before = decode(png(_broken()), "hero.png", 10_000_000)
+    before = decode(png(_with_blurred_face()), "hero.png", 10_000_000)
     changed = (_decode_picture(outcome).to_codes() != before.to_codes()).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert 60 < rows.min() < rows.max() < 180
@@ -180,7 +181,7 @@ def test_a_model_of_the_user_s_own_is_measured_by_the_same_rules(share: Share, t
 
 def test_a_picture_without_a_face_is_held(share: Share) -> None:
     """The picture shows a cup of coffee."""
-    _weights()
+    _require_weights()
     outcome = _run(share, data.coffee().astype(np.float32) / np.float32(255))
     assert outcome.fault is not None
     assert outcome.fault.sentence == "edit.1 (face_swap): There is no face in the picture."
@@ -195,8 +196,8 @@ def test_a_picture_without_a_face_is_held(share: Share) -> None:
     ],
 )
 def test_the_worker_checks_the_consent_itself(share: Share, consent: str | None, message: str) -> None:
-    """The check of the brief is not trusted: no model is opened, and the job's fault gives the reason."""
-    outcome = _run(share, _broken(), consent=consent, provider=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
+    """The worker does not trust the check of the brief. No model is opened, and the job's fault gives the reason."""
+    outcome = _run(share, _with_blurred_face(), consent=consent, provider=EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert message in outcome.fault.sentence
@@ -207,7 +208,7 @@ def test_a_face_file_that_is_no_picture_is_refused(share: Share) -> None:
     """The sentence has the file's name."""
     share.put("library/faces/ben.png", b"no picture")
     share.put("library/faces/ben.toml", CONSENT.encode())
-    share.put("inbox/hero.png", png(_broken()))
+    share.put("inbox/hero.png", png(_with_blurred_face()))
     job = share.job(("face_swap", {"face": "ben"}))
     outcome = run_job(job, EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")), lambda progress: None, lambda: False)
     assert outcome.fault is not None

@@ -20,14 +20,14 @@ def scene(side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def coarse(matte: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return the matte (h, w), 0..1, as a model of that many px would give it."""
+    """Return the matte (h, w), 0..1, like that of a model whose side is ``side`` px."""
     small = cv2.resize(matte, (side, side), interpolation=cv2.INTER_AREA)
     return np.clip(cv2.resize(small, matte.shape[::-1], interpolation=cv2.INTER_LINEAR), 0, 1)
 
 
 @pytest.mark.parametrize("side", [200, 640, 1500])
 def test_edges_move_to_the_edges_of_the_picture(side: int) -> None:
-    """The remaining error is a small part of the coarse matte's, also if the picture is larger than the working size."""
+    """The remaining error is a small part of the coarse matte's error, also in a picture larger than the working size."""
     pixels, true = scene(side)
     rough = coarse(true, 40)
     refined = refine_matte(rough, pixels, 40)
@@ -36,7 +36,7 @@ def test_edges_move_to_the_edges_of_the_picture(side: int) -> None:
 
 
 def test_far_from_edges_the_matte_is_exact() -> None:
-    """It is exactly 0 or 1 whatever the texture: outside the region nothing may change."""
+    """The matte is exactly 0 or 1 on any texture, because no pixel outside the region may change."""
     pixels, true = scene(300)
     refined = refine_matte(coarse(true, 40), pixels, 40)
     assert set(np.unique(refined[:40, :40])) == {0.0}
@@ -45,21 +45,21 @@ def test_far_from_edges_the_matte_is_exact() -> None:
 
 
 def test_a_uniform_matte_stays_uniform() -> None:
-    """It has no edges."""
+    """A uniform matte has no edges to move."""
     pixels, _ = scene(100)
     assert not refine_matte(np.zeros((100, 100), np.float32), pixels, 40).any()
     assert refine_matte(np.ones((100, 100), np.float32), pixels, 40).min() == 1
 
 
 def test_a_grey_picture_guides_as_well() -> None:
-    """One channel has edges, too."""
+    """One channel has edges too."""
     pixels, true = scene(300)
     rough = coarse(true, 40)
     refined = refine_matte(rough, np.ascontiguousarray(pixels[:, :, :1]), 40)
     assert np.abs(refined - true).mean() < 0.5 * np.abs(rough - true).mean()
 
 
-def test_large_and_small_pictures_get_the_same_edge() -> None:
+def test_a_large_picture_gets_the_same_edge_as_a_small_picture() -> None:
     """The result at the working size is applied at full size."""
     pixels, true = scene(2048)
     large = refine_matte(coarse(true, 64), pixels, 64)
@@ -71,8 +71,8 @@ def test_large_and_small_pictures_get_the_same_edge() -> None:
     assert np.abs(halved(large) - small).mean() < 0.01
 
 
-def test_narrow_pictures_work() -> None:
-    """They are a strip of one row and a single px."""
+def test_pictures_of_one_row_column_or_pixel_are_refined() -> None:
+    """The matte keeps its shape."""
     for shape in ((1, 300), (300, 1), (1, 1)):
         refined = refine_matte(np.full(shape, 0.5, np.float32), np.full((*shape, 3), 0.5, np.float32), 40)
         assert refined.shape == shape

@@ -12,7 +12,7 @@ from goldsmith.worker.load_masks import check_mask
 SIZE = (40, 60)
 
 
-def painted(*boxes: tuple[int, int, int, int]) -> NDArray[np.float32]:
+def mask_with_boxes(*boxes: tuple[int, int, int, int]) -> NDArray[np.float32]:
     """Return a black mask (h, w) with white boxes (top, bottom, left, right)."""
     mask = np.zeros(SIZE, np.float32)
     for top, bottom, left, right in boxes:
@@ -21,8 +21,8 @@ def painted(*boxes: tuple[int, int, int, int]) -> NDArray[np.float32]:
 
 
 def test_a_good_mask_is_returned_unchanged() -> None:
-    """It is the same array."""
-    mask = painted((5, 20, 10, 30))
+    """The result is the same array."""
+    mask = mask_with_boxes((5, 20, 10, 30))
     assert check_mask(mask, SIZE, "m.png") is mask
 
 
@@ -34,36 +34,36 @@ def test_uniform_masks_are_refused(value: float, message: str) -> None:
 
 
 def test_a_large_mask_that_touches_every_edge_is_probably_inverted() -> None:
-    """It covers everything but a box in the middle."""
+    """The mask covers the whole picture except a box."""
     with pytest.raises(InputError, match="covers 94% of the picture and touches all four edges: it is probably inverted"):
-        check_mask(1 - painted((10, 20, 10, 25)), SIZE, "m.png")
+        check_mask(1 - mask_with_boxes((10, 20, 10, 25)), SIZE, "m.png")
 
 
-def test_covering_most_or_touching_every_edge_alone_is_fine() -> None:
+def test_a_mask_that_only_covers_most_or_only_touches_every_edge_is_accepted() -> None:
     """The examples are a large mask with a margin and a thin frame."""
-    assert check_mask(painted((1, 39, 1, 60)), SIZE, "m.png") is not None
-    assert check_mask(1 - painted((1, 39, 1, 59)), SIZE, "m.png") is not None
+    assert check_mask(mask_with_boxes((1, 39, 1, 60)), SIZE, "m.png") is not None
+    assert check_mask(1 - mask_with_boxes((1, 39, 1, 59)), SIZE, "m.png") is not None
 
 
-def test_a_keep_file_may_cover_most() -> None:
-    """White is what stays, so it is not taken for an inverted mask; an all-black one is still refused."""
-    mask = 1 - painted((10, 20, 10, 25))
+def test_a_keep_file_may_cover_most_of_the_picture() -> None:
+    """White means keep, so the file is not taken for an inverted mask. An all-black file is still refused."""
+    mask = 1 - mask_with_boxes((10, 20, 10, 25))
     assert check_mask(mask, SIZE, "hero.keep.png", is_keep_mask=True) is mask
     with pytest.raises(InputError, match="all black"):
-        check_mask(painted(), SIZE, "hero.keep.png", is_keep_mask=True)
+        check_mask(mask_with_boxes(), SIZE, "hero.keep.png", is_keep_mask=True)
 
 
-@pytest.mark.parametrize(("size", "shape"), [((20, 30), False), ((60, 40), True), ((40, 59), False)])
-def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], shape: bool) -> None:
-    """The sentence also says if the aspect ratio differs; the remedy names the setting."""
+@pytest.mark.parametrize(("size", "has_other_aspect"), [((20, 30), False), ((60, 40), True), ((40, 59), False)])
+def test_another_size_is_refused_with_both_sizes(size: tuple[int, int], has_other_aspect: bool) -> None:
+    """The sentence also says if the aspect ratio differs. The remedy names the setting."""
     mask = np.zeros(size, np.float32)
     mask[2:5, 2:5] = 1
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as error:
         check_mask(mask, SIZE, "m.png")
-    assert f"{size[1]} x {size[0]} px" in caught.value.sentence
-    assert "60 x 40" in caught.value.sentence
-    assert ("another aspect ratio" in caught.value.sentence) == shape
-    assert 'mask.fit = "scale"' in caught.value.remedy
+    assert f"{size[1]} x {size[0]} px" in error.value.sentence
+    assert "60 x 40" in error.value.sentence
+    assert ("another aspect ratio" in error.value.sentence) == has_other_aspect
+    assert 'mask.fit = "scale"' in error.value.remedy
 
 
 def test_scale_resizes_smoothly() -> None:

@@ -26,7 +26,7 @@ def _picture(height: int, width: int, channels: int, depth: Literal[8, 16], seed
 def test_the_count_equals_a_comparison_of_every_code(
     height: int, width: int, channels: int, depth: Literal[8, 16], seed: int, share: float
 ) -> None:
-    """It covers colour and alpha in every band of rows."""
+    """The count includes colour and alpha in every band of rows."""
     rng = np.random.default_rng(seed)
     before = _picture(height, width, channels, depth, seed)
     after = _picture(height, width, channels, depth, seed + 1)
@@ -45,7 +45,7 @@ def test_the_count_equals_a_comparison_of_every_code(
 
 
 def test_less_than_half_a_code_is_no_change() -> None:
-    """Only the codes that are written count; the faintest mask still allows a change."""
+    """Only the written codes count. The faintest mask value still allows a change."""
     before = replace(_picture(4, 4, 3, 8, 0), pixels=freeze(np.full((4, 4, 3), 100 / 255)))
     after = before.with_pixels(before.pixels + np.float32(0.4 / 255))
     mask = np.zeros((4, 4), np.float32)
@@ -56,14 +56,14 @@ def test_less_than_half_a_code_is_no_change() -> None:
 
 
 @pytest.mark.parametrize("change", [{"depth": 16}, {"icc": b"another"}, {"alpha": None}])
-def test_another_meaning_of_the_codes_counts_as_a_change_everywhere(change: dict[str, object]) -> None:
-    """The profile, the depth or the presence of alpha differs."""
+def test_another_depth_profile_or_alpha_counts_as_a_change_of_every_pixel(change: dict[str, object]) -> None:
+    """The same codes then have another meaning."""
     before = _picture(4, 4, 3, 8, 0)
     assert count_outside_changes(before, replace(before, **change), np.zeros((4, 4), np.float32)) == ChangeCount(16, 16)  # type: ignore[arg-type]
 
 
 def test_nan_counts_as_changed() -> None:
-    """An engine's NaN outside the mask is counted."""
+    """An engine may return NaN outside the mask."""
     before = _picture(2, 2, 3, 8, 0)
     pixels = before.pixels.copy()
     pixels[0, 0, 1] = np.nan
@@ -76,7 +76,7 @@ def _opaque(height: int, width: int) -> Picture:
 
 
 def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
-    """Two overlapping patches are partly covered by the mask: each pixel outside the mask is counted once."""
+    """If two overlapping patches are partly covered by the mask, each pixel outside the mask is counted once."""
     before = _opaque(60, 50)
     mask = np.zeros((60, 50), np.float32)
     mask[10:20, 10:20] = 1
@@ -85,67 +85,68 @@ def test_patches_are_compared_in_their_boxes_pixel_by_pixel() -> None:
     assert count_outside_changes(before, inside, mask) == ChangeCount(2900, 0)
     spilled = before.with_patches([((slice(10, 20), slice(10, 22)), black), ((slice(12, 22), slice(10, 22)), black)])
     assert count_outside_changes(before, spilled, mask) == ChangeCount(2900, 10 * 2 + 2 * 12)
-    again = spilled.with_patches([((slice(10, 20), slice(10, 20)), black[:, :10])])
-    assert count_outside_changes(spilled, again, mask) == ChangeCount(2900, 0)
+    second = spilled.with_patches([((slice(10, 20), slice(10, 20)), black[:, :10])])
+    assert count_outside_changes(spilled, second, mask) == ChangeCount(2900, 0)
 
 
 def test_new_pixels_are_compared_everywhere() -> None:
-    """A change of one code far from the mask is found in a new array and under a patch somewhere else."""
+    """A change of one code far from the mask is counted in a new array, also if a patch lies elsewhere."""
     before = _opaque(200, 50)
     mask = np.zeros((200, 50), np.float32)
     mask[:4, :4] = 1
     pixels = before.pixels.copy()
     pixels[150, 40, 2] = 1 - pixels[150, 40, 2]
-    made = before.with_pixels(pixels)
-    assert count_outside_changes(before, made, mask) == ChangeCount(9984, 1)
+    changed = before.with_pixels(pixels)
+    assert count_outside_changes(before, changed, mask) == ChangeCount(9984, 1)
     assert (
-        count_outside_changes(before, made.with_patches([((slice(0, 4), slice(0, 4)), np.ones((4, 4, 3), np.float32))]), mask).changed == 1
+        count_outside_changes(before, changed.with_patches([((slice(0, 4), slice(0, 4)), np.ones((4, 4, 3), np.float32))]), mask).changed
+        == 1
     )
     assert count_outside_changes(before, before.with_pixels(before.pixels.copy()), mask).changed == 0
 
 
 def test_new_alpha_is_compared_even_if_the_colours_are_shared() -> None:
-    """There is a patch of colour, and alpha differs in one pixel somewhere else."""
+    """A patch changes colours, and alpha differs in one pixel elsewhere."""
     before = _picture(80, 30, 3, 8, 1)
     assert before.alpha is not None
     alpha = before.alpha.copy()
     alpha[70, 3] = 1 - alpha[70, 3]
     mask = np.zeros((80, 30), np.float32)
     mask[0, 0] = 1
-    made = before.with_patches([((slice(0, 1), slice(0, 1)), np.ones((1, 1, 3), np.float32))])
-    assert count_outside_changes(before, made, mask).changed == 0
-    assert count_outside_changes(before, replace(made, alpha=freeze(alpha)), mask).changed == 1
+    patched = before.with_patches([((slice(0, 1), slice(0, 1)), np.ones((1, 1, 3), np.float32))])
+    assert count_outside_changes(before, patched, mask).changed == 0
+    assert count_outside_changes(before, replace(patched, alpha=freeze(alpha)), mask).changed == 1
     assert count_outside_changes(before, before.with_pixels(before.pixels, alpha), mask).changed == 1
 
 
 def _framed(before: Picture, left: int, top: int) -> Picture:
-    around = ((top, 7), (left, 9))
-    return before.with_geometry(np.pad(before.pixels, (*around, (0, 0))), lambda mask: np.pad(mask, around))
+    padding = ((top, 7), (left, 9))
+    return before.with_geometry(np.pad(before.pixels, (*padding, (0, 0))), lambda mask: np.pad(mask, padding))
 
 
 def test_an_enlarged_picture_is_compared_at_its_origin() -> None:
-    """At the right origin none has changed; one pixel beside it nearly all have."""
+    """At the right origin no pixel has changed. One pixel beside it, nearly all have."""
     before = _picture(80, 30, 3, 16, 1)
-    made = _framed(before, 5, 11)
-    assert count_original_changes(before, made, (5, 11)) == ChangeCount(2400, 0)
-    assert count_original_changes(before, made, (6, 11)).changed > 2300
+    enlarged = _framed(before, 5, 11)
+    assert count_original_changes(before, enlarged, (5, 11)) == ChangeCount(2400, 0)
+    assert count_original_changes(before, enlarged, (6, 11)).changed > 2300
 
 
 def test_one_changed_code_or_alpha_of_the_original_counts() -> None:
     """The change is in the farthest corner."""
     before = _picture(80, 30, 3, 8, 1)
-    made = _framed(before, 5, 11)
-    pixels = made.pixels.copy()
+    enlarged = _framed(before, 5, 11)
+    pixels = enlarged.pixels.copy()
     pixels[11 + 79, 5 + 29, 2] = 1 - pixels[11 + 79, 5 + 29, 2]
-    assert count_original_changes(before, replace(made, pixels=freeze(pixels)), (5, 11)) == ChangeCount(2400, 1)
-    assert made.alpha is not None
-    alpha = made.alpha.copy()
+    assert count_original_changes(before, replace(enlarged, pixels=freeze(pixels)), (5, 11)) == ChangeCount(2400, 1)
+    assert enlarged.alpha is not None
+    alpha = enlarged.alpha.copy()
     alpha[11, 5] = 1 - alpha[11, 5]
-    assert count_original_changes(before, replace(made, alpha=freeze(alpha)), (5, 11)) == ChangeCount(2400, 1)
+    assert count_original_changes(before, replace(enlarged, alpha=freeze(alpha)), (5, 11)) == ChangeCount(2400, 1)
 
 
-@pytest.mark.parametrize("stands", [(-1, 0), (0, -1), (15, 0), (0, 19)])
-def test_an_origin_outside_the_result_counts_every_pixel_as_changed(stands: tuple[int, int]) -> None:
-    """The result does not contain the whole original there."""
+@pytest.mark.parametrize("origin", [(-1, 0), (0, -1), (15, 0), (0, 19)])
+def test_an_origin_outside_the_result_counts_every_pixel_as_changed(origin: tuple[int, int]) -> None:
+    """At such an origin, the result does not contain the whole original."""
     before = _picture(80, 30, 3, 8, 1)
-    assert count_original_changes(before, _framed(before, 5, 11), stands) == ChangeCount(2400, 2400)
+    assert count_original_changes(before, _framed(before, 5, 11), origin) == ChangeCount(2400, 2400)

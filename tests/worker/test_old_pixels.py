@@ -1,4 +1,4 @@
-"""The worker proves the promise of a step that enlarges a picture and keeps it bit for bit."""
+"""The worker proves that a step that enlarges a picture keeps the original bit for bit."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def _done(share: Share, provider: EngineProvider, op: str, settings: dict[str, object], **more: object) -> Outcome:
-    return run_job(share.job((op, settings), **more), provider, lambda progress: None, lambda: False)
+def _run(share: Share, provider: EngineProvider, op: str, settings: dict[str, object], **fields: object) -> Outcome:
+    return run_job(share.job((op, settings), **fields), provider, lambda progress: None, lambda: False)
 
 
-def _only(outcome: Outcome, role: str) -> OutputFile:
+def _output(outcome: Outcome, role: str) -> OutputFile:
     (output,) = [output for output in outcome.outputs if output.role == role]
     return output
 
 
-def test_the_count_of_old_pixels_is_on_record(share: Share) -> None:
-    """All pixels are counted, and none has changed."""
-    outcome = _done(share, DOUBLES, "frame", {"px": 3})
+def test_the_record_has_the_count_of_original_pixels(share: Share) -> None:
+    """All pixels are counted, and no pixel has changed."""
+    outcome = _run(share, DOUBLES, "frame", {"px": 3})
     assert outcome.fault is None
     findings = outcome.steps[0].findings
     assert (findings["old_pixels"], findings["old_changed"]) == (8 * 12, 0)
@@ -50,7 +50,7 @@ def test_the_count_of_old_pixels_is_on_record(share: Share) -> None:
 
 def test_a_result_that_changes_the_original_is_discarded(share: Share) -> None:
     """One pixel is enough, and the sentence gives the number."""
-    outcome = _done(share, DOUBLES, "frame", {"spill": 4})
+    outcome = _run(share, DOUBLES, "frame", {"spill": 4})
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert outcome.fault.sentence.startswith("edit.1 (frame): It changed 4 pixels of hero.png itself, so its result is discarded")
@@ -58,17 +58,17 @@ def test_a_result_that_changes_the_original_is_discarded(share: Share) -> None:
 
 
 def test_a_result_of_another_size_is_discarded_unless_declared(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An operation must set ``changes_geometry``: a change of size would evade the proof outside the mask."""
+    """An operation must set ``changes_geometry``, since a change of size would evade the proof outside the mask."""
     monkeypatch.setattr(Double, "changes_geometry", False)
-    outcome = _done(share, DOUBLES, "double", {})
+    outcome = _run(share, DOUBLES, "double", {})
     assert outcome.fault is not None
     assert outcome.fault.sentence.startswith("edit.1 (double): It changed the size of hero.png from 12 x 8 px to 24 x 16 px")
     assert outcome.outputs == ()
 
 
-def test_a_step_that_adds_nothing_needs_no_proof(share: Share) -> None:
-    """The same file goes on."""
-    outcome = _done(share, DOUBLES, "frame", {"px": 0})
+def test_a_step_that_adds_no_pixels_needs_no_proof(share: Share) -> None:
+    """The file itself moves on."""
+    outcome = _run(share, DOUBLES, "frame", {"px": 0})
     assert outcome.is_unchanged
     assert "old_pixels" not in outcome.steps[0].findings
 
@@ -82,49 +82,49 @@ def _provider(folder: Path) -> EngineProvider:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_outpaint_as_in_the_manual_keeps_the_original_at_its_depth(share: Share, tmp_path: Path, depth: int) -> None:
-    """Both examples of its page, with PatchMatch: every original code is in its place, and the mask moves with the picture."""
-    line = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
+    """In both examples of the manual, every original code keeps its place, and the mask moves with the picture."""
+    pipeline = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "config/pipeline.toml")
     before = picture(40, 48, depth)
     for block in PAGE.read_text().split("```toml\n")[1:]:
-        (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", line).steps_by_stage["edit"]
+        (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", pipeline).steps_by_stage["edit"]
         share.put("inbox/hero.png", png(before, depth))
         share.put("inbox/hero.mask.png", png(left_half(40, 48)))
-        given = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-        outcome = _done(share, _provider(tmp_path), step.op, dict(step.settings), inputs=given)
+        inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+        outcome = _run(share, _provider(tmp_path), step.op, dict(step.settings), inputs=inputs)
         assert outcome.fault is None
         findings = outcome.steps[0].findings
         assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (40 * 48, 0, False)
         assert outcome.steps[0].engine is not None
         assert outcome.steps[0].engine["name"] == "p"
         left, top, width, height = findings["placed"]  # type: ignore[misc, union-attr]
-        after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+        after = decode(Path(_output(outcome, "picture").path).read_bytes(), "out.png", 100_000)
         assert after.depth == depth
-        old = np.s_[top : top + height, left : left + width]
-        assert np.array_equal(after.to_codes()[old], decode(png(before, depth), "in.png", 100_000).to_codes())
-        mask = decode_mask(Path(_only(outcome, "mask").path).read_bytes(), "out.mask.png", 100_000)
-        assert np.array_equal(mask[old], left_half(40, 48))
+        original = np.s_[top : top + height, left : left + width]
+        assert np.array_equal(after.to_codes()[original], decode(png(before, depth), "in.png", 100_000).to_codes())
+        mask = decode_mask(Path(_output(outcome, "mask").path).read_bytes(), "out.mask.png", 100_000)
+        assert np.array_equal(mask[original], left_half(40, 48))
         assert mask.sum() == left_half(40, 48).sum()
 
 
 @pytest.mark.parametrize("prompt", ["a quiet lake", ""])
 def test_a_generating_model_is_used_if_present(share: Share, tmp_path: Path, prompt: str) -> None:
-    """It works window by window at its native size, with or without a prompt, and the original is unchanged."""
+    """The model works window by window at its native size, with or without a prompt, and the original is unchanged."""
     models = tmp_path / "models.toml"
     models.write_text(tiny.models_toml({"fill": "sdxl-inpaint"}))
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu"))
     before = picture(80, 72, 16)
     share.put("inbox/hero.png", png(before, 16))
-    outcome = _done(share, provider, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
+    outcome = _run(share, provider, "outpaint", {"aspect": "16:9", **({"prompt": prompt} if prompt else {})})
     assert outcome.fault is None
     findings, engine = outcome.steps[0].findings, outcome.steps[0].engine
     assert (findings["old_pixels"], findings["old_changed"], findings["generated"]) == (80 * 72, 0, True)
     assert "note" not in findings
     assert engine is not None
     assert engine["name"] == "fill"
-    views = findings["windows"]
-    assert isinstance(views, list)
-    assert len(views) > 2
-    after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+    windows = findings["windows"]
+    assert isinstance(windows, list)
+    assert len(windows) > 2
+    after = decode(Path(_output(outcome, "picture").path).read_bytes(), "out.png", 100_000)
     assert (after.width, after.height) == (142, 80)
     assert np.array_equal(after.to_codes()[:, 35 : 35 + 72], decode(png(before, 16), "in.png", 100_000).to_codes())
     assert after.pixels[:, :30].std() > 0.01
@@ -143,10 +143,10 @@ def test_a_model_of_a_fixed_size_works_window_by_window_on_16_bits_and_alpha(sha
     alpha[:20, 50:] = 0.5
     before = Picture(freeze(np.repeat(levels, 3, 2)), alpha=freeze(alpha), depth=16)
     share.put("inbox/hero.png", encode(before, EncodingOptions()))
-    outcome = _done(share, provider, "outpaint", {"right": "30%", "model": "migan"})
+    outcome = _run(share, provider, "outpaint", {"right": "30%", "model": "migan"})
     assert outcome.fault is None
     assert (outcome.steps[0].findings["old_pixels"], outcome.steps[0].findings["old_changed"]) == (50 * 60, 0)
-    after = decode(Path(_only(outcome, "picture").path).read_bytes(), "out.png", 100_000)
+    after = decode(Path(_output(outcome, "picture").path).read_bytes(), "out.png", 100_000)
     assert after.alpha is not None
     assert np.array_equal(after.to_codes()[:, :60], before.to_codes())
     assert after.alpha[:20, 50:].min() == after.alpha[:20, 50:].max() == pytest.approx(0.5, abs=1e-4)

@@ -1,4 +1,4 @@
-"""A worker refuses what is too large for its memory before it starts: the picture, a mask, a layer, or a step's result."""
+"""A worker refuses a picture, a mask, a layer or a step's result that is too large for its memory, before it starts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PIXELS = SIZE[0] * SIZE[1]
 
 @pytest.fixture
 def share(tmp_path: Path) -> Share:
-    made = Share(tmp_path)
-    made.put("inbox/hero.png", png(np.full((*SIZE, 1), 0.5, np.float32)))
-    return made
+    share = Share(tmp_path)
+    share.put("inbox/hero.png", png(np.full((*SIZE, 1), 0.5, np.float32)))
+    return share
 
 
 def limits(pixels: int) -> ResourceLimits:
@@ -35,69 +35,70 @@ def limits(pixels: int) -> ResourceLimits:
     return GENEROUS.model_copy(update={"max_memory_bytes": OVERHEAD_BYTES + BYTES_PER_PIXEL * pixels})
 
 
-def done(job: Job) -> Outcome:
+def run(job: Job) -> Outcome:
     return run_job(job, PROVIDER, lambda progress: None, lambda: False)
 
 
-def said(outcome: Outcome) -> str:
+def refusal(outcome: Outcome) -> str:
+    """Return the sentence and the remedy of a refused job."""
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     return f"{outcome.fault.sentence} {outcome.fault.remedy}"
 
 
 def test_a_picture_too_large_for_the_memory_is_refused_unread(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its size is read from its header: nothing is decoded, and the note has the picture, the numbers and the setting."""
-    monkeypatch.setattr(codec, "_to_picture", lambda *_: pytest.fail("it was decoded"))
-    told = said(done(share.job(("sharpen", {}), limits=limits(PIXELS - 1))))
-    assert told.startswith("hero.png is 1200 x 1000 pixels (1 MP) large: work on it takes up to 0.55 GiB of memory")
-    assert "worker_memory_mb = 600" in told
+    """Its size is read from its header, and no pixel is decoded. The note has the picture, the figures and the setting."""
+    monkeypatch.setattr(codec, "_to_picture", lambda *_: pytest.fail("the picture was decoded"))
+    message = refusal(run(share.job(("sharpen", {}), limits=limits(PIXELS - 1))))
+    assert message.startswith("hero.png is 1200 x 1000 pixels (1 MP) large: work on it takes up to 0.55 GiB of memory")
+    assert "worker_memory_mb = 600" in message
 
 
 def test_a_picture_that_just_fits_is_accepted(share: Share) -> None:
     """The limit is exact."""
-    assert done(share.job(("sharpen", {}), limits=limits(PIXELS))).fault is None
+    assert run(share.job(("sharpen", {}), limits=limits(PIXELS))).fault is None
 
 
 def test_the_step_that_needs_most_memory_counts(share: Share) -> None:
-    """Print needs more than sharpening, in any order."""
+    """A CMYK export needs more memory than sharpening."""
     export = ("export", {"format": "tiff", "cmyk": "press"})
-    assert "of memory" in said(done(share.job(("sharpen", {}), export, limits=limits(PIXELS))))
+    assert "of memory" in refusal(run(share.job(("sharpen", {}), export, limits=limits(PIXELS))))
 
 
 def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
-    """A mask may be a decompression bomb, too."""
+    """A mask may be a decompression bomb too."""
     share.put("inbox/hero.mask.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
     job = share.job(("grade", {"exposure": 1, "where": "mask"}), inputs=inputs, limits=limits(PIXELS))
-    assert said(done(job)).startswith("hero.mask.png is 2000 x 1500 pixels")
+    assert refusal(run(job)).startswith("hero.mask.png is 2000 x 1500 pixels")
 
 
 def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
-    """It is in memory together with the picture."""
+    """The layer is in memory together with the picture."""
     share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
-    comp = {"layers": [{"from": "sky"}]}
-    weighs = catalogue()["composite"].model_validate(comp).bytes_per_pixel()
-    job = share.job(("composite", comp), inputs=inputs, limits=limits(PIXELS * weighs // BYTES_PER_PIXEL))
-    assert "hero.layer.sky.png is 2000 x 1500 pixels" in said(done(job))
+    settings = {"layers": [{"from": "sky"}]}
+    bytes_per_pixel = catalogue()["composite"].model_validate(settings).bytes_per_pixel()
+    job = share.job(("composite", settings), inputs=inputs, limits=limits(PIXELS * bytes_per_pixel // BYTES_PER_PIXEL))
+    assert "hero.layer.sky.png is 2000 x 1500 pixels" in refusal(run(job))
 
 
 def test_a_result_too_large_for_the_memory_is_refused_before_it_is_made(share: Share) -> None:
     """The sentence names the step."""
     job = share.job(("resize", {"factor": 2, "enlarge": True}), limits=limits(2 * PIXELS))
-    assert "edit.1 (resize): What this step would make of it is 2400 x 2000 pixels" in said(done(job))
+    assert "edit.1 (resize): What this step would make of it is 2400 x 2000 pixels" in refusal(run(job))
 
 
-def test_a_file_without_steps_needs_no_such_memory(share: Share) -> None:
-    """It is not decoded."""
-    assert done(share.job(limits=limits(PIXELS // 10))).fault is None
+def test_a_job_without_steps_needs_no_memory_for_its_picture(share: Share) -> None:
+    """The file is not decoded."""
+    assert run(share.job(limits=limits(PIXELS // 10))).fault is None
 
 
 @pytest.fixture
 def pools() -> Iterator[WorkerPools]:
-    made = WorkerPools([WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
-    yield made
-    made.stop(5)
+    pools = WorkerPools([WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
+    yield pools
+    pools.stop(5)
 
 
 def test_the_stated_memory_is_enough_in_a_real_worker(share: Share, pools: WorkerPools) -> None:

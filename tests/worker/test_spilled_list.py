@@ -21,72 +21,72 @@ from goldsmith.worker.spilled_list import SpilledList, spill_pictures
 
 
 @pytest.fixture
-def paper(tmp_path: Path) -> ScratchFolder:
+def scratch(tmp_path: Path) -> ScratchFolder:
     return ScratchFolder(tmp_path / "job", Filesystem())
 
 
-def test_a_single_picture_stays_as_it_is(paper: ScratchFolder) -> None:
-    """It is not written to disk."""
-    one = picture(8, 8)
-    (kept,) = spill_pictures([one], paper, "set")
-    assert kept is one
-    assert list(spill_pictures([], paper, "set")) == []
-    assert os.listdir(paper.folder) == []
+def test_a_single_picture_is_not_written_to_disk(scratch: ScratchFolder) -> None:
+    """The list has the picture itself."""
+    single = picture(8, 8)
+    (kept,) = spill_pictures([single], scratch, "set")
+    assert kept is single
+    assert list(spill_pictures([], scratch, "set")) == []
+    assert os.listdir(scratch.folder) == []
 
 
-def test_several_are_read_back_bit_for_bit_with_their_metadata(paper: ScratchFolder) -> None:
-    """They have 8 and 16 bits, grey and colour, values on codes or between them."""
+def test_several_pictures_are_read_back_bit_for_bit_with_their_metadata(scratch: ScratchFolder) -> None:
+    """The pictures have 8 or 16 bits, grey or colour, and values on codes or between codes."""
     between = picture(9, 7).with_pixels(picture(9, 7).pixels * np.float32(0.7))
-    given = [picture(5, 6), picture(8, 3, 1, 16, alpha=True), replace(between, record_values={"number": 3})]
-    kept = spill_pictures(iter(given), paper, "set")
+    pictures = [picture(5, 6), picture(8, 3, 1, 16, alpha=True), replace(between, record_values={"number": 3})]
+    kept = spill_pictures(iter(pictures), scratch, "set")
     assert isinstance(kept, SpilledList)
-    for old, new in zip(given, kept, strict=True):
+    for old, new in zip(pictures, kept, strict=True):
         assert np.array_equal(old.pixels, new.pixels)
         assert new.pixels.dtype == np.float32
         assert not new.pixels.flags.writeable
         assert (new.alpha is old.alpha, new.depth, new.ppi, new.record_values) == (True, old.depth, old.ppi, old.record_values)
         assert all(new.masks[name] is mask for name, mask in old.masks.items())
-    assert [one.height for one in kept[1:]] == [8, 9]
+    assert [loaded.height for loaded in kept[1:]] == [8, 9]
     assert kept[-1].record_values == {"number": 3}
 
 
-def test_codes_take_a_quarter_of_what_floats_take(paper: ScratchFolder) -> None:
+def test_pictures_on_codes_take_a_quarter_of_the_space_of_floats(scratch: ScratchFolder) -> None:
     """An 8-bit picture takes one byte a value on disk."""
-    spill_pictures([picture(50, 40), picture(50, 40)], paper, "set")
-    assert [path.stat().st_size for path in paper.folder.iterdir()] == [50 * 40 * 3] * 2
+    spill_pictures([picture(50, 40), picture(50, 40)], scratch, "set")
+    assert [path.stat().st_size for path in scratch.folder.iterdir()] == [50 * 40 * 3] * 2
 
 
-def test_a_hundred_need_no_more_memory_than_a_few(paper: ScratchFolder) -> None:
-    """Each is written before the next one is made."""
+def test_a_hundred_pictures_need_no_more_memory_than_a_few(scratch: ScratchFolder) -> None:
+    """Each picture is written before the next is made."""
 
-    def making(count: int) -> Iterator[Picture]:
+    def make_pictures(count: int) -> Iterator[Picture]:
         for number in range(count):
             yield Picture(freeze(np.full((200, 300, 3), number / 255, np.float32)))
 
     tracemalloc.start()
-    kept = spill_pictures(making(100), paper, "set")
+    kept = spill_pictures(make_pictures(100), scratch, "set")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * 200 * 300 * 3 * 4
-    assert [int(one.to_codes()[0, 0, 0]) for one in kept] == list(range(100))
+    assert [int(loaded.to_codes()[0, 0, 0]) for loaded in kept] == list(range(100))
 
 
-def test_deleting_the_files_leaves_nothing(paper: ScratchFolder) -> None:
-    """A missing file is then a HostError."""
-    kept = spill_pictures([picture(5, 6), picture(5, 6)], paper, "set")
+def test_the_scratch_folder_is_empty_after_the_files_are_deleted(scratch: ScratchFolder) -> None:
+    """Reading a picture afterwards is a HostError."""
+    kept = spill_pictures([picture(5, 6), picture(5, 6)], scratch, "set")
     assert isinstance(kept, SpilledList)
     kept.delete_files()
-    assert os.listdir(paper.folder) == []
+    assert os.listdir(scratch.folder) == []
     with pytest.raises(HostError):
         kept[0]
 
 
 def test_a_full_disk_is_a_host_error(tmp_path: Path) -> None:
-    """It is no fault of the picture."""
+    """The picture is not at fault."""
 
-    class Full(Filesystem):
+    class FullDisk(Filesystem):
         def create(self, at: PathAt) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(HostError, match="No space left"):
-        spill_pictures([picture(5, 6), picture(5, 6)], ScratchFolder(tmp_path / "job", Full()), "set")
+        spill_pictures([picture(5, 6), picture(5, 6)], ScratchFolder(tmp_path / "job", FullDisk()), "set")

@@ -1,4 +1,4 @@
-"""A job in a worker: what it reads, what its steps do, what it writes, and its message if something is wrong."""
+"""A job in a worker: its inputs, its steps, its outputs, and its message in case of a fault."""
 
 from __future__ import annotations
 
@@ -29,29 +29,30 @@ def share(tmp_path: Path) -> Share:
     return Share(tmp_path)
 
 
-def done(
+def run(
     job: Job, *, provider: EngineProvider = PROVIDER, fs: Filesystem | None = None, cancelled: Callable[[], bool] = lambda: False
 ) -> Outcome:
     return run_job(job, provider, lambda progress: None, cancelled, fs)
 
 
-def only(outcome: Outcome, role: str) -> OutputFile:
+def output_of(outcome: Outcome, role: str) -> OutputFile:
+    """Return the only output with this role."""
     (output,) = [output for output in outcome.outputs if output.role == role]
     return output
 
 
-def masked(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **more: Any) -> Job:
+def job_with_mask(share: Share, *steps: Step, mask: Any = None, name: str = "mask", role: str = "mask", **fields: Any) -> Job:
     """Return a job on a picture with one mask."""
     share.put("inbox/hero.png", png(picture()))
     file = "hero.mask.png" if name == "mask" else f"hero.mask.{name}.png"
     share.put(f"inbox/{file}", png(left_half() if mask is None else mask))
-    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **more)
+    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **fields)
 
 
 def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:
     """The file is hashed and verified, and a byte-for-byte copy is kept for the archive."""
     job = share.job()
-    outcome = done(job)
+    outcome = run(job)
     data = (share.root / "inbox/hero.png").read_bytes()
     assert (outcome.fault, outcome.is_unchanged, outcome.outputs) == (None, True, ())
     assert Path(outcome.original_copy).read_bytes() == data
@@ -60,16 +61,16 @@ def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:
 
 
 def test_a_picture_that_the_daemon_published_is_not_copied_for_the_archive(share: Share) -> None:
-    """Its original was archived when a person brought it."""
+    """The original was archived when a person brought the picture."""
     job = share.job()
     known = job.asset.model_copy(update={"sha256": hashlib.sha256((share.root / "inbox/hero.png").read_bytes()).hexdigest()})
-    outcome = done(job.model_copy(update={"inputs": (known,)}))
+    outcome = run(job.model_copy(update={"inputs": (known,)}))
     assert (outcome.is_unchanged, outcome.original_copy, outcome.fault) == (True, "", None)
 
 
 def test_steps_that_change_nothing_pass_the_file_on_unchanged(share: Share) -> None:
-    """A neutral step is on record, and nothing is encoded again."""
-    outcome = done(share.job(("pass", {"say": "fine"})))
+    """The record has the neutral step, and no file is encoded again."""
+    outcome = run(share.job(("pass", {"say": "fine"})))
     assert (outcome.is_unchanged, outcome.outputs) == (True, ())
     assert outcome.steps[0].findings == {"said": "fine", "seed": step_seed(0, 1), "number": 0.5, "nothing": None}
     assert outcome.steps[0].settings == {"say": "fine"}
@@ -79,7 +80,7 @@ def test_steps_that_change_nothing_pass_the_file_on_unchanged(share: Share) -> N
 def test_a_changed_picture_is_written_at_its_own_depth(share: Share, depth: int) -> None:
     """The output is a PNG with its hash and size, and every code is as computed."""
     share.put("inbox/hero.png", png(picture(depth=depth), depth))
-    output = only(done(share.job(("invert", {}))), "picture")
+    output = output_of(run(share.job(("invert", {}))), "picture")
     data = Path(output.path).read_bytes()
     decoded = decode(data, "out.png", 10_000)
     assert (output.tail, output.size, output.sha256) == (".png", len(data), hashlib.sha256(data).hexdigest())
@@ -89,7 +90,7 @@ def test_a_changed_picture_is_written_at_its_own_depth(share: Share, depth: int)
 
 def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
     """Only seed, step and picture matter; another seed gives other bytes."""
-    hashes = [only(done(masked(share, ("fill", {}), seed=seed)), "picture").sha256 for seed in (3, 3, 4)]
+    hashes = [output_of(run(job_with_mask(share, ("fill", {}), seed=seed)), "picture").sha256 for seed in (3, 3, 4)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -100,12 +101,12 @@ def test_every_step_has_a_seed_of_its_own() -> None:
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_the_proof_that_nothing_changed_outside_the_mask_is_on_record(share: Share) -> None:
-    """The worker counts, and the mask is consumed."""
-    outcome = done(masked(share, ("fill", {})))
+def test_the_record_has_the_count_of_changes_outside_the_mask(share: Share) -> None:
+    """The worker counts the changes, and the mask is consumed."""
+    outcome = run(job_with_mask(share, ("fill", {})))
     assert outcome.steps[0].findings == {"outside_pixels": 8 * 6, "outside_changed": 0}
     assert (outcome.consumed_masks, outcome.consumed_files) == (("mask",), ("inbox/hero.mask.png",))
-    after = decode(Path(only(outcome, "picture").path).read_bytes(), "out.png", 10_000)
+    after = decode(Path(output_of(outcome, "picture").path).read_bytes(), "out.png", 10_000)
     assert np.array_equal(after.to_codes()[:, 6:], decode(png(picture()), "in.png", 10_000).to_codes()[:, 6:])
 
 
@@ -113,7 +114,7 @@ def test_a_result_with_changes_outside_the_mask_is_discarded(share: Share) -> No
     """One pixel is enough, and the sentence gives the number."""
     mask = np.zeros((8, 12), np.float32)
     mask[4:, 2:7] = 1.0
-    outcome = done(masked(share, ("fill", {"spill": 3}), mask=mask))
+    outcome = run(job_with_mask(share, ("fill", {"spill": 3}), mask=mask))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert outcome.fault.sentence.startswith("edit.1 (fill): It changed 3 pixels of hero.png outside the mask")
@@ -129,7 +130,7 @@ def test_masks_of_a_name_are_united_and_its_keep_file_is_removed(share: Share) -
     for name, role, mask in (("hero_mask001.png", "mask", rows), ("hero_mask002.png", "mask", columns), ("hero.keep.png", "keep", keep)):
         share.put(f"inbox/{name}", png(mask))
         inputs.append(share.given(f"inbox/{name}", role, "mask"))
-    outcome = done(share.job(("fill", {}), inputs=inputs))
+    outcome = run(share.job(("fill", {}), inputs=inputs))
     changed = np.maximum(rows, columns) * (1 - keep)
     assert outcome.steps[0].findings["outside_pixels"] == int((changed == 0).sum())
     assert outcome.consumed_files == ("inbox/hero_mask001.png", "inbox/hero_mask002.png", "inbox/hero.keep.png")
@@ -139,24 +140,24 @@ def test_a_keep_alone_is_an_inverted_mask(share: Share) -> None:
     """Unlike a mask, it may cover most of the picture."""
     keep = np.ones((8, 12), np.float32)
     keep[2:4, 2:4] = 0.0
-    outcome = done(masked(share, ("fill", {}), mask=keep, role="keep"))
+    outcome = run(job_with_mask(share, ("fill", {}), mask=keep, role="keep"))
     assert outcome.fault is None
     assert outcome.steps[0].findings["outside_pixels"] == 8 * 12 - 4
 
 
 def test_an_unused_mask_goes_on_unchanged(share: Share) -> None:
-    """Its file itself goes on, so nothing is written or consumed."""
-    outcome = done(masked(share, ("invert", {})))
+    """The file of the mask moves on, so no mask is written or consumed."""
+    outcome = run(job_with_mask(share, ("invert", {})))
     assert [output.role for output in outcome.outputs] == ["picture"]
     assert (outcome.consumed_files, outcome.consumed_masks) == ((), ())
 
 
 @pytest.mark.parametrize(("name", "tail"), [("mask", ".mask.png"), ("dress", ".mask.dress.png")])
 def test_an_unused_mask_is_mapped_when_the_geometry_changes(share: Share, name: str, tail: str) -> None:
-    """It is written with 16 bits at the new size, and its old file is consumed."""
-    job = masked(share, ("double", {}), name=name)
-    outcome = done(job)
-    output = only(outcome, "mask")
+    """The mask is written with 16 bits at the new size, and its old file is consumed."""
+    job = job_with_mask(share, ("double", {}), name=name)
+    outcome = run(job)
+    output = output_of(outcome, "mask")
     assert output.tail == tail
     mask = decode_mask(Path(output.path).read_bytes(), "mask.png", 10_000)
     assert np.array_equal(mask, left_half().repeat(2, 0).repeat(2, 1))
@@ -165,22 +166,22 @@ def test_an_unused_mask_is_mapped_when_the_geometry_changes(share: Share, name: 
 
 def test_a_missing_mask_is_named_in_the_note(share: Share) -> None:
     """The note has the name of the file to paint."""
-    outcome = done(share.job(("fill", {"mask": "dress"})))
+    outcome = run(share.job(("fill", {"mask": "dress"})))
     assert outcome.fault is not None
     assert "hero.mask.dress.png" in outcome.fault.sentence
 
 
 def test_a_bad_mask_is_refused_before_any_step_runs(share: Share) -> None:
     """The fault has the path of the mask's file."""
-    outcome = done(masked(share, ("raise", {}), mask=np.zeros((8, 12), np.float32)))
+    outcome = run(job_with_mask(share, ("raise", {}), mask=np.zeros((8, 12), np.float32)))
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.path) == ("problem", "inbox/hero.mask.png")
 
 
 @pytest.mark.parametrize(("deliver", "roles"), [(True, ["deliverable", "deliverable"]), (False, ["deliverable", "deliverable", "picture"])])
 def test_deliverables_replace_the_picture_only_in_the_last_stage(share: Share, deliver: bool, roles: list[str]) -> None:
-    """In an earlier stage the picture goes on beside them."""
-    outcome = done(share.job(("invert", {}), ("files", {"names": ["web", "print"]}), deliver=deliver))
+    """In an earlier stage the picture moves on beside the deliverables."""
+    outcome = run(share.job(("invert", {}), ("files", {"names": ["web", "print"]}), deliver=deliver))
     assert [output.role for output in outcome.outputs] == roles
     assert [output.tail for output in outcome.outputs[:2]] == ["_web.txt", "_print.txt"]
     assert Path(outcome.outputs[0].path).read_bytes() == b"web"
@@ -189,53 +190,53 @@ def test_deliverables_replace_the_picture_only_in_the_last_stage(share: Share, d
 
 def test_two_deliverables_of_the_same_name_are_refused(share: Share) -> None:
     """Names are compared without case, since shares are."""
-    outcome = done(share.job(("files", {"names": ["web", "WEB"]}), deliver=True))
+    outcome = run(share.job(("files", {"names": ["web", "WEB"]}), deliver=True))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert "_WEB.txt" in outcome.fault.sentence
 
 
-def test_the_picture_s_own_look_takes_precedence_over_the_library(share: Share) -> None:
-    """It has the picture's stem as its name, is consumed, and its hash is on record."""
+def test_a_look_beside_the_picture_takes_precedence_over_the_library(share: Share) -> None:
+    """The look has the picture's stem as its name and is consumed, and the record has its hash."""
     share.put("library/looks/hero.cube", b"the library's")
     share.put("inbox/hero.png", png(picture()))
     share.put("inbox/hero.cube", b"its own")
     own = [share.given("inbox/hero.png"), share.given("inbox/hero.cube", "look")]
-    outcome = done(share.job(("look", {"name": "hero"}), inputs=own))
+    outcome = run(share.job(("look", {"name": "hero"}), inputs=own))
     assert outcome.steps[0].findings["text"] == "its own"
     assert outcome.steps[0].findings["references"] == {"hero.cube": hashlib.sha256(b"its own").hexdigest()}
     assert outcome.consumed_files == ("inbox/hero.cube",)
-    assert done(share.job(("look", {"name": "hero"}))).steps[0].findings["text"] == "the library's"
+    assert run(share.job(("look", {"name": "hero"}))).steps[0].findings["text"] == "the library's"
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "linked", "warn-amber"])
 def test_a_reference_never_leaves_its_folder(share: Share, name: str) -> None:
-    """Relative and absolute paths and links out of it are names that do not exist; a misspelt name gets the nearest one."""
+    """Relative and absolute paths, and links out of the folder, count as unknown names. For a misspelt name the nearest is given."""
     share.put("library/secret.cube", b"secret")
     share.put("library/looks/warm-amber.cube", b"amber")
     (share.root / "library/looks/linked.cube").symlink_to(share.root / "library/secret.cube")
-    outcome = done(share.job(("look", {"name": name})))
+    outcome = run(share.job(("look", {"name": name})))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert name != "warn-amber" or "warm-amber" in outcome.fault.remedy
 
 
-def test_a_file_that_was_overwritten_is_left_alone(share: Share) -> None:
-    """The file is no longer what the intake saw: the job starts again, and it is no fault."""
+def test_a_job_on_an_overwritten_file_ends_as_changed(share: Share) -> None:
+    """The file is no longer the one that the intake saw. The daemon starts a new job, so no picture is at fault."""
     job = share.job()
     share.put("inbox/hero.png", png(picture(seed=9)))
-    outcome = done(job)
+    outcome = run(job)
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.path) == ("changed", "inbox/hero.png")
 
 
-def test_a_file_that_was_removed_is_no_fault(share: Share) -> None:
-    """The job was withdrawn; the same holds for a folder."""
+def test_a_job_on_a_removed_file_ends_as_changed(share: Share) -> None:
+    """The same happens if the folder is removed."""
     job = share.job()
     (share.root / "inbox/hero.png").unlink()
-    assert getattr(done(job).fault, "kind", "") == "changed"
+    assert getattr(run(job).fault, "kind", "") == "changed"
     (share.root / "inbox").rmdir()
-    assert getattr(done(job).fault, "kind", "") == "changed"
+    assert getattr(run(job).fault, "kind", "") == "changed"
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
@@ -250,30 +251,30 @@ def test_only_regular_files_are_opened(share: Share, kind: str) -> None:
         path.symlink_to(share.root / "elsewhere.png")
     else:
         path.mkdir()
-    outcome = done(job)
+    outcome = run(job)
     assert outcome.fault is not None
     assert outcome.fault.kind in ("problem", "changed")
     assert "hero.png" in outcome.fault.sentence
 
 
 def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
-    """It may still be arriving."""
+    """The picture may still be arriving."""
     share.put("inbox/hero.png", png(picture(64, 64))[:-400])
-    outcome = done(share.job())
+    outcome = run(share.job())
     assert outcome.fault is not None
     assert (outcome.fault.kind, outcome.fault.path) == ("incomplete", "inbox/hero.png")
     assert len(outcome.reads) == 1
 
 
 def test_a_file_too_large_for_the_worker_is_not_read(share: Share) -> None:
-    """It is refused before a byte of it is in memory."""
+    """The file is refused before a byte of it is in memory."""
     job = share.job(limits=GENEROUS.model_copy(update={"max_memory_bytes": 500}))
-    assert "are not read" in getattr(done(job).fault, "sentence", "")
+    assert "are not read" in getattr(run(job).fault, "sentence", "")
 
 
-def test_settings_are_validated_again_all_at_once(share: Share) -> None:
-    """The queue is not trusted: unknown operations and wrong values are one fault."""
-    outcome = done(share.job(("nope", {}), ("fill", {"spill": "many", "x": 1})))
+def test_a_worker_validates_all_settings_again(share: Share) -> None:
+    """The worker does not trust the queue. Unknown operations and wrong values together are one fault."""
+    outcome = run(share.job(("nope", {}), ("fill", {"spill": "many", "x": 1})))
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert [line.split(" ")[0] for line in outcome.fault.sentence.splitlines()] == ["edit.1:", "edit.2.spill", "edit.2.x"]
@@ -281,39 +282,39 @@ def test_settings_are_validated_again_all_at_once(share: Share) -> None:
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:
     """A step is cancelled when it reports progress."""
-    heard: list[JobProgress] = []
-    outcome = run_job(share.job(("report", {})), PROVIDER, heard.append, lambda: len(heard) > 5)
+    reports: list[JobProgress] = []
+    outcome = run_job(share.job(("report", {})), PROVIDER, reports.append, lambda: len(reports) > 5)
     assert outcome.fault is not None
     assert outcome.fault.kind == "cancelled"
-    assert len(heard) < 10
+    assert len(reports) < 10
 
 
-def test_an_engine_is_opened_by_its_name_and_put_on_record(share: Share) -> None:
-    """A cold start is announced once; weights, licence and threads go on record."""
+def test_an_engine_is_opened_by_its_name_and_recorded(share: Share) -> None:
+    """A cold start is announced once. The record has the name, the licence and the threads."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
     provider = EngineProvider(
         WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
     )
-    heard: list[JobProgress] = []
-    outcomes = [run_job(share.job(("grab", {"model": "nothing"})), provider, heard.append, lambda: False) for _ in range(2)]
-    assert [progress.note for progress in heard if progress.note] == ["loading nothing"]
+    reports: list[JobProgress] = []
+    outcomes = [run_job(share.job(("grab", {"model": "nothing"})), provider, reports.append, lambda: False) for _ in range(2)]
+    assert [progress.note for progress in reports if progress.note] == ["loading nothing"]
     engine = outcomes[0].steps[0].engine
     assert engine is not None
     assert (engine["name"], engine["licence"], engine["threads"]) == ("nothing", "CC0-1.0", 1)
 
 
 def test_an_unknown_model_is_a_fault_of_the_brief(share: Share) -> None:
-    """The message has the nearest real name."""
+    """The remedy has the nearest existing name."""
     models = share.put("models.toml", b'[models.nothing]\nkind = "inpaint"\ndriver = "null"\nlicence = "CC0-1.0"\n')
     provider = EngineProvider(
         WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models), weights_folder=str(share.root)), WorkerSpec(queue="cpu")
     )
-    fault = done(share.job(("grab", {"model": "noting"})), provider=provider).fault
+    fault = run(share.job(("grab", {"model": "noting"})), provider=provider).fault
     assert fault is not None
     assert (fault.kind, "nothing" in fault.remedy) == ("problem", True)
 
 
-class Broken(Filesystem):
+class FailingFilesystem(Filesystem):
     """A filesystem that fails at the named call."""
 
     def __init__(self, call: str, number: int) -> None:
@@ -343,8 +344,8 @@ class Broken(Filesystem):
 @pytest.mark.parametrize("call", ["create", "write", "fsync", "fsync_dir"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES, errno.EDQUOT])
 def test_a_disk_that_cannot_store_the_result_is_a_host_fault(share: Share, call: str, number: int) -> None:
-    """Whichever call fails, the job is not blamed and has no result."""
-    outcome = done(share.job(("invert", {})), fs=Broken(call, number))
+    """The job is not at fault and has no result, whichever call fails."""
+    outcome = run(share.job(("invert", {})), fs=FailingFilesystem(call, number))
     assert outcome.fault is not None
     assert outcome.fault.kind == "machine"
     assert os.strerror(number) in outcome.fault.sentence
@@ -352,10 +353,10 @@ def test_a_disk_that_cannot_store_the_result_is_a_host_fault(share: Share, call:
 
 
 def test_every_result_is_fsynced_and_then_its_folder(share: Share) -> None:
-    """This happens before the outcome is sent."""
+    """The outcome is sent afterwards."""
     calls: list[str] = []
 
-    class Heard(Filesystem):
+    class RecordingFilesystem(Filesystem):
         def fsync(self, fd: int) -> None:
             calls.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
             super().fsync(fd)
@@ -365,30 +366,30 @@ def test_every_result_is_fsynced_and_then_its_folder(share: Share) -> None:
             super().fsync_dir(folder)
 
     job = share.job(("invert", {}), ("files", {}))
-    outcome = done(job, fs=Heard())
+    outcome = run(job, fs=RecordingFilesystem())
     assert calls == [*(Path(output.path).name for output in outcome.outputs), "folder"]
 
 
 def test_a_second_attempt_finds_no_files_of_the_first(share: Share) -> None:
     """The scratch folder is created again."""
     job = share.job(("invert", {}))
-    left = Path(job.scratch) / "deep" / "left.txt"
-    left.parent.mkdir(parents=True)
-    left.write_text("half")
-    assert done(job).fault is None
+    leftover = Path(job.scratch) / "deep" / "left.txt"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_text("half")
+    assert run(job).fault is None
     assert sorted(path.name for path in Path(job.scratch).iterdir()) == ["000.png"]
 
 
-def test_names_that_are_not_unicode_work(share: Share) -> None:
+def test_a_picture_whose_name_is_not_unicode_is_processed(share: Share) -> None:
     """Undecodable bytes are surrogates in a name."""
     name = os.fsdecode(b"inbox/h\xff.png")
     share.put(name, png(picture()))
-    outcome = done(share.job(("invert", {}), inputs=[share.given(name)], stem=os.fsdecode(b"h\xff")))
+    outcome = run(share.job(("invert", {}), inputs=[share.given(name)], stem=os.fsdecode(b"h\xff")))
     assert outcome.fault is None
     assert outcome.reads[0].path == name
 
 
 def test_findings_become_plain_json() -> None:
-    """This covers numpy's numbers and arrays, sets and other objects; NaN becomes None."""
-    given = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": {"e": np.bool_(True)}, "f": Path("x")}
-    assert to_json(given) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}
+    """Numpy's numbers and arrays, tuples and other objects become JSON values, and NaN becomes None."""
+    findings = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, float("nan")), "d": {"e": np.bool_(True)}, "f": Path("x")}
+    assert to_json(findings) == {"a": 0.5, "b": [0, 1], "c": [1, None], "d": {"e": True}, "f": "x"}

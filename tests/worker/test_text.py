@@ -1,4 +1,4 @@
-"""Text in a worker: shipped fonts are found, the text is on record, and a missing letter is a fault that names a font with it."""
+"""Text in a worker: shipped fonts are found, the record has the text, and the fault for a missing letter names fonts that have it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _provider() -> EngineProvider:
     return EngineProvider(WorkerConfig(catalogue="goldsmith.ops:catalogue"), WorkerSpec(queue="cpu"))
 
 
-def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
+def test_a_headline_is_set_and_recorded(tmp_path: Path) -> None:
     """The font's hash is among the references, size and contrast are among the findings, and the pixels have changed."""
     outcome = set_text(Share(tmp_path), colour="#ff0000")
     assert outcome.fault is None
@@ -43,7 +43,7 @@ def test_a_headline_is_set_and_on_record(tmp_path: Path) -> None:
 
 
 def test_a_missing_letter_is_refused_with_a_font_that_has_it(tmp_path: Path) -> None:
-    """The job ends with a sentence, and nothing is drawn for the letter."""
+    """The job ends with a fault whose remedy is the setting ``also``."""
     share = Share(tmp_path)
     share.put("library/fonts/Acme.otf", resource_path("samples", "library", "fonts", "SourceSansPro-Regular.otf").read_bytes())
     outcome = set_text(share, string="GOLDʷ")

@@ -1,4 +1,4 @@
-"""What goes on record about each step and each run, so that a later one can be compared."""
+"""The hashes of pictures and files and the environment of a run, with which a later run is compared."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_another_picture_has_another_hash(change: object) -> None:
 
 def test_alpha_depth_and_number_of_pictures_change_the_hash() -> None:
     """A set has another hash than its first picture."""
-    one = picture(pixels())
+    single = picture(pixels())
     alpha = np.ones((37, 21), np.float32)
     hole = alpha.copy()
     hole[3, 4] = 0
@@ -67,18 +67,18 @@ def test_alpha_depth_and_number_of_pictures_change_the_hash() -> None:
         picture_trace(pictures)
         for pictures in (
             [],
-            [one],
-            [one, one],
-            [replace(one, depth=16)],
-            [replace(one, alpha=freeze(alpha))],
-            [replace(one, alpha=freeze(hole))],
+            [single],
+            [single, single],
+            [replace(single, depth=16)],
+            [replace(single, alpha=freeze(alpha))],
+            [replace(single, alpha=freeze(hole))],
         )
     ]
     assert len(set(traces)) == len(traces)
 
 
 def test_a_patched_picture_has_the_hash_of_its_visible_pixels() -> None:
-    """The picture is not assembled for it."""
+    """The hash is that of the assembled picture."""
     before = picture(pixels())
     patch = np.full((5, 6, 3), 0.25, np.float32)
     window = (slice(10, 15), slice(2, 8))
@@ -89,36 +89,36 @@ def test_a_patched_picture_has_the_hash_of_its_visible_pixels() -> None:
 
 
 def test_every_byte_and_name_of_files_changes_the_hash() -> None:
-    """So does the boundary between two files."""
-    made = [
+    """The boundary between two files changes the hash too."""
+    file_sets = [
         [Deliverable("_web", ".jpg", b"ab"), Deliverable("_print", ".png", b"c")],
         [Deliverable("_web", ".jpg", b"a"), Deliverable("_print", ".png", b"bc")],
         [Deliverable("_web", ".jpg", b"ab"), Deliverable("_print", ".tif", b"c")],
         [Deliverable("_print", ".png", b"c"), Deliverable("_web", ".jpg", b"ab")],
         [],
     ]
-    assert len({files_trace(files) for files in made}) == len(made)
-    assert files_trace(made[0]) == files_trace(list(made[0]))
+    assert len({files_trace(files) for files in file_sets}) == len(file_sets)
+    assert files_trace(file_sets[0]) == files_trace(list(file_sets[0]))
 
 
 def test_the_environment_has_versions_processor_device_and_threads() -> None:
-    """Packages have the names under which they are installed; missing ones are left out."""
-    told = run_environment("cuda:1", 3)
-    assert (told["goldsmith"], told["device"], told["threads"]) == (__version__, "cuda:1", 3)
+    """Packages have the names under which they are installed."""
+    environment = run_environment("cuda:1", 3)
+    assert (environment["goldsmith"], environment["device"], environment["threads"]) == (__version__, "cuda:1", 3)
     for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-python-headless", "opencolorio"):
-        assert told[name] == metadata.version(name)
-    assert {"python", "system", "architecture", "processor"} <= told.keys()
+        assert environment[name] == metadata.version(name)
+    assert {"python", "system", "architecture", "processor"} <= environment.keys()
 
 
-@pytest.mark.parametrize(("title", "told"), [("", "cpu"), ("A Card", "A Card")])
-def test_every_outcome_of_a_worker_has_its_environment(tmp_path: Path, title: str, told: str) -> None:
-    """The device has its title if there is one, and the threads are the worker's."""
+@pytest.mark.parametrize(("title", "device"), [("", "cpu"), ("A Card", "A Card")])
+def test_every_outcome_of_a_worker_has_its_environment(tmp_path: Path, title: str, device: str) -> None:
+    """The device is given by its title, or else by its name. The threads are the worker's."""
     pools = WorkerPools([WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
     try:
         outcome = outcome_of(pools, Share(tmp_path).job(("sharpen", {})))
     finally:
         pools.stop(0.0)
-    assert (outcome.environment["device"], outcome.environment["threads"]) == (told, 3)
+    assert (outcome.environment["device"], outcome.environment["threads"]) == (device, 3)
     assert [len(step.picture_hash) for step in outcome.steps] == [16]
 
 
@@ -128,7 +128,7 @@ def test_missing_packages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(trace, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
     trace._installed_versions.cache_clear()
-    told = run_environment("cpu", 1)
+    environment = run_environment("cpu", 1)
     trace._installed_versions.cache_clear()
-    assert "numpy" in told
-    assert "no-such-package" not in told
+    assert "numpy" in environment
+    assert "no-such-package" not in environment

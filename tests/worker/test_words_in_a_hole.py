@@ -1,4 +1,4 @@
-"""A hole filled with a prompt, in a worker, with a tiny model of every family that fills holes; protected pixels are proved unchanged."""
+"""A worker fills a hole from a prompt with a tiny model of every family that fills holes, and proves that other pixels are unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _two_holes() -> np.ndarray:
 
 
 def _run(
-    folder: Path, family: str, step: dict[str, Any], told: list[JobProgress], cancelled: Callable[[], bool] = lambda: False
+    folder: Path, family: str, step: dict[str, Any], reports: list[JobProgress], cancelled: Callable[[], bool] = lambda: False
 ) -> Outcome:
     share = Share(folder)
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH, 16), 16))
@@ -37,14 +37,14 @@ def _run(
     models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-    return run_job(share.job(("inpaint", step), inputs=inputs), provider, told.append, cancelled)
+    return run_job(share.job(("inpaint", step), inputs=inputs), provider, reports.append, cancelled)
 
 
 @pytest.mark.parametrize("family", FILLING)
 def test_outside_the_mask_no_code_changes_with_any_family(tmp_path: Path, family: str) -> None:
-    """A 16-bit picture has two regions, filled at the model's own size; the files are compared here once more."""
-    told: list[JobProgress] = []
-    outcome = _run(tmp_path, family, {"prompt": "moss on stone"}, told)
+    """Two regions of a 16-bit picture are filled at the model's own size. The test compares the files once more."""
+    reports: list[JobProgress] = []
+    outcome = _run(tmp_path, family, {"prompt": "moss on stone"}, reports)
     assert outcome.fault is None
     findings = outcome.steps[0].findings
     outside = _two_holes() == 0
@@ -54,20 +54,20 @@ def test_outside_the_mask_no_code_changes_with_any_family(tmp_path: Path, family
     before, after = (decode(file.read_bytes(), "hero.png", 10**6).to_codes() for file in files)
     assert np.array_equal(before[outside], after[outside])
     assert (before[~outside] != after[~outside]).any(axis=1).mean() > 0.9
-    assert len({progress.fraction for progress in told if progress.op == "inpaint"}) > 2
+    assert len({progress.fraction for progress in reports if progress.op == "inpaint"}) > 2
 
 
-def test_a_cancellation_acts_between_two_steps_of_a_region(tmp_path: Path) -> None:
-    """It comes after the first step of the first of two regions, and the job ends before the region is finished."""
-    told: list[JobProgress] = []
-    outcome = _run(tmp_path, "sdxl", {"prompt": "moss", "steps": 6}, told, lambda: any(0 < each.fraction < 0.5 for each in told))
+def test_a_cancelled_job_stops_between_two_steps_of_a_region(tmp_path: Path) -> None:
+    """The cancellation comes after the first step of the first of two regions, and the job ends before the region is finished."""
+    reports: list[JobProgress] = []
+    outcome = _run(tmp_path, "sdxl", {"prompt": "moss", "steps": 6}, reports, lambda: any(0 < each.fraction < 0.5 for each in reports))
     assert outcome.fault is not None
     assert outcome.fault.kind == "cancelled"
-    assert max(each.fraction for each in told) < 0.5
+    assert max(each.fraction for each in reports) < 0.5
 
 
-def test_a_prompt_holds_the_picture_if_no_model_takes_it(tmp_path: Path) -> None:
-    """With only the engine that needs no weights, the job is refused and nothing is filled."""
+def test_a_step_with_a_prompt_is_refused_if_no_model_takes_a_prompt(tmp_path: Path) -> None:
+    """Only the engine without weights is available. A prompt of the brief, not of the step, leads to a fill without the prompt."""
     share = Share(tmp_path)
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH)))
     share.put("inbox/hero.mask.png", png(_two_holes()))
@@ -75,10 +75,10 @@ def test_a_prompt_holds_the_picture_if_no_model_takes_it(tmp_path: Path) -> None
     models = share.put("models.toml", table.encode())
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
-    said = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), provider, lambda progress: None, lambda: False)
-    assert said.fault is not None
-    assert said.fault.kind == "problem"
-    assert "plain uses the surroundings alone and cannot use prompt" in said.fault.sentence
-    meant = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), provider, lambda progress: None, lambda: False)
-    assert meant.fault is None
-    assert (meant.steps[0].findings["prompt"], meant.steps[0].findings["prompt_used"]) == ("moss", False)
+    refused = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), provider, lambda progress: None, lambda: False)
+    assert refused.fault is not None
+    assert refused.fault.kind == "problem"
+    assert "plain uses the surroundings alone and cannot use prompt" in refused.fault.sentence
+    filled = run_job(share.job(("inpaint", {}), inputs=inputs, prompt="moss"), provider, lambda progress: None, lambda: False)
+    assert filled.fault is None
+    assert (filled.steps[0].findings["prompt"], filled.steps[0].findings["prompt_used"]) == ("moss", False)

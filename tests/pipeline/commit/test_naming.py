@@ -35,7 +35,7 @@ def test_the_next_version_is_above_all_earlier_ones() -> None:
 
 
 def test_results_get_the_new_stem() -> None:
-    """Tails and suffixes stay; a name that does not begin with the stem gets the version before its suffix."""
+    """Tails and suffixes stay. If a name does not begin with the stem, the version comes before its suffix."""
     assert replace_stem("masked/acme/hero_web.avif", "hero", "hero_v002") == "masked/acme/hero_v002_web.avif"
     assert replace_stem("masked/hero_v002.png", "hero_v002", "hero_v003") == "masked/hero_v003.png"
     assert replace_stem("delivered/readme.txt", "hero", "hero_v003") == "delivered/readme_v003.txt"
@@ -44,14 +44,14 @@ def test_results_get_the_new_stem() -> None:
 def test_the_archive_has_a_folder_for_each_day() -> None:
     """The day is in UTC, the original folders are kept, and a taken name gets a number."""
     assert archive_path("inbox/acme/hero.png", 0.0, lambda _: True) == "archive/1970-01-01/inbox/acme/hero.png"
-    taken = {"archive/1970-01-01/inbox/hero.png", "archive/1970-01-01/inbox/hero~2.png"}
-    assert archive_path("inbox/hero.png", 0.0, lambda path: path not in taken) == "archive/1970-01-01/inbox/hero~3.png"
+    existing = {"archive/1970-01-01/inbox/hero.png", "archive/1970-01-01/inbox/hero~2.png"}
+    assert archive_path("inbox/hero.png", 0.0, lambda path: path not in existing) == "archive/1970-01-01/inbox/hero~3.png"
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=255), st.integers(1, 9999))
 def test_a_numbered_name_fits_the_maximum_length(name: str, number: int) -> None:
-    """Keep the number within 255 bytes for any characters. Dot-files are never inputs, so they are left out."""
+    """Any characters and the number fit into 255 bytes. Dot-files are never inputs, so the test leaves them out."""
     assume(not name.startswith("."))
     numbered = with_number(f"archive/{name}.png", number)
     assert len(os.fsencode(os.path.basename(numbered))) <= 255

@@ -73,7 +73,7 @@ def test_a_batch_costs_one_fsync_per_folder(share: Share, journal: Journal) -> N
 
 
 def test_a_taken_name_gives_every_result_the_next_version(share: Share, journal: Journal) -> None:
-    """One of several names is taken: all results are called v002, and the existing file stays."""
+    """If one of several names is taken, all results are called v002, and the existing file stays."""
     share.put("masked/hero_web.avif", b"older")
     result = share.deliver(journal).commit([share.worked("a")])[0]
     assert isinstance(result, PlanCommitted)
@@ -113,8 +113,8 @@ def test_two_assets_of_one_name_in_a_batch_are_two_versions(share: Share, journa
     assert share.files()["masked/hero_v002.png"] == b"of the jpg"
 
 
-def test_versions_are_remembered_when_their_files_are_gone(share: Share, journal: Journal) -> None:
-    """The journal knows every version that was ever placed in a folder."""
+def test_versions_are_remembered_after_their_files_are_deleted(share: Share, journal: Journal) -> None:
+    """The journal lists every version that was ever placed in a folder."""
     assert journal.placed_versions("masked", "hero") == set()
     share.deliver(journal).commit([share.worked("a")])
     for path in (share.root / "masked").iterdir():
@@ -123,7 +123,7 @@ def test_versions_are_remembered_when_their_files_are_gone(share: Share, journal
     assert journal.placed_versions("masked/acme", "hero") == set()
 
 
-def test_the_archive_never_collides(share: Share, journal: Journal) -> None:
+def test_an_archived_file_overwrites_no_other(share: Share, journal: Journal) -> None:
     """The second hero.png of a day is called hero~2.png."""
     share.put(f"archive/{DAY}/selected/hero.png", b"this morning's")
     result = share.deliver(journal).commit([share.worked("a")])[0]
@@ -155,7 +155,7 @@ def _rewrite(path: Path) -> None:
 def test_an_input_that_changes_stays_and_nothing_is_committed(
     share: Share, journal: Journal, change: Callable[[Path], None], early: bool
 ) -> None:
-    """This holds up to the last moment: the newer file stays, no result is placed, and the work must be discarded."""
+    """Even at the last moment the newer file stays, no result is placed, and the work must be discarded."""
     plan = share.worked("a")
     picture = share.root / "selected/hero.png"
     os.utime(picture, ns=(1, 1))
@@ -176,18 +176,18 @@ def test_an_input_that_changes_stays_and_nothing_is_committed(
 
 
 def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Journal) -> None:
-    """Its bytes are unchanged, but a program may change them; it is committed once the program has closed it."""
+    """Its bytes are unchanged, but a program may still change them. Once the program has closed the file, the plan is committed."""
     plan = share.worked("a")
     writers: list[int] = []
     path = share.root / plan.consumes[1].path
     fs = Overwritten(Script(), str(path), lambda: writers.append(os.open(path, os.O_WRONLY)))
-    deliver = share.deliver(journal, fs)
-    result = deliver.commit([plan])[0]
+    executor = share.deliver(journal, fs)
+    result = executor.commit([plan])[0]
     os.close(writers[0])
     assert isinstance(result, FilesChanged)
     assert "still being written" in result.sentence
     assert share.way(plan) == "home"
-    assert isinstance(deliver.commit([plan])[0], PlanCommitted)
+    assert isinstance(executor.commit([plan])[0], PlanCommitted)
 
 
 COMPANIONS = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero.mask.png", b"a mask"), ("hero.ref.png", b"reference")]
@@ -198,7 +198,7 @@ COMPANIONS = [("hero.png", b"its picture"), ("HERO.jpg", b"its picture"), ("hero
 def test_a_lone_brief_returns_if_its_picture_or_a_sidecar_arrives(
     share: Share, journal: Journal, name: str, data: bytes, mounts: tuple[str, ...]
 ) -> None:
-    """The file arrives just before the brief is moved: no result is placed, and both files stay side by side."""
+    """If the file arrives just before the brief is moved, no result is placed, and both files stay side by side."""
     plan = share.chosen("a").model_copy(update={"lone_brief": "selected/hero.toml"})
     brief = share.root / "selected/hero.toml"
     disk = Overwritten(Script(), str(brief), lambda: share.put(f"selected/{name}", data), mounts=mounts)
@@ -218,18 +218,18 @@ def test_a_lone_brief_is_committed_despite_similar_names(share: Share, journal: 
 
 
 def test_an_input_whose_source_has_a_new_file_goes_to_the_archive(share: Share, journal: Journal) -> None:
-    """The input is replaced as it is moved, and a third file arrives before it can return: none of them is lost."""
+    """The input is replaced as it is moved, and a third file arrives before the second can return: neither file is lost."""
     plan = share.passed("a")
     picture = share.root / "selected/hero.png"
 
-    class Busy(Overwritten):
+    class ThirdFileArrives(Overwritten):
         def open(self, at: object) -> int:  # the check after the rename
             fd = super().open(at)  # type: ignore[arg-type]
             if not self.path and not picture.exists():
                 picture.write_bytes(b"third")
             return fd
 
-    fs = Busy(Script(), str(picture), lambda: picture.write_bytes(b"second"))
+    fs = ThirdFileArrives(Script(), str(picture), lambda: picture.write_bytes(b"second"))
     result = share.deliver(journal, fs).commit([plan])[0]
     assert isinstance(result, FilesChanged)
     files = share.files()
@@ -254,7 +254,7 @@ def test_one_failed_plan_does_not_stop_the_others(share: Share, journal: Journal
 
 
 def test_a_plan_without_its_result_is_not_committed(share: Share, journal: Journal) -> None:
-    """A result is deleted from scratch: the inputs stay."""
+    """If a result is deleted from the scratch folder, the inputs stay."""
     plan = share.worked("a")
     Path(plan.publishes[0].source).unlink()
     assert isinstance(share.deliver(journal).commit([plan])[0], FilesChanged)
@@ -266,16 +266,16 @@ def test_a_missing_folder_of_the_pipeline_is_a_failure_of_the_host(share: Share,
     """The folder is never created again, since its mount may be missing; once it is back, the same plan is committed."""
     plan = share.worked("a")
     (share.root / folder).rename(share.root / "elsewhere")
-    deliver = share.deliver(journal)
-    result = deliver.commit([plan])[0]
+    executor = share.deliver(journal)
+    result = executor.commit([plan])[0]
     assert isinstance(result, PlanHalted)
     assert folder in result.sentence
     (share.root / "elsewhere").rename(share.root / folder)
-    assert any(isinstance(result, PlanCommitted) for result in deliver.commit([] if result.is_pending else [plan]))
+    assert any(isinstance(result, PlanCommitted) for result in executor.commit([] if result.is_pending else [plan]))
     assert share.way(plan) == "there"
 
 
-class _Refusing(Filesystem):
+class _FirstRenameFails(Filesystem):
     """Makes the first rename of a commit fail."""
 
     def __init__(self, number: int = errno.EACCES) -> None:
@@ -289,7 +289,7 @@ class _Refusing(Filesystem):
 
 
 @pytest.fixture
-def locked(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def unwritable(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return the set of folders that os.access calls not writable; the tests may run as root, who can write to all of them."""
     folders: set[str] = set()
 
@@ -303,59 +303,59 @@ def locked(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
 def test_an_unexplained_denial_counts_against_the_host_once_and_then_against_the_job(
-    share: Share, journal: Journal, locked: set[str], number: int
+    share: Share, journal: Journal, unwritable: set[str], number: int
 ) -> None:
-    """Every folder is writable: the first denial pauses everything, since it may pass; the second one refuses the job."""
+    """Every folder is writable. The first denial pauses all jobs, since it may pass; the second denial refuses the job."""
     plan = share.worked("a", campaign="acme/")
-    deliver = share.deliver(journal, _Refusing(number))
-    first = deliver.commit([plan])[0]
+    executor = share.deliver(journal, _FirstRenameFails(number))
+    first = executor.commit([plan])[0]
     assert isinstance(first, PlanHalted)
     assert not first.is_pending
-    deliver.fs = _Refusing(number)
-    again = deliver.commit([plan])[0]
-    assert isinstance(again, FileRefused)
-    assert again.sentence == f"selected/acme/hero.png could not be moved on: {os.strerror(number)}."
-    deliver.fs = Filesystem()
-    assert isinstance(deliver.commit([plan])[0], PlanCommitted), "the permissions are fixed"
+    executor.fs = _FirstRenameFails(number)
+    second = executor.commit([plan])[0]
+    assert isinstance(second, FileRefused)
+    assert second.sentence == f"selected/acme/hero.png could not be moved on: {os.strerror(number)}."
+    executor.fs = Filesystem()
+    assert isinstance(executor.commit([plan])[0], PlanCommitted), "the permissions are fixed"
 
 
-def test_a_denial_that_passes_refuses_no_job(share: Share, journal: Journal, locked: set[str]) -> None:
-    """The permissions of a share are missing for a moment: every plan waits and is then committed."""
+def test_a_denial_that_passes_refuses_no_job(share: Share, journal: Journal, unwritable: set[str]) -> None:
+    """If the permissions of a share are missing for a moment, every plan waits and is then committed."""
     plans = [share.worked("a", "one"), share.worked("b", "two")]
-    deliver = share.deliver(journal, _Refusing())
-    assert [type(result) for result in deliver.commit(plans)] == [PlanHalted, PlanHalted]
-    assert [type(result) for result in deliver.commit(plans)] == [PlanCommitted, PlanCommitted]
+    executor = share.deliver(journal, _FirstRenameFails())
+    assert [type(result) for result in executor.commit(plans)] == [PlanHalted, PlanHalted]
+    assert [type(result) for result in executor.commit(plans)] == [PlanCommitted, PlanCommitted]
 
 
 @pytest.mark.parametrize("folder", ["selected/acme", "masked/acme"])
 def test_a_campaigns_folder_that_is_not_writable_refuses_its_own_job_only(
-    share: Share, journal: Journal, locked: set[str], folder: str
+    share: Share, journal: Journal, unwritable: set[str], folder: str
 ) -> None:
     """The job is refused at once, and the other plans are committed."""
     plans = [share.worked("a", campaign="acme/"), share.worked("b", "two")]
     (share.root / "masked/acme").mkdir()
-    locked.add(folder)
-    results = share.deliver(journal, _Refusing()).commit(plans)
+    unwritable.add(folder)
+    results = share.deliver(journal, _FirstRenameFails()).commit(plans)
     assert [type(result) for result in results] == [FileRefused, PlanCommitted]
 
 
 @pytest.mark.parametrize("folder", ["selected", "masked", "archive"])
 def test_a_folder_of_the_pipeline_that_is_not_writable_is_a_failure_of_the_host(
-    share: Share, journal: Journal, locked: set[str], folder: str
+    share: Share, journal: Journal, unwritable: set[str], folder: str
 ) -> None:
     """No job is refused for it, however often the commit is tried."""
     plan = share.worked("a")
-    locked.add(folder)
-    deliver = share.deliver(journal)
+    unwritable.add(folder)
+    executor = share.deliver(journal)
     for _ in range(3):
-        deliver.fs = _Refusing()
-        result = deliver.commit([plan])[0]
+        executor.fs = _FirstRenameFails()
+        result = executor.commit([plan])[0]
         assert isinstance(result, PlanHalted)
         assert "write access to the folders of the pipeline" in result.remedy
 
 
 def test_no_file_is_placed_through_a_link(share: Share, journal: Journal, tmp_path: Path) -> None:
-    """A campaign's folder is a link that leads out of the share: only the job of that campaign is refused."""
+    """If a campaign's folder is a link that leads out of the share, only the job of that campaign is refused."""
     outside = tmp_path / "outside"
     outside.mkdir()
     plan = share.worked("a", campaign="acme/")
@@ -371,7 +371,7 @@ def test_no_file_is_placed_through_a_link(share: Share, journal: Journal, tmp_pa
     "make", [os.mkfifo, Path.mkdir, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))], ids=["fifo", "dir", "socket"]
 )
 def test_an_input_that_is_replaced_by_a_special_file_is_put_back(share: Share, journal: Journal, make: Callable[[Path], None]) -> None:
-    """A FIFO, a folder or a socket replaces the picture at the last moment: the commit does not hang, and the file stays there."""
+    """A FIFO, a folder or a socket replaces the picture at the last moment: the commit does not hang, and the special file stays there."""
     plan = share.worked("a")
     picture = share.root / "selected/hero.png"
 
@@ -386,7 +386,7 @@ def test_an_input_that_is_replaced_by_a_special_file_is_put_back(share: Share, j
 
 
 def test_results_get_the_permissions_of_their_folder(share: Share, journal: Journal) -> None:
-    """They get its mode and group, also in a new campaign folder; an archived input keeps its own mode."""
+    """Mode and group are those of the folder, also in a new campaign folder. An archived input keeps its own mode."""
     (share.root / "masked").chmod(0o2775)
     plan = share.worked("a", campaign="acme/spring/")
     os.chmod(plan.publishes[0].source, 0o600)
@@ -438,10 +438,10 @@ def test_a_result_moves_between_two_real_filesystems(share: Share, journal: Jour
 
 
 def test_a_lost_mount_is_noticed(share: Share, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder was a mount point and is not any more: nothing is written to the empty folder below."""
-    deliver = share.deliver(journal)
-    monkeypatch.setattr(deliver, "_mounts", {"masked"})
-    result = deliver.commit([share.worked("a")])[0]
+    """If a folder is no longer a mount point, nothing is written to the empty folder below."""
+    executor = share.deliver(journal)
+    monkeypatch.setattr(executor, "_mounts", {"masked"})
+    result = executor.commit([share.worked("a")])[0]
     assert isinstance(result, PlanHalted)
     assert "lost its mount" in result.sentence
     assert (share.root / "selected/hero.png").exists()

@@ -25,12 +25,12 @@ from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
 
-WORDS = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
+PROMPT_BRIEF = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
 NAMES = ("hero.png", "hero.toml", "hero.mask.png")
 
 
 class PlannerOnShare:
-    """A share with files, and a planner for it."""
+    """A share with files, and a planner for the share."""
 
     def __init__(self, share: Share, journal: Journal) -> None:
         self.share, self.journal = share, journal
@@ -90,44 +90,44 @@ def share_planner(tmp_path: Path) -> Iterator[PlannerOnShare]:
     journal.close()
 
 
-def takes(plan: Plan) -> dict[str, str]:
+def input_destinations(plan: Plan) -> dict[str, str]:
     return {take.path: take.destination for take in plan.consumes}
 
 
-def puts(plan: Plan) -> list[str]:
+def output_paths(plan: Plan) -> list[str]:
     return [put.destination for put in plan.publishes]
 
 
 def test_a_changed_picture_goes_to_the_archive_and_its_result_to_the_next_folder(share_planner: PlannerOnShare) -> None:
     """The unused mask and the resolved brief move on."""
     plan = share_planner.plan(share_planner.work(*NAMES), (".png", b"new"))
-    assert takes(plan) == {
+    assert input_destinations(plan) == {
         "selected/hero.png": f"archive/{DAY}/selected/hero.png",
         "selected/hero.mask.png": "masked/hero.mask.png",
         "selected/hero.toml": f"archive/{DAY}/selected/hero.toml",
     }
-    assert puts(plan) == ["masked/hero.png", "masked/hero.toml"]
+    assert output_paths(plan) == ["masked/hero.png", "masked/hero.toml"]
     assert (plan.history_row.outcome, plan.history_row.results, plan.stem) == ("passed", ("masked/hero.png",), "hero")
 
 
 def test_a_used_mask_goes_to_the_archive(share_planner: PlannerOnShare) -> None:
     """No later stage uses it."""
     plan = share_planner.plan(share_planner.work(*NAMES, brief=INPAINT), (".png", b"new"), used=("selected/hero.mask.png",))
-    assert takes(plan)["selected/hero.mask.png"] == f"archive/{DAY}/selected/hero.mask.png"
+    assert input_destinations(plan)["selected/hero.mask.png"] == f"archive/{DAY}/selected/hero.mask.png"
 
 
 def test_an_unchanged_picture_moves_on_itself_and_its_copy_is_archived(share_planner: PlannerOnShare) -> None:
     """Only a picture that a person put there is copied."""
     plan = share_planner.plan(share_planner.work("hero.png", "hero.toml"), unchanged=True, original=True)
-    assert takes(plan)["selected/hero.png"] == "masked/hero.png"
-    assert puts(plan) == [f"archive/{DAY}/selected/hero.png", "masked/hero.toml"]
+    assert input_destinations(plan)["selected/hero.png"] == "masked/hero.png"
+    assert output_paths(plan) == [f"archive/{DAY}/selected/hero.png", "masked/hero.toml"]
     sig, digest = FileSignature.from_stat(os.lstat(share_planner.share.root / "selected/hero.png")), sha256(b"hero.png")
     placed = PlacedFile(path="selected/hero.png", sig=sig, sha256=digest, job_id="before")
     row = HistoryRow(job_id="before", path="inbox/hero.png", sha256=digest, started_at=1, taken_at=2, stage="generate", outcome="passed")
     share_planner.journal.complete_plans([CompletedPlan("before", (row,), (placed,), ())])
     share_planner.planner.clear_reservations()
     plan = share_planner.plan(share_planner.work("hero.png", "hero.toml"), unchanged=True, original=True)
-    assert puts(plan) == ["masked/hero.toml"]
+    assert output_paths(plan) == ["masked/hero.toml"]
     assert plan.history_row.parent_job_id == "before"
 
 
@@ -149,11 +149,11 @@ def plan_with_archive_only_files(share_planner: PlannerOnShare, work: StageWork)
 
 
 def test_archive_only_files_go_to_the_archive_beside_the_original(share_planner: PlannerOnShare) -> None:
-    """The record has their hashes and paths; they are no results of the stage."""
+    """The record has their hashes and paths. They are not results of the stage."""
     plan = plan_with_archive_only_files(share_planner, share_planner.work("hero.png", "hero.toml", campaign="acme"))
     folder = f"archive/{DAY}/selected/acme"
     archive_only = [f"{folder}/hero_candidate02.png", f"{folder}/hero_candidates.jpg"]
-    assert puts(plan) == ["masked/acme/hero.png", *archive_only, "masked/acme/hero.toml"]
+    assert output_paths(plan) == ["masked/acme/hero.png", *archive_only, "masked/acme/hero.toml"]
     assert plan.history_row.results == ("masked/acme/hero.png",)
     assert plan.history_row.record["archive_only"] == [
         {"number": 2, "seed": 9, "score": 61.5, "sha256": sha256(b"_candidate02.png"), "archived": f"{folder}/hero_candidate02.png"},
@@ -165,7 +165,7 @@ def test_an_archive_only_file_with_a_taken_name_gets_a_number(share_planner: Pla
     """The existing file stays. If a name is taken at the last moment, the record follows the new one."""
     share_planner.share.put(f"archive/{DAY}/selected/hero_candidate02.png", b"of this morning")
     plan = plan_with_archive_only_files(share_planner, share_planner.work("hero.png", "hero.toml"))
-    assert f"archive/{DAY}/selected/hero_candidate02~2.png" in puts(plan)
+    assert f"archive/{DAY}/selected/hero_candidate02~2.png" in output_paths(plan)
     path = f"archive/{DAY}/selected/hero_candidates.jpg"
     later = with_destinations(plan, {path: path.replace(".jpg", "~5.jpg")})
     assert [entry["archived"] for entry in later.history_row.record["archive_only"]] == [  # type: ignore[index,union-attr]
@@ -177,20 +177,20 @@ def test_an_archive_only_file_with_a_taken_name_gets_a_number(share_planner: Pla
 def test_the_longest_name_leaves_room_for_archive_only_files(share_planner: PlannerOnShare) -> None:
     """A name has at most 255 bytes."""
     plan = plan_with_archive_only_files(share_planner, share_planner.work("h" * 250 + ".png", "h" * 250 + ".toml"))
-    assert all(len(os.fsencode(os.path.basename(path))) <= 255 for path in puts(plan))
+    assert all(len(os.fsencode(os.path.basename(path))) <= 255 for path in output_paths(plan))
 
 
 def test_a_lone_brief_goes_to_the_archive_and_its_picture_to_the_next_folder(share_planner: PlannerOnShare) -> None:
     """The brief is moved once, the history row is about it, and its resolved form moves on."""
-    work = share_planner.work("hero.toml", "hero.ref.png", brief=WORDS)
+    work = share_planner.work("hero.toml", "hero.ref.png", brief=PROMPT_BRIEF)
     plan = share_planner.plan(work, (".png", b"new"), used=("selected/hero.ref.png",))
-    assert takes(plan) == {
+    assert input_destinations(plan) == {
         "selected/hero.ref.png": f"archive/{DAY}/selected/hero.ref.png",
         "selected/hero.toml": f"archive/{DAY}/selected/hero.toml",
     }
     assert (len(plan.consumes), plan.lone_brief) == (2, "selected/hero.toml")
-    assert puts(plan) == ["masked/hero.png", "masked/hero.toml"]
-    assert (plan.history_row.path, plan.history_row.sha256) == ("selected/hero.toml", sha256(WORDS.encode()))
+    assert output_paths(plan) == ["masked/hero.png", "masked/hero.toml"]
+    assert (plan.history_row.path, plan.history_row.sha256) == ("selected/hero.toml", sha256(PROMPT_BRIEF.encode()))
     assert [each["role"] for each in plan.history_row.record["inputs"]] == ["brief", "ref"]  # type: ignore[index,union-attr,call-overload]
 
 
@@ -200,15 +200,15 @@ def test_a_complete_brief_moves_on_unchanged_and_any_other_resolved(share_planne
     text = next(Path(put.source) for put in first.publishes if put.destination.endswith(".toml")).read_text()
     assert "resolved = true" in text
     share_planner.planner.clear_reservations()
-    again = share_planner.plan(share_planner.work("hero.png", "hero.toml", brief=text, job="job2"), (".png", b"new"))
-    assert takes(again)["selected/hero.toml"] == "masked/hero.toml"
-    assert puts(again) == ["masked/hero.png"]
+    second = share_planner.plan(share_planner.work("hero.png", "hero.toml", brief=text, job="job2"), (".png", b"new"))
+    assert input_destinations(second)["selected/hero.toml"] == "masked/hero.toml"
+    assert output_paths(second) == ["masked/hero.png"]
 
 
 def test_an_instruction_for_one_stage_does_not_move_on(share_planner: PlannerOnShare) -> None:
     """A bare mask makes no brief in the next folder."""
     plan = share_planner.plan(share_planner.work("hero.png", "hero.mask.png"), (".png", b"new"), used=("selected/hero.mask.png",))
-    assert puts(plan) == ["masked/hero.png"]
+    assert output_paths(plan) == ["masked/hero.png"]
 
 
 def test_the_last_folder_gets_deliverables_and_a_manifest(share_planner: PlannerOnShare) -> None:
@@ -216,8 +216,8 @@ def test_the_last_folder_gets_deliverables_and_a_manifest(share_planner: Planner
     plan = share_planner.plan(
         share_planner.work("hero.png", "hero.toml", "hero.ref.png", folder="graded", brief=EXPORT), ("_web.jpg", b"jpeg")
     )
-    assert {path.partition("/")[0] for path in takes(plan).values()} == {"archive"}
-    assert puts(plan) == ["delivered/hero_web.jpg", "delivered/hero.manifest.json"]
+    assert {path.partition("/")[0] for path in input_destinations(plan).values()} == {"archive"}
+    assert output_paths(plan) == ["delivered/hero_web.jpg", "delivered/hero.manifest.json"]
     put = plan.publishes[-1]
     data = Path(put.source).read_bytes()
     manifest = json.loads(data)
@@ -231,15 +231,15 @@ def test_the_last_folder_gets_deliverables_and_a_manifest(share_planner: Planner
 
 
 def test_a_campaigns_folder_is_kept(share_planner: PlannerOnShare) -> None:
-    """It exists in the next folder and in the archive."""
+    """The campaign's folder exists in the next folder and in the archive."""
     plan = share_planner.plan(share_planner.work("hero.png", "hero.toml", campaign="acme/spring"), (".png", b"new"))
-    assert puts(plan) == ["masked/acme/spring/hero.png", "masked/acme/spring/hero.toml"]
-    assert takes(plan)["selected/acme/spring/hero.png"] == f"archive/{DAY}/selected/acme/spring/hero.png"
+    assert output_paths(plan) == ["masked/acme/spring/hero.png", "masked/acme/spring/hero.toml"]
+    assert input_destinations(plan)["selected/acme/spring/hero.png"] == f"archive/{DAY}/selected/acme/spring/hero.png"
 
 
 @pytest.mark.parametrize("campaign", ["", "acme"])
-def test_every_earlier_version_counts(share_planner: PlannerOnShare, campaign: str) -> None:
-    """This includes versions whose files are gone."""
+def test_the_next_version_is_above_every_earlier_version(share_planner: PlannerOnShare, campaign: str) -> None:
+    """Versions whose files no longer exist count too."""
     folder = f"masked/{campaign}".rstrip("/")
     share_planner.journal.complete_plans(
         [CompletedPlan("before", (), (), (PlacedVersion(folder, "hero", 1), PlacedVersion(folder, "hero", 4)))]
@@ -251,14 +251,14 @@ def test_every_earlier_version_counts(share_planner: PlannerOnShare, campaign: s
 def test_a_file_in_the_next_folder_is_never_overwritten(share_planner: PlannerOnShare, existing: str) -> None:
     """An existing picture or brief leads to the next version."""
     share_planner.share.put(existing, b"somebody's")
-    assert puts(share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new"))) == [
+    assert output_paths(share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new"))) == [
         "masked/hero_v002.png",
         "masked/hero_v002.toml",
     ]
 
 
 def test_the_stem_of_another_picture_in_the_next_folder_is_taken(share_planner: PlannerOnShare) -> None:
-    """hero.jpg is in the next folder: with a hero.png beside it, their sidecars would be ambiguous."""
+    """hero.jpg is in the next folder. With hero.png beside hero.jpg, their sidecars would be ambiguous."""
     share_planner.taken_stems.add(("masked", "", "hero"))
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_v002"
 
@@ -276,15 +276,15 @@ def test_two_plans_of_one_batch_never_share_an_archive_path(share_planner: Plann
     """The second file gets a number."""
     first = share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new"))
     second = share_planner.plan(share_planner.work("hero.png", "hero.toml", job="job2"), (".png", b"new"))
-    assert takes(first)["selected/hero.png"] == f"archive/{DAY}/selected/hero.png"
-    assert takes(second)["selected/hero.png"] == f"archive/{DAY}/selected/hero~2.png"
+    assert input_destinations(first)["selected/hero.png"] == f"archive/{DAY}/selected/hero.png"
+    assert input_destinations(second)["selected/hero.png"] == f"archive/{DAY}/selected/hero~2.png"
 
 
 def test_a_renamed_plan_has_a_manifest_with_the_new_names(share_planner: PlannerOnShare) -> None:
-    """Its hash is correct again. The first manifest stays, since the plan may be undone."""
+    """The plan has the hash of the new manifest. The first manifest stays, since the plan may be undone."""
     plan = share_planner.plan(share_planner.work("hero.png", "hero.toml", folder="graded", brief=EXPORT), ("_web.jpg", b"jpeg"))
     renamed = share_planner.planner.rename_plan(plan, "hero_v007")
-    assert puts(renamed) == ["delivered/hero_v007_web.jpg", "delivered/hero_v007.manifest.json"]
+    assert output_paths(renamed) == ["delivered/hero_v007_web.jpg", "delivered/hero_v007.manifest.json"]
     data = Path(renamed.publishes[-1].source).read_bytes()
     assert renamed.publishes[-1].sha256 == hashlib.sha256(data).hexdigest()
     manifest = json.loads(data)
@@ -298,11 +298,11 @@ def test_the_longest_stem_leaves_room_for_tails(share_planner: PlannerOnShare) -
     stem = "x" * 250
     plan = share_planner.plan(share_planner.work(f"{stem}.png", f"{stem}.toml", folder="graded", brief=EXPORT), ("_web.jpg", b"jpeg"))
     assert plan.stem.startswith("x" * 200)
-    assert all(len(os.path.basename(path)) <= 255 for path in [*puts(plan), *takes(plan).values()])
+    assert all(len(os.path.basename(path)) <= 255 for path in [*output_paths(plan), *input_destinations(plan).values()])
 
 
 def test_the_record_has_everything_that_a_replay_needs(share_planner: PlannerOnShare) -> None:
-    """It has the job's fields, the inputs with role and hash (those of the worker first), and the outputs with tail and hash."""
+    """The record has the job's fields, the inputs with role and hash (those of the worker first), and the outputs with tail and hash."""
     work = share_planner.work(*NAMES)
     record = share_planner.plan(work, (".png", b"new")).history_row.record
     assert {name: record[name] for name in RECORDED_JOB_FIELDS} == {name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS}

@@ -26,8 +26,8 @@ def journal(share: Share) -> Iterator[Journal]:
     journal.close()
 
 
-def _recorded(share: Share, journal: Journal, plan: Plan) -> Plan:
-    """Record a plan, as a daemon does that dies right afterwards."""
+def _record_plan(share: Share, journal: Journal, plan: Plan) -> Plan:
+    """Record a plan, like a daemon that dies right afterwards."""
     plan = share.deliver(journal)._with_publish_sigs(plan)
     journal.record_plans([plan])
     return plan
@@ -40,8 +40,8 @@ def _move(share: Share, source: str, destination: str) -> None:
 
 
 def test_a_recorded_plan_is_finished(share: Share, journal: Journal) -> None:
-    """Finished work is not discarded. A second recovery finds nothing to do."""
-    plan = _recorded(share, journal, share.worked("a"))
+    """Finished work is not discarded. A second recovery changes nothing."""
+    plan = _record_plan(share, journal, share.worked("a"))
     assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
     assert share.way(plan) == "there"
     assert recover_plans(share.deliver(journal)) == []
@@ -50,8 +50,8 @@ def test_a_recorded_plan_is_finished(share: Share, journal: Journal) -> None:
 
 
 def test_a_changed_input_stays_and_the_other_inputs_return(share: Share, journal: Journal) -> None:
-    """Somebody saved over the mask while no daemon ran: the picture, which was already moved, returns."""
-    plan = _recorded(share, journal, share.worked("a"))
+    """If a person saves over the mask while no daemon runs, the picture, which was already moved, returns."""
+    plan = _record_plan(share, journal, share.worked("a"))
     _move(share, plan.consumes[0].path, plan.consumes[0].destination)
     (share.root / plan.consumes[1].path).write_bytes(b"another mask")
     assert [type(result) for result in recover_plans(share.deliver(journal))] == [FilesChanged]
@@ -64,8 +64,8 @@ def test_a_changed_input_stays_and_the_other_inputs_return(share: Share, journal
 
 
 def test_a_result_that_a_person_has_moved_on_counts_as_placed(share: Share, journal: Journal) -> None:
-    """The result has left scratch, so it was placed; a person moved it before the restart."""
-    plan = _recorded(share, journal, share.worked("a"))
+    """A result that has left the scratch folder was placed. A person moved it before the restart."""
+    plan = _record_plan(share, journal, share.worked("a"))
     for take in plan.consumes:
         _move(share, take.path, take.destination)
     Path(plan.publishes[0].source).rename(share.root / "elsewhere.png")
@@ -77,7 +77,7 @@ def test_a_result_that_a_person_has_moved_on_counts_as_placed(share: Share, jour
 
 def test_the_inputs_return_if_the_scratch_folder_is_lost(share: Share, journal: Journal) -> None:
     """No input is archived for a result that does not exist any more."""
-    plan = _recorded(share, journal, share.worked("a"))
+    plan = _record_plan(share, journal, share.worked("a"))
     _move(share, plan.consumes[0].path, plan.consumes[0].destination)
     for put in plan.publishes:
         Path(put.source).unlink()
@@ -87,7 +87,7 @@ def test_the_inputs_return_if_the_scratch_folder_is_lost(share: Share, journal: 
 
 def test_a_new_file_at_a_source_stays(share: Share, journal: Journal) -> None:
     """The plan is finished with the old input, and the new file is new work."""
-    plan = _recorded(share, journal, share.worked("a"))
+    plan = _record_plan(share, journal, share.worked("a"))
     for take in plan.consumes:
         _move(share, take.path, take.destination)
     share.put("selected/hero.png", b"the next one")
@@ -96,9 +96,9 @@ def test_a_new_file_at_a_source_stays(share: Share, journal: Journal) -> None:
     assert share.files()[f"archive/{DAY}/selected/hero.png"] == b"picture hero"
 
 
-def test_a_name_that_was_taken_meanwhile_makes_a_version(share: Share, journal: Journal) -> None:
+def test_a_name_that_was_taken_meanwhile_leads_to_the_next_version(share: Share, journal: Journal) -> None:
     """Recovery overwrites no file."""
-    _recorded(share, journal, share.worked("a"))
+    _record_plan(share, journal, share.worked("a"))
     share.put("masked/hero.png", b"somebody's")
     recover_plans(share.deliver(journal))
     assert share.files()["masked/hero.png"] == b"somebody's"
@@ -106,7 +106,7 @@ def test_a_name_that_was_taken_meanwhile_makes_a_version(share: Share, journal: 
 
 
 def test_scratch_folders_and_unfinished_files_are_deleted(share: Share, journal: Journal) -> None:
-    """Delete those of ended jobs. People's files stay, and the archive and the library are not searched."""
+    """They belong to ended jobs. People's files stay, and the archive and the library are not searched."""
     share.put(".goldsmith/work/old/0.png", b"x")
     share.put("masked/acme/.goldsmith-new-0123", b"half")
     share.put("masked/.goldsmith-copy-plan-x-0", b"half")
@@ -117,8 +117,8 @@ def test_scratch_folders_and_unfinished_files_are_deleted(share: Share, journal:
     assert list((share.root / ".goldsmith/work").iterdir()) == []
 
 
-def test_an_input_that_a_lost_journal_left_parked_gets_a_visible_name(share: Share, journal: Journal) -> None:
-    """It may be the only copy, so it is never deleted; its suffix follows from its contents."""
+def test_a_parked_input_of_a_lost_journal_gets_a_visible_name(share: Share, journal: Journal) -> None:
+    """The input may be the only copy, so it is never deleted. Its suffix follows from its contents."""
     share.put("selected/acme/.goldsmith-taken-plan-a-0", b"\x89PNG\r\n\x1a\n and so on")
     recover_plans(share.deliver(journal))
     assert share.files() == {"selected/acme/restored-plan-a-0.png": b"\x89PNG\r\n\x1a\n and so on"}

@@ -12,10 +12,10 @@ from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, grou
 from goldsmith.pipeline.intake.file_names import group_keys
 
 
-def only(names: list[str], campaign_brief: str | None = None) -> Bundle:
-    found = group_bundles("selected", "acme/spring", names, campaign_brief)
-    assert len(found) == 1, [bundle.key for bundle in found]
-    return found[0]
+def only_bundle(names: list[str], campaign_brief: str | None = None) -> Bundle:
+    bundles = group_bundles("selected", "acme/spring", names, campaign_brief)
+    assert len(bundles) == 1, [bundle.key for bundle in bundles]
+    return bundles[0]
 
 
 def at(name: str) -> str:
@@ -25,7 +25,7 @@ def at(name: str) -> str:
 def test_all_sidecars_join_the_bundle_of_their_picture() -> None:
     """Masks, keeps, layers, references, looks, brief, prompt and note belong to the picture whose name they carry."""
     names = ["hero.mask.png", "hero_mask001.png", "hero.mask.sky.png", "hero.keep.png", "hero.layer.logo.png", "hero.ref.png"]
-    bundle = only([*names, "hero.cube", "hero.toml", "hero.txt", "hero.png.problem.txt", "hero.png", "brief.toml"], at("brief.toml"))
+    bundle = only_bundle([*names, "hero.cube", "hero.toml", "hero.txt", "hero.png.problem.txt", "hero.png", "brief.toml"], at("brief.toml"))
     assert bundle.key == BundleKey("selected", "acme/spring", "hero.png")
     assert (bundle.picture, bundle.stem) == (at("hero.png"), "hero")
     assert bundle.masks == {"mask": (at("hero.mask.png"), at("hero_mask001.png")), "sky": (at("hero.mask.sky.png"),)}
@@ -50,7 +50,7 @@ def test_a_lone_picture_has_no_instruction() -> None:
 
 def test_names_match_in_any_normal_form_and_case() -> None:
     """A mask saved by a Mac (NFD) in capitals belongs to the picture saved by Linux (NFC)."""
-    bundle = only(["Gänseblümchen.png", "GÄNSEBLÜMCHEN.mask.PNG"])
+    bundle = only_bundle(["Gänseblümchen.png", "GÄNSEBLÜMCHEN.mask.PNG"])
     assert bundle.picture == at("Gänseblümchen.png")
     assert bundle.masks == {"mask": (at("GÄNSEBLÜMCHEN.mask.PNG"),)}
 
@@ -83,7 +83,7 @@ def test_names_that_differ_only_in_case_stay_two_assets() -> None:
 
 def test_sidecars_wait_for_their_picture_under_one_key() -> None:
     """A brief and a mask that arrive first make a bundle without a picture."""
-    bundle = only(["hero.toml", "hero.png.mask.png"])
+    bundle = only_bundle(["hero.toml", "hero.png.mask.png"])
     assert bundle.picture is None
     assert bundle.key.name == "hero/"
     assert bundle.has_instructions
@@ -91,43 +91,43 @@ def test_sidecars_wait_for_their_picture_under_one_key() -> None:
 
 def test_a_brief_without_a_picture_is_an_asset() -> None:
     """Its bundle holds its references, looks and prompt; key and path lead to each other."""
-    bundle = only(["Hero.toml", "hero.ref.png", "hero.ref.chair.png", "hero.txt", "Hero.toml.problem.txt"])
+    bundle = only_bundle(["Hero.toml", "hero.ref.png", "hero.ref.chair.png", "hero.txt", "Hero.toml.problem.txt"])
     assert (bundle.asset, bundle.is_lone_brief, bundle.stem) == (at("Hero.toml"), True, "Hero")
     assert bundle.refs == (at("hero.ref.chair.png"), at("hero.ref.png"))
     assert bundle.note == at("Hero.toml.problem.txt")
     assert bundle_key(bundle.asset) == bundle.key
-    with_picture = only(["hero.png", "Hero.toml", "Hero.toml.problem.txt"])
+    with_picture = only_bundle(["hero.png", "Hero.toml", "Hero.toml.problem.txt"])
     assert (with_picture.asset, with_picture.is_lone_brief) == (at("hero.png"), False)
     assert bundle_key(with_picture.asset) == with_picture.key
 
 
 def test_a_prompt_a_mask_or_a_campaign_brief_alone_is_no_asset() -> None:
     """The bundle has no name until a picture or a brief of its own arrives."""
-    bundle = only(["hero.txt", "hero.mask.png", "brief.toml"], at("brief.toml"))
+    bundle = only_bundle(["hero.txt", "hero.mask.png", "brief.toml"], at("brief.toml"))
     assert (bundle.asset, bundle.is_lone_brief) == ("", False)
 
 
 def test_a_picture_named_mask_is_a_picture_if_it_has_a_sidecar() -> None:
-    """``face_mask.png`` is the mask of ``face`` if there is one; with a brief of its own and no ``face`` it is a picture."""
-    assert only(["face.png", "face_mask.png", "face_mask.toml"][:2]).masks == {"mask": (at("face_mask.png"),)}
-    assert only(["face_mask.png", "face_mask.toml"]).picture == at("face_mask.png")
-    assert only(["face_mask.png"]).picture is None
+    """``face_mask.png`` is the mask of ``face`` if ``face`` exists. With its own brief and without ``face``, it is a picture."""
+    assert only_bundle(["face.png", "face_mask.png", "face_mask.toml"][:2]).masks == {"mask": (at("face_mask.png"),)}
+    assert only_bundle(["face_mask.png", "face_mask.toml"]).picture == at("face_mask.png")
+    assert only_bundle(["face_mask.png"]).picture is None
     both = group_bundles("selected", "", ["face.png", "face_mask.png", "face_mask.toml"])
     assert [bundle.picture for bundle in both] == ["selected/face.png", None]
 
 
-def test_a_document_is_the_picture_only_if_a_sidecar_refers_to_a_missing_one() -> None:
-    """``hero.psd`` beside ``hero.png`` is its working file; beside a brief or a mask alone it is the picture."""
-    assert only(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
-    assert only(["hero.psd", "hero.toml"]).picture == at("hero.psd")
-    assert only(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
+def test_a_document_is_the_picture_only_if_its_sidecar_has_no_other_picture() -> None:
+    """Beside ``hero.png``, ``hero.psd`` is a working file. Beside a brief or a mask alone, ``hero.psd`` is the picture."""
+    assert only_bundle(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
+    assert only_bundle(["hero.psd", "hero.toml"]).picture == at("hero.psd")
+    assert only_bundle(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
     assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
 
 
 def test_two_briefs_of_one_picture_give_a_sentence() -> None:
     """``Hero.toml`` and ``hero.toml`` cannot both be the brief; a brief with the whole name wins."""
-    assert "claim the same place beside “hero.png”" in only(["hero.png", "Hero.toml", "hero.toml"]).ambiguity
-    assert only(["hero.png", "hero.toml", "hero.png.toml"]).brief == at("hero.png.toml")
+    assert "claim the same place beside “hero.png”" in only_bundle(["hero.png", "Hero.toml", "hero.toml"]).ambiguity
+    assert only_bundle(["hero.png", "hero.toml", "hero.png.toml"]).brief == at("hero.png.toml")
 
 
 def test_the_note_of_a_very_long_name_is_recognised() -> None:
@@ -135,13 +135,13 @@ def test_the_note_of_a_very_long_name_is_recognised() -> None:
     picture = "x" + "ü" * 125 + ".png"
     note = os.fsdecode(os.fsencode(picture)[: 255 - len(".problem.txt")]) + ".problem.txt"
     assert len(os.fsencode(picture)) == 255
-    assert only([picture, note]).note == at(note)
+    assert only_bundle([picture, note]).note == at(note)
     assert set(group_keys(picture)) & set(group_keys(note))
 
 
 def test_a_note_on_a_sidecar_belongs_to_the_picture_of_the_sidecar() -> None:
     """``hero.toml.problem.txt`` belongs to ``hero.png``."""
-    assert only(["hero.png", "hero.toml", "hero.toml.problem.txt"]).note == at("hero.toml.problem.txt")
+    assert only_bundle(["hero.png", "hero.toml", "hero.toml.problem.txt"]).note == at("hero.toml.problem.txt")
 
 
 STEMS = st.sampled_from(["a", "A", "a.jpg", "a_mask", "b", "ü", "u\u0308", "a.png", "금", "\udcff", "-rf $(x)", "a\nb"])
@@ -168,16 +168,16 @@ def test_grouping_does_not_depend_on_the_order_of_arrival(names: list[str], rng:
     """The same names form the same bundles, and each file is in at most one of them."""
     shuffled = list(names)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
-    found = group_bundles("inbox", "", names)
-    assert found == group_bundles("inbox", "", shuffled)
-    everything = [path for bundle in found for path in (*bundle.files, *([bundle.note] if bundle.note else []))]
+    bundles = group_bundles("inbox", "", names)
+    assert bundles == group_bundles("inbox", "", shuffled)
+    everything = [path for bundle in bundles for path in (*bundle.files, *([bundle.note] if bundle.note else []))]
     assert len(everything) == len(set(everything))
-    assert all(first.key < second.key for first, second in pairwise(found))
+    assert all(first.key < second.key for first, second in pairwise(bundles))
 
 
 @given(NAMES)
 @settings(max_examples=200)
-def test_names_that_share_a_key_are_all_that_a_bundle_needs(names: list[str]) -> None:
+def test_a_bundle_depends_only_on_names_that_share_a_key(names: list[str]) -> None:
     """Grouping connected names only gives the same bundles as grouping the whole folder."""
     expected = group_bundles("inbox", "", names)
     grouped: list[Bundle] = []

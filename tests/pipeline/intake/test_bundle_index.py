@@ -1,4 +1,4 @@
-"""The index of names, and what it costs."""
+"""The index of names, and its cost in memory and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def by_key(bundles: list[Bundle]) -> list[Bundle]:
 @given(NAMES, NAMES)
 @settings(max_examples=200)
 def test_the_index_groups_the_remaining_names_after_any_changes(added: list[str], removed: list[str]) -> None:
-    """Whatever the order of arrival and departure, the bundles are those of the whole folder, and nothing else is kept."""
+    """In any order of arrivals and departures, the bundles are those of the whole folder, and the index keeps no other name."""
     index = BundleIndex()
     folder = index.get_or_create("inbox")
     for name in added:
@@ -43,7 +43,7 @@ def test_the_index_groups_the_remaining_names_after_any_changes(added: list[str]
 
 
 def test_a_resting_picture_costs_less_than_three_hundred_bytes() -> None:
-    """A hundred thousand of them fit into thirty MiB."""
+    """A hundred thousand resting pictures fit into thirty MiB."""
     index = BundleIndex()
     folder = index.get_or_create("inbox/acme/spring")
     tracemalloc.start()
@@ -71,7 +71,7 @@ def test_many_masks_of_one_picture_are_added_and_removed_quickly() -> None:
     assert len(folder.names_by_key) == 1
 
 
-def test_the_nearest_brief_up_the_folders_counts() -> None:
+def test_the_campaign_brief_in_the_nearest_folder_above_applies() -> None:
     """A campaign's own brief replaces the brief above it, until it is removed."""
     index = BundleIndex()
     index.get_or_create("inbox").add("brief.toml", UNCHECKED)
@@ -84,7 +84,7 @@ def test_the_nearest_brief_up_the_folders_counts() -> None:
 
 
 def test_removing_a_folder_removes_all_below_it_and_nothing_beside_it() -> None:
-    """``acme`` goes with its campaigns; ``acme2`` stays."""
+    """``acme`` and its campaigns are removed; ``acme2`` stays."""
     index = BundleIndex()
     for path in ("inbox/acme/spring/deep", "inbox/acme2"):
         index.get_or_create(path)
@@ -111,7 +111,7 @@ def test_removing_a_folder_removes_all_below_it_and_nothing_beside_it() -> None:
     ],
 )
 def test_a_companion_of_a_lone_brief_is_found(names: list[str], companion: str | None) -> None:
-    """It is the picture or a sidecar, in any case of letters; a name with the same beginning alone is none."""
+    """A companion is the picture or a sidecar, in upper or lower case. A name that only begins with the same letters is no companion."""
     for present in (names, ["hero.toml", *names]):
         assert find_companion("inbox/acme/hero.toml", present) == (companion and f"inbox/acme/{companion}")
 

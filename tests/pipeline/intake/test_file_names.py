@@ -1,4 +1,4 @@
-"""The role of a file by its name, whatever bytes the name has."""
+"""The role of a file follows from its name, for any bytes in the name."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ ANY_NAME = (
     ],
 )
 def test_a_name_gives_the_role_of_its_file(name: str, stem: str, role: str, label: str) -> None:
-    """Each row of the table of names is read as the table says."""
+    """Stem, role and label of each name are those in the table."""
     assert classify(name)[:3] == (stem, role, label)
 
 
-def test_a_name_in_a_sentence_cannot_break_the_sentence() -> None:
+def test_a_displayed_name_cannot_break_a_sentence() -> None:
     """Control characters, direction marks and undecodable bytes are replaced; umlauts, Korean and emoji are not."""
     assert display_name("a\nb\u202egnp\udcff.png") == "a�b�gnp�.png"
     assert display_name("Grüße 금 👩‍🎨.png") == "Grüße 금 👩‍🎨.png"
@@ -71,9 +71,9 @@ def test_a_name_in_a_sentence_cannot_break_the_sentence() -> None:
 @given(ANY_NAME)
 @settings(max_examples=400)
 def test_any_name_is_accepted(name: str) -> None:
-    """Whatever bytes a name has, it is classified and grouped without an error."""
-    named = classify(name)
-    assert (named.role in ("litter", "other", "campaign")) == (group_keys(name) == ())
+    """A name with any bytes is classified and grouped without an error."""
+    parts = classify(name)
+    assert (parts.role in ("litter", "other", "campaign")) == (group_keys(name) == ())
     group_bundles("inbox", "", [name])
     assert "\n" not in display_name(name)
 

@@ -25,125 +25,125 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def files(root: Path) -> FileTracker:
+def tracker(root: Path) -> FileTracker:
     return FileTracker(str(root), SettleTimes())
 
 
-def kind(files: FileTracker, now: float, path: str = HERO) -> str:
-    state = files.state(path, now)
+def status_of(tracker: FileTracker, now: float, path: str = HERO) -> str:
+    state = tracker.state(path, now)
     return state.status if state is not None else "gone"
 
 
-def test_a_short_pause_lets_work_start_and_a_longer_one_settles_the_file(files: FileTracker) -> None:
-    """After 0.15 s and a lease the file looks complete; after 2 s and another lease it is settled. There is no check in between."""
-    files.follow(HERO, 10.0)
-    assert (kind(files, 10.0), files.next_check_at()) == ("new", 10.15)
-    assert files.check_due(10.1, 99) == []
-    assert files.check_due(10.15, 99) == [HERO]
-    assert (kind(files, 10.2), files.next_check_at()) == ("looks_complete", 12.0)
-    assert files.check_due(12.0, 99) == [HERO]
-    assert (kind(files, 12.0), files.next_check_at()) == ("settled", None)
+def test_a_short_pause_lets_work_start_and_a_longer_one_settles_the_file(tracker: FileTracker) -> None:
+    """After 0.15 s and a lease the file looks complete. After 2 s and another lease it is settled. There is no check in between."""
+    tracker.follow(HERO, 10.0)
+    assert (status_of(tracker, 10.0), tracker.next_check_at()) == ("new", 10.15)
+    assert tracker.check_due(10.1, 99) == []
+    assert tracker.check_due(10.15, 99) == [HERO]
+    assert (status_of(tracker, 10.2), tracker.next_check_at()) == ("looks_complete", 12.0)
+    assert tracker.check_due(12.0, 99) == [HERO]
+    assert (status_of(tracker, 12.0), tracker.next_check_at()) == ("settled", None)
 
 
-def test_the_reason_says_how_long_ago_the_file_arrived(files: FileTracker) -> None:
-    """A person who asks sees since when the file has not changed."""
-    files.follow(HERO, 10.0)
-    state = files.state(HERO, 10.8)
+def test_the_reason_says_how_long_ago_the_file_arrived(tracker: FileTracker) -> None:
+    """A person can see since when the file has not changed."""
+    tracker.follow(HERO, 10.0)
+    state = tracker.state(HERO, 10.8)
     assert state is not None
     assert (state.reason, state.changed_at) == ("arrived 0.8 s ago", 10.0)
 
 
-def test_any_change_starts_again(files: FileTracker, root: Path) -> None:
-    """A file that is overwritten is new again, and its time without a change counts from then."""
-    files.follow(HERO, 10.0)
-    files.check_due(10.15, 99)
+def test_a_changed_file_is_new_again(tracker: FileTracker, root: Path) -> None:
+    """The time without a change counts from the change on."""
+    tracker.follow(HERO, 10.0)
+    tracker.check_due(10.15, 99)
     (root / HERO).write_bytes(b"longer than before")
-    assert files.check(HERO, 11.0)
-    assert kind(files, 11.0) == "new"
-    files.check_due(11.15, 99)
-    assert files.check_due(12.5, 99) == []
-    assert files.check_due(13.0, 99) == [HERO]
-    assert kind(files, 13.0) == "settled"
+    assert tracker.check(HERO, 11.0)
+    assert status_of(tracker, 11.0) == "new"
+    tracker.check_due(11.15, 99)
+    assert tracker.check_due(12.5, 99) == []
+    assert tracker.check_due(13.0, 99) == [HERO]
+    assert status_of(tracker, 13.0) == "settled"
 
 
-def test_a_change_without_a_hint_is_seen_before_the_file_settles(files: FileTracker, root: Path) -> None:
+def test_a_change_without_a_hint_is_noticed_before_the_file_settles(tracker: FileTracker, root: Path) -> None:
     """The second check compares the signature, so a file that grew meanwhile does not settle."""
-    files.follow(HERO, 10.0)
-    files.check_due(10.15, 99)
+    tracker.follow(HERO, 10.0)
+    tracker.check_due(10.15, 99)
     (root / HERO).write_bytes(b"grown behind our back")
-    assert files.check_due(12.0, 99) == [HERO]
-    assert kind(files, 12.0) == "new"
+    assert tracker.check_due(12.0, 99) == [HERO]
+    assert status_of(tracker, 12.0) == "new"
 
 
-def test_the_times_of_the_file_itself_do_not_count(files: FileTracker, root: Path) -> None:
-    """A file from 1999 (cp -p, unzip) has just arrived all the same."""
+def test_the_modification_time_of_a_file_does_not_count(tracker: FileTracker, root: Path) -> None:
+    """A file with a time of 1999 (from cp -p or unzip) counts as new."""
     os.utime(root / HERO, (915148800, 915148800))
-    files.follow(HERO, 10.0)
-    assert files.check_due(10.15, 99) == [HERO]
-    assert kind(files, 11.0) == "looks_complete"
+    tracker.follow(HERO, 10.0)
+    assert tracker.check_due(10.15, 99) == [HERO]
+    assert status_of(tracker, 11.0) == "looks_complete"
 
 
-def test_a_file_that_is_open_for_writing_waits_and_is_checked_at_a_falling_rate(files: FileTracker, root: Path) -> None:
+def test_a_file_that_is_open_for_writing_waits_and_is_checked_at_a_falling_rate(tracker: FileTracker, root: Path) -> None:
     """The kernel refuses the lease while there is a writer; the time without a change counts from the last refusal."""
     with (root / HERO).open("ab"):
-        files.follow(HERO, 10.0)
-        files.check_due(10.15, 99)
-        assert (kind(files, 10.2), files.next_check_at()) == ("writing", pytest.approx(10.4))
+        tracker.follow(HERO, 10.0)
+        tracker.check_due(10.15, 99)
+        assert (status_of(tracker, 10.2), tracker.next_check_at()) == ("writing", pytest.approx(10.4))
         for now, due in ((10.4, 10.9), (10.9, 11.9), (11.9, 12.9)):
-            assert files.check_due(now, 99) == []
-            assert files.next_check_at() == pytest.approx(due)
-        state = files.state(HERO, 12.0)
+            assert tracker.check_due(now, 99) == []
+            assert tracker.next_check_at() == pytest.approx(due)
+        state = tracker.state(HERO, 12.0)
         assert state is not None
         assert state.reason == "still being written by another program"
-    assert files.check_due(12.9, 99) == [HERO]
-    assert kind(files, 12.9) == "looks_complete"
-    assert files.next_check_at() == pytest.approx(13.9)
+    assert tracker.check_due(12.9, 99) == [HERO]
+    assert status_of(tracker, 12.9) == "looks_complete"
+    assert tracker.next_check_at() == pytest.approx(13.9)
 
 
-def test_a_writer_through_mmap_is_noticed(files: FileTracker, root: Path) -> None:
+def test_a_writer_through_mmap_is_noticed(tracker: FileTracker, root: Path) -> None:
     """mmap changes bytes without an event, and at times without a new signature; the lease is refused throughout."""
     with (root / HERO).open("r+b") as opened, mmap.mmap(opened.fileno(), 5):
-        files.follow(HERO, 10.0)
-        files.check_due(10.15, 99)
-        assert kind(files, 10.2) == "writing"
+        tracker.follow(HERO, 10.0)
+        tracker.check_due(10.15, 99)
+        assert status_of(tracker, 10.2) == "writing"
 
 
-def test_a_writer_that_opens_the_file_again_keeps_it_from_settling(files: FileTracker, root: Path) -> None:
+def test_a_writer_that_opens_the_file_again_keeps_it_from_settling(tracker: FileTracker, root: Path) -> None:
     """GIMP opens the file again after 50 ms: the status falls back from looks_complete to writing."""
-    files.follow(HERO, 10.0)
-    files.check_due(10.15, 99)
+    tracker.follow(HERO, 10.0)
+    tracker.check_due(10.15, 99)
     with (root / HERO).open("ab"):
-        assert files.check_due(12.0, 99) == [HERO]
-    assert kind(files, 12.0) == "writing"
+        assert tracker.check_due(12.0, 99) == [HERO]
+    assert status_of(tracker, 12.0) == "writing"
 
 
-def test_without_leases_the_times_are_longer(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_settle_later_without_leases(tracker: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """On network mounts work starts after 2 s and a file settles after 10 s, and the folder is listed with the weaker rule."""
     monkeypatch.setattr(file_tracker, "has_writer", lambda fd: None)
-    files.follow(HERO, 10.0)
-    assert files.check_due(10.15, 99) == []
-    assert kind(files, 10.2) == "new"
-    assert files.check_due(12.0, 99) == [HERO]
-    assert (kind(files, 12.0), files.next_check_at()) == ("looks_complete", 20.0)
-    assert files.check_due(20.0, 99) == [HERO]
-    assert (kind(files, 20.0), files.weak_quiet_folders) == ("settled", {"inbox"})
+    tracker.follow(HERO, 10.0)
+    assert tracker.check_due(10.15, 99) == []
+    assert status_of(tracker, 10.2) == "new"
+    assert tracker.check_due(12.0, 99) == [HERO]
+    assert (status_of(tracker, 12.0), tracker.next_check_at()) == ("looks_complete", 20.0)
+    assert tracker.check_due(20.0, 99) == [HERO]
+    assert (status_of(tracker, 20.0), tracker.weak_quiet_folders) == ("settled", {"inbox"})
 
 
-def test_an_empty_file_waits_for_its_bytes(files: FileTracker, root: Path) -> None:
+def test_an_empty_file_waits_for_its_bytes(tracker: FileTracker, root: Path) -> None:
     """Browsers and ImageMagick create and close zero bytes first."""
     (root / HERO).write_bytes(b"")
-    files.follow(HERO, 10.0)
-    assert files.check_due(10.15, 99) == [HERO]
-    state = files.state(HERO, 11.0)
+    tracker.follow(HERO, 10.0)
+    assert tracker.check_due(10.15, 99) == [HERO]
+    state = tracker.state(HERO, 11.0)
     assert state is not None
     assert (state.status, state.reason) == ("new", "is still empty")
     (root / HERO).write_bytes(b"bytes")
-    files.check(HERO, 11.0)
-    files.check_due(11.15, 99)
-    assert kind(files, 11.2) == "looks_complete"
+    tracker.check(HERO, 11.0)
+    tracker.check_due(11.15, 99)
+    assert status_of(tracker, 11.2) == "looks_complete"
 
 
-def test_an_unreadable_file_waits_with_a_sentence(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_waits_with_a_sentence(tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of another user (0600) has a reason, and goes on once its permissions change."""
 
     def refuse(path: object) -> int:
@@ -151,24 +151,24 @@ def test_an_unreadable_file_waits_with_a_sentence(files: FileTracker, root: Path
 
     with monkeypatch.context() as patch:
         patch.setattr(file_tracker, "open_input", refuse)
-        files.follow(HERO, 10.0)
-        files.check_due(10.15, 99)
-        state = files.state(HERO, 10.2)
+        tracker.follow(HERO, 10.0)
+        tracker.check_due(10.15, 99)
+        state = tracker.state(HERO, 10.2)
         assert state is not None
         assert state.reason == "cannot be read: its permissions keep Goldsmith out"
     os.chmod(root / HERO, 0o640)
-    files.check(HERO, 20.0)
-    assert files.check_due(20.15, 99) == [HERO]
-    assert kind(files, 20.2) == "looks_complete"
+    tracker.check(HERO, 20.0)
+    assert tracker.check_due(20.15, 99) == [HERO]
+    assert status_of(tracker, 20.2) == "looks_complete"
 
 
-def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is refused by lstat alone; only a folder is refused without a sentence."""
+def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, tracker: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lstat alone is enough to refuse each. Only a folder is refused without a sentence."""
 
-    def opened(path: object) -> int:
+    def refuse_to_open(path: object) -> int:
         raise AssertionError(path)
 
-    monkeypatch.setattr(file_tracker, "open_input", opened)
+    monkeypatch.setattr(file_tracker, "open_input", refuse_to_open)
     os.symlink("/etc/passwd", root / "inbox/link.png")
     os.mkfifo(root / "inbox/pipe.png")
     (root / "inbox/folder.png").mkdir()
@@ -177,9 +177,9 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: Fil
     sentences = {}
     for name in ("link", "pipe", "socket", "folder"):
         path = f"inbox/{name}.png"
-        files.follow(path, 10.0)
-        files.check_due(99.0, 99)
-        state = files.state(path, 99.0)
+        tracker.follow(path, 10.0)
+        tracker.check_due(99.0, 99)
+        state = tracker.state(path, 99.0)
         assert state is not None
         assert state.status == "refused"
         sentences[name] = state.reason
@@ -189,70 +189,72 @@ def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, files: Fil
     assert sentences["folder"] == ""
 
 
-def test_a_change_between_the_check_and_the_lease_starts_again(files: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_between_the_check_and_the_lease_is_new_again(
+    tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The signature is read once more from the open file, after the lease was granted."""
 
-    def granted_too_late(fd: int) -> bool:
+    def change_file_and_grant_lease(fd: int) -> bool:
         (root / HERO).write_bytes(b"written in the last moment")
         return False
 
-    files.follow(HERO, 10.0)
-    monkeypatch.setattr(file_tracker, "has_writer", granted_too_late)
-    assert files.check_due(10.15, 99) == []
-    assert (kind(files, 10.2), files.next_check_at()) == ("new", pytest.approx(10.3))
+    tracker.follow(HERO, 10.0)
+    monkeypatch.setattr(file_tracker, "has_writer", change_file_and_grant_lease)
+    assert tracker.check_due(10.15, 99) == []
+    assert (status_of(tracker, 10.2), tracker.next_check_at()) == ("new", pytest.approx(10.3))
 
 
-def test_a_file_replaced_by_a_link_after_the_lstat_is_refused(files: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of the opener counts too."""
+def test_a_file_replaced_by_a_link_after_the_lstat_is_refused(tracker: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error from open_input counts too."""
 
-    def swapped(path: object) -> int:
+    def refuse(path: object) -> int:
         raise InputError("hero.png is not an ordinary file.", "Put the picture itself there.")
 
-    monkeypatch.setattr(file_tracker, "open_input", swapped)
-    files.follow(HERO, 10.0)
-    files.check_due(10.15, 99)
-    assert kind(files, 10.2) == "refused"
+    monkeypatch.setattr(file_tracker, "open_input", refuse)
+    tracker.follow(HERO, 10.0)
+    tracker.check_due(10.15, 99)
+    assert status_of(tracker, 10.2) == "refused"
 
 
 def test_a_missing_file_is_gone_unless_its_folder_is_missing_too(root: Path) -> None:
-    """Without its mount a file is only out of reach."""
+    """If its mount is missing, a file is out of reach, not deleted."""
     is_present = True
-    files = FileTracker(str(root), SettleTimes(), lambda folder: is_present)
-    files.follow(HERO, 10.0)
+    tracker = FileTracker(str(root), SettleTimes(), lambda folder: is_present)
+    tracker.follow(HERO, 10.0)
     os.rename(root / HERO, root / "elsewhere")
     is_present = False
-    files.check_due(10.15, 99)
-    state = files.state(HERO, 10.2)
+    tracker.check_due(10.15, 99)
+    state = tracker.state(HERO, 10.2)
     assert state is not None
     assert (state.status, state.reason) == ("new", "its folder is not there")
     is_present = True
-    assert files.check_due(11.0, 99) == [HERO]
-    assert files.state(HERO, 11.0) is None
+    assert tracker.check_due(11.0, 99) == [HERO]
+    assert tracker.state(HERO, 11.0) is None
 
 
-def test_the_daemons_own_results_are_settled_until_they_change(files: FileTracker, root: Path) -> None:
+def test_the_daemons_own_results_are_settled_until_they_change(tracker: FileTracker, root: Path) -> None:
     """Between Goldsmith's own stages there is no wait: hints change nothing while the signature is the same."""
-    files.add_settled(HERO, FileSignature.from_stat(os.lstat(root / HERO)), "abc", 10.0)
-    assert (kind(files, 10.0), files.known_sha256(HERO), files.next_check_at()) == ("settled", "abc", None)
-    assert not files.check(HERO, 10.1)
-    assert files.known_sha256(HERO) == "abc"
+    tracker.add_settled(HERO, FileSignature.from_stat(os.lstat(root / HERO)), "abc", 10.0)
+    assert (status_of(tracker, 10.0), tracker.known_sha256(HERO), tracker.next_check_at()) == ("settled", "abc", None)
+    assert not tracker.check(HERO, 10.1)
+    assert tracker.known_sha256(HERO) == "abc"
     (root / HERO).write_bytes(b"painted over by hand")
-    assert files.check(HERO, 10.2)
-    assert (kind(files, 10.2), files.known_sha256(HERO)) == ("new", None)
+    assert tracker.check(HERO, 10.2)
+    assert (status_of(tracker, 10.2), tracker.known_sha256(HERO)) == ("new", None)
 
 
-def test_a_result_that_was_overwritten_before_the_call_is_not_settled(files: FileTracker, root: Path) -> None:
+def test_a_result_that_was_overwritten_before_the_call_is_not_settled(tracker: FileTracker, root: Path) -> None:
     """The expected signature is compared with that of the file on disk."""
     expected = FileSignature.from_stat(os.lstat(root / HERO))
     (root / HERO).write_bytes(b"somebody was faster")
-    files.add_settled(HERO, expected, "abc", 10.0)
-    assert (kind(files, 10.0), files.known_sha256(HERO)) == ("new", None)
+    tracker.add_settled(HERO, expected, "abc", 10.0)
+    assert (status_of(tracker, 10.0), tracker.known_sha256(HERO)) == ("new", None)
 
 
-def test_one_call_checks_a_limited_number_of_files(root: Path, files: FileTracker) -> None:
+def test_one_call_checks_a_limited_number_of_files(root: Path, tracker: FileTracker) -> None:
     """However many files are due, one call checks no more than its limit."""
     for number in range(10):
         (root / f"inbox/{number}.png").write_bytes(b"x")
-        files.follow(f"inbox/{number}.png", 10.0)
-    assert len(files.check_due(11.0, 4)) == 4
-    assert len(files.check_due(11.0, 99)) == 6
+        tracker.follow(f"inbox/{number}.png", 10.0)
+    assert len(tracker.check_due(11.0, 4)) == 4
+    assert len(tracker.check_due(11.0, 99)) == 6

@@ -48,7 +48,7 @@ def test_only_a_picture_with_an_instruction_is_returned(yard: Yard) -> None:
 
 
 def test_bundles_are_returned_in_order_of_arrival(yard: Yard) -> None:
-    """The first hint comes first, whatever the names."""
+    """The bundle of the first hint comes first, for any names."""
     for name in ("zoe", "adam", "mia"):
         yard.put(f"inbox/{name}.png")
         yard.put(f"inbox/{name}.toml")
@@ -72,7 +72,7 @@ def test_a_bundle_is_returned_whenever_its_files_advance(yard: Yard) -> None:
 
 
 def test_an_overwritten_file_returns_its_bundle(yard: Yard) -> None:
-    """A job that was started on the old bytes can be cancelled."""
+    """A job that works on the old bytes can be cancelled."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -87,8 +87,8 @@ def test_an_overwritten_file_returns_its_bundle(yard: Yard) -> None:
     assert yard.names(later=0.1) == []
 
 
-def test_a_picture_that_goes_is_returned_once_more(yard: Yard) -> None:
-    """Its job can be withdrawn; its mask waits on under another key."""
+def test_a_deleted_picture_is_returned_once_more(yard: Yard) -> None:
+    """The job of the picture can be withdrawn. Its mask waits under another key."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     assert yard.names() == ["hero.png"]
@@ -156,7 +156,7 @@ def test_a_campaign_brief_is_an_instruction_for_all_pictures_below_it(yard: Yard
 
 
 def test_one_call_returns_a_limited_number_of_bundles(yard: Yard) -> None:
-    """However many arrive at once, all of them are returned in the end."""
+    """All bundles are returned in the end, for any number that arrives at once."""
     for number in range(MAX_BUNDLES + 88):
         yard.put(f"inbox/{number}.png", hint=False)
         yard.put(f"inbox/{number}.txt")
@@ -263,7 +263,7 @@ def test_a_hint_from_an_unknown_tree_scans_the_tree(yard: Yard) -> None:
 
 
 def test_a_renamed_folder_takes_its_bundles_along(yard: Yard) -> None:
-    """They are gone under the old name and have arrived under the new one."""
+    """The bundles are gone under the old name and have arrived under the new name."""
     yard.put("inbox/old/a.png")
     yard.put("inbox/old/a.txt")
     yard.names()
@@ -309,8 +309,8 @@ def test_an_unreadable_folder_has_a_sentence(yard: Yard, monkeypatch: pytest.Mon
 # --- lost events, polling, mounts
 
 
-def test_lost_events_cost_time_but_no_file(yard: Yard) -> None:
-    """After an overflow everything is scanned again: new, changed and deleted files."""
+def test_every_folder_is_scanned_after_lost_events(yard: Yard) -> None:
+    """The scan finds new, changed and deleted files."""
     for name in ("stays", "goes", "changes"):
         yard.put(f"inbox/{name}.png")
         yard.put(f"inbox/{name}.txt")
@@ -328,8 +328,8 @@ def test_lost_events_cost_time_but_no_file(yard: Yard) -> None:
     assert sorted(yard.names()) == ["changes.png", "comes.png", "goes.png"]
 
 
-def test_a_folder_that_went_without_an_event_is_removed(yard: Yard) -> None:
-    """A campaign is moved out while events are lost: its bundles are returned once more, and its neighbours are not."""
+def test_a_folder_that_was_deleted_without_an_event_is_removed(yard: Yard) -> None:
+    """If a campaign is deleted while events are lost, its bundles are returned once more, and those of its neighbours are not."""
     for path in ("inbox/acme/a.png", "inbox/acme/a.txt", "inbox/other/b.png", "inbox/other/b.txt"):
         yard.put(path)
     yard.names()
@@ -355,7 +355,7 @@ def test_a_file_and_a_folder_may_swap_names(yard: Yard) -> None:
 
 
 def test_without_events_the_folders_are_scanned_every_two_seconds(yard_without_events: Yard) -> None:
-    """A new file is then seen after at most two seconds."""
+    """A new file is noticed after at most two seconds."""
     yard = yard_without_events
     assert yard.intake.watch_modes() == {"inbox": "polling", "selected": "polling"}
     yard.put("inbox/hero.png", hint=False)
@@ -377,7 +377,7 @@ def test_with_events_the_folders_are_scanned_every_ten_minutes(yard: Yard, monke
 
 
 def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
-    """Events must be proven, so a folder that falls silent is noticed."""
+    """A canary proves that events arrive, so a silent folder is noticed."""
     yard = Yard(tmp_path)
     yard.watcher.silent_folders.add("selected")
     yard.names(later=601.0)
@@ -405,8 +405,8 @@ def test_a_stage_folder_with_an_unwatched_subfolder_is_polled(yard: Yard) -> Non
     assert yard.intake.watch_modes()["inbox"] == "events"
 
 
-def test_a_missing_folder_pauses_and_loses_nothing(yard: Yard) -> None:
-    """The loss of a share gives a sentence; its bundles are neither gone nor new, and when it is back only changes are returned."""
+def test_a_missing_folder_is_paused_and_loses_no_file(yard: Yard) -> None:
+    """The loss of a share gives a sentence. Its bundles are neither gone nor new. When the share is back, only changes are returned."""
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     assert yard.names() == ["hero.png"]
@@ -441,7 +441,7 @@ def test_a_file_that_is_missing_with_its_folder_is_not_gone(yard: Yard) -> None:
 
 
 def test_a_replaced_folder_is_watched_and_scanned_anew(yard: Yard) -> None:
-    """Another folder under the same name (remounted or restored): missing files are gone, and its files have arrived."""
+    """If another folder has the same name (remounted or restored), missing files are gone, and its files have arrived."""
     for name in ("hero.png", "hero.txt"):
         yard.put(f"inbox/{name}")
     yard.names()
@@ -467,8 +467,8 @@ def test_a_link_as_stage_folder_is_refused_with_a_sentence(tmp_path: Path) -> No
     assert "links are not followed" in yard.intake.unavailable_folders()["selected"]
 
 
-def test_a_dead_watch_is_restarted_and_everything_is_scanned(yard: Yard) -> None:
-    """The health check finds it within two seconds, and files that came meanwhile are not lost."""
+def test_a_dead_watch_is_restarted_and_every_folder_is_scanned(yard: Yard) -> None:
+    """The health check finds the dead watch within two seconds, and files that arrived meanwhile are not lost."""
     yard.watcher.is_alive = False
     yard.put("inbox/hero.png", hint=False)
     yard.put("inbox/hero.txt", hint=False)
@@ -477,7 +477,7 @@ def test_a_dead_watch_is_restarted_and_everything_is_scanned(yard: Yard) -> None
 
 
 def test_a_watch_that_the_kernel_refuses_is_tried_again_every_ten_seconds(yard_without_events: Yard) -> None:
-    """It is not tried at every check."""
+    """The watch is not tried at every check."""
     starts = yard_without_events.watcher.starts
     for _ in range(10):
         yard_without_events.collect(later=2.0)
@@ -551,7 +551,7 @@ def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> Non
 
 
 def test_the_intake_is_busy_until_everything_has_settled(yard: Yard) -> None:
-    """A run until nothing happens waits for arriving files, but not for an empty file, which may stay empty."""
+    """A run with --until-idle waits for arriving files, but not for an empty file, which may stay empty."""
     yard.put("selected/hero.png")
     assert yard.intake.is_busy
     yard.settle()
@@ -570,7 +570,7 @@ def test_the_intake_is_busy_until_everything_has_settled(yard: Yard) -> None:
 
 
 def test_recheck_returns_the_bundle_now(yard: Yard) -> None:
-    """The caller knows that the file changed, and need not wait for the event."""
+    """The caller knows that the file has changed, so no event is needed."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -579,7 +579,7 @@ def test_recheck_returns_the_bundle_now(yard: Yard) -> None:
 
 
 def test_following_a_missing_file_returns_its_bundle_as_gone(yard: Yard) -> None:
-    """The file went between its hint and the call."""
+    """The file was deleted between its hint and the call."""
     yard.put("selected/hero.png")
     yard.put("selected/hero.mask.png")
     yard.names()
@@ -619,7 +619,7 @@ def test_weights_that_arrive_count_as_a_change_of_the_library(tmp_path: Path) ->
     assert not yard.intake.library_changed
 
 
-def test_folders_with_the_weaker_rule_are_named(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_with_the_weaker_rule_are_listed(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     """`goldsmith status` shows the folders in which the kernel grants no lease."""
     monkeypatch.setattr("goldsmith.pipeline.intake.file_tracker.has_writer", lambda fd: None)
     yard.put("selected/hero.png")
@@ -633,7 +633,7 @@ def test_folders_with_the_weaker_rule_are_named(yard: Yard, monkeypatch: pytest.
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[Intake]:
+def intake(tmp_path: Path) -> Iterator[Intake]:
     for folder in ("inbox", "library"):
         (tmp_path / folder).mkdir()
     watcher = Watcher(tmp_path)
@@ -645,33 +645,33 @@ def live(tmp_path: Path) -> Iterator[Intake]:
 
 def turn_until(intake: Intake, condition: Callable[[list[BundleKey]], bool], seconds: float = 15.0) -> int:
     """Run the loop as the daemon does; return the number of turns."""
-    deadline, turns, seen = time.monotonic() + seconds, 0, []
+    deadline, turns, keys = time.monotonic() + seconds, 0, []
     while time.monotonic() < deadline:
         turns += 1
         for key in intake.collect(time.monotonic()):
-            seen.append(key)
+            keys.append(key)
             bundle = intake.bundle(key)
             intake.follow(bundle.files if bundle is not None else ())
-        if condition(seen):
+        if condition(keys):
             return turns
         select.select([intake._watcher.fd], [], [], min(intake.seconds_until_due(time.monotonic()), 0.5))
-    raise AssertionError(seen)
+    raise AssertionError(keys)
 
 
-def test_a_real_arrival_settles_within_few_turns_of_the_loop(live: Intake, tmp_path: Path) -> None:
-    """From the event of the kernel to the settled file, the loop never spins."""
+def test_a_real_arrival_settles_within_few_turns_of_the_loop(intake: Intake, tmp_path: Path) -> None:
+    """The loop does not spin between the kernel's event and the settled file."""
     (tmp_path / "inbox/hero.png").write_bytes(b"x")
     (tmp_path / "inbox/hero.txt").write_bytes(b"x")
-    turns = turn_until(live, lambda seen: live.state("inbox/hero.png").status == "settled")
+    turns = turn_until(intake, lambda keys: intake.state("inbox/hero.png").status == "settled")
     assert turns < 30
-    assert live.watch_modes() == {"inbox": "events"}
+    assert intake.watch_modes() == {"inbox": "events"}
 
 
-def test_an_overflow_of_the_kernel_queue_loses_no_file(live: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The watching thread is held while more is written than the queue takes; every bundle is found all the same."""
-    turn_until(live, lambda seen: live.watch_modes()["inbox"] == "events")
+def test_an_overflow_of_the_kernel_queue_loses_no_file(intake: Intake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The watching thread is held while more files are written than the queue can hold. Every bundle is found all the same."""
+    turn_until(intake, lambda keys: intake.watch_modes()["inbox"] == "events")
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
-    with live._watcher._lock:  # the watching thread waits here, and the kernel's queue fills
+    with intake._watcher._lock:  # the watching thread waits here, and the kernel's queue fills
         for number in range(limit):
             os.close(os.open(tmp_path / f"inbox/filler{number % 40}.png", os.O_CREAT | os.O_WRONLY | os.O_TRUNC))
             os.utime(tmp_path / f"inbox/filler{number % 40}.png")
@@ -679,11 +679,11 @@ def test_an_overflow_of_the_kernel_queue_loses_no_file(live: Intake, tmp_path: P
         for number in range(5):
             (tmp_path / f"inbox/late/{number}.png").write_bytes(b"x")
             (tmp_path / f"inbox/late/{number}.txt").write_bytes(b"x")
-    turn_until(live, lambda seen: len({key for key in seen if key.campaign == "late"}) == 5)
+    turn_until(intake, lambda keys: len({key for key in keys if key.campaign == "late"}) == 5)
     assert "overflow" in caplog.text
     (tmp_path / "inbox/late/after.png").write_bytes(b"x")
     (tmp_path / "inbox/late/after.txt").write_bytes(b"x")
-    turn_until(live, lambda seen: BundleKey("inbox", "late", "after.png") in seen)
+    turn_until(intake, lambda keys: BundleKey("inbox", "late", "after.png") in keys)
 
 
 CONTENT = bytes(range(256)) * 40
@@ -707,7 +707,7 @@ def written_through_mmap(path: Path, temporary: Path) -> Iterator[str]:
 
 
 def linked_while_growing(path: Path, temporary: Path) -> Iterator[str]:
-    """Write like Krita: O_TMPFILE and linkat, so that a created event and no close event comes for the name."""
+    """Write like Krita: O_TMPFILE and linkat, so that the name gets a create event and no close event."""
     with open(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY), "wb") as out:
         out.write(CONTENT[:100])
         out.flush()
@@ -752,7 +752,7 @@ DROPS = [written_with_a_pause, written_through_mmap, linked_while_growing, renam
 
 @pytest.mark.parametrize("drop", DROPS, ids=lambda drop: drop.__name__)
 def test_only_a_complete_file_settles(drop: Callable[[Path, Path], Iterator[str]], tmp_path: Path) -> None:
-    """Each way of writing is stopped halfway until the intake has seen it; when the file settles, it is complete."""
+    """Each kind of writing is stopped halfway until the intake has noticed the file. When the file settles, it is complete."""
     for folder in ("inbox", "library"):
         (tmp_path / folder).mkdir()
     watcher = Watcher(tmp_path)
@@ -765,10 +765,10 @@ def test_only_a_complete_file_settles(drop: Callable[[Path, Path], Iterator[str]
         return FileSignature.from_stat(os.lstat(path))
 
     try:
-        for awaited in drop(path, tmp_path / "aside"):
-            turn_until(intake, lambda seen, awaited=awaited: intake.state("inbox/hero.png").status in (awaited, "settled"))
-            assert awaited == "looks_complete" or intake.state("inbox/hero.png").status == awaited
-        turn_until(intake, lambda seen: intake.state("inbox/hero.png").status == "settled" and intake.state("inbox/hero.png").sig == sig())
+        for status in drop(path, tmp_path / "aside"):
+            turn_until(intake, lambda keys, status=status: intake.state("inbox/hero.png").status in (status, "settled"))
+            assert status == "looks_complete" or intake.state("inbox/hero.png").status == status
+        turn_until(intake, lambda keys: intake.state("inbox/hero.png").status == "settled" and intake.state("inbox/hero.png").sig == sig())
         assert path.read_bytes() == CONTENT
     finally:
         watcher.close()

@@ -25,14 +25,14 @@ class Listener:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.watcher = Watcher(root)
-        self.heard: list[str] = []
+        self.hints: list[str] = []
         self.losses = 0
 
     def until(self, condition: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + LONG
         while True:
             paths, lost = self.watcher.take_hints(10_000)
-            self.heard += [os.path.relpath(path, self.root) for path in paths]
+            self.hints += [os.path.relpath(path, self.root) for path in paths]
             self.losses += lost
             if condition():
                 return True
@@ -40,8 +40,8 @@ class Listener:
                 return False
             select.select([self.watcher.fd], [], [], 0.05)
 
-    def hears(self, *paths: str) -> bool:
-        return self.until(lambda: set(paths) <= set(self.heard))
+    def receives(self, *paths: str) -> bool:
+        return self.until(lambda: set(paths) <= set(self.hints))
 
 
 @pytest.fixture
@@ -55,32 +55,32 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 
 
 def test_a_start_counts_as_lost_hints(listener: Listener) -> None:
-    """No event reports the files that were there before, so the first call says that everything must be read."""
+    """No event reports files that existed before the start, so the first call says that everything must be read."""
     assert listener.watcher.take_hints(10) == ([], True)
     assert listener.watcher.take_hints(10) == ([], False)
 
 
-def test_every_way_in_gives_a_hint(listener: Listener, tmp_path: Path) -> None:
-    """A file is written, linked, renamed into the folder, given other permissions, and deleted."""
+def test_every_kind_of_change_gives_a_hint(listener: Listener, tmp_path: Path) -> None:
+    """The changes are writing, linking, renaming into the folder, new permissions, and deletion."""
     root = tmp_path
     (root / "inbox/written.png").write_bytes(b"x")
     os.link(root / "inbox/written.png", root / "inbox/linked.png")
     (root / "archive/a.png").write_bytes(b"x")
     os.rename(root / "archive/a.png", root / "inbox/renamed.png")
-    assert listener.hears("inbox/written.png", "inbox/linked.png", "inbox/renamed.png")
-    listener.heard.clear()
+    assert listener.receives("inbox/written.png", "inbox/linked.png", "inbox/renamed.png")
+    listener.hints.clear()
     os.chmod(root / "inbox/linked.png", 0o600)
-    assert listener.hears("inbox/linked.png")
-    listener.heard.clear()
+    assert listener.receives("inbox/linked.png")
+    listener.hints.clear()
     os.unlink(root / "inbox/renamed.png")
-    assert listener.hears("inbox/renamed.png")
+    assert listener.receives("inbox/renamed.png")
 
 
 def test_a_rename_gives_a_hint_for_both_names(listener: Listener, tmp_path: Path) -> None:
     """The old name must leave the index, and the new name must enter it."""
     (tmp_path / "inbox/old.png").write_bytes(b"x")
     os.rename(tmp_path / "inbox/old.png", tmp_path / "inbox/new.png")
-    assert listener.hears("inbox/old.png", "inbox/new.png")
+    assert listener.receives("inbox/old.png", "inbox/new.png")
 
 
 def test_a_folder_that_is_moved_in_gives_hints(listener: Listener, tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_a_folder_that_is_moved_in_gives_hints(listener: Listener, tmp_path: Pat
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     (outside / "deep").mkdir(parents=True)
     os.rename(outside, tmp_path / "inbox/acme")
-    assert listener.hears("inbox/acme")
+    assert listener.receives("inbox/acme")
     (tmp_path / "inbox/acme/deep/late.png").write_bytes(b"x")
-    assert listener.hears("inbox/acme/deep/late.png")
+    assert listener.receives("inbox/acme/deep/late.png")
     assert listener.watcher.is_watched(str(tmp_path / "inbox/acme/deep"))
 
 
@@ -108,7 +108,7 @@ def test_any_file_name_arrives_unchanged(listener: Listener, tmp_path: Path) -> 
     for name in names:
         with open(os.path.join(os.fsencode(tmp_path), b"inbox", name), "wb"):
             pass
-    assert listener.hears(*(f"inbox/{os.fsdecode(name)}" for name in names))
+    assert listener.receives(*(f"inbox/{os.fsdecode(name)}" for name in names))
 
 
 def test_only_stage_folders_wake_the_loop(listener: Listener, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_only_stage_folders_wake_the_loop(listener: Listener, tmp_path: Path) ->
     listener.until(lambda: listener.losses > 0)
     (tmp_path / "archive/a.png").write_bytes(b"x")
     (tmp_path / "inbox/b.png").write_bytes(b"x")
-    assert listener.hears("inbox/b.png")
-    assert not [path for path in listener.heard if path.startswith("archive")]
+    assert listener.receives("inbox/b.png")
+    assert not [path for path in listener.hints if path.startswith("archive")]
 
 
 def test_a_path_with_many_events_is_taken_once(listener: Listener, tmp_path: Path) -> None:
@@ -134,24 +134,24 @@ def test_a_path_with_many_events_is_taken_once(listener: Listener, tmp_path: Pat
 
 
 def test_the_wake_descriptor_is_drained_with_the_last_hint(listener: Listener, tmp_path: Path) -> None:
-    """A descriptor that stays readable would make the main loop spin without rest."""
+    """A descriptor that stays readable would make the main loop spin."""
     for _ in range(3):
         (tmp_path / "inbox/a.png").write_bytes(b"x")
-        assert listener.hears("inbox/a.png")
-        listener.heard.clear()
+        assert listener.receives("inbox/a.png")
+        listener.hints.clear()
         listener.watcher.plant_canary("inbox")
         assert listener.until(lambda: listener.watcher.heard_canary("inbox"))
         assert listener.until(lambda: not select.select([listener.watcher.fd], [], [], 0.1)[0])
 
 
-def test_a_canary_proves_that_events_arrive_and_leaves_nothing(listener: Listener, tmp_path: Path) -> None:
-    """A folder counts as one with events only after its canary was heard; the canary itself gives no hint."""
+def test_a_canary_proves_that_events_arrive_and_leaves_no_file(listener: Listener, tmp_path: Path) -> None:
+    """A folder counts as having events only after its canary was heard. The canary itself gives no hint."""
     assert not listener.watcher.heard_canary("inbox")
     assert listener.watcher.plant_canary("inbox")
     assert listener.until(lambda: listener.watcher.heard_canary("inbox"))
     assert not listener.watcher.heard_canary("archive")
     assert os.listdir(tmp_path / "inbox") == []
-    assert listener.heard == []
+    assert listener.hints == []
     assert not listener.watcher.plant_canary("nowhere")
 
 
@@ -165,14 +165,14 @@ def test_each_new_canary_must_be_heard_itself(listener: Listener) -> None:
 
 
 def test_a_root_that_is_a_link_is_watched_at_its_target(tmp_path: Path) -> None:
-    """A link itself has no events; the folder to which it leads does."""
+    """A link itself has no events, but its target does."""
     (tmp_path / "real/inbox").mkdir(parents=True)
     os.symlink(tmp_path / "real", tmp_path / "link")
     listener = Listener(tmp_path / "real")
     listener.watcher = Watcher(tmp_path / "link")
     assert listener.watcher.start()
     (tmp_path / "link/inbox/a.png").write_bytes(b"x")
-    assert listener.hears("inbox/a.png")
+    assert listener.receives("inbox/a.png")
     listener.watcher.close()
 
 
@@ -187,7 +187,7 @@ def test_a_deleted_root_is_noticed_and_a_restart_brings_hints_again(listener: Li
     assert listener.watcher.restart()
     assert listener.watcher.error == ""
     (tmp_path / "inbox/again.png").write_bytes(b"x")
-    assert listener.hears("inbox/again.png")
+    assert listener.receives("inbox/again.png")
 
 
 def test_a_dead_watching_thread_is_noticed(listener: Listener) -> None:
@@ -198,7 +198,7 @@ def test_a_dead_watching_thread_is_noticed(listener: Listener) -> None:
 
 
 def test_a_kernel_that_refuses_a_watch_gives_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the kernel's limit is reached, the service says so and goes on without events."""
+    """If the kernel's limit is reached, the watcher gives the reason and goes on without events."""
 
     def refuse() -> None:
         raise OSError(24, "inotify instance limit reached")
@@ -212,7 +212,7 @@ def test_a_kernel_that_refuses_a_watch_gives_a_sentence(tmp_path: Path, monkeypa
     watcher.close()
 
 
-def test_many_restarts_leak_nothing(listener: Listener) -> None:
+def test_many_restarts_leak_no_descriptors_or_threads(listener: Listener) -> None:
     """A mount that comes and goes must not use up descriptors or threads."""
     listener.watcher.restart()
     before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
@@ -223,7 +223,7 @@ def test_many_restarts_leak_nothing(listener: Listener) -> None:
 
 
 def test_an_overflow_of_the_kernel_queue_counts_as_lost_hints(listener: Listener, tmp_path: Path) -> None:
-    """A real overflow: everything is read again, and events go on arriving."""
+    """After a real overflow everything is read again, and events continue to arrive."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     listener.until(lambda: listener.losses > 0)
     folder = tmp_path / "inbox"
@@ -235,4 +235,4 @@ def test_an_overflow_of_the_kernel_queue_counts_as_lost_hints(listener: Listener
     assert listener.until(lambda: listener.losses > 1)
     assert listener.watcher.is_healthy()
     (folder / "after.png").write_bytes(b"x")
-    assert listener.hears("inbox/after.png")
+    assert listener.receives("inbox/after.png")

@@ -1,4 +1,4 @@
-"""The causes of a different replay: each difference from the record is a sentence, whatever the manifest holds."""
+"""The causes of a different replay: each difference from the record is a sentence, for any content of the manifest."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def step(**values: Any) -> dict[str, Any]:
     return {"op": "grade", "settings": {}, "seed": 1, "findings": {}, "engine": None, "picture_hash": "t1", **values}
 
 
-def then(**values: Any) -> StepRecord:
+def step_record(**values: Any) -> StepRecord:
     return StepRecord.model_validate(step(**values))
 
 
-def now(**values: Any) -> StepResult:
+def step_result(**values: Any) -> StepResult:
     return StepResult.model_validate({**step(**values), "seconds": 0.1})
 
 
@@ -47,18 +47,18 @@ def stage(name: str, *steps: dict[str, Any], outputs: str = SHA, **environment: 
 
 
 def rerun(record: StageRecord, *steps: StepResult, outputs: str = SHA, **environment: Any) -> StageRerun:
-    made = OutputRecord(role="picture", tail=".png", sha256=outputs)
-    return StageRerun(record, Outcome(job_id="1", steps=steps, environment=environment), (made,))
+    output = OutputRecord(role="picture", tail=".png", sha256=outputs)
+    return StageRerun(record, Outcome(job_id="1", steps=steps, environment=environment), (output,))
 
 
-OFF = ComparedDeliverable("hero.png", "differs", SHA, "cd" * 32)
-SAME = ComparedDeliverable("hero.png", "identical", SHA, SHA)
+DIFFERENT = ComparedDeliverable("hero.png", "differs", SHA, "cd" * 32)
+IDENTICAL = ComparedDeliverable("hero.png", "identical", SHA, SHA)
 
 
 def test_an_unchanged_step_has_no_causes() -> None:
-    """Check that durations and the reason for the choice of an engine are ignored."""
+    """Durations and the reason for the choice of an engine are ignored."""
     engine = {"name": "migan", "weights": [["a", SHA]], "device": "cpu", "why": "named by the step"}
-    assert step_causes(then(engine=engine), now(engine={**engine, "why": "the default"}), "edit.1 (grade)") == []
+    assert step_causes(step_record(engine=engine), step_result(engine={**engine, "why": "the default"}), "edit.1 (grade)") == []
 
 
 @pytest.mark.parametrize(
@@ -108,57 +108,62 @@ def test_an_unchanged_step_has_no_causes() -> None:
     ],
 )
 def test_each_difference_is_a_sentence(before: dict[str, Any], after: dict[str, Any], sentence: str) -> None:
-    """Check that the sentence gives the step and both values."""
-    assert step_causes(then(**before), now(**after), "edit.1 (grade)") == [f"edit.1 (grade): {sentence}"]
+    """The sentence gives the step and both values."""
+    assert step_causes(step_record(**before), step_result(**after), "edit.1 (grade)") == [f"edit.1 (grade): {sentence}"]
 
 
 @pytest.mark.parametrize("weights", [None, 3, "x", [1], [["a"]], [["a", "b", "c"]], [[["deep"], {"er": 1}]], {"a": "b"}])
 def test_invalid_weights_in_a_record_cause_no_error(weights: object) -> None:
-    """Record weights of wrong types."""
-    told = step_causes(then(engine={"name": "a", "weights": weights}), now(engine={"name": "a"}), "edit.1")
-    assert isinstance(told, list)
+    """The recorded weights have wrong types."""
+    causes = step_causes(step_record(engine={"name": "a", "weights": weights}), step_result(engine={"name": "a"}), "edit.1")
+    assert isinstance(causes, list)
 
 
 def test_recorded_values_are_shown_safely_and_shortened() -> None:
-    """Record a long name with an escape sequence."""
-    told = "".join(step_causes(then(engine={"name": "\x1b[31m" + "x" * 10_000}), now(), "edit.1"))
-    assert "\x1b" not in told
-    assert len(told) < 300
+    """The recorded name is long and has an escape sequence."""
+    text = "".join(step_causes(step_record(engine={"name": "\x1b[31m" + "x" * 10_000}), step_result(), "edit.1"))
+    assert "\x1b" not in text
+    assert len(text) < 300
 
 
 def test_the_first_difference_is_at_the_first_step_whose_picture_differs() -> None:
-    """Check that a file of an earlier stage with the same picture does not count."""
-    first = rerun(stage("edit", step(picture_hash="a"), outputs="cd" * 32), now(picture_hash="a"))
+    """A file of an earlier stage with the same picture does not count."""
+    first = rerun(stage("edit", step(picture_hash="a"), outputs="cd" * 32), step_result(picture_hash="a"))
     second = rerun(
-        stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"), now(picture_hash="b"), now(picture_hash="x"), numpy="2"
+        stage("grade", step(picture_hash="b"), step(picture_hash="c"), numpy="1"),
+        step_result(picture_hash="b"),
+        step_result(picture_hash="x"),
+        numpy="2",
     )
-    found = build_report([first, second], [OFF])
-    assert found.first_difference is not None
-    assert (found.first_difference.stage, found.first_difference.step, found.first_difference.op) == ("grade", 2, "grade")
-    assert found.causes == ("numpy was 1, here it is 2",)
-    assert not found.is_same
+    report = build_report([first, second], [DIFFERENT])
+    assert report.first_difference is not None
+    assert (report.first_difference.stage, report.first_difference.step, report.first_difference.op) == ("grade", 2, "grade")
+    assert report.causes == ("numpy was 1, here it is 2",)
+    assert not report.is_same
 
 
 def test_the_first_difference_is_in_the_files_if_all_pictures_agree() -> None:
-    """Check that the label names the stage and no step."""
-    found = build_report([rerun(stage("edit", step()), now()), rerun(stage("deliver", step(), outputs="cd" * 32), now())], [OFF])
-    assert found.first_difference is not None
-    assert found.first_difference.label == "the files of deliver"
+    """The label names the stage and no step."""
+    report = build_report(
+        [rerun(stage("edit", step()), step_result()), rerun(stage("deliver", step(), outputs="cd" * 32), step_result())], [DIFFERENT]
+    )
+    assert report.first_difference is not None
+    assert report.first_difference.label == "the files of deliver"
 
 
 def test_intermediate_files_do_not_matter_if_the_deliverables_agree() -> None:
-    """Change the file of a stage, but no deliverable."""
-    found = build_report([rerun(stage("edit", step(), outputs="cd" * 32, numpy="1"), now(), numpy="2")], [SAME])
-    assert (found.first_difference, found.causes, found.is_same) == (None, (), True)
-    assert found.other_changes == ("numpy was 1, here it is 2",)
+    """The file of a stage differs, but no deliverable does."""
+    report = build_report([rerun(stage("edit", step(), outputs="cd" * 32, numpy="1"), step_result(), numpy="2")], [IDENTICAL])
+    assert (report.first_difference, report.causes, report.is_same) == (None, (), True)
+    assert report.other_changes == ("numpy was 1, here it is 2",)
 
 
 def test_a_stage_without_a_worker_has_no_causes() -> None:
-    """Check a stage that passed its file on unchanged."""
+    """The stage passed its file on unchanged."""
     assert rerun(stage("edit"), numpy="2").all_causes() == []
 
 
 def test_the_same_cause_in_several_stages_is_reported_once() -> None:
-    """Change one version in three stages."""
-    reruns = [rerun(stage(name, step(), numpy="1"), now(), numpy="2") for name in ("edit", "grade", "deliver")]
-    assert build_report(reruns, [SAME]).other_changes == ("numpy was 1, here it is 2",)
+    """One version differs in three stages."""
+    reruns = [rerun(stage(name, step(), numpy="1"), step_result(), numpy="2") for name in ("edit", "grade", "deliver")]
+    assert build_report(reruns, [IDENTICAL]).other_changes == ("numpy was 1, here it is 2",)

@@ -16,7 +16,7 @@ _GENERATING = LINE.replace('default = [{ op = "select" }]', "")
 
 
 def test_a_picture_generated_without_an_input_picture_is_replayed(tmp_path: Path) -> None:
-    """Replay from the archived brief: the same candidate is selected."""
+    """A replay from the archived brief selects the same candidate."""
     brief = f"""prompt = "a gold ring"
 seed = 5
 [[generate]]
@@ -33,7 +33,7 @@ candidates = 3
 
 
 def test_reference_pictures_are_found_in_the_archive(tmp_path: Path) -> None:
-    """Replay with a reference picture, then remove it from the archive."""
+    """The replay uses the reference picture. If it is missing from the archive, the error names it."""
     brief = f"""prompt = "a gold ring"
 [[generate]]
 op = "regenerate"
@@ -42,7 +42,7 @@ references = true
 {EXPORT}"""
     files: dict[str, bytes | str] = {"inbox/ring.ref.png": png(7), "inbox/ring.toml": brief}
     delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
-    assert {given["role"] for given in delivery.content["stages"][0]["inputs"]} == {"brief", "ref"}
+    assert {entry["role"] for entry in delivery.content["stages"][0]["inputs"]} == {"brief", "ref"}
     assert delivery.again().is_same
     delivery.archived("inbox/ring.ref.png").unlink()
     with pytest.raises(MissingSource, match=r"inbox/ring\.ref\.png"):
@@ -50,7 +50,7 @@ references = true
 
 
 def test_a_diffusion_model_makes_the_same_picture_again(tmp_path: Path) -> None:
-    """Replay image-to-image and inpainting with tiny weights; then change a seed in the record."""
+    """Image-to-image and inpainting are replayed with tiny weights. With another seed in the record, the picture differs."""
     brief = f"""prompt = "a gold ring"
 seed = 5
 [[generate]]

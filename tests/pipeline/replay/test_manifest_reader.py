@@ -77,16 +77,16 @@ def _step(**values: object) -> Edit:
 
 
 def test_a_valid_manifest_is_read(tmp_path: Path) -> None:
-    """Check that the worker's inputs are the files that it decodes, without the brief."""
+    """The worker's inputs are the files that it decodes, without the brief."""
     delivery = read(tmp_path)
-    assert [given.path for given in delivery.stages[0].worker_inputs] == ["selected/hero.png", "selected/hero.mask.png"]
+    assert [entry.path for entry in delivery.stages[0].worker_inputs] == ["selected/hero.png", "selected/hero.mask.png"]
     assert [step.op for step in delivery.steps[0]] == ["sharpen"]
 
 
 def test_a_brief_without_a_picture_is_an_input_of_the_worker(tmp_path: Path) -> None:
-    """Read a stage whose only input is a brief."""
-    alone = [{"role": "brief", "name": "", "path": "inbox/hero.toml", "sha256": SHA}]
-    assert [given.role for given in read(tmp_path, _stage(inputs=alone)).stages[0].worker_inputs] == ["brief"]
+    """The only input of the stage is a brief."""
+    brief_only = [{"role": "brief", "name": "", "path": "inbox/hero.toml", "sha256": SHA}]
+    assert [entry.role for entry in read(tmp_path, _stage(inputs=brief_only)).stages[0].worker_inputs] == ["brief"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_brief_without_a_picture_is_an_input_of_the_worker(tmp_path: Path) -> 
     ],
 )
 def test_an_input_must_be_in_a_folder_of_the_pipeline(tmp_path: Path, path: str) -> None:
-    """Refuse absolute paths, parent folders, hidden folders and names that no filesystem allows."""
+    """Absolute paths, parent folders, hidden folders and names that no filesystem allows are refused."""
     with pytest.raises(InputError, match=r"stages\.1\.inputs\.1\.path"):
         read(tmp_path, _input(path=path))
 
@@ -118,7 +118,7 @@ def test_an_input_must_be_in_a_folder_of_the_pipeline(tmp_path: Path, path: str)
     "place", ["/etc/passwd", "archive/../config/goldsmith.toml", "selected/hero.png", "archive", "archive/", "Archive/x"]
 )
 def test_an_original_must_be_in_the_archive(tmp_path: Path, place: str) -> None:
-    """Refuse paths outside the archive."""
+    """Paths outside the archive are refused."""
     with pytest.raises(InputError, match=r"stages\.1\.archived\.selected/hero\.png"):
         read(tmp_path, _stage(archived={"selected/hero.png": place}))
 
@@ -157,7 +157,7 @@ def test_an_original_must_be_in_the_archive(tmp_path: Path, place: str) -> None:
     ],
 )
 def test_values_that_goldsmith_never_writes_are_refused(tmp_path: Path, edit: Edit, message: str) -> None:
-    """Check that the error names the place or the reason, and a remedy."""
+    """The error names the place or the reason, and a remedy."""
     with pytest.raises(InputError) as fault:
         read(tmp_path, edit)
     assert message in fault.value.sentence
@@ -170,7 +170,7 @@ def test_values_that_goldsmith_never_writes_are_refused(tmp_path: Path, edit: Ed
     ids=["empty", "cut off", "a list", "null", "bytes", "deep", "a long number", "a picture"],
 )
 def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, data: bytes) -> None:
-    """Read files that are empty, cut off, deeply nested or not JSON."""
+    """The files are empty, cut off, deeply nested or not JSON."""
     path = tmp_path / "hero.manifest.json"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"hero\.manifest\.json is not a manifest"):
@@ -178,7 +178,7 @@ def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, data: bytes) -
 
 
 def test_a_very_large_manifest_is_not_read(tmp_path: Path) -> None:
-    """Refuse a sparse file of a terabyte."""
+    """The file is sparse and has the size of a terabyte."""
     path = tmp_path / "hero.manifest.json"
     with path.open("wb") as file:
         file.truncate(1 << 40)
@@ -187,7 +187,7 @@ def test_a_very_large_manifest_is_not_read(tmp_path: Path) -> None:
 
 
 def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
-    """Check that a pipe does not block."""
+    """A pipe does not block."""
     os.mkfifo(tmp_path / "pipe.manifest.json")
     (tmp_path / "link.manifest.json").symlink_to("/etc/passwd")
     for name in ("pipe", "link"):
@@ -196,20 +196,20 @@ def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_fields_of_a_manifest_are_listed(tmp_path: Path) -> None:
-    """Remove six fields: five are listed, and the others are counted."""
+    """If six fields are missing, five are listed and the sixth is counted."""
 
-    def earlier(content: dict[str, Any]) -> None:
+    def remove_fields(content: dict[str, Any]) -> None:
         for name in ("stem", "outputs", "environment", "mask_fit", "working", "deliver"):
             del content["stages"][0][name]
 
     with pytest.raises(InputError) as fault:
-        read(tmp_path, earlier)
+        read(tmp_path, remove_fields)
     assert "stages.1.stem is missing." in fault.value.sentence
     assert fault.value.sentence.endswith("and 1 more.")
 
 
 def test_control_characters_of_a_manifest_are_not_repeated(tmp_path: Path) -> None:
-    """Put an escape sequence into a path."""
+    """A path has an escape sequence."""
     with pytest.raises(InputError) as fault:
         read(tmp_path, _input(path="../\x1b[31mred"))
     assert "\x1b" not in fault.value.sentence
@@ -227,7 +227,7 @@ def _examples() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("example", _examples(), ids=lambda step: str(step["op"]))
 def test_recorded_settings_are_read_back_unchanged(example: dict[str, Any], tmp_path: Path) -> None:
-    """Record the settings of each example, read them by the rules for briefs, and compare."""
+    """The settings of each example are recorded and read by the rules for briefs."""
     op = example["op"]
     first = catalogue()[op].model_validate({name: value for name, value in example.items() if name != "op"})
     recorded = json.loads(json.dumps(first.model_dump(mode="json")))

@@ -1,4 +1,4 @@
-"""Replays through real workers: identical deliveries, differences with their place and causes, and missing originals."""
+"""Replays with real workers: identical deliveries, differences with their place and causes, and missing originals."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from goldsmith.worker.job_runner import step_seed
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
+def module_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     return hero(tmp_path_factory.mktemp("hero"))
 
 
 @pytest.fixture
-def done(once: Delivery, tmp_path: Path) -> Delivery:
-    return once.copied(tmp_path)
+def delivery(module_delivery: Delivery, tmp_path: Path) -> Delivery:
+    return module_delivery.copied(tmp_path)
 
 
 def verdicts(report: ReplayReport) -> dict[str, str]:
@@ -52,57 +52,57 @@ def swap(delivery: Delivery, path: str, data: bytes) -> None:
     delivery.edit(change)
 
 
-SAME = {"hero_web.jpg": "identical", "hero_print.png": "identical"}
+ALL_IDENTICAL = {"hero_web.jpg": "identical", "hero_print.png": "identical"}
 
 
 # ---------------------------------------------------------------------- identical
 
 
-def test_a_replay_is_identical_and_changes_no_file(done: Delivery) -> None:
-    """Compare the bytes of the deliverables, and every file of the root before and after."""
-    before = done.lies()
-    report = done.again()
-    assert verdicts(report) == SAME
+def test_a_replay_is_identical_and_changes_no_file(delivery: Delivery) -> None:
+    """The bytes of the deliverables are the same, and so is every file of the root before and after."""
+    before = delivery.lies()
+    report = delivery.again()
+    assert verdicts(report) == ALL_IDENTICAL
     assert (report.is_same, report.first_difference, report.causes, report.other_changes) == (True, None, (), ())
-    assert done.lies() == before
+    assert delivery.lies() == before
 
 
-def test_the_recorded_seeds_are_those_of_the_steps(done: Delivery) -> None:
-    """Derive each step's seed from the job's seed and the step's number."""
-    for stage in done.content["stages"]:
+def test_the_recorded_seeds_are_those_of_the_steps(delivery: Delivery) -> None:
+    """Each step's seed follows from the job's seed and the step's number."""
+    for stage in delivery.content["stages"]:
         assert [step["seed"] for step in stage["steps"]] == [step_seed(7, number) for number in range(1, len(stage["steps"]) + 1)]
 
 
-def test_another_recorded_seed_makes_another_picture(done: Delivery) -> None:
-    """Change the recorded seed: the picture differs from the inpaint step on."""
-    done.edit(lambda content: content["stages"][1].update(seed=8))
-    report = done.again()
+def test_another_recorded_seed_makes_another_picture(delivery: Delivery) -> None:
+    """With another recorded seed, the picture differs from the inpaint step on."""
+    delivery.edit(lambda content: content["stages"][1].update(seed=8))
+    report = delivery.again()
     assert report.first_difference is not None
     assert report.first_difference.label == "edit.1 (inpaint)"
     assert any("the seed was" in reason for reason in report.causes)
 
 
-def test_intermediate_pictures_are_not_needed(done: Delivery) -> None:
-    """Remove all archived pictures except the original."""
+def test_intermediate_pictures_are_not_needed(delivery: Delivery) -> None:
+    """All archived pictures except the original are missing."""
     for stage in ("selected", "masked", "graded"):
-        done.archived(f"{stage}/{CAMPAIGN}/hero.png").unlink()
-    assert verdicts(done.again()) == SAME
+        delivery.archived(f"{stage}/{CAMPAIGN}/hero.png").unlink()
+    assert verdicts(delivery.again()) == ALL_IDENTICAL
 
 
-def test_the_remade_deliverables_can_be_saved(done: Delivery, tmp_path: Path) -> None:
-    """Save them in a new folder outside the root."""
-    done.again(tmp_path / "kept")
+def test_the_remade_deliverables_can_be_saved(delivery: Delivery, tmp_path: Path) -> None:
+    """They are saved in a new folder outside the root."""
+    delivery.again(tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["hero_print.png", "hero_web.jpg"]
-    assert (tmp_path / "kept/hero_web.jpg").read_bytes() == done.at(WEB).read_bytes()
+    assert (tmp_path / "kept/hero_web.jpg").read_bytes() == delivery.at(WEB).read_bytes()
 
 
 @pytest.mark.parametrize("place", ["root/inbox/kept", "full"])
-def test_an_unsuitable_output_folder_is_refused(done: Delivery, tmp_path: Path, place: str) -> None:
-    """Refuse a folder in the root, where files become jobs, and a folder that is not empty."""
+def test_an_unsuitable_output_folder_is_refused(delivery: Delivery, tmp_path: Path, place: str) -> None:
+    """A folder in the root, where files become jobs, and a folder that is not empty are refused."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/hero_web.jpg").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"is inside|is not empty"):
-        done.again(tmp_path / place)
+        delivery.again(tmp_path / place)
     assert (tmp_path / "full/hero_web.jpg").read_bytes() == b"mine"
 
 
@@ -110,13 +110,13 @@ def test_an_unsuitable_output_folder_is_refused(done: Delivery, tmp_path: Path, 
 
 
 def test_a_picture_that_no_step_changed_is_identical(tmp_path: Path) -> None:
-    """Replay from its copy in the archive."""
+    """The replay uses its copy in the archive."""
     delivery = delivered(tmp_path, {"inbox/hero.toml": NULLS, "inbox/hero.png": png()}, "delivered/hero.manifest.json")
     assert verdicts(delivery.again()) == {"hero.png": "identical"}
 
 
 def test_masks_looks_and_layers_are_found_in_the_archive(tmp_path: Path) -> None:
-    """Replay with a mask that one stage resizes and the next uses, a second mask, a look, and an unused layer."""
+    """One stage resizes a mask and the next uses it. There are also a second mask, a look and an unused layer."""
     brief = f"""{SELECT}
 [[generate]]
 op = "resize"
@@ -136,20 +136,20 @@ look = "hero"
     }
     delivery = delivered(tmp_path, files, "delivered/hero.manifest.json")
     report = delivery.again()
-    assert verdicts(report) == SAME
-    roles = {given["role"] for stage in delivery.content["stages"] for given in stage["inputs"]}
+    assert verdicts(report) == ALL_IDENTICAL
+    roles = {entry["role"] for stage in delivery.content["stages"] for entry in stage["inputs"]}
     assert {"picture", "mask", "look", "layer", "brief"} <= roles
 
 
 def test_a_replay_begins_with_the_last_file_from_a_person(tmp_path: Path) -> None:
-    """Deliver a picture that a person put into masked/."""
+    """A person put the picture into masked/."""
     delivery = delivered(tmp_path, {"masked/hero.toml": GRADE + EXPORT, "masked/hero.png": png(9)}, "delivered/hero.manifest.json")
     assert [stage["stage"] for stage in delivery.content["stages"]] == ["grade", "deliver"]
-    assert verdicts(delivery.again()) == SAME
+    assert verdicts(delivery.again()) == ALL_IDENTICAL
 
 
 def test_undecodable_names_are_replayed(tmp_path: Path) -> None:
-    """Use a name with undecodable bytes and a line break."""
+    """The name has undecodable bytes and a line break."""
     name = os.fsdecode(b"h\xff\nro")
     files: dict[str, bytes | str] = {f"inbox/{name}.toml": SELECT + GRADE + EXPORT, f"inbox/{name}.png": png(2)}
     delivery = delivered(tmp_path, files, f"delivered/{name}.manifest.json")
@@ -159,197 +159,197 @@ def test_undecodable_names_are_replayed(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- different
 
 
-def test_a_changed_look_is_named_with_both_hashes(done: Delivery) -> None:
-    """Change a look: check the first difference, its cause and the difference in codes."""
-    done.at("library/looks/warm.cube").write_text(COLD)
-    report = done.again()
+def test_a_changed_look_is_named_with_both_hashes(delivery: Delivery) -> None:
+    """The report has the first difference, its cause and the difference in codes."""
+    delivery.at("library/looks/warm.cube").write_text(COLD)
+    report = delivery.again()
     assert verdicts(report) == {"hero_web.jpg": "differs", "hero_print.png": "differs"}
     assert report.first_difference is not None
     assert report.first_difference.label == "grade.1 (grade)"
-    then, now = (hashlib.sha256(look.encode()).hexdigest()[:12] for look in (WARM, COLD))
-    assert report.causes == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {then}…, now {now}…)",)
+    before, after = (hashlib.sha256(look.encode()).hexdigest()[:12] for look in (WARM, COLD))
+    assert report.causes == (f"grade.1 (grade): library/looks/warm.cube was changed (sha256 recorded {before}…, now {after}…)",)
     difference = report.deliverables[1].difference
     assert difference["depth"] == 8
     assert 100 < float(str(difference["max"])) <= 255
     assert 0.9 < float(str(difference["changed_share"])) <= 1
 
 
-def test_other_versions_processors_and_threads_are_named(done: Delivery) -> None:
-    """Change them in the record: they are named although the pictures are identical."""
+def test_other_versions_processors_and_threads_are_named(delivery: Delivery) -> None:
+    """They are named although the pictures are identical."""
 
     def change(content: dict[str, Any]) -> None:
         content["stages"][2]["environment"].update(numpy="1.0", threads=64, processor="An Abacus", torch="0.1")
         content["stages"][2]["environment"].pop("Pillow")
 
-    done.edit(change)
-    report = done.again()
-    assert verdicts(report) == SAME
-    told = "\n".join(report.other_changes)
-    for words in (
+    delivery.edit(change)
+    report = delivery.again()
+    assert verdicts(report) == ALL_IDENTICAL
+    changes = "\n".join(report.other_changes)
+    for change_text in (
         "numpy was 1.0, here it is ",
         "the number of threads was 64, here it is 1",
         "the processor was An Abacus",
         "Pillow was none",
     ):
-        assert words in told
+        assert change_text in changes
 
 
-def test_another_version_is_a_cause_only_in_the_stage_that_differs(done: Delivery) -> None:
-    """Change versions in two stages, and the picture in one of them."""
+def test_another_version_is_a_cause_only_in_the_stage_that_differs(delivery: Delivery) -> None:
+    """Versions differ in two stages, and the picture in one of them."""
 
     def change(content: dict[str, Any]) -> None:
         content["stages"][2]["steps"][0]["picture_hash"] = "0" * 16
         content["stages"][2]["environment"]["numpy"] = "1.0"
         content["stages"][3]["environment"]["tifffile"] = "1.0"
 
-    done.edit(change)
-    report = done.again()
+    delivery.edit(change)
+    report = delivery.again()
     assert [reason.partition(" ")[0] for reason in report.causes] == ["numpy"]
     assert [reason.partition(" ")[0] for reason in report.other_changes] == ["tifffile"]
 
 
-def test_other_weights_and_revisions_are_named(done: Delivery) -> None:
-    """Change the recorded engine in three fields."""
+def test_other_weights_and_revisions_are_named(delivery: Delivery) -> None:
+    """The recorded engine differs in three fields."""
 
     def change(content: dict[str, Any]) -> None:
         step = content["stages"][1]["steps"][0]
         step["picture_hash"] = "0" * 16
         step["engine"].update(weights=[["fill.onnx", "ab" * 32]], revision="abc", device="cuda:0 bfloat16")
 
-    done.edit(change)
-    told = "\n".join(done.again().causes)
-    assert "edit.1 (inpaint): the weights fill.onnx was ababababab" in told
-    assert "edit.1 (inpaint): the model's revision was abc, here it is PyPatchMatch" in told
-    assert "edit.1 (inpaint): the model's device and precision was cuda:0 bfloat16, here it is cpu" in told
+    delivery.edit(change)
+    causes = "\n".join(delivery.again().causes)
+    assert "edit.1 (inpaint): the weights fill.onnx was ababababab" in causes
+    assert "edit.1 (inpaint): the model's revision was abc, here it is PyPatchMatch" in causes
+    assert "edit.1 (inpaint): the model's device and precision was cuda:0 bfloat16, here it is cpu" in causes
 
 
 def test_the_recorded_model_is_used_by_its_name(tmp_path: Path) -> None:
-    """Change the default model: a step without a model in its settings uses the recorded engine."""
-    line = LINE.replace('model = "null-inpaint"', 'model = "patchmatch"')
+    """After a change of the default model, a step without a model in its settings uses the recorded engine."""
+    pipeline = LINE.replace('model = "null-inpaint"', 'model = "patchmatch"')
     files: dict[str, bytes | str] = {"inbox/hero.mask.png": mask(48, 32), "inbox/hero.png": png(1, 48, 32)}
     files["inbox/hero.toml"] = SELECT + INPAINT.replace("null-inpaint", "patchmatch") + EXPORT
-    delivery = delivered(tmp_path, files, "delivered/hero.manifest.json", line)
+    delivery = delivered(tmp_path, files, "delivered/hero.manifest.json", pipeline)
     delivery.edit(lambda content: content["stages"][1]["steps"][0]["settings"].update(model=None))
     models = delivery.root / "config/models.toml"
     models.write_text(models.read_text().replace('inpaint = ["migan", "patchmatch"]', 'inpaint = ["migan"]'))
-    assert verdicts(delivery.again()) == SAME
+    assert verdicts(delivery.again()) == ALL_IDENTICAL
 
 
-def test_another_encoding_of_the_same_picture_is_not_a_difference(done: Delivery) -> None:
-    """Deliver the same pixels with another text chunk."""
-    data = done.at(PRINT).read_bytes()
+def test_another_encoding_of_the_same_picture_is_not_a_difference(delivery: Delivery) -> None:
+    """The delivered file has the same pixels and another text chunk."""
+    data = delivery.at(PRINT).read_bytes()
     picture = decode(data, "hero_print.png", 10_000)
-    wrapped = encode(picture, EncodingOptions(format="png", depth=8)) + b""
+    wrapped = encode(picture, EncodingOptions(format="png", depth=8))
     with_text = wrapped[:33] + _chunk(b"tEXt", b"Comment\0another day") + wrapped[33:]
-    swap(done, PRINT, with_text)
-    report = done.again()
+    swap(delivery, PRINT, with_text)
+    report = delivery.again()
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "same pixels"}
     assert report.is_same
     assert report.first_difference is not None
     assert report.first_difference.label == "the files of deliver"
 
 
-def test_a_difference_may_have_no_recorded_cause(done: Delivery) -> None:
-    """Change the pixels of a deliverable and nothing else in the record."""
-    swap(done, PRINT, png(8, 48, 32))
-    report = done.again()
+def test_a_difference_may_have_no_recorded_cause(delivery: Delivery) -> None:
+    """The pixels of a deliverable differ, and the rest of the record does not."""
+    swap(delivery, PRINT, png(8, 48, 32))
+    report = delivery.again()
     assert verdicts(report) == {"hero_web.jpg": "identical", "hero_print.png": "differs"}
     assert (report.causes, report.other_changes) == ((), ())
 
 
-def test_a_deliverable_of_another_size_is_incomparable(done: Delivery) -> None:
-    """Check that both sizes are given."""
-    swap(done, PRINT, png(8, 24, 16))
-    assert done.again().deliverables[1].difference == {"incomparable": "it was 24 x 16 px and is 48 x 32 px now"}
+def test_a_deliverable_of_another_size_is_incomparable(delivery: Delivery) -> None:
+    """The report gives both sizes."""
+    swap(delivery, PRINT, png(8, 24, 16))
+    assert delivery.again().deliverables[1].difference == {"incomparable": "it was 24 x 16 px and is 48 x 32 px now"}
 
 
 # ---------------------------------------------------------------------- the delivered files
 
 
-def test_a_renamed_deliverable_is_found_by_its_hash(done: Delivery) -> None:
-    """Rename a deliverable: it is compared, and its new name is reported."""
-    done.at(PRINT).rename(done.at(PRINT).with_name("final.png"))
-    done.at("library/looks/warm.cube").write_text(COLD)
-    found = done.again().deliverables[1]
-    assert found.location_note == "hero_print.png is now called final.png."
-    assert "max" in found.difference
+def test_a_renamed_deliverable_is_found_by_its_hash(delivery: Delivery) -> None:
+    """The deliverable is compared, and its new name is reported."""
+    delivery.at(PRINT).rename(delivery.at(PRINT).with_name("final.png"))
+    delivery.at("library/looks/warm.cube").write_text(COLD)
+    deliverable = delivery.again().deliverables[1]
+    assert deliverable.location_note == "hero_print.png is now called final.png."
+    assert "max" in deliverable.difference
 
 
-def test_an_edited_deliverable_is_compared_with_the_record(done: Delivery) -> None:
-    """Edit one deliverable and remove another: both are remade identically."""
-    done.at(PRINT).write_bytes(png(8, 48, 32))
-    done.at(WEB).unlink()
-    web, print_ = done.again().deliverables
+def test_an_edited_deliverable_is_compared_with_the_record(delivery: Delivery) -> None:
+    """One deliverable is edited and another removed: both are remade identically."""
+    delivery.at(PRINT).write_bytes(png(8, 48, 32))
+    delivery.at(WEB).unlink()
+    web, print_ = delivery.again().deliverables
     assert (web.verdict, print_.verdict) == ("identical", "identical")
     assert print_.location_note == "hero_print.png has been changed since it was delivered."
     assert web.location_note == "hero_web.jpg is no longer beside its manifest."
 
 
-def test_a_missing_deliverable_is_incomparable(done: Delivery) -> None:
-    """Remove a deliverable and change the look."""
-    done.at(PRINT).unlink()
-    done.at("library/looks/warm.cube").write_text(COLD)
-    assert done.again().deliverables[1].difference == {"incomparable": "the delivered file is no longer there to compare with"}
+def test_a_missing_deliverable_is_incomparable(delivery: Delivery) -> None:
+    """The look differs too, so the bytes cannot be identical."""
+    delivery.at(PRINT).unlink()
+    delivery.at("library/looks/warm.cube").write_text(COLD)
+    assert delivery.again().deliverables[1].difference == {"incomparable": "the delivered file is no longer there to compare with"}
 
 
-def test_a_delivered_file_that_is_not_a_picture_is_incomparable(done: Delivery) -> None:
-    """Deliver a broken PNG: the worker that decodes it gives the reason."""
-    swap(done, PRINT, b"\x89PNG\r\n\x1a\n and nothing more")
-    difference = done.again().deliverables[1].difference
+def test_a_delivered_file_that_is_not_a_picture_is_incomparable(delivery: Delivery) -> None:
+    """The delivered PNG is broken: the worker that decodes it gives the reason."""
+    swap(delivery, PRINT, b"\x89PNG\r\n\x1a\n and nothing more")
+    difference = delivery.again().deliverables[1].difference
     assert str(difference["incomparable"]).startswith("the two files cannot be compared: ")
 
 
 # ---------------------------------------------------------------------- missing sources
 
 
-def test_a_changed_original_is_refused_with_its_place(done: Delivery) -> None:
-    """Change the archived originals."""
-    path = done.archived(f"inbox/{CAMPAIGN}/hero.png")
+def test_a_changed_original_is_refused_with_its_place(delivery: Delivery) -> None:
+    """The error gives the place and the recorded hash."""
+    path = delivery.archived(f"inbox/{CAMPAIGN}/hero.png")
     for folder in ("inbox", "selected"):  # the first stage changed no byte of it
-        done.archived(f"{folder}/{CAMPAIGN}/hero.png").write_bytes(png(8, 48, 32))
+        delivery.archived(f"{folder}/{CAMPAIGN}/hero.png").write_bytes(png(8, 48, 32))
     with pytest.raises(MissingSource) as fault:
-        done.again()
+        delivery.again()
     assert f"inbox/{CAMPAIGN}/hero.png (sha256 " in fault.value.sentence
-    assert f"{path.relative_to(done.root)} is now another file" in fault.value.sentence
+    assert f"{path.relative_to(delivery.root)} is now another file" in fault.value.sentence
 
 
-def test_every_missing_source_is_reported_at_once(done: Delivery) -> None:
-    """Remove three sources: each has its own line."""
+def test_every_missing_source_is_reported_at_once(delivery: Delivery) -> None:
+    """Three sources are missing, and each has its own line."""
     for name in ("inbox/{}/hero.png", "selected/{}/hero.png", "selected/{}/hero.mask.png"):
-        done.archived(name.format(CAMPAIGN)).unlink()
-    done.at("library/looks/warm.cube").unlink()
+        delivery.archived(name.format(CAMPAIGN)).unlink()
+    delivery.at("library/looks/warm.cube").unlink()
     with pytest.raises(MissingSource) as fault:
-        done.again()
-    told = fault.value.sentence.splitlines()
-    assert len(told) == 3
-    assert all(words in "\n".join(told) for words in ("hero.png (sha256", "hero.mask.png (sha256", "library/looks/warm.cube is no longer"))
+        delivery.again()
+    lines = fault.value.sentence.splitlines()
+    assert len(lines) == 3
+    assert all(words in "\n".join(lines) for words in ("hero.png (sha256", "hero.mask.png (sha256", "library/looks/warm.cube is no longer"))
 
 
-def test_an_original_under_another_day_is_found_by_its_hash(done: Delivery) -> None:
-    """Move an original in the archive and put another file in its place."""
-    path = done.archived(f"inbox/{CAMPAIGN}/hero.png")
-    done.archived(f"selected/{CAMPAIGN}/hero.png").unlink()
-    other = done.at(f"archive/2001-02-03/inbox/{CAMPAIGN}/hero~7.png")
+def test_an_original_under_another_day_is_found_by_its_hash(delivery: Delivery) -> None:
+    """The original is under another day of the archive, and another file is in its place."""
+    path = delivery.archived(f"inbox/{CAMPAIGN}/hero.png")
+    delivery.archived(f"selected/{CAMPAIGN}/hero.png").unlink()
+    other = delivery.at(f"archive/2001-02-03/inbox/{CAMPAIGN}/hero~7.png")
     other.parent.mkdir(parents=True)
     shutil.move(path, other)
     path.write_bytes(b"somebody else's")
-    assert verdicts(done.again()) == SAME
+    assert verdicts(delivery.again()) == ALL_IDENTICAL
 
 
-def test_a_model_that_models_toml_no_longer_has_is_an_error(done: Delivery) -> None:
-    """Check that the error names the step."""
-    models = done.root / "config/models.toml"
+def test_a_model_that_models_toml_no_longer_has_is_an_error(delivery: Delivery) -> None:
+    """The error names the step."""
+    models = delivery.root / "config/models.toml"
     text = models.read_text().replace("[models.patchmatch]", "[models.mosaic]").replace('"patchmatch"', '"mosaic"')
     models.write_text(text.replace('driver = "mosaic"', 'driver = "patchmatch"'))
     with pytest.raises(InputError, match=r"edit.1 \(inpaint\): There is no model called 'patchmatch'"):
-        done.again()
+        delivery.again()
 
 
 # ---------------------------------------------------------------------- completeness
 
 
 def test_every_field_of_a_job_is_recorded_or_belongs_to_the_machine() -> None:
-    """Check that each new field of a job must be recorded, so that a replay can set it."""
+    """Each new field of a job must be recorded, so that a replay can set it."""
     machine_fields = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb"}
     recorded_by_name = {"stage", "queue", "inputs", "steps"}
     assert set(Job.model_fields) - machine_fields == set(RECORDED_JOB_FIELDS) | recorded_by_name

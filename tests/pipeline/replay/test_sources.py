@@ -18,20 +18,20 @@ PLACE = "archive/2026-11-21/inbox/acme/hero.png"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made = tmp_path / "root"
-    (made / PLACE).parent.mkdir(parents=True)
-    (made / "library/looks").mkdir(parents=True)
-    return made
+    folder = tmp_path / "root"
+    (folder / PLACE).parent.mkdir(parents=True)
+    (folder / "library/looks").mkdir(parents=True)
+    return folder
 
 
-def original(root: Path, to: Path, *places: str, most: int = 1000) -> None:
-    ReplaySources(root, most).copy_original("inbox/acme/hero.png", SHA, places or (PLACE,), to)
+def copy_original(root: Path, to: Path, *places: str, max_bytes: int = 1000) -> None:
+    ReplaySources(root, max_bytes).copy_original("inbox/acme/hero.png", SHA, places or (PLACE,), to)
 
 
 def test_an_original_is_copied_from_its_recorded_place(root: Path, tmp_path: Path) -> None:
-    """Check the copied bytes."""
+    """The copy has the same bytes."""
     (root / PLACE).write_bytes(DATA)
-    original(root, tmp_path / "deep/er/copy")
+    copy_original(root, tmp_path / "deep/er/copy")
     assert (tmp_path / "deep/er/copy").read_bytes() == DATA
 
 
@@ -40,39 +40,39 @@ def test_an_original_is_copied_from_its_recorded_place(root: Path, tmp_path: Pat
     ["archive/2026-11-21/inbox/acme/hero~2.png", "archive/2026-11-21/inbox/acme/hero~31.png", "archive/1999-01-01/inbox/acme/hero.png"],
 )
 def test_an_original_is_found_under_another_number_or_day(root: Path, tmp_path: Path, place: str) -> None:
-    """Search names with a number and another day, because a commit may choose another number."""
+    """A commit may choose another number, so names with a number and other days are searched."""
     (root / PLACE).write_bytes(b"another hero of that day")
     (root / place).parent.mkdir(parents=True, exist_ok=True)
     (root / place).write_bytes(DATA)
-    original(root, tmp_path / "copy")
+    copy_original(root, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == DATA
 
 
 def test_an_original_is_found_without_its_recorded_number(root: Path, tmp_path: Path) -> None:
-    """Search for the name without the number."""
+    """The name without the number is searched too."""
     (root / PLACE).write_bytes(DATA)
-    original(root, tmp_path / "copy", PLACE.replace("hero.png", "hero~4.png"))
+    copy_original(root, tmp_path / "copy", PLACE.replace("hero.png", "hero~4.png"))
     assert (tmp_path / "copy").exists()
 
 
 def test_the_error_about_a_missing_original_names_its_place(root: Path, tmp_path: Path) -> None:
-    """Search an empty archive."""
+    """The archive is empty."""
     with pytest.raises(MissingSource) as fault:
-        original(root, tmp_path / "copy")
+        copy_original(root, tmp_path / "copy")
     assert fault.value.sentence == f"inbox/acme/hero.png (sha256 {SHA[:12]}…) is not in the archive: there is no file at {PLACE}."
     assert not (tmp_path / "copy").exists()
 
 
 def test_a_changed_original_is_not_copied(root: Path, tmp_path: Path) -> None:
-    """Search for an original whose bytes have changed."""
+    """Another file is at the recorded place."""
     (root / PLACE).write_bytes(b"other")
     with pytest.raises(MissingSource, match="is now another file"):
-        original(root, tmp_path / "copy")
+        copy_original(root, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
 
 def test_links_and_pipes_count_as_missing(root: Path, tmp_path: Path) -> None:
-    """Put links to the right bytes and a pipe in the places of the file and its folders."""
+    """In the places of the file and its folders there are links to the right bytes, a pipe and a folder."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/hero.png").write_bytes(DATA)
     (root / PLACE).symlink_to(tmp_path / "elsewhere/hero.png")
@@ -82,26 +82,26 @@ def test_links_and_pipes_count_as_missing(root: Path, tmp_path: Path) -> None:
     os.mkfifo(root / "archive/2026-11-23/inbox/acme/hero.png")
     (root / "archive/2026-11-24/inbox/acme/hero.png").mkdir(parents=True)
     with pytest.raises(MissingSource):
-        original(root, tmp_path / "copy")
+        copy_original(root, tmp_path / "copy")
 
 
 def test_a_very_large_original_is_not_read(root: Path, tmp_path: Path) -> None:
-    """Refuse a sparse file of a terabyte."""
+    """The file is sparse and has the size of a terabyte."""
     with (root / PLACE).open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(MissingSource, match="more than 1 MiB is not read"):
-        original(root, tmp_path / "copy", most=1 << 20)
+        copy_original(root, tmp_path / "copy", max_bytes=1 << 20)
 
 
 def test_a_look_is_copied_with_its_present_hash(root: Path, tmp_path: Path) -> None:
-    """Copy a look and check the returned hash."""
+    """The returned hash is that of the copied bytes."""
     (root / "library/looks/warm.cube").write_bytes(DATA)
     assert ReplaySources(root, 1000).copy_library_file("looks/warm.cube", tmp_path / "copy") == SHA
     assert (tmp_path / "copy").read_bytes() == DATA
 
 
 def test_a_shipped_font_is_copied_if_the_library_has_none(root: Path, tmp_path: Path) -> None:
-    """Copy the shipped font, then the library's own font of the same name."""
+    """A font of the same name in the library takes precedence."""
     to = tmp_path / "copy"
     assert ReplaySources(root, 1000).copy_library_file("fonts/Manrope-Bold.ttf", to) == hashlib.sha256(to.read_bytes()).hexdigest()
     assert to.read_bytes() == resource_path("samples", "library", "fonts", "Manrope-Bold.ttf").read_bytes()
@@ -114,7 +114,7 @@ def test_a_shipped_font_is_copied_if_the_library_has_none(root: Path, tmp_path: 
     "name", ["looks/../../secret", "../config/goldsmith.toml", "looks/..", "looks/", "looks", "etc/passwd", "looks/a/b", "looks/a\0b"]
 )
 def test_only_files_of_library_folders_are_copied(root: Path, tmp_path: Path, name: str) -> None:
-    """Refuse names that lead out of the library."""
+    """Names that lead out of the library are refused."""
     (root / "secret").write_bytes(DATA)
     with pytest.raises(MissingSource):
         ReplaySources(root, 1000).copy_library_file(name, tmp_path / "copy")

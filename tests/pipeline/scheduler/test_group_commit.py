@@ -32,7 +32,7 @@ def test_a_single_asset_is_committed_at_once() -> None:
 
 
 def test_under_load_a_commit_waits_twice_its_own_cost() -> None:
-    """Measure the wait from the first call, not from each later one."""
+    """The wait counts from the first call, not from a later call."""
     delay, clock = delay_after_commits(0.02)
     assert abs(delay.seconds_to_wait(1, lambda: 0.0) - 0.04) < 1e-9
     clock.now += 0.03
@@ -42,19 +42,19 @@ def test_under_load_a_commit_waits_twice_its_own_cost() -> None:
 
 
 def test_a_commit_does_not_wait_for_work_that_finishes_too_late() -> None:
-    """Commit at once if the next work finishes after the longest wait."""
+    """If the next work finishes after the longest wait, the commit happens at once."""
     delay, _ = delay_after_commits(0.02)
     assert delay.seconds_to_wait(1, lambda: 0.05) == 0.0
 
 
 def test_a_full_batch_is_committed_at_once() -> None:
-    """Do not ask for the time until more work finishes."""
+    """The time until more work finishes is not computed."""
     delay, _ = delay_after_commits(0.02)
     assert delay.seconds_to_wait(4, lambda: 1 / 0) == 0.0
 
 
 def test_the_wait_is_bounded_on_a_slow_disk() -> None:
-    """Wait at most 0.1 s, however long the last commit took."""
+    """The wait is at most 0.1 s, even if each of the last commits took 5 s."""
     delay, _ = delay_after_commits(5.0)
     assert delay.seconds_to_wait(1, lambda: 0.0) <= 0.1
 

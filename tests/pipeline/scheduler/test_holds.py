@@ -31,9 +31,9 @@ def share(tmp_path: Path) -> Share:
 
 @pytest.fixture
 def journal(share: Share) -> Iterator[Journal]:
-    opened = share.journal()
-    yield opened
-    opened.close()
+    journal = share.journal()
+    yield journal
+    journal.close()
 
 
 def bundle_in(share: Share) -> tuple[Bundle, dict[str, FileSignature]]:
@@ -45,24 +45,24 @@ def holds_of(share: Share, journal: Journal, fs: Filesystem | None = None) -> Ho
     return Holds(share.root, journal, fs or Filesystem(), lambda: 1000.0)
 
 
-def note(share: Share) -> Path:
+def note_file(share: Share) -> Path:
     return share.root / "selected/hero.png.problem.txt"
 
 
 def test_a_hold_applies_while_the_bundle_is_unchanged_and_its_note_exists(share: Share, journal: Journal) -> None:
-    """It also applies to a new object with the same journal."""
+    """A new object with the same journal applies the hold too."""
     bundle, sigs = bundle_in(share)
     holds_of(share, journal).hold(bundle, sigs, WRONG, None)
     holds = holds_of(share, journal)
-    assert note(share).read_text().startswith("The mask is all black.\nPaint white where to change.\n\n")
+    assert note_file(share).read_text().startswith("The mask is all black.\nPaint white where to change.\n\n")
     assert holds.is_still_held(bundle, sigs)
     assert [held.path for held in journal.all_holds()] == ["selected/hero.png"]
-    note(share).unlink()
+    note_file(share).unlink()
     assert not holds.is_still_held(bundle, sigs)
 
 
 def test_a_hold_does_not_apply_to_a_changed_bundle(share: Share, journal: Journal) -> None:
-    """The mask has other bytes under the same name."""
+    """The mask has the same name and other bytes."""
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal)
     holds.hold(bundle, sigs, WRONG, None)
@@ -71,14 +71,14 @@ def test_a_hold_does_not_apply_to_a_changed_bundle(share: Share, journal: Journa
 
 
 def test_a_release_deletes_the_note_and_the_record(share: Share, journal: Journal) -> None:
-    """It also works if the note is gone already, and if there is no hold."""
+    """A release also works if the note is missing, and if there is no hold."""
     holds = holds_of(share, journal)
-    for gone in (False, True):
+    for is_note_missing in (False, True):
         holds.hold(*bundle_in(share), WRONG, None)
-        if gone:
-            note(share).unlink()
+        if is_note_missing:
+            note_file(share).unlink()
         holds.release("selected/hero.png")
-        assert not note(share).exists()
+        assert not note_file(share).exists()
         assert journal.all_holds() == []
     holds.release("selected/other.png")
 
@@ -93,13 +93,13 @@ def test_a_release_resets_the_count_of_attempts(share: Share, journal: Journal) 
 
 
 def test_a_picture_that_is_tried_again_keeps_its_note_until_the_result(share: Share, journal: Journal) -> None:
-    """The library has changed: the hold does not apply any more, but the problem may still exist."""
+    """After a change of the library the hold does not apply any more, but the problem may still exist."""
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal)
     holds.hold(bundle, sigs, WRONG, None)
     holds.allow_retry("selected/hero.png")
     assert not holds.is_still_held(bundle, sigs)
-    assert note(share).exists()
+    assert note_file(share).exists()
 
 
 def test_the_notes_of_missing_pictures_are_deleted_at_the_start(share: Share, journal: Journal) -> None:
@@ -107,15 +107,15 @@ def test_the_notes_of_missing_pictures_are_deleted_at_the_start(share: Share, jo
     holds_of(share, journal).hold(*bundle_in(share), WRONG, None)
     holds = holds_of(share, journal)
     holds.release_missing()
-    assert note(share).exists()
+    assert note_file(share).exists()
     (share.root / "selected/hero.png").unlink()
     holds.release_missing()
-    assert not note(share).exists()
+    assert not note_file(share).exists()
     assert journal.all_holds() == []
 
 
-def test_a_folder_that_refuses_the_note_has_the_hold_in_the_journal_only(share: Share, journal: Journal) -> None:
-    """One campaign's folder is not writable; the hold applies all the same."""
+def test_the_journal_alone_has_the_hold_if_the_folder_refuses_the_note(share: Share, journal: Journal) -> None:
+    """The hold applies although the campaign's folder is not writable."""
     disk = Disk(Script(at=1, trouble=lambda name: PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
     bundle, sigs = bundle_in(share)
     holds = holds_of(share, journal, disk)
@@ -149,4 +149,4 @@ def test_a_preview_is_written_and_deleted_with_its_note(share: Share, journal: J
     assert preview.read_bytes() == b"another"
     holds.release_bundle(bundle)
     assert not preview.exists()
-    assert not note(share).exists()
+    assert not note_file(share).exists()

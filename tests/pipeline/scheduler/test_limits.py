@@ -97,12 +97,12 @@ def job_for(
     cpu_queues: frozenset[str] = frozenset(),
     engineless_queue: str = "",
     queue: str = "gpu",
-    **more: Any,
+    **fields: Any,
 ) -> Job:
     picture = JobInput.model_construct(role="picture", name="", path="inbox/hero.png", sig=None, sha256="")
     specs = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
     job = Job.model_construct(
-        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **more
+        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **fields
     )
     steps = [cast(Any, SimpleNamespace(operation=each)) for each in operations]
     return JobLimits(BASE, weights, cpu_queues, engineless_queue).apply(job, steps)
@@ -116,7 +116,7 @@ def test_a_job_without_a_generating_model_has_the_limits_of_the_settings(weights
 
 
 def test_the_timeout_covers_the_pictures_and_the_loading_of_the_models(weights: WeightsRegistry) -> None:
-    """The entry gives the seconds per picture; loading assumes a slow disk; the timeout is never below that of the settings."""
+    """The entry gives the seconds per picture, and loading assumes a slow disk. The timeout is never below that of the settings."""
     assert job_for(weights, Fill()).limits.timeout_seconds == 900
     assert job_for(weights, Make(candidates=30)).limits.timeout_seconds == 30 * 100 + 20_000 / 100
     assert job_for(weights, Make(candidates=30), Fill(model="other")).limits.timeout_seconds == 60 * 100 + 2 * 20_000 / 100
@@ -138,13 +138,13 @@ def test_a_job_lists_its_models_and_their_memory(weights: WeightsRegistry) -> No
     assert (job.limits.cancel_grace_seconds, job.limits.max_memory_bytes) == (GENERATION_GRACE_SECONDS, BASE.max_memory_bytes)
 
 
-def test_a_missing_model_is_left_to_the_step(weights: WeightsRegistry) -> None:
+def test_a_job_does_not_list_a_missing_model(weights: WeightsRegistry) -> None:
     """The step itself reports the missing model."""
     assert job_for(weights, Fill(model="nowhere")).models == ()
 
 
-def test_jobs_that_differ_in_seed_and_prompt_share_a_batch(weights: WeightsRegistry) -> None:
-    """A difference in any other setting, the steps or the models prevents it."""
+def test_jobs_that_differ_only_in_seed_and_prompt_share_a_batch(weights: WeightsRegistry) -> None:
+    """If any other setting, the steps or the models differ, the jobs do not share a batch."""
     first = job_for(weights, Make(seed=1, prompt="a hand"))
     assert first.batch_key
     assert job_for(weights, Make(seed=2, prompt="a desk")).batch_key == first.batch_key
@@ -153,7 +153,7 @@ def test_jobs_that_differ_in_seed_and_prompt_share_a_batch(weights: WeightsRegis
 
 
 def test_a_job_without_an_engine_does_not_wait_for_the_gpu(weights: WeightsRegistry) -> None:
-    """It goes to the queue for jobs without an engine, if there is one; a job with any engine stays in its stage's queue."""
+    """If there is a queue for jobs without an engine, the job goes there. A job with any engine stays in its stage's queue."""
     assert job_for(weights, Pick(), engineless_queue="cpu").queue == "cpu"
     assert job_for(weights, engineless_queue="cpu").queue == "cpu"
     assert job_for(weights, Pick()).queue == "gpu"
@@ -162,7 +162,7 @@ def test_a_job_without_an_engine_does_not_wait_for_the_gpu(weights: WeightsRegis
 
 
 class FillFromPrompt(PictureOperation):
-    """Fills a region from a prompt: its own, or else the brief's."""
+    """Fills a region from its own prompt, or else from the brief's prompt."""
 
     prompt: str = ""
 
@@ -183,8 +183,8 @@ class FillWithoutPrompt(PictureOperation):
         return picture
 
 
-def test_a_briefs_prompt_chooses_the_model_that_the_worker_will_choose(weights: WeightsRegistry) -> None:
-    """If no model takes a prompt, the one without serves; an operation without a prompt is not affected."""
+def test_the_prompt_of_a_brief_leads_to_the_model_that_the_worker_will_choose(weights: WeightsRegistry) -> None:
+    """If no model takes a prompt, the job uses the model without one. An operation without a prompt is not affected."""
     by_prompt = {True: weights.choose(EngineNeed(INPAINTER, "big")), False: weights.choose(EngineNeed(INPAINTER, "light"))}
     registry = cast(WeightsRegistry, SimpleNamespace(choose=lambda need: by_prompt[need.needs_prompt]))
     assert job_for(registry, FillFromPrompt(), prompt="moss").models == ("big",)

@@ -18,14 +18,16 @@ from goldsmith.pipeline.stage_work import Ready
 TEXTS = Mapping[str, str]
 
 
-def verdict(names: list[str], texts: TEXTS | None = None, folder: str = "selected", campaign_brief: str | None = None) -> ReadinessResult:
+def check_readiness(
+    names: list[str], texts: TEXTS | None = None, folder: str = "selected", campaign_brief: str | None = None
+) -> ReadinessResult:
     """Return the readiness of the first picture in a folder with these names; ``texts`` gives the contents of text files."""
-    written = dict(texts or {})
+    contents = dict(texts or {})
 
     def read(path: str) -> bytes:
-        if path not in written:
+        if path not in contents:
             raise InputError(f"{path} is gone.")
-        return written[path].encode()
+        return contents[path].encode()
 
     def recipe(name: str) -> tuple[bytes, str]:
         raise InputError(f"There is no recipe {name}.")
@@ -39,52 +41,53 @@ def _first(names: list[str], folder: str, campaign_brief: str | None) -> Bundle:
     return group_bundles(folder, "", names, campaign_brief)[0]
 
 
-def sentence(found: ReadinessResult) -> str:
-    if isinstance(found, Waiting):
-        return found.sentence
-    assert isinstance(found, Invalid), found
-    return found.problem.sentence
+def sentence(result: ReadinessResult) -> str:
+    """Return the sentence of a bundle that waits or is invalid."""
+    if isinstance(result, Waiting):
+        return result.sentence
+    assert isinstance(result, Invalid), result
+    return result.problem.sentence
 
 
 def test_a_picture_alone_waits_for_an_instruction() -> None:
     """The sentence names the files that would be an instruction."""
-    assert sentence(verdict(["hero.png"])) == (
+    assert sentence(check_readiness(["hero.png"])) == (
         "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
     )
 
 
 def test_sidecars_alone_wait_for_their_picture() -> None:
     """The sentence gives the name that the picture must have."""
-    assert sentence(verdict(["hero.toml"], {"selected/hero.toml": SHARPEN})).startswith(
+    assert sentence(check_readiness(["hero.toml"], {"selected/hero.toml": SHARPEN})).startswith(
         "Waiting for its picture: nothing beside it is called “hero”"
     )
 
 
-WORDS = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
+PROMPT_BRIEF = '[[edit]]\nop = "regenerate"\nprompt = "a chair"\n'
 
 
 def test_a_lone_brief_is_ready_if_its_first_step_needs_no_picture() -> None:
-    """The prompt may stand in the step, in the brief or in hero.txt; references may lie beside the brief."""
-    brief = {"selected/hero.toml": WORDS}
+    """The prompt may be in the step, in the brief or in hero.txt. References may lie beside the brief."""
+    brief = {"selected/hero.toml": PROMPT_BRIEF}
     for names, texts in [
         (["hero.toml"], brief),
         (["hero.toml", "hero.ref.png", "hero.cube"], brief),
-        (["hero.toml"], {"selected/hero.toml": 'prompt = "a chair"\n' + WORDS.replace('prompt = "a chair"', "")}),
-        (["hero.toml", "hero.txt"], {"selected/hero.toml": WORDS.replace('prompt = "a chair"', ""), "selected/hero.txt": "a chair"}),
+        (["hero.toml"], {"selected/hero.toml": 'prompt = "a chair"\n' + PROMPT_BRIEF.replace('prompt = "a chair"', "")}),
+        (["hero.toml", "hero.txt"], {"selected/hero.toml": PROMPT_BRIEF.replace('prompt = "a chair"', ""), "selected/hero.txt": "a chair"}),
     ]:
-        found = verdict(names, texts)
-        assert isinstance(found, Ready), found
-        assert [step.op for step in found.steps] == ["regenerate"]
-        assert not found.has_all_named_inputs
+        result = check_readiness(names, texts)
+        assert isinstance(result, Ready), result
+        assert [step.op for step in result.steps] == ["regenerate"]
+        assert not result.has_all_named_inputs
 
 
 @pytest.mark.parametrize(
     ("names", "text", "expected"),
     [
-        (["hero.toml"], WORDS + "strength = 0.4\n", "(step 1 of edit, regenerate, needs one)"),
-        (["hero.toml"], WORDS + INPAINT, "(step 2 of edit, inpaint, needs a mask of one)"),
-        (["hero.toml", "hero.mask.png"], WORDS, "has a picture's extension."),
-        (["hero.toml", "hero.keep.png"], WORDS, "has a picture's extension."),
+        (["hero.toml"], PROMPT_BRIEF + "strength = 0.4\n", "(step 1 of edit, regenerate, needs one)"),
+        (["hero.toml"], PROMPT_BRIEF + INPAINT, "(step 2 of edit, inpaint, needs a mask of one)"),
+        (["hero.toml", "hero.mask.png"], PROMPT_BRIEF, "has a picture's extension."),
+        (["hero.toml", "hero.keep.png"], PROMPT_BRIEF, "has a picture's extension."),
         (["hero.toml"], GRADE, "has a picture's extension."),
         (["hero.toml"], SELECT, "has a picture's extension."),
     ],
@@ -92,40 +95,42 @@ def test_a_lone_brief_is_ready_if_its_first_step_needs_no_picture() -> None:
 )
 def test_a_brief_that_needs_a_picture_waits_for_it(names: list[str], text: str, expected: str) -> None:
     """If a step is the reason, the sentence names it."""
-    found = sentence(verdict(names, {"selected/hero.toml": text}))
-    assert found.startswith("Waiting for its picture: nothing beside it is called “hero”")
-    assert expected in found
+    message = sentence(check_readiness(names, {"selected/hero.toml": text}))
+    assert message.startswith("Waiting for its picture: nothing beside it is called “hero”")
+    assert expected in message
 
 
 def test_a_lone_brief_without_a_prompt_asks_for_one() -> None:
-    """Its picture would do as well."""
-    found = sentence(verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace('prompt = "a chair"', "")}))
-    assert found == "Waiting for its picture, or for words to make one from: write a prompt into hero.toml."
+    """The sentence also names the picture, which would do as well."""
+    message = sentence(check_readiness(["hero.toml"], {"selected/hero.toml": PROMPT_BRIEF.replace('prompt = "a chair"', "")}))
+    assert message == "Waiting for its picture, or for words to make one from: write a prompt into hero.toml."
 
 
 def test_the_sentence_for_a_lone_prompt_says_how_to_make_a_picture_from_words() -> None:
     """A prompt without a brief makes no picture."""
-    found = sentence(verdict(["hero.txt"], {"selected/hero.txt": "a chair"}))
-    assert found.startswith("Waiting for its picture")
-    assert found.endswith("To have one made from words, put a brief (“hero.toml”) here whose first step makes pictures.")
+    message = sentence(check_readiness(["hero.txt"], {"selected/hero.txt": "a chair"}))
+    assert message.startswith("Waiting for its picture")
+    assert message.endswith("To have one made from words, put a brief (“hero.toml”) here whose first step makes pictures.")
 
 
 def test_an_invalid_lone_brief_is_reported_at_once() -> None:
     """The report does not wait for the picture."""
-    found = verdict(["hero.toml"], {"selected/hero.toml": WORDS.replace("regenerate", "regenrate")})
-    assert isinstance(found, Invalid)
-    assert "regenrate" in sentence(found)
+    result = check_readiness(["hero.toml"], {"selected/hero.toml": PROMPT_BRIEF.replace("regenerate", "regenrate")})
+    assert isinstance(result, Invalid)
+    assert "regenrate" in sentence(result)
 
 
-def test_nothing_happens_at_the_end_of_the_pipeline() -> None:
+def test_a_picture_in_the_last_folder_waits_for_nothing() -> None:
     """The last folder has no stage."""
-    assert sentence(verdict(["hero.png"], folder="delivered")) == "delivered/ is the end of the pipeline: nothing more happens here."
+    assert (
+        sentence(check_readiness(["hero.png"], folder="delivered")) == "delivered/ is the end of the pipeline: nothing more happens here."
+    )
 
 
 def test_a_brief_that_ends_before_this_folder_says_how_to_go_on() -> None:
     """The sentence names the table to add and the file to add it to."""
-    found = sentence(verdict(["hero.png", "hero.toml"], {"masked/hero.toml": SELECT + SHARPEN}, folder="masked"))
-    assert found == "Its brief ends with edit: add [[grade]] to hero.toml, or move the picture on by hand."
+    message = sentence(check_readiness(["hero.png", "hero.toml"], {"masked/hero.toml": SELECT + SHARPEN}, folder="masked"))
+    assert message == "Its brief ends with edit: add [[grade]] to hero.toml, or move the picture on by hand."
 
 
 @pytest.mark.parametrize(
@@ -135,64 +140,64 @@ def test_a_brief_that_ends_before_this_folder_says_how_to_go_on() -> None:
 )
 def test_a_step_that_needs_a_mask_waits_for_that_mask(where: str, file: str) -> None:
     """The sentence gives the step's number, its stage and the name of the file."""
-    found = sentence(verdict(["hero.png", "hero.toml"], {"selected/hero.toml": INPAINT.replace('"mask"', f'"{where}"')}))
-    assert found.startswith("Waiting for ")
-    assert "(step 1 of edit needs" in found
-    assert f"put “{file}” beside it." in found
+    message = sentence(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": INPAINT.replace('"mask"', f'"{where}"')}))
+    assert message.startswith("Waiting for ")
+    assert "(step 1 of edit needs" in message
+    assert f"put “{file}” beside it." in message
 
 
 @pytest.mark.parametrize(("text", "explicit"), [(INPAINT, True), (SHARPEN, False)])
 def test_steps_that_name_their_masks_wait_for_no_further_sidecars(text: str, explicit: bool) -> None:
     """Steps that name no mask leave time for sidecars to arrive."""
-    found = verdict(["hero.png", "hero.toml", "hero.mask.png"], {"selected/hero.toml": text})
-    assert isinstance(found, Ready)
-    assert found.has_all_named_inputs is explicit
-    assert (found.stage.name, [step.op for step in found.steps]) == ("edit", ["inpaint" if explicit else "sharpen"])
+    result = check_readiness(["hero.png", "hero.toml", "hero.mask.png"], {"selected/hero.toml": text})
+    assert isinstance(result, Ready)
+    assert result.has_all_named_inputs is explicit
+    assert (result.stage.name, [step.op for step in result.steps]) == ("edit", ["inpaint" if explicit else "sharpen"])
 
 
 def test_a_keep_counts_as_a_mask() -> None:
     """hero.keep.png is an inverted mask."""
-    assert isinstance(verdict(["hero.png", "hero.toml", "hero.keep.png"], {"selected/hero.toml": INPAINT}), Ready)
+    assert isinstance(check_readiness(["hero.png", "hero.toml", "hero.keep.png"], {"selected/hero.toml": INPAINT}), Ready)
 
 
 def test_a_bare_mask_is_ready_for_one_stage() -> None:
-    """In a folder whose stage has no steps for a bare mask the picture waits."""
-    found = verdict(["hero.png", "hero.mask.png"])
-    assert isinstance(found, Ready)
-    assert found.resolved.is_single_stage
-    assert isinstance(verdict(["hero.png", "hero.mask.png"], folder="graded"), Waiting)
+    """If the stage of the folder has no steps for a bare mask, the picture waits."""
+    result = check_readiness(["hero.png", "hero.mask.png"])
+    assert isinstance(result, Ready)
+    assert result.resolved.is_single_stage
+    assert isinstance(check_readiness(["hero.png", "hero.mask.png"], folder="graded"), Waiting)
 
 
 def test_a_brief_for_later_stages_runs_the_default_steps_of_this_one() -> None:
     """The brief has only a deliver stage, and the picture is in the folder of grade."""
-    found = verdict(["hero.png", "hero.toml"], {"masked/hero.toml": EXPORT}, folder="masked")
-    assert isinstance(found, Ready)
-    assert [step.op for step in found.steps] == ["grade"]
+    result = check_readiness(["hero.png", "hero.toml"], {"masked/hero.toml": EXPORT}, folder="masked")
+    assert isinstance(result, Ready)
+    assert [step.op for step in result.steps] == ["grade"]
 
 
 def test_a_campaigns_brief_replaces_a_missing_brief() -> None:
-    """A problem in it is reported under its own name."""
-    found = verdict(["hero.png"], {"selected/brief.toml": SHARPEN + GRADE}, campaign_brief="selected/brief.toml")
-    assert isinstance(found, Ready)
-    wrong = verdict(["hero.png"], {"selected/brief.toml": '[[edit]]\nop = "sharpn"\n'}, campaign_brief="selected/brief.toml")
+    """A problem in the campaign's brief is reported under the brief's own name."""
+    result = check_readiness(["hero.png"], {"selected/brief.toml": SHARPEN + GRADE}, campaign_brief="selected/brief.toml")
+    assert isinstance(result, Ready)
+    wrong = check_readiness(["hero.png"], {"selected/brief.toml": '[[edit]]\nop = "sharpn"\n'}, campaign_brief="selected/brief.toml")
     assert isinstance(wrong, Invalid)
     assert sentence(wrong).startswith("brief.toml: edit.1.op")
 
 
 def test_a_mask_that_could_belong_to_two_pictures_is_a_problem() -> None:
     """The mask's name must say which picture it belongs to."""
-    found = verdict(["hero.jpg", "hero.png", "hero.mask.png"])
-    assert isinstance(found, Invalid)
-    assert "could belong to" in sentence(found)
+    result = check_readiness(["hero.jpg", "hero.png", "hero.mask.png"])
+    assert isinstance(result, Invalid)
+    assert "could belong to" in sentence(result)
 
 
 def test_a_brief_that_cannot_be_read_is_a_problem() -> None:
     """The sentence of the failed read is reported."""
-    assert sentence(verdict(["hero.png", "hero.toml"])) == "selected/hero.toml is gone."
+    assert sentence(check_readiness(["hero.png", "hero.toml"])) == "selected/hero.toml is gone."
 
 
 def test_names_are_shown_without_newlines_and_undecodable_bytes() -> None:
     """The sentence can be printed and encoded."""
-    found = sentence(verdict(["two\nlines\udce9.png"]))
-    assert "\n" not in found
-    assert found.encode()
+    message = sentence(check_readiness(["two\nlines\udce9.png"]))
+    assert "\n" not in message
+    assert message.encode()

@@ -10,7 +10,7 @@ import pytest
 
 from goldsmith.brief.parsing import MAX_FILE_BYTES
 from goldsmith.errors import InputError
-from goldsmith.pipeline.scheduler import text_files as module
+from goldsmith.pipeline.scheduler import text_files
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 
 
@@ -25,25 +25,25 @@ def test_a_file_is_read_with_its_hash_and_signature(tmp_path: Path) -> None:
 def test_an_unchanged_file_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of pictures may share a campaign's brief, so it is read once."""
     (tmp_path / "brief.toml").write_bytes(b"seed = 1\n")
-    text_files = TextFileCache(tmp_path)
-    first = text_files.read("brief.toml")
-    monkeypatch.setattr(module, "open_input", lambda path: pytest.fail("opened again"))
-    assert text_files.read("brief.toml") is first
+    cache = TextFileCache(tmp_path)
+    first = cache.read("brief.toml")
+    monkeypatch.setattr(text_files, "open_input", lambda path: pytest.fail("opened again"))
+    assert cache.read("brief.toml") is first
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """The change is noticed even if name and size stay the same."""
     path = tmp_path / "hero.toml"
     path.write_bytes(b"seed = 1\n")
-    text_files = TextFileCache(tmp_path)
-    assert text_files.read_bytes("hero.toml") == b"seed = 1\n"
+    cache = TextFileCache(tmp_path)
+    assert cache.read_bytes("hero.toml") == b"seed = 1\n"
     path.write_bytes(b"seed = 2\n")
-    assert text_files.read_bytes("hero.toml") == b"seed = 2\n"
+    assert cache.read_bytes("hero.toml") == b"seed = 2\n"
 
 
 def test_anything_but_a_small_regular_file_is_refused(tmp_path: Path) -> None:
     """Raise InputError for a missing file, a link, a pipe, a folder and a large file, and never hang."""
-    text_files = TextFileCache(tmp_path)
+    cache = TextFileCache(tmp_path)
     (tmp_path / "secret").write_bytes(b"seed = 1\n")
     (tmp_path / "link.toml").symlink_to(tmp_path / "secret")
     os.mkfifo(tmp_path / "pipe.toml")
@@ -51,15 +51,15 @@ def test_anything_but_a_small_regular_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large.toml").write_bytes(b"#" * (MAX_FILE_BYTES + 1))
     for name in ("gone.toml", "link.toml", "pipe.toml", "folder.toml", "large.toml"):
         with pytest.raises(InputError, match=name.partition(".")[0]):
-            text_files.read(name)
+            cache.read(name)
 
 
 def test_the_cache_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest file leaves the cache and is read again on demand."""
-    monkeypatch.setattr(module, "_MAX_CACHED", 2)
-    text_files = TextFileCache(tmp_path)
+    monkeypatch.setattr(text_files, "_MAX_CACHED", 2)
+    cache = TextFileCache(tmp_path)
     for number in range(4):
         (tmp_path / f"{number}.toml").write_bytes(b"%d" % number)
-        text_files.read(f"{number}.toml")
-    assert list(text_files._cache) == ["2.toml", "3.toml"]
-    assert text_files.read_bytes("0.toml") == b"0"
+        cache.read(f"{number}.toml")
+    assert list(cache._cache) == ["2.toml", "3.toml"]
+    assert cache.read_bytes("0.toml") == b"0"

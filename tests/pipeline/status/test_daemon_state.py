@@ -24,7 +24,7 @@ def test_without_a_lock_the_state_file_is_ignored(tmp_path: Path) -> None:
     assert read_daemon_state(tmp_path, tmp_path / STATE_FILE) == DaemonState()
 
 
-def test_a_running_daemon_is_known_by_its_lock_and_described_by_its_file(tmp_path: Path) -> None:
+def test_the_lock_shows_that_a_daemon_runs_and_its_file_gives_the_details(tmp_path: Path) -> None:
     """The lock gives the process; the file gives watch modes and pauses."""
     daemon = read_as_running(
         tmp_path,
@@ -51,8 +51,8 @@ def test_a_daemon_whose_file_is_missing_or_cut_off_is_still_running(tmp_path: Pa
     assert not daemon.has_state_file
 
 
-def test_what_the_daemon_writes_is_what_a_command_reads() -> None:
-    """Every field survives the file, the workers included; the reader's own fields are not written."""
+def test_a_command_reads_the_state_that_the_daemon_wrote() -> None:
+    """Every field is read back, including the workers. The reader's own fields are not written."""
     worker = WorkerStatus(queue="gpu", device="cuda:0", device_title="NVIDIA L40S", device_memory_mb=46068, jobs=("1",), loaded=("sdxl",))
     written = DaemonState(pid=4711, host="atelier", root="/srv/hot", queue_order={"gpu": ("2", "1")}, workers=(worker,), holder="nobody")
     assert {"holder", "has_state_file"}.isdisjoint(json.loads(written.to_json()))
@@ -61,7 +61,7 @@ def test_what_the_daemon_writes_is_what_a_command_reads() -> None:
 
 
 def test_keys_of_another_version_are_ignored_and_missing_keys_are_empty(tmp_path: Path) -> None:
-    """This holds for the entry of a worker too."""
+    """The same is true in the entry of a worker."""
     worker = {"queue": "gpu", "device": "cuda:0", "jobs": ["1"], "loaded": ["sdxl"], "new": 1}
     daemon = read_as_running(tmp_path, {"queue_order": {"gpu": ["2", "1"]}, "workers": [worker], "new": {"key": 1}})
     assert daemon.workers == (WorkerStatus(queue="gpu", device="cuda:0", jobs=("1",), loaded=("sdxl",)),)

@@ -1,4 +1,4 @@
-"""The explanations of ``why`` and ``status``: one plain sentence for every file in the folders."""
+"""The explanations of ``why`` and ``status``: one plain sentence for each file in the folders."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal.open(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
+    journal = Journal.open(tmp_path / "journal.sqlite")
+    yield journal
+    journal.close()
 
 
 @pytest.fixture
@@ -49,20 +49,20 @@ def pipeline() -> Pipeline:
     return read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
 
 
-Ask = Callable[..., Explainer]
+MakeExplainer = Callable[..., Explainer]
 
 
 @pytest.fixture
-def ask(root: Path, pipeline: Pipeline, journal: Journal) -> Ask:
-    """``ask().explain_file("inbox/hero.png")``; a daemon runs unless another state is given."""
+def make_explainer(root: Path, pipeline: Pipeline, journal: Journal) -> MakeExplainer:
+    """Return a function that makes an explainer. A daemon runs unless another state is given."""
 
-    def make_explainer(
+    def make(
         daemon: DaemonState = RUNNING, settle_times: SettleTimes = NO_QUIET, readable_journal: Journal | None = journal, now: float = NOW
     ) -> Explainer:
         readiness = Readiness(pipeline, Resolver(pipeline, Library(root).read_recipe), TextFileCache(root).read_bytes)
         return Explainer(root, pipeline, readiness, readable_journal, daemon, settle_times, lambda: now)
 
-    return make_explainer
+    return make
 
 
 def put(root: Path, *paths: str, data: bytes = b"x") -> None:
@@ -90,74 +90,76 @@ def record_job(journal: Journal, path: str, job_id: str, *results: str, parent: 
 # --- waiting files
 
 
-def test_a_picture_alone_waits_for_an_instruction(root: Path, ask: Ask) -> None:
-    """The sentence names the files that would give one."""
+def test_a_picture_alone_waits_for_an_instruction(root: Path, make_explainer: MakeExplainer) -> None:
+    """The sentence names the files that would be an instruction."""
     put(root, "inbox/hero.png")
-    said = ask().explain_file("inbox/hero.png")
-    assert said == "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
+    sentence = make_explainer().explain_file("inbox/hero.png")
+    assert sentence == "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
 
 
-def test_a_step_waits_for_its_mask_by_name(root: Path, ask: Ask) -> None:
+def test_a_step_waits_for_its_mask_by_name(root: Path, make_explainer: MakeExplainer) -> None:
     """The sentence gives the stage, the step and the file name."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[edit]]\nop = "inpaint"\nwhere = "sky"\n')
-    said = ask().explain_file("selected/hero.png")
-    assert said == "Waiting for the mask “sky” (step 1 of edit needs it): put “hero.mask.sky.png” beside it."
-    assert ask().explain_file("selected/hero.toml") == said
+    sentence = make_explainer().explain_file("selected/hero.png")
+    assert sentence == "Waiting for the mask “sky” (step 1 of edit needs it): put “hero.mask.sky.png” beside it."
+    assert make_explainer().explain_file("selected/hero.toml") == sentence
 
 
-def test_a_mask_waits_for_its_picture(root: Path, ask: Ask) -> None:
+def test_a_mask_waits_for_its_picture(root: Path, make_explainer: MakeExplainer) -> None:
     """Sidecars may arrive first."""
     put(root, "selected/hero.mask.png")
-    assert ask().explain_file("selected/hero.mask.png").startswith("Waiting for its picture")
+    assert make_explainer().explain_file("selected/hero.mask.png").startswith("Waiting for its picture")
 
 
-def test_a_picture_at_the_end_of_its_brief_waits(root: Path, ask: Ask) -> None:
+def test_a_picture_at_the_end_of_its_brief_waits(root: Path, make_explainer: MakeExplainer) -> None:
     """It waits for another stage in the brief, or for a person who moves it."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[generate]]\nop = "select"\n')
     assert (
-        ask().explain_file("selected/hero.png")
+        make_explainer().explain_file("selected/hero.png")
         == "Its brief ends with generate: add [[edit]] to hero.toml, or move the picture on by hand."
     )
 
 
-def test_a_ready_picture_names_its_next_stage_and_whether_a_daemon_runs(root: Path, ask: Ask) -> None:
+def test_a_ready_picture_names_its_next_stage_and_whether_a_daemon_runs(root: Path, make_explainer: MakeExplainer) -> None:
     """The sentence differs if no daemon runs."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
-    assert ask().explain_file("selected/hero.png") == "Everything is here: edit is next."
-    assert ask(DaemonState()).explain_file("selected/hero.png") == "Everything is here: edit is next, as soon as Goldsmith runs."
+    assert make_explainer().explain_file("selected/hero.png") == "Everything is here: edit is next."
+    assert make_explainer(DaemonState()).explain_file("selected/hero.png") == "Everything is here: edit is next, as soon as Goldsmith runs."
 
 
-def test_a_file_that_another_program_writes_is_named(root: Path, ask: Ask) -> None:
+def test_a_file_that_another_program_writes_is_named(root: Path, make_explainer: MakeExplainer) -> None:
     """The kernel refuses a lease while the file is open for writing."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
     with (root / "selected/hero.mask.png").open("ab"):
-        assert ask().explain_file("selected/hero.png") == "“hero.mask.png” is still being written by another program."
-    assert ask().explain_file("selected/hero.png").startswith("Everything is here")
+        assert make_explainer().explain_file("selected/hero.png") == "“hero.mask.png” is still being written by another program."
+    assert make_explainer().explain_file("selected/hero.png").startswith("Everything is here")
 
 
-def test_an_explanation_leaves_no_lease_behind(root: Path, ask: Ask) -> None:
+def test_an_explanation_leaves_no_lease_behind(root: Path, make_explainer: MakeExplainer) -> None:
     """Another program can open the file for writing immediately afterwards."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
-    ask().explain_file("selected/hero.png")
+    make_explainer().explain_file("selected/hero.png")
     writer = os.open(root / "selected/hero.png", os.O_WRONLY | os.O_NONBLOCK)
     os.close(writer)
     assert signal.getsignal(signal.SIGURG) in (signal.SIG_DFL, signal.SIG_IGN, None)
 
 
-def test_an_empty_and_a_fresh_file_are_not_complete(root: Path, ask: Ask) -> None:
+def test_an_empty_and_a_fresh_file_are_not_complete(root: Path, make_explainer: MakeExplainer) -> None:
     """A fresh file is complete after the quiet time, which is longer under the weaker rule."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
     times = SettleTimes(quiet=60.0, breath=0.1, weak_quiet=300.0)
-    assert ask(settle_times=times).explain_file("selected/hero.png").endswith("it is processed after 60 seconds without a change.")
+    assert (
+        make_explainer(settle_times=times).explain_file("selected/hero.png").endswith("it is processed after 60 seconds without a change.")
+    )
     weak = DaemonState(holder="process 1 on atelier", has_state_file=True, weak_quiet_folders=("selected",))
-    assert ask(weak, times).explain_file("selected/hero.png").endswith("it is processed after 300 seconds without a change.")
+    assert make_explainer(weak, times).explain_file("selected/hero.png").endswith("it is processed after 300 seconds without a change.")
     put(root, "selected/hero.mask.png", data=b"")
-    assert ask(settle_times=NO_QUIET).explain_file("selected/hero.png") == "“hero.mask.png” is still empty."
+    assert make_explainer(settle_times=NO_QUIET).explain_file("selected/hero.png") == "“hero.mask.png” is still empty."
 
 
-def test_a_file_that_the_daemon_wrote_is_complete_at_once(root: Path, ask: Ask, journal: Journal) -> None:
+def test_a_file_that_the_daemon_wrote_is_complete_at_once(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """There is no quiet time between two stages."""
     put(root, "selected/hero.png")
     put(root, "selected/hero.toml", data=b'[[edit]]\nop = "denoise"\n')
@@ -166,36 +168,38 @@ def test_a_file_that_the_daemon_wrote_is_complete_at_once(root: Path, ask: Ask, 
         row = HistoryRow(job_id="one", path="inbox/hero.png", sha256="00", started_at=0.0, stage="generate", outcome="passed")
         journal.complete_plans([CompletedPlan(plan_id=path, history_rows=(row,), placed_files=(placed,), versions=())])
     assert (
-        ask(settle_times=SettleTimes(quiet=60.0, breath=0.1, weak_quiet=60.0)).explain_file("selected/hero.png")
+        make_explainer(settle_times=SettleTimes(quiet=60.0, breath=0.1, weak_quiet=60.0)).explain_file("selected/hero.png")
         == "Everything is here: edit is next."
     )
 
 
-def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, ask: Ask) -> None:
+def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, make_explainer: MakeExplainer) -> None:
     """The sentence of a full disk or a missing folder comes first; pictures without a brief wait for a brief as before."""
     put(root, "selected/hero.png", "selected/hero.mask.png", "selected/alone.png")
     full = DaemonState(holder="process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
-    assert ask(full).explain_file("selected/hero.png") == "Everything waits: The disk is full."
-    assert ask(full).explain_file("selected/alone.png").startswith("Waiting for an instruction")
-    gone = DaemonState(
+    assert make_explainer(full).explain_file("selected/hero.png") == "Everything waits: The disk is full."
+    assert make_explainer(full).explain_file("selected/alone.png").startswith("Waiting for an instruction")
+    unavailable = DaemonState(
         holder="process 1 on atelier",
         has_state_file=True,
         unavailable_folders={"selected": "selected/ is not there: is the share mounted?"},
     )
-    assert ask(gone).explain_file("selected/hero.png") == "Everything waits: selected/ is not there: is the share mounted?"
+    assert (
+        make_explainer(unavailable).explain_file("selected/hero.png") == "Everything waits: selected/ is not there: is the share mounted?"
+    )
 
 
 # --- running jobs and held pictures
 
 
-def test_the_position_in_the_queue_is_the_one_that_the_daemon_predicts(root: Path, ask: Ask, journal: Journal) -> None:
+def test_the_position_in_the_queue_is_that_predicted_by_the_daemon(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """The daemon knows which models are loaded. A job that is not in the state file yet keeps its order of arrival."""
     names = [f"selected/{name}.png" for name in "abcd"]
     put(root, *names)
     for number, name in enumerate(names):
         journal.record_queued(f"job{number}", "edit", "gpu", name, 0.0)
     daemon = DaemonState(holder="process 1 on atelier", has_state_file=True, queue_order={"gpu": ("job2", "job0", "job1")})
-    assert [ask(daemon).explain_file(name).split(", ")[1] for name in names] == [
+    assert [make_explainer(daemon).explain_file(name).split(", ")[1] for name in names] == [
         "2nd in the queue.",
         "3rd in the queue.",
         "1st in the queue.",
@@ -203,78 +207,80 @@ def test_the_position_in_the_queue_is_the_one_that_the_daemon_predicts(root: Pat
     ]
 
 
-def test_a_job_gives_its_position_in_the_queue_or_its_progress(root: Path, ask: Ask, journal: Journal) -> None:
+def test_a_job_gives_its_position_in_the_queue_or_its_progress(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """Each queue counts separately; a running job gives step and per cent; without a daemon the rows are ignored."""
     names = [f"selected/{name}.png" for name in "abcd"]
     put(root, *names)
     for number, (name, queue) in enumerate(zip(names, ("gpu", "gpu", "cpu", "gpu"), strict=True)):
         journal.record_queued(f"job{number}", "edit", queue, name, 0.0)
     journal.record_started("job0", 1.0, 9.0)
-    assert ask().explain_file(names[0]) == "Being read for edit."
+    assert make_explainer().explain_file(names[0]) == "Being read for edit."
     journal.record_progress("job0", 2, "upscale", 0.25, "tile 3 of 12", 9.0)
-    assert ask().explain_file(names[0]) == "Being worked on: upscale (step 2 of edit), 25%, tile 3 of 12."
-    assert [ask().explain_file(name) for name in names[1:]] == [
+    assert make_explainer().explain_file(names[0]) == "Being worked on: upscale (step 2 of edit), 25%, tile 3 of 12."
+    assert [make_explainer().explain_file(name) for name in names[1:]] == [
         "Waiting for the GPU, 1st in the queue.",
         "Waiting for the CPU, 1st in the queue.",
         "Waiting for the GPU, 2nd in the queue.",
     ]
     paused = DaemonState(holder="process 1 on atelier", has_state_file=True, queue_pauses={"gpu": "The GPU does not answer."})
-    assert ask(paused).explain_file(names[1]) == "Waiting: The GPU does not answer."
-    assert ask(DaemonState()).explain_file(names[1]).startswith("Waiting for an instruction")
+    assert make_explainer(paused).explain_file(names[1]) == "Waiting: The GPU does not answer."
+    assert make_explainer(DaemonState()).explain_file(names[1]).startswith("Waiting for an instruction")
 
 
-def test_an_expired_lease_is_not_believed(root: Path, ask: Ask, journal: Journal) -> None:
+def test_an_expired_lease_is_not_believed(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """The daemon that wrote the row seems to be stuck, and the sentence gives the remedy. A renewed lease is believed again."""
     put(root, "selected/a.png", "selected/a.mask.png", "selected/b.png", "selected/b.mask.png")
     for name in "ab":
         journal.record_queued(name, "edit", "gpu", f"selected/{name}.png", 0.0)
     journal.record_started("a", 1.0, 9.0)
     journal.record_progress("a", 1, "upscale", 0.25, "", 9.0)
-    assert ask(now=9.0).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
-    stuck = ask(now=9.5)
-    said = stuck.explain_file("selected/a.png")
-    assert said.startswith("Its job should have ended by 19")
-    assert said.endswith(
+    assert make_explainer(now=9.0).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
+    stuck = make_explainer(now=9.5)
+    sentence = stuck.explain_file("selected/a.png")
+    assert sentence.startswith("Its job should have ended by 19")
+    assert sentence.endswith(
         "(process 1 on atelier) seems to be stuck. Check with `systemctl status goldsmith`. After a restart the job starts again."
     )
     assert [job.path for job in stuck.active_jobs] == ["selected/b.png"]
     assert stuck.explain_file("selected/b.png") == "Waiting for the GPU, 1st in the queue."
     full = DaemonState(holder="process 1 on atelier", has_state_file=True, pause_reason="The disk is full.")
-    assert ask(full, now=9.5).explain_file("selected/a.png") == "Everything waits: The disk is full."
+    assert make_explainer(full, now=9.5).explain_file("selected/a.png") == "Everything waits: The disk is full."
     assert (
-        ask(DaemonState(), now=9.5).explain_file("selected/a.png").startswith("Everything is here: edit is next, as soon as Goldsmith runs")
+        make_explainer(DaemonState(), now=9.5)
+        .explain_file("selected/a.png")
+        .startswith("Everything is here: edit is next, as soon as Goldsmith runs")
     )
     journal.renew_lease("a", 20.0)
-    assert ask(now=9.5).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
+    assert make_explainer(now=9.5).explain_file("selected/a.png") == "Being worked on: upscale (step 1 of edit), 25%."
 
 
 @pytest.mark.parametrize(
     ("number", "expected"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st")]
 )
-def test_positions_are_english_ordinals(root: Path, ask: Ask, journal: Journal, number: int, expected: str) -> None:
+def test_positions_are_english_ordinals(root: Path, make_explainer: MakeExplainer, journal: Journal, number: int, expected: str) -> None:
     """They end in st, nd, rd or th."""
     for each in range(number):
         journal.record_queued(f"job{each}", "edit", "gpu", f"selected/{each}.png", 0.0)
     put(root, f"selected/{number - 1}.png")
-    assert ask().explain_file(f"selected/{number - 1}.png") == f"Waiting for the GPU, {expected} in the queue."
+    assert make_explainer().explain_file(f"selected/{number - 1}.png") == f"Waiting for the GPU, {expected} in the queue."
 
 
-def test_a_held_picture_repeats_its_note(root: Path, ask: Ask, journal: Journal) -> None:
+def test_a_held_picture_repeats_its_note(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """Without the journal, the sentence points to the note. Without the note, the picture is not held."""
     put(root, "inbox/hero.png", "inbox/hero.png.problem.txt")
     journal.record_hold("inbox/hero.png", "fp", "hero.png is cut off.", "Copy it again.", note_path("inbox/hero.png"), 1.0)
-    assert ask().explain_file("inbox/hero.png") == "hero.png is cut off. Copy it again."
-    assert ask().explain_file("inbox/hero.png.problem.txt") == "hero.png is cut off. Copy it again."
-    assert "“hero.png.problem.txt” beside it says what is wrong" in ask(readable_journal=None).explain_file("inbox/hero.png")
+    assert make_explainer().explain_file("inbox/hero.png") == "hero.png is cut off. Copy it again."
+    assert make_explainer().explain_file("inbox/hero.png.problem.txt") == "hero.png is cut off. Copy it again."
+    assert "“hero.png.problem.txt” beside it says what is wrong" in make_explainer(readable_journal=None).explain_file("inbox/hero.png")
     (root / "inbox/hero.png.problem.txt").unlink()
-    assert ask().explain_file("inbox/hero.png").startswith("Waiting for an instruction")
+    assert make_explainer().explain_file("inbox/hero.png").startswith("Waiting for an instruction")
 
 
-def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, ask: Ask) -> None:
+def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, make_explainer: MakeExplainer) -> None:
     """The sentence is the one that the note will have."""
     put(root, "inbox/hero.png")
     put(root, "inbox/hero.toml", data=b'[[generate]]\nop = "selct"\n')
-    answer = ask(DaemonState()).explain_bundle(ask().bundle_containing("inbox/hero.png") or pytest.fail("no bundle"))
+    answer = make_explainer(DaemonState()).explain_bundle(make_explainer().bundle_containing("inbox/hero.png") or pytest.fail("no bundle"))
     assert answer.status == "held"
     assert 'generate.1.op is "selct"' in answer.sentence
 
@@ -283,7 +289,7 @@ def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, ask: Ask)
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "expected"),
     [
         ("archive/2026-01-01/inbox/a.png", "This is the archive"),
         ("library/looks/a.cube", "This is the library"),
@@ -303,69 +309,69 @@ def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, ask: Ask)
         ("delivered/hero.avif", "delivered/hero.avif is in the last folder"),
     ],
 )
-def test_every_kind_of_path_has_its_sentence(root: Path, ask: Ask, path: str, said: str) -> None:
+def test_every_kind_of_path_has_its_sentence(root: Path, make_explainer: MakeExplainer, path: str, expected: str) -> None:
     """Folders outside the pipeline, foreign files, ignored names and missing files are explained."""
     if path not in ("inbox", "inbox/gone.png", ".goldsmith/lock"):
         put(root, path)
-    assert ask().explain_file(path).startswith(said)
+    assert make_explainer().explain_file(path).startswith(expected)
 
 
-def test_links_pipes_and_folders_are_explained_without_opening_them(root: Path, ask: Ask) -> None:
+def test_links_pipes_and_folders_are_explained_without_opening_them(root: Path, make_explainer: MakeExplainer) -> None:
     """An explanation of a pipe does not hang."""
     os.symlink("/etc/hostname", root / "inbox/link.png")
     os.mkfifo(root / "inbox/pipe.png")
     (root / "inbox/folder.png").mkdir()
-    assert "is a link" in ask().explain_file("inbox/link.png")
-    assert "is not a file" in ask().explain_file("inbox/pipe.png")
-    assert "is a folder" in ask().explain_file("inbox/folder.png")
+    assert "is a link" in make_explainer().explain_file("inbox/link.png")
+    assert "is not a file" in make_explainer().explain_file("inbox/pipe.png")
+    assert "is a folder" in make_explainer().explain_file("inbox/folder.png")
 
 
-def test_a_processed_file_names_its_results(ask: Ask, journal: Journal) -> None:
-    """The last job counts; a job that ended with a problem does not."""
+def test_a_processed_file_names_its_results(make_explainer: MakeExplainer, journal: Journal) -> None:
+    """The last job counts, unless it ended with a problem."""
     record_job(journal, "inbox/hero.png", "one", "selected/hero.png", "selected/hero.toml")
     record_job(journal, "inbox/hero.png", "two", outcome="problem")
-    said = ask().explain_file("inbox/hero.png")
-    assert said.startswith("inbox/hero.png was processed by generate (19")
-    assert said.endswith("It became selected/hero.png, selected/hero.toml.")
+    sentence = make_explainer().explain_file("inbox/hero.png")
+    assert sentence.startswith("inbox/hero.png was processed by generate (19")
+    assert sentence.endswith("It became selected/hero.png, selected/hero.toml.")
 
 
-def test_a_finished_file_names_its_first_input(root: Path, ask: Ask, journal: Journal) -> None:
+def test_a_finished_file_names_its_first_input(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """The input of the first stage counts, not that of the last."""
     record_job(journal, "inbox/hero.png", "one", "selected/hero.png")
     record_job(journal, "selected/hero.png", "two", "delivered/hero_web.avif", parent="one", outcome="delivered")
     put(root, "delivered/hero_web.avif")
-    assert "was made from inbox/hero.png" in ask().explain_file("delivered/hero_web.avif")
+    assert "was made from inbox/hero.png" in make_explainer().explain_file("delivered/hero_web.avif")
 
 
-def test_names_cannot_break_a_sentence(root: Path, ask: Ask) -> None:
+def test_names_cannot_break_a_sentence(root: Path, make_explainer: MakeExplainer) -> None:
     """Line breaks and undecodable bytes are replaced."""
     name = os.fsdecode(b"he\nro\xff.png")
     put(root, f"inbox/{name}")
-    said = ask().explain_file(f"inbox/{name}")
-    assert "\n" not in said
-    said.encode()
-    assert "“he�ro�.toml”" in said
+    sentence = make_explainer().explain_file(f"inbox/{name}")
+    assert "\n" not in sentence
+    sentence.encode()
+    assert "“he�ro�.toml”" in sentence
 
 
 # --- many files
 
 
-def test_equal_reasons_become_one_sentence(root: Path, ask: Ask) -> None:
+def test_equal_reasons_become_one_sentence(root: Path, make_explainer: MakeExplainer) -> None:
     """NAME replaces the picture's own name."""
     put(root, "inbox/a.png", "inbox/b.png", "inbox/sub/c.jpg", "selected/d.png")
     put(root, "selected/d.toml", data=b'[[generate]]\nop = "select"\n')
-    explain = ask()
-    sentences = {generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("inbox")}
+    explainer = make_explainer()
+    sentences = {generalise_sentence(bundle, explainer.explain_bundle(bundle).sentence) for bundle in explainer.bundles("inbox")}
     assert sentences == {"Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."}
-    (ended,) = (generalise_sentence(bundle, explain.explain_bundle(bundle).sentence) for bundle in explain.bundles("selected"))
+    (ended,) = (generalise_sentence(bundle, explainer.explain_bundle(bundle).sentence) for bundle in explainer.bundles("selected"))
     assert ended == "Its brief ends with generate: add [[edit]] to NAME.toml, or move the picture on by hand."
 
 
-def test_the_nearest_campaign_brief_applies(root: Path, ask: Ask) -> None:
+def test_the_nearest_campaign_brief_applies(root: Path, make_explainer: MakeExplainer) -> None:
     """The search ends at the stage's folder."""
     put(root, "inbox/brief.toml", "inbox/a/brief.toml", "inbox/a/b/hero.png", "inbox/c/hero.png", "brief.toml", "masked/x/hero.png")
-    explain = ask()
-    briefs = {bundle.picture: bundle.campaign_brief for folder in ("inbox", "masked") for bundle in explain.bundles(folder)}
+    explainer = make_explainer()
+    briefs = {bundle.picture: bundle.campaign_brief for folder in ("inbox", "masked") for bundle in explainer.bundles(folder)}
     assert briefs == {"inbox/a/b/hero.png": "inbox/a/brief.toml", "inbox/c/hero.png": "inbox/brief.toml", "masked/x/hero.png": None}
 
 
@@ -378,16 +384,19 @@ def test_a_walk_enters_neither_links_nor_ignored_folders(root: Path, tmp_path: P
     assert list(walk_folder(root, "nowhere")) == [("nowhere", [])]
 
 
-def test_explanations_work_without_a_journal(root: Path, ask: Ask) -> None:
+def test_explanations_work_without_a_journal(root: Path, make_explainer: MakeExplainer) -> None:
     """The folders alone give the answer."""
     put(root, "inbox/hero.png")
-    assert ask(readable_journal=None).explain_file("inbox/hero.png").startswith("Waiting for an instruction")
-    assert ask(readable_journal=None).explain_file("inbox/gone.png") == "inbox/gone.png does not exist, and Goldsmith never processed it."
+    assert make_explainer(readable_journal=None).explain_file("inbox/hero.png").startswith("Waiting for an instruction")
+    assert (
+        make_explainer(readable_journal=None).explain_file("inbox/gone.png")
+        == "inbox/gone.png does not exist, and Goldsmith never processed it."
+    )
 
 
-def test_a_file_that_another_program_locked_is_explained(root: Path, ask: Ask) -> None:
+def test_a_file_that_another_program_locked_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
     """Locks of other programs make no difference."""
     put(root, "selected/hero.png", "selected/hero.mask.png")
-    with (root / "selected/hero.png").open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert ask().explain_file("selected/hero.png").startswith("Everything is here")
+    with (root / "selected/hero.png").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert make_explainer().explain_file("selected/hero.png").startswith("Everything is here")

@@ -12,7 +12,7 @@ JOB = ActiveJob("one", "edit", "gpu", "selected/hero.png", 10.0, 20.0, 86_400.0 
 
 
 def test_a_running_job_is_described_by_step_and_progress() -> None:
-    """The sentence has step, stage, per cent and the step's own note; before the first step the picture is being read."""
+    """The sentence has step, stage, per cent and the step's own note. Before the first step the picture is being read."""
     assert (
         working_sentence(JOB, progress_note(JOB, DaemonState(holder="x")))
         == "Being worked on: upscale (step 2 of edit), 25%, tile 3 of 12."

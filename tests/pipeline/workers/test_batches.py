@@ -1,4 +1,4 @@
-"""Batches: which jobs run together, and that each keeps its own outcome, cancel and fault."""
+"""Batches: which jobs run together, and that each job keeps its own outcome, cancel and fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued
 from goldsmith.jobs.protocol import MessageType, WorkerSpec, encode_message
 from goldsmith.pipeline.workers.slot import batch_size
 
-ROOMY = WorkerSpec(queue="gpu", device="cuda:0", device_memory_mb=40_000, max_batch=8)
+LARGE_GPU = WorkerSpec(queue="gpu", device="cuda:0", device_memory_mb=40_000, max_batch=8)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def share(tmp_path: Path) -> Share:
 
 @pytest.fixture
 def workers() -> Iterator[FakeWorkers]:
-    workers = FakeWorkers(specs=(ROOMY,))
+    workers = FakeWorkers(specs=(LARGE_GPU,))
     yield workers
     workers.close()
 
@@ -51,16 +51,16 @@ def start_batch_of(workers: FakeWorkers, jobs: list[Job]) -> tuple[Job, ...]:
 def test_the_batch_size_follows_from_the_memory_figures_of_the_model(share: Share) -> None:
     """The weights once and each job's pictures must fit in most of the device's memory; without figures a batch is one job."""
     (job,) = compatible_jobs(share, 1)
-    assert batch_size(ROOMY, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
-    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000}), job) == 8
-    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 143_000, "max_batch": 1}), job) == 1
-    assert batch_size(ROOMY.model_copy(update={"device_memory_mb": 16_000}), job) == 1
+    assert batch_size(LARGE_GPU, job) == 3  # (0.85 * 40 000 - 20 000) / 4 000
+    assert batch_size(LARGE_GPU.model_copy(update={"device_memory_mb": 143_000}), job) == 8
+    assert batch_size(LARGE_GPU.model_copy(update={"device_memory_mb": 143_000, "max_batch": 1}), job) == 1
+    assert batch_size(LARGE_GPU.model_copy(update={"device_memory_mb": 16_000}), job) == 1
     assert batch_size(WorkerSpec(queue="gpu", max_batch=8), job) == 1
-    assert batch_size(ROOMY, job.model_copy(update={"batch_key": ""})) == 1
+    assert batch_size(LARGE_GPU, job.model_copy(update={"batch_key": ""})) == 1
 
 
 def test_compatible_jobs_are_sent_as_one_batch(workers: FakeWorkers, share: Share) -> None:
-    """Each job has its progress and its outcome, in any order, and the next job waits for the last of them."""
+    """Each job has its progress and its outcome, in any order, and the next job waits for the last outcome."""
     jobs = compatible_jobs(share, 2)
     other = compatible_jobs(share, 1, batch_key="y")
     batch = start_batch_of(workers, [jobs[0], *other, jobs[1]])
@@ -76,8 +76,8 @@ def test_compatible_jobs_are_sent_as_one_batch(workers: FakeWorkers, share: Shar
 
 
 def test_queued_jobs_are_shared_among_the_devices(share: Share) -> None:
-    """Two free devices and four compatible jobs: two each, not three and one."""
-    workers = FakeWorkers(specs=(ROOMY, ROOMY.model_copy(update={"device": "cuda:1"})))
+    """Two free devices share four compatible jobs two and two, not three and one."""
+    workers = FakeWorkers(specs=(LARGE_GPU, LARGE_GPU.model_copy(update={"device": "cuda:1"})))
     pause_queue(workers.pools, "gpu")
     for job in compatible_jobs(share, 4):
         workers.pools.submit(job)
@@ -91,38 +91,38 @@ def test_queued_jobs_are_shared_among_the_devices(share: Share) -> None:
 
 def test_a_cancelled_or_failed_job_leaves_the_rest_of_its_batch_alone(workers: FakeWorkers, share: Share) -> None:
     """Three jobs in one process have three different outcomes."""
-    one, two, three = start_batch_of(workers, compatible_jobs(share, 3))
-    workers.pools.cancel(two.id)
-    assert workers.newest.receive() == (MessageType.CANCEL, two.id.encode())
-    workers.newest.finish(two)
-    workers.newest.finish(one, JobFault(kind="problem", sentence="The picture is black."))
-    workers.newest.finish(three)
+    first, second, third = start_batch_of(workers, compatible_jobs(share, 3))
+    workers.pools.cancel(second.id)
+    assert workers.newest.receive() == (MessageType.CANCEL, second.id.encode())
+    workers.newest.finish(second)
+    workers.newest.finish(first, JobFault(kind="problem", sentence="The picture is black."))
+    workers.newest.finish(third)
     assert kinds(workers.collect()) == ["cancelled", "problem", "done"]
     assert workers.newest.status is None
 
 
-def test_an_ignored_cancel_costs_the_rest_of_the_batch_nothing(workers: FakeWorkers, share: Share) -> None:
+def test_an_ignored_cancel_requeues_the_rest_of_the_batch(workers: FakeWorkers, share: Share) -> None:
     """The process is killed; the other jobs are queued again, and may form a batch again."""
-    one, two, three = start_batch_of(workers, compatible_jobs(share, 3))
-    workers.pools.cancel(two.id)
+    first, second, third = start_batch_of(workers, compatible_jobs(share, 3))
+    workers.pools.cancel(second.id)
     events = workers.later(5.1)
     assert (kinds(events), workers.processes[0].status) == (["cancelled"], KILLED)
-    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == [one.id, three.id]
-    assert ids(workers.ready().start_batch()) == [one.id, three.id]
+    assert [event.job_id for event in events if isinstance(event, JobRequeued)] == [first.id, third.id]
+    assert ids(workers.ready().start_batch()) == [first.id, third.id]
 
 
 def test_after_a_crash_each_job_of_the_batch_runs_alone(workers: FakeWorkers, share: Share) -> None:
-    """Alone, the job at fault shows itself, and only that job gets the outcome."""
-    one, two = start_batch_of(workers, compatible_jobs(share, 2))
+    """The job at fault then crashes alone, and only that job gets the outcome."""
+    first, second = start_batch_of(workers, compatible_jobs(share, 2))
     workers.newest.exit(-11)
     events = workers.collect()
-    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], [one.id, two.id])
-    assert workers.ready().start_job() == one
+    assert (kinds(events), [event.job_id for event in events if isinstance(event, JobRequeued)]) == ([], [first.id, second.id])
+    assert workers.ready().start_job() == first
     workers.collect()
     workers.newest.exit(-11)
     assert kinds(workers.collect()) == ["crash"]
-    assert workers.ready().start_job() == two
-    workers.newest.finish(two)
+    assert workers.ready().start_job() == second
+    workers.newest.finish(second)
     assert kinds(workers.collect()) == ["done"]
 
 
@@ -170,7 +170,7 @@ def test_the_next_batch_starts_while_the_last_one_is_written(workers: FakeWorker
 
 
 def test_no_job_starts_while_the_disk_cannot_keep_up(workers: FakeWorkers, share: Share) -> None:
-    """While nine jobs are being written no other starts; when one of them is done, the next one does."""
+    """While nine jobs are being written, no other job starts. When one of the nine is done, the next batch starts."""
     jobs = compatible_jobs(share, 13)
     started = list(start_batch_of(workers, jobs))
     process = workers.newest
@@ -199,7 +199,7 @@ def test_a_process_with_much_memory_writes_its_results_first(workers: FakeWorker
 
 
 def test_after_a_death_with_jobs_being_written_each_job_runs_alone(workers: FakeWorkers, share: Share) -> None:
-    """All are queued again, and until the job at fault is known, no job starts beside another."""
+    """All jobs are queued again. Until the job at fault is known, no job starts beside another."""
     jobs = compatible_jobs(share, 4)
     first = start_batch_of(workers, jobs)
     workers.newest.release_engine(*first)
@@ -240,7 +240,7 @@ def test_progress_restarts_the_timeout_of_a_job_with_a_model(workers: FakeWorker
 
 
 def test_progress_does_not_restart_the_timeout_of_a_job_without_a_model(workers: FakeWorkers, share: Share) -> None:
-    """Its limit is known beforehand."""
+    """The limit of such a job is known beforehand."""
     job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10.0}), queue="gpu")
     workers.pools.submit(job)
     workers.ready().start_job()

@@ -1,4 +1,4 @@
-"""A worker process reports the models it has loaded and is loading, so that the daemon keeps jobs together and people see why jobs wait."""
+"""A worker process reports its loaded and loading models, so that the daemon keeps jobs together and people see why jobs wait."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def messages() -> list[ModelsMessage]:
 
 @pytest.fixture
 def provider(tmp_path: Path, messages: list[ModelsMessage], monkeypatch: pytest.MonkeyPatch) -> EngineProvider:
-    """An engine provider with room for one model at a time."""
+    """Return an engine provider with room for one model at a time."""
     monkeypatch.setattr(engine_loader, "_MODEL_CACHE", ModelCache(max_engines=1))
     models = tmp_path / "models.toml"
     entries = (("one", "null"), ("two", "null"), ("broken", "no_such_driver"))
@@ -60,7 +60,7 @@ def open_model(provider: EngineProvider, name: str) -> list[str]:
 
 
 def test_a_model_is_reported_while_it_loads_and_when_it_is_loaded(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
-    """It is reported once; the next job finds the model loaded, and no message is sent."""
+    """The model is reported once. The next job finds the model loaded, and no message is sent."""
     assert open_model(provider, "one") == ["loading one"]
     assert messages == [ModelsMessage(loading="one"), ModelsMessage(loaded=("one",))]
     assert open_model(provider, "one") == []
@@ -68,7 +68,7 @@ def test_a_model_is_reported_while_it_loads_and_when_it_is_loaded(provider: Engi
 
 
 def test_a_model_that_was_unloaded_is_not_reported_any_more(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
-    """The report shows the models that are really loaded."""
+    """The report has only models that are still loaded."""
     open_model(provider, "one")
     open_model(provider, "two")
     assert messages[-1] == ModelsMessage(loaded=("two",))
@@ -77,14 +77,14 @@ def test_a_model_that_was_unloaded_is_not_reported_any_more(provider: EngineProv
 
 
 def test_a_model_that_fails_to_load_is_not_reported_as_loading_for_ever(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
-    """Its job gets the sentence; the worker keeps the models that it had."""
+    """The job gets the sentence, and the next report names no loading model."""
     with pytest.raises(InputError):
         open_model(provider, "broken")
     assert messages == [ModelsMessage(loading="broken"), ModelsMessage()]
 
 
 def test_light_engines_are_not_reported(provider: EngineProvider, messages: list[ModelsMessage]) -> None:
-    """They load in a moment, so jobs are not kept together for them. A model that is unloaded for one is reported."""
+    """Light engines load quickly, so jobs are not kept together for them. If a model is unloaded for a light engine, this is reported."""
     provider.get(EngineNeed(INPAINTER, "light"), lambda note: None)
     assert messages == []
     open_model(provider, "one")

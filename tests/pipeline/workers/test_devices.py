@@ -15,10 +15,10 @@ from goldsmith.jobs.job import Job, JobFault, JobRequeued
 from goldsmith.jobs.protocol import MessageType, WorkerSpec
 from goldsmith.pipeline.workers.device_health import INITIAL_PAUSE_SECONDS, MAX_EXCUSES, MAX_PAUSE_SECONDS
 
-ONE = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="cpu"))
-TWO = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="gpu", device="cuda:1"), WorkerSpec(queue="cpu"))
-DEAD = JobFault(kind="device", sentence="cuda:0 has failed: an illegal memory access.")
-SHORT = GENEROUS.model_copy(update={"timeout_seconds": 10})
+ONE_GPU = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="cpu"))
+TWO_GPUS = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="gpu", device="cuda:1"), WorkerSpec(queue="cpu"))
+DEVICE_FAULT = JobFault(kind="device", sentence="cuda:0 has failed: an illegal memory access.")
+SHORT_LIMITS = GENEROUS.model_copy(update={"timeout_seconds": 10})
 
 
 @pytest.fixture
@@ -28,16 +28,16 @@ def share(tmp_path: Path) -> Share:
 
 @pytest.fixture
 def workers() -> Iterator[FakeWorkers]:
-    workers = FakeWorkers(specs=ONE)
+    workers = FakeWorkers(specs=ONE_GPU)
     yield workers
     workers.close()
 
 
 @pytest.fixture
-def pair() -> Iterator[FakeWorkers]:
-    pair = FakeWorkers(specs=TWO)
-    yield pair
-    pair.close()
+def two_gpus() -> Iterator[FakeWorkers]:
+    two_gpus = FakeWorkers(specs=TWO_GPUS)
+    yield two_gpus
+    two_gpus.close()
 
 
 class Pictures:
@@ -46,10 +46,12 @@ class Pictures:
     def __init__(self, share: Share) -> None:
         self.share = share
 
-    def job(self, name: str, model: str = "flux", **more: object) -> Job:
+    def job(self, name: str, model: str = "flux", **fields: object) -> Job:
         self.share.put(f"selected/{name}.png", b"x")
         return self.share.job(
-            inputs=[self.share.given(f"selected/{name}.png")], queue="gpu", **{"models": (model,) if model else (), "limits": SHORT, **more}
+            inputs=[self.share.given(f"selected/{name}.png")],
+            queue="gpu",
+            **{"models": (model,) if model else (), "limits": SHORT_LIMITS, **fields},
         )
 
 
@@ -59,7 +61,7 @@ def pictures(share: Share) -> Pictures:
 
 
 def start(workers: FakeWorkers, job: Job) -> FakeProcess:
-    """Let the newest process get ready and start this job; return the process."""
+    """Let the newest process become ready and start this job, and return the process."""
     process = workers.ready()
     assert process.start_job().id == job.id
     workers.collect()
@@ -74,48 +76,48 @@ def pause_reason(workers: FakeWorkers) -> str:
     return workers.pools.pause_reason("gpu") or ""
 
 
-# --- one process a device
+# --- one process for each device
 
 
-def test_each_device_has_a_process_and_all_share_one_queue(pair: FakeWorkers, pictures: Pictures) -> None:
+def test_each_device_has_a_process_and_all_share_one_queue(two_gpus: FakeWorkers, pictures: Pictures) -> None:
     """Each job goes to a free device."""
     jobs = [pictures.job(name) for name in "abc"]
     for job in jobs:
-        pair.pools.submit(job)
-    assert sorted(process.device for process in pair.processes) == ["cuda:0", "cuda:1"]
-    for process in pair.processes:
+        two_gpus.pools.submit(job)
+    assert sorted(process.device for process in two_gpus.processes) == ["cuda:0", "cuda:1"]
+    for process in two_gpus.processes:
         process.send(MessageType.READY)
-    pair.collect()
-    first, second = (process.start_job() for process in pair.processes)
+    two_gpus.collect()
+    first, second = (process.start_job() for process in two_gpus.processes)
     assert [first, second] == jobs[:2]
-    pair.processes[1].finish(second)
-    pair.collect()
-    assert pair.processes[1].start_job() == jobs[2]
+    two_gpus.processes[1].finish(second)
+    two_gpus.collect()
+    assert two_gpus.processes[1].start_job() == jobs[2]
 
 
-def test_prewarm_starts_one_process_for_each_queue(pair: FakeWorkers) -> None:
+def test_prewarm_starts_one_process_for_each_queue(two_gpus: FakeWorkers) -> None:
     """The other processes are started when there are jobs for them."""
-    pair.pools.prewarm()
-    assert [process.device for process in pair.processes] == ["cuda:0", "cpu"]
+    two_gpus.pools.prewarm()
+    assert [process.device for process in two_gpus.processes] == ["cuda:0", "cpu"]
 
 
-def test_a_job_goes_to_the_device_with_its_model(pair: FakeWorkers, pictures: Pictures) -> None:
-    """It does not go to the first device."""
+def test_a_job_goes_to_the_device_with_its_model(two_gpus: FakeWorkers, pictures: Pictures) -> None:
+    """The model counts more than the order of the devices."""
     a, b = pictures.job("a", "sdxl"), pictures.job("b", "flux")
     for job in (a, b):
-        pair.pools.submit(job)
-    for process, model in zip(pair.processes, ("sdxl", "flux"), strict=True):
+        two_gpus.pools.submit(job)
+    for process, model in zip(two_gpus.processes, ("sdxl", "flux"), strict=True):
         process.send(MessageType.READY)
-        pair.collect()
+        two_gpus.collect()
         job = process.start_job()
         process.report_models(loading=model)
-        pair.collect()
+        two_gpus.collect()
         process.report_models(model)
         process.finish(job)
-        assert kinds(pair.collect()) == ["done"]
+        assert kinds(two_gpus.collect()) == ["done"]
     c = pictures.job("c", "flux")
-    pair.pools.submit(c)
-    assert pair.processes[1].start_job() == c
+    two_gpus.pools.submit(c)
+    assert two_gpus.processes[1].start_job() == c
 
 
 def test_the_predicted_order_puts_jobs_for_the_loaded_model_first(workers: FakeWorkers, pictures: Pictures) -> None:
@@ -133,7 +135,7 @@ def test_the_predicted_order_puts_jobs_for_the_loaded_model_first(workers: FakeW
 
 
 def test_the_snapshots_show_what_each_device_does(workers: FakeWorkers, pictures: Pictures) -> None:
-    """They give its jobs, its loaded models, and for how long it has been loading a model."""
+    """They give the device's jobs, its loaded models, and how long it has been loading a model."""
     assert [(snapshot.spec.device, snapshot.jobs, snapshot.models.loaded) for snapshot in workers.pools.worker_snapshots()] == [
         ("cuda:0", (), ()),
         ("cpu", (), ()),
@@ -153,12 +155,12 @@ def test_the_snapshots_show_what_each_device_does(workers: FakeWorkers, pictures
 
 
 def test_a_failed_device_pauses_and_its_job_keeps_its_place(workers: FakeWorkers, pictures: Pictures) -> None:
-    """The job has no outcome, so no attempt is counted; the process is replaced, and the sentence says when the device is tried again."""
+    """The job has no outcome, so no attempt is counted. The process is replaced, and the sentence gives the time of the next try."""
     first, second = pictures.job("a"), pictures.job("b")
     workers.pools.submit(first)
     workers.pools.submit(second)
     process = start(workers, first)
-    process.finish(first, DEAD)
+    process.finish(first, DEVICE_FAULT)
     events = workers.collect()
     assert (outcomes(events), requeued(events), process.status) == ([], [first.id], KILLED)
     assert (queue_position(workers.pools, first.id), queue_position(workers.pools, second.id)) == (1, 2)
@@ -178,19 +180,19 @@ def test_a_failed_device_pauses_and_its_job_keeps_its_place(workers: FakeWorkers
     assert kinds(workers.collect()) == ["done"]
 
 
-def test_the_other_queues_and_devices_go_on(pair: FakeWorkers, pictures: Pictures) -> None:
-    """Jobs for the failed device go to the other one; the queue does not count as paused while one device is healthy."""
+def test_the_other_queues_and_devices_go_on(two_gpus: FakeWorkers, pictures: Pictures) -> None:
+    """Jobs for the failed device go to the other device. The queue does not count as paused while one device is healthy."""
     job = pictures.job("a")
-    pair.pools.submit(job)
-    start(pair, job).finish(job, DEAD)
-    pair.collect()
-    assert pair.newest.device == "cuda:1"
-    assert start(pair, job).device == "cuda:1"
-    assert pause_reason(pair) == ""
-    assert [bool(snapshot.pause_reason) for snapshot in pair.pools.worker_snapshots()] == [False, True, False]
+    two_gpus.pools.submit(job)
+    start(two_gpus, job).finish(job, DEVICE_FAULT)
+    two_gpus.collect()
+    assert two_gpus.newest.device == "cuda:1"
+    assert start(two_gpus, job).device == "cuda:1"
+    assert pause_reason(two_gpus) == ""
+    assert [bool(snapshot.pause_reason) for snapshot in two_gpus.pools.worker_snapshots()] == [False, True, False]
     other = pictures.share.job()
-    pair.pools.submit(other)
-    assert start(pair, other).device == "cpu"
+    two_gpus.pools.submit(other)
+    assert start(two_gpus, other).device == "cpu"
 
 
 def test_a_failed_device_is_tried_again_after_longer_and_longer_pauses(workers: FakeWorkers, pictures: Pictures) -> None:
@@ -199,7 +201,7 @@ def test_a_failed_device_is_tried_again_after_longer_and_longer_pauses(workers: 
     workers.pools.submit(job)
     waits = []
     for _ in range(9):
-        start(workers, job).finish(job, DEAD)
+        start(workers, job).finish(job, DEVICE_FAULT)
         workers.collect()
         waits.append(workers.pools.seconds_until_due(workers.now) or 0.0)
         workers.later(waits[-1])
@@ -210,25 +212,25 @@ def test_a_failed_device_is_tried_again_after_longer_and_longer_pauses(workers: 
     job = pictures.job("b")
     workers.pools.submit(job)
     workers.newest.start_job()
-    workers.newest.finish(job, DEAD)
+    workers.newest.finish(job, DEVICE_FAULT)
     workers.collect()
     assert workers.pools.seconds_until_due(workers.now) == INITIAL_PAUSE_SECONDS
 
 
 def test_a_picture_on_which_a_healthy_device_always_fails_is_to_blame(workers: FakeWorkers, pictures: Pictures) -> None:
-    """After the second failure another job goes first; if that job succeeds, the third failure is the fault of the picture."""
+    """After the second failure another job goes first. If that job succeeds, the third failure is the fault of the picture."""
     bad, good = pictures.job("poison"), pictures.job("good")
     workers.pools.submit(bad)
     workers.pools.submit(good)
     for _ in range(2):
-        start(workers, bad).finish(bad, DEAD)
+        start(workers, bad).finish(bad, DEVICE_FAULT)
         workers.collect()
         workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
     process = start(workers, good)
     process.finish(good)
     assert kinds(workers.collect()) == ["done"]
     assert process.start_job() == bad
-    process.finish(bad, DEAD)
+    process.finish(bad, DEVICE_FAULT)
     events = workers.collect()
     assert (kinds(events), requeued(events), pause_reason(workers)) == (["crash"], [], "")
     assert "fails with poison.png and works with other pictures" in getattr(outcomes(events)[0].fault, "sentence", "")
@@ -240,34 +242,34 @@ def test_a_job_without_a_model_proves_nothing_about_a_device(workers: FakeWorker
     workers.pools.submit(bad)
     workers.pools.submit(plain)
     for _ in range(2):
-        start(workers, bad).finish(bad, DEAD)
+        start(workers, bad).finish(bad, DEVICE_FAULT)
         workers.collect()
         workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
     process = start(workers, plain)
     process.finish(plain)
     workers.collect()
     assert process.start_job() == bad
-    process.finish(bad, DEAD)
+    process.finish(bad, DEVICE_FAULT)
     assert requeued(workers.collect()) == [bad.id]
 
 
 def test_a_cancelled_job_is_not_requeued(workers: FakeWorkers, pictures: Pictures) -> None:
-    """It has its one outcome, whatever happens to its device."""
+    """The job has exactly one outcome, although its device fails."""
     job = pictures.job("a")
     workers.pools.submit(job)
     process = start(workers, job)
     workers.pools.cancel(job.id)
-    process.finish(job, DEAD)
+    process.finish(job, DEVICE_FAULT)
     events = workers.collect()
     assert (kinds(events), requeued(events)) == (["cancelled"], [])
     assert pause_reason(workers)
 
 
 def test_a_draining_queue_does_not_try_its_device_again(workers: FakeWorkers, pictures: Pictures) -> None:
-    """A daemon that is stopping waits for the running jobs, and does not spin."""
+    """A daemon that is stopping waits for the running jobs only, and does not spin."""
     job = pictures.job("a")
     workers.pools.submit(job)
-    start(workers, job).finish(job, DEAD)
+    start(workers, job).finish(job, DEVICE_FAULT)
     workers.collect()
     workers.pools.drain()
     workers.later(INITIAL_PAUSE_SECONDS + 1)
@@ -298,7 +300,7 @@ def test_a_process_that_cannot_be_killed_is_the_fault_of_its_device(workers: Fak
 
 def test_a_cpu_is_not_blamed_for_a_process_that_cannot_be_killed(workers: FakeWorkers, share: Share) -> None:
     """The job gets its outcome, and the queue goes on."""
-    job = share.job(limits=SHORT)
+    job = share.job(limits=SHORT_LIMITS)
     workers.pools.submit(job)
     start(workers, job).is_stuck = True
     workers.later(10.1)
@@ -306,18 +308,18 @@ def test_a_cpu_is_not_blamed_for_a_process_that_cannot_be_killed(workers: FakeWo
     assert workers.pools.pause_reason("cpu") is None
 
 
-def run_out(workers: FakeWorkers, job: Job) -> list[Event]:
+def start_and_time_out(workers: FakeWorkers, job: Job) -> list[Event]:
     """Start the job and let it time out."""
     start(workers, job)
     return workers.later(10.1)
 
 
-def test_one_picture_that_times_out_is_at_fault_itself(workers: FakeWorkers, pictures: Pictures) -> None:
+def test_a_single_picture_that_times_out_is_at_fault_itself(workers: FakeWorkers, pictures: Pictures) -> None:
     """This holds for each new attempt at the picture."""
     for _ in range(3):
         job = pictures.job("a")
         workers.pools.submit(job)
-        assert kinds(run_out(workers, job)) == ["timeout"]
+        assert kinds(start_and_time_out(workers, job)) == ["timeout"]
     assert pause_reason(workers) == ""
 
 
@@ -326,8 +328,8 @@ def test_two_timeouts_in_a_row_on_two_pictures_make_the_device_suspect(workers: 
     first, second = pictures.job("a"), pictures.job("b")
     workers.pools.submit(first)
     workers.pools.submit(second)
-    assert kinds(run_out(workers, first)) == ["timeout"]
-    events = run_out(workers, second)
+    assert kinds(start_and_time_out(workers, first)) == ["timeout"]
+    events = start_and_time_out(workers, second)
     assert (outcomes(events), requeued(events)) == ([], [second.id])
     assert "two pictures in a row failed on it; the last, b.png, took too long" in pause_reason(workers)
     workers.later(INITIAL_PAUSE_SECONDS)
@@ -340,20 +342,20 @@ def test_two_timeouts_in_a_row_on_two_pictures_make_the_device_suspect(workers: 
     assert kinds(workers.later(10.1)) == ["timeout"]
 
 
-def test_a_suspected_device_excuses_a_picture_only_so_often(workers: FakeWorkers, pictures: Pictures) -> None:
-    """After that the picture gets its outcome."""
+def test_a_suspected_device_excuses_a_picture_a_limited_number_of_times(workers: FakeWorkers, pictures: Pictures) -> None:
+    """After MAX_EXCUSES excuses the picture gets its outcome."""
     first, second = pictures.job("a"), pictures.job("b")
     workers.pools.submit(first)
     workers.pools.submit(second)
-    run_out(workers, first)
+    start_and_time_out(workers, first)
     for _ in range(MAX_EXCUSES):
-        assert requeued(run_out(workers, second)) == [second.id]
+        assert requeued(start_and_time_out(workers, second)) == [second.id]
         workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
-    assert kinds(run_out(workers, second)) == ["timeout"]
+    assert kinds(start_and_time_out(workers, second)) == ["timeout"]
 
 
 def test_a_process_that_dies_counts_like_a_timeout(workers: FakeWorkers, pictures: Pictures) -> None:
-    """Two pictures in a row make the device suspect; a job without a model, such as a hostile file that kills its decoder, never does."""
+    """Two pictures in a row make the device suspect. A job without a model, such as a hostile file that kills its decoder, never does."""
     jobs = [pictures.job(name) for name in "ab"]
     for job in jobs:
         workers.pools.submit(job)
@@ -374,7 +376,7 @@ def test_a_process_that_dies_counts_like_a_timeout(workers: FakeWorkers, picture
 
 
 def test_a_job_with_a_model_gets_its_own_time_to_react_to_a_cancel(workers: FakeWorkers, pictures: Pictures) -> None:
-    """A step of a large model may take seconds, and a kill would throw the loaded model away; the time is bounded all the same."""
+    """A step of a large model may take seconds, and a kill would throw the loaded model away. The time is bounded all the same."""
     job = pictures.job("a", limits=GENEROUS.model_copy(update={"cancel_grace_seconds": 30.0}))
     workers.pools.submit(job)
     process = start(workers, job)

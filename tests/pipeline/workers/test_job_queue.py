@@ -13,7 +13,7 @@ from goldsmith.jobs.job import Job, JobInput, ResourceLimits
 from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, MAX_SKIPS, JobQueue, LoadedModels
 
 A, B = frozenset({"a"}), frozenset({"b"})
-COLD: LoadedModels = frozenset()
+NO_MODELS: LoadedModels = frozenset()
 
 
 def job(name: str, *models: str, batch_key: str = "") -> Job:
@@ -42,25 +42,25 @@ def queue_of(*jobs: Job) -> JobQueue:
 
 
 def take(queue: JobQueue, slots: list[LoadedModels], now: float = 0.0) -> tuple[int, Job]:
-    taken = queue.take_next(slots, now)
-    assert taken is not None
-    return taken
+    indexed_job = queue.take_next(slots, now)
+    assert indexed_job is not None
+    return indexed_job
 
 
 def order_of(queue: JobQueue, loaded: LoadedModels, now: float = 0.0) -> str:
     """Return the order in which one slot takes all jobs, loading models as it goes."""
     order = ""
     while queue:
-        _, taken = take(queue, [loaded], now)
-        loaded = frozenset(taken.models) or loaded
-        order += taken.id
+        _, next_job = take(queue, [loaded], now)
+        loaded = frozenset(next_job.models) or loaded
+        order += next_job.id
     return order
 
 
 def test_jobs_go_in_order_of_arrival() -> None:
-    """This holds for jobs without a model, and for jobs with the same model."""
-    assert order_of(queue_of(*map(job, "abcdef")), COLD) == "abcdef"
-    assert order_of(queue_of(*(job(name, "a") for name in "abc")), COLD) == "abc"
+    """Either no job has a model, or all jobs have the same model."""
+    assert order_of(queue_of(*map(job, "abcdef")), NO_MODELS) == "abcdef"
+    assert order_of(queue_of(*(job(name, "a") for name in "abc")), NO_MODELS) == "abc"
 
 
 def test_all_jobs_for_the_loaded_model_go_first() -> None:
@@ -70,19 +70,19 @@ def test_all_jobs_for_the_loaded_model_go_first() -> None:
 
 
 def test_a_job_without_a_model_is_not_skipped() -> None:
-    """It fits every slot and unloads no model."""
+    """A job without a model fits every slot and unloads no model."""
     assert order_of(queue_of(job("1"), job("b", "b"), job("2"), job("a", "a")), A) == "12ab"
 
 
-def test_a_job_is_skipped_only_so_often() -> None:
-    """Eight later jobs go first; then it is its turn, whatever is loaded."""
+def test_a_job_is_skipped_a_limited_number_of_times() -> None:
+    """Eight later jobs go first. Then the skipped job goes, whichever model is loaded."""
     queue = queue_of(job("b", "b"), *(job(f"{number}", "a") for number in range(20)))
-    taken = [take(queue, [A])[1].id for _ in range(MAX_SKIPS + 1)]
-    assert taken == [*map(str, range(MAX_SKIPS)), "b"]
+    order = [take(queue, [A])[1].id for _ in range(MAX_SKIPS + 1)]
+    assert order == [*map(str, range(MAX_SKIPS)), "b"]
 
 
-def test_a_job_is_skipped_only_for_so_long() -> None:
-    """The time counts from the first skip, not from the arrival: a long queue is not a skip."""
+def test_a_job_is_skipped_for_a_limited_time() -> None:
+    """The time counts from the first skip, not from the arrival, since a long queue is not a skip."""
     queue = queue_of(job("b", "b"), *(job(f"{number}", "a") for number in range(5)))
     assert take(queue, [A], 1000.0)[1].id == "0"
     assert take(queue, [A], 1000.0 + MAX_SKIPPED_SECONDS - 1)[1].id == "1"
@@ -90,7 +90,7 @@ def test_a_job_is_skipped_only_for_so_long() -> None:
 
 
 def test_unloading_a_model_can_be_forbidden() -> None:
-    """While another process is about to be ready no model is unloaded; a job that fits still goes."""
+    """While another process is about to be ready, no model is unloaded. A job that fits still goes."""
     queue = queue_of(job("b", "b"), job("a", "a"))
     assert queue.take_next([A], 0.0, may_evict=False) == (0, job("a", "a"))
     assert queue.take_next([A], 0.0, may_evict=False) is None
@@ -100,14 +100,14 @@ def test_unloading_a_model_can_be_forbidden() -> None:
 def test_an_empty_slot_takes_the_first_job() -> None:
     """It unloads no model, so no job is skipped."""
     queue = queue_of(job("b", "b"), job("1"), job("a", "a"))
-    assert queue.take_next([A, COLD], 0.0) == (1, job("b", "b"))
-    assert take(queue, [A, COLD], 0.0)[1].id == "1"
+    assert queue.take_next([A, NO_MODELS], 0.0) == (1, job("b", "b"))
+    assert take(queue, [A, NO_MODELS], 0.0)[1].id == "1"
 
 
 def test_the_slot_with_the_model_gets_the_job() -> None:
     """If no free slot has the model, the slot with the fewest models gets the job."""
     assert take(queue_of(job("b", "b")), [A, B])[0] == 1
-    assert take(queue_of(job("c", "c")), [A, COLD])[0] == 1
+    assert take(queue_of(job("c", "c")), [A, NO_MODELS])[0] == 1
     queue = queue_of(job("b", "b"), *(job(f"{number}", "a") for number in range(MAX_SKIPS)))
     for _ in range(MAX_SKIPS):
         queue.take_next([A], 0.0)
@@ -116,7 +116,7 @@ def test_the_slot_with_the_model_gets_the_job() -> None:
 
 
 def test_requeued_jobs_go_to_the_front() -> None:
-    """Several keep their order; a position puts them behind so many others."""
+    """Several requeued jobs keep their order. ``position`` is the number of jobs that stay before them."""
     queue = queue_of(job("3"), job("4"))
     queue.requeue([job("1"), job("2")])
     queue.requeue([job("x")], position=1)
@@ -133,7 +133,7 @@ def test_a_requeued_job_does_not_hide_an_overdue_job() -> None:
 
 
 def test_a_batch_takes_compatible_jobs_and_counts_as_a_skip() -> None:
-    """It takes at most the given number, and no job from behind an overdue one."""
+    """A batch takes at most the given number of jobs, and no job from behind an overdue job."""
     queue = queue_of(
         job("b", "b"),
         job("1", "a", batch_key="x"),
@@ -156,9 +156,9 @@ def test_a_job_that_must_run_alone_joins_no_batch() -> None:
     assert [other.id for other in queue.take_compatible(first, 9, lambda each: each.id != "2", 0.0)] == ["1", "3"]
 
 
-@pytest.mark.parametrize("loaded", [A, B, COLD])
+@pytest.mark.parametrize("loaded", [A, B, NO_MODELS])
 def test_the_predicted_order_is_the_real_order(loaded: LoadedModels) -> None:
-    """It is exact for one slot, and a prediction changes nothing."""
+    """The prediction is exact for one slot, and it does not change the queue."""
     jobs = [job(f"{number:02d}", "ab"[number // 3 % 2]) for number in range(40)]
     queue = queue_of(*jobs)
     predicted = queue.predict_order([loaded], 0.0, 100)
@@ -168,13 +168,13 @@ def test_the_predicted_order_is_the_real_order(loaded: LoadedModels) -> None:
 
 @dataclass
 class FakeSlot:
-    loaded: LoadedModels = COLD
+    loaded: LoadedModels = NO_MODELS
     busy: float = 0.0
 
 
 @dataclass
 class FakePool:
-    """A queue on a clock of its own: slots take jobs as they become free, and every skip is noted."""
+    """A queue with its own clock: slots take jobs as they become free, and every skip is recorded."""
 
     slots: list[FakeSlot]
     now: float = 0.0
@@ -188,17 +188,17 @@ class FakePool:
             free = [slot for slot in self.slots if slot.busy <= self.now]
         before = [each.id for each in self.queue]
         fitting = [each for each in self.queue if any(frozenset(each.models) <= slot.loaded for slot in free)]
-        index, taken = take(self.queue, [slot.loaded for slot in free], self.now)
-        for name in before[: before.index(taken.id)]:
+        index, next_job = take(self.queue, [slot.loaded for slot in free], self.now)
+        for name in before[: before.index(next_job.id)]:
             self.skips.setdefault(name, []).append(self.now)
         slot = free[index]
-        if slot.loaded and not frozenset(taken.models) <= slot.loaded:
+        if slot.loaded and not frozenset(next_job.models) <= slot.loaded:
             overdue = (
-                len(self.skips.get(taken.id, ())) >= MAX_SKIPS
-                or self.now - min(self.skips.get(taken.id, [self.now])) >= MAX_SKIPPED_SECONDS
+                len(self.skips.get(next_job.id, ())) >= MAX_SKIPS
+                or self.now - min(self.skips.get(next_job.id, [self.now])) >= MAX_SKIPPED_SECONDS
             )
             assert not fitting or overdue, "a model was unloaded without need"
-        slot.loaded = frozenset(taken.models) or slot.loaded
+        slot.loaded = frozenset(next_job.models) or slot.loaded
         slot.busy = self.now + seconds
 
 
@@ -211,7 +211,7 @@ MODELS = st.sampled_from([(), ("a",), ("b",), ("c",), ("a", "b")])
 )
 @settings(max_examples=300, deadline=None)
 def test_no_job_starves_and_no_model_is_unloaded_without_need(slots: int, arrivals: list[tuple[tuple[str, ...], int, float]]) -> None:
-    """No job is skipped more often or for longer than the limits allow, whatever arrives and however long jobs take.
+    """No job is skipped more often or for longer than the limits allow, for any arrivals and any durations.
 
     A model is unloaded only if no job fits the loaded models, or for a job that is overdue.
     """
@@ -223,9 +223,9 @@ def test_no_job_starves_and_no_model_is_unloaded_without_need(slots: int, arriva
             if pool.queue:
                 pool.take(seconds)
         if seconds > 150 and pool.queue:  # a process dies, and its job goes to the front again
-            _, again = take(pool.queue, [COLD], pool.now)
-            pool.skips.pop(again.id, None)
-            pool.queue.requeue([again])
+            _, next_job = take(pool.queue, [NO_MODELS], pool.now)
+            pool.skips.pop(next_job.id, None)
+            pool.queue.requeue([next_job])
     while pool.queue:
         pool.take(arrivals[0][2])
     for moments in pool.skips.values():

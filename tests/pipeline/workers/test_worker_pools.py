@@ -87,7 +87,7 @@ def test_a_job_for_an_unknown_queue_goes_to_the_first_queue(workers: FakeWorkers
 
 
 def test_a_queued_job_is_cancelled_at_once(workers: FakeWorkers, share: Share) -> None:
-    """It never reaches a process."""
+    """The job never reaches a process."""
     first, second = share.job(), share.job()
     workers.pools.submit(first)
     workers.pools.submit(second)
@@ -125,7 +125,7 @@ def test_a_process_that_ignores_a_cancel_is_killed(workers: FakeWorkers, share: 
 
 
 def test_a_job_that_times_out_kills_its_process(workers: FakeWorkers, share: Share) -> None:
-    """The time counts from the start of the job, not from its arrival, and the main loop knows when to look."""
+    """The time counts from the start of the job, not from its arrival, and the main loop gets the time of the next check."""
     job = share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 10}))
     workers.pools.submit(job)
     workers.now += 30
@@ -176,8 +176,8 @@ def test_a_process_may_keep_its_models(workers: FakeWorkers, share: Share) -> No
         workers.collect()
 
 
-def test_a_death_before_the_job_started_costs_the_job_nothing(workers: FakeWorkers, share: Share) -> None:
-    """The job goes to the next process; after three such deaths the job is suspected."""
+def test_a_job_moves_to_the_next_process_if_its_process_dies_before_the_start(workers: FakeWorkers, share: Share) -> None:
+    """After three such deaths the job is at fault."""
     job = share.job()
     workers.pools.submit(job)
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_a_death_before_the_job_started_costs_the_job_nothing(workers: FakeWorke
 
 
 def test_a_death_during_a_job_is_a_crash_with_the_end_of_stderr(workers: FakeWorkers, share: Share) -> None:
-    """The text is for the log, and only its end is kept."""
+    """The end of stderr is for the log; the rest is not kept."""
     workers.pools.submit(share.job())
     process = workers.ready()
     process.start_job()
@@ -208,8 +208,8 @@ def test_a_death_during_a_job_is_a_crash_with_the_end_of_stderr(workers: FakeWor
     assert (len(fault.detail), fault.detail[-8:]) == (4096, "xthe end")
 
 
-def test_an_outcome_sent_before_the_end_counts(workers: FakeWorkers, share: Share) -> None:
-    """An outcome counts even if its process is gone when the outcome is read."""
+def test_an_outcome_counts_if_its_process_has_ended(workers: FakeWorkers, share: Share) -> None:
+    """The process sends the outcome and ends before the outcome is read."""
     job = share.job()
     workers.pools.submit(job)
     process = workers.ready()
@@ -220,7 +220,7 @@ def test_an_outcome_sent_before_the_end_counts(workers: FakeWorkers, share: Shar
 
 
 def test_a_process_stuck_in_the_kernel_does_not_keep_its_job(workers: FakeWorkers, share: Share) -> None:
-    """Five seconds after the kill, the job gets its outcome and the slot is given up."""
+    """Five seconds after the kill, the job gets its outcome and the slot is free for another process."""
     workers.pools.submit(share.job(limits=GENEROUS.model_copy(update={"timeout_seconds": 1})))
     process = workers.ready()
     process.is_stuck = True
@@ -252,8 +252,8 @@ def test_a_process_that_sends_an_invalid_message_is_killed(workers: FakeWorkers,
     assert process.status == KILLED
 
 
-def test_half_a_message_blocks_nothing(workers: FakeWorkers, share: Share) -> None:
-    """The daemon goes on, and reads the rest when it arrives."""
+def test_half_a_message_does_not_block_the_daemon(workers: FakeWorkers, share: Share) -> None:
+    """The daemon reads the rest of the message when it arrives."""
     job = share.job()
     workers.pools.submit(job)
     process = workers.ready()
@@ -341,7 +341,7 @@ def test_idle_pools_ask_for_no_turn_of_the_loop(workers: FakeWorkers) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(list(MessageType)), st.binary(max_size=50)), max_size=8), st.integers(1, 7))
 @settings(max_examples=50, deadline=None)
-def test_messages_survive_being_cut_anywhere(messages: list[tuple[MessageType, bytes]], cut: int) -> None:
+def test_messages_that_are_cut_at_any_place_are_read_completely(messages: list[tuple[MessageType, bytes]], cut: int) -> None:
     """The socket may split the stream of bytes at any place."""
     stream = b"".join(frame_message(kind, payload) for kind, payload in messages)
     frames = FrameDecoder()

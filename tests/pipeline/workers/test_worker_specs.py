@@ -1,4 +1,4 @@
-"""Which worker processes there are, by the settings."""
+"""The worker processes that follow from the settings."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ def settings(text: str = "") -> Settings:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A machine with two GPUs and a torch for them."""
+    """Return a machine with two GPUs and a build of torch for them."""
     machine = SimpleNamespace(devices=CARDS, torch="cuda")
     monkeypatch.setattr(worker_specs, "find_devices", lambda: DeviceScan(machine.devices))
     monkeypatch.setattr(worker_specs, "torch_backend", lambda: machine.torch)
     return machine
 
 
-def names(specs: list[WorkerSpec]) -> list[tuple[str, str, int]]:
+def summaries(specs: list[WorkerSpec]) -> list[tuple[str, str, int]]:
     return [(spec.queue, spec.device, spec.process_count) for spec in specs]
 
 
 def test_the_queue_gpu_has_a_process_on_each_accelerator(machine: SimpleNamespace) -> None:
-    """Each spec holds what is known of its device; the queue cpu has as many processes as the settings say."""
+    """Each spec has the title and memory of its device. The queue cpu has as many processes as the settings say."""
     specs = build_worker_specs(settings(), ["cpu", "gpu", "cpu"])
-    assert names(specs) == [("cpu", "cpu", 3), ("gpu", "cuda:0", 1), ("gpu", "cuda:1", 1)]
+    assert summaries(specs) == [("cpu", "cpu", 3), ("gpu", "cuda:0", 1), ("gpu", "cuda:1", 1)]
     assert (specs[1].device_title, specs[1].device_memory_mb, specs[1].threads) == ("NVIDIA L40S", 46068, 2)
     assert [spec.max_batch for spec in specs] == [1, 4, 4]
 
 
 def test_without_an_accelerator_the_queue_gpu_has_one_process_on_the_cpu(machine: SimpleNamespace) -> None:
-    """There is no card, or torch cannot use it, or the settings name the CPU."""
+    """There is no GPU, or torch cannot use it, or the settings name the CPU."""
     cpu_only = [("cpu", "cpu", 3), ("gpu", "cpu", 1)]
     machine.devices = ()
-    assert names(build_worker_specs(settings(), ["cpu", "gpu"])) == cpu_only
+    assert summaries(build_worker_specs(settings(), ["cpu", "gpu"])) == cpu_only
     machine.devices = CARDS
     machine.torch = "cpu"
-    assert names(build_worker_specs(settings(), ["cpu", "gpu"])) == cpu_only
+    assert summaries(build_worker_specs(settings(), ["cpu", "gpu"])) == cpu_only
     machine.torch = "cuda"
-    assert names(build_worker_specs(settings('devices = "cpu"'), ["cpu", "gpu"])) == cpu_only
+    assert summaries(build_worker_specs(settings('devices = "cpu"'), ["cpu", "gpu"])) == cpu_only
 
 
 def test_the_settings_may_name_the_devices(machine: SimpleNamespace) -> None:
-    """A device that is not found is tried all the same, so its queue says what is wrong with it."""
+    """A device that is not found is tried all the same, so that its queue reports the reason."""
     specs = build_worker_specs(settings('devices = ["cuda:1", "cuda:5"]'), ["gpu"])
     assert [(spec.device, spec.device_title) for spec in specs] == [("cuda:1", "NVIDIA RTX A4000"), ("cuda:5", "")]
 
 
 def test_a_pipeline_without_the_queue_gpu_looks_for_no_device(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No program is run without need."""
-    monkeypatch.setattr(worker_specs, "find_devices", lambda: pytest.fail("asked"))
-    assert names(build_worker_specs(settings(), ["cpu"])) == [("cpu", "cpu", 3)]
+    """The search for devices would run a program."""
+    monkeypatch.setattr(worker_specs, "find_devices", lambda: pytest.fail("find_devices was called"))
+    assert summaries(build_worker_specs(settings(), ["cpu"])) == [("cpu", "cpu", 3)]
