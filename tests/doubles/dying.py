@@ -1,7 +1,8 @@
-"""``goldsmith``, ended by SIGKILL at one of the calls that its commits make of the disk: ``dying.py NUMBER run --root ...``
+"""``goldsmith``, ended by SIGKILL at a call of the filesystem: ``dying.py NUMBER run --root ...``
 
-From outside nobody can hit the few milliseconds between a plan's record and its tick with any certainty. A number above zero
-counts the calls between the two; one below zero counts from the start, so that recovery is struck where there is something to recover.
+A signal from outside cannot hit the few milliseconds between the record and the completion of a plan reliably. A positive number
+counts the calls between the two. A negative number counts the calls from the start, so that recovery is killed if there is a plan to
+recover.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ CALLS = (
 
 
 class Fuse:
-    """Counts calls while it is lit; at the last one the program is no more."""
+    """Counts calls while it is lit, and kills the process at the last one."""
 
     def __init__(self, number: int) -> None:
         self.left = abs(number)
         self.lit = number < 0
 
     def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*words: Any, **more: Any) -> Any:
+        def counting(*args: Any, **kwargs: Any) -> Any:
             self.burn()
-            return call(*words, **more)
+            return call(*args, **kwargs)
 
         return counting
 
@@ -49,19 +50,19 @@ class Fuse:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def lighting(self, intend: Callable[..., Any]) -> Callable[..., Any]:
-        def lit(*words: Any) -> Any:
-            made = intend(*words)
+        def lit(*args: Any) -> Any:
+            result = intend(*args)
             self.lit = True
-            return made
+            return result
 
         return lit
 
     def quenching(self, done: Callable[..., Any]) -> Callable[..., Any]:
-        def quenched(*words: Any) -> Any:
+        def quenched(*args: Any) -> Any:
             self.burn()
-            made = done(*words)
+            result = done(*args)
             self.lit = False
-            return made
+            return result
 
         return quenched
 

@@ -29,9 +29,9 @@ WALL = (0.25, 0.35, 0.45)
 @cache
 def _unit() -> Points:
     """Return (478, 2): a face whose outline has an area of 1, with its upper left corner at 0."""
-    made = np.loadtxt(Path(__file__).with_name("mesh.csv"), delimiter=",").astype(np.float32)
-    made.flags.writeable = False
-    return made
+    points = np.loadtxt(Path(__file__).with_name("mesh.csv"), delimiter=",").astype(np.float32)
+    points.flags.writeable = False
+    return points
 
 
 def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: float = 0.0) -> Points:

@@ -147,9 +147,9 @@ def write_qwen_processor(folder: Path) -> None:
     qwen_tokenizer().save_pretrained(folder)
     Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16).save_pretrained(folder)
     path = folder / "preprocessor_config.json"
-    said = json.loads(path.read_text(encoding="utf-8"))
-    said |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen2VLProcessor"}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen2VLProcessor"}
+    path.write_text(json.dumps(config), encoding="utf-8")
 
 
 def vae(latent: int = 4, scaling: float = 0.18215, shift: float | None = None, *, quant: bool = True) -> Any:

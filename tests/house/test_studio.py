@@ -34,7 +34,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def test_whatever_was_put_down_just_before_is_waited_for(studio: Studio, name: str, data: bytes | str) -> None:
     """A brief, a prompt or a look as well as a picture: idle is the line that has heard of it, not the line that has not."""
     studio.put(f"selected/acme/{name}", data)
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
     assert studio.works is not None
     assert studio.works.intake.state(f"selected/acme/{name}").status != "gone"
@@ -46,13 +46,13 @@ def test_what_was_saved_over_or_deleted_just_before_is_waited_for(studio: Studio
     studio.until(lambda: studio.note("selected/acme/hero.png"), "a note")
     studio.until_idle()
     studio.put("selected/acme/hero.toml", SHARPEN)
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
     assert studio.folders() == {"masked": ["acme/hero.png", "acme/hero.toml"]}
     studio.at("masked/acme/hero.png").unlink()
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
-    assert studio.seen()
+    assert studio.knows_every_file()
 
 
 def test_names_that_mean_nothing_are_not_waited_for(studio: Studio) -> None:
