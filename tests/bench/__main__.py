@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     try:
         for name in options.only or measurements:
             print(f"{name} …", file=sys.stderr, flush=True)
-            rows += _measured(name, measurements[name], place / name)
+            rows += _run_benchmark(name, measurements[name], place / name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     facts = _machine_facts(place)
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _measured(name: str, measure: Measure, place: Path) -> list[Row]:
+def _run_benchmark(name: str, measure: Measure, place: Path) -> list[Row]:
     if name in _REQUIRED_PROGRAMS and shutil.which(_REQUIRED_PROGRAMS[name]) is None:
         return [Row(name, f"skipped: {_REQUIRED_PROGRAMS[name]} is not installed", 0.0, "")]
     try:

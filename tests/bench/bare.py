@@ -65,10 +65,10 @@ def bare(settings: LoopSettings) -> LoopTimes:
 def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     settings = LoopSettings(**json.loads(sys.stdin.read()))
-    print(json.dumps(asdict(_measured(settings))))
+    print(json.dumps(asdict(_measure(settings))))
 
 
-def _measured(settings: LoopSettings) -> LoopTimes:
+def _measure(settings: LoopSettings) -> LoopTimes:
     import diffusers
     import torch
 
@@ -80,13 +80,13 @@ def _measured(settings: LoopSettings) -> LoopTimes:
     pipe.to(settings.device)
     pipe.set_progress_bar_config(disable=True)
     load = time.perf_counter() - began
-    first, images = _timed(lambda: _pictures(pipe, settings, 0, 1))
+    first, images = _time_call(lambda: _pictures(pipe, settings, 0, 1))
     loops = {batch: _loop(pipe, settings, batch) for batch in settings.batches}
     used = time.process_time()
     _loop(pipe, settings, 1)
     cpu = (time.process_time() - used) / (settings.jobs + 1)
-    png, _ = _timed(lambda: images[0].save(Path(settings.scratch) / "bare.png"))
-    encode = min(_timed(lambda: _encoded(images[0], settings))[0] for _ in range(5))
+    png, _ = _time_call(lambda: images[0].save(Path(settings.scratch) / "bare.png"))
+    encode = min(_time_call(lambda: _encode_and_write(images[0], settings))[0] for _ in range(5))
     return LoopTimes(load, first, loops, cpu, png, encode, _fill(pipe, settings))
 
 
@@ -94,7 +94,7 @@ def _loop(pipe: Any, settings: LoopSettings, batch: int) -> float:
     """Return the seconds per picture over all calls, after one call that does not count."""
     calls = max(1, settings.jobs // batch)
     _pictures(pipe, settings, 0, batch)
-    seconds, _ = _timed(lambda: [_pictures(pipe, settings, call * batch, batch) for call in range(calls)])
+    seconds, _ = _time_call(lambda: [_pictures(pipe, settings, call * batch, batch) for call in range(calls)])
     return seconds / (calls * batch)
 
 
@@ -123,7 +123,7 @@ def _fill(pipe: Any, settings: LoopSettings) -> float:
         return filling(**_call_settings(settings), image=crop, mask_image=hole, strength=1.0, generator=_generators(0, 1)).images
 
     run()
-    return min(_timed(run)[0] for _ in range(settings.fills))
+    return min(_time_call(run)[0] for _ in range(settings.fills))
 
 
 def _call_settings(settings: LoopSettings) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _generators(seed: int, count: int) -> list[Any]:
     return [torch.Generator("cpu").manual_seed(seed + number) for number in range(count)]
 
 
-def _encoded(image: Any, settings: LoopSettings) -> None:
+def _encode_and_write(image: Any, settings: LoopSettings) -> None:
     """Encode, hash and durably write the picture, as a worker process does."""
     import hashlib
 
@@ -155,7 +155,7 @@ def _encoded(image: Any, settings: LoopSettings) -> None:
         os.fsync(file.fileno())
 
 
-def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
+def _time_call(run: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     result = run()
     return time.perf_counter() - began, result

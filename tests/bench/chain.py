@@ -55,13 +55,13 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
     picture = _photograph(root / "picture.jpg", size)
     _cube(root / "library" / "looks" / "look.cube")
     _hald(place / "hald.ppm")
-    ours = _least(_worker(root, picture))
+    ours = _least_cost(_worker(root, picture))
     rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm worker, {what}", value) for what, value in _labelled(ours)]
     for peer, goal, note, run in _peers(place, picture):
         if run is None:
             rows.append(Row(_BENCHMARK, f"{peer}: skipped, it is not installed", 0.0, ""))
             continue
-        theirs = _least(run)
+        theirs = _least_cost(run)
         for (what, value), (_, other) in zip(_labelled(ours), _labelled(theirs), strict=True):
             label = f"{what}, beside {peer}"
             rows.append(Row(_BENCHMARK, label, 1000 * value, "ms", goal, beside=peer, peer=1000 * other, as_ratio=True, note=note))
@@ -76,14 +76,14 @@ def _labelled(cost: Cost) -> tuple[tuple[str, float], tuple[str, float]]:
     return ("wall", cost[0]), ("CPU", cost[1])
 
 
-def _least(run: Callable[[], None]) -> Cost:
+def _least_cost(run: Callable[[], None]) -> Cost:
     """Return the least wall time and the least CPU time of several runs, after a first run that only warms up."""
     run()
-    costs = [_timed(run) for _ in range(_TIMES)]
+    costs = [_time_run(run) for _ in range(_TIMES)]
     return min(wall for wall, _ in costs), min(cpu for _, cpu in costs)
 
 
-def _timed(run: Callable[[], None]) -> Cost:
+def _time_run(run: Callable[[], None]) -> Cost:
     began, used = time.perf_counter(), _cpu()
     run()
     return time.perf_counter() - began, _cpu() - used

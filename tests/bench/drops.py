@@ -44,7 +44,7 @@ def _warm(root: Path, daemon: Daemon, peer: Lines) -> None:
 
 def _drop(inbox: Path, count: int, a_second: float, name: str = "") -> dict[str, float]:
     if name:
-        os.rename(_written(inbox, name), inbox / name)
+        os.rename(_write_hidden(inbox, name), inbox / name)
         return {}
     env = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "bench.dropper", str(inbox), str(count), str(a_second)]
@@ -52,7 +52,7 @@ def _drop(inbox: Path, count: int, a_second: float, name: str = "") -> dict[str,
     return {line.split()[0]: int(line.split()[1]) / 1e9 for line in output.splitlines()}
 
 
-def _written(inbox: Path, name: str) -> Path:
+def _write_hidden(inbox: Path, name: str) -> Path:
     from bench.rig import tiny_png
 
     path = inbox / f".{name}"

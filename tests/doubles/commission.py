@@ -111,6 +111,7 @@ def drop(studio: Studio, asset: Asset) -> None:
 
 # Path (in the archive: without the day) -> sha256 of the file; of a manifest: of its content without times.
 Lying = dict[str, str]
+_TIME_KEYS = ("seconds", "started_at", "taken_at", "delivered_at")
 
 
 def lying(root: Path) -> Lying:
@@ -132,14 +133,14 @@ def _without_day(path: str) -> str:
 
 
 def _timeless(name: str, data: bytes) -> bytes:
-    return json.dumps(_plain(json.loads(data)), sort_keys=True).encode() if name.endswith(".manifest.json") else data
+    return json.dumps(_without_times(json.loads(data)), sort_keys=True).encode() if name.endswith(".manifest.json") else data
 
 
-def _plain(value: Any) -> Any:
+def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if key not in ("seconds", "started_at", "taken_at", "delivered_at")}
+        return {key: _without_times(inner) for key, inner in value.items() if key not in _TIME_KEYS}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_without_times(inner) for inner in value]
     return _without_day(value) if isinstance(value, str) else value
 
 
@@ -181,7 +182,7 @@ class Ledger:
     def check(self) -> None:
         """Check the folders. Call this only when no daemon runs, after recovery: a running daemon may be in the middle of a commit."""
         digests = lying(self.studio.root)
-        self._each_once(digests)
+        self._check_places(digests)
         dropped = {path: hashlib.sha256(data).hexdigest() for asset in self.dropped for path, data in asset.files}
         for path, digest in dropped.items():
             assert digest in digests.values(), f"the bytes dropped as {path} are nowhere any more"
@@ -193,7 +194,7 @@ class Ledger:
         assert not lost, f"lost from the archive: {lost}"
         self.archived = {path: digest for path, digest in digests.items() if path.startswith("archive/")}
 
-    def _each_once(self, digests: Lying) -> None:
+    def _check_places(self, digests: Lying) -> None:
         places = Counter[tuple[str, str]]()
         for path in digests:
             top, _, rest = path.partition("/")

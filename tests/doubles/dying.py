@@ -36,12 +36,12 @@ class Fuse:
         self.left = abs(number)
         self.lit = number < 0
 
-    def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*args: Any, **kwargs: Any) -> Any:
+    def wrap_call(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def count_and_call(*args: Any, **kwargs: Any) -> Any:
             self.burn()
             return call(*args, **kwargs)
 
-        return counting
+        return count_and_call
 
     def burn(self) -> None:
         if self.lit:
@@ -49,22 +49,22 @@ class Fuse:
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def lighting(self, intend: Callable[..., Any]) -> Callable[..., Any]:
-        def lit(*args: Any) -> Any:
-            result = intend(*args)
+    def wrap_start(self, record_plans: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_light(*args: Any) -> Any:
+            result = record_plans(*args)
             self.lit = True
             return result
 
-        return lit
+        return call_and_light
 
-    def quenching(self, done: Callable[..., Any]) -> Callable[..., Any]:
-        def quenched(*args: Any) -> Any:
+    def wrap_end(self, complete_plans: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_quench(*args: Any) -> Any:
             self.burn()
-            result = done(*args)
+            result = complete_plans(*args)
             self.lit = False
             return result
 
-        return quenched
+        return call_and_quench
 
 
 def main() -> None:
@@ -74,9 +74,9 @@ def main() -> None:
 
     fuse = Fuse(int(sys.argv.pop(1)))
     for name in CALLS:
-        setattr(Filesystem, name, fuse.counted(getattr(Filesystem, name)))
-    setattr(Journal, "record_plans", fuse.lighting(Journal.record_plans))  # noqa: B010 - mypy: a method is put in its place
-    setattr(Journal, "complete_plans", fuse.quenching(Journal.complete_plans))  # noqa: B010 - as above
+        setattr(Filesystem, name, fuse.wrap_call(getattr(Filesystem, name)))
+    setattr(Journal, "record_plans", fuse.wrap_start(Journal.record_plans))  # noqa: B010 - mypy: a method is put in its place
+    setattr(Journal, "complete_plans", fuse.wrap_end(Journal.complete_plans))  # noqa: B010 - as above
     cli.main()
 
 

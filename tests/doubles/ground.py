@@ -116,16 +116,16 @@ def examples(word: str) -> list[Operation]:
         operations = [kind.model_validate({})]
     except ValidationError:
         operations = []
-    operations += [kind.model_validate(settings) for settings in _in_manual(word)]
-    return [_lenient(operation) for operation in operations] if issubclass(kind, PictureOperation) else operations
+    operations += [kind.model_validate(settings) for settings in _manual_examples(word)]
+    return [_with_relaxed_limits(operation) for operation in operations] if issubclass(kind, PictureOperation) else operations
 
 
-def _lenient(operation: Operation) -> Operation:
+def _with_relaxed_limits(operation: Operation) -> Operation:
     """Return the operation with its limits relaxed: pictures of noise would fail a check of the subject or the face."""
     return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
 
 
-def _in_manual(word: str) -> Iterator[dict[str, object]]:
+def _manual_examples(word: str) -> Iterator[dict[str, object]]:
     page = CHECKOUT / "docs" / "operations" / f"{word}.md"
     blocks = page.read_text().split("```toml\n")[1:] if page.exists() else []
     for block in blocks:

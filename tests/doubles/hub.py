@@ -58,9 +58,9 @@ class HubDouble:
         if self.says is not None:
             self._refuse(request, *self.says)
         elif path.startswith("/api/models/org/model/revision/"):
-            self._tell(request, path.rpartition("/")[2])
+            self._send_index(request, path.rpartition("/")[2])
         elif path.startswith(f"/org/model/resolve/{self.commit}/"):
-            self._give(request, path.removeprefix(f"/org/model/resolve/{self.commit}/"))
+            self._send_file(request, path.removeprefix(f"/org/model/resolve/{self.commit}/"))
         else:
             self._refuse(request, 404, "RepoNotFound")
 
@@ -71,7 +71,7 @@ class HubDouble:
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    def _tell(self, request: BaseHTTPRequestHandler, revision: str) -> None:
+    def _send_index(self, request: BaseHTTPRequestHandler, revision: str) -> None:
         if revision not in ("main", self.commit):
             self._refuse(request, 404, "RevisionNotFound")
             return
@@ -88,7 +88,7 @@ class HubDouble:
         request.end_headers()
         request.wfile.write(body)
 
-    def _give(self, request: BaseHTTPRequestHandler, name: str) -> None:
+    def _send_file(self, request: BaseHTTPRequestHandler, name: str) -> None:
         range_header = request.headers.get("Range", "")
         self.asked.append((name, range_header))
         if self.says_of_files is not None:

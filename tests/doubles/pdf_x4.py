@@ -44,15 +44,15 @@ def faults(data: bytes) -> list[str]:
     with pikepdf.open(BytesIO(data)) as pdf:
         xmp = _read_xmp(pdf)
         return [
-            *_of_file(data, pdf),
-            *_of_words(pdf, xmp),
-            *_of_intent(pdf),
-            *(fault for page in pdf.pages for fault in (*_of_boxes(page.obj), *_of_page(page))),
-            *_of_objects(pdf),
+            *_file_faults(data, pdf),
+            *_metadata_faults(pdf, xmp),
+            *_intent_faults(pdf),
+            *(fault for page in pdf.pages for fault in (*_box_faults(page.obj), *_page_faults(page))),
+            *_object_faults(pdf),
         ]
 
 
-def _of_file(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
+def _file_faults(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
     head = re.match(rb"%PDF-1\.([0-6])\n%(....)", data, re.DOTALL)
     if head is None or min(head[2]) < 128:
         yield "header: PDF 1.6 at most, and a line of bytes above 127"
@@ -88,10 +88,10 @@ def _read_xmp(pdf: pikepdf.Pdf) -> dict[str, str]:
     return properties
 
 
-def _of_words(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
+def _metadata_faults(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
     if xmp.get("pdfxid:GTS_PDFXVersion") != "PDF/X-4":
         yield "XMP: GTS_PDFXVersion"
-    for word in (
+    for xmp_key in (
         "dc:title",
         "xmp:CreateDate",
         "xmp:ModifyDate",
@@ -100,24 +100,24 @@ def _of_words(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
         "xmpMM:VersionID",
         "xmpMM:RenditionClass",
     ):
-        if not xmp.get(word):
-            yield f"XMP: {word}"
+        if not xmp.get(xmp_key):
+            yield f"XMP: {xmp_key}"
     if xmp.get("pdf:Trapped") not in ("True", "False"):
         yield "XMP: Trapped is True or False"
     info = pdf.trailer.get("/Info", pikepdf.Dictionary())
     if "/Trapped" in info and info.Trapped not in (pikepdf.Name("/True"), pikepdf.Name("/False")):
         yield "Info: Trapped is a name, True or False"
-    twice = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
-    twice |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
-    for key, word in twice.items():
-        if key in info and str(info[key]).lstrip("/") != xmp.get(word):
+    info_and_xmp = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
+    info_and_xmp |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
+    for key, xmp_key in info_and_xmp.items():
+        if key in info and str(info[key]).lstrip("/") != xmp.get(xmp_key):
             yield f"Info and XMP differ: {key}"
-    for key, word in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
-        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", xmp.get(word, "")):
+    for key, xmp_key in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
+        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", xmp.get(xmp_key, "")):
             yield f"Info and XMP differ: {key}"
 
 
-def _of_intent(pdf: pikepdf.Pdf) -> Iterator[str]:
+def _intent_faults(pdf: pikepdf.Pdf) -> Iterator[str]:
     intents = [entry for entry in pdf.Root.get("/OutputIntents", []) if str(entry.get("/S")) == "/GTS_PDFX"]
     if len(intents) != 1:
         yield "one output intent of GTS_PDFX"
@@ -139,7 +139,7 @@ def _of_intent(pdf: pikepdf.Pdf) -> Iterator[str]:
         yield "output intent: four inks"
 
 
-def _of_boxes(page: Any) -> Iterator[str]:
+def _box_faults(page: Any) -> Iterator[str]:
     if ("/TrimBox" in page) == ("/ArtBox" in page):
         yield "TrimBox or ArtBox, and not both"
     boxes = [[float(value) for value in page[name]] for name in _BOXES if name in page]
@@ -152,7 +152,7 @@ def _of_boxes(page: Any) -> Iterator[str]:
         yield "no CropBox, so that nothing is hidden"
 
 
-def _of_page(page: pikepdf.Page) -> Iterator[str]:
+def _page_faults(page: pikepdf.Page) -> Iterator[str]:
     resources = page.obj.Resources
     for operands, operator in pikepdf.parse_content_stream(page):
         name = str(operands[0]) if operands else ""
@@ -172,7 +172,7 @@ def _of_page(page: pikepdf.Page) -> Iterator[str]:
             yield "colour: the picture's is the output intent's, not another, nor the same once more as ICCBased"
 
 
-def _of_objects(pdf: pikepdf.Pdf) -> Iterator[str]:
+def _object_faults(pdf: pikepdf.Pdf) -> Iterator[str]:
     for pdf_object in pdf.objects:
         if not isinstance(pdf_object, pikepdf.Dictionary | pikepdf.Stream):
             continue

@@ -262,7 +262,7 @@ class Daemon:
                 self.words += self._notify_socket.recv(4096).decode().split("\n")
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._stderr_fd, 65536):
-                self._hear(data)
+                self._read_log(data)
         return self.process.poll() is None
 
     def until_bell(self, bell: Doorbell, times: int, seconds: float) -> bool:
@@ -341,7 +341,7 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hear(self, data: bytes) -> None:
+    def _read_log(self, data: bytes) -> None:
         self.stderr += data
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
