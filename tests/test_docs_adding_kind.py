@@ -1,4 +1,4 @@
-"""docs/adding-a-kind-of-engine.md is true: its code is taken out of the page, put in its place, and works."""
+"""docs/adding-a-kind-of-engine.md is correct: its code, put in the files that it names, works."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAGE = (Path(__file__).parents[1] / "docs" / "adding-a-kind-of-engine.md").read_
 
 
 def _block(first_line: str, language: str = "python") -> str:
-    found = re.search(rf"^```{language}\n{re.escape(first_line)}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"the page has no block that begins with {first_line}"
-    return found[1]
+    match = re.search(rf"^```{language}\n{re.escape(first_line)}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert match is not None, f"the page has no block that begins with {first_line}"
+    return match[1]
 
 
 @pytest.fixture
 def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineKind[Any]]:
-    """The kind of the page, with its protocol, row and driver in place."""
+    """Return the page's kind of engine, with its protocol, row and driver in place."""
     names: dict[str, Any] = {
         "Protocol": Protocol, "runtime_checkable": runtime_checkable, "EngineKind": EngineKind,
         "EngineDescriptor": EngineDescriptor, "Pixels": Pixels, "Mask": Mask,

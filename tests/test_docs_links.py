@@ -1,4 +1,4 @@
-"""Whoever follows the manual arrives: links, headings, pictures, commands and their options all exist."""
+"""The manual's links, headings, pictures, commands and options all exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goldsmith.journal.migrations import MIGRATIONS
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", *sorted(DOCS.rglob("*.md"))]
-# Bytes of a picture: the manual is read over slow lines too.
+# Bytes of a picture; small, because some readers have a slow connection.
 LARGEST = 300_000
 
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w*)[^\n]*\n(?P<text>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
@@ -32,12 +32,12 @@ def _name(page: Path) -> str:
 
 
 def _prose(page: Path) -> str:
-    """The page without its blocks of code, and without code within a line."""
+    """Return the page without its code blocks and its inline code."""
     return re.sub(r"`[^`\n]*`", "`code`", _FENCE.sub("", page.read_text()))
 
 
 def _links(page: Path) -> Iterator[tuple[bool, str, str]]:
-    """(whether it is a picture, its text, its target) of every link within the checkout."""
+    """Yield (whether it is a picture, its text, its target) of every link within the checkout."""
     for link in _LINK.finditer(_prose(page)):
         if not re.match(r"[a-z]+:", link["target"]):
             yield link["picture"] == "!", link["text"], link["target"]
@@ -45,17 +45,17 @@ def _links(page: Path) -> Iterator[tuple[bool, str, str]]:
 
 @cache
 def _anchors(page: Path) -> frozenset[str]:
-    """What the headings of a page may be linked by, as GitHub and most other renderers make it."""
-    found: list[str] = []
+    """Return the anchors of a page's headings, as GitHub and most other renderers make them."""
+    anchors: list[str] = []
     for heading in re.findall(r"^#{1,6} +(.*?) *#*$", _FENCE.sub("", page.read_text()), re.MULTILINE):
         plain = unicodedata.normalize("NFC", re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading)).lower()
         anchor = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        found.append(anchor if anchor not in found else f"{anchor}-{found.count(anchor)}")
-    return frozenset(found)
+        anchors.append(anchor if anchor not in anchors else f"{anchor}-{anchors.count(anchor)}")
+    return frozenset(anchors)
 
 
-def _broken(page: Path, target: str) -> str:
-    """What is wrong with a link; "" where it leads somewhere."""
+def _link_fault(page: Path, target: str) -> str:
+    """Return the fault of a link, or "" if its target exists."""
     path, _, anchor = target.partition("#")
     goal = (page.parent / path).resolve() if path else page
     if not goal.is_relative_to(CHECKOUT):
@@ -67,47 +67,47 @@ def _broken(page: Path, target: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_to_a_file_and_to_a_heading_of_it(page: Path) -> None:
-    """No link of the manual is dead."""
-    wrong = [_broken(page, target) for _, _, target in _links(page)]
-    assert [one for one in wrong if one] == []
+    """Check every link of the page, with its heading."""
+    faults = [_link_fault(page, target) for _, _, target in _links(page)]
+    assert [fault for fault in faults if fault] == []
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=_name)
 def test_every_page_can_be_reached_from_the_readme(page: Path) -> None:
-    """A page that nobody finds is not part of the manual."""
-    seen, waiting = set(), [CHECKOUT / "README.md"]
+    """Follow all links from the README."""
+    reachable, waiting = set(), [CHECKOUT / "README.md"]
     while waiting:
-        here = waiting.pop()
-        if here in seen or here.suffix != ".md" or not here.is_file():
+        current = waiting.pop()
+        if current in reachable or current.suffix != ".md" or not current.is_file():
             continue
-        seen.add(here)
-        waiting += [(here.parent / target.partition("#")[0]).resolve() for _, _, target in _links(here)]
-    assert page in seen
+        reachable.add(current)
+        waiting += [(current.parent / target.partition("#")[0]).resolve() for _, _, target in _links(current)]
+    assert page in reachable
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_pictures_are_small_and_say_what_they_show(page: Path) -> None:
-    """Each has a text for those who do not see it, and loads fast."""
+def test_pictures_are_small_and_have_an_alternative_text(page: Path) -> None:
+    """The text is for readers who cannot see the picture."""
     for picture, text, target in _links(page):
         if picture:
             assert text.strip(), f"{target} has no text"
             assert (page.parent / target).stat().st_size < LARGEST, target
 
 
-def test_no_picture_lies_unused_or_without_its_source() -> None:
-    """Every picture of the manual is shown on a page and listed in SOURCES.md."""
-    shown = {(page.parent / target).resolve() for page in PAGES for picture, _, target in _links(page) if picture}
-    lying = {path for path in (DOCS / "pictures").iterdir() if path.suffix != ".md"}
-    assert lying == {path for path in shown if path.is_relative_to(DOCS / "pictures")}
+def test_every_picture_is_on_a_page_and_has_its_source() -> None:
+    """SOURCES.md lists every picture of the manual."""
+    pictures_on_pages = {(page.parent / target).resolve() for page in PAGES for picture, _, target in _links(page) if picture}
+    files = {path for path in (DOCS / "pictures").iterdir() if path.suffix != ".md"}
+    assert files == {path for path in pictures_on_pages if path.is_relative_to(DOCS / "pictures")}
     sources = (DOCS / "pictures" / "SOURCES.md").read_text()
-    assert [path.name for path in lying if f"`{path.name}`" not in sources] == []
+    assert [path.name for path in files if f"`{path.name}`" not in sources] == []
 
 
 # ---------------------------------------------------------------- commands
 
 
-def _typed(page: Path) -> Iterator[list[str]]:
-    """Every call of goldsmith in the page's shell blocks, from its own name on."""
+def _typed_commands(page: Path) -> Iterator[list[str]]:
+    """Yield every call of goldsmith in the page's shell blocks, beginning with the command itself."""
     for block in _FENCE.finditer(page.read_text()):
         if block["kind"] not in _SHELLS:
             continue
@@ -124,7 +124,7 @@ def _calls(line: str) -> Iterator[list[str]]:
     words: list[str] = []
     for word in [*lexer, ";"]:
         if set(word) <= set("();<>|&"):
-            call = next((words[at:] for at, one in enumerate(words) if _is_goldsmith(words, at, one)), None)
+            call = next((words[index:] for index, candidate in enumerate(words) if _is_goldsmith(words, index, candidate)), None)
             if call is not None:
                 yield call
             words = []
@@ -133,59 +133,60 @@ def _calls(line: str) -> Iterator[list[str]]:
 
 
 def _is_goldsmith(words: list[str], at: int, word: str) -> bool:
-    """True where the word is the command itself, be it after sudo, env or a variable; not a user, a service or a path of that name."""
+    """Return whether the word is the command itself, also after sudo, env or a variable, and not a user, a service or a path."""
     before = words[:at]
     runs = not before or before[0] in ("sudo", "env", "exec", "nice", "time", "runuser") or "=" in before[0]
     option = bool(before) and before[-1] in ("-u", "-g", "-o", "--user", "--group")
     others = {"systemctl", "useradd", "adduser", "install", "chown", "chgrp", "usermod", "journalctl", "pip", "pipx", "mkdir", "-m"}
-    return word.rpartition("/")[2] == "goldsmith" and runs and not option and not others & {one.rpartition("/")[2] for one in before}
+    programs = {earlier_word.rpartition("/")[2] for earlier_word in before}
+    return word.rpartition("/")[2] == "goldsmith" and runs and not option and not others & programs
 
 
-def _wrong(call: list[str]) -> str:
-    """What is wrong with a call; "" where the command and each of its options exist and nothing it must have is missing."""
+def _command_fault(call: list[str]) -> str:
+    """Return the fault of a call, or "" if the command and its options exist and no required argument is missing."""
     command: Any = typer.main.get_command(app)
     words = call[1:]
     while getattr(command, "commands", None) and words and not words[0].startswith("-"):
         if words[0] not in command.commands:
             return f"{shlex.join(call)}: there is no command {words[0]}"
         command, words = command.commands[words[0]], words[1:]
-    return _wrong_words(shlex.join(call), command, words)
+    return _argument_fault(shlex.join(call), command, words)
 
 
-def _wrong_words(call: str, command: Any, words: list[str]) -> str:
+def _argument_fault(call: str, command: Any, words: list[str]) -> str:
     options = {name: option for option in command.params if option.param_type_name == "option" for name in option.opts}
     options |= dict.fromkeys(("-h", "--help", "--install-completion", "--show-completion"))
-    arguments, free = [one for one in command.params if one.param_type_name == "argument"], 0
+    arguments, argument_count = [parameter for parameter in command.params if parameter.param_type_name == "argument"], 0
     rest = iter(words)
     for word in rest:
         name, _, value = word.partition("=")
         if not word.startswith("-"):
-            free += 1
+            argument_count += 1
         elif name not in options:
             return f"{call}: there is no option {name}"
         elif options[name] is None:
             return ""
         elif not options[name].is_flag and not value and next(rest, None) is None:
             return f"{call}: {name} wants a value"
-    if free > len(arguments) and not any(one.nargs == -1 for one in arguments):
+    if argument_count > len(arguments) and not any(parameter.nargs == -1 for parameter in arguments):
         return f"{call}: too many words"
-    return f"{call}: too few words" if free < sum(one.required for one in arguments) else ""
+    return f"{call}: too few words" if argument_count < sum(parameter.required for parameter in arguments) else ""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_commands_of_the_manual_exist_with_their_options(page: Path) -> None:
-    """What is typed from a shell block of the manual is understood."""
-    wrong = [_wrong(call) for call in _typed(page)]
-    assert [one for one in wrong if one] == []
+    """Check every call of goldsmith in the shell blocks of the page."""
+    faults = [_command_fault(call) for call in _typed_commands(page)]
+    assert [fault for fault in faults if fault] == []
 
 
 def test_make_targets_of_the_manual_exist() -> None:
-    """``make ...`` in a shell block is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
+    """The word after ``make`` in a shell block is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     blocks = [block["text"] for page in PAGES for block in _FENCE.finditer(page.read_text()) if block["kind"] in _SHELLS]
-    named = {word for block in blocks for word in re.findall(r"(?:^|\$ |&& )make ([a-z]+)", block, re.MULTILINE)}
-    assert named
-    assert named <= targets
+    make_words = {word for block in blocks for word in re.findall(r"(?:^|\$ |&& )make ([a-z-]+)", block, re.MULTILINE)}
+    assert make_words
+    assert make_words <= targets
 
 
 @pytest.mark.parametrize(
@@ -202,32 +203,32 @@ def test_make_targets_of_the_manual_exist() -> None:
         ("goldsmith init a b", "too many"),
     ],
 )
-def test_the_reader_of_commands_sees_what_is_wrong(line: str, fault: str) -> None:
-    """The tests above can fail."""
-    told = [_wrong(call) for call in _calls(line)]
-    assert told
-    assert all(fault in one if fault else one == "" for one in told)
+def test_the_command_checker_finds_faults(line: str, fault: str) -> None:
+    """Check calls with and without a fault, so that the tests above can fail."""
+    faults = [_command_fault(call) for call in _calls(line)]
+    assert faults
+    assert all(fault in text if fault else text == "" for text in faults)
 
 
-def test_calls_of_other_programs_that_name_goldsmith_are_left_alone() -> None:
-    """A service, a user or a folder of that name is no command."""
+def test_calls_of_other_programs_that_name_goldsmith_are_ignored() -> None:
+    """A service, a user or a folder named goldsmith is no command."""
     lines = ["sudo systemctl enable --now goldsmith", "sudo useradd --system goldsmith", "journalctl -u goldsmith", "cd /opt/goldsmith"]
     assert [call for line in lines for call in _calls(line)] == []
 
 
-# ---------------------------------------------------------------- what the pages for programmers name
+# ---------------------------------------------------------------- the pages for programmers
 
 
-def _named(page: Path) -> set[str]:
-    """Return the files and folders that the prose names: ``pipeline/intake/watcher.py``, without those of the example."""
+def _mentioned_files(page: Path) -> set[str]:
+    """Return the files and folders that the prose mentions, such as ``pipeline/intake/watcher.py``, without those of the example."""
     words = re.findall(r"`([\w./-]+(?:\.py|\.toml|/))`", _FENCE.sub("", page.read_text()))
     example = {"soft_focus.py", "daemon/goldsmith/ops/grain.py", "tests/ops/test_grain.py"}
     return {word for word in words if word not in example}
 
 
 @pytest.mark.parametrize("page", [DOCS / "architecture.md", DOCS / "adding-an-operation.md"], ids=_name)
-def test_files_that_the_pages_for_programmers_name_exist(page: Path) -> None:
-    """A module that was renamed takes the manual along."""
+def test_files_that_the_pages_for_programmers_mention_exist(page: Path) -> None:
+    """If a module is renamed, the manual must follow."""
     places = [
         CHECKOUT,
         CHECKOUT / "daemon" / "goldsmith",
@@ -236,22 +237,22 @@ def test_files_that_the_pages_for_programmers_name_exist(page: Path) -> None:
         CHECKOUT / "tests",
         CHECKOUT / "config",
     ]
-    named = {word for word in _named(page) if word.partition("/")[0] not in ("inbox", "selected", "delivered")}
-    assert named
-    assert [word for word in sorted(named) if not any((place / word).exists() for place in places)] == []
+    mentions = {word for word in _mentioned_files(page) if word.partition("/")[0] not in ("inbox", "selected", "delivered")}
+    assert mentions
+    assert [word for word in sorted(mentions) if not any((place / word).exists() for place in places)] == []
 
 
-def test_the_journal_s_tables_are_those_of_the_manual() -> None:
-    """A row for each table that the migrations make, and for the one that remembers them."""
+def test_the_manual_lists_the_tables_of_the_journal() -> None:
+    """It has a row for each table that the migrations create, and for the table of the migrations themselves."""
     tables = re.findall(r"CREATE TABLE (\w+)", "".join(statements for _, statements in MIGRATIONS))
     section = (DOCS / "architecture.md").read_text().partition("## The journal\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == {*tables, "migration"}
 
 
-# ---------------------------------------------------------------- what must not be said
+# ---------------------------------------------------------------- addresses
 
 
 def test_the_manual_names_no_registry() -> None:
-    """Packages come through the reader's own clients, with their mirrors; no address of a registry stands anywhere."""
+    """Readers install packages through their own clients and mirrors, so no page has the address of a registry."""
     hosts = re.compile(r"pypi\.org|pythonhosted|npmjs|registry\.\w+\.(org|com|io|net|dev)|hf\.co|huggingface\.co/[a-z]", re.IGNORECASE)
     assert [_name(page) for page in PAGES if hosts.search(page.read_text())] == []

@@ -44,25 +44,25 @@ def disk(request: pytest.FixtureRequest) -> Disk:
 
 def test_a_rename_never_overwrites(disk: Disk, tmp_path: Path) -> None:
     """Rename to a taken name: both files stay as they are, whatever the filesystem can do."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_bytes(b"1")
-    two.write_bytes(b"2")
+    source, target = tmp_path / "one", tmp_path / "two"
+    source.write_bytes(b"1")
+    target.write_bytes(b"2")
     with pytest.raises(FileExistsError):
-        disk.rename_noreplace(PathAt.from_path(one), PathAt.from_path(two))
-    assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
+        disk.rename_noreplace(PathAt.from_path(source), PathAt.from_path(target))
+    assert (source.read_bytes(), target.read_bytes()) == (b"1", b"2")
 
 
 def test_a_rename_keeps_the_inode(disk: Disk, tmp_path: Path) -> None:
     """Rename between open folders."""
     (tmp_path / "a").mkdir()
-    one, two = tmp_path / "one", tmp_path / "a" / "two"
-    one.write_bytes(b"1")
-    inode = one.stat().st_ino
+    source, target = tmp_path / "one", tmp_path / "a" / "two"
+    source.write_bytes(b"1")
+    inode = source.stat().st_ino
     folders = [os.open(folder, os.O_RDONLY) for folder in (tmp_path, tmp_path / "a")]
     disk.rename_noreplace(PathAt(folders[0], "one"), PathAt(folders[1], "two"))
-    assert str(PathAt(folders[1], "two")) == str(two)
-    assert two.stat().st_ino == inode
-    assert not one.exists()
+    assert str(PathAt(folders[1], "two")) == str(target)
+    assert target.stat().st_ino == inode
+    assert not source.exists()
     for folder in folders:
         os.close(folder)
 
@@ -103,7 +103,7 @@ def test_an_atomic_write_leaves_the_old_or_the_new_file_when_the_disk_fails(tmp_
         with pytest.raises(OSError, match="No space"):
             write_atomically(Disk(Script(at, lambda _: OSError(errno.ENOSPC, "No space left"))), path, b"0123456789", replace=True)
         assert path.read_bytes() in (b"old", b"0123456789"), call
-        assert [found.name for found in tmp_path.iterdir()] == ["note.txt"]
+        assert [entry.name for entry in tmp_path.iterdir()] == ["note.txt"]
 
 
 def test_a_copy_keeps_the_times_and_returns_its_hash(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_a_copy_keeps_the_times_and_returns_its_hash(tmp_path: Path) -> None:
 
 
 def _socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / "made").touch(0o666)
     (tmp_path.parent / "moved").write_bytes(b"")
     _inherit(tmp_path.parent / "moved", tmp_path)
-    got, wanted = (os.getxattr(path, "system.posix_acl_access") for path in (tmp_path.parent / "moved", tmp_path / "made"))
-    assert struct.unpack_from("<HHI", got, 12) == (2, 7, 4321)
-    assert got == wanted
+    actual, expected = (os.getxattr(path, "system.posix_acl_access") for path in (tmp_path.parent / "moved", tmp_path / "made"))
+    assert struct.unpack_from("<HHI", actual, 12) == (2, 7, 4321)
+    assert actual == expected
 
 
 def test_permissions_never_fail_a_job(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_shipped_files_are_found() -> None:
     assert resource_path("config").parent == resource_path("systemd").parent
 
 
-def test_names_are_compared_as_people_read_them() -> None:
+def test_names_are_compared_without_case_and_in_one_unicode_form() -> None:
     """Fold names to NFC and to one case; undecodable bytes survive."""
     assert fold_name("Grün.PNG") == fold_name("GRU\u0308N.png")
     assert fold_name("a\udcff") == "a\udcff"
@@ -334,7 +334,7 @@ def test_a_signature_changes_with_the_file(tmp_path: Path) -> None:
     assert not FileSignature.from_stat((tmp_path / "y").stat()).same_content(first)
 
 
-def test_the_module_of_files_imports_no_picture_library() -> None:
+def test_the_files_module_imports_no_picture_library() -> None:
     """Look for decoders among the module's names."""
     assert "goldsmith.files" in sys.modules
     assert not {"PIL", "cv2", "torch"} & set(vars(sys.modules["goldsmith.files"]))

@@ -1,4 +1,4 @@
-"""Regression tests for the bugs that new users found."""
+"""Regression tests for the bugs that new users met."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How fast the line is, each figure beside a peer or a limit of the same run: ``make bench``. docs/speed.md says what they mean."""
+"""Benchmarks of the pipeline: ``make bench``. Each figure stands beside a peer or a limit of the same run; docs/speed.md explains them."""

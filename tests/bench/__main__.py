@@ -15,10 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench import assets, chain, cold, drops, generating, hole, idle, matting, memory
-from bench.row import Row, as_json, shown
+from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
-_FULL: dict[str, Measure] = {
+_FULL_RUN: dict[str, Measure] = {
     "cold": cold.measure,
     "drops": drops.measure,
     "assets": assets.measure,
@@ -29,7 +29,7 @@ _FULL: dict[str, Measure] = {
     "memory": memory.measure,
     "worker": generating.on_cpu,
 }
-_QUICK: dict[str, Measure] = {
+_QUICK_RUN: dict[str, Measure] = {
     "cold": cold.measure,
     "drops": lambda place: drops.measure(place, 40, 20.0),
     "assets": lambda place: assets.measure(place, 200),
@@ -40,33 +40,33 @@ _QUICK: dict[str, Measure] = {
     "memory": lambda place: memory.measure(place, (4000, 3000)),
     "worker": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
 }
-_LACKS = {"drops": "inotifywait"}
+_REQUIRED_PROGRAMS = {"drops": "inotifywait"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benches one after the other; what one lacks, or breaks at, is said in its row."""
-    asked = _asked(arguments)
-    benches = _QUICK if asked.quick else _FULL
-    place = Path(tempfile.mkdtemp(prefix="goldsmith-bench-", dir=asked.folder))
+    """Run the benchmarks one after the other. If a benchmark lacks a program or fails, its row says so."""
+    options = _parse(arguments)
+    measurements = _QUICK_RUN if options.quick else _FULL_RUN
+    place = Path(tempfile.mkdtemp(prefix="goldsmith-bench-", dir=options.folder))
     rows: list[Row] = []
     try:
-        for name in asked.only or benches:
+        for name in options.only or measurements:
             print(f"{name} …", file=sys.stderr, flush=True)
-            rows += _measured(name, benches[name], place / name)
+            rows += _run_benchmark(name, measurements[name], place / name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    facts = _machine(place)
-    if asked.json:
-        Path(asked.json).write_text(as_json(rows, facts) + "\n")
-    print(f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}\n\n{shown(rows)}\n")
-    if not asked.json:
+    facts = _machine_facts(place)
+    if options.json:
+        Path(options.json).write_text(as_json(rows, facts) + "\n")
+    print(f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}\n\n{table(rows)}\n")
+    if not options.json:
         print(as_json(rows, facts))
     return 0
 
 
-def _measured(name: str, measure: Measure, place: Path) -> list[Row]:
-    if name in _LACKS and shutil.which(_LACKS[name]) is None:
-        return [Row(name, f"skipped: {_LACKS[name]} is not installed", 0.0, "")]
+def _run_benchmark(name: str, measure: Measure, place: Path) -> list[Row]:
+    if name in _REQUIRED_PROGRAMS and shutil.which(_REQUIRED_PROGRAMS[name]) is None:
+        return [Row(name, f"skipped: {_REQUIRED_PROGRAMS[name]} is not installed", 0.0, "")]
     try:
         return measure(place)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -75,23 +75,24 @@ def _measured(name: str, measure: Measure, place: Path) -> list[Row]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _asked(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="How fast the line is.")
-    parser.add_argument("--only", nargs="*", choices=list(_FULL), help="these benches only")
+    parser.add_argument("--only", nargs="*", choices=list(_FULL_RUN), help="these benches only")
     parser.add_argument("--quick", action="store_true", help="a tenth of it, to see that it runs")
     parser.add_argument("--folder", help="where to work; it should be on the kind of disk that is to be measured")
     parser.add_argument("--json", help="write the figures there instead of printing them")
     return parser.parse_args(arguments)
 
 
-def _machine(place: Path) -> dict[str, str]:
-    """Of what the figures are: the machine, its load, the disk and the versions."""
+def _machine_facts(place: Path) -> dict[str, str]:
+    """Return the conditions of the figures: the machine, its load, the disk and the versions."""
     from goldsmith.files import filesystem_type
 
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": f"{len(os.sched_getaffinity(0))} x {model or platform.machine()}",
+        "cpu": f"{len(os.sched_getaffinity(0))} x {processor or platform.machine()}",
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "disk": filesystem_type(place.parent),
         "linux": platform.release(),

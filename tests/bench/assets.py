@@ -1,4 +1,4 @@
-"""Many tiny assets through all five folders with nothing to do, beside the same number of durable renames by a bare loop."""
+"""Many tiny assets through all five folders without any step, beside the same number of durable renames by a bare loop."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from bench.rig import FOLDERS, NULL_BRIEF, Daemon, durable_renames, fresh_root, tiny_png
 from bench.row import Row
 
-_BENCH = "assets"
+_BENCHMARK = "assets"
 _STAGES = len(FOLDERS) - 1
 
 
 def measure(place: Path, count: int = 2000) -> list[Row]:
-    """The bare loop runs half before and half after, so that a load that comes or goes falls on both."""
+    """Measure ``count`` assets. Half of the bare loop runs before and half after, so that a changing load affects both."""
     root = fresh_root(place)
     inbox = root / "inbox"
     for number in range(count):
@@ -34,12 +34,12 @@ def measure(place: Path, count: int = 2000) -> list[Row]:
     bare += durable_renames(place / "bare", count * _STAGES - count * _STAGES // 2)
     delivered = sum(name.endswith(".png") for name in os.listdir(root / "delivered"))
     if delivered != count:
-        raise RuntimeError(f"{delivered} of {count} assets were delivered: {daemon.heard[-3:]}")
+        raise RuntimeError(f"{delivered} of {count} assets were delivered: {daemon.lines[-3:]}")
     ratio = Row(
-        *(_BENCH, f"{count} tiny assets through {_STAGES} null stages", seconds, "s", 6.0),
+        *(_BENCHMARK, f"{count} tiny assets through {_STAGES} null stages", seconds, "s", 6.0),
         beside=f"{count * _STAGES} durable renames",
         peer=bare,
         as_ratio=True,
         note="the daemon's start and the quiet time of 2 s are in it",
     )
-    return [ratio, Row(_BENCH, "assets a second", count / seconds, "/s", beside="bare", peer=count / bare)]
+    return [ratio, Row(_BENCHMARK, "assets a second", count / seconds, "/s", beside="bare", peer=count / bare)]

@@ -1,6 +1,6 @@
-"""A pipeline alone, as a program of its own: ``python -m bench.bare`` reads what to do as JSON and answers with seconds as JSON.
+"""A pipeline alone, as a separate program: ``python -m bench.bare`` reads its settings as JSON and prints seconds as JSON.
 
-Plain diffusers with plain settings: neither Goldsmith's engine nor its choice of kernels. What it is held beside has all that.
+It is plain diffusers with plain settings, without Goldsmith's engine and its choice of kernels; the daemon beside it has both.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ PROMPT = "a red chair"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """``batches``: how many pictures in one call, one loop of ``jobs`` pictures for each. ``fills``: how many times a hole is filled."""
+class LoopSettings:
+    """``batches``: the numbers of pictures in a call, each with a loop of ``jobs`` pictures. ``fills``: how often a hole is filled."""
 
     folder: str
     family: str
@@ -37,11 +37,11 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LoopTimes:
     """Seconds.
 
-    picture: a picture in each of the loops; cpu: the processor's time for one. png, encode: to save one as PNG as people do, and with
-    Goldsmith's own encoder, hashed and durable. fill: the least of several.
+    picture: a picture in each of the loops. cpu: the processor time of a picture. png: to save a picture with Pillow. encode: to save
+    it with Goldsmith's encoder, hashed and durable. fill: to fill a hole, the least of several.
     """
 
     load: float
@@ -53,91 +53,92 @@ class Told:
     fill: float = 0.0
 
 
-def bare(asked: Asked) -> Told:
-    """Run it, in a process that is gone afterwards and leaves the device as it was."""
-    done = subprocess.run([sys.executable, "-m", "bench.bare"], input=json.dumps(asdict(asked)), capture_output=True, text=True)
+def bare(settings: LoopSettings) -> LoopTimes:
+    """Measure the loops in a process of its own, so that the device is free afterwards."""
+    done = subprocess.run([sys.executable, "-m", "bench.bare"], input=json.dumps(asdict(settings)), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the bare loop ended with {done.returncode}: {done.stderr[-600:]}")
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Told(**{**told, "picture": {int(batch): seconds for batch, seconds in told["picture"].items()}})
+    times = json.loads(done.stdout.splitlines()[-1])
+    return LoopTimes(**{**times, "picture": {int(batch): seconds for batch, seconds in times["picture"].items()}})
 
 
 def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    asked = Asked(**json.loads(sys.stdin.read()))
-    print(json.dumps(asdict(_measured(asked))))
+    settings = LoopSettings(**json.loads(sys.stdin.read()))
+    print(json.dumps(asdict(_measure(settings))))
 
 
-def _measured(asked: Asked) -> Told:
+def _measure(settings: LoopSettings) -> LoopTimes:
     import diffusers
     import torch
 
     diffusers.logging.set_verbosity_error()
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(settings.threads)
     began = time.perf_counter()
-    pipe = diffusers.DiffusionPipeline.from_pretrained(asked.folder, torch_dtype=getattr(torch, asked.precision), local_files_only=True)
-    pipe.to(asked.device)
+    precision = getattr(torch, settings.precision)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(settings.folder, torch_dtype=precision, local_files_only=True)
+    pipe.to(settings.device)
     pipe.set_progress_bar_config(disable=True)
     load = time.perf_counter() - began
-    first, images = _timed(lambda: _pictures(pipe, asked, 0, 1))
-    loops = {batch: _loop(pipe, asked, batch) for batch in asked.batches}
+    first, images = _time_call(lambda: _pictures(pipe, settings, 0, 1))
+    loops = {batch: _loop(pipe, settings, batch) for batch in settings.batches}
     used = time.process_time()
-    _loop(pipe, asked, 1)
-    cpu = (time.process_time() - used) / (asked.jobs + 1)
-    png, _ = _timed(lambda: images[0].save(Path(asked.scratch) / "bare.png"))
-    encode = min(_timed(lambda: _encoded(images[0], asked))[0] for _ in range(5))
-    return Told(load, first, loops, cpu, png, encode, _fill(pipe, asked))
+    _loop(pipe, settings, 1)
+    cpu = (time.process_time() - used) / (settings.jobs + 1)
+    png, _ = _time_call(lambda: images[0].save(Path(settings.scratch) / "bare.png"))
+    encode = min(_time_call(lambda: _encode_and_write(images[0], settings))[0] for _ in range(5))
+    return LoopTimes(load, first, loops, cpu, png, encode, _fill(pipe, settings))
 
 
-def _loop(pipe: Any, asked: Asked, batch: int) -> float:
-    """Seconds a picture: as many calls as it takes, after one that is not counted."""
-    calls = max(1, asked.jobs // batch)
-    _pictures(pipe, asked, 0, batch)
-    seconds, _ = _timed(lambda: [_pictures(pipe, asked, call * batch, batch) for call in range(calls)])
+def _loop(pipe: Any, settings: LoopSettings, batch: int) -> float:
+    """Return the seconds per picture over all calls, after one call that does not count."""
+    calls = max(1, settings.jobs // batch)
+    _pictures(pipe, settings, 0, batch)
+    seconds, _ = _time_call(lambda: [_pictures(pipe, settings, call * batch, batch) for call in range(calls)])
     return seconds / (calls * batch)
 
 
-def _pictures(pipe: Any, asked: Asked, seed: int, count: int) -> list[Any]:
-    found: list[Any] = pipe(**_call(asked), num_images_per_prompt=count, generator=_dice(seed, count)).images
-    return found
+def _pictures(pipe: Any, settings: LoopSettings, seed: int, count: int) -> list[Any]:
+    images: list[Any] = pipe(**_call_settings(settings), num_images_per_prompt=count, generator=_generators(seed, count)).images
+    return images
 
 
-def _fill(pipe: Any, asked: Asked) -> float:
-    """A crop of the model's own size with a hole in its middle."""
-    if not asked.fills:
+def _fill(pipe: Any, settings: LoopSettings) -> float:
+    """Return the least time to fill a hole in the middle of a crop of the model's own size."""
+    if not settings.fills:
         return 0.0
     import diffusers
     import numpy as np
     from PIL import Image
 
-    kind = diffusers.StableDiffusionXLInpaintPipeline if asked.family == "sdxl" else diffusers.FluxInpaintPipeline
+    kind = diffusers.StableDiffusionXLInpaintPipeline if settings.family == "sdxl" else diffusers.FluxInpaintPipeline
     filling = kind(**pipe.components)
     filling.set_progress_bar_config(disable=True)
-    crop = Image.fromarray(np.random.default_rng(0).integers(0, 255, (asked.side, asked.side, 3), dtype=np.uint8))
-    quarter = asked.side // 4
+    crop = Image.fromarray(np.random.default_rng(0).integers(0, 255, (settings.side, settings.side, 3), dtype=np.uint8))
+    quarter = settings.side // 4
     hole = Image.new("L", crop.size)
-    hole.paste(255, (quarter, quarter, asked.side - quarter, asked.side - quarter))
+    hole.paste(255, (quarter, quarter, settings.side - quarter, settings.side - quarter))
 
     def run() -> Any:
-        return filling(**_call(asked), image=crop, mask_image=hole, strength=1.0, generator=_dice(0, 1)).images
+        return filling(**_call_settings(settings), image=crop, mask_image=hole, strength=1.0, generator=_generators(0, 1)).images
 
     run()
-    return min(_timed(run)[0] for _ in range(asked.fills))
+    return min(_time_call(run)[0] for _ in range(settings.fills))
 
 
-def _call(asked: Asked) -> dict[str, Any]:
-    sizes = {"width": asked.side, "height": asked.side}
-    return {"prompt": PROMPT, "num_inference_steps": asked.steps, "guidance_scale": asked.guidance, **sizes}
+def _call_settings(settings: LoopSettings) -> dict[str, Any]:
+    sizes = {"width": settings.side, "height": settings.side}
+    return {"prompt": PROMPT, "num_inference_steps": settings.steps, "guidance_scale": settings.guidance, **sizes}
 
 
-def _dice(seed: int, count: int) -> list[Any]:
+def _generators(seed: int, count: int) -> list[Any]:
     import torch
 
     return [torch.Generator("cpu").manual_seed(seed + number) for number in range(count)]
 
 
-def _encoded(image: Any, asked: Asked) -> None:
-    """As a worker writes a result: encoded, hashed, on the disk."""
+def _encode_and_write(image: Any, settings: LoopSettings) -> None:
+    """Encode, hash and durably write the picture, as a worker process does."""
     import hashlib
 
     import numpy as np
@@ -148,16 +149,16 @@ def _encoded(image: Any, asked: Asked) -> None:
     pixels = np.asarray(image, np.float32) / np.float32(255)
     data = encode(Picture(pixels=freeze(pixels)), EncodingOptions(format="png"))
     hashlib.sha256(data).hexdigest()
-    with open(Path(asked.scratch) / "bare.out", "wb") as file:
+    with open(Path(settings.scratch) / "bare.out", "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _timed(run: Callable[[], Any]) -> tuple[float, Any]:
+def _time_call(run: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
-    made = run()
-    return time.perf_counter() - began, made
+    result = run()
+    return time.perf_counter() - began, result
 
 
 if __name__ == "__main__":

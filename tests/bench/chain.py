@@ -1,7 +1,7 @@
-"""A 12 MP delivery: decode JPEG, CDL and a 33^3 look, fit to 1920 px, sharpen, encode JPEG; the warm worker beside the field's programs.
+"""A 12 MP delivery: decode JPEG, CDL and a 33^3 look, fit to 1920 px, sharpen, encode JPEG; the warm worker beside well-known programs.
 
-Each program does the same work in its own way, as a program of its own that has to start; the worker is warm, as it is in the service.
-libvips has no 3-D LUT, so it is spared the look; that is said in its row.
+Each program does the same work in its own way and has to start; the worker is warm, as it is in the service. libvips has no 3-D LUT, so
+it does not apply the look; its row says so.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import numpy as np
 
 from bench.row import Row
 
-_BENCH = "chain"
+_BENCHMARK = "chain"
 _SIZE = (4000, 3000)
 _BOX = 1920
-# Each is done so often and the least time counts: everything else on the machine can only add.
+# Each measurement is repeated so often, and the least time counts, because other load on the machine can only add time.
 _TIMES = 5
 _SLOPE, _OFFSET, _POWER, _SATURATION = 1.05, -0.01, 1.1, 1.1
 _LUT = 33
-# oiiotool's own --ociofiletransform fails in the release that Debian 12 has; a colour space that is the look does not.
+# oiiotool's own --ociofiletransform fails in the release of Debian 12; a colour space made of the look works.
 _OCIO = """ocio_profile_version: 1
 search_path: ""
 strictparsing: true
@@ -49,55 +49,54 @@ Cost = tuple[float, float]
 
 
 def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
-    """Ours first, then each peer that is installed; goals: a third of ImageMagick's time, level with libvips, in wall and CPU."""
+    """Measure the worker, then each installed peer. The goals in wall and CPU time: a third of ImageMagick's, no more than libvips's."""
     root = place / "root"
     (root / "library" / "looks").mkdir(parents=True)
     picture = _photograph(root / "picture.jpg", size)
     _cube(root / "library" / "looks" / "look.cube")
     _hald(place / "hald.ppm")
-    ours = _least(_worker(root, picture))
-    rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm worker, {what}", value) for what, value in _named(ours)]
+    ours = _least_cost(_worker(root, picture))
+    rows = [_row(f"{size[0] * size[1] / 1e6:.0f} MP delivery in the warm worker, {what}", value) for what, value in _labelled(ours)]
     for peer, goal, note, run in _peers(place, picture):
         if run is None:
-            rows.append(Row(_BENCH, f"{peer}: skipped, it is not installed", 0.0, ""))
+            rows.append(Row(_BENCHMARK, f"{peer}: skipped, it is not installed", 0.0, ""))
             continue
-        theirs = _least(run)
-        for (what, value), (_, other) in zip(_named(ours), _named(theirs), strict=True):
-            rows.append(
-                Row(_BENCH, f"{what}, beside {peer}", 1000 * value, "ms", goal, beside=peer, peer=1000 * other, as_ratio=True, note=note)
-            )
+        theirs = _least_cost(run)
+        for (what, value), (_, other) in zip(_labelled(ours), _labelled(theirs), strict=True):
+            label = f"{what}, beside {peer}"
+            rows.append(Row(_BENCHMARK, label, 1000 * value, "ms", goal, beside=peer, peer=1000 * other, as_ratio=True, note=note))
     return rows
 
 
 def _row(what: str, seconds: float) -> Row:
-    return Row(_BENCH, what, 1000 * seconds, "ms")
+    return Row(_BENCHMARK, what, 1000 * seconds, "ms")
 
 
-def _named(cost: Cost) -> tuple[tuple[str, float], tuple[str, float]]:
+def _labelled(cost: Cost) -> tuple[tuple[str, float], tuple[str, float]]:
     return ("wall", cost[0]), ("CPU", cost[1])
 
 
-def _least(run: Callable[[], None]) -> Cost:
-    """The least wall and the least CPU time of several runs; a first one only warms."""
+def _least_cost(run: Callable[[], None]) -> Cost:
+    """Return the least wall time and the least CPU time of several runs, after a first run that only warms up."""
     run()
-    costs = [_timed(run) for _ in range(_TIMES)]
+    costs = [_time_run(run) for _ in range(_TIMES)]
     return min(wall for wall, _ in costs), min(cpu for _, cpu in costs)
 
 
-def _timed(run: Callable[[], None]) -> Cost:
+def _time_run(run: Callable[[], None]) -> Cost:
     began, used = time.perf_counter(), _cpu()
     run()
     return time.perf_counter() - began, _cpu() - used
 
 
 def _cpu() -> float:
-    """CPU seconds of this process and of the children it has waited for."""
+    """Return the CPU seconds of this process and of the children that it has waited for."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _worker(root: Path, picture: Path) -> Callable[[], None]:
-    """The deliver stage as a worker runs it: reading and hashing the file, the steps, the deliverable durably in scratch."""
+    """Return a function that runs the deliver stage as a worker does, from hashing the input to the durable deliverable in scratch."""
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
@@ -107,7 +106,7 @@ def _worker(root: Path, picture: Path) -> Callable[[], None]:
     provider = EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0))))
     grade = {"slope": _SLOPE, "offset": _OFFSET, "power": _POWER, "saturation": _SATURATION, "look": "look"}
     steps = (
-        StepSpec(op="grade", settings=grade),  # type: ignore[arg-type]
+        StepSpec(op="grade", settings=grade),
         StepSpec(op="resize", settings={"size": [_BOX, _BOX]}),
         StepSpec(op="sharpen", settings={}),
         StepSpec(op="export", settings={"format": "jpeg", "quality": 90}),
@@ -134,7 +133,7 @@ def _worker(root: Path, picture: Path) -> Callable[[], None]:
 
 
 def _peers(place: Path, picture: Path) -> list[tuple[str, float | None, str, Callable[[], None] | None]]:
-    """(name, goal as a ratio, note, what runs it; None where it is not installed)."""
+    """Return (name, goal as a ratio, note, function that runs it or None if it is not installed) of each peer."""
     return [
         ("ImageMagick", 1 / 3, "", _command(_imagemagick(place, picture)) if shutil.which("convert") else None),
         ("libvips", 1.0, "libvips without the look", _command(_vips(place, picture)) if find_spec("pyvips") else None),
@@ -150,7 +149,7 @@ def _command(command: list[str]) -> Callable[[], None]:
 
 
 def _imagemagick(place: Path, picture: Path) -> list[str]:
-    """The CDL in its three parts, the saturation as a matrix on Rec.709 luma, the look as a HALD image."""
+    """Return the command: the CDL in its three parts, the saturation as a matrix on Rec.709 luma, the look as a HALD image."""
     cdl = ["-evaluate", "multiply", f"{_SLOPE}", "-evaluate", "add", f"{100 * _OFFSET}%", "-evaluate", "pow", f"{_POWER}"]
     matrix = " ".join(f"{value:.6f}" for value in _saturation().ravel())
     rest = ["-color-matrix", matrix, str(place / "hald.ppm"), "-hald-clut", "-filter", "Lanczos", "-resize", f"{_BOX}x{_BOX}"]
@@ -158,7 +157,7 @@ def _imagemagick(place: Path, picture: Path) -> list[str]:
 
 
 def _vips(place: Path, picture: Path) -> list[str]:
-    """One streaming pipeline: linear and power on float, the saturation as a matrix, Lanczos, its own sharpening."""
+    """Return the command: one streaming pipeline of linear and power on float, the saturation as a matrix, Lanczos, its own sharpening."""
     matrix = _saturation().tolist()
     script = (
         "import pyvips\n"
@@ -173,7 +172,7 @@ def _vips(place: Path, picture: Path) -> list[str]:
 
 
 def _oiio(place: Path, picture: Path) -> list[str]:
-    """The CDL in its parts, the look through its OpenColorIO."""
+    """Return the command: the CDL in its parts, the look through its OpenColorIO."""
     config = place / "config.ocio"
     config.write_text(_OCIO.format(look=place / "root" / "library" / "looks" / "look.cube"))
     matrix = ",".join(f"{value:.6f}" for value in _saturation().T.ravel())
@@ -183,13 +182,13 @@ def _oiio(place: Path, picture: Path) -> list[str]:
 
 
 def _saturation() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """ASC CDL 1.2: away from Rec.709 luma by the factor."""
+    """Return the matrix (3, 3) of ASC CDL 1.2, which scales the distance from Rec.709 luma."""
     luma = np.array([0.2126, 0.7152, 0.0722])
     return _SATURATION * np.eye(3) + (1 - _SATURATION) * np.tile(luma, (3, 1))
 
 
-def _look(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    """A warm look, (..., 3)."""
+def _look(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
+    """Return the colours, (..., 3), 0..1, with a warm look."""
     return np.clip(np.stack([red**0.95, green * 0.98 + 0.02 * red, blue**1.08 * 0.97], axis=-1), 0, 1)
 
 
@@ -201,7 +200,7 @@ def _cube(path: Path) -> None:
 
 
 def _hald(path: Path) -> None:
-    """The look as a HALD image of level 6: 36^3 nodes, the nearest that there is to 33^3."""
+    """Write the look as a HALD image of level 6: 36^3 nodes, the nearest possible number to 33^3."""
     steps = np.linspace(0, 1, 36)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     codes = (_look(red, green, blue).reshape(216, 216, 3) * 255 + 0.5).astype(np.uint8)
@@ -209,7 +208,7 @@ def _hald(path: Path) -> None:
 
 
 def _photograph(path: Path, size: tuple[int, int]) -> Path:
-    """A photograph enlarged to the size, with grain, so that it decodes as photographs of that size do."""
+    """Write a photograph, enlarged to the size, with grain, so that it decodes as a photograph of that size does."""
     import cv2
     from skimage.data import coffee
 

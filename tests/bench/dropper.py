@@ -1,6 +1,6 @@
-"""The program that drops: ``python -m bench.dropper FOLDER COUNT A_SECOND``. Every other file is copied in, the others are renamed in.
+"""A program that drops files: ``python -m bench.dropper FOLDER COUNT A_SECOND``. It writes every other file in place and renames the rest.
 
-It prints, for each, its name and the monotonic nanosecond at which it was closed or renamed.
+For each file, it prints the name and the monotonic nanosecond at which the file was closed or renamed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from bench.rig import tiny_png
 
 
 def main(folder: str, count: int, a_second: float) -> None:
-    """Drop them evenly spread in time."""
+    """Drop ``count`` files, evenly spread in time."""
     begin = time.monotonic()
     for number in range(count):
         time.sleep(max(0.0, begin + number / a_second - time.monotonic()))

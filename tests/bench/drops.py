@@ -1,4 +1,4 @@
-"""From a drop to the start of its work, to the next folder, and from folder to folder; beside ``inotifywait`` on the same files."""
+"""The delays from a drop to the start of its work and to the next folder, and between folders, beside ``inotifywait`` on the same files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from bench.rig import FOLDERS, NULL_BRIEF, Daemon, Lines, fresh_root
 from bench.row import Row, spread
 
-_BENCH = "drops"
+_BENCHMARK = "drops"
 _BREATH = 150.0
 
 
 def measure(place: Path, count: int = 500, a_second: float = 20.0) -> list[Row]:
-    """``count`` drops by a program of its own into a daemon that runs with its default pace."""
+    """Measure ``count`` drops, made by a separate program, in a daemon with default waits."""
     root = fresh_root(place)
     (root / "inbox" / "brief.toml").write_text(NULL_BRIEF)
     daemon = Daemon(root)
@@ -26,7 +26,7 @@ def measure(place: Path, count: int = 500, a_second: float = 20.0) -> list[Row]:
         _warm(root, daemon, peer)
         dropped = _drop(root / "inbox", count, a_second)
         last = FOLDERS[-1] + "/"
-        daemon.wait_for(lambda heard: sum('"committed"' in line and last in line for _, line in heard) > count, 60 + count / a_second)
+        daemon.wait_for(lambda lines: sum('"committed"' in line and last in line for _, line in lines) > count, 60 + count / a_second)
     finally:
         peer.end()
         daemon.end()
@@ -34,25 +34,25 @@ def measure(place: Path, count: int = 500, a_second: float = 20.0) -> list[Row]:
 
 
 def _warm(root: Path, daemon: Daemon, peer: Lines) -> None:
-    """One picture goes all the way first: workers have started, and both listeners are known to hear."""
+    """Send one picture through all folders first: then the workers have started, and both listeners are known to work."""
     _drop(root / "inbox", 1, 1.0, "warm.png")
-    if not daemon.wait_for(lambda heard: any('"committed"' in line and "delivered/" in line for _, line in heard), 60):
-        raise RuntimeError(f"The first picture did not arrive: {daemon.heard[-3:]}")
-    if not peer.wait_for(lambda heard: any("/delivered/warm" in line for _, line in heard), 10):
+    if not daemon.wait_for(lambda lines: any('"committed"' in line and "delivered/" in line for _, line in lines), 60):
+        raise RuntimeError(f"The first picture did not arrive: {daemon.lines[-3:]}")
+    if not peer.wait_for(lambda lines: any("/delivered/warm" in line for _, line in lines), 10):
         raise RuntimeError("inotifywait hears nothing.")
 
 
 def _drop(inbox: Path, count: int, a_second: float, name: str = "") -> dict[str, float]:
     if name:
-        os.rename(_written(inbox, name), inbox / name)
+        os.rename(_write_hidden(inbox, name), inbox / name)
         return {}
     env = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "bench.dropper", str(inbox), str(count), str(a_second)]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
-    return {line.split()[0]: int(line.split()[1]) / 1e9 for line in told.splitlines()}
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env).stdout
+    return {line.split()[0]: int(line.split()[1]) / 1e9 for line in output.splitlines()}
 
 
-def _written(inbox: Path, name: str) -> Path:
+def _write_hidden(inbox: Path, name: str) -> Path:
     from bench.rig import tiny_png
 
     path = inbox / f".{name}"
@@ -61,23 +61,23 @@ def _written(inbox: Path, name: str) -> Path:
 
 
 def _rows(root: Path, dropped: dict[str, float], daemon: Daemon, peer: Lines) -> list[Row]:
-    began = {str(facts["picture"]): moment for moment, facts in daemon.events("started") if facts["stage"] == "generate"}
-    seen: dict[str, float] = {}
-    for moment, line in peer.heard:
-        seen.setdefault(os.path.relpath(line, root), moment)
-    heard = [seen[f"inbox/{name}"] - moment for name, moment in dropped.items() if f"inbox/{name}" in seen]
-    start = [began[f"inbox/{name}"] - moment for name, moment in dropped.items() if f"inbox/{name}" in began]
-    passed = [seen[f"selected/{name}"] - moment for name, moment in dropped.items() if f"selected/{name}" in seen]
-    hops = [
-        seen[f"{there}/{name}"] - seen[f"{here}/{name}"]
+    starts = {str(facts["picture"]): moment for moment, facts in daemon.events("started") if facts["stage"] == "generate"}
+    event_times: dict[str, float] = {}
+    for moment, line in peer.lines:
+        event_times.setdefault(os.path.relpath(line, root), moment)
+    listener_delays = [event_times[f"inbox/{name}"] - moment for name, moment in dropped.items() if f"inbox/{name}" in event_times]
+    start_delays = [starts[f"inbox/{name}"] - moment for name, moment in dropped.items() if f"inbox/{name}" in starts]
+    next_folder_delays = [event_times[f"selected/{name}"] - moment for name, moment in dropped.items() if f"selected/{name}" in event_times]
+    hop_delays = [
+        event_times[f"{next_folder}/{name}"] - event_times[f"{folder}/{name}"]
         for name in dropped
-        for here, there in pairwise(FOLDERS[1:])
-        if f"{there}/{name}" in seen and f"{here}/{name}" in seen
+        for folder, next_folder in pairwise(FOLDERS[1:])
+        if f"{next_folder}/{name}" in event_times and f"{folder}/{name}" in event_times
     ]
-    limit = 1000 * sorted(heard)[len(heard) // 2] + _BREATH if heard else None
+    limit = 1000 * sorted(listener_delays)[len(listener_delays) // 2] + _BREATH if listener_delays else None
     return [
-        *spread(_BENCH, "drop to inotifywait's line", heard),
-        *spread(_BENCH, "drop to start of work", start, 250.0, beside="inotifywait + `breath`", peer=limit),
-        *spread(_BENCH, "drop to next folder, nothing to do", passed, 2500.0, beside="the quiet time", peer=2000.0),
-        *spread(_BENCH, "hop between the daemon's own stages", hops, 20.0),
+        *spread(_BENCHMARK, "drop to inotifywait's line", listener_delays),
+        *spread(_BENCHMARK, "drop to start of work", start_delays, 250.0, beside="inotifywait + `breath`", peer=limit),
+        *spread(_BENCHMARK, "drop to next folder, nothing to do", next_folder_delays, 2500.0, beside="the quiet time", peer=2000.0),
+        *spread(_BENCHMARK, "hop between the daemon's own stages", hop_delays, 20.0),
     ]

@@ -1,4 +1,4 @@
-"""Pictures from words through the real daemon, a worker and a real driver, beside the same pipeline in a bare loop in the same run."""
+"""Pictures from prompts through the real daemon, a worker and a real driver, beside the same pipeline in a bare loop in the same run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import sized
-from bench.bare import PROMPT, Asked, Told, bare
+from bench.bare import PROMPT, LoopSettings, LoopTimes, bare
 from bench.rig import Daemon, cpu_seconds, cpu_used, fresh_root
 from bench.row import Row
 
-# The goal for all that the daemon adds to a job.
+# The most time that the daemon may add to a job.
 OVERHEAD_MS = 30.0
-# The goal: so much of the bare loop's.
+# The least throughput of the daemon, as a share of the bare loop's.
 THROUGHPUT = 0.98
 _PATIENCE = 580.0
-# What a device's driver and others may hold; less than any model of these sizes.
+# The memory that the driver and other programs may use; less than any model of these sizes.
 _BESIDE_MB = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.
+    """The settings of a measurement.
 
-    model: a folder with the family's weights; other: (family, folder) of a second model, to swap to. total_mb: the device's memory, 0 = no
-    model need make room for another. rounds: the queue is dropped so often, and the quickest counts. batch: pictures in one call of the
-    bare loop, as many as the daemon may put together. edit: the size of the picture in which a hole is filled; None = none.
+    model: a folder with the family's weights. other: (family, folder) of a second model, to swap to. total_mb: the device's memory; 0 = all
+    models fit at once. rounds: how often the queue is dropped; the quickest round counts. batch: pictures in one call of the bare loop, as
+    many as the daemon may batch. edit: the size of the picture in which a hole is filled; None = none.
     """
 
     bench: str
@@ -59,11 +59,11 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class DaemonTimes:
     """Seconds.
 
-    wall: from the first of the queued jobs that begins to the last commit; busy: the device's share of that, 0..1; cpu: what the daemon
-    and its workers used of the processor meanwhile. codec: to read and to write the files of ``edit``.
+    wall: from the first start of a queued job to the last commit. busy: the share of ``wall`` in which the device was busy, 0..1. cpu: the
+    processor time of the daemon and its workers in ``wall``. codec: to read and to write the files of ``edit``.
     """
 
     cold: float
@@ -78,21 +78,21 @@ class Served:
 
 
 def measure(plan: Plan, place: Path) -> list[Row]:
-    """Bare, daemon, and bare once more: what else goes on in the machine falls on both; of the two bare loops the faster counts."""
+    """Measure the bare loop, the daemon, and on a CPU the bare loop again, so that other load affects both; the faster bare loop counts."""
     place.mkdir(parents=True, exist_ok=True)
-    before = bare(_asked(plan, place, plan.fills if plan.edit else 0))
-    served = _served(plan, place / "studio")
-    after = bare(_asked(plan, place, 0)) if plan.device == "cpu" else before
-    alone = {batch: min(before.picture[batch], after.picture[batch]) for batch in before.picture}
-    return [*_throughput(plan, served, before, alone), *_single(plan, served, before)]
+    before = bare(_loop_settings(plan, place, plan.fills if plan.edit else 0))
+    daemon = _time_daemon(plan, place / "studio")
+    after = bare(_loop_settings(plan, place, 0)) if plan.device == "cpu" else before
+    fastest = {batch: min(before.picture[batch], after.picture[batch]) for batch in before.picture}
+    return [*_throughput(plan, daemon, before, fastest), *_single(plan, daemon, before)]
 
 
-def note_of(alone: Told) -> str:
-    return f"{1000 * alone.encode:.1f} ms of encoding and writing taken off; saving it as PNG costs the bare loop {1000 * alone.png:.1f} ms"
+def note_of(loop: LoopTimes) -> str:
+    return f"{1000 * loop.encode:.1f} ms of encoding and writing taken off; saving it as PNG costs the bare loop {1000 * loop.png:.1f} ms"
 
 
-def _asked(plan: Plan, place: Path, fills: int) -> Asked:
-    return Asked(
+def _loop_settings(plan: Plan, place: Path, fills: int) -> LoopSettings:
+    return LoopSettings(
         folder=str(plan.model),
         family=plan.family,
         device=plan.device,
@@ -108,8 +108,8 @@ def _asked(plan: Plan, place: Path, fills: int) -> Asked:
     )
 
 
-def _throughput(plan: Plan, served: Served, alone: Told, loops: dict[int, float]) -> list[Row]:
-    each = served.wall / plan.jobs
+def _throughput(plan: Plan, daemon: DaemonTimes, loop: LoopTimes, loops: dict[int, float]) -> list[Row]:
+    each = daemon.wall / plan.jobs
     rows = [
         Row(
             plan.bench,
@@ -123,35 +123,35 @@ def _throughput(plan: Plan, served: Served, alone: Told, loops: dict[int, float]
         )
         for batch, seconds in loops.items()
     ]
-    own = each - min(loops.values()) - alone.encode
+    own = each - min(loops.values()) - loop.encode
     goal = OVERHEAD_MS if plan.device == "cpu" else None
-    used, bare_cpu = served.cpu / plan.jobs, alone.cpu + alone.encode
+    used, bare_cpu = daemon.cpu / plan.jobs, loop.cpu + loop.encode
     busy = "the device was busy" if plan.device != "cpu" else "the worker's threads were busy"
     return [
         *rows,
-        Row(plan.bench, "the daemon's own time a job", 1000 * own, "ms", goal, note=note_of(alone)),
+        Row(plan.bench, "the daemon's own time a job", 1000 * own, "ms", goal, note=note_of(loop)),
         Row(plan.bench, "processor time a job, daemon and worker", 1000 * used, "ms", beside="bare and encoding", peer=1000 * bare_cpu),
-        Row(plan.bench, busy, 100 * served.busy, "%"),
+        Row(plan.bench, busy, 100 * daemon.busy, "%"),
     ]
 
 
-def _single(plan: Plan, served: Served, alone: Told) -> list[Row]:
+def _single(plan: Plan, daemon: DaemonTimes, loop: LoopTimes) -> list[Row]:
     rows = [
-        Row(plan.bench, "first picture, cold", served.cold, "s", beside="bare: load and draw", peer=alone.load + alone.first),
-        Row(plan.bench, "first picture, warm", served.warm, "s", beside="bare", peer=alone.picture[1]),
+        Row(plan.bench, "first picture, cold", daemon.cold, "s", beside="bare: load and draw", peer=loop.load + loop.first),
+        Row(plan.bench, "first picture, warm", daemon.warm, "s", beside="bare", peer=loop.picture[1]),
     ]
     if plan.other is not None:
         kept = "one had to make room for the other" if plan.total_mb else "both stay in memory"
-        rows.append(Row(plan.bench, f"the first picture of another model ({plan.other[0]})", served.swap, "s", note=kept))
-        rows.append(Row(plan.bench, f"and of the one before it again ({plan.family})", served.back, "s", note=kept))
+        rows.append(Row(plan.bench, f"the first picture of another model ({plan.other[0]})", daemon.swap, "s", note=kept))
+        rows.append(Row(plan.bench, f"and of the one before it again ({plan.family})", daemon.back, "s", note=kept))
     if plan.edit is not None:
         size = f"{plan.edit[0] * plan.edit[1] / 1e6:.0f} MP"
-        rest = served.edit - served.codec
+        rest = daemon.edit - daemon.codec
         rows += [
             Row(
-                plan.bench, f"a hole of 512 px in {size}", served.edit, "s", note=f"{served.codec:.2f} s of it to read and write the files"
+                plan.bench, f"a hole of 512 px in {size}", daemon.edit, "s", note=f"{daemon.codec:.2f} s of it to read and write the files"
             ),
-            Row(plan.bench, "the same without reading and writing", rest, "s", beside="the crop, bare", peer=alone.fill),
+            Row(plan.bench, "the same without reading and writing", rest, "s", beside="the crop, bare", peer=loop.fill),
         ]
     return rows
 
@@ -159,7 +159,7 @@ def _single(plan: Plan, served: Served, alone: Told) -> list[Row]:
 # ---------------------------------------------------------------------- the daemon
 
 
-def _served(plan: Plan, place: Path) -> Served:
+def _time_daemon(plan: Plan, place: Path) -> DaemonTimes:
     root = fresh_root(place)
     (root / "config" / "models.toml").write_text(_models(plan))
     device = '"auto"' if plan.device != "cpu" else '"cpu"'
@@ -168,23 +168,26 @@ def _served(plan: Plan, place: Path) -> Served:
     )
     daemon = Daemon(root, level="debug")
     try:
-        talk = _Talk(daemon, root, plan)
-        cold, warm = talk.picture("cold", "model"), talk.picture("warm", "model")
-        wall, busy, cpu = min(talk.queue(number) for number in range(plan.rounds))
-        edit, codec = talk.edit(*plan.edit) if plan.edit is not None else (0.0, 0.0)
+        client = _Client(daemon, root, plan)
+        cold, warm = client.picture("cold", "model"), client.picture("warm", "model")
+        wall, busy, cpu = min(client.queue(number) for number in range(plan.rounds))
+        edit, codec = client.edit(*plan.edit) if plan.edit is not None else (0.0, 0.0)
         swap = back = 0.0
         if plan.other is not None:
-            talk.picture("one", "one")
-            swap, back = talk.picture("two", "two"), talk.picture("again", "one")
-        return Served(cold, warm, wall, busy, cpu, swap, back, edit, codec)
+            client.picture("one", "one")
+            swap, back = client.picture("two", "two"), client.picture("again", "one")
+        return DaemonTimes(cold, warm, wall, busy, cpu, swap, back, edit, codec)
     finally:
         daemon.end()
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _models(plan: Plan) -> str:
-    """A models.toml with the model, and two between which is swapped. Where one is to make room for the other, both are written down as
-    nearly as large as the device: what is free is measured, and so there is never enough beside the other."""
+    """Return a models.toml with the model, and two models to swap between.
+
+    If one of the two must make room for the other, both entries claim nearly the whole memory of the device: the daemon measures the free
+    memory, so the two never fit together.
+    """
     crowded = plan.total_mb - plan.picture_mb - _BESIDE_MB if plan.total_mb else plan.memory_mb
     entries = [_entry(plan, "model", plan.family, plan.model, plan.memory_mb)]
     if plan.other is not None:
@@ -213,8 +216,8 @@ seconds = 600
 """
 
 
-class _Talk:
-    """Drops things into the daemon's folders and listens for when they begin and end."""
+class _Client:
+    """Drops assets into the daemon's folders and reads from the log when their work begins and ends."""
 
     def __init__(self, daemon: Daemon, root: Path, plan: Plan) -> None:
         self._daemon = daemon
@@ -222,13 +225,13 @@ class _Talk:
         self._plan = plan
 
     def picture(self, stem: str, model: str) -> float:
-        """Seconds from the beginning of the work to the commit of one picture from words."""
+        """Return the seconds from the start of the work to the commit of a picture from a prompt."""
         self._brief(stem, model)
         began, ended = self._times([f"inbox/{stem}.toml"])
         return ended - began
 
     def queue(self, number: int) -> tuple[float, float, float]:
-        """(seconds from the first to begin to the last commit, the share of them in which the device was busy, processor seconds)."""
+        """Return (seconds from the first start to the last commit, share in which the device was busy, processor seconds) of a queue."""
         stems = [f"queued{number}-{job:03}" for job in range(self._plan.jobs)]
         used = self._used()
         with _busy(self._daemon, self._plan) as busy:
@@ -241,22 +244,22 @@ class _Talk:
         return sum(map(cpu_used, [self._daemon.process.pid, *self._daemon.children]))
 
     def edit(self, width: int, height: int) -> tuple[float, float]:
-        """The least of several: seconds for a hole of 512 px with words in a picture of that size, and for its files alone."""
-        from bench.hole import _picture
+        """Return the least seconds for a hole of 512 px with a prompt in a picture of that size, and for its files alone."""
+        from bench.hole import write_picture
 
-        aside = self._root.parent / "aside"
-        aside.mkdir(exist_ok=True)
-        picture, mask = _picture(aside, width, height)
-        taken, codec = [], []
+        source_folder = self._root.parent / "aside"
+        source_folder.mkdir(exist_ok=True)
+        picture, mask = write_picture(source_folder, width, height)
+        edit_seconds, codec_seconds = [], []
         for number in range(self._plan.fills):
             stem = self._root / "selected" / f"edit{number}"
-            shutil.copy(aside / mask, f"{stem}.mask.png")
+            shutil.copy(source_folder / mask, f"{stem}.mask.png")
             Path(f"{stem}.toml").write_text(f'prompt = "{PROMPT}"\nseed = {number}\n[[edit]]\nop = "inpaint"\nprompt = "{PROMPT}"\n')
-            shutil.copy(aside / picture, f"{stem}.png")
+            shutil.copy(source_folder / picture, f"{stem}.png")
             began, ended = self._times([f"selected/edit{number}.png"])
-            taken.append(ended - began)
-            codec.append(sum(_codec(aside / picture, aside / mask)))
-        return min(taken), min(codec)
+            edit_seconds.append(ended - began)
+            codec_seconds.append(sum(_codec(source_folder / picture, source_folder / mask)))
+        return min(edit_seconds), min(codec_seconds)
 
     def _brief(self, stem: str, model: str) -> None:
         seed = sum(map(ord, stem))
@@ -264,21 +267,22 @@ class _Talk:
         (self._root / "inbox" / f"{stem}.toml").write_text(brief)
 
     def _times(self, pictures: list[str]) -> tuple[float, float]:
-        """When the first of them began and the last of them was put down."""
-        wanted = set(pictures)
+        """Return the moments of the first start and of the last commit of these pictures."""
+        expected = set(pictures)
 
-        def done(heard: object) -> bool:
+        def done(_: object) -> bool:
             notes = [self._root / f"{picture}.problem.txt" for picture in pictures]
-            return any(note.exists() for note in notes) or wanted <= {str(told["picture"]) for _, told in self._daemon.events("committed")}
+            committed = {str(facts["picture"]) for _, facts in self._daemon.events("committed")}
+            return any(note.exists() for note in notes) or expected <= committed
 
         if not self._daemon.wait_for(done, _PATIENCE):
-            raise RuntimeError(f"not within {_PATIENCE:.0f} s: {self._daemon.heard[-3:]}")
+            raise RuntimeError(f"not within {_PATIENCE:.0f} s: {self._daemon.lines[-3:]}")
         for picture in pictures:
             note = self._root / f"{picture}.problem.txt"
             if note.exists():
                 raise RuntimeError(note.read_text().splitlines()[0])
-        began = min(moment for moment, told in self._daemon.events("progress") if told["picture"] in wanted)
-        ended = max(moment for moment, told in self._daemon.events("committed") if told["picture"] in wanted)
+        began = min(moment for moment, facts in self._daemon.events("progress") if facts["picture"] in expected)
+        ended = max(moment for moment, facts in self._daemon.events("committed") if facts["picture"] in expected)
         return began, ended
 
 
@@ -307,17 +311,17 @@ def _codec(picture: Path, mask: Path) -> tuple[float, float]:
     return decoded, time.perf_counter() - began
 
 
-# ---------------------------------------------------------------------- how busy
+# ---------------------------------------------------------------------- the load of the device
 
 
 class _Samples:
-    """(moment, 0..1) as time goes by."""
+    """Samples of the load: (moment, 0..1)."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[float, float]] = []
+        self.values: list[tuple[float, float]] = []
 
     def share(self, began: float, ended: float) -> float:
-        within = [share for moment, share in self.taken if began <= moment <= ended]
+        within = [share for moment, share in self.values if began <= moment <= ended]
         return sum(within) / len(within) if within else 0.0
 
 
@@ -336,23 +340,23 @@ def _busy(daemon: Daemon, plan: Plan) -> Iterator[_Samples]:
 
 
 def _watch_cpu(samples: _Samples, over: threading.Event, daemon: Daemon, plan: Plan) -> None:
-    """The CPU time of the worker processes beside what their threads could have had."""
+    """Sample the CPU time of the worker processes, as a share of the time of their threads."""
     moment, used = time.monotonic(), sum(map(cpu_seconds, daemon.children))
     while not over.wait(0.2):
         now, spent = time.monotonic(), sum(map(cpu_seconds, daemon.children))
-        samples.taken.append((now, min(1.0, (spent - used) / (now - moment) / plan.threads)))
+        samples.values.append((now, min(1.0, (spent - used) / (now - moment) / plan.threads)))
         moment, used = now, spent
 
 
 def _watch_gpu(samples: _Samples, over: threading.Event, daemon: Daemon, plan: Plan) -> None:
-    """What the driver says: the share of the last moments in which any kernel ran."""
+    """Sample the driver's figure: the share of the last moments in which a kernel ran."""
     number = plan.device.partition(":")[2] or "0"
-    asked = ["nvidia-smi", "-i", number, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
-    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True) as driver:
+    command = ["nvidia-smi", "-i", number, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         for line in driver.stdout:
             with contextlib.suppress(ValueError):
-                samples.taken.append((time.monotonic(), float(line) / 100))
+                samples.values.append((time.monotonic(), float(line) / 100))
             if over.is_set():
                 break
         driver.kill()
@@ -362,12 +366,12 @@ def _watch_gpu(samples: _Samples, over: threading.Event, daemon: Daemon, plan: P
 
 
 def on_cpu(place: Path, jobs: int = 32, edit: tuple[int, int] = (6000, 4000)) -> list[Row]:
-    """The whole table with tiny models, so that what is left is what the daemon itself costs."""
+    """Measure the whole table with tiny models, so that the daemon's own cost remains."""
     models = place / "models"
     plan = Plan(
         bench="worker",
         family="sdxl",
-        model=sized.written("sdxl", models / "sdxl", ""),
+        model=sized.write_once("sdxl", models / "sdxl", ""),
         device="cpu",
         precision="float32",
         threads=1,
@@ -379,7 +383,7 @@ def on_cpu(place: Path, jobs: int = 32, edit: tuple[int, int] = (6000, 4000)) ->
         batch=1,
         memory_mb=8,
         picture_mb=8,
-        other=("flux", sized.written("flux", models / "flux", "")),
+        other=("flux", sized.write_once("flux", models / "flux", "")),
         edit=edit,
         rounds=3,
     )

@@ -1,7 +1,7 @@
-"""``make bench-gpu``: models of SDXL's and FLUX's size through the daemon on a GPU, beside the same pipelines in a bare loop.
+"""``make bench-gpu``: models of the sizes of SDXL and FLUX through the daemon on a GPU, beside the same pipelines in a bare loop.
 
 ``python -m bench.gpu [--only sdxl flux] [--device cuda:0] [--models DIR] …``; ``--device cpu --tiny`` runs every line of it anywhere.
-Weights are random: 7 GB for SDXL and 34 GB for FLUX, built on the device, written once and kept in ``--models``. Nothing is fetched.
+The weights are random: 7 GB for SDXL and 34 GB for FLUX, built on the device, written once and kept in ``--models``. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -16,113 +16,113 @@ from pathlib import Path
 
 from bench import sized
 from bench.generating import Plan, measure
-from bench.row import Row, as_json, shown
+from bench.row import Row, as_json, table
 
 FAMILIES = ("sdxl", "flux")
 _STEPS = {"sdxl": 30, "flux": 20}
 _GUIDANCE = {"sdxl": 5.0, "flux": 3.5}
 _MEMORY_MB = {"sdxl": 7000, "flux": 33_800}
-# As config/models.toml has them.
+# The values of config/models.toml.
 _PICTURE_MB = {"sdxl": 6000, "flux": 5000}
-# As the default has it.
+# The default of the setting ``together``.
 _TOGETHER = 4
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, and print the table and the figures as JSON. A machine that cannot is told why, and that is no failure."""
-    asked = _asked(arguments)
-    why = _lacks(asked)
-    if why:
-        print(f"skipped: {why}\nmake bench-gpu DEVICE=cpu TINY=1 runs the same with tiny models on the processor.")
+    """Measure, and print the table and the figures as JSON. On an unsuitable machine, print the reason; that is no failure."""
+    options = _parse(arguments)
+    reason = _reason_to_skip(options)
+    if reason:
+        print(f"skipped: {reason}\nmake bench-gpu DEVICE=cpu TINY=1 runs the same with tiny models on the processor.")
         return 0
-    place = Path(tempfile.mkdtemp(prefix="goldsmith-bench-gpu-", dir=asked.folder))
+    place = Path(tempfile.mkdtemp(prefix="goldsmith-bench-gpu-", dir=options.folder))
     rows: list[Row] = []
     try:
-        models = Path(asked.models) if asked.models else place / "models"
-        for family in asked.only:
+        models = Path(options.models) if options.models else place / "models"
+        for family in options.only:
             print(f"{family} …", file=sys.stderr, flush=True)
-            rows += _family(family, asked, models, place / family)
-        facts = _machine(asked, place)
+            rows += _family(family, options, models, place / family)
+        facts = _machine_facts(options, place)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    if asked.json:
-        Path(asked.json).write_text(as_json(rows, facts) + "\n")
-    print(f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}\n\n{shown(rows)}\n")
-    if not asked.json:
+    if options.json:
+        Path(options.json).write_text(as_json(rows, facts) + "\n")
+    print(f"{', '.join(f'{name} {fact}' for name, fact in facts.items())}\n\n{table(rows)}\n")
+    if not options.json:
         print(as_json(rows, facts))
     return 0
 
 
-def _family(family: str, asked: argparse.Namespace, models: Path, place: Path) -> list[Row]:
-    """What one family's model costs; what went wrong is a row as well, so that the other one is still measured."""
+def _family(family: str, options: argparse.Namespace, models: Path, place: Path) -> list[Row]:
+    """Return the rows of a family's model. An error becomes a row, so that the other family is still measured."""
     try:
-        return measure(_plan(family, asked, models), place)
+        return measure(_plan(family, options, models), place)
     except (OSError, RuntimeError) as error:
         return [Row(family, f"failed: {error}", 0.0, "")]
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _plan(family: str, asked: argparse.Namespace, models: Path) -> Plan:
-    """The other model is the other family's where both are asked for, else the same once more under another name."""
-    on = "" if asked.tiny else asked.device
-    size = "tiny" if asked.tiny else "random"
-    other = next((name for name in asked.only if name != family), family)
-    folders = {name: sized.written(name, models / f"{name}-{size}", on) for name in {family, other}}
-    total = 0 if asked.device == "cpu" else _total_mb(asked.device)
+def _plan(family: str, options: argparse.Namespace, models: Path) -> Plan:
+    """Return the plan of a family. The other model is that of the other family if both are measured, else the same under another name."""
+    on = "" if options.tiny else options.device
+    size = "tiny" if options.tiny else "random"
+    other = next((name for name in options.only if name != family), family)
+    folders = {name: sized.write_once(name, models / f"{name}-{size}", on) for name in {family, other}}
+    total = 0 if options.device == "cpu" else _total_mb(options.device)
     return Plan(
-        bench=f"{family}, tiny" if asked.tiny else family,
+        bench=f"{family}, tiny" if options.tiny else family,
         family=family,
         model=folders[family],
-        device=asked.device,
-        precision="float32" if asked.device == "cpu" else "bfloat16",
-        threads=1 if asked.device == "cpu" else 4,
-        side=64 if asked.tiny else 1024,
-        steps=asked.steps or (2 if asked.tiny else _STEPS[family]),
+        device=options.device,
+        precision="float32" if options.device == "cpu" else "bfloat16",
+        threads=1 if options.device == "cpu" else 4,
+        side=64 if options.tiny else 1024,
+        steps=options.steps or (2 if options.tiny else _STEPS[family]),
         guidance=_GUIDANCE[family],
-        jobs=asked.jobs,
-        bare_jobs=asked.bare or max(_TOGETHER, asked.jobs // 2),
-        batch=1 if asked.device == "cpu" else _TOGETHER,
-        memory_mb=8 if asked.tiny else _MEMORY_MB[family],
-        picture_mb=8 if asked.tiny else _PICTURE_MB[family],
+        jobs=options.jobs,
+        bare_jobs=options.bare or max(_TOGETHER, options.jobs // 2),
+        batch=1 if options.device == "cpu" else _TOGETHER,
+        memory_mb=8 if options.tiny else _MEMORY_MB[family],
+        picture_mb=8 if options.tiny else _PICTURE_MB[family],
         other=(other, folders[other]),
-        total_mb=0 if asked.tiny else total,
+        total_mb=0 if options.tiny else total,
         edit=(6000, 4000),
     )
 
 
-def _lacks(asked: argparse.Namespace) -> str:
-    """Why it cannot be measured here; "" where it can."""
+def _reason_to_skip(options: argparse.Namespace) -> str:
+    """Return why this machine cannot measure, or "" if it can."""
     from goldsmith.engines.devices import find_devices, torch_backend
 
-    if asked.device == "cpu":
-        return "" if asked.tiny else "models of these sizes are not for a processor."
-    seen = find_devices()
-    if not seen.devices:
-        return seen.warning or "there is no GPU here that its driver tells of."
+    if options.device == "cpu":
+        return "" if options.tiny else "models of these sizes are not for a processor."
+    detection = find_devices()
+    if not detection.devices:
+        return detection.warning or "there is no GPU here that its driver tells of."
     if torch_backend() not in ("cuda", "hip"):
         return f"the torch installed here is for {torch_backend() or 'nothing: it is missing'}, not for a GPU."
-    if asked.device not in [found.name for found in seen.devices]:
-        return f"there is no {asked.device} here."
+    if options.device not in [device.name for device in detection.devices]:
+        return f"there is no {options.device} here."
     return ""
 
 
 def _total_mb(device: str) -> int:
     from goldsmith.engines.devices import find_devices
 
-    return next(found.total_mb for found in find_devices().devices if found.name == device)
+    return next(candidate.total_mb for candidate in find_devices().devices if candidate.name == device)
 
 
-def _machine(asked: argparse.Namespace, place: Path) -> dict[str, str]:
-    """Of what the figures are: the device and its driver, the versions, the date."""
+def _machine_facts(options: argparse.Namespace, place: Path) -> dict[str, str]:
+    """Return the conditions of the figures: the device and its driver, the versions, the date."""
     from goldsmith.engines.devices import find_devices
     from goldsmith.files import filesystem_type
 
-    found = next((each for each in find_devices().devices if each.name == asked.device), None)
+    device = next((candidate for candidate in find_devices().devices if candidate.name == options.device), None)
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "device": f"{asked.device} {found.title}, {found.total_mb} MiB" if found else asked.device,
-        "driver": found.driver if found else "none",
+        "device": f"{options.device} {device.title}, {device.total_mb} MiB" if device else options.device,
+        "driver": device.driver if device else "none",
         "disk": filesystem_type(place.parent),
         **{name: _version(name) for name in ("torch", "diffusers", "transformers", "goldsmith")},
     }
@@ -135,7 +135,7 @@ def _version(name: str) -> str:
         return "from its checkout"
 
 
-def _asked(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.gpu", description="What the daemon costs beside a bare pipeline, on a GPU.")
     parser.add_argument("--only", nargs="+", choices=FAMILIES, default=list(FAMILIES), help="these sizes only")
     parser.add_argument("--device", default="cuda:0", help="cuda:0, … or cpu")

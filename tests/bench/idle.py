@@ -1,4 +1,4 @@
-"""What the daemon costs while nothing happens and very many pictures lie in its folders."""
+"""The cost of an idle daemon with very many pictures in its folders."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from bench.rig import Daemon, cpu_seconds, fresh_root, mapped, resident_mib, wakings
 from bench.row import Row
 
-_BENCH = "idle"
+_BENCHMARK = "idle"
 _HEAVY = ("torch", "onnxruntime", "cv2", "imagecodecs", "PyOpenColorIO", "patchmatch")
 _SETTLED = 3.0
 
 
 def measure(place: Path, files: int = 100_000, seconds: float = 60.0) -> list[Row]:
-    """Lonely pictures, a thousand to a campaign."""
+    """Measure with pictures that have no brief and no prompt, a thousand in each campaign."""
     root = fresh_root(place)
     for number in range(files):
         campaign = root / "inbox" / f"campaign{number // 1000:03d}"
@@ -35,20 +35,20 @@ def measure(place: Path, files: int = 100_000, seconds: float = 60.0) -> list[Ro
         turns = (wakings(pid) - woken) / spent
         heavy = mapped(pid, _HEAVY)
         return [
-            Row(_BENCH, f"CPU share over {seconds:.0f} s, {files} files", share, "%", 0.2),
-            Row(_BENCH, "the same of its worker processes", workers, "%"),
-            Row(_BENCH, "wakings", turns, "/s"),
-            Row(_BENCH, "resident memory of the daemon", resident_mib(pid), "MiB", 120.0),
-            Row(_BENCH, "model and codec libraries mapped", len(heavy), "", 0.0, beside=", ".join(heavy) or "none"),
-            Row(_BENCH, "start until watching (READY)", daemon.ready_after, "s", 3.0),
-            Row(_BENCH, "start until everything is read", read_after, "s"),
+            Row(_BENCHMARK, f"CPU share over {seconds:.0f} s, {files} files", share, "%", 0.2),
+            Row(_BENCHMARK, "the same of its worker processes", workers, "%"),
+            Row(_BENCHMARK, "wakings", turns, "/s"),
+            Row(_BENCHMARK, "resident memory of the daemon", resident_mib(pid), "MiB", 120.0),
+            Row(_BENCHMARK, "model and codec libraries mapped", len(heavy), "", 0.0, beside=", ".join(heavy) or "none"),
+            Row(_BENCHMARK, "start until watching (READY)", daemon.ready_after, "s", 3.0),
+            Row(_BENCHMARK, "start until everything is read", read_after, "s"),
         ]
     finally:
         daemon.end()
 
 
 def _until_quiet(pid: int, patience: float = 120.0) -> float:
-    """The moment after which it has used no CPU worth naming for a while."""
+    """Return the moment after which the process has used hardly any CPU time for a while."""
     quiet_since, end = time.monotonic(), time.monotonic() + patience
     before = cpu_seconds(pid)
     while time.monotonic() < end and time.monotonic() - quiet_since < _SETTLED:

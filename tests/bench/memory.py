@@ -1,4 +1,4 @@
-"""The most memory that a worker process takes on a picture of 100 megapixels, by step, beside what it says that it takes."""
+"""The peak memory of a worker process on a picture of 100 megapixels, by step, beside the memory that the steps state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.row import Row
 
-_BENCH = "memory"
+_BENCHMARK = "memory"
 _SIZE = (11600, 8700)
 _EVERY = 0.02
 Steps = tuple[dict[str, Any], ...]
@@ -45,7 +45,7 @@ _CASES: dict[str, tuple[str, Steps]] = {
 
 
 def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
-    """Each case in a fresh worker process, started as the daemon starts it, which may have just what it says that it takes."""
+    """Measure each case in a new worker process, started as the daemon starts it, whose memory limit is the stated memory."""
     place.mkdir(parents=True, exist_ok=True)
     _pictures(place, *size)
     rows = []
@@ -53,7 +53,7 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
         resident, data, seconds, stated, fault = _run(place, picture, steps, size)
         rows.append(
             Row(
-                _BENCH,
+                _BENCHMARK,
                 f"{size[0] * size[1] / 1e6:.0f} MP, {name}",
                 resident / 2**20,
                 "MiB",
@@ -68,30 +68,30 @@ def measure(place: Path, size: tuple[int, int] = _SIZE) -> list[Row]:
 
 
 def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tuple[int, int, float, int, str]:
-    """Peak of resident and of laid out memory in bytes, seconds, what is stated, and what went wrong."""
+    """Return the peaks of resident and of data memory in bytes, the seconds, the stated bytes, and the fault or ""."""
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
     from goldsmith.ops import catalogue
     from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, OVERHEAD_BYTES
 
-    def given(role: Any, name: str) -> JobInput:
+    def job_input(role: Any, name: str) -> JobInput:
         return JobInput(role=role, name="mask" if role == "mask" else "", path=name, sig=FileSignature.from_stat(os.stat(place / name)))
 
-    settings = [({name: value for name, value in step.items() if name != "op"}, step["op"]) for step in steps]
-    heaviest = max([BYTES_PER_PIXEL, *(catalogue()[op].model_validate(asked).bytes_per_pixel() for asked, op in settings)])
+    step_settings = [({name: value for name, value in step.items() if name != "op"}, step["op"]) for step in steps]
+    heaviest = max([BYTES_PER_PIXEL, *(catalogue()[op].model_validate(values).bytes_per_pixel() for values, op in step_settings)])
     stated = size[0] * size[1] * heaviest * (4 if picture == "alpha.png" else 3) // 3 + OVERHEAD_BYTES
-    masked = [given("mask", "hero.mask.png")] if any(step.get("where") == "mask" for step in steps) else []
+    masked = [job_input("mask", "hero.mask.png")] if any(step.get("where") == "mask" for step in steps) else []
     job = Job(
         id="bench",
         root=str(place),
         stage="edit",
         queue="cpu",
         stem="hero",
-        inputs=(given("picture", picture), *masked),
-        steps=tuple(StepSpec(op=op, settings=asked) for asked, op in settings),
+        inputs=(job_input("picture", picture), *masked),
+        steps=tuple(StepSpec(op=op, settings=values) for values, op in step_settings),
         seed=1,
         scratch=str(place / "scratch"),
-        deliver=any(op == "export" for _, op in settings),
+        deliver=any(op == "export" for _, op in step_settings),
         limits=ResourceLimits(timeout_seconds=900, max_memory_bytes=stated, max_pixels=200_000_000),
     )
     return _in_a_worker(job, stated)
@@ -119,21 +119,21 @@ def _in_a_worker(job: Any, stated: int) -> tuple[int, int, float, int, str]:
     try:
         hello = HelloMessage(spec=spec, config=WorkerConfig(models_file=str(resource_path("config", "models.toml"))))
         ours.sendall(frame_message(MessageType.HELLO, encode_message(hello)))
-        _heard(ours, worker.pid, MessageType.READY)
+        _receive(ours, worker.pid, MessageType.READY)
         before, began = _memory(worker.pid)["VmData"], time.monotonic()
         ours.sendall(frame_message(MessageType.JOB, encode_message(job)))
-        told, data = _heard(ours, worker.pid, MessageType.OUTCOME)
-        fault = decode_message(Outcome, told).fault
-        said = "" if fault is None else f"failed: {fault.sentence}"
-        return _memory(worker.pid)["VmHWM"], data - before, time.monotonic() - began, stated, said
+        payload, data = _receive(ours, worker.pid, MessageType.OUTCOME)
+        fault = decode_message(Outcome, payload).fault
+        failure = "" if fault is None else f"failed: {fault.sentence}"
+        return _memory(worker.pid)["VmHWM"], data - before, time.monotonic() - began, stated, failure
     finally:
         ours.close()
         worker.kill()
         worker.wait()
 
 
-def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
-    """The next message of that kind, and the most memory that was laid out until then."""
+def _receive(wire: socket.socket, pid: int, message_type: int) -> tuple[bytes, int]:
+    """Return the next message of that type, and the peak of data memory up to then."""
     from goldsmith.jobs.protocol import FrameDecoder
 
     frames, most = FrameDecoder(), 0
@@ -145,7 +145,7 @@ def _heard(wire: socket.socket, pid: int, wanted: int) -> tuple[bytes, int]:
         if not data:
             raise RuntimeError("the worker process died")
         for kind, payload in frames.feed(data):
-            if kind == wanted:
+            if kind == message_type:
                 return payload, most
 
 
@@ -156,7 +156,7 @@ def _memory(pid: int) -> dict[str, int]:
 
 
 def _pictures(place: Path, width: int, height: int) -> None:
-    """Slopes with some noise on them as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
+    """Write gradients with some noise as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
     from goldsmith.picture.formats import jpeg_write, png_write, tiff_write
     from goldsmith.picture.formats.table import WriterOptions
 
@@ -181,7 +181,7 @@ def _pictures(place: Path, width: int, height: int) -> None:
 
 
 def _bare(channels: int, alpha: bool) -> Any:
-    """A picture that says nothing but its channels, for writers that are given the codes."""
+    """Return a picture of one pixel that only gives the channels, for writers that take the codes separately."""
     from goldsmith.picture.picture import Picture, freeze
 
     cover = freeze(np.ones((1, 1), np.float32)) if alpha else None

@@ -1,4 +1,4 @@
-"""The real daemon as a process of its own, watched from outside: what it says and when, and what the kernel says of it."""
+"""The real daemon as a separate process, observed from outside: its log with times, and the kernel's figures of the process."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 FOLDERS = ("inbox", "selected", "masked", "graded", "delivered")
-# A campaign's brief that carries every picture through all the folders and does nothing to it.
+# A campaign's brief that moves every picture through all folders without any step.
 NULL_BRIEF = "generate = []\nedit = []\ngrade = []\ndeliver = []\n"
 
 
 def tiny_png(number: int) -> bytes:
-    """A 16 x 16 grey PNG of about 80 bytes, another one for each number below 2^24."""
+    """Return a 16 x 16 grey PNG of about 80 bytes, a different one for each number below 2^24."""
     rows = b"".join(b"\0" + number.to_bytes(3, "big") + bytes(13) for _ in range(16))
     head = struct.pack("!IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
@@ -36,7 +36,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def fresh_root(place: Path) -> Path:
-    """An empty set of folders, made by the program itself."""
+    """Return a new root with empty folders, made by ``goldsmith init``."""
     root = place / "hotfolders"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -45,12 +45,12 @@ def fresh_root(place: Path) -> Path:
 
 
 class Lines:
-    """A program's output, each line with the monotonic time at which it came."""
+    """The output of a program, each line with its monotonic time of arrival."""
 
     def __init__(self, command: list[str], *, stream: str, env: dict[str, str] | None = None) -> None:
         pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: subprocess.PIPE}
         self.process = subprocess.Popen(command, env=env, **pipes)  # type: ignore[call-overload]
-        self.heard: list[tuple[float, str]] = []
+        self.lines: list[tuple[float, str]] = []
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._read, args=(getattr(self.process, stream),), daemon=True)
         self._thread.start()
@@ -59,13 +59,13 @@ class Lines:
         for line in stream:
             now = time.monotonic()
             with self._news:
-                self.heard.append((now, line.decode("utf-8", "replace").rstrip("\n")))
+                self.lines.append((now, line.decode("utf-8", "replace").rstrip("\n")))
                 self._news.notify_all()
 
     def wait_for(self, done: Callable[[list[tuple[float, str]]], bool], seconds: float) -> bool:
-        """Until ``done`` says so of what was heard, or the time is over."""
+        """Wait until ``done`` accepts the lines so far. Return False if the time is over before that."""
         with self._news:
-            return self._news.wait_for(lambda: done(self.heard), timeout=seconds)
+            return self._news.wait_for(lambda: done(self.lines), timeout=seconds)
 
     def end(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -78,12 +78,12 @@ class Lines:
 
 
 class Daemon(Lines):
-    """``goldsmith run`` on a root, with everything at its default. It is ready when this object is."""
+    """``goldsmith run`` on a root, with default settings. The daemon is ready after the construction of this object."""
 
     def __init__(self, root: Path, *arguments: str, level: str = "info", patience: float = 120.0) -> None:
-        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         address = f"\0goldsmith-bench-{os.getpid()}-{time.monotonic_ns()}"
-        ear.bind(address)
+        notify_socket.bind(address)
         env = dict(os.environ) | {
             "NOTIFY_SOCKET": "@" + address[1:],
             "GOLDSMITH_STATE_DIR": str(root.parent / "state"),
@@ -93,18 +93,18 @@ class Daemon(Lines):
         self.began = time.monotonic()
         command = [sys.executable, "-m", "goldsmith", "run", "--root", str(root), *arguments]
         super().__init__(command, stream="stderr", env=env)
-        with contextlib.closing(ear):
-            self.ready_after = self._until_ready(ear, patience)
+        with contextlib.closing(notify_socket):
+            self.ready_after = self._until_ready(notify_socket, patience)
 
-    def _until_ready(self, ear: socket.socket, patience: float) -> float:
+    def _until_ready(self, notify_socket: socket.socket, patience: float) -> float:
         while time.monotonic() - self.began < patience and self.process.poll() is None:
-            if select.select([ear], [], [], 0.25)[0] and b"READY=1" in ear.recv(4096):
+            if select.select([notify_socket], [], [], 0.25)[0] and b"READY=1" in notify_socket.recv(4096):
                 return time.monotonic() - self.began
-        raise RuntimeError(f"The daemon did not become ready: {self.heard[-3:]}")
+        raise RuntimeError(f"The daemon did not become ready: {self.lines[-3:]}")
 
     def events(self, name: str) -> Iterator[tuple[float, dict[str, object]]]:
-        """What it said of that name, with the time at which it said it."""
-        for moment, line in list(self.heard):
+        """Yield the log entries of this event, each with its time."""
+        for moment, line in list(self.lines):
             if f'"{name}"' in line:
                 facts = json.loads(line)
                 if facts.get("event") == name:
@@ -117,7 +117,7 @@ class Daemon(Lines):
 
 
 def cpu_seconds(pid: int) -> float:
-    """Seconds of CPU time of all threads of a process, to the nanosecond (the clock ticks of /proc/PID/stat are too coarse here)."""
+    """Return the CPU seconds of all living threads of a process, to the nanosecond: the clock ticks of /proc/PID/stat are too coarse."""
     total = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -126,13 +126,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_used(pid: int) -> float:
-    """Seconds of CPU time of a process, that of threads which have ended included; only as fine as the clock's ticks."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU seconds of a process, including threads that have ended, to the clock tick."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wakings(pid: int) -> int:
-    """How often its threads went to sleep of their own will, which is how often they were woken."""
+    """Return how often the threads went to sleep voluntarily, which is how often they were woken."""
     total = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -147,13 +147,13 @@ def resident_mib(pid: int) -> float:
 
 
 def mapped(pid: int, names: tuple[str, ...]) -> list[str]:
-    """Which of these words stand in the path of anything the process has mapped."""
+    """Return the names that occur in the path of a file that the process has mapped."""
     maps = Path(f"/proc/{pid}/maps").read_text()
     return [name for name in names if name in maps]
 
 
 def durable_renames(folder: Path, count: int) -> float:
-    """Seconds for so many small files to be written, fsynced, renamed, and the folder fsynced each time."""
+    """Return the seconds to write, fsync and rename ``count`` small files, with an fsync of the folder after each."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,4 +1,4 @@
-"""One line of the table, and the table."""
+"""The rows of the table, and the table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure. ``beside`` names what it is held against, ``peer`` is that one's figure in the same unit and the same run."""
+    """A figure. ``beside`` names the peer, and ``peer`` is the peer's figure in the same unit and the same run."""
 
     bench: str
     what: str
     value: float
     unit: str
-    # At most so much, in the same unit (or, where there is a peer and ``as_ratio``, so many times the peer).
+    # The maximum, in the same unit; with ``as_ratio``, as a multiple of the peer.
     target: float | None = None
     beside: str = ""
     peer: float | None = None
@@ -29,33 +29,34 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
-        judged = self.ratio if self.as_ratio else self.value
-        return None if self.target is None or judged is None else judged <= self.target
+        """Whether the target is met; None if there is no target."""
+        figure = self.ratio if self.as_ratio else self.value
+        return None if self.target is None or figure is None else figure <= self.target
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that ``share`` (0..1) of them do not exceed; the nearest rank, nothing made up in between."""
+    """Return the value that ``share`` (0..1) of the values do not exceed: the nearest rank, without interpolation."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def spread(bench: str, what: str, seconds: Sequence[float], target_ms: float | None = None, **more: object) -> list[Row]:
-    """The p50 (held against the target) and the p99 of times, in milliseconds."""
+def spread(bench: str, what: str, seconds: Sequence[float], target_ms: float | None = None, **row_fields: object) -> list[Row]:
+    """Return the rows for the p50 (with the target) and the p99 of times, in milliseconds."""
     if not seconds:
         return [Row(bench, what, 0.0, "ms", note="nothing was measured")]
-    thousand = [1000 * value for value in seconds]
-    middle = Row(bench, f"{what}, p50 of {len(seconds)}", statistics.median(thousand), "ms", target_ms, **more)  # type: ignore[arg-type]
-    return [middle, Row(bench, f"{what}, p99", percentile(thousand, 0.99), "ms")]
+    milliseconds = [1000 * value for value in seconds]
+    p50 = statistics.median(milliseconds)
+    middle = Row(bench, f"{what}, p50 of {len(seconds)}", p50, "ms", target_ms, **row_fields)  # type: ignore[arg-type]
+    return [middle, Row(bench, f"{what}, p99", percentile(milliseconds, 0.99), "ms")]
 
 
-def shown(rows: Sequence[Row]) -> str:
-    """The table, as wide as it needs to be."""
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a text table, as wide as necessary."""
     cells = [("bench", "what", "figure", "beside", "ratio", "target", "")]
     cells += [(row.bench, row.what, _figure(row.value, row.unit), _beside(row), _ratio(row), _target(row), _verdict(row)) for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    widths = [max(len(cell_row[column]) for cell_row in cells) for column in range(len(cells[0]))]
     ruled = [cells[0], tuple("-" * width for width in widths), *cells[1:]]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in ruled)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(cell_row, widths, strict=True)).rstrip() for cell_row in ruled)
 
 
 def as_json(rows: Sequence[Row], facts: dict[str, str]) -> str:

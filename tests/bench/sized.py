@@ -1,8 +1,8 @@
-"""Models of the sizes that studios run, with random weights: their published shapes, filled straight on the device and written as a folder.
+"""Models of the sizes that studios use, with random weights: the published shapes, filled directly on the device, written as a folder.
 
-Shapes: ``config.json`` of each part of stabilityai/stable-diffusion-xl-base-1.0 and black-forest-labs/FLUX.1-dev. That they are those
-shows in the number of parameters (``COUNTS``), which a test holds. Tokenizers are tiny ones: words are padded to the model's own
-length, so they cost what real ones cost. What comes out is noise, and takes as long as a picture.
+The shapes are those of ``config.json`` of each part of stabilityai/stable-diffusion-xl-base-1.0 and black-forest-labs/FLUX.1-dev; a
+test checks them by their numbers of parameters (``COUNTS``). The tokenizers are tiny: prompts are padded to the model's own length, so
+they take as long as real ones. The result is noise, which takes as long as a picture.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _EULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0
 _SHIFTED = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15}
 
 
-def written(family: str, folder: Path, device: str) -> Path:
-    """The folder of that family's model; written on ``device`` where it is not there yet. ``device`` "" writes the tiny one."""
+def write_once(family: str, folder: Path, device: str) -> Path:
+    """Return the folder of a family's model, and build it on ``device`` if it does not exist. ``device`` "" builds the tiny model."""
     if folder.is_dir():
         return folder
-    making = folder.with_name(folder.name + ".part")
-    shutil.rmtree(making, ignore_errors=True)
-    making.parent.mkdir(parents=True, exist_ok=True)
+    part_folder = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part_folder, ignore_errors=True)
+    part_folder.parent.mkdir(parents=True, exist_ok=True)
     if device:
-        _write(family, making, device)
+        _write(family, part_folder, device)
     else:
-        tiny.build(family, making)
-    making.rename(folder)
+        tiny.build(family, part_folder)
+    part_folder.rename(folder)
     return folder
 
 
 def components(family: str) -> dict[str, Callable[[], Any]]:
-    """What makes each part of the model, on whatever device and in whatever precision torch is set to."""
+    """Return the builder of each part of the model; they use the current device and precision of torch."""
     return _sdxl() if family == "sdxl" else _flux()
 
 
@@ -50,9 +50,9 @@ def _write(family: str, folder: Path, device: str) -> None:
     import torch
 
     with _filled_on(device, torch.bfloat16):
-        made = {name: make() for name, make in components(family).items()}
+        modules = {name: make() for name, make in components(family).items()}
     kind = diffusers.StableDiffusionXLPipeline if family == "sdxl" else diffusers.FluxPipeline
-    kind(**made).save_pretrained(folder, safe_serialization=True)
+    kind(**modules).save_pretrained(folder, safe_serialization=True)
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def _vae(latent: int, **settings: Any) -> Any:
 
 
 def _clip(width: int, layers: int, heads: int, act: str, *, projection: bool = False) -> Any:
-    """CLIP's text encoder. The three numbers that name tokens are the tiny tokenizer's, for only its words are ever read."""
+    """Build CLIP's text encoder. Its three token ids are those of the tiny tokenizer, which makes all of its input."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
@@ -164,7 +164,7 @@ def _clip(width: int, layers: int, heads: int, act: str, *, projection: bool = F
 
 
 def _t5() -> Any:
-    """T5 v1.1 XXL's encoder."""
+    """Build the encoder of T5 v1.1 XXL."""
     from transformers import T5Config, T5EncoderModel
 
     shape = {"vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}

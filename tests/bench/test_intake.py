@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.yard import Yard
+from goldsmith.pipeline.intake.bundle import BundleKey
 
 pytestmark = pytest.mark.bench
 
@@ -41,7 +42,8 @@ def test_arrivals(tmp_path: Path, count: int) -> None:
     for number in range(count):
         yard.put(f"inbox/{number:06d}.png")
         yard.put(f"inbox/{number:06d}.txt")
-    used, longest, settled = time.process_time(), 0.0, set()
+    used, longest = time.process_time(), 0.0
+    settled: set[BundleKey] = set()
     while len(settled) < count:
         started_at = time.perf_counter()
         for key in yard.collect():

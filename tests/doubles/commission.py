@@ -1,4 +1,4 @@
-"""Thirty assets of every kind, the run that nothing disturbs, and the two questions: is everything somewhere once, and is it the same?"""
+"""Thirty assets of every kind, a reference run without disturbance, and a ledger: each asset is in exactly one place, unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from doubles.pictures import black, mask, png
 from doubles.studio import Daemon, Studio
 from goldsmith.pipeline.intake.file_names import classify, strip_picture_suffix
 
-# The shipped line with the engine that needs no weights, all in one lane.
+# The shipped pipeline, with an engine that needs no weights, so that all jobs go through one queue.
 LINE = """
 [[stage]]
 name = "generate"
@@ -62,9 +62,9 @@ Files = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True)
 class Asset:
-    """One picture and what is dropped with it, the picture last."""
+    """A picture and the files that are dropped with it; the picture is the last of them."""
 
-    # Folder and campaign it is dropped into.
+    # The folder and the campaign that the files are dropped into.
     place: str
     stem: str
     files: Files
@@ -75,23 +75,23 @@ class Asset:
 
 
 def thirty() -> list[Asset]:
-    """Eight through all stages, and every other way a picture can go, or stay."""
-    made = [_asset("inbox", f"whole{n}", n, toml=WHOLE) for n in range(8)]
-    made += [_asset("inbox", f"halfway{n}", 10 + n, toml=SELECT + SHARPEN) for n in range(3)]
-    made += [_asset("selected", f"masked{n}", 20 + n, extra={".mask.png": mask()}) for n in range(4)]
-    made += [_asset("inbox", f"passed{n}", 30 + n, toml=NULLS) for n in range(3)]
-    made += [_asset("inbox/acme/spring", f"campaign{n}", 40 + n) for n in range(4)]
-    made[-4] = _asset("inbox/acme/spring", "campaign0", 40, extra={"/brief.toml": WHOLE.encode()})
-    made += [_asset("inbox", f"painted{n}", 50 + n, toml=SELECT + INPAINT + EXPORT, extra={".mask.png": mask()}) for n in range(2)]
-    made += [_asset("inbox", "laden", 60, toml=WHOLE, extra={".layer.sky.png": png(61), ".ref.png": png(62), ".mask.face.png": mask()})]
-    made += [_asset("masked", "prompted", 70, extra={".txt": b"warmer, please"})]
-    made += [_asset("inbox", "alone", 80), _asset("inbox", "waiting", 81, toml=SELECT + INPAINT)]
-    made += [
+    """Return eight assets that go through all stages, and one or more for every other way a picture can go, or stay."""
+    assets = [_asset("inbox", f"whole{n}", n, toml=WHOLE) for n in range(8)]
+    assets += [_asset("inbox", f"halfway{n}", 10 + n, toml=SELECT + SHARPEN) for n in range(3)]
+    assets += [_asset("selected", f"masked{n}", 20 + n, extra={".mask.png": mask()}) for n in range(4)]
+    assets += [_asset("inbox", f"passed{n}", 30 + n, toml=NULLS) for n in range(3)]
+    assets += [_asset("inbox/acme/spring", f"campaign{n}", 40 + n) for n in range(4)]
+    assets[-4] = _asset("inbox/acme/spring", "campaign0", 40, extra={"/brief.toml": WHOLE.encode()})
+    assets += [_asset("inbox", f"painted{n}", 50 + n, toml=SELECT + INPAINT + EXPORT, extra={".mask.png": mask()}) for n in range(2)]
+    assets += [_asset("inbox", "laden", 60, toml=WHOLE, extra={".layer.sky.png": png(61), ".ref.png": png(62), ".mask.face.png": mask()})]
+    assets += [_asset("masked", "prompted", 70, extra={".txt": b"warmer, please"})]
+    assets += [_asset("inbox", "alone", 80), _asset("inbox", "waiting", 81, toml=SELECT + INPAINT)]
+    assets += [
         _asset("selected", "unasked", 90, extra={".mask.png": black()}),
         _asset("inbox", "misspelt", 91, toml='[[edit]]\nop = "sharpn"\n'),
     ]
-    assert len(made) == 30
-    return made
+    assert len(assets) == 30
+    return assets
 
 
 def _asset(place: str, stem: str, number: int, toml: str = "", extra: Mapping[str, bytes] | None = None) -> Asset:
@@ -102,27 +102,29 @@ def _asset(place: str, stem: str, number: int, toml: str = "", extra: Mapping[st
 
 
 def drop(studio: Studio, asset: Asset) -> None:
+    """Put all files of the asset into the studio."""
     for path, data in asset.files:
         studio.put(path, data)
 
 
-# ---------------------------------------------------------------------- what lies there
+# ---------------------------------------------------------------------- the content of the folders
 
-# Path (archive without its day) -> sha256 of what lies there; of manifests, of all that is no time.
+# Path (in the archive: without the day) -> sha256 of the file; of a manifest: of its content without times.
 Lying = dict[str, str]
+_TIME_KEYS = ("seconds", "started_at", "taken_at", "delivered_at")
 
 
 def lying(root: Path) -> Lying:
-    """Everything a person can see below the root: stages, delivered and archive."""
-    found: Lying = {}
+    """Return all files that a person can see below the root: in the stages, in delivered/ and in the archive."""
+    digests: Lying = {}
     for above, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in ("config", "library")]
         for name in names:
             path = Path(above, name)
             if name.startswith(".") or name == "README.txt":
                 continue
-            found[_without_day(path.relative_to(root).as_posix())] = hashlib.sha256(_timeless(name, path.read_bytes())).hexdigest()
-    return found
+            digests[_without_day(path.relative_to(root).as_posix())] = hashlib.sha256(_timeless(name, path.read_bytes())).hexdigest()
+    return digests
 
 
 def _without_day(path: str) -> str:
@@ -131,19 +133,19 @@ def _without_day(path: str) -> str:
 
 
 def _timeless(name: str, data: bytes) -> bytes:
-    return json.dumps(_plain(json.loads(data)), sort_keys=True).encode() if name.endswith(".manifest.json") else data
+    return json.dumps(_without_times(json.loads(data)), sort_keys=True).encode() if name.endswith(".manifest.json") else data
 
 
-def _plain(value: Any) -> Any:
+def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items() if key not in ("seconds", "started_at", "taken_at", "delivered_at")}
+        return {key: _without_times(inner) for key, inner in value.items() if key not in _TIME_KEYS}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_without_times(inner) for inner in value]
     return _without_day(value) if isinstance(value, str) else value
 
 
 def undisturbed(studio: Studio, assets: list[Asset], tweak: Callable[[Studio], None] | None = None) -> Lying:
-    """What the folders hold after a run that nothing disturbs."""
+    """Return the content of the folders after a run that nothing disturbs."""
     studio.line(LINE)
     if tweak is not None:
         tweak(studio)
@@ -161,12 +163,12 @@ def finish(studio: Studio) -> None:
 
 
 class Ledger:
-    """Checks, after every recovery, that each asset dropped so far is in one place, whole, and that nothing has been lost."""
+    """Checks after every recovery that each dropped asset is whole and in one place, and that no file is lost."""
 
     def __init__(self, studio: Studio, reference: Lying) -> None:
         self.studio = studio
         self.reference = reference
-        # By file stem: every content that the undisturbed run ever showed for it.
+        # File stem -> every content that a file of this stem has after the undisturbed run.
         self.allowed: dict[str, set[str]] = {}
         for path, digest in reference.items():
             self.allowed.setdefault(_asset_of(path), set()).add(digest)
@@ -178,31 +180,31 @@ class Ledger:
         self.dropped.append(asset)
 
     def check(self) -> None:
-        """Only between two daemons, and after recovery: while one runs, a commit is under way at any moment."""
-        there = lying(self.studio.root)
-        self._each_once(there)
+        """Check the folders. Call this only when no daemon runs, after recovery: a running daemon may be in the middle of a commit."""
+        digests = lying(self.studio.root)
+        self._check_places(digests)
         dropped = {path: hashlib.sha256(data).hexdigest() for asset in self.dropped for path, data in asset.files}
         for path, digest in dropped.items():
-            assert digest in there.values(), f"the bytes dropped as {path} are nowhere any more"
-        for path, digest in there.items():
+            assert digest in digests.values(), f"the bytes dropped as {path} are nowhere any more"
+        for path, digest in digests.items():
             own = {sha256 for at, sha256 in dropped.items() if _asset_of(at) == _asset_of(path)}
             known = self.allowed.get(_asset_of(path), set()) | own
             assert digest in known, f"{path} is not what the undisturbed run made, or not whole"
-        gone = [path for path, digest in self.archived.items() if there.get(path) != digest]
-        assert not gone, f"lost from the archive: {gone}"
-        self.archived = {path: digest for path, digest in there.items() if path.startswith("archive/")}
+        lost = [path for path, digest in self.archived.items() if digests.get(path) != digest]
+        assert not lost, f"lost from the archive: {lost}"
+        self.archived = {path: digest for path, digest in digests.items() if path.startswith("archive/")}
 
-    def _each_once(self, there: Lying) -> None:
+    def _check_places(self, digests: Lying) -> None:
         places = Counter[tuple[str, str]]()
-        for path in there:
+        for path in digests:
             top, _, rest = path.partition("/")
             name = posixpath.basename(path)
             if top == "archive" or (top == "delivered" and not name.endswith(".manifest.json")):
                 continue
             if top == "delivered" or classify(name).role == "picture":
                 places[posixpath.dirname(rest), _stem(name)] += 1
-        wanted = Counter((asset.campaign, asset.stem) for asset in self.dropped)
-        assert places == wanted, f"not exactly once: {places - wanted} too many, {wanted - places} too few\n{self.studio.folders()}"
+        expected = Counter((asset.campaign, asset.stem) for asset in self.dropped)
+        assert places == expected, f"not exactly once: {places - expected} too many, {expected - places} too few\n{self.studio.folders()}"
 
 
 def _asset_of(path: str) -> str:
@@ -210,5 +212,5 @@ def _asset_of(path: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """The asset a file belongs to, whatever it is of it; every stem here is without dot, dash and underscore."""
+    """Return the stem of the asset that a file belongs to. No stem of these assets has a dot, a dash or an underscore."""
     return strip_picture_suffix(name.partition(".")[0]).partition("_")[0]

@@ -1,4 +1,4 @@
-"""Deliveries to be done again: a studio that has delivered, copied for each test, and its manifest, which anybody may edit."""
+"""Deliveries to replay: a studio that has delivered, copied for each test, and its manifest, which a test may edit."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ name = "print"
 
 
 class Delivery:
-    """A root where something was delivered."""
+    """A root with a delivery."""
 
     def __init__(self, root: Path, manifest: str = MANIFEST) -> None:
         self.root = root
         self.manifest = manifest
 
     def copied(self, place: Path) -> Delivery:
-        """The same in another place, to be done with as one likes."""
+        """Return a copy in another place, which a test may change."""
         shutil.copytree(self.root, place / "root", symlinks=True)
         return Delivery(place / "root", self.manifest)
 
@@ -60,18 +60,18 @@ class Delivery:
         return self.root / path
 
     def archived(self, path: str) -> Path:
-        """Where an input lies in the archive."""
-        (found,) = self.root.glob(f"archive/*/{path}")
-        return found
+        """Return the path of an input in the archive."""
+        (match,) = self.root.glob(f"archive/*/{path}")
+        return match
 
     @property
     def content(self) -> dict[str, Any]:
-        found = json.loads(self.at(self.manifest).read_bytes())
-        assert isinstance(found, dict)
-        return found
+        fields = json.loads(self.at(self.manifest).read_bytes())
+        assert isinstance(fields, dict)
+        return fields
 
     def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
-        """Change the manifest, as whoever may write to the share can."""
+        """Change the manifest, as every person with write access to the share can."""
         content = self.content
         change(content)
         self.at(self.manifest).write_text(json.dumps(content))
@@ -81,24 +81,24 @@ class Delivery:
         return load_setup(self.root, **HASTE)
 
     def again(self, keep: Path | None = None) -> ReplayReport:
-        """Do it again, in lanes of their own."""
+        """Replay the delivery in worker processes of its own."""
         return run_replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
 
     def lies(self) -> dict[str, tuple[int, int, bytes]]:
-        """Everything in the root, with inode, time and bytes: what must not change."""
-        found = {}
+        """Return the inode, the time and the bytes of every file in the root. A replay must not change them."""
+        files = {}
         for above, _, names in os.walk(self.root):
             for name in names:
                 path = os.path.join(above, name)
                 status = os.lstat(path)
-                found[path] = (status.st_ino, status.st_mtime_ns, Path(path).read_bytes())
-        return found
+                files[path] = (status.st_ino, status.st_mtime_ns, Path(path).read_bytes())
+        return files
 
 
-def delivered(place: Path, files: dict[str, bytes | str], manifest: str, line: str = LINE) -> Delivery:
-    """Run the daemon over these files until nothing more happens."""
+def delivered(place: Path, files: dict[str, bytes | str], manifest: str, pipeline_toml: str = LINE) -> Delivery:
+    """Run the daemon on these files until it is idle."""
     with studio_at(place) as studio:
-        studio.line(line)
+        studio.line(pipeline_toml)
         for path, data in files.items():
             studio.put(path, data)
         studio.until_idle()
@@ -107,7 +107,7 @@ def delivered(place: Path, files: dict[str, bytes | str], manifest: str, line: s
 
 
 def hero(place: Path) -> Delivery:
-    """A picture with a mask and a look out of the library, all the way from inbox to two deliverables."""
+    """Deliver a picture with a mask and a look from the library: from inbox/ to two deliverables."""
     files: dict[str, bytes | str] = {
         "library/looks/warm.cube": WARM,
         f"inbox/{CAMPAIGN}/hero.mask.png": mask(48, 32),

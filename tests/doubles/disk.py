@@ -1,4 +1,4 @@
-"""A disk that fails, or a power cut, at the n-th call that a commit makes of it; and a share whose folders are mounts of their own."""
+"""A disk that fails, or loses power, at the n-th call of a commit; and a share whose folders are separate mounts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from goldsmith.journal.records import CompletedPlan, Plan
 
 
 class Killed(BaseException):
-    """The process is no more: nothing that runs after it counts."""
+    """The simulated death of the process: code that runs after it has no effect."""
 
 
 class Script:
-    """Counts calls and lets ``trouble`` happen at call number ``at`` (1-based; 0 never), before or after the call takes effect."""
+    """Counts calls and raises the error of ``trouble`` at call number ``at`` (from 1; 0 = never), before or after the call takes effect."""
 
     def __init__(
         self, at: int = 0, trouble: Callable[[str], BaseException] = Killed, *, after: bool = False, lasting: bool = False
@@ -53,12 +53,16 @@ class Script:
 
 
 class Disk(Filesystem):
-    """A filesystem that follows a script. ``flags``: it knows RENAME_NOREPLACE; ``mounts``: top folders that are disks of their own."""
+    """A filesystem that follows a script.
+
+    flags: whether it has RENAME_NOREPLACE. links: whether it has hard links. mounts: the top folders that are separate disks.
+    fsyncs: whether fsync really reaches the disk.
+    """
 
     def __init__(self, script: Script, *, flags: bool = True, links: bool = True, mounts: Sequence[str] = (), fsyncs: bool = False) -> None:
         self.script, self.flags, self.links, self.mounts, self.fsyncs = script, flags, links, mounts, fsyncs
 
-    def _apart(self, source: PathAt, target: PathAt) -> None:
+    def _refuse_across_mounts(self, source: PathAt, target: PathAt) -> None:
         if self.mounts and self._mount(source) != self._mount(target):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
@@ -66,17 +70,17 @@ class Disk(Filesystem):
         return next((part for part in str(at).split("/") if part in self.mounts), "")
 
     def rename_flagged(self, source: PathAt, target: PathAt) -> None:
-        self._apart(source, target)
+        self._refuse_across_mounts(source, target)
         if not self.flags:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self.script.do("rename", lambda: super(Disk, self).rename_flagged(source, target))
 
     def replace(self, source: PathAt, target: PathAt) -> None:
-        self._apart(source, target)
+        self._refuse_across_mounts(source, target)
         self.script.do("replace", lambda: super(Disk, self).replace(source, target))
 
     def link(self, source: PathAt, target: PathAt) -> None:
-        self._apart(source, target)
+        self._refuse_across_mounts(source, target)
         if not self.links:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         self.script.do("link", lambda: super(Disk, self).link(source, target))
@@ -103,12 +107,12 @@ class Disk(Filesystem):
         self.script.do("fsync_dir", lambda: super(Disk, self).fsync_dir(folder) if self.fsyncs else None)
 
     def lstat(self, at: PathAt) -> os.stat_result:
-        found: os.stat_result = self.script.do("lstat", lambda: super(Disk, self).lstat(at))
-        return found
+        status: os.stat_result = self.script.do("lstat", lambda: super(Disk, self).lstat(at))
+        return status
 
 
 class Overwritten(Disk):
-    """Somebody comes in between the last look at a file and its rename: ``meddle`` runs just before ``path`` is renamed away."""
+    """A disk on which ``meddle`` runs just before ``path`` is renamed away, after the last check of the file."""
 
     def __init__(self, script: Script, path: str, meddle: Callable[[], object], *, mounts: Sequence[str] = ()) -> None:
         super().__init__(script, mounts=mounts)

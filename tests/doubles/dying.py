@@ -1,7 +1,8 @@
-"""``goldsmith``, ended by SIGKILL at one of the calls that its commits make of the disk: ``dying.py NUMBER run --root ...``
+"""``goldsmith``, ended by SIGKILL at a call of the filesystem: ``dying.py NUMBER run --root ...``
 
-From outside nobody can hit the few milliseconds between a plan's record and its tick with any certainty. A number above zero
-counts the calls between the two; one below zero counts from the start, so that recovery is struck where there is something to recover.
+A signal from outside cannot hit the few milliseconds between the record and the completion of a plan reliably. A positive number
+counts the calls between the two. A negative number counts the calls from the start, so that recovery is killed if there is a plan to
+recover.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ CALLS = (
 
 
 class Fuse:
-    """Counts calls while it is lit; at the last one the program is no more."""
+    """Counts calls while it is lit, and kills the process at the last one."""
 
     def __init__(self, number: int) -> None:
         self.left = abs(number)
         self.lit = number < 0
 
-    def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counting(*words: Any, **more: Any) -> Any:
+    def wrap_call(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def count_and_call(*args: Any, **kwargs: Any) -> Any:
             self.burn()
-            return call(*words, **more)
+            return call(*args, **kwargs)
 
-        return counting
+        return count_and_call
 
     def burn(self) -> None:
         if self.lit:
@@ -48,22 +49,22 @@ class Fuse:
             if self.left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def lighting(self, intend: Callable[..., Any]) -> Callable[..., Any]:
-        def lit(*words: Any) -> Any:
-            made = intend(*words)
+    def wrap_start(self, record_plans: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_light(*args: Any) -> Any:
+            result = record_plans(*args)
             self.lit = True
-            return made
+            return result
 
-        return lit
+        return call_and_light
 
-    def quenching(self, done: Callable[..., Any]) -> Callable[..., Any]:
-        def quenched(*words: Any) -> Any:
+    def wrap_end(self, complete_plans: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_quench(*args: Any) -> Any:
             self.burn()
-            made = done(*words)
+            result = complete_plans(*args)
             self.lit = False
-            return made
+            return result
 
-        return quenched
+        return call_and_quench
 
 
 def main() -> None:
@@ -73,9 +74,9 @@ def main() -> None:
 
     fuse = Fuse(int(sys.argv.pop(1)))
     for name in CALLS:
-        setattr(Filesystem, name, fuse.counted(getattr(Filesystem, name)))
-    setattr(Journal, "record_plans", fuse.lighting(Journal.record_plans))  # noqa: B010 - mypy: a method is put in its place
-    setattr(Journal, "complete_plans", fuse.quenching(Journal.complete_plans))  # noqa: B010 - as above
+        setattr(Filesystem, name, fuse.wrap_call(getattr(Filesystem, name)))
+    setattr(Journal, "record_plans", fuse.wrap_start(Journal.record_plans))  # noqa: B010 - mypy: a method is put in its place
+    setattr(Journal, "complete_plans", fuse.wrap_end(Journal.complete_plans))  # noqa: B010 - as above
     cli.main()
 
 

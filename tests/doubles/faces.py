@@ -29,9 +29,9 @@ WALL = (0.25, 0.35, 0.45)
 @cache
 def _unit() -> Points:
     """Return (478, 2): a face whose outline has an area of 1, with its upper left corner at 0."""
-    made = np.loadtxt(Path(__file__).with_name("mesh.csv"), delimiter=",").astype(np.float32)
-    made.flags.writeable = False
-    return made
+    points = np.loadtxt(Path(__file__).with_name("mesh.csv"), delimiter=",").astype(np.float32)
+    points.flags.writeable = False
+    return points
 
 
 def mesh_at(left: float, top: float, size: float, turn: float = 0.0, aside: float = 0.0) -> Points:
@@ -75,18 +75,18 @@ def paint_faces(
         size = max(float(np.ptp(mesh[:FACE_POINT_COUNT, 0])), 1.0)
         across = (np.arange(width, dtype=np.float32)[None, :, None] + 0.5 - mesh[:FACE_POINT_COUNT, 0].mean()) / np.float32(size)
         lit = np.clip(np.float32(skin) * (1 + light * across), 0, 1)
-        pixels = _over(pixels, lit, [mesh[list(OUTLINE)]], 0.04 * size)
+        pixels = _paint_over(pixels, lit, [mesh[list(OUTLINE)]], 0.04 * size)
         for eye, brow in zip(EYES, BROWS, strict=True):
-            pixels = _over(pixels, np.float32((0.2, 0.13, 0.1)), [convex_hull(mesh[list(brow)])], 0.0)
-            pixels = _over(pixels, np.float32((0.9, 0.9, 0.9)), [mesh[list(eye)]], 0.0)
-        pixels = _over(pixels, np.float32((0.65, 0.3, 0.3)), [mesh[list(LIPS)]], 0.0)
-        pixels = _over(pixels, np.float32((0.3, 0.1, 0.1)), [mesh[list(INNER_LIPS)]], 0.0)
+            pixels = _paint_over(pixels, np.float32((0.2, 0.13, 0.1)), [convex_hull(mesh[list(brow)])], 0.0)
+            pixels = _paint_over(pixels, np.float32((0.9, 0.9, 0.9)), [mesh[list(eye)]], 0.0)
+        pixels = _paint_over(pixels, np.float32((0.65, 0.3, 0.3)), [mesh[list(LIPS)]], 0.0)
+        pixels = _paint_over(pixels, np.float32((0.3, 0.1, 0.1)), [mesh[list(INNER_LIPS)]], 0.0)
     noise = random.normal(0, 0.008, (height, width, 1)).astype(np.float32)
     levels = 2**depth - 1
     codes = np.round(np.clip(cv2.GaussianBlur(pixels, (0, 0), 0.7) + noise, 0, 1) * levels) / levels
     return Picture(freeze(codes.astype(np.float32)), depth=depth)
 
 
-def _over(pixels: Pixels, colour: Pixels, outlines: list[Points], grow: float) -> Pixels:
+def _paint_over(pixels: Pixels, colour: Pixels, outlines: list[Points], grow: float) -> Pixels:
     mask = outlines_to_mask(*pixels.shape[:2], [(outline.astype(np.float32), grow, 1.0) for outline in outlines])[:, :, None]
     return np.asarray(pixels + mask * (colour - pixels), np.float32)

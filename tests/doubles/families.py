@@ -50,6 +50,6 @@ def record(studio: Studio, family: str, kind: str) -> dict[str, Any]:
     assert len(rows) == 1, [studio.note(name) for name in names]
     steps = rows[0].record["steps"]
     assert isinstance(steps, list)
-    found = steps[0]
-    assert isinstance(found, dict)
-    return found
+    step = steps[0]
+    assert isinstance(step, dict)
+    return step

@@ -1,4 +1,4 @@
-"""Operations that each break a lane in one way, and a few that only look like work: a catalogue for tests of lanes."""
+"""A catalogue for tests of worker processes: operations that each break a worker process in one way, and a few that seem to work."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from goldsmith.picture.picture import Picture
 
 
 class Pass(PictureOperation):
-    """Gives back the very picture."""
+    """Returns the same picture object."""
 
+    # A text for the record.
     say: str = ""
-    """Goes on record."""
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         if self.say:
@@ -44,7 +44,7 @@ class Invert(PictureOperation):
 
 
 class Fill(PictureOperation):
-    """Puts a noise of the step's seed where the mask is above zero; ``spill`` px of the first row go wrong outside it."""
+    """Fills the mask, where it is above zero, with noise of the step's seed; also inverts the first ``spill`` px of the first row."""
 
     mask: str = "mask"
     spill: int = 0
@@ -61,7 +61,7 @@ class Fill(PictureOperation):
 
 
 class Frame(PictureOperation):
-    """Puts a black frame of ``px`` round the picture; ``spill`` px of the picture's own first row go wrong."""
+    """Puts a black frame of ``px`` around the picture; also inverts the first ``spill`` px of the picture's own first row."""
 
     changes_geometry = True
     px: int = 2
@@ -97,7 +97,7 @@ class Files(FileOperation):
 
 
 class Look(PictureOperation):
-    """Reads a look and puts its text on record."""
+    """Reads a look and records its text."""
 
     name: str
 
@@ -107,7 +107,7 @@ class Look(PictureOperation):
 
 
 class Grab(PictureOperation):
-    """Asks for an engine."""
+    """Requests an engine and records its name."""
 
     model: str | None = None
 
@@ -117,7 +117,7 @@ class Grab(PictureOperation):
 
 
 class Report(PictureOperation):
-    """Reports progress so many times, and once a note."""
+    """Reports progress ``times`` times, and a note once."""
 
     times: int = 1000
 
@@ -129,7 +129,7 @@ class Report(PictureOperation):
 
 
 class Die(PictureOperation):
-    """Ends the process by a signal, or with ``_exit``; leaves last words."""
+    """Prints last words to stderr and ends the process by a signal, or by ``_exit`` if the signal is 0."""
 
     signal: int = 9
 
@@ -141,7 +141,7 @@ class Die(PictureOperation):
 
 
 class Unplug(PictureOperation):
-    """The device fails, for as long as the file ``dead`` lies in the root; with ``always``, whenever this is worked on."""
+    """Fails as a broken device does while the file ``dead`` is in the root, or ``always``."""
 
     always: bool = False
 
@@ -153,7 +153,7 @@ class Unplug(PictureOperation):
 
 
 class Meet(PictureOperation):
-    """Asks a generating engine for a picture of the step's seed; with ``fail`` it fails before, with ``linger`` it waits for a cancel."""
+    """Requests a picture of the step's seed from a generator; ``fail``: fails before that; ``linger``: waits to be cancelled."""
 
     fail: bool = False
     linger: bool = False
@@ -164,15 +164,15 @@ class Meet(PictureOperation):
         while self.linger:
             Event().wait(0.01)
             context.progress.report(0.1)
-        made = context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"}))).generate(
+        result = context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"}))).generate(
             GenerationRequest(GenerationOptions("a hand"), (context.seed,), picture.width, picture.height), context.progress.report
         )
-        context.results.record(batch=made.facts["batch"])  # type: ignore[call-overload]
-        return picture.with_pixels(made.pictures[0])
+        context.results.record(batch=result.facts["batch"])  # type: ignore[call-overload]
+        return picture.with_pixels(result.pictures[0])
 
 
 class Draw(PictureOperation):
-    """Needs an engine, as far as anybody can see beforehand."""
+    """Declares that it needs an engine, and does not use it."""
 
     def needs(self) -> StepNeeds:
         return StepNeeds(engines=(EngineNeed(INPAINTER),))
@@ -182,7 +182,7 @@ class Draw(PictureOperation):
 
 
 class Linger(PictureOperation):
-    """Waits until the file ``go`` lies in the root; with ``exit`` it then ends its thread in a way that no border catches."""
+    """Waits until the file ``go`` is in the root; ``exit``: then raises SystemExit, which ``except Exception`` does not catch."""
 
     exit: bool = False
 
@@ -196,7 +196,7 @@ class Linger(PictureOperation):
 
 
 class Segfault(PictureOperation):
-    """Reads where nothing is."""
+    """Reads from address 0."""
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         import ctypes
@@ -206,7 +206,7 @@ class Segfault(PictureOperation):
 
 
 class Hang(PictureOperation):
-    """Never ends; touches ``scratch/hanging`` first. ``heeds`` a cancel or not."""
+    """Never ends; creates ``scratch/hanging`` first. ``heeds``: whether it can be cancelled."""
 
     heeds: bool = True
 
@@ -219,7 +219,7 @@ class Hang(PictureOperation):
 
 
 class Eat(PictureOperation):
-    """Allocates without end; ``lifts`` its own limit first."""
+    """Allocates memory without end; ``lifts``: removes its own memory limit first."""
 
     lifts: bool = False
 
@@ -233,14 +233,14 @@ class Eat(PictureOperation):
 
 
 class Raise(PictureOperation):
-    """Raises what it never promised."""
+    """Raises an error that operations do not declare."""
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         raise LookupError("no such thing\nand a second line")
 
 
 class Babble(PictureOperation):
-    """Prints, and with ``wire`` writes nonsense into every socket it finds."""
+    """Prints much text; ``wire``: also writes invalid bytes to every open socket."""
 
     wire: bool = False
 
@@ -253,13 +253,13 @@ class Babble(PictureOperation):
 
 
 class Unsayable(PictureOperation):
-    """Fails with a name in its sentence that is no Unicode."""
+    """Fails with a message that cannot be encoded as UTF-8."""
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         raise LookupError("a\udcff")
 
 
 def catalogue() -> Mapping[str, type[Operation]]:
-    """Every one of them, by its name in small letters."""
-    found = [thing for thing in globals().values() if isinstance(thing, type) and thing.__module__ == __name__]
-    return {thing.__name__.lower(): thing for thing in found}
+    """Return all operations of this module by their names in lower case."""
+    operations = [cls for cls in globals().values() if isinstance(cls, type) and cls.__module__ == __name__]
+    return {cls.__name__.lower(): cls for cls in operations}

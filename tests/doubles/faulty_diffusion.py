@@ -21,37 +21,37 @@ _MODULE = """
         with open(os.path.join(HERE, "log"), "a") as file:
             file.write(f"{os.getpid()} {word}\\n")
 
-    def ordered(fault):
+    def is_ordered(fault):
         return os.path.exists(os.path.join(HERE, fault))
 
     load, pipeline, on_step_end = LoadedModel.__init__, LoadedModel.pipeline, diffusion_engine._ProgressShare.on_step_end
 
-    def noted_load(self, *given, **named):
+    def noted_load(self, *args, **kwargs):
         note("load")
-        load(self, *given, **named)
+        load(self, *args, **kwargs)
 
-    def faulty(self, call, *, use_tiling):
+    def faulty_pipeline(self, call, *, use_tiling):
         import torch
-        found = pipeline(self, call, use_tiling=use_tiling)
-        whole = type(found.vae).decode
-        def decode(*given, **named):
-            if ordered("short") and not use_tiling:
+        result = pipeline(self, call, use_tiling=use_tiling)
+        real_decode = type(result.vae).decode
+        def decode(*args, **kwargs):
+            if is_ordered("short") and not use_tiling:
                 note("short")
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
-            if ordered("dead"):
+            if is_ordered("dead"):
                 raise RuntimeError("CUDA error: unspecified launch failure")
-            return whole(found.vae, *given, **named)
-        found.vae.decode = decode
-        return found
+            return real_decode(result.vae, *args, **kwargs)
+        result.vae.decode = decode
+        return result
 
-    def step(self, running, number, timestep, tensors):
+    def noted_step_end(self, running, number, timestep, tensors):
         note(f"step {number}")
-        if number == 2 and ordered("gate"):
+        if number == 2 and is_ordered("gate"):
             os.close(os.open(os.path.join(HERE, "gate"), os.O_RDONLY))
         return on_step_end(self, running, number, timestep, tensors)
 
-    LoadedModel.__init__, LoadedModel.pipeline = noted_load, faulty
-    diffusion_engine._ProgressShare.on_step_end = step
+    LoadedModel.__init__, LoadedModel.pipeline = noted_load, faulty_pipeline
+    diffusion_engine._ProgressShare.on_step_end = noted_step_end
 """
 
 

@@ -31,7 +31,7 @@ EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
 class SampleEngines(EnginesDouble):
-    """Null engines; a step with words for its inpainter gets one that takes them."""
+    """Null engines; a step with a prompt for its inpainter gets an inpainter that takes a prompt."""
 
     def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
         return NullPainter(side=64) if need.kind is INPAINTER and options is not None else super().engine_for(need, options)
@@ -87,7 +87,7 @@ def _person() -> Picture:
 
 
 @cache
-def _written() -> Path:
+def _exported_png() -> Path:
     path = Path(tempfile.mkdtemp()) / "000.png"
     path.write_bytes(encode(picture(37, 53), EncodingOptions()))
     return path
@@ -99,13 +99,13 @@ def context(seed: int = 7) -> StepContextDouble:
     An earlier step has exported one file, as its facts say, and a proof that does not count.
     """
     facts: dict[str, RecordValue] = {"name": "web", "width": 53, "height": 37, "depth": 8, "format": "png", "alpha": False}
-    proof = ExportedFile("_web_proof.jpg", _written(), {**facts, "proof_of": "press"})
+    proof = ExportedFile("_web_proof.jpg", _exported_png(), {**facts, "proof_of": "press"})
     return StepContextDouble(
         seed=seed,
         engines=SampleEngines(NullInpainter(side=64)),
         detect=SampleDetect(),
         library=SampleLibrary(ResultsDouble()),
-        exported=(ExportedFile("_web.png", _written(), facts), proof),
+        exported=(ExportedFile("_web.png", _exported_png(), facts), proof),
     )
 
 
@@ -113,19 +113,19 @@ def examples(word: str) -> list[Operation]:
     """Return the operation with its defaults, if they are valid, and with the settings of the manual's example briefs."""
     kind = catalogue()[word]
     try:
-        found = [kind.model_validate({})]
+        operations = [kind.model_validate({})]
     except ValidationError:
-        found = []
-    found += [kind.model_validate(settings) for settings in _in_manual(word)]
-    return [_lenient(made) for made in found] if issubclass(kind, PictureOperation) else found
+        operations = []
+    operations += [kind.model_validate(settings) for settings in _manual_examples(word)]
+    return [_with_relaxed_limits(operation) for operation in operations] if issubclass(kind, PictureOperation) else operations
 
 
-def _lenient(operation: Operation) -> Operation:
+def _with_relaxed_limits(operation: Operation) -> Operation:
     """Return the operation with its limits relaxed: pictures of noise would fail a check of the subject or the face."""
     return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
 
 
-def _in_manual(word: str) -> Iterator[dict[str, object]]:
+def _manual_examples(word: str) -> Iterator[dict[str, object]]:
     page = CHECKOUT / "docs" / "operations" / f"{word}.md"
     blocks = page.read_text().split("```toml\n")[1:] if page.exists() else []
     for block in blocks:

@@ -58,9 +58,9 @@ class HubDouble:
         if self.says is not None:
             self._refuse(request, *self.says)
         elif path.startswith("/api/models/org/model/revision/"):
-            self._tell(request, path.rpartition("/")[2])
+            self._send_index(request, path.rpartition("/")[2])
         elif path.startswith(f"/org/model/resolve/{self.commit}/"):
-            self._give(request, path.removeprefix(f"/org/model/resolve/{self.commit}/"))
+            self._send_file(request, path.removeprefix(f"/org/model/resolve/{self.commit}/"))
         else:
             self._refuse(request, 404, "RepoNotFound")
 
@@ -71,7 +71,7 @@ class HubDouble:
         request.send_header("Content-Length", "0")
         request.end_headers()
 
-    def _tell(self, request: BaseHTTPRequestHandler, revision: str) -> None:
+    def _send_index(self, request: BaseHTTPRequestHandler, revision: str) -> None:
         if revision not in ("main", self.commit):
             self._refuse(request, 404, "RevisionNotFound")
             return
@@ -88,9 +88,9 @@ class HubDouble:
         request.end_headers()
         request.wfile.write(body)
 
-    def _give(self, request: BaseHTTPRequestHandler, name: str) -> None:
-        wanted = request.headers.get("Range", "")
-        self.asked.append((name, wanted))
+    def _send_file(self, request: BaseHTTPRequestHandler, name: str) -> None:
+        range_header = request.headers.get("Range", "")
+        self.asked.append((name, range_header))
         if self.says_of_files is not None:
             self._refuse(request, *self.says_of_files)
             return
@@ -98,7 +98,7 @@ class HubDouble:
         if data is None:
             self._refuse(request, 404, "EntryNotFound")
             return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        start = int(range_header.removeprefix("bytes=").removesuffix("-")) if range_header and self.ranges else 0
         if start >= len(data) and start:
             self._refuse(request, 416, "")
             return
@@ -114,18 +114,18 @@ class HubDouble:
 @contextmanager
 def hub_double(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
     """Yield a running hub that huggingface_hub uses, without a token."""
-    made = HubDouble(files)
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
+    hub = HubDouble(files)
+    thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     # as an import with HF_ENDPOINT sets it
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", made.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", "")
     monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
     try:
-        yield made
+        yield hub
     finally:
-        made.server.shutdown()
+        hub.server.shutdown()
         thread.join()
-        made.server.server_close()
+        hub.server.server_close()

@@ -1,4 +1,4 @@
-"""Jobs on a share of a test's own, and lanes driven as the foreman drives them."""
+"""Jobs on a test's own share, and worker pools driven as the scheduler drives them."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from goldsmith.picture.picture import Picture, freeze
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
-# More memory than a process has that ran every other test before: a fake worker process counts as it.
+# More memory than the test process ever uses: a fake worker process is measured as the test process.
 GENEROUS = ResourceLimits(timeout_seconds=900, max_memory_bytes=64 << 30, max_pixels=10_000_000)
-# For hangs only.
+# Seconds; only a hang takes this long.
 DEADLINE = 600.0
 
 
 def picture(height: int = 8, width: int = 12, depth: int = 8, seed: int = 0) -> NDArray[np.float32]:
-    """Noise whose every value is a code of that depth: (h, w, 3)."""
+    """Return noise, (h, w, 3), 0..1, on exact codes of the depth."""
     levels = 2**depth - 1
     codes = np.random.default_rng(seed).integers(0, levels + 1, (height, width, 3))
     return np.asarray(codes / levels, np.float32)
 
 
 def png(pixels: NDArray[np.float32], depth: int = 8) -> bytes:
-    """(h, w) or (h, w, c) as a PNG."""
+    """Return pixels, (h, w) or (h, w, c), 0..1, as a PNG."""
     shaped = pixels if pixels.ndim == 3 else pixels[:, :, None]
     return encode(Picture(freeze(shaped), depth=8 if depth == 8 else 16), EncodingOptions())
 
 
 def left_half(height: int = 8, width: int = 12) -> NDArray[np.float32]:
-    """A mask, white on the left."""
+    """Return a mask, (h, w), 0 or 1: its left half is white."""
     mask = np.zeros((height, width), np.float32)
     mask[:, : width // 2] = 1.0
     return mask
@@ -57,7 +57,7 @@ def left_half(height: int = 8, width: int = 12) -> NDArray[np.float32]:
 
 @dataclass
 class Share:
-    """A root with an inbox; ``put`` lays files, ``job`` makes jobs of them."""
+    """A root: ``put`` writes files into it, and ``job`` makes jobs of them."""
 
     root: Path
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -68,13 +68,13 @@ class Share:
         path.write_bytes(data)
         return path
 
-    def given(self, name: str, role: Any = "picture", called: str = "") -> JobInput:
-        return JobInput(role=role, name=called, path=name, sig=FileSignature.from_stat((self.root / name).lstat()))
+    def given(self, name: str, role: Any = "picture", input_name: str = "") -> JobInput:
+        return JobInput(role=role, name=input_name, path=name, sig=FileSignature.from_stat((self.root / name).lstat()))
 
     def job(
         self, *steps: tuple[str, dict[str, Any]], inputs: Sequence[JobInput] = (), limits: ResourceLimits = GENEROUS, **more: Any
     ) -> Job:
-        """A job on ``inbox/hero.png`` unless other inputs are given."""
+        """Return a job with these inputs, by default ``inbox/hero.png``."""
         if not inputs:
             if not (self.root / "inbox/hero.png").exists():
                 self.put("inbox/hero.png", png(picture()))
@@ -99,23 +99,23 @@ class Share:
 Event = JobProgress | Outcome | JobRequeued
 
 
-def events_until(lanes: WorkerPools, enough: Callable[[list[Event]], bool]) -> list[Event]:
-    """What the lanes tell until that is enough; fails at the deadline."""
-    told: list[Event] = []
+def events_until(pools: WorkerPools, enough: Callable[[list[Event]], bool]) -> list[Event]:
+    """Return the events of the pools up to the moment when ``enough`` accepts them; fail at the deadline."""
+    events: list[Event] = []
     end = monotonic() + DEADLINE
-    while not enough(told):
-        assert monotonic() < end, f"only {told}; paused: {lanes.pause_reason('cpu')}"
-        wait = lanes.seconds_until_due(monotonic())
-        select.select(lanes.readable_fds(), [], [], 1.0 if wait is None else min(wait, 1.0))
-        told += lanes.collect(monotonic())
-    return told
+    while not enough(events):
+        assert monotonic() < end, f"only {events}; paused: {pools.pause_reason('cpu')}"
+        wait = pools.seconds_until_due(monotonic())
+        select.select(pools.readable_fds(), [], [], 1.0 if wait is None else min(wait, 1.0))
+        events += pools.collect(monotonic())
+    return events
 
 
 def outcomes(events: Sequence[Event]) -> list[Outcome]:
     return [event for event in events if isinstance(event, Outcome)]
 
 
-def outcome_of(lanes: WorkerPools, job: Job) -> Outcome:
-    """Submit a job and wait for what comes of it."""
-    lanes.submit(job)
-    return outcomes(events_until(lanes, lambda told: any(outcome.job_id == job.id for outcome in outcomes(told))))[-1]
+def outcome_of(pools: WorkerPools, job: Job) -> Outcome:
+    """Submit a job and return its outcome."""
+    pools.submit(job)
+    return outcomes(events_until(pools, lambda events: any(outcome.job_id == job.id for outcome in outcomes(events))))[-1]

@@ -46,16 +46,16 @@ def scene(height: int, width: int, seed: int = 0, hairs: int = 120) -> Scene:
 
 def _head(height: int, width: int, seed: int, hairs: int) -> Mask:
     random = np.random.default_rng(seed)
-    drawn = np.zeros((height * _FINE, width * _FINE), np.uint8)
+    canvas = np.zeros((height * _FINE, width * _FINE), np.uint8)
     x, y, radius = width * _FINE * 0.5, height * _FINE * 0.52, min(height, width) * _FINE * 0.27
-    cv2.circle(drawn, (int(x), int(y)), int(radius), 255, -1)
+    cv2.circle(canvas, (int(x), int(y)), int(radius), 255, -1)
     for _ in range(hairs):
         angle, long, bend = random.uniform(0, 2 * np.pi), random.uniform(0.1, 0.5) * radius, random.normal(0, 0.5)
         along = np.linspace(0, 1, 20)
         away, turned = 0.98 * radius + long * along, angle + 0.5 * bend * along**2
         points = np.stack([x + away * np.cos(turned), y + away * np.sin(turned)], axis=1).astype(np.int32)
-        cv2.polylines(drawn, [points], False, 255, int(random.integers(2, 9)), cv2.LINE_AA)
-    return np.asarray(cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+        cv2.polylines(canvas, [points], False, 255, int(random.integers(2, 9)), cv2.LINE_AA)
+    return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
 
 
 def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
@@ -67,7 +67,7 @@ def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
 class Pane:
     """A pane of glass on a red foot: ``pixels`` = alpha x ``front`` + (1 - alpha) x background.
 
-    foot: its solid part, 1 on the pane too. painted: the pane as a person would paint it, one grey with the soft edge of a brush.
+    foot: the solid part, 1 on the pane too. painted: the pane as a person would paint it, in one grey with the soft edge of a brush.
     """
 
     pixels: Pixels
@@ -92,5 +92,5 @@ def pane(*, busy: bool = False) -> Pane:
     alpha = np.where(foot, 1, np.maximum(np.where(rim, 0.6, 0.18) * glass, 0.85 * shine)).astype(np.float32)
     mixed = np.clip(alpha[:, :, None] * front + (1 - alpha[:, :, None]) * behind, 0, 1)
     codes = (np.round(mixed * 255) / 255).astype(np.float32)
-    painted = np.asarray(cv2.blur((0.18 * glass).astype(np.float32), (3, 3)), np.float32)
-    return Pane(codes, alpha, front.astype(np.float32), (foot | glass).astype(np.float32), np.where(foot, np.float32(0), painted))
+    brush_matte = np.asarray(cv2.blur((0.18 * glass).astype(np.float32), (3, 3)), np.float32)
+    return Pane(codes, alpha, front.astype(np.float32), (foot | glass).astype(np.float32), np.where(foot, np.float32(0), brush_matte))

@@ -58,36 +58,36 @@ def random_weights(rng: np.random.Generator, into: int, out: int) -> tuple[np.nd
 
 def compact(scale: int = 2, wide: int = 4, *, shrink: float = 1.0, empty: bool = False, half: bool = False) -> ModelWriter:
     """Return a SRVGG network of two convolutions; ``empty``: with zero weights, so that it only enlarges."""
-    made = ModelWriter(half=half)
+    model = ModelWriter(half=half)
     rng = np.random.default_rng(1)
-    made.plain("Input")
-    made.plain("Split")
+    model.plain("Input")
+    model.plain("Split")
     for into, out in ((3, wide), (wide, 3 * scale**2)):
         weight, bias = random_weights(rng, into, out)
-        made.convolution(weight * (not empty), bias * (not empty))
+        model.convolution(weight * (not empty), bias * (not empty))
         if out == wide:
-            made.prelu(np.full(wide, 0.25, np.float32))
-    made.plain("PixelShuffle", f"0={scale}")
-    made.plain("Interp", f"0=1 1={scale:e} 2={scale:e}")
-    made.plain("BinaryOp")
+            model.prelu(np.full(wide, 0.25, np.float32))
+    model.plain("PixelShuffle", f"0={scale}")
+    model.plain("Interp", f"0=1 1={scale:e} 2={scale:e}")
+    model.plain("BinaryOp")
     if shrink != 1:
-        made.plain("Interp", f"0=3 1={shrink:e} 2={shrink:e}")
-    return made
+        model.plain("Interp", f"0=3 1={shrink:e} 2={shrink:e}")
+    return model
 
 
 def residual(blocks: int = 1, wide: int = 6, grown: int = 3) -> ModelWriter:
     """Return an RRDB network with the usual order of convolutions."""
-    made = ModelWriter()
+    model = ModelWriter()
     rng = np.random.default_rng(2)
     shapes = [(3, wide)]
     shapes += [(wide + at * grown, grown if at < 4 else wide) for _ in range(3 * blocks) for at in range(5)]
     shapes += [(wide, wide)] * 4 + [(wide, 3)]
-    made.plain("Input")
+    model.plain("Input")
     for number, (into, out) in enumerate(shapes):
-        made.convolution(*random_weights(rng, into, out))
+        model.convolution(*random_weights(rng, into, out))
         if number in (len(shapes) - 5, len(shapes) - 4):
-            made.plain("Interp", "0=1 1=2.000000e+00 2=2.000000e+00")
-    return made
+            model.plain("Interp", "0=1 1=2.000000e+00 2=2.000000e+00")
+    return model
 
 
 def plain_enlargement(folder: Path) -> str:

@@ -10,11 +10,11 @@ FLOAT = 1
 
 
 def _number(value: int) -> bytes:
-    made = bytearray()
+    groups = bytearray()
     while value > 127:
-        made.append(value & 127 | 128)
+        groups.append(value & 127 | 128)
         value >>= 7
-    return bytes([*made, value])
+    return bytes([*groups, value])
 
 
 def _field(number: int, value: int | str | bytes) -> bytes:

@@ -1,13 +1,13 @@
-"""A reader that knows nothing of how the page was made: what of PDF/X-4 (ISO 15930-7:2010) a file breaks, rule by rule.
+"""A checker of PDF/X-4 (ISO 15930-7:2010) that is independent of the code that writes the page: it returns the rules that a file breaks.
 
-The rules are written in our own words, after the preflight lists of the trade. No free tool covers the following, so it is not checked:
+The rules are in our own words, after common preflight lists. No free tool covers the following, so it is not checked:
 
-- whether the tables in the press's profile keep to ICC.1:2004 (its header and its kind are looked at);
+- whether the tables in the press's profile conform to ICC.1:2004 (only its header and its kind are checked);
 - whether ``Trapped`` is true of the picture, and whether the output condition is the one that the printer means;
 - the data of a JPEG against ISO 10918 (decoders read it in other tests), and the bytes between objects (qpdf --check reads those);
 - fonts, transparency, layers, annotations and forms: there must be none, so their own rules are not checked here.
 
-No certified preflight (Acrobat, callas, PitStop) has seen these files.
+No certified preflight (Acrobat, callas, PitStop) has checked these files.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def faults(data: bytes) -> list[str]:
     with pikepdf.open(BytesIO(data)) as pdf:
         xmp = _read_xmp(pdf)
         return [
-            *_of_file(data, pdf),
-            *_of_words(pdf, xmp),
-            *_of_intent(pdf),
-            *(fault for page in pdf.pages for fault in (*_of_boxes(page.obj), *_of_page(page))),
-            *_of_objects(pdf),
+            *_file_faults(data, pdf),
+            *_metadata_faults(pdf, xmp),
+            *_intent_faults(pdf),
+            *(fault for page in pdf.pages for fault in (*_box_faults(page.obj), *_page_faults(page))),
+            *_object_faults(pdf),
         ]
 
 
-def _of_file(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
+def _file_faults(data: bytes, pdf: pikepdf.Pdf) -> Iterator[str]:
     head = re.match(rb"%PDF-1\.([0-6])\n%(....)", data, re.DOTALL)
     if head is None or min(head[2]) < 128:
         yield "header: PDF 1.6 at most, and a line of bytes above 127"
@@ -74,24 +74,24 @@ def _read_xmp(pdf: pikepdf.Pdf) -> dict[str, str]:
         tree = etree.fromstring(stream.read_raw_bytes().strip())
     except etree.XMLSyntaxError:
         return {}
-    found = {}
+    properties = {}
     for block in tree.iterfind(".//rdf:Description", _NS):
         for prefix, address in _NS.items():
-            found |= {
+            properties |= {
                 f"{prefix}:{key.split('}')[1]}": str(value) for key, value in block.attrib.items() if key.startswith(f"{{{address}}}")
             }
-            found |= {
-                f"{prefix}:{etree.QName(one).localname}": "".join(one.itertext()).strip()
-                for one in block
-                if etree.QName(one).namespace == address
+            properties |= {
+                f"{prefix}:{etree.QName(element).localname}": "".join(element.itertext()).strip()
+                for element in block
+                if etree.QName(element).namespace == address
             }
-    return found
+    return properties
 
 
-def _of_words(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
+def _metadata_faults(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
     if xmp.get("pdfxid:GTS_PDFXVersion") != "PDF/X-4":
         yield "XMP: GTS_PDFXVersion"
-    for word in (
+    for xmp_key in (
         "dc:title",
         "xmp:CreateDate",
         "xmp:ModifyDate",
@@ -100,25 +100,25 @@ def _of_words(pdf: pikepdf.Pdf, xmp: dict[str, str]) -> Iterator[str]:
         "xmpMM:VersionID",
         "xmpMM:RenditionClass",
     ):
-        if not xmp.get(word):
-            yield f"XMP: {word}"
+        if not xmp.get(xmp_key):
+            yield f"XMP: {xmp_key}"
     if xmp.get("pdf:Trapped") not in ("True", "False"):
         yield "XMP: Trapped is True or False"
     info = pdf.trailer.get("/Info", pikepdf.Dictionary())
     if "/Trapped" in info and info.Trapped not in (pikepdf.Name("/True"), pikepdf.Name("/False")):
         yield "Info: Trapped is a name, True or False"
-    twice = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
-    twice |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
-    for key, word in twice.items():
-        if key in info and str(info[key]).lstrip("/") != xmp.get(word):
+    info_and_xmp = {"/Title": "dc:title", "/Trapped": "pdf:Trapped", "/Author": "dc:creator", "/Subject": "dc:description"}
+    info_and_xmp |= {"/Keywords": "pdf:Keywords", "/Producer": "pdf:Producer", "/Creator": "xmp:CreatorTool"}
+    for key, xmp_key in info_and_xmp.items():
+        if key in info and str(info[key]).lstrip("/") != xmp.get(xmp_key):
             yield f"Info and XMP differ: {key}"
-    for key, word in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
-        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", xmp.get(word, "")):
+    for key, xmp_key in (("/CreationDate", "xmp:CreateDate"), ("/ModDate", "xmp:ModifyDate")):
+        if key in info and re.sub(r"\D", "", str(info[key])) != re.sub(r"\D", "", xmp.get(xmp_key, "")):
             yield f"Info and XMP differ: {key}"
 
 
-def _of_intent(pdf: pikepdf.Pdf) -> Iterator[str]:
-    intents = [one for one in pdf.Root.get("/OutputIntents", []) if str(one.get("/S")) == "/GTS_PDFX"]
+def _intent_faults(pdf: pikepdf.Pdf) -> Iterator[str]:
+    intents = [entry for entry in pdf.Root.get("/OutputIntents", []) if str(entry.get("/S")) == "/GTS_PDFX"]
     if len(intents) != 1:
         yield "one output intent of GTS_PDFX"
         return
@@ -139,7 +139,7 @@ def _of_intent(pdf: pikepdf.Pdf) -> Iterator[str]:
         yield "output intent: four inks"
 
 
-def _of_boxes(page: Any) -> Iterator[str]:
+def _box_faults(page: Any) -> Iterator[str]:
     if ("/TrimBox" in page) == ("/ArtBox" in page):
         yield "TrimBox or ArtBox, and not both"
     boxes = [[float(value) for value in page[name]] for name in _BOXES if name in page]
@@ -152,7 +152,7 @@ def _of_boxes(page: Any) -> Iterator[str]:
         yield "no CropBox, so that nothing is hidden"
 
 
-def _of_page(page: pikepdf.Page) -> Iterator[str]:
+def _page_faults(page: pikepdf.Page) -> Iterator[str]:
     resources = page.obj.Resources
     for operands, operator in pikepdf.parse_content_stream(page):
         name = str(operands[0]) if operands else ""
@@ -172,30 +172,30 @@ def _of_page(page: pikepdf.Page) -> Iterator[str]:
             yield "colour: the picture's is the output intent's, not another, nor the same once more as ICCBased"
 
 
-def _of_objects(pdf: pikepdf.Pdf) -> Iterator[str]:
-    for one in pdf.objects:
-        if not isinstance(one, pikepdf.Dictionary | pikepdf.Stream):
+def _object_faults(pdf: pikepdf.Pdf) -> Iterator[str]:
+    for pdf_object in pdf.objects:
+        if not isinstance(pdf_object, pikepdf.Dictionary | pikepdf.Stream):
             continue
-        yield from (f"forbidden: {key}" for key in sorted(_keys(one) & _FORBIDDEN))
-        if isinstance(one, pikepdf.Stream):
-            used = one.get("/Filter", pikepdf.Array())
+        yield from (f"forbidden: {key}" for key in sorted(_keys(pdf_object) & _FORBIDDEN))
+        if isinstance(pdf_object, pikepdf.Stream):
+            used = pdf_object.get("/Filter", pikepdf.Array())
             names = {str(name) for name in used} if isinstance(used, pikepdf.Array) else {str(used)}
             if names - _FILTERS:
                 yield f"filter {', '.join(sorted(names - _FILTERS))}"
-            if "/F" in one:
+            if "/F" in pdf_object:
                 yield "data in another file"
 
 
-def _keys(one: Any) -> set[str]:
+def _keys(container: Any) -> set[str]:
     """Return the keys of a dictionary and of the dictionaries directly in it."""
-    found: set[str] = set()
-    waiting = [one]
+    all_keys: set[str] = set()
+    waiting = [container]
     while waiting:
-        now = waiting.pop()
-        if isinstance(now, pikepdf.Dictionary | pikepdf.Stream):
-            keys = list(now.keys())
-            found |= {str(key) for key in keys}
-            waiting += [now[key] for key in keys if not getattr(now[key], "is_indirect", False)]
-        elif isinstance(now, pikepdf.Array):
-            waiting += [value for value in now if not getattr(value, "is_indirect", False)]
-    return found
+        current = waiting.pop()
+        if isinstance(current, pikepdf.Dictionary | pikepdf.Stream):
+            keys = list(current.keys())
+            all_keys |= {str(key) for key in keys}
+            waiting += [current[key] for key in keys if not getattr(current[key], "is_indirect", False)]
+        elif isinstance(current, pikepdf.Array):
+            waiting += [value for value in current if not getattr(value, "is_indirect", False)]
+    return all_keys

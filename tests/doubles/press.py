@@ -1,7 +1,8 @@
-"""A press that exists only here: an offset-like CMYK profile of tables, computed from a model of four inks on a yellowish paper.
+"""A fictitious press: an offset-like CMYK profile of tables, computed from a model of four inks on a yellowish paper.
 
-Neugebauer's equations with Yule and Nielsen's n; the solid inks are as offset on coated paper prints them. Written as ICC version 2
-(mft2 tables of 9 nodes a side, A2B and B2A for three intents), because no press profile is free enough to lie in the tree.
+The model is Neugebauer's equations with Yule and Nielsen's n; the solid inks are those of offset printing on coated paper. The profile
+is ICC version 2 (mft2 tables with 9 nodes a side for A2B and 17 for B2A, three intents). No press profile has a licence that allows
+it in the repository.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ def press_profile() -> bytes:
     levels = np.linspace(0, 1, _NODES_IN)
     inks = np.array(list(product(levels, repeat=4)))
     to_lab = _coded(_lab(printed(inks) / _paper() * _D50))
-    wanted = _grid()
-    gentle = wanted * [1.0, 0.9, 0.9]
-    gentle[:, 0] = 14 + wanted[:, 0] * 0.86
-    full = _separated(wanted)
+    lab_grid = _grid()
+    gentle = lab_grid * [1.0, 0.9, 0.9]
+    gentle[:, 0] = 14 + lab_grid[:, 0] * 0.86
+    full = _separated(lab_grid)
     tags = {b"A2B1": _table(4, 3, _NODES_IN, to_lab), b"B2A1": _table(3, 4, _NODES_OUT, full)}
     tags |= {b"A2B0": tags[b"A2B1"], b"A2B2": tags[b"A2B1"]}
     tags[b"B2A0"] = _table(3, 4, _NODES_OUT, _separated(gentle))
-    tags[b"B2A2"] = _table(3, 4, _NODES_OUT, _separated(wanted * [1.0, 1.15, 1.15]))
+    tags[b"B2A2"] = _table(3, 4, _NODES_OUT, _separated(lab_grid * [1.0, 1.15, 1.15]))
     tags[b"wtpt"] = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in _paper()))
     tags[b"cprt"] = b"text\0\0\0\0Public domain\0"
     title = TITLE.encode() + b"\0"
@@ -69,7 +70,7 @@ def printed(inks: Array) -> Array:
 
 
 def _solid(inks: tuple[int, ...]) -> Array:
-    name = "".join(letter for letter, there in zip("CMY", inks[:3], strict=True) if there)
+    name = "".join(letter for letter, amount in zip("CMY", inks[:3], strict=True) if amount)
     colour = _paper() if not name else _xyz(_SOLIDS[name])
     return colour * (_xyz(_SOLIDS["K"]) / _paper() * 0.9 if inks[3] else 1.0)
 
@@ -109,13 +110,13 @@ def _with_black(cmy: Array) -> Array:
 def _separated(lab: Array) -> Array:
     """Return the inks, as codes, that come nearest to ``lab`` (relative to the paper): damped Gauss-Newton on C, M and Y."""
 
-    def made(cmy: Array) -> Array:
+    def printed_lab(cmy: Array) -> Array:
         return _lab(printed(_with_black(cmy)) / _paper() * _D50)
 
     cmy = np.full((len(lab), 3), 0.4)
     for _ in range(40):
-        now = made(cmy)
-        slope = np.stack([(made(np.clip(cmy + step, 0, 1.01)) - now) / 0.01 for step in np.eye(3) * 0.01], axis=2)
+        now = printed_lab(cmy)
+        slope = np.stack([(printed_lab(np.clip(cmy + step, 0, 1.01)) - now) / 0.01 for step in np.eye(3) * 0.01], axis=2)
         normal = np.einsum("nki,nkj->nij", slope, slope) + np.eye(3) * 40
         wish = np.einsum("nki,nk->ni", slope, lab - now)
         cmy = np.clip(cmy + np.linalg.solve(normal, wish[..., None])[..., 0], 0, 1)

@@ -23,7 +23,7 @@ case "$*" in
   *) exit 9;;
 esac
 """
-_HERE = """
+_SITECUSTOMIZE = """
 import sys
 sys.path.append({tests!r})
 from pathlib import Path
@@ -55,8 +55,8 @@ class Pretended:
 def machine(folder: Path, patch: pytest.MonkeyPatch, *, workers: bool = False) -> Pretended:
     """Let this process find the GPU; ``workers``: also every Python process that it starts from now on."""
     folder.mkdir(exist_ok=True)
-    made = Pretended(folder)
-    made.free(TOTAL_MB - 500)
+    gpu = Pretended(folder)
+    gpu.free(TOTAL_MB - 500)
     script = folder / "nvidia-smi"
     script.write_text(_SMI)
     script.chmod(0o755)
@@ -64,13 +64,13 @@ def machine(folder: Path, patch: pytest.MonkeyPatch, *, workers: bool = False) -
     patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if workers:
         tests = str(Path(__file__).parents[1])
-        known = folder / "sitecustomize.py"
-        before = known.read_text() if known.exists() else ""
-        known.write_text(before + _HERE.format(tests=tests, folder=str(folder)))
+        site_file = folder / "sitecustomize.py"
+        earlier_text = site_file.read_text() if site_file.exists() else ""
+        site_file.write_text(earlier_text + _SITECUSTOMIZE.format(tests=tests, folder=str(folder)))
         patch.setenv("PYTHONPATH", str(folder))
     else:
         pretend(folder, patch.setattr)
-    return made
+    return gpu
 
 
 def pretend(folder: Path, put: Put) -> None:
@@ -80,21 +80,21 @@ def pretend(folder: Path, put: Put) -> None:
     from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
     from goldsmith.engines.diffusion.loaded_model import LoadedModel
 
-    def emptied() -> None:
+    def log_release() -> None:
         with (folder / "emptied").open("a") as file:
             file.write("x")
 
-    told: dict[str, Any] = {
+    functions: dict[str, Any] = {
         "mem_get_info": lambda device=None: (int((folder / "free").read_text()) << 20, TOTAL_MB << 20),
         "memory_reserved": lambda device=None: 96 << 20,
         "memory_allocated": lambda device=None: 32 << 20,
         "get_device_name": lambda device=None: TITLE,
-        "empty_cache": emptied,
+        "empty_cache": log_release,
         "Stream": mock.Mock,
         "stream": lambda stream: nullcontext(),
         "current_stream": mock.Mock,
     }
-    for name, value in told.items():
+    for name, value in functions.items():
         put(torch.cuda, name, value)
     for kind, name in ((LoadedModel, "__init__"), (LoadedModel, "switch_to_group_offload"), (DiffusionEngine, "_generate_pictures")):
         put(kind, name, _within(getattr(kind, name)))
@@ -102,29 +102,29 @@ def pretend(folder: Path, put: Put) -> None:
 
 def everywhere() -> None:
     """Let all torch code of this thread that names the GPU run on the CPU."""
-    _mode().__enter__()
+    _cpu_mode().__enter__()
 
 
 def _within(work: Callable[..., Any]) -> Callable[..., Any]:
-    def here(*given: Any, **named: Any) -> Any:
-        with _mode():
-            return work(*given, **named)
+    def run_on_cpu(*args: Any, **kwargs: Any) -> Any:
+        with _cpu_mode():
+            return work(*args, **kwargs)
 
-    return here
+    return run_on_cpu
 
 
-def _mode() -> Any:
+def _cpu_mode() -> Any:
     import torch
     from torch.overrides import TorchFunctionMode
 
-    def at_home(value: Any) -> Any:
+    def on_cpu(value: Any) -> Any:
         cuda = isinstance(value, torch.device) and value.type == "cuda"
         return "cpu" if cuda or (isinstance(value, str) and value.startswith("cuda:")) else value
 
-    class Here(TorchFunctionMode):
+    class CpuMode(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.Tensor.pin_memory:
                 return args[0]
-            return func(*map(at_home, args), **{name: at_home(value) for name, value in (kwargs or {}).items()})
+            return func(*map(on_cpu, args), **{name: on_cpu(value) for name, value in (kwargs or {}).items()})
 
-    return Here()
+    return CpuMode()

@@ -1,4 +1,4 @@
-"""A small share with a journal beside it, plans over it, and the one question that matters: is everything somewhere, once?"""
+"""A small share with a journal beside it, plans for it, and a check that every file is in exactly one place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sha256(data: bytes) -> str:
 
 @cache
 def _empty_journal() -> bytes:
-    """The tables need making only once for thousands of shares."""
+    """Return the bytes of a journal with tables and without rows. It is made once, for thousands of shares."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "journal.sqlite")
         Journal.open(path).close()
@@ -63,7 +63,7 @@ class Share:
         return Publish(source=str(self.root / source), destination=to, sha256=sha256(data))
 
     def worked(self, job: str, stem: str = "hero", campaign: str = "") -> Plan:
-        """A picture and its mask go to the archive, the brief goes on, a new picture and a second file are put down."""
+        """Return a plan: a picture and its mask go to the archive, the brief goes on, and a new picture and a second file are published."""
         old = f"archive/{DAY}/selected/{campaign}{stem}"
         takes = (
             self.take(f"selected/{campaign}{stem}.png", f"{old}.png", b"picture " + os.fsencode(stem)),
@@ -77,7 +77,7 @@ class Share:
         return self.plan(job, stem, takes, puts)
 
     def passed(self, job: str, stem: str = "hero") -> Plan:
-        """Picture and brief go on as they are, and a copy of the picture is put into the archive."""
+        """Return a plan: picture and brief go on unchanged, and a copy of the picture goes to the archive."""
         picture = b"picture " + os.fsencode(stem)
         takes = (
             self.take(f"selected/{stem}.png", f"masked/{stem}.png", picture),
@@ -86,7 +86,7 @@ class Share:
         return self.plan(job, stem, takes, (self.result(job, "original", f"archive/{DAY}/selected/{stem}.png", picture),))
 
     def chosen(self, job: str, stem: str = "hero") -> Plan:
-        """A brief alone is archived; of the pictures it made one goes on, and the others come to lie beside it with their sheet."""
+        """Return a plan: a lone brief is archived, one of its candidates goes on, the others and their sheet go to the archive."""
         takes = (self.take(f"selected/{stem}.toml", f"archive/{DAY}/selected/{stem}.toml", b"brief " + os.fsencode(stem)),)
         aside = [f"{stem}_candidate01.png", f"{stem}_candidate03.png", f"{stem}_candidates.jpg"]
         puts = [self.result(job, "0.png", f"masked/{stem}.png", b"number 2 " + os.fsencode(stem))]
@@ -98,33 +98,36 @@ class Share:
         return Plan(id=f"plan-{job}", job_id=job, stem=stem, consumes=takes, publishes=puts, history_row=row)
 
     def files(self, *, hidden: bool = True) -> dict[str, bytes]:
-        """Every file in the root but scratch and lock, by relative path."""
-        found = {}
+        """Return the bytes of every file in the root by relative path, except for scratch files and the lock."""
+        contents = {}
         for folder, _, names in os.walk(self.root):
             relative = os.path.relpath(folder, self.root)
             if not relative.startswith(".goldsmith"):
-                found.update({os.path.normpath(os.path.join(relative, name)): Path(folder, name).read_bytes() for name in names})
-        return found if hidden else {path: data for path, data in found.items() if not os.path.basename(path).startswith(".")}
+                contents.update({os.path.normpath(os.path.join(relative, name)): Path(folder, name).read_bytes() for name in names})
+        return contents if hidden else {path: data for path, data in contents.items() if not os.path.basename(path).startswith(".")}
 
     def way(self, plan: Plan) -> str:
-        """``home``: all inputs lie as they lay and no result is to be seen; ``there``: all of it lies where it should; else why neither."""
+        """Return "home" if all inputs are where they were and no result is visible, "there" if all files are at their destinations.
+
+        If neither is so, return the reason.
+        """
         files = self.files()
         strays = [path for path in files if "goldsmith" in path]
         if strays:
             return f"left lying: {strays}"
-        homes = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.consumes]
+        at_source = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.consumes]
         goals = {**{take.destination: take.sha256 for take in plan.consumes}, **{put.destination: put.sha256 for put in plan.publishes}}
-        theres = [self._arrived(files, goal, digest, plan.stem) for goal, digest in goals.items()]
-        if all(homes) and not any(theres):
+        at_destination = [self._arrived(files, goal, digest, plan.stem) for goal, digest in goals.items()]
+        if all(at_source) and not any(at_destination):
             return "home"
-        if all(theres) and not any(homes):
+        if all(at_destination) and not any(at_source):
             return "there"
-        return f"homes {homes}, goals {dict(zip(goals, theres, strict=True))}, files {sorted(files)}"
+        return f"homes {at_source}, goals {dict(zip(goals, at_destination, strict=True))}, files {sorted(files)}"
 
     def _arrived(self, files: dict[str, bytes], goal: str, digest: str, stem: str) -> bool:
-        """At its goal or under its next version's name, unless it lay there before."""
+        """Return whether the file is new at its destination, or there under the name of a next version."""
         folder, name = os.path.split(goal)
-        again = [name, *(f"{stem}_v{number:03d}{name[len(stem) :]}" for number in range(2, 9))]
-        again += [f"~{number}".join(os.path.splitext(name)) for number in range(2, 9)]
-        names = [os.path.join(folder, one) for one in again]
+        file_names = [name, *(f"{stem}_v{number:03d}{name[len(stem) :]}" for number in range(2, 9))]
+        file_names += [f"~{number}".join(os.path.splitext(name)) for number in range(2, 9)]
+        names = [os.path.join(folder, file_name) for file_name in file_names]
         return any(path in files and path not in self.before and sha256(files[path]) == digest for path in names)

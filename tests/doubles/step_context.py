@@ -113,12 +113,12 @@ class NullGenerator:
         for number, seed in enumerate(request.seeds):
             on_progress(number / len(request.seeds))
             colour = np.random.default_rng(seed).random(3, dtype=np.float32)
-            made = np.broadcast_to(colour, (request.height, request.width, 3))
+            painting = np.broadcast_to(colour, (request.height, request.width, 3))
             if request.picture is not None:
                 strength = np.float32(0.5 if request.options.strength is None else request.options.strength)
-                mixed = request.picture * (1 - strength) + made * strength
-                made = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
-            pictures.append(np.ascontiguousarray(made, dtype=np.float32))
+                mixed = request.picture * (1 - strength) + painting * strength
+                painting = mixed if request.hole is None else np.where(request.hole[..., None] > 0.5, mixed, request.picture)
+            pictures.append(np.ascontiguousarray(painting, dtype=np.float32))
         return GenerationResult(tuple(pictures), {"steps": 1})
 
 
@@ -250,14 +250,14 @@ class LibraryDouble:
     def __init__(
         self,
         results: ResultsDouble,
-        shown: Sequence[Picture] = (),
+        pictures: Sequence[Picture] = (),
         layers: Mapping[str, Picture] | None = None,
         heroes: Mapping[str, Picture] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
         portraits: Mapping[str, tuple[Picture, Mapping[Face, Points | None]]] | None = None,
     ) -> None:
         self._results = results
-        self._shown = tuple(shown)
+        self._reference_pictures = tuple(pictures)
         self._layers = dict(layers or {})
         self._heroes = dict(heroes or {})
         self._references = dict(references or {})
@@ -289,7 +289,7 @@ class LibraryDouble:
         return Portrait(self._portraits[name][0], f"library/faces/{name}.png")
 
     def reference_pictures(self) -> Sequence[Picture]:
-        return self._shown
+        return self._reference_pictures
 
 
 class ProgressDouble:

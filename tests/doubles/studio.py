@@ -1,7 +1,7 @@
 """A whole studio: a root with its folders, a journal outside it, and the daemon, stepped in this process or run as a program.
 
-In-process, ``turn`` itself waits for the next thing to happen, so no test sleeps. As a program, readiness and every
-further word comes through a pipe, and that is what is waited on.
+In this process, ``run_once`` waits for the next event, so no test sleeps. As a program, the daemon reports its readiness and its events
+through sockets and pipes, and tests wait for these.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.file_names import classify, group_keys
 from goldsmith.service import DaemonRuntime, Setup, create_folders, load_setup
 
-# Seconds until a test gives up; a loaded machine is slow, not wrong.
+# Seconds until a test gives up; long, because a loaded machine is slow.
 DEADLINE = 60.0
-# A house that waits for as little as it may.
+# Settings with the shortest waits that are allowed.
 HASTE: dict[str, object] = {
     "quiet": 0.3,
     "breath": 0.05,
@@ -44,11 +44,11 @@ HASTE: dict[str, object] = {
     "cpu_workers": 1,
     "threads": 1,
 }
-LANE = re.compile(r"goldsmith\.worker")
+_WORKER_COMMAND = re.compile(r"goldsmith\.worker")
 
 
 class Studio:
-    """One root and one daemon at a time. ``flags`` are the house's; the state lies beside the root, never in it."""
+    """One root and one daemon at a time. ``flags`` override settings; the state is beside the root, never in it."""
 
     def __init__(self, place: Path, **flags: object) -> None:
         self.root = place / "root"
@@ -62,7 +62,7 @@ class Studio:
     # ------------------------------------------------------------------ what people do
 
     def put(self, path: str | bytes, data: bytes | str) -> Path:
-        """Put a file down whole, by a rename, as most programs do."""
+        """Write a file and rename it into place, as most programs do."""
         target = self.at(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
@@ -78,36 +78,36 @@ class Studio:
         return self.at(path).read_bytes()
 
     def line(self, text: str) -> None:
-        """Another line than the shipped one."""
+        """Replace the shipped pipeline."""
         (self.root / "config" / "pipeline.toml").write_text(text)
 
-    # ------------------------------------------------------------------ what lies there
+    # ------------------------------------------------------------------ the content of the folders
 
     def folder(self, name: str) -> list[str]:
-        """Every file in a folder and below it, sorted; neither the README nor anything with a dot."""
-        found = []
+        """Return the files in a folder and below it, sorted, without the README and without names that begin with a dot."""
+        paths = []
         for above, _, names in os.walk(self.root / name):
             inner = os.path.relpath(above, self.root / name)
-            found += [os.path.normpath(os.path.join(inner, each)) for each in names if each != "README.txt" and not each.startswith(".")]
-        return sorted(found)
+            paths += [os.path.normpath(os.path.join(inner, each)) for each in names if each != "README.txt" and not each.startswith(".")]
+        return sorted(paths)
 
     def folders(self) -> dict[str, list[str]]:
-        """The folders of the line that hold anything, and what they hold."""
-        line = load_setup(self.root, **self.flags).pipeline
-        held = {name: self.folder(name) for name in line.folders}
+        """Return the files of each folder of the pipeline that is not empty."""
+        pipeline = load_setup(self.root, **self.flags).pipeline
+        held = {name: self.folder(name) for name in pipeline.folders}
         return {name: files for name, files in held.items() if files}
 
     def archived(self) -> list[str]:
-        """What lies in the archive, without the day."""
+        """Return the files of the archive, without the day."""
         return sorted(path.partition("/")[2] for path in self.folder("archive"))
 
     def manifest(self, path: str) -> dict[str, Any]:
-        found = json.loads(self.read(path))
-        assert isinstance(found, dict)
-        return found
+        content = json.loads(self.read(path))
+        assert isinstance(content, dict)
+        return content
 
     def note(self, picture: str) -> str:
-        """The problem note of a picture; "" where there is none."""
+        """Return the problem note of a picture, or "" if there is none."""
         path = self.at(f"{picture}.problem.txt")
         return path.read_text() if path.exists() else ""
 
@@ -119,7 +119,7 @@ class Studio:
             return list(journal.history())
 
     def first_step(self, asset: str) -> dict[str, Any]:
-        """The first step that was done to an asset, as it is on record."""
+        """Return the record of the first step that was applied to an asset."""
         row = next(row for row in self.history() if row.path == asset)
         steps = row.record["steps"]
         assert isinstance(steps, list)
@@ -136,17 +136,17 @@ class Studio:
         return load_setup(self.root, **self.flags)
 
     def start(self, fs: Filesystem | None = None) -> DaemonRuntime:
-        """The daemon starts: lock, journal, recovery, watch, lanes. No turn is made yet."""
+        """Start the daemon: lock, journal, recovery, watcher, worker processes. The main loop does not run yet."""
         setup = self.setup()
         create_folders(setup)
         self._open.enter_context(RootLock.acquire(self.root))
         self.journal = self._open.enter_context(contextlib.closing(Journal.open(self.journal_path)))
-        self.works = self._open.enter_context(contextlib.closing(DaemonRuntime(setup, self.journal, self._heard, fs)))
+        self.works = self._open.enter_context(contextlib.closing(DaemonRuntime(setup, self.journal, self._record_event, fs)))
         self.works.start()
         return self.works
 
     def stop(self) -> None:
-        """The daemon ends, without finishing anything."""
+        """Stop the daemon without finishing any work."""
         self.works = None
         self._open.close()
 
@@ -155,7 +155,7 @@ class Studio:
         return self.start(fs)
 
     def until(self, done: Callable[[], object], why: str = "", seconds: float = DEADLINE) -> None:
-        """Turn the loop until something is so."""
+        """Run the main loop until ``done`` is true."""
         works = self.works or self.start()
         end = time.monotonic() + seconds
         while not done():
@@ -164,52 +164,52 @@ class Studio:
             works.run_once(min(left, 0.5))
 
     def until_idle(self, seconds: float = DEADLINE) -> None:
-        """Turn until nothing more will happen by itself. What was put down just before is waited for: the folders are read again."""
+        """Run the main loop until the daemon knows all files and has no work left; files from just before the call count."""
         works = self.works or self.start()
-        self.until(lambda: self.seen() and works.scheduler.is_idle, "an idle line", seconds)
+        self.until(lambda: self.knows_every_file() and works.scheduler.is_idle, "an idle daemon", seconds)
 
     def heard(self, event: str, **facts: object) -> list[dict[str, Any]]:
-        """What was said of an event so far, where these facts agree."""
-        said = [told for name, told in self.events if name == event]
-        return [told for told in said if all(told.get(key) == value for key, value in facts.items())]
+        """Return the facts of all events so far that have this name and these facts."""
+        matches = [details for name, details in self.events if name == event]
+        return [details for details in matches if all(details.get(key) == value for key, value in facts.items())]
 
     def until_heard(self, event: str, count: int = 1, **facts: object) -> dict[str, Any]:
         self.until(lambda: len(self.heard(event, **facts)) >= count, f"{count} x {event} {facts}")
         return self.heard(event, **facts)[-1]
 
-    def _heard(self, event: str, /, **facts: object) -> None:
+    def _record_event(self, event: str, /, **facts: object) -> None:
         self.events.append((event, dict(facts)))
 
-    def seen(self) -> bool:
-        """True when the intake knows every file that means something in the stages' folders as it lies there now, and none that is gone."""
+    def knows_every_file(self) -> bool:
+        """Return whether the intake knows the present state of every file with a role in the stages' folders, and no deleted file."""
         works = self.works
         if works is None:
             return False
-        there = [stage.folder for stage in works.setup.pipeline.stages if self.at(stage.folder).is_dir()]
-        lying = {path for folder in there for path in self._meant(folder)}
-        told = ((*bundle.files, bundle.note) for bundle in works.intake.bundles() if bundle.folder in there)
-        known = {path for paths in told for path in paths if path is not None}
-        return known <= lying and all(map(self._up_to_date, lying))
+        folders = [stage.folder for stage in works.setup.pipeline.stages if self.at(stage.folder).is_dir()]
+        present = {path for folder in folders for path in self._meaningful_files(folder)}
+        groups = ((*bundle.files, bundle.note) for bundle in works.intake.bundles() if bundle.folder in folders)
+        known = {path for paths in groups for path in paths if path is not None}
+        return known <= present and all(map(self._up_to_date, present))
 
-    def _meant(self, folder: str) -> Iterator[str]:
-        """The files in a folder and below it whose names mean something there: pictures, sidecars, briefs, notes."""
+    def _meaningful_files(self, folder: str) -> Iterator[str]:
+        """Yield the files in a folder and below it whose names have a role: pictures, sidecars, briefs, notes."""
         for name in self.folder(folder):
             *campaigns, own = name.split("/")
             if not any(map(is_ignored_folder, campaigns)) and (group_keys(own) or classify(own).role == "campaign"):
                 yield f"{folder}/{name}"
 
     def _up_to_date(self, path: str) -> bool:
-        """True when the intake has heard of a file, and of what was last done to it."""
+        """Return whether the intake knows the file and its last change."""
         assert self.works is not None
         state = self.works.intake.state(path)
         try:
             return state.status != "gone" and (state.sig is None or state.sig.same_content(FileSignature.from_stat(self.at(path).lstat())))
         except FileNotFoundError:
-            return False  # gone since it was listed
+            return False  # deleted since it was listed
 
     def report(self) -> str:
-        """What a person who looks into a failed test wants to see."""
-        words = "\n".join(f"  {name} {told}" for name, told in self.events[-12:])
+        """Return the folders, the notes and the last events, for the message of a failed test."""
+        words = "\n".join(f"  {name} {facts}" for name, facts in self.events[-12:])
         notes = {path: self.read(path).decode() for path in self._notes()}
         return f"folders: {self.folders()}\nnotes: {notes}\nlast words:\n{words}"
 
@@ -218,19 +218,19 @@ class Studio:
 
 
 class Daemon:
-    """``python -m goldsmith run`` on a studio's root, as a program of its own; what it says comes through pipes."""
+    """``python -m goldsmith run`` on a studio's root, as a separate program; its log and its notifications are collected."""
 
     def __init__(self, studio: Studio, *words: str, program: Sequence[str] = ("-m", "goldsmith"), **environment: str) -> None:
         self.studio = studio
-        self.said: list[dict[str, Any]] = []
-        # What it told systemd.
+        self.log: list[dict[str, Any]] = []
+        # Its messages to systemd.
         self.words: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="gs")
         address = os.path.join(self._folder.name, "notify")
-        self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._ear.bind(address)
-        self._ear.setblocking(False)
-        given = {f"GOLDSMITH_{name.upper()}": str(value) for name, value in studio.flags.items()}
+        self._notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify_socket.bind(address)
+        self._notify_socket.setblocking(False)
+        settings = {f"GOLDSMITH_{name.upper()}": str(value) for name, value in studio.flags.items()}
         command = [sys.executable, "-P", *program, "run", "--root", str(studio.root), *words]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOLDSMITH_")}
         self.process = subprocess.Popen(
@@ -238,16 +238,16 @@ class Daemon:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**inherited, **given, "NOTIFY_SOCKET": address, **environment},
+            env={**inherited, **settings, "NOTIFY_SOCKET": address, **environment},
         )
         assert self.process.stderr is not None
-        self._mouth = self.process.stderr.fileno()
-        os.set_blocking(self._mouth, False)
+        self._stderr_fd = self.process.stderr.fileno()
+        os.set_blocking(self._stderr_fd, False)
         self._rest = b""
         self.stderr = b""
         self._end = os.pidfd_open(self.process.pid)
         self._poll = select.poll()
-        for descriptor in (self._ear.fileno(), self._mouth, self._end):
+        for descriptor in (self._notify_socket.fileno(), self._stderr_fd, self._end):
             self._poll.register(descriptor, select.POLLIN)
 
     @property
@@ -255,28 +255,28 @@ class Daemon:
         return self.process.pid
 
     def listen(self, seconds: float) -> bool:
-        """Hear what it says for so long, or until it says something or ends; False once it has ended."""
+        """Collect messages for some seconds, or until a message comes or the daemon ends. Return False if it has ended."""
         self._poll.poll(1000 * max(0.0, seconds))
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.words += self._ear.recv(4096).decode().split("\n")
+                self.words += self._notify_socket.recv(4096).decode().split("\n")
         with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._mouth, 65536):
-                self._hear(data)
+            while data := os.read(self._stderr_fd, 65536):
+                self._read_log(data)
         return self.process.poll() is None
 
     def until_bell(self, bell: Doorbell, times: int, seconds: float) -> bool:
-        """Listen until files came to lie somewhere so many times; False where that did not happen in time."""
+        """Listen until ``times`` files have been renamed into the folders of ``bell``. Return False if the time is over before that."""
         end = time.monotonic() + seconds
         self._poll.register(bell.descriptor, select.POLLIN)
-        rung = bell.rung()
-        while rung < times and (left := end - time.monotonic()) > 0 and self.listen(left):
-            rung += bell.rung()
+        rings = bell.take_rings()
+        while rings < times and (left := end - time.monotonic()) > 0 and self.listen(left):
+            rings += bell.take_rings()
         self._poll.unregister(bell.descriptor)
-        return rung >= times
+        return rings >= times
 
     def until(self, done: Callable[[], object], why: str = "", seconds: float = DEADLINE) -> None:
-        """Listen until something is so. What makes no sound (a file that appears) is looked for 20 times a second."""
+        """Listen until ``done`` is true. It is also evaluated 20 times a second, for changes without a message, such as a new file."""
         end = time.monotonic() + seconds
         while not done():
             left = end - time.monotonic()
@@ -289,7 +289,7 @@ class Daemon:
         return self
 
     def pass_time(self, seconds: float) -> bool:
-        """Listen for exactly so long; False where it ended before that."""
+        """Listen for exactly this time. Return False if the daemon ends before that."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if not self.listen(left):
@@ -297,26 +297,27 @@ class Daemon:
         return True
 
     def heard(self, event: str) -> list[dict[str, Any]]:
-        return [told for told in self.said if told.get("event") == event]
+        """Return the log entries of this event so far."""
+        return [entry for entry in self.log if entry.get("event") == event]
 
     def worker_pids(self) -> list[int]:
         """Return the ids of its worker processes, oldest first."""
-        found = []
+        pids = []
         with contextlib.suppress(OSError), open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
-            found = [int(word) for word in children.read().split()]
-        return [pid for pid in found if LANE.search(_command(pid))]
+            pids = [int(word) for word in children.read().split()]
+        return [pid for pid in pids if _WORKER_COMMAND.search(_command(pid))]
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL at this very instant. Its lanes die with it."""
+        """Send SIGKILL. The worker processes die with the daemon."""
         self.process.kill()
         self.process.wait()
         self.close()
 
     def end(self) -> int:
-        """SIGTERM, and its exit status."""
+        """Send SIGTERM and return the exit status."""
         self.send(signal.SIGTERM)
         self.until(lambda: self.process.poll() is not None, "the end after SIGTERM")
         self.listen(0)
@@ -329,7 +330,7 @@ class Daemon:
         if self._end >= 0:
             os.close(self._end)
             self._end = -1
-            self._ear.close()
+            self._notify_socket.close()
             assert self.process.stderr is not None
             self.process.stderr.close()
             self._folder.cleanup()
@@ -340,18 +341,18 @@ class Daemon:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hear(self, data: bytes) -> None:
+    def _read_log(self, data: bytes) -> None:
         self.stderr += data
         *whole, self._rest = (self._rest + data).split(b"\n")
-        for word in whole:
+        for line in whole:
             with contextlib.suppress(ValueError):
-                told = json.loads(word)
-                if isinstance(told, dict):
-                    self.said.append(told)
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    self.log.append(entry)
 
 
 class Doorbell:
-    """Rings when a file is renamed into one of some folders: the first sign of a commit that anybody else can see (inotify(7))."""
+    """Rings when a file is renamed into a watched folder: the first sign of a commit that is visible from outside (inotify(7))."""
 
     _MOVED_TO = 0x80
     _HEAD = 16
@@ -362,8 +363,8 @@ class Doorbell:
         for folder in folders:
             libc.inotify_add_watch(self.descriptor, os.fsencode(folder), self._MOVED_TO)
 
-    def rung(self) -> int:
-        """How often it rang since it was last asked."""
+    def take_rings(self) -> int:
+        """Return the number of rings since the last call."""
         count = 0
         with contextlib.suppress(BlockingIOError):
             data = os.read(self.descriptor, 65536)
@@ -378,7 +379,7 @@ class Doorbell:
 
 @contextlib.contextmanager
 def studio_at(place: Path, **flags: object) -> Iterator[Studio]:
-    """A studio whose daemon ends with the test."""
+    """Yield a studio whose daemon ends with the test."""
     studio = Studio(place, **flags)
     try:
         yield studio

@@ -220,7 +220,7 @@ def _krea2() -> dict[str, Any]:
     }
 
 
-_MADE: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+_PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "sdxl": ("StableDiffusionXLPipeline", _sdxl),
     "sdxl-inpaint": ("StableDiffusionXLInpaintPipeline", lambda: _sdxl(9)),
     "sd3": ("StableDiffusion3Pipeline", _sd3),
@@ -250,7 +250,7 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
 }
-FAMILIES = tuple(_MADE)
+FAMILIES = tuple(_PIPELINES)
 
 
 def build(family: str, folder: Path) -> Path:
@@ -263,18 +263,18 @@ def build(family: str, folder: Path) -> Path:
     diffusers.logging.set_verbosity_error()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    name, components = _MADE[family]
+    name, components = _PIPELINES[family]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = components()
-        looks = {"processor": None} if family.startswith("qwen-image-edit") else {}
-        pipeline = getattr(diffusers, name)(**made, **looks)
+        modules = components()
+        extra = {"processor": None} if family.startswith("qwen-image-edit") else {}
+        pipeline = getattr(diffusers, name)(**modules, **extra)
     pipeline.save_pretrained(folder, safe_serialization=True)
-    if looks:
+    if extra:
         parts.write_qwen_processor(folder / "processor")
         index = folder / "model_index.json"
-        said = json.loads(index.read_text(encoding="utf-8"))
-        index.write_text(json.dumps({**said, "processor": ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
+        model_index = json.loads(index.read_text(encoding="utf-8"))
+        index.write_text(json.dumps({**model_index, "processor": ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
     return folder
 
 

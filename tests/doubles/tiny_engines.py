@@ -23,13 +23,13 @@ from goldsmith.picture.picture import Mask, Pixels
 WIDTH, HEIGHT = 96, 64
 WISH = GenerationOptions("a cat", steps=2, guidance=2.0)
 ONE = MemoryLayout("float32", "none", 1)
-# Everything that any family can do.
+# Each family with each of its abilities.
 WAYS = [(family, cast("Ability", ability)) for family in tiny.FAMILIES for ability in tiny.CAN[family]]
 
 
-def model(family: str, *, can: tuple[str, ...] = (), **said: Any) -> Model:
+def model(family: str, *, can: tuple[str, ...] = (), **overrides: Any) -> Model:
     """Return the entry of a tiny model."""
-    settings = {"pixels": tiny.PIXELS, "multiple": tiny.MULTIPLE, "steps": 2, "guidance": 2.0, "memory_mb": 1, "picture_mb": 1} | said
+    settings = {"pixels": tiny.PIXELS, "multiple": tiny.MULTIPLE, "steps": 2, "guidance": 2.0, "memory_mb": 1, "picture_mb": 1} | overrides
     return Model(
         kind="generate",
         driver="diffusers",
@@ -101,15 +101,15 @@ def small_qwen_inputs() -> Iterator[None]:
 
 def keep_small_qwen_inputs() -> None:
     """Apply ``small_qwen_inputs`` from the first opened model to the end of the process, for worker processes."""
-    made, eyes = LoadedModel.__init__, ExitStack()
+    original_init, stack = LoadedModel.__init__, ExitStack()
 
-    def mount(self: LoadedModel, *given: Any, **named: Any) -> None:
-        eyes.enter_context(small_qwen_inputs())
-        LoadedModel.__init__ = made  # type: ignore[method-assign]
-        made(self, *given, **named)
+    def open_with_small_inputs(self: LoadedModel, *args: Any, **kwargs: Any) -> None:
+        stack.enter_context(small_qwen_inputs())
+        LoadedModel.__init__ = original_init  # type: ignore[method-assign]
+        original_init(self, *args, **kwargs)
 
-    LoadedModel.__init__ = mount  # type: ignore[method-assign]
-    atexit.register(eyes.close)
+    LoadedModel.__init__ = open_with_small_inputs  # type: ignore[method-assign]
+    atexit.register(stack.close)
 
 
 def _sixteenth(module: Any) -> Callable[[int, float], Any]:

@@ -25,12 +25,12 @@ def lora(path: Path, family: str, seed: int = 0, rank: int = 2) -> Path:
     part, target = TARGETS[family]
     weights = load_file(tiny.folder(family) / part / "diffusion_pytorch_model.safetensors")
     random = torch.Generator().manual_seed(seed)
-    made = {}
+    lora_weights = {}
     for name, tensor in weights.items():
         if name.endswith(f"{target}.weight"):
             stem = f"{part}.{name.removesuffix('.weight')}"
-            made[f"{stem}.lora_A.weight"] = torch.randn(rank, tensor.shape[1], generator=random)
-            made[f"{stem}.lora_B.weight"] = torch.randn(tensor.shape[0], rank, generator=random)
-    assert made
-    save_file(made, path)
+            lora_weights[f"{stem}.lora_A.weight"] = torch.randn(rank, tensor.shape[1], generator=random)
+            lora_weights[f"{stem}.lora_B.weight"] = torch.randn(tensor.shape[0], rank, generator=random)
+    assert lora_weights
+    save_file(lora_weights, path)
     return path

@@ -27,7 +27,7 @@ CHAT = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-_THINKER = {
+_QWEN_CONFIG = {
     "vocab_size": _WORDS,
     "hidden_size": 16,
     "intermediate_size": 16,
@@ -104,7 +104,7 @@ def qwen3(layers: int, *, head: bool = False) -> Any:
     """Build Qwen3 as in FLUX.2 klein (with its head) and Z-Image (without)."""
     from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
-    config = Qwen3Config(**_THINKER, num_hidden_layers=layers, head_dim=8, max_position_embeddings=1024)
+    config = Qwen3Config(**_QWEN_CONFIG, num_hidden_layers=layers, head_dim=8, max_position_embeddings=1024)
     return (Qwen3ForCausalLM if head else Qwen3Model)(config)
 
 
@@ -121,7 +121,7 @@ def qwen25_vl() -> Any:
     }
     return Qwen2_5_VLForConditionalGeneration(
         Qwen2_5_VLConfig(
-            text_config={**_THINKER, "num_hidden_layers": 2, "rope_parameters": rope},
+            text_config={**_QWEN_CONFIG, "num_hidden_layers": 2, "rope_parameters": rope},
             vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
             **{name: 256 + _SPECIAL.index(token) for name, token in marks.items()},
         )
@@ -134,7 +134,7 @@ def qwen3_vl() -> Any:
 
     return Qwen3VLModel(
         Qwen3VLConfig(
-            text_config={**_THINKER, "num_hidden_layers": 2, "head_dim": 8},
+            text_config={**_QWEN_CONFIG, "num_hidden_layers": 2, "head_dim": 8},
             vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
         )
     )
@@ -147,9 +147,9 @@ def write_qwen_processor(folder: Path) -> None:
     qwen_tokenizer().save_pretrained(folder)
     Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16).save_pretrained(folder)
     path = folder / "preprocessor_config.json"
-    said = json.loads(path.read_text(encoding="utf-8"))
-    said |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen2VLProcessor"}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen2VLProcessor"}
+    path.write_text(json.dumps(config), encoding="utf-8")
 
 
 def vae(latent: int = 4, scaling: float = 0.18215, shift: float | None = None, *, quant: bool = True) -> Any:

@@ -50,7 +50,7 @@ def sdxl(path: Path) -> Path:
     weights |= {f"first_stage_model.{_vae_name(name)}": _as_conv(name, tensor) for name, tensor in _read(top / "vae").items()}
     weights |= {f"conditioner.embedders.0.transformer.text_model.{name}": tensor for name, tensor in _read(top / "text_encoder").items()}
     weights |= {f"conditioner.embedders.1.model.{name}": tensor for name, tensor in _open_clip(_read(top / "text_encoder_2"))}
-    return _written(weights, path)
+    return _save(weights, path)
 
 
 def z_image(path: Path) -> Path:
@@ -68,7 +68,7 @@ def z_image(path: Path) -> Path:
             renamed = renamed.replace(".attention.to_out.0.", ".attention.out.")
             renamed = renamed.replace(".attention.norm_k.", ".attention.k_norm.").replace(".attention.norm_q.", ".attention.q_norm.")
             published[renamed] = tensor
-    return _written({f"model.diffusion_model.{name}": tensor for name, tensor in published.items()}, path)
+    return _save({f"model.diffusion_model.{name}": tensor for name, tensor in published.items()}, path)
 
 
 def _read(part: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _read(part: Path) -> dict[str, Any]:
     return weights
 
 
-def _written(weights: Mapping[str, Any], path: Path) -> Path:
+def _save(weights: Mapping[str, Any], path: Path) -> Path:
     from safetensors.torch import save_file
 
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
@@ -98,8 +98,8 @@ def _vae_name(name: str) -> str:
     name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
     name = name.replace("mid_block.resnets.0.", "mid.block_1.").replace("mid_block.resnets.1.", "mid.block_2.")
     name = name.replace("mid_block.attentions.0.", "mid.attn_1.").replace("group_norm.", "norm.").replace("to_out.0.", "proj_out.")
-    for one in "qkv":
-        name = name.replace(f"to_{one}.", f"{one}.")
+    for letter in "qkv":
+        name = name.replace(f"to_{letter}.", f"{letter}.")
     for level in range(_LEVELS):
         name = name.replace(f"down_blocks.{level}.resnets.", f"down.{level}.block.")
         name = name.replace(f"down_blocks.{level}.downsamplers.0.", f"down.{level}.downsample.")
@@ -131,7 +131,7 @@ def _open_clip(weights: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _open_clip_name(name: str) -> str:
-    for here, there in {
+    for diffusers_name, published_name in {
         "text_model.encoder.layers.": "transformer.resblocks.",
         "text_model.embeddings.position_embedding.weight": "positional_embedding",
         "text_model.embeddings.token_embedding.": "token_embedding.",
@@ -142,5 +142,5 @@ def _open_clip_name(name: str) -> str:
         ".mlp.fc1.": ".mlp.c_fc.",
         ".mlp.fc2.": ".mlp.c_proj.",
     }.items():
-        name = name.replace(here, there)
+        name = name.replace(diffusers_name, published_name)
     return name

@@ -63,9 +63,9 @@ class FakeWatcher:
         return folder in self.heard_canaries
 
     def take_hints(self, limit: int) -> tuple[list[str], bool]:
-        taken, self.hints = self.hints[:limit], self.hints[limit:]
+        hints, self.hints = self.hints[:limit], self.hints[limit:]
         are_lost, self.has_lost_hints = self.has_lost_hints, False
-        return taken, are_lost
+        return hints, are_lost
 
     def has_hints(self) -> bool:
         return bool(self.hints) or self.has_lost_hints
@@ -109,10 +109,10 @@ class Yard:
 
     def settle(self) -> list[BundleKey]:
         """Call ``collect`` until nothing is left to do at this moment; return all keys."""
-        found = self.collect()
+        keys = self.collect()
         while self.intake.seconds_until_due(self.clock.now) == 0:
-            found += self.collect()
-        return found
+            keys += self.collect()
+        return keys
 
     def names(self, later: float = 0.0) -> list[str]:
         """Return the bundles that are returned now, as campaign/name."""

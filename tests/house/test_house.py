@@ -1,4 +1,4 @@
-"""The shape of the code itself: sizes, places and words, held from the first commit."""
+"""Rules for the code itself: the sizes of functions, the places of modules, names and docstrings."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def _functions(path: Path) -> list[tuple[str, int]]:
 
 
 def test_no_function_is_longer_than_sixty_lines() -> None:
-    """What cannot be held in mind at once is split."""
+    """Longer functions must be split."""
     long = [(name, lines) for path in SOURCES for name, lines in _functions(path) if lines > 60]
     assert long == []
 
 
-def test_the_tail_of_long_functions_stays_short() -> None:
-    """95 of 100 functions have at most 40 lines."""
+def test_95_of_100_functions_have_at_most_40_lines() -> None:
+    """Few functions may be long."""
     lengths = sorted(lines for path in SOURCES for _, lines in _functions(path))
     assert lengths[int(len(lengths) * 0.95)] <= 40
 
 
 def test_there_is_at_least_as_much_test_as_code() -> None:
-    """Lines of tests over lines of code is one or more."""
+    """Count the lines of tests and of code."""
     lines = [sum(path.read_text().count("\n") for path in paths) for paths in (TESTS, SOURCES)]
     assert lines[0] >= lines[1]
 
@@ -64,7 +64,7 @@ def test_a_public_class_name_is_defined_once() -> None:
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
-# Modules whose only user is in another package, each with the reason why it cannot live there.
+# Modules whose only user is in another package, each with the reason why it cannot be there.
 USED_ELSEWHERE = {
     "engines.diffusion.diffusion_engine": "a driver is found by its file name: one thin file in drivers/ a kind of weights",
     "engines.engine_loader": "it opens the drivers, which only engines/ may import",
@@ -95,7 +95,7 @@ def _users() -> dict[str, set[str]]:
 
 
 def test_a_module_with_one_user_lives_in_its_user_s_package() -> None:
-    """A module that only one other module imports lies in the same folder, or gives the reason why it cannot."""
+    """A module with a single importer is in the importer's folder, or ``USED_ELSEWHERE`` gives the reason."""
     apart = {
         name for name, users in _users().items() if len(users) == 1 and name.rpartition(".")[0] != next(iter(users)).rpartition(".")[0]
     }
@@ -103,14 +103,14 @@ def test_a_module_with_one_user_lives_in_its_user_s_package() -> None:
 
 
 def test_the_daemon_folder_is_no_package() -> None:
-    """``daemon/__init__.py`` would shadow another package and give every module twice."""
+    """``daemon/__init__.py`` would shadow another package and make every module importable twice."""
     assert not (CHECKOUT / "daemon" / "__init__.py").exists()
     pattern = re.compile(r"^\s*(import|from) daemon\b", re.MULTILINE)
     assert [path for path in SOURCES + TESTS if pattern.search(path.read_text())] == []
 
 
-def test_the_top_level_holds_what_it_was_meant_to_and_nothing_else() -> None:
-    """Seven names the project was given, and the few that may stand beside them."""
+def test_the_top_level_has_only_known_names() -> None:
+    """A new file or folder at the top level needs an entry in ``TOP_LEVEL``."""
     tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True)
     if tracked.returncode != 0:
         pytest.skip("not a git checkout")
@@ -118,19 +118,19 @@ def test_the_top_level_holds_what_it_was_meant_to_and_nothing_else() -> None:
     assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
 
 
-# Names that hold a refused word because the outside world uses it: operating system processes, and terms of a standard or a library.
+# Names with a refused word that is an established term: operating system processes, and terms of a standard or a library.
 OUTSIDE_TERMS = {"WorkerProcess", "ProcessHandle", "worker_process", "PictureProcessor", "_IsoItem"}
 
 
-def test_modules_and_classes_have_names_that_say_something() -> None:
+def test_no_module_or_class_has_a_vague_name() -> None:
     """No class or module is called process, handler, manager, helper, utils, common, core or item."""
     classes = [node.name for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
     names = {*classes, *(path.stem for path in SOURCES)} - OUTSIDE_TERMS
     assert [name for name in sorted(names) if any(REFUSED.fullmatch(word) for word in re.findall(r"[A-Z]?[a-z]+", name))] == []
 
 
-def test_every_module_and_public_class_says_what_it_is_for() -> None:
-    """Docstrings on modules and public classes."""
+def test_every_module_and_public_class_has_a_docstring() -> None:
+    """Private classes may lack a docstring."""
     silent = []
     for path in SOURCES:
         tree = ast.parse(path.read_text())
@@ -139,8 +139,8 @@ def test_every_module_and_public_class_says_what_it_is_for() -> None:
     assert silent == []
 
 
-def test_every_test_says_its_behaviour_in_a_sentence() -> None:
-    """A test without a docstring is a puzzle for whoever breaks it."""
+def test_every_test_has_a_docstring() -> None:
+    """The docstring explains the behaviour to a person who breaks the test."""
     silent = []
     for path in TESTS:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -150,14 +150,14 @@ def test_every_test_says_its_behaviour_in_a_sentence() -> None:
 
 
 def test_no_test_sleeps() -> None:
-    """Tests wait on events or hold the clock; programs that stall on purpose do it in a program of their own."""
+    """Tests wait for events or use a manual clock; a deliberate delay belongs in a separate program."""
     pattern = re.compile(r"\btime\.sleep\(")
     waiting = [path for path in TESTS if path.name.startswith(("test_", "conftest")) or path.parent.name == "doubles"]
     assert [str(path) for path in waiting if pattern.search(path.read_text()) and path != Path(__file__)] == []
 
 
 def test_broad_excepts_give_their_reason() -> None:
-    """``except Exception`` stands only at a border, with the reason beside it, or tidies up and raises again."""
+    """``except Exception`` has its reason in a comment on the same line, or raises the exception again."""
     bare = []
     for path in SOURCES:
         lines = path.read_text().splitlines()
@@ -172,10 +172,10 @@ def test_broad_excepts_give_their_reason() -> None:
     assert bare == []
 
 
-def test_the_watcher_carries_no_pixel_machinery() -> None:
-    """What the daemon imports holds no torch, no models, no codecs: they belong to the lane processes."""
+def test_the_daemon_imports_no_picture_or_model_library() -> None:
+    """Only worker processes import torch, models and codecs."""
     models = ["torch", "diffusers", "transformers", "onnxruntime"]
     heavy = [*models, "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "scipy", "uharfbuzz"]
     code = f"import sys, goldsmith.service; print([name for name in {heavy!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -30,14 +30,14 @@ def test_a_module_follows_the_rules(path: Path) -> None:
     """Docstrings are imperative, arrays have shape and range, comments stand above constants, and old words are gone."""
     source = path.read_text()
     tree = ast.parse(source)
-    found = [
+    violations = [
         *prose.not_imperative(tree),
         *prose.without_shape(tree, DOCUMENTED),
         *prose.strings_as_comments(tree, PYDANTIC),
         *prose.unknown_fields(tree, DEFINED),
         *prose.old_words(source),
     ]
-    assert found == []
+    assert violations == []
 
 
 @pytest.mark.parametrize(
@@ -50,17 +50,21 @@ def test_a_module_follows_the_rules(path: Path) -> None:
         ('class Crop:\n    """A crop. ``top``: its first row."""\n\n    upper: int = 0', "explains “top”"),
         ('class Crop:\n    """A crop.\n\n    top: its first row.\n    """\n\n    upper: int = 0', "explains “top”"),
         ("lane = 1", "“lane”"),
+        ("made = 1", "“made” does not say"),
+        ("def area(given: int) -> int:\n    return 1", "“given” does not say"),
+        ("def _found() -> int:\n    return 1", "“_found” does not say"),
     ],
 )
-def test_each_rule_finds_what_breaks_it(source: str, rule: str) -> None:
-    """A checker that cannot fail would check nothing."""
+def test_each_rule_finds_a_violation(source: str, rule: str) -> None:
+    """Check a source with exactly one violation of each rule."""
     tree = ast.parse(source)
-    found = [
+    violations = [
         *prose.not_imperative(tree),
         *prose.without_shape(tree),
         *prose.strings_as_comments(tree, frozenset()),
         *prose.unknown_fields(tree),
         *prose.old_words(source),
+        *prose.vague_names(tree),
     ]
-    assert len(found) == 1
-    assert rule in found[0]
+    assert len(violations) == 1
+    assert rule in violations[0]

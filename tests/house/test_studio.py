@@ -1,4 +1,4 @@
-"""The studio that other tests work in: its word that nothing more will happen must be true."""
+"""The studio of other tests: ``until_idle`` returns only when the daemon has no work left."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SHARPEN = '[[edit]]\nop = "sharpen"\n'
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as made:
-        made.put("selected/acme/hero.png", png())
-        made.until_idle()
-        yield made
+    with studio_at(tmp_path) as opened_studio:
+        opened_studio.put("selected/acme/hero.png", png())
+        opened_studio.until_idle()
+        yield opened_studio
 
 
 @pytest.mark.parametrize(
@@ -31,32 +31,32 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         ("two.png", png(2)),
     ],
 )
-def test_whatever_was_put_down_just_before_is_waited_for(studio: Studio, name: str, data: bytes | str) -> None:
-    """A brief, a prompt or a look as well as a picture: idle is the line that has heard of it, not the line that has not."""
+def test_until_idle_waits_for_a_new_file(studio: Studio, name: str, data: bytes | str) -> None:
+    """The daemon is idle only after the intake knows the new brief, prompt, look or picture."""
     studio.put(f"selected/acme/{name}", data)
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
     assert studio.works is not None
     assert studio.works.intake.state(f"selected/acme/{name}").status != "gone"
 
 
-def test_what_was_saved_over_or_deleted_just_before_is_waited_for(studio: Studio) -> None:
-    """A name that the intake knows is not yet the file that lies there now."""
+def test_until_idle_waits_for_an_overwritten_and_for_a_deleted_file(studio: Studio) -> None:
+    """The intake must know the present file, not only its name."""
     studio.put("selected/acme/hero.toml", "[[edit]]\n")
     studio.until(lambda: studio.note("selected/acme/hero.png"), "a note")
     studio.until_idle()
     studio.put("selected/acme/hero.toml", SHARPEN)
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
     assert studio.folders() == {"masked": ["acme/hero.png", "acme/hero.toml"]}
     studio.at("masked/acme/hero.png").unlink()
-    assert not studio.seen()
+    assert not studio.knows_every_file()
     studio.until_idle()
-    assert studio.seen()
+    assert studio.knows_every_file()
 
 
-def test_names_that_mean_nothing_are_not_waited_for(studio: Studio) -> None:
-    """Nobody will ever hear of a text document, of litter, or of what lies in a litter folder."""
+def test_until_idle_ignores_files_without_a_role(studio: Studio) -> None:
+    """The intake never reports a text document, a temporary file, or a file in an ignored folder."""
     studio.put("selected/acme/notes.doc", "x")
     studio.put("selected/acme/hero.png.part", "x")
     studio.put("selected/@eaDir/hero.png", "x")

@@ -16,7 +16,7 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The installed unit, with an existing program in ExecStart."""
+    """Return a copy of the unit with an existing program in ExecStart."""
     copy = tmp_path / "goldsmith.service"
     copy.write_text(UNIT.read_text().replace("/opt/goldsmith/bin/goldsmith", "/bin/true"))
     return copy
@@ -24,7 +24,7 @@ def unit(tmp_path: Path) -> Path:
 
 @needs_systemd
 def test_systemd_analyze_verify_finds_no_error(unit: Path) -> None:
-    """It prints nothing about the unit."""
+    """Its output has no line about the unit."""
     result = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     assert (result.returncode, [line for line in result.stderr.splitlines() if "goldsmith.service" in line]) == (0, [])
 
