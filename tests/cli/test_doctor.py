@@ -245,8 +245,7 @@ def _check_model_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scan: Devi
     models = tmp_path / "models.toml"
     sizes = (("small", 7_000), ("middle", 24_000), ("large", 60_000))
     models.write_text("".join(ENTRY.replace("NAME", name).replace("MEMORY", str(size)) for name, size in sizes))
-    (tmp_path / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {computer_mb * 1024} kB\n")
-    monkeypatch.setattr(gpu_checks, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(gpu_checks, "free_mb", lambda device: computer_mb)
     settings = read_settings(b"worker_memory_mb = 20000", "goldsmith.toml", {})
     return list(gpu_checks.check_model_fit(read_models(models), settings, scan.devices))
 

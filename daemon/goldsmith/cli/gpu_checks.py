@@ -13,6 +13,7 @@ from goldsmith.brief.settings import Settings
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.output import format_size
 from goldsmith.engines.devices import Accelerator, DeviceScan, find_devices, torch_backend
+from goldsmith.engines.memory import free_mb
 from goldsmith.engines.protocols import Device
 from goldsmith.engines.registry.models import Models
 from goldsmith.errors import InputError
@@ -23,7 +24,6 @@ _TORCH_PROBE = (
 )
 # Seconds. Importing torch from a cold disk takes long.
 _TORCH_TIMEOUT = 120
-_MEMINFO = Path("/proc/meminfo")
 
 
 def check_gpu() -> Iterator[Finding]:
@@ -86,13 +86,13 @@ def check_model_fit(models: Models, settings: Settings, accelerators: Sequence[A
     generating = [name for name, model in models.models.items() if model.diffusion is not None and model.driver != "null"]
     if not generating:
         return
-    cpu_memory = min(_available_mb(), settings.worker_memory_mb)
+    cpu_memory = min(free_mb(Device("cpu")), settings.worker_memory_mb)
     if not accelerators:
         yield _model_fit(models, generating, Device("cpu"), "on the CPU, slowly", cpu_memory, cpu_memory)
     for accelerator in accelerators:
         if accelerator.total_mb:
             label = f"on {accelerator.name}"
-            yield _model_fit(models, generating, Device(accelerator.name), label, accelerator.total_mb, _available_mb())
+            yield _model_fit(models, generating, Device(accelerator.name), label, accelerator.total_mb, free_mb(Device("cpu")))
 
 
 def _model_fit(models: Models, names: Sequence[str], device: Device, label: str, free_mb: int, free_cpu_mb: int) -> Finding:
@@ -114,14 +114,6 @@ def _model_fit(models: Models, names: Sequence[str], device: Device, label: str,
     kinds = (("fit", complete), ("fit only in parts, slower", in_parts), ("too large", too_large))
     sentence = "; ".join(f"{text}: {', '.join(fitting)}" for text, fitting in kinds if fitting)
     return (ok if complete or in_parts else note)(f"models {label}", f"{sentence[0].upper()}{sentence[1:]}.")
-
-
-def _available_mb() -> int:
-    try:
-        lines = _MEMINFO.read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
-    except (OSError, ValueError, StopIteration):
-        return 0
 
 
 def _command_output(command: list[str], timeout: float) -> str:

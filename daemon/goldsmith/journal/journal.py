@@ -190,12 +190,6 @@ class Journal:
                 (os.fsencode(path), fingerprint, sentence, remedy, os.fsencode(note_path), now),
             )
 
-    def hold_at(self, path: str) -> HoldRecord | None:
-        """Return the hold on the asset at ``path``, or None."""
-        with _translate_errors(self.path):
-            row = self._db.execute("SELECT * FROM hold WHERE path = ?", (os.fsencode(path),)).fetchone()
-        return _to_hold(row) if row else None
-
     def all_holds(self) -> list[HoldRecord]:
         """Return every hold, the oldest first."""
         with _translate_errors(self.path):
