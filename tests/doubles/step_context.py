@@ -146,7 +146,7 @@ class EnginesDouble:
         return cast("EngineT", self.engine_for(need, options))
 
     def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
-        """Return the engine of that kind. Raises InputError if there is none or it cannot do what is needed."""
+        """Return the engine of that kind. Raise InputError if there is none or it cannot do what is needed."""
         engines: dict[object, Engine | None] = {
             INPAINTER: self._inpainter,
             UPSCALER: self._upscaler or NullUpscaler(scale=need.factor),
