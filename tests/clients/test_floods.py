@@ -1,4 +1,4 @@
-"""More files at once than the daemon can keep up with: twenty thousand files, and an overflow of the event queue."""
+"""More files at once than the daemon can keep up with: thousands of files, and an overflow of the event queue."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import pytest
 from clients import pictures
 from clients.watched import Drop, Watched
 
-# Seconds that 20,000 pictures may take. Alone on two cores they took 58.
-MAX_SECONDS = 5 * 60.0
+# Seconds until the test gives up. Alone on two cores, 20,000 pictures took 58.
+MAX_SECONDS = 30 * 60.0
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
 
 
 @pytest.mark.timeout(2 * MAX_SECONDS)
-def test_twenty_thousand_files_at_once(watched: Watched) -> None:
+@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.soak)])
+def test_thousands_of_files_at_once(watched: Watched, count: int) -> None:
     """Small pictures of one size differ only in their bytes, and each is taken once."""
-    _flood(watched.drop("twenty_thousand"), 20_000)
+    _flood(watched.drop(f"flood_{count}"), count)
 
 
 @pytest.mark.skipif(not _QUEUE.exists() or int(_QUEUE.read_text()) > 200_000, reason="the event queue is not of the usual length")

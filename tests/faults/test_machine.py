@@ -26,7 +26,7 @@ Tree = dict[str, bytes]
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path, quiet=0.1, breath=0.02, gather=0.0) as studio:
+    with studio_at(tmp_path, quiet=0.1, breath=0.02, gather=0.0, retry_machine=0.1) as studio:
         studio.line(LINE)
         yield studio
 

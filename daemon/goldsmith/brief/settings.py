@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     """The largest picture that is opened, in pixels."""
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
     """How often a picture may crash its worker before it gets a problem note."""
-    retry_machine: Annotated[float, Field(ge=0.5, le=3600)] = 10.0
+    retry_machine: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     """Seconds after which a paused queue tries again (full disk, missing mount, dead device)."""
     drain: Seconds = 20.0
     """Seconds that running jobs get to finish when the service stops."""
