@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Test processes. Each runs one test file at a time.
-WORKERS ?= 2
+# Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
+WORKERS ?= 3
 
 .PHONY: install demo test lint tests bench bench-gpu soak clean
 

@@ -6,8 +6,10 @@ Property tests draw the same examples in every run, so that a commit that passed
 
 from __future__ import annotations
 
+import gc
 import io
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +26,24 @@ settings.register_profile("same", _PATIENT, derandomize=True)
 settings.register_profile("explore", _PATIENT, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+# After how many newly imported modules their objects are exempted from garbage collection.
+_FREEZE_STEP = 100
+_module_count = 0
+
 PictureMaker = Callable[..., Picture]
 Saver = Callable[..., bytes]
+
+
+def pytest_runtest_teardown() -> None:
+    """Exempt imported libraries from garbage collection: with torch, diffusers and all tests, one collection takes half a second.
+
+    The engines collect garbage whenever they release a model, which their tests do hundreds of times.
+    """
+    global _module_count
+    if len(sys.modules) > _module_count + _FREEZE_STEP:
+        _module_count = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_a_worker_runs_the_example(catalogue: Catalogue, tmp_path: Path) -> None
     share = Share(tmp_path)
     share.put("selected/hero.png", png(grey))
     share.put("selected/hero.mask.png", png(mask))
-    inputs = [share.given("selected/hero.png"), share.given("selected/hero.mask.png", "mask", "mask")]
+    inputs = [share.job_input("selected/hero.png"), share.job_input("selected/hero.mask.png", "mask", "mask")]
     job = share.job(("grain", {"where": "mask"}), inputs=inputs)
     outcome = run_job(job, EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu")), lambda _: None, lambda: False)
     assert outcome.fault is None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import GRADE, LINE, SELECT, SHARPEN, WHOLE
+from doubles.commission import GRADE, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import png
 from doubles.studio import Daemon, Studio
 from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
@@ -26,7 +26,7 @@ POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"
 @pytest.fixture
 def studio(tmp_path: Path) -> Studio:
     studio = Studio(tmp_path)
-    studio.line(LINE)
+    studio.write_pipeline(PIPELINE)
     return studio
 
 
@@ -38,7 +38,7 @@ def daemon(studio: Studio) -> Iterator[Daemon]:
 
 def pipeline_with_polish_stage() -> str:
     """Return a pipeline.toml with polished/ between masked/ and graded/."""
-    rows = LINE.split("[[stage]]")
+    rows = PIPELINE.split("[[stage]]")
     rows[3] = rows[3].replace('next = "graded"', 'next = "polished"')
     return "[[stage]]".join([*rows[:4], POLISH_STAGE.removeprefix("[[stage]]"), rows[4]])
 
@@ -69,7 +69,7 @@ def test_sigterm_lets_running_jobs_finish_and_starts_no_more(studio: Studio) -> 
     for number in range(12):
         studio.put(f"inbox/p{number}.png", png(number))
     with Daemon(studio) as daemon:
-        daemon.until(lambda: daemon.heard("started"), "the first start")
+        daemon.until(lambda: daemon.events_of("started"), "the first start")
         assert daemon.end() == 0
     pictures = [
         Path(name).stem for name in (*studio.folder("inbox"), *studio.folder("selected"), *studio.folder("masked")) if name[-4:] == ".png"
@@ -81,22 +81,22 @@ def test_sigterm_lets_running_jobs_finish_and_starts_no_more(studio: Studio) -> 
 
 def test_sighup_reloads_the_pipeline_and_a_new_stage_works(daemon: Daemon, studio: Studio) -> None:
     """Its folder is created, and pictures go through it."""
-    studio.line(pipeline_with_polish_stage())
+    studio.write_pipeline(pipeline_with_polish_stage())
     daemon.send(signal.SIGHUP)
     daemon.until(lambda: daemon.words.count("READY=1") == 2, "ready again")
     studio.put("masked/hero.png", png())
     studio.put("masked/hero.toml", GRADE + '[[polish]]\nop = "sharpen"\n')
-    daemon.until(lambda: len(daemon.heard("committed")) == 2, "two commits")
+    daemon.until(lambda: len(daemon.events_of("committed")) == 2, "two commits")
     assert studio.folder("graded") == ["hero.png", "hero.toml"]
-    assert [event["stage"] for event in daemon.heard("committed")] == ["grade", "polish"]
+    assert [event["stage"] for event in daemon.events_of("committed")] == ["grade", "polish"]
 
 
 def test_sighup_with_errors_in_the_pipeline_keeps_the_old_one(daemon: Daemon, studio: Studio) -> None:
     """The errors are logged, and work goes on as before."""
-    studio.line(LINE.replace('"masked"', '"maskd"', 1))
+    studio.write_pipeline(PIPELINE.replace('"masked"', '"maskd"', 1))
     daemon.send(signal.SIGHUP)
-    daemon.until(lambda: daemon.heard("not reloaded"), "the logged error")
-    assert "maskd" in daemon.heard("not reloaded")[0]["sentence"]
+    daemon.until(lambda: daemon.events_of("not reloaded"), "the logged error")
+    assert "maskd" in daemon.events_of("not reloaded")[0]["sentence"]
     daemon.until(lambda: daemon.words.count("READY=1") == 2, "ready again")
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from _pytest.mark import ParameterSet
 
-from doubles.ground import context, examples, picture
+from doubles.operation_samples import context, examples, picture
 from goldsmith.errors import InputError
 from goldsmith.operation import FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.ops import catalogue

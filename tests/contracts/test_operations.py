@@ -11,7 +11,7 @@ from _pytest.mark import ParameterSet
 from PIL import ImageCms
 from pydantic import ValidationError
 
-from doubles.ground import context, examples, picture
+from doubles.operation_samples import context, examples, picture
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.ops import catalogue

@@ -17,7 +17,7 @@ from doubles.studio import Daemon, Studio
 from goldsmith.pipeline.intake.file_names import classify, strip_picture_suffix
 
 # The shipped pipeline, with an engine that needs no weights, so that all jobs go through one queue.
-LINE = """
+PIPELINE = """
 [[stage]]
 name = "generate"
 folder = "inbox"
@@ -74,7 +74,7 @@ class Asset:
         return self.place.partition("/")[2]
 
 
-def thirty() -> list[Asset]:
+def thirty_assets() -> list[Asset]:
     """Return eight assets that go through all stages, and one or more for every other way a picture can go, or stay."""
     assets = [_asset("inbox", f"whole{n}", n, toml=WHOLE) for n in range(8)]
     assets += [_asset("inbox", f"halfway{n}", 10 + n, toml=SELECT + SHARPEN) for n in range(3)]
@@ -110,13 +110,13 @@ def drop(studio: Studio, asset: Asset) -> None:
 # ---------------------------------------------------------------------- the content of the folders
 
 # Path (in the archive: without the day) -> sha256 of the file; of a manifest: of its content without times.
-Lying = dict[str, str]
+FileDigests = dict[str, str]
 _TIME_KEYS = ("seconds", "started_at", "taken_at", "delivered_at")
 
 
-def lying(root: Path) -> Lying:
+def visible_files(root: Path) -> FileDigests:
     """Return all files that a person can see below the root: in the stages, in delivered/ and in the archive."""
-    digests: Lying = {}
+    digests: FileDigests = {}
     for above, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in ("config", "library")]
         for name in names:
@@ -144,15 +144,15 @@ def _without_times(value: Any) -> Any:
     return _without_day(value) if isinstance(value, str) else value
 
 
-def undisturbed(studio: Studio, assets: list[Asset], tweak: Callable[[Studio], None] | None = None) -> Lying:
+def undisturbed(studio: Studio, assets: list[Asset], tweak: Callable[[Studio], None] | None = None) -> FileDigests:
     """Return the content of the folders after a run that nothing disturbs."""
-    studio.line(LINE)
+    studio.write_pipeline(PIPELINE)
     if tweak is not None:
         tweak(studio)
     for asset in assets:
         drop(studio, asset)
     finish(studio)
-    return lying(studio.root)
+    return visible_files(studio.root)
 
 
 def finish(studio: Studio) -> None:
@@ -165,7 +165,7 @@ def finish(studio: Studio) -> None:
 class Ledger:
     """Checks after every recovery that each dropped asset is whole and in one place, and that no file is lost."""
 
-    def __init__(self, studio: Studio, reference: Lying) -> None:
+    def __init__(self, studio: Studio, reference: FileDigests) -> None:
         self.studio = studio
         self.reference = reference
         # File stem -> every content that a file of this stem has after the undisturbed run.
@@ -173,7 +173,7 @@ class Ledger:
         for path, digest in reference.items():
             self.allowed.setdefault(_asset_of(path), set()).add(digest)
         self.dropped: list[Asset] = []
-        self.archived: Lying = {}
+        self.archived: FileDigests = {}
 
     def drop(self, asset: Asset) -> None:
         drop(self.studio, asset)
@@ -181,7 +181,7 @@ class Ledger:
 
     def check(self) -> None:
         """Check the folders. Call this only when no daemon runs, after recovery: a running daemon may be in the middle of a commit."""
-        digests = lying(self.studio.root)
+        digests = visible_files(self.studio.root)
         self._check_places(digests)
         dropped = {path: hashlib.sha256(data).hexdigest() for asset in self.dropped for path, data in asset.files}
         for path, digest in dropped.items():
@@ -194,7 +194,7 @@ class Ledger:
         assert not lost, f"lost from the archive: {lost}"
         self.archived = {path: digest for path, digest in digests.items() if path.startswith("archive/")}
 
-    def _check_places(self, digests: Lying) -> None:
+    def _check_places(self, digests: FileDigests) -> None:
         places = Counter[tuple[str, str]]()
         for path in digests:
             top, _, rest = path.partition("/")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from doubles.commission import LINE, SELECT
+from doubles.commission import PIPELINE, SELECT
 from doubles.pictures import mask, png
 from doubles.studio import HASTE, studio_at
 from goldsmith.pipeline.replay.report import ReplayReport
@@ -84,7 +84,7 @@ class Delivery:
         """Replay the delivery in worker processes of its own."""
         return run_replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
 
-    def lies(self) -> dict[str, tuple[int, int, bytes]]:
+    def file_states(self) -> dict[str, tuple[int, int, bytes]]:
         """Return the inode, the time and the bytes of every file in the root. A replay must not change them."""
         files = {}
         for above, _, names in os.walk(self.root):
@@ -95,10 +95,10 @@ class Delivery:
         return files
 
 
-def delivered(place: Path, files: dict[str, bytes | str], manifest: str, pipeline_toml: str = LINE) -> Delivery:
+def delivered(place: Path, files: dict[str, bytes | str], manifest: str, pipeline_toml: str = PIPELINE) -> Delivery:
     """Run the daemon on these files until it is idle."""
     with studio_at(place) as studio:
-        studio.line(pipeline_toml)
+        studio.write_pipeline(pipeline_toml)
         for path, data in files.items():
             studio.put(path, data)
         studio.until_idle()

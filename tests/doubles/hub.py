@@ -18,23 +18,23 @@ COMMIT = "c0ffee" * 6 + "c0de"
 class HubDouble:
     """One repository, ``org/model``. As on a real hub, it reports the sha256 of weights; the other files are in git.
 
-    cut:           break the connection after that many bytes of a file, ``cuts`` times.
-    lies:          the bytes that are sent instead of those of a file.
-    says:          (status, X-Error-Code) for every request, such as for a missing repository.
-    says_of_files: the same for files alone: a gate with a public list.
-    asked:         (path, Range header) of every requested file.
+    cut: break the connection after that many bytes of a file, ``cuts`` times.
+    replaced_bytes: the bytes that are sent instead of those of a file.
+    refusal: (status, X-Error-Code) for every request, such as for a missing repository.
+    refusal_of_files: the same for files alone: a gate with a public list.
+    requests: (path, Range header) of every requested file.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = dict(files)
         self.commit = COMMIT
-        self.lies: dict[str, bytes] = {}
+        self.replaced_bytes: dict[str, bytes] = {}
         self.cut: int | None = None
         self.cuts = 10**6
         self.ranges = True
-        self.says: tuple[int, str] | None = None
-        self.says_of_files: tuple[int, str] | None = None
-        self.asked: list[tuple[str, str]] = []
+        self.refusal: tuple[int, str] | None = None
+        self.refusal_of_files: tuple[int, str] | None = None
+        self.requests: list[tuple[str, str]] = []
         self.tokens: set[str] = set()
         double = self
 
@@ -55,8 +55,8 @@ class HubDouble:
         """Answer one request."""
         path = unquote(urlsplit(request.path).path)
         self.tokens.add(request.headers.get("Authorization", ""))
-        if self.says is not None:
-            self._refuse(request, *self.says)
+        if self.refusal is not None:
+            self._refuse(request, *self.refusal)
         elif path.startswith("/api/models/org/model/revision/"):
             self._send_index(request, path.rpartition("/")[2])
         elif path.startswith(f"/org/model/resolve/{self.commit}/"):
@@ -90,11 +90,11 @@ class HubDouble:
 
     def _send_file(self, request: BaseHTTPRequestHandler, name: str) -> None:
         range_header = request.headers.get("Range", "")
-        self.asked.append((name, range_header))
-        if self.says_of_files is not None:
-            self._refuse(request, *self.says_of_files)
+        self.requests.append((name, range_header))
+        if self.refusal_of_files is not None:
+            self._refuse(request, *self.refusal_of_files)
             return
-        data = self.lies.get(name, self.files.get(name))
+        data = self.replaced_bytes.get(name, self.files.get(name))
         if data is None:
             self._refuse(request, 404, "EntryNotFound")
             return

@@ -68,7 +68,7 @@ class Share:
         path.write_bytes(data)
         return path
 
-    def given(self, name: str, role: Any = "picture", input_name: str = "") -> JobInput:
+    def job_input(self, name: str, role: Any = "picture", input_name: str = "") -> JobInput:
         return JobInput(role=role, name=input_name, path=name, sig=FileSignature.from_stat((self.root / name).lstat()))
 
     def job(
@@ -78,7 +78,7 @@ class Share:
         if not inputs:
             if not (self.root / "inbox/hero.png").exists():
                 self.put("inbox/hero.png", png(picture()))
-            inputs = [self.given("inbox/hero.png")]
+            inputs = [self.job_input("inbox/hero.png")]
         number = next(self.numbers)
         return Job(
             **{

@@ -67,14 +67,14 @@ def _clouds(random: np.random.Generator, height: int, width: int) -> Pixels:
 class Pane:
     """A pane of glass on a red foot: ``pixels`` = alpha x ``front`` + (1 - alpha) x background.
 
-    foot: the solid part, 1 on the pane too. painted: the pane as a person would paint it, in one grey with the soft edge of a brush.
+    foot: the solid part, 1 on the pane too. brush_matte: the pane as a person would paint it, in one grey with the soft edge of a brush.
     """
 
     pixels: Pixels
     alpha: Mask
     front: Pixels
     foot: Mask
-    painted: Mask
+    brush_matte: Mask
 
 
 def pane(*, busy: bool = False) -> Pane:

@@ -106,22 +106,22 @@ class Share:
                 contents.update({os.path.normpath(os.path.join(relative, name)): Path(folder, name).read_bytes() for name in names})
         return contents if hidden else {path: data for path, data in contents.items() if not os.path.basename(path).startswith(".")}
 
-    def way(self, plan: Plan) -> str:
-        """Return "home" if all inputs are where they were and no result is visible, "there" if all files are at their destinations.
+    def plan_state(self, plan: Plan) -> str:
+        """Return "undone" if all inputs are where they were and no result is visible, "done" if all files are at their destinations.
 
         If neither is so, return the reason.
         """
         files = self.files()
         strays = [path for path in files if "goldsmith" in path]
         if strays:
-            return f"left lying: {strays}"
+            return f"left over: {strays}"
         at_source = [sha256(files.get(take.path, b"?")) == take.sha256 for take in plan.consumes]
         goals = {**{take.destination: take.sha256 for take in plan.consumes}, **{put.destination: put.sha256 for put in plan.publishes}}
         at_destination = [self._arrived(files, goal, digest, plan.stem) for goal, digest in goals.items()]
         if all(at_source) and not any(at_destination):
-            return "home"
+            return "undone"
         if all(at_destination) and not any(at_source):
-            return "there"
+            return "done"
         return f"homes {at_source}, goals {dict(zip(goals, at_destination, strict=True))}, files {sorted(files)}"
 
     def _arrived(self, files: dict[str, bytes], goal: str, digest: str, stem: str) -> bool:

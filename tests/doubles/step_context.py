@@ -39,14 +39,14 @@ from goldsmith.picture.region import RegionNotFound, parse_region
 
 
 class NullInpainter:
-    """Fills every hole with the mean colour of the known pixels, and keeps its calls in ``asked``."""
+    """Fills every hole with the mean colour of the known pixels, and keeps its calls in ``calls``."""
 
     def __init__(self, side: int = 0, multiple: int = 1) -> None:
         self.descriptor = EngineDescriptor(name="null-inpaint", kind="inpaint", licence="CC0-1.0", side=side, multiple=multiple)
-        self.asked: list[tuple[Pixels, Mask, int]] = []
+        self.calls: list[tuple[Pixels, Mask, int]] = []
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
-        self.asked.append((pixels, hole, seed))
+        self.calls.append((pixels, hole, seed))
         empty = hole > 0.5
         filled = pixels.copy()
         filled[empty] = pixels[~empty].mean(axis=0) if not empty.all() else np.float32(0.5)
@@ -60,14 +60,14 @@ class NullPainter:
         self.descriptor = EngineDescriptor(
             name="null-painter", kind="inpaint", licence="CC0-1.0", side=side, multiple=8, enlarges=True, takes_prompt=True
         )
-        self.asked: list[tuple[Pixels, Mask, int]] = []
+        self.calls: list[tuple[Pixels, Mask, int]] = []
         # Number of steps that it has finished.
         self.steps_done = 0
         self._steps = steps
         self._colour = colour
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
-        self.asked.append((pixels, hole, seed))
+        self.calls.append((pixels, hole, seed))
         for number in range(self._steps):
             on_progress(number / self._steps)
             self.steps_done += 1
@@ -82,16 +82,16 @@ class NullUpscaler:
         self.descriptor = EngineDescriptor(
             name="null-upscale", kind="upscale", licence="CC0-1.0", scale=scale, side=side, pad=pad, multiple=multiple
         )
-        self.asked: list[Pixels] = []
+        self.calls: list[Pixels] = []
 
     def enlarge(self, tile: Pixels) -> Pixels:
-        self.asked.append(tile)
+        self.calls.append(tile)
         scale = self.descriptor.scale
         return np.repeat(np.repeat(tile, scale, axis=0), scale, axis=1)
 
 
 class NullGenerator:
-    """Paints each picture in one colour of its seed, mixed with the given picture by the strength; keeps its calls in ``asked``."""
+    """Paints each picture in one colour of its seed, mixed with the given picture by the strength; keeps its calls in ``calls``."""
 
     def __init__(
         self, can: Sequence[Ability] = ("text", "image", "inpaint", "references"), pixels: int = 256 * 256, multiple: int = 16
@@ -105,10 +105,10 @@ class NullGenerator:
             multiple=multiple,
             takes_prompt=True,
         )
-        self.asked: list[GenerationRequest] = []
+        self.calls: list[GenerationRequest] = []
 
     def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
-        self.asked.append(request)
+        self.calls.append(request)
         pictures = []
         for number, seed in enumerate(request.seeds):
             on_progress(number / len(request.seeds))
@@ -330,7 +330,7 @@ class StepContextDouble:
         identify: Callable[[Face, Picture], FaceEmbedding] | None = None,
         lines: Sequence[TextLine] = (),
         library: LibraryFacet | None = None,
-        shown: Sequence[Picture] = (),
+        reference_pictures: Sequence[Picture] = (),
         layers: Mapping[str, Picture] | None = None,
         heroes: Mapping[str, Picture] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
@@ -346,5 +346,5 @@ class StepContextDouble:
         self.engines = EnginesDouble(inpainter, upscaler, generator, swapper) if engines is None else engines
         self.detect = DetectDouble(spots, faces, portraits, identify, lines) if detect is None else detect
         self.library: LibraryFacet = (
-            LibraryDouble(self.results, shown, layers, heroes, references, portraits) if library is None else library
+            LibraryDouble(self.results, reference_pictures, layers, heroes, references, portraits) if library is None else library
         )

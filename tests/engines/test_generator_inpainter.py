@@ -35,7 +35,7 @@ def test_the_request_has_crop_hole_options_and_seed() -> None:
     fractions: list[float] = []
     inpainter = GeneratorInpainter(generator, GenerationOptions("moss", strength=0.8))
     filled = inpainter.fill(picture(), hole(), 5, fractions.append)
-    (request,) = generator.asked
+    (request,) = generator.calls
     assert (request.options, request.seeds, request.width, request.height) == (GenerationOptions("moss", strength=0.8), (5,), WIDTH, HEIGHT)
     assert request.picture is not None
     assert request.hole is not None

@@ -128,7 +128,7 @@ def _calls(scenario: Scenario, folder: Path) -> list[str]:
     results = _commit(scenario, share, plans, script)
     assert results is not None
     assert all(isinstance(result, PlanCommitted) for result in results), results
-    _check(share, plans, {"there"})
+    _check(share, plans, {"done"})
     return script.calls
 
 
@@ -137,9 +137,9 @@ def _check(share: Share, plans: list[Plan], states: set[str]) -> None:
     files, journal = share.files(), share.journal()
     rows = [row.job_id for row in journal.history()]
     for plan in plans:
-        state = share.way(plan)
+        state = share.plan_state(plan)
         assert state in states
-        assert rows.count(plan.job_id) == (1 if state == "there" else 0)
+        assert rows.count(plan.job_id) == (1 if state == "done" else 0)
     assert {path: files.get(path) for path in share.before} == share.before
     assert journal.open_plans() == []
     journal.close()
@@ -160,11 +160,11 @@ def test_a_failing_disk_never_leaves_half_a_commit(scenario: Scenario, number: i
         for result in results:
             plan = result.plan
             if isinstance(result, PlanCommitted):
-                assert share.way(plan) == "there"
+                assert share.plan_state(plan) == "done"
             elif isinstance(result, FileRefused) or (isinstance(result, PlanHalted) and not result.is_pending):
-                assert share.way(plan) == "home"
+                assert share.plan_state(plan) == "undone"
         _recover(scenario, share, Script())
-        _check(share, plans, {"home", "there"})
+        _check(share, plans, {"undone", "done"})
 
 
 def _trouble(number: int, call: str) -> Exception:
@@ -191,7 +191,7 @@ def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, ne
         assert {result.plan.job_id for result in later} == pending
         assert not any(isinstance(result, PlanHalted) for result in later)
         journal.close()
-        _check(share, plans, {"home", "there"})
+        _check(share, plans, {"undone", "done"})
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -202,7 +202,7 @@ def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(scenario: Sce
         plans = scenario.prepare(share)
         assert _commit(scenario, share, plans, Script(at, after=after)) is None
         _recover(scenario, share, Script())
-        _check(share, plans, {"home", "there"})
+        _check(share, plans, {"undone", "done"})
 
 
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.soak)])
@@ -218,7 +218,7 @@ def test_a_recovery_that_is_killed_is_completed_by_the_next_recovery(
             script = Script(second, after=second % 2 == 0)
             _recover(scenario, share, script)
             _recover(scenario, share, Script())
-            _check(share, plans, {"home", "there"})
+            _check(share, plans, {"undone", "done"})
             if len(script.calls) < second:
                 break
 
@@ -232,7 +232,7 @@ def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(scenario: Scen
             _commit(scenario, share, plans, Script(at))
             _recover(scenario, share, Script(second, partial(_trouble, errno.ENOSPC), lasting=True))
             _recover(scenario, share, Script())
-            _check(share, plans, {"home", "there"})
+            _check(share, plans, {"undone", "done"})
 
 
 def _renamed_over(path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_kill_while_a_changed_input_is_put_back_loses_no_bytes(
         journal.close()
         _recover(Scenario(_one_plan, mounts=mounts), share, Script())
         if disk.path:
-            _check(share, [plan], {"home", "there"})
+            _check(share, [plan], {"undone", "done"})
         else:
             assert picture.read_bytes() == b"saved over, and longer"
             assert len(share.files()) == 3
@@ -286,7 +286,7 @@ def test_a_kill_while_a_brief_returns_to_its_picture_loses_neither(new_folder: C
         journal.close()
         _recover(Scenario(_one_plan, mounts=mounts), share, Script())
         if disk.path:
-            _check(share, [plan], {"home", "there"})
+            _check(share, [plan], {"undone", "done"})
         else:
             assert share.files() == {"selected/hero.toml": b"brief hero", "selected/hero.png": b"arrived"}
         if results:
@@ -311,11 +311,11 @@ def test_a_commit_waits_for_a_real_disk_that_is_full(tmp_path: Path) -> None:
         assert isinstance(result, PlanHalted)
         assert "space" in result.sentence
         assert not result.is_pending
-        assert share.way(plan) == "home"
+        assert share.plan_state(plan) == "undone"
         (full / "ballast").unlink()
         later = executor.commit([plan])
         assert isinstance(later[0], PlanCommitted)
-        assert share.way(plan) == "there"
+        assert share.plan_state(plan) == "done"
         journal.close()
     finally:
         subprocess.run(["umount", str(full)], check=True)

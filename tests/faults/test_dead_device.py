@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import LINE
+from doubles.commission import PIPELINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import resume_queue
 from goldsmith.pipeline.stage_work import fingerprint
 
-TWO_QUEUES = LINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "gpu"')
+TWO_QUEUES = PIPELINE.replace('folder = "selected"', 'folder = "selected"\nqueue = "gpu"')
 # Worker processes read this as they start. The engine without weights stands for a model, and the file DEAD for the broken GPU.
 BROKEN_DRIVER = """
     import os
@@ -45,13 +45,13 @@ def death_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def studio(tmp_path: Path, death_marker: Path) -> Iterator[Studio]:
     with studio_at(tmp_path / "studio", devices=("cuda:0",)) as studio:
-        studio.line(TWO_QUEUES)
+        studio.write_pipeline(TWO_QUEUES)
         yield studio
 
 
 def queue_pauses(studio: Studio) -> dict[str, str]:
-    assert studio.works is not None
-    return studio.works.state().queue_pauses
+    assert studio.runtime is not None
+    return studio.runtime.state().queue_pauses
 
 
 def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio, death_marker: Path) -> None:
@@ -59,20 +59,20 @@ def test_pictures_wait_for_a_dead_gpu_and_the_other_queues_go_on(studio: Studio,
     works = studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
-    event = studio.until_heard("requeued", picture="selected/hero.png")
+    event = studio.until_event("requeued", picture="selected/hero.png")
     assert event["sentence"] == "cuda:0 has failed: unspecified launch failure."
     assert "The GPU cuda:0 has failed (unspecified launch failure). It is tried again at" in queue_pauses(studio)["gpu"]
     assert queue_pauses(studio)["cpu"] == ""
     studio.put("masked/other.png", png())
     studio.put("masked/other.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n')
-    studio.until_heard("committed", picture="masked/other.png")
+    studio.until_event("committed", picture="masked/other.png")
     assert studio.folder("selected") == ["hero.mask.png", "hero.png"]
     assert studio.note("selected/hero.png") == ""
     (active,) = studio.journal.active_jobs()
     assert (active.path, active.started_at) == ("selected/hero.png", None)
     sigs = {path: works.intake.state(path).sig for path in ("selected/hero.png", "selected/hero.mask.png")}
     assert studio.journal.attempt_count("selected/hero.png", fingerprint({path: sig for path, sig in sigs.items() if sig is not None})) == 0
-    assert studio.heard("paused") == []
+    assert studio.events_of("paused") == []
     death_marker.unlink()
     resume_queue(works.workers, "gpu")
     studio.until_idle()
@@ -85,7 +85,7 @@ def test_a_job_whose_mask_is_deleted_while_its_device_is_dead_is_withdrawn(studi
     studio.start()
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.mask.png", mask())
-    studio.until_heard("requeued", picture="selected/hero.png")
+    studio.until_event("requeued", picture="selected/hero.png")
     studio.at("selected/hero.mask.png").unlink()
     studio.until_idle()
     assert studio.folder("selected") == ["hero.png"]

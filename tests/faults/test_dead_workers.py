@@ -297,7 +297,7 @@ def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(s
     pools = WorkerPools([GPU], FAULTY)
     poison = share.job(("unplug", {"always": True}), queue="gpu", models=("flux",))
     share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
-    good = share.job(("invert", {}), inputs=[share.given("selected/good.png")], queue="gpu", models=("flux",))
+    good = share.job(("invert", {}), inputs=[share.job_input("selected/good.png")], queue="gpu", models=("flux",))
     pools.submit(poison)
     pools.submit(good)
     events: list[Event] = []

@@ -92,7 +92,7 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
     faults.shut()
     drop(studio, stem, steps=200)
     studio.until(lambda: faults.noted("step 2"), "the third step")
-    works = studio.works
+    works = studio.runtime
     assert works is not None
     (running,) = works.workers.running_jobs()
     if change == "deleted":
@@ -109,7 +109,7 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
     delivered = [name for name in studio.folder("delivered") if name.startswith(stem)]
     assert len([name for name in delivered if name.endswith(".json")]) == (change != "deleted")
     drop(studio, f"after-{stem}")
-    studio.until_heard("committed", picture=f"inbox/after-{stem}.png")
+    studio.until_event("committed", picture=f"inbox/after-{stem}.png")
     assert faults.noted("load") == []
     assert len(set(faults.noted("step 0"))) == 1
 
@@ -117,16 +117,16 @@ def test_outdated_work_is_cancelled_within_a_step_and_the_model_stays_loaded(stu
 def test_a_picture_on_a_failed_device_is_generated_by_a_new_process(studio: Studio, faults: Faults) -> None:
     """The picture gets no note, and the new process loads the model again."""
     drop(studio, "before")
-    studio.until_heard("committed", picture="inbox/before.png")
+    studio.until_event("committed", picture="inbox/before.png")
     faults.order("dead")
     drop(studio, "dying")
-    event = studio.until_heard("requeued", picture="inbox/dying.png")
+    event = studio.until_event("requeued", picture="inbox/dying.png")
     assert event["sentence"] == "cpu has failed: CUDA error: unspecified launch failure"
     assert studio.note("inbox/dying.png") == ""
     (first,) = set(faults.noted("step 0"))
     faults.mend("dead")
     faults.forget()
-    resume_queue(studio.works.workers, "gpu")  # type: ignore[union-attr]
+    resume_queue(studio.runtime.workers, "gpu")  # type: ignore[union-attr]
     studio.until_idle()
     assert generation_facts(studio, "dying")["memory_fallback"] == "as requested"
     (second,) = faults.noted("load")
@@ -164,7 +164,7 @@ def test_a_job_for_another_model_is_skipped_at_most_eight_times(tmp_path: Path) 
         studio.until(lambda: works.workers.queue_length("gpu") == 20, "all jobs in the queue")
         resume_queue(works.workers, "gpu")
         studio.until_idle()
-        started = list(dict.fromkeys(event["picture"] for event in studio.heard("progress")))
+        started = list(dict.fromkeys(event["picture"] for event in studio.events_of("progress")))
         assert (len(started), started[0], started.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
 
 
@@ -173,14 +173,14 @@ def test_a_replay_on_a_failed_device_is_an_error(studio: Studio, faults: Faults)
     drop(studio, "again")
     studio.until_idle()
     delivery = Delivery(studio.root, "delivered/again.manifest.json")
-    before = delivery.lies()
+    before = delivery.file_states()
     faults.order("dead")
     with pytest.raises(HostError, match="failed"):
         delivery.again()
-    assert delivery.lies() == before
+    assert delivery.file_states() == before
     faults.mend("dead")
     assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical"]
-    assert delivery.lies() == before
+    assert delivery.file_states() == before
 
 
 def test_a_replay_with_another_memory_fallback_names_it(studio: Studio, faults: Faults) -> None:

@@ -44,8 +44,8 @@ def test_a_hostile_brief_gets_a_note_and_starts_no_job(studio: Studio, kind: str
     studio.until(lambda: studio.note("inbox/hero.png"), "a note")
     assert sentence in studio.note("inbox/hero.png")
     studio.until_idle()
-    assert studio.heard("started") == []
-    assert len(studio.heard("held")) == 1
+    assert studio.events_of("started") == []
+    assert len(studio.events_of("held")) == 1
     assert studio.folder("inbox") == ["hero.png", "hero.png.problem.txt", "hero.toml"]
     assert studio.at("inbox/hero.toml").stat().st_size == len(brief)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from doubles import dying
-from doubles.commission import LINE, Asset, Ledger, finish, lying, thirty, undisturbed
+from doubles.commission import PIPELINE, Asset, Ledger, finish, thirty_assets, undisturbed, visible_files
 from doubles.studio import Daemon, Doorbell, Studio
 from goldsmith.errors import HostError, UsageError
 from goldsmith.files import Filesystem
@@ -43,10 +43,10 @@ def test_nothing_is_lost_after_a_thousand_kills(tmp_path: Path, seed: int, recor
 def _kill_repeatedly(folder: Path, seed: int, kills: int, record_property: RecordProperty) -> None:
     rng = random.Random(seed)
     print(f"GOLDSMITH_TEST_SEED={seed}")
-    assets = thirty()
+    assets = thirty_assets()
     reference = undisturbed(Studio(folder / "undisturbed", quiet=0.15), assets)
     studio = Studio(folder / "killed", quiet=0.15)
-    studio.line(LINE)
+    studio.write_pipeline(PIPELINE)
     ledger = Ledger(studio, reference)
     rng.shuffle(assets)
     assets.sort(key=lambda asset: "brief.toml" not in asset.files[0][0])  # a campaign's brief before its pictures
@@ -64,7 +64,7 @@ def _kill_repeatedly(folder: Path, seed: int, kills: int, record_property: Recor
     assert inside >= kills * MIN_INSIDE, "too few kills fell into a commit"
     finish(studio)
     ledger.check()
-    assert lying(studio.root) == reference
+    assert visible_files(studio.root) == reference
 
 
 def _run_and_kill(studio: Studio, ledger: Ledger, arriving: list[Asset], rng: random.Random) -> None:

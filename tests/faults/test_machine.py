@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, INPAINT, LINE
+from doubles.commission import EXPORT, INPAINT, PIPELINE
 from doubles.disk import Disk, Script
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
@@ -27,7 +27,7 @@ Tree = dict[str, bytes]
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path, quiet=0.1, breath=0.02, gather=0.0, retry_machine=0.1) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         yield studio
 
 
@@ -104,9 +104,9 @@ def _fails_once(studio: Studio, number: int, first: int, stride: int) -> None:
 
 def _check_pause_and_delivery(studio: Studio, campaign: str) -> None:
     """Check that the daemon pauses, holds no picture, leaves the inputs in place, and delivers afterwards."""
-    studio.until(lambda: studio.heard("paused") or studio.heard("held"), f"a pause over {campaign}")
-    assert studio.heard("held") == []
-    pause = studio.heard("paused")[0]
+    studio.until(lambda: studio.events_of("paused") or studio.events_of("held"), f"a pause over {campaign}")
+    assert studio.events_of("held") == []
+    pause = studio.events_of("paused")[0]
     assert pause["sentence"].endswith(".")
     folders = [folder for folder in ("selected", "masked", "graded") if studio.at(f"{folder}/{campaign}/hero.png").exists()]
     assert len(folders) == 1, folders
@@ -128,8 +128,8 @@ def test_the_daemon_waits_for_a_disk_that_keeps_failing(studio: Studio, number: 
         script.at = at
         studio.events.clear()
         drop_hero(studio, campaign)
-        studio.until(lambda: len(studio.heard("paused")) >= 1 and studio.heard("resumed"), f"a pause over {campaign}")
-        assert studio.heard("committed", stage="deliver") == []
+        studio.until(lambda: len(studio.events_of("paused")) >= 1 and studio.events_of("resumed"), f"a pause over {campaign}")
+        assert studio.events_of("committed", stage="deliver") == []
         script.at = 0
         studio.until(lambda: is_delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
         studio.until_idle()
@@ -148,7 +148,7 @@ def test_the_daemon_may_be_stopped_while_the_disk_fails(studio: Studio) -> None:
         script.at = at
         studio.events.clear()
         drop_hero(studio, campaign)
-        studio.until_heard("paused")
+        studio.until_event("paused")
         studio.restart()
         studio.until(lambda: is_delivered(studio, campaign), f"{campaign} delivered")  # noqa: B023 - called at once
         studio.until_idle()
@@ -162,7 +162,7 @@ def test_a_note_that_cannot_be_written_pauses_and_is_written_later(studio: Studi
     script = Script(trouble=lambda name: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), at=1, lasting=True)
     studio.start(Disk(script))
     drop_hero(studio, "acme", '[[edit]]\nop = "sharpn"\n')
-    assert "No space left" in studio.until_heard("paused")["sentence"]
+    assert "No space left" in studio.until_event("paused")["sentence"]
     script.at = 0
     studio.until(lambda: studio.note("selected/acme/hero.png"))
 
@@ -172,10 +172,10 @@ def test_a_folder_that_refuses_a_note_does_not_stop_the_others(studio: Studio) -
     script = Script(trouble=lambda name: PermissionError(errno.EACCES, os.strerror(errno.EACCES)), at=1)
     studio.start(Disk(script))
     drop_hero(studio, "acme", '[[edit]]\nop = "sharpn"\n')
-    studio.until_heard("held")
+    studio.until_event("held")
     drop_hero(studio, "other")
     studio.until(lambda: is_delivered(studio, "other"))
-    assert studio.heard("paused") == []
+    assert studio.events_of("paused") == []
     assert "sharpn" in studio.journal.all_holds()[0].sentence
     drop_hero(studio, "acme")
     studio.until(lambda: is_delivered(studio, "acme"))
@@ -190,12 +190,12 @@ def test_a_full_journal_pauses_the_daemon_and_loses_no_file(studio: Studio) -> N
     max_page_count = database.execute("PRAGMA max_page_count").fetchone()[0]
     for each in range(12):
         drop_hero(studio, f"before{each}")
-    studio.until_heard("started", count=3)
+    studio.until_event("started", count=3)
     database.execute("PRAGMA max_page_count = 1")  # SQLite keeps the existing pages and adds none
     for each in range(12):
         drop_hero(studio, f"during{each}")
-    studio.until(lambda: len(studio.heard("resumed")) >= 2, "two pauses")
-    assert "journal" in studio.heard("paused")[0]["sentence"]
+    studio.until(lambda: len(studio.events_of("resumed")) >= 2, "two pauses")
+    assert "journal" in studio.events_of("paused")[0]["sentence"]
     database.execute(f"PRAGMA max_page_count = {max_page_count}")
     campaigns = [f"{when}{each}" for when in ("before", "during") for each in range(12)]
     studio.until(lambda: all(is_delivered(studio, campaign) for campaign in campaigns), "all delivered")
@@ -211,7 +211,7 @@ def test_a_folder_of_the_pipeline_may_disappear_and_return(studio: Studio, folde
         drop_hero(studio, "acme", INPAINT.replace('"mask"', '"sky"') + BRIEF.replace(INPAINT, ""))
         studio.until_idle()
         os.rename(studio.at(folder), studio.at("elsewhere"))
-        works = studio.works
+        works = studio.runtime
         assert works is not None
         studio.until(lambda: folder in works.intake.unavailable_folders(), "the folder is reported missing")
         os.rename(studio.at("elsewhere"), studio.at(folder))
@@ -220,7 +220,7 @@ def test_a_folder_of_the_pipeline_may_disappear_and_return(studio: Studio, folde
     else:
         os.rename(studio.at(folder), studio.at("elsewhere"))
         drop_hero(studio, "acme")
-        assert folder in studio.until_heard("paused")["sentence"]
+        assert folder in studio.until_event("paused")["sentence"]
         assert not studio.at(folder).exists()
         os.rename(studio.at("elsewhere"), studio.at(folder))
     studio.until(lambda: is_delivered(studio, "acme"))
@@ -245,7 +245,7 @@ def test_the_daemon_waits_for_a_real_disk_that_is_full(small_disk: Path, tmp_pat
     """The daemon pauses and delivers once the disk has space again."""
     with studio_at(small_disk, state_dir=tmp_path / "state", quiet=0.1) as studio:
         studio.state_dir = tmp_path / "state"
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         studio.start()
         expected, _ = run_undisturbed(studio, Script())
         drop_hero(studio, "acme")
@@ -253,7 +253,7 @@ def test_the_daemon_waits_for_a_real_disk_that_is_full(small_disk: Path, tmp_pat
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
-        studio.until_heard("paused")
+        studio.until_event("paused")
         assert not is_delivered(studio, "acme")
         filler.unlink()
         studio.until(lambda: is_delivered(studio, "acme"))

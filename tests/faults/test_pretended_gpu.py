@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doubles import tiny
-from doubles.commission import LINE
+from doubles.commission import PIPELINE
 from doubles.faulty_diffusion import Faults, arm
 from doubles.pretended_gpu import TITLE, TOTAL_MB, Pretended, machine
 from doubles.studio import Studio, studio_at
@@ -25,7 +25,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, F
         faults = arm(folder / "faults", patch)
         card = machine(folder / "faults", patch, workers=True)
         with studio_at(folder / "studio", devices=("cuda:0",), together=4) as studio:
-            studio.line(LINE.replace('next = "selected"', 'next = "selected"\nqueue = "gpu"'))
+            studio.write_pipeline(PIPELINE.replace('next = "selected"', 'next = "selected"\nqueue = "gpu"'))
             studio.put("config/models.toml", tiny.models_toml({"first": "sdxl", "second": "flux"}, memory_mb=1000))
             yield studio, faults, card
 
@@ -84,7 +84,7 @@ def test_a_model_is_closed_for_another_on_a_full_gpu(daemon: tuple[Studio, Fault
     studio.until_idle()
     card.free(TOTAL_MB - 500)
     assert generation_facts(studio, "other")["offload"] in ("model", "group")
-    works = studio.works
+    works = studio.runtime
     assert works is not None
     (status,) = [worker for worker in works.state().workers if worker.queue == "gpu"]
     assert (status.device, status.device_title, status.device_memory_mb, status.loaded) == ("cuda:0", TITLE, TOTAL_MB, ("second",))
@@ -93,10 +93,10 @@ def test_a_model_is_closed_for_another_on_a_full_gpu(daemon: tuple[Studio, Fault
 def test_a_failed_gpu_pauses_and_its_picture_waits(daemon: tuple[Studio, Faults, Pretended]) -> None:
     """The picture gets no note, and another process generates it once the GPU works again."""
     studio, faults, _ = daemon
-    works = studio.works or studio.start()
+    works = studio.runtime or studio.start()
     faults.order("dead")
     drop(studio, "dead")
-    event = studio.until_heard("requeued", picture="inbox/dead.toml")
+    event = studio.until_event("requeued", picture="inbox/dead.toml")
     assert event["sentence"] == "cuda:0 has failed: CUDA error: unspecified launch failure"
     assert str(works.workers.pause_reason("gpu")).startswith("The GPU cuda:0 has failed (CUDA error: unspecified launch failure).")
     assert studio.note("inbox/dead.toml") == ""

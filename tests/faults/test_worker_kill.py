@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from doubles.commission import LINE, drop, lying, thirty, undisturbed
+from doubles.commission import PIPELINE, drop, thirty_assets, undisturbed, visible_files
 from doubles.studio import Daemon, Studio
 
 KILLS = 24
@@ -22,10 +22,10 @@ def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_
     """Thirty assets arrive one after another while workers are killed. The jobs of the killed workers are done again."""
     rng = random.Random(SEED)
     print(f"GOLDSMITH_TEST_SEED={SEED}")
-    reference = undisturbed(Studio(tmp_path / "undisturbed", quiet=0.15), thirty())
+    reference = undisturbed(Studio(tmp_path / "undisturbed", quiet=0.15), thirty_assets())
     studio = Studio(tmp_path / "killed", quiet=0.15, attempts=10, log_level="debug")
-    studio.line(LINE)
-    assets = thirty()
+    studio.write_pipeline(PIPELINE)
+    assets = thirty_assets()
     with Daemon(studio) as daemon:
         daemon.until_ready()
         for number in range(KILLS):
@@ -33,18 +33,18 @@ def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_
                 drop(studio, asset)
             _kill_one(daemon, rng)
         assert daemon.end() == 0
-        deaths = [event for event in daemon.heard("fault") if event["kind"] == "crash"]
+        deaths = [event for event in daemon.events_of("fault") if event["kind"] == "crash"]
         assert len(deaths) >= 4, "the workers were killed while they were idle"
     with Daemon(studio, "--until-idle") as daemon:
         daemon.until(lambda: daemon.process.poll() is not None, "the end of the run")
-    assert lying(studio.root) == reference
+    assert visible_files(studio.root) == reference
 
 
 def _kill_one(daemon: Daemon, rng: random.Random) -> None:
     """Wait until a worker has started a job, or for _PATIENCE if no job starts. Then kill one of the workers."""
-    started = len(daemon.heard("progress"))
+    started = len(daemon.events_of("progress"))
     end = time.monotonic() + _PATIENCE
-    while len(daemon.heard("progress")) == started and (left := end - time.monotonic()) > 0:
+    while len(daemon.events_of("progress")) == started and (left := end - time.monotonic()) > 0:
         daemon.listen(left)
     daemon.pass_time(rng.uniform(0, 0.05))
     daemon.until(daemon.worker_pids, "a worker process")

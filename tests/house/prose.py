@@ -12,6 +12,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -255,22 +256,41 @@ def pydantic_classes(sources: list[Path]) -> frozenset[str]:
     return frozenset(models)
 
 
+class Package(NamedTuple):
+    """What the rules must know of the whole package to judge one of its modules."""
+
+    pydantic: frozenset[str]
+    documented: frozenset[str]
+    defined: frozenset[str]
+
+    @classmethod
+    def read(cls, sources: list[Path]) -> Package:
+        """Return the facts of these sources."""
+        return cls(pydantic_classes(sources), documented_methods(sources), defined_names(sources))
+
+
+def violations(path: Path, package: Package) -> list[str]:
+    """Return every violation in a module of the package; in a test, only those of its words and names."""
+    source = path.read_text()
+    tree = ast.parse(source)
+    word_violations = [*vague_names(tree), *old_words(source, path)]
+    if "tests" in path.parts:
+        return word_violations
+    return [
+        *word_violations,
+        *not_imperative(tree),
+        *without_shape(tree, package.documented),
+        *strings_as_comments(tree, package.pydantic),
+        *unknown_fields(tree, package.defined),
+    ]
+
+
 def main(arguments: list[str]) -> None:
     """Print every violation in the given files and folders."""
-    everything = sorted((Path(__file__).parents[2] / "daemon").rglob("*.py"))
-    pydantic, documented, defined = pydantic_classes(everything), documented_methods(everything), defined_names(everything)
+    package = Package.read(sorted((Path(__file__).parents[2] / "daemon").rglob("*.py")))
     for argument in arguments:
         for path in sorted(Path(argument).rglob("*.py")) if Path(argument).is_dir() else [Path(argument)]:
-            tree, source = ast.parse(path.read_text()), path.read_text()
-            violations = [*vague_names(tree), *old_words(source, path)]
-            if "tests" not in path.parts:
-                violations += [
-                    *not_imperative(tree),
-                    *without_shape(tree, documented),
-                    *strings_as_comments(tree, pydantic),
-                    *unknown_fields(tree, defined),
-                ]
-            for violation in violations:
+            for violation in violations(path, package):
                 print(f"{path}:{violation}")
 
 

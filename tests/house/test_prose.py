@@ -10,34 +10,25 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 SOURCES = sorted((CHECKOUT / "daemon").rglob("*.py"))
+TESTS = sorted((CHECKOUT / "tests").rglob("*.py"))
 
 _spec = importlib.util.spec_from_file_location("prose", Path(__file__).with_name("prose.py"))
 assert _spec is not None
 assert _spec.loader is not None
 prose = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(prose)
-PYDANTIC = prose.pydantic_classes(SOURCES)
-DOCUMENTED = prose.documented_methods(SOURCES)
-DEFINED = prose.defined_names(SOURCES)
+PACKAGE = prose.Package.read(SOURCES)
 
 
-def _name(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT / "daemon"))
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_module_follows_the_rules(path: Path) -> None:
-    """Docstrings are imperative, arrays have shape and range, comments stand above constants, and old words are gone."""
-    source = path.read_text()
-    tree = ast.parse(source)
-    violations = [
-        *prose.not_imperative(tree),
-        *prose.without_shape(tree, DOCUMENTED),
-        *prose.strings_as_comments(tree, PYDANTIC),
-        *prose.unknown_fields(tree, DEFINED),
-        *prose.old_words(source),
-    ]
-    assert violations == []
+    """Docstrings are imperative, arrays have shape and range, comments stand above constants, names are clear, old words are gone."""
+    assert prose.violations(path, PACKAGE) == []
+
+
+def test_the_tests_use_the_same_words() -> None:
+    """No test has an old word or a vague name."""
+    assert [f"{path}: {violation}" for path in TESTS for violation in prose.violations(path, PACKAGE)] == []
 
 
 @pytest.mark.parametrize(

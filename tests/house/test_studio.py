@@ -36,8 +36,8 @@ def test_until_idle_waits_for_a_new_file(studio: Studio, name: str, data: bytes 
     studio.put(f"selected/acme/{name}", data)
     assert not studio.knows_every_file()
     studio.until_idle()
-    assert studio.works is not None
-    assert studio.works.intake.state(f"selected/acme/{name}").status != "gone"
+    assert studio.runtime is not None
+    assert studio.runtime.intake.state(f"selected/acme/{name}").status != "gone"
 
 
 def test_until_idle_waits_for_an_overwritten_and_for_a_deleted_file(studio: Studio) -> None:

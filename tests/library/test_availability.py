@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import LINE
+from doubles.commission import PIPELINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
@@ -67,7 +67,7 @@ BRIEF_WITH_PROMPT = '[[edit]]\nop = "inpaint"\nprompt = "a relaxed left hand"\n'
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as new_studio:
-        new_studio.line(LINE)
+        new_studio.write_pipeline(PIPELINE)
         text = MODELS.format(folder=tmp_path / "mine", sha256=hashlib.sha256(b"two").hexdigest())
         (new_studio.root / "config" / "models.toml").write_text(text)
         yield new_studio
@@ -95,7 +95,7 @@ def test_a_missing_model_is_reported_and_its_arrival_starts_the_job(studio: Stud
     sentence = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
     assert sentence in studio.note("selected/hero.png")
     assert "It continues by itself once that is there." in studio.note("selected/hero.png")
-    assert not studio.heard("started")
+    assert not studio.events_of("started")
     install_weights(tmp_path / "mine")
     studio.until(lambda: studio.folder("masked"), "the picture goes on")
     assert not studio.note("selected/hero.png")
@@ -107,9 +107,9 @@ def test_a_prompt_is_reported_if_no_model_with_weights_takes_prompts(studio: Stu
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     sentence = "edit.1 has a prompt, and no model that takes a prompt has its weights on this machine. Run: goldsmith models fetch drawer"
     assert sentence in studio.note("selected/hero.png")
-    assert not studio.heard("started")
+    assert not studio.events_of("started")
     install_weights(tmp_path / "mine")
-    studio.until_heard("started")
+    studio.until_event("started")
 
 
 def test_inpainting_without_a_prompt_needs_no_weights(studio: Studio) -> None:

@@ -60,10 +60,10 @@ def check_readiness(*names: str, library: tuple[str, ...] = ()) -> ReadinessResu
 def comp(share: Share, *layers: dict[str, Any], sidecars: dict[str, bytes] | None = None) -> Outcome:
     """Return the outcome of a comp on inbox/hero.png with these layers."""
     share.put("inbox/hero.png", png(picture()))
-    inputs = [share.given("inbox/hero.png")]
+    inputs = [share.job_input("inbox/hero.png")]
     for name, data in (sidecars or {}).items():
         share.put(f"inbox/hero.layer.{name}.png", data)
-        inputs.append(share.given(f"inbox/hero.layer.{name}.png", "layer", name))
+        inputs.append(share.job_input(f"inbox/hero.layer.{name}.png", "layer", name))
     return run_job(share.job(("composite", {"layers": list(layers)}), inputs=inputs), ENGINES, lambda progress: None, lambda: False)
 
 

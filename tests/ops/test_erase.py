@@ -39,7 +39,7 @@ def test_the_engine_does_not_see_the_rim() -> None:
     """By default, the hole that the engine gets is ten px wider than the mask."""
     engine = NullInpainter(side=160)
     Erase().apply(_wall_with_square(), StepContextDouble(inpainter=engine))
-    rows, columns = np.nonzero(engine.asked[0][1][:120])
+    rows, columns = np.nonzero(engine.calls[0][1][:120])
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 79, 50, 99)
 
 
@@ -62,7 +62,7 @@ def test_the_prompt_of_the_brief_is_ignored() -> None:
     context = StepContextDouble(prompt="a vase", inpainter=engine)
     Erase().apply(_wall_with_square(), context)
     assert context.engines.options == [None]
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
     assert "prompt" not in context.results.findings
 
 
@@ -114,7 +114,7 @@ def test_an_erased_background_is_not_filled_with_the_subject() -> None:
     engine = NullInpainter(side=160)
     context = StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine)
     result = Erase(where="background & left").apply(picture, context)
-    [(crop, hole, _)] = engine.asked
+    [(crop, hole, _)] = engine.calls
     assert not ((crop[:, :, 0] - crop[:, :, 2] > 0.5) & (hole < 0.5)).any()
     assert result.pixels[20:60, 10:30] == pytest.approx(0.8, abs=0.02)
     assert np.array_equal(result.pixels[subject > 0], picture.pixels[subject > 0])
@@ -127,4 +127,4 @@ def test_an_erased_subject_hides_only_its_own_area() -> None:
     subject[40:70, 60:90] = 1
     engine = NullInpainter(side=160)
     Erase(where="subject", grow=0).apply(_wall_with_square(), StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine))
-    assert engine.asked[0][1][:120].sum() < 40 * 40
+    assert engine.calls[0][1][:120].sum() < 40 * 40

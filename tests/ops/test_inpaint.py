@@ -104,7 +104,7 @@ def test_a_prompt_or_its_settings_are_refused_if_the_engine_takes_no_prompt(sett
     step = Inpaint.model_validate(setting)
     with pytest.raises(InputError, match=f"null-inpaint uses the surroundings alone and cannot use {names}"):
         step.apply(_noise_picture(), context)
-    assert engine.asked == []
+    assert engine.calls == []
     assert step.needs().engines == (EngineNeed(INPAINTER, needs_prompt=True),)
 
 
@@ -122,7 +122,7 @@ def test_a_small_hole_is_enlarged_for_an_engine_of_a_fixed_size() -> None:
     engine = NullPainter(side=512)
     context = StepContextDouble(inpainter=engine)
     result = Inpaint(prompt="moss").apply(picture, context)
-    pixels, hole, _ = engine.asked[0]
+    pixels, hole, _ = engine.calls[0]
     assert pixels.shape == (512, 512, 3)
     assert hole.mean() > 0.02
     assert 0 <= pixels.min() < pixels.max() <= 1
@@ -137,7 +137,7 @@ def test_separate_regions_get_separate_crops_and_seeds() -> None:
     Inpaint(prompt="moss").apply(
         _noise_picture(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570)), StepContextDouble(inpainter=engine, seed=7)
     )
-    assert [(pixels.shape, seed) for pixels, _, seed in engine.asked] == [((64, 64, 3), 7), ((64, 64, 3), 8)]
+    assert [(pixels.shape, seed) for pixels, _, seed in engine.calls] == [((64, 64, 3), 7), ((64, 64, 3), 8)]
 
 
 def test_progress_counts_the_steps_of_every_region() -> None:
@@ -239,7 +239,7 @@ def test_grey_stays_grey(depth: BitDepth) -> None:
     """The engine gets three channels; the picture keeps its one."""
     engine = NullInpainter(side=64)
     result = Inpaint().apply(_noise_picture(90, 120, 1, depth), StepContextDouble(inpainter=engine))
-    assert engine.asked[0][0].shape == (64, 64, 3)
+    assert engine.calls[0][0].shape == (64, 64, 3)
     assert result.channels == 1
 
 
@@ -249,7 +249,7 @@ def test_a_cancelled_job_stops_between_two_crops() -> None:
     picture = _noise_picture(90, 600, 3, 8, (10, 10, 20, 20), (10, 560, 20, 570))
     with pytest.raises(JobCancelled):
         Inpaint().apply(picture, StepContextDouble(inpainter=engine, cancel_at=0.5))
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
 
 
 def test_the_work_depends_on_the_mask_and_not_on_the_picture_size() -> None:
@@ -258,7 +258,7 @@ def test_the_work_depends_on_the_mask_and_not_on_the_picture_size() -> None:
     for side in (200, 1500):
         engine = NullInpainter(side=128)
         Inpaint().apply(_noise_picture(side, side), StepContextDouble(inpainter=engine))
-        pixel_counts.append(sum(pixels.size for pixels, _, _ in engine.asked))
+        pixel_counts.append(sum(pixels.size for pixels, _, _ in engine.calls))
     assert pixel_counts[0] == pixel_counts[1]
 
 
@@ -267,4 +267,4 @@ def test_the_seed_of_the_step_reaches_the_engine() -> None:
     engine = NullInpainter()
     for seed in (3, 4):
         Inpaint().apply(_noise_picture(), StepContextDouble(inpainter=engine, seed=seed))
-    assert [seed for _, _, seed in engine.asked] == [3, 4]
+    assert [seed for _, _, seed in engine.calls] == [3, 4]

@@ -40,7 +40,7 @@ class _ShiftingUpscaler(NullUpscaler):
     def enlarge(self, tile: Pixels) -> Pixels:
         larger = super().enlarge(tile)
         texture = np.indices(larger.shape[:2]).sum(axis=0)[..., None] % 2 * 0.02 - 0.01
-        cast = np.array([0.03, -0.02, 0.04]) * (1 + len(self.asked) % 3)
+        cast = np.array([0.03, -0.02, 0.04]) * (1 + len(self.calls) % 3)
         return (larger * 0.97 + cast + texture).astype(np.float32)
 
 
@@ -162,7 +162,7 @@ def test_an_opaque_alpha_is_not_sent_to_the_engine() -> None:
     """Alpha of ones stays ones."""
     engine = NullUpscaler(2)
     result = Upscale(factor=2).apply(_picture(20, 20, alpha=np.ones((20, 20), dtype=np.float32)), StepContextDouble(upscaler=engine))
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
     assert result.alpha is not None
     assert np.all(result.alpha == 1)
 
@@ -172,4 +172,4 @@ def test_a_cancelled_job_stops_between_two_tiles() -> None:
     engine = NullUpscaler(2, side=48, pad=8)
     with pytest.raises(JobCancelled):
         Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=engine, cancel_at=0.3))
-    assert 0 < len(engine.asked) < 8
+    assert 0 < len(engine.calls) < 8

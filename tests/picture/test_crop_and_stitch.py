@@ -92,8 +92,8 @@ def test_the_engine_never_sees_masked_pixels_as_known() -> None:
     mask = _mask(picture, 20, 20, 30, 30) + _mask(picture, 20, 200, 30, 210)
     engine = NullInpainter(side=96)
     _stitch(picture, mask, engine.fill, replace(OPTIONS, side=96))
-    assert [int((hole > 0).sum()) >= 18 * 18 - 40 for _, hole, _ in engine.asked] == [True, True]
-    assert [crop.shape for crop, _, _ in engine.asked] == [(96, 96, 3)] * 2
+    assert [int((hole > 0).sum()) >= 18 * 18 - 40 for _, hole, _ in engine.calls] == [True, True]
+    assert [crop.shape for crop, _, _ in engine.calls] == [(96, 96, 3)] * 2
 
 
 def test_grow_enlarges_the_hole_for_the_engine_only() -> None:
@@ -102,7 +102,7 @@ def test_grow_enlarges_the_hole_for_the_engine_only() -> None:
     mask = _mask(picture, 30, 30, 34, 34)
     engine = NullInpainter(side=64)
     result = _stitch(picture, mask, engine.fill, replace(OPTIONS, grow=6))
-    assert int((engine.asked[0][1] > 0).sum()) > 100
+    assert int((engine.calls[0][1] > 0).sum()) > 100
     assert int((result.pixels != picture.pixels).any(axis=2).sum()) == 0
     assert result.outside_pixels == 64 * 64 - 16
 
@@ -207,7 +207,7 @@ def test_crops_have_the_side_or_multiple_of_the_engine(side: int, multiple: int)
     picture = _picture(37, 53)
     engine = NullInpainter()
     _stitch(picture, _mask(picture, 5, 5, 9, 9), engine.fill, replace(OPTIONS, side=side, multiple=multiple))
-    shape = engine.asked[0][0].shape
+    shape = engine.calls[0][0].shape
     assert shape[:2] == (64, 64) if side else (shape[0] % multiple, shape[1] % multiple) == (0, 0)
 
 
@@ -237,7 +237,7 @@ def test_hidden_pixels_are_kept_and_not_shown_to_the_engine() -> None:
     mask[30:70, 30:60], hidden[:, 60:80] = 1, 1
     engine = NullInpainter()
     result = stitch(picture, mask, engine.fill, OPTIONS, lambda fraction: None, hidden_mask=hidden)
-    assert not (engine.asked[0][0][engine.asked[0][1] < 0.5][:, 0] > 0.9).any()
+    assert not (engine.calls[0][0][engine.calls[0][1] < 0.5][:, 0] > 0.9).any()
     assert result.pixels[30:70, 30:60] == pytest.approx(0.5, abs=0.01)
     assert np.array_equal(result.pixels[mask == 0], picture.pixels[mask == 0])
     assert result.outside_changed == 0
@@ -250,4 +250,4 @@ def test_hidden_pixels_are_shown_if_nothing_else_is_left() -> None:
     mask[20:40, 20:40] = 1
     engine = NullInpainter()
     stitch(Picture(freeze(pixels)), mask, engine.fill, OPTIONS, lambda fraction: None, hidden_mask=hidden)
-    assert (engine.asked[0][1] < 0.5).any()
+    assert (engine.calls[0][1] < 0.5).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from doubles.ground import picture
+from doubles.operation_samples import picture
 from goldsmith.errors import InputError
 from goldsmith.picture.layer_placement import PlacedLayer, Placement, place_layer
 from goldsmith.picture.picture import Picture, freeze

@@ -102,7 +102,7 @@ def test_an_engine_without_a_fixed_side_gets_the_whole_picture() -> None:
     engine = NullUpscaler(scale=3)
     picture = _picture(50, 70)
     result = upscale_by_tiles(picture, engine.enlarge, Tiling(side=0, pad=0, multiple=1, scale=3), lambda fraction: None)
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
     assert np.array_equal(result, np.repeat(np.repeat(picture, 3, 0), 3, 1))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, LINE
+from doubles.commission import EXPORT, GRADE, PIPELINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 from goldsmith.files import Filesystem, PathAt
@@ -20,7 +20,7 @@ FOUR_CANDIDATES = BRIEF + "candidates = 4\n"
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         yield studio
 
 
@@ -69,19 +69,19 @@ def test_a_brief_that_is_dropped_again_makes_the_next_version(studio: Studio) ->
 def test_a_picture_that_arrives_within_the_gather_time_is_used(tmp_path: Path) -> None:
     """During the gather time the brief makes no picture from its prompt."""
     with studio_at(tmp_path, gather=5) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         studio.put("inbox/hero.toml", BRIEF)
-        studio.until(lambda: studio.works is not None and studio.works.intake.is_followed("inbox/hero.toml"))
+        studio.until(lambda: studio.runtime is not None and studio.runtime.intake.is_followed("inbox/hero.toml"))
         studio.put("inbox/hero.png", png())
-        studio.until_heard("committed")
+        studio.until_event("committed")
         assert first_stage_assets(studio) == ["inbox/hero.png"]
-        assert not studio.heard("started", picture="inbox/hero.toml")
+        assert not studio.events_of("started", picture="inbox/hero.toml")
 
 
 def test_a_picture_that_arrives_during_the_work_restarts_it(studio: Studio) -> None:
     """The picture made from the prompt is discarded; there is one result, made from the real picture, and each input is archived once."""
     studio.put("inbox/hero.toml", BRIEF)
-    studio.until_heard("started", picture="inbox/hero.toml")
+    studio.until_event("started", picture="inbox/hero.toml")
     studio.put("inbox/hero.png", png())
     studio.until_idle()
     assert first_stage_assets(studio) == ["inbox/hero.png"]
@@ -109,20 +109,20 @@ def test_a_file_that_arrives_between_the_last_check_and_the_commit_restarts_the_
     late = LateArrival(studio, f"inbox/{name}", png(9, 64, 64))
     studio.start(late)
     studio.put("inbox/hero.toml", BRIEF)
-    studio.until_heard("committed")
+    studio.until_event("committed")
     studio.until_idle()
     assert late.arrivals == 1
     assert first_stage_assets(studio) == ["inbox/hero.png" if name == "hero.png" else "inbox/hero.toml"]
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
     assert studio.archived() == sorted(["inbox/hero.toml", f"inbox/{name}"])
-    assert len(studio.heard("started", stage="generate")) == 2
+    assert len(studio.events_of("started", stage="generate")) == 2
 
 
 def test_a_brief_that_is_deleted_during_the_work_makes_no_picture(studio: Studio) -> None:
     """A brief that is edited during the work runs in its new form."""
     studio.put("inbox/gone.toml", BRIEF)
     studio.put("inbox/edited.toml", BRIEF)
-    studio.until_heard("started", 1, picture="inbox/gone.toml")
+    studio.until_event("started", 1, picture="inbox/gone.toml")
     studio.at("inbox/gone.toml").unlink()
     studio.put("inbox/edited.toml", BRIEF.replace("red", "blue"))
     studio.until_idle()
@@ -139,7 +139,7 @@ def test_a_brief_that_needs_its_picture_waits_for_it(studio: Studio, case: str) 
     if case == "mask":
         studio.put("inbox/hero.mask.png", mask())
     studio.until_idle()
-    assert not studio.heard("started")
+    assert not studio.events_of("started")
     assert studio.note("inbox/hero.toml") == ""
     studio.put("inbox/hero.png", png())
     studio.until_idle()
@@ -179,7 +179,7 @@ def test_the_note_of_a_deleted_brief_is_deleted(studio: Studio, name: str) -> No
     if name == "hero.toml":
         studio.until(lambda: not studio.note("inbox/hero.toml"), "no note")
     else:
-        studio.until(lambda: len(studio.heard("held")) == 2 and studio.note("inbox/hero.toml"), "the note again")
+        studio.until(lambda: len(studio.events_of("held")) == 2 and studio.note("inbox/hero.toml"), "the note again")
 
 
 def test_a_held_brief_stays_held_after_a_restart(studio: Studio) -> None:
@@ -188,7 +188,7 @@ def test_a_held_brief_stays_held_after_a_restart(studio: Studio) -> None:
     studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
     studio.restart()
     studio.until_idle()
-    assert len(studio.heard("held")) == 1
+    assert len(studio.events_of("held")) == 1
     assert studio.note("inbox/hero.toml")
 
 
@@ -207,10 +207,10 @@ def test_used_reference_pictures_are_archived_and_unused_ones_move_on(studio: St
 def test_many_briefs_that_arrive_before_their_pictures_do_not_start_alone(tmp_path: Path) -> None:
     """Sixty briefs arrive, then their pictures: each picture moves on once, and no picture is made from a prompt."""
     with studio_at(tmp_path, gather=5) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         for number in range(60):
             studio.put(f"inbox/p{number}.toml", BRIEF)
         for number in range(60):
             studio.put(f"inbox/p{number}.png", png(number))
-        studio.until(lambda: len(studio.heard("committed")) == 60, "sixty pictures")
+        studio.until(lambda: len(studio.events_of("committed")) == 60, "sixty pictures")
         assert sorted(first_stage_assets(studio)) == sorted(f"inbox/p{number}.png" for number in range(60))

@@ -50,7 +50,7 @@ def test_a_face_without_consent_is_reported_at_once_and_moves_on_when_the_consen
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
     note = studio.note("selected/hero.png")
     assert 'edit.1.face is "anna": library/faces/anna.toml is missing: no consent to use this face is on file.' in note
-    assert not studio.heard("started")
+    assert not studio.events_of("started")
     studio.put("library/faces/anna.toml", CONSENT)
     studio.until(lambda: studio.folder("masked"), "the picture goes on")
     assert not studio.note("selected/hero.png")
@@ -62,7 +62,7 @@ def test_an_expired_consent_is_reported_before_its_stage(studio: Studio) -> None
     studio.put("library/faces/anna.toml", CONSENT + "expires = 2026-02-01\n")
     _drop(studio, '[[generate]]\nop = "denoise"\n' + BRIEF, "inbox")
     studio.until(lambda: "expires is 2026-02-01, so the consent to use this face has ended." in studio.note("inbox/hero.png"), "the note")
-    assert not studio.heard("started")
+    assert not studio.events_of("started")
 
 
 def test_each_missing_model_is_reported_in_one_sentence_before_any_work(studio_without_weights: Studio) -> None:
@@ -74,7 +74,7 @@ def test_each_missing_model_is_reported_in_one_sentence_before_any_work(studio_w
     note = studio_without_weights.note("selected/hero.png")
     for task, name in (("finding faces", "yunet"), ("meshing faces", "face-mesh"), ("telling faces apart", "sface")):
         assert f"No model for {task} has its weights on this machine. Run: goldsmith models fetch {name}" in note
-    assert not studio_without_weights.heard("started")
+    assert not studio_without_weights.events_of("started")
 
 
 def test_a_model_of_the_wrong_kind_is_reported(studio_without_weights: Studio) -> None:
@@ -92,4 +92,4 @@ def test_a_face_is_a_name_and_never_a_path(studio_without_weights: Studio, face:
     _drop(studio_without_weights, f'[[edit]]\nop = "face_swap"\nface = "{face}"\n')
     studio_without_weights.until(lambda: studio_without_weights.note("selected/hero.png"), "the note")
     assert "edit.1.face" in studio_without_weights.note("selected/hero.png")
-    assert not studio_without_weights.heard("started")
+    assert not studio_without_weights.events_of("started")

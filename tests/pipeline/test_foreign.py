@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import GRADE, LINE
+from doubles.commission import GRADE, PIPELINE
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 
@@ -18,7 +18,7 @@ BRIEF = '[[edit]]\nop = "denoise"\n' + GRADE
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         yield studio
 
 

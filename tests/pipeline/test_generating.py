@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from doubles import tiny
-from doubles.commission import LINE
+from doubles.commission import PIPELINE
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_loras import lora
@@ -20,7 +20,7 @@ BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     with studio_at(tmp_path_factory.mktemp("studio")) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
         studio.put("config/models.toml", tiny.models_toml(models))
         yield studio
@@ -33,7 +33,7 @@ def have_moved_on(studio: Studio, *stems: str) -> bool:
 
 
 def wait_for_note(studio: Studio, asset: str) -> str:
-    studio.until(lambda: studio.note(asset) or studio.heard("committed", picture=asset), f"a note on {asset}")
+    studio.until(lambda: studio.note(asset) or studio.events_of("committed", picture=asset), f"a note on {asset}")
     return studio.note(asset)
 
 
@@ -79,7 +79,7 @@ def test_a_model_that_edits_by_instruction_takes_the_picture(studio: Studio) -> 
     """Such a model takes no strength: a brief that sets one gets a note."""
     studio.put("inbox/hero.png", png(1, 64, 64))
     studio.put("inbox/hero.toml", BRIEF + 'model = "kontext"\n')
-    studio.until_heard("committed", picture="inbox/hero.png")
+    studio.until_event("committed", picture="inbox/hero.png")
     assert studio.first_step("inbox/hero.png")["engine"]["name"] == "kontext"
     studio.put("inbox/strong.png", png(1, 64, 64))
     studio.put("inbox/strong.toml", BRIEF + 'model = "kontext"\nstrength = 0.5\n')
@@ -103,4 +103,4 @@ def test_a_lora_is_applied_by_its_name_in_the_library(studio: Studio) -> None:
     assert findings["references"] == {"loras/film.safetensors": sha256}
     studio.put("inbox/lacking.toml", BRIEF + 'loras = [{ name = "flim" }]\n')
     assert "flim" in wait_for_note(studio, "inbox/lacking.toml")
-    assert not studio.heard("started", picture="inbox/lacking.toml")
+    assert not studio.events_of("started", picture="inbox/lacking.toml")

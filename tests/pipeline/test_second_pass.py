@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from doubles import ncnn, tiny
-from doubles.commission import LINE
+from doubles.commission import PIPELINE
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import picture
@@ -29,7 +29,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     folder = tmp_path_factory.mktemp("studio")
     with studio_at(folder, models_dir=str(folder / "models")) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         studio.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(folder / "models"))
         yield studio
 
@@ -74,11 +74,11 @@ def test_the_second_pass_reports_progress_per_tile_and_can_be_cancelled(studio: 
     """The progress never falls. A brief that is deleted during the second pass makes no picture."""
     studio.put("inbox/whole.toml", REFINED.format(strength=0.5))
     studio.until_idle()
-    fractions = [each["fraction"] for each in studio.heard("progress", picture="inbox/whole.toml") if each["op"] == "regenerate"]
+    fractions = [each["fraction"] for each in studio.events_of("progress", picture="inbox/whole.toml") if each["op"] == "regenerate"]
     assert fractions == sorted(fractions)
     studio.put("inbox/gone.toml", REFINED.format(strength=0.5).replace("steps = 3", "steps = 200"))
     studio.until(
-        lambda: [each for each in studio.heard("progress", picture="inbox/gone.toml") if each["fraction"] > 0.5], "the second pass"
+        lambda: [each for each in studio.events_of("progress", picture="inbox/gone.toml") if each["fraction"] > 0.5], "the second pass"
     )
     studio.at("inbox/gone.toml").unlink()
     studio.until_idle()
@@ -88,7 +88,7 @@ def test_the_second_pass_reports_progress_per_tile_and_can_be_cancelled(studio: 
 def test_a_missing_upscaler_is_reported_before_any_work(tmp_path: Path) -> None:
     """The note gives the command that fetches the upscaler, before a model has drawn for minutes."""
     with studio_at(tmp_path, models_dir=str(tmp_path / "models")) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         text = tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(tmp_path / "models")
         studio.put("config/models.toml", text)
         for path in (tmp_path / "models").iterdir():
@@ -96,4 +96,4 @@ def test_a_missing_upscaler_is_reported_before_any_work(tmp_path: Path) -> None:
         studio.put("inbox/hero.toml", REFINED.format(strength=0.5))
         studio.until(lambda: studio.note("inbox/hero.toml"), "a note")
         assert "goldsmith models fetch plain-x2" in studio.note("inbox/hero.toml")
-        assert not studio.heard("started")
+        assert not studio.events_of("started")

@@ -43,10 +43,10 @@ def job(share: Share, number: int, **settings: object) -> Job:
         PAGE.read_text().split("```toml\n")[number].split("```")[0].encode(), "brief.toml", PIPELINE
     ).steps_by_stage.values()
     [step] = steps
-    inputs = [share.given("inbox/hero.png")]
+    inputs = [share.job_input("inbox/hero.png")]
     if step.operation.needs().masks:
         share.put("inbox/hero.mask.png", png(np.where(SCENE.near, np.float32(0.5), np.round(SCENE.alpha))))
-        inputs.append(share.given("inbox/hero.mask.png", "mask", "mask"))
+        inputs.append(share.job_input("inbox/hero.mask.png", "mask", "mask"))
     return share.job((step.op, {**step.settings, **settings}), inputs=inputs)
 
 
@@ -87,9 +87,9 @@ def test_glass_has_a_mask_of_its_own(share: Share) -> None:
     glass = pane()
     share.put("inbox/hero.png", png(glass.pixels))
     share.put("inbox/hero.mask.png", png(glass.foot))
-    share.put("inbox/hero.mask.pane.png", png(glass.painted))
-    inputs = [share.given("inbox/hero.png")]
-    inputs += [share.given("inbox/hero.mask.png", "mask", "mask"), share.given("inbox/hero.mask.pane.png", "mask", "pane")]
+    share.put("inbox/hero.mask.pane.png", png(glass.brush_matte))
+    inputs = [share.job_input("inbox/hero.png")]
+    inputs += [share.job_input("inbox/hero.mask.png", "mask", "mask"), share.job_input("inbox/hero.mask.pane.png", "mask", "pane")]
     settings: dict[str, object] = {"where": "mask", "glass": "pane", "edge": 2}
     manual_lines = "    " + "\n    ".join(f'{name} = "{value}"' for name, value in settings.items() if name != "edge")
     assert manual_lines in PAGE.read_text()

@@ -89,7 +89,7 @@ def test_outpaint_as_in_the_manual_keeps_the_original_at_its_depth(share: Share,
         (step,) = read_brief(block.split("```")[0].encode(), "brief.toml", pipeline).steps_by_stage["edit"]
         share.put("inbox/hero.png", png(before, depth))
         share.put("inbox/hero.mask.png", png(left_half(40, 48)))
-        inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+        inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
         outcome = _run(share, _provider(tmp_path), step.op, dict(step.settings), inputs=inputs)
         assert outcome.fault is None
         findings = outcome.steps[0].findings

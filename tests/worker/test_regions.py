@@ -142,7 +142,7 @@ def test_a_painted_mask_replaces_a_missing_object(share: Share) -> None:
     require_weights("yunet")
     share.put("inbox/hero.png", png(photograph("coffee")))
     share.put("inbox/hero.mask.png", png(left_half(400, 600)))
-    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
     outcome = run_job(share.job(("sharpen", {"where": "face | mask"}), inputs=inputs), PROVIDER, lambda progress: None, lambda: False)
     assert outcome.fault is None
     assert outcome.consumed_masks == ("mask",)

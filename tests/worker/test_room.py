@@ -68,7 +68,7 @@ def test_the_step_that_needs_most_memory_counts(share: Share) -> None:
 def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
     """A mask may be a decompression bomb too."""
     share.put("inbox/hero.mask.png", png(np.zeros((1500, 2000, 1), np.float32)))
-    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
     job = share.job(("grade", {"exposure": 1, "where": "mask"}), inputs=inputs, limits=limits(PIXELS))
     assert refusal(run(job)).startswith("hero.mask.png is 2000 x 1500 pixels")
 
@@ -76,7 +76,7 @@ def test_a_mask_too_large_for_the_memory_is_refused_by_its_own_name(share: Share
 def test_a_layer_too_large_for_the_memory_is_refused_by_its_own_name(share: Share) -> None:
     """The layer is in memory together with the picture."""
     share.put("inbox/hero.layer.sky.png", png(np.zeros((1500, 2000, 1), np.float32)))
-    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.layer.sky.png", "layer", "sky")]
+    inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.layer.sky.png", "layer", "sky")]
     settings = {"layers": [{"from": "sky"}]}
     bytes_per_pixel = catalogue()["composite"].model_validate(settings).bytes_per_pixel()
     job = share.job(("composite", settings), inputs=inputs, limits=limits(PIXELS * bytes_per_pixel // BYTES_PER_PIXEL))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from doubles.ground import picture
+from doubles.operation_samples import picture
 from goldsmith.errors import HostError
 from goldsmith.files import Filesystem, PathAt
 from goldsmith.picture.picture import Picture, freeze

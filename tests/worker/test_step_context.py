@@ -46,7 +46,7 @@ def job_with_mask(share: Share, *steps: Step, mask: Any = None, name: str = "mas
     share.put("inbox/hero.png", png(picture()))
     file = "hero.mask.png" if name == "mask" else f"hero.mask.{name}.png"
     share.put(f"inbox/{file}", png(left_half() if mask is None else mask))
-    return share.job(*steps, inputs=[share.given("inbox/hero.png"), share.given(f"inbox/{file}", role, name)], **fields)
+    return share.job(*steps, inputs=[share.job_input("inbox/hero.png"), share.job_input(f"inbox/{file}", role, name)], **fields)
 
 
 def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:
@@ -126,10 +126,10 @@ def test_masks_of_a_name_are_united_and_its_keep_file_is_removed(share: Share) -
     rows, columns, keep = (np.zeros((8, 12), np.float32) for _ in range(3))
     rows[:2], columns[:, :2], keep[:, 6:] = 1.0, 1.0, 1.0
     share.put("inbox/hero.png", png(picture()))
-    inputs = [share.given("inbox/hero.png")]
+    inputs = [share.job_input("inbox/hero.png")]
     for name, role, mask in (("hero_mask001.png", "mask", rows), ("hero_mask002.png", "mask", columns), ("hero.keep.png", "keep", keep)):
         share.put(f"inbox/{name}", png(mask))
-        inputs.append(share.given(f"inbox/{name}", role, "mask"))
+        inputs.append(share.job_input(f"inbox/{name}", role, "mask"))
     outcome = run(share.job(("fill", {}), inputs=inputs))
     changed = np.maximum(rows, columns) * (1 - keep)
     assert outcome.steps[0].findings["outside_pixels"] == int((changed == 0).sum())
@@ -201,7 +201,7 @@ def test_a_look_beside_the_picture_takes_precedence_over_the_library(share: Shar
     share.put("library/looks/hero.cube", b"the library's")
     share.put("inbox/hero.png", png(picture()))
     share.put("inbox/hero.cube", b"its own")
-    own = [share.given("inbox/hero.png"), share.given("inbox/hero.cube", "look")]
+    own = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.cube", "look")]
     outcome = run(share.job(("look", {"name": "hero"}), inputs=own))
     assert outcome.steps[0].findings["text"] == "its own"
     assert outcome.steps[0].findings["references"] == {"hero.cube": hashlib.sha256(b"its own").hexdigest()}
@@ -384,7 +384,7 @@ def test_a_picture_whose_name_is_not_unicode_is_processed(share: Share) -> None:
     """Undecodable bytes are surrogates in a name."""
     name = os.fsdecode(b"inbox/h\xff.png")
     share.put(name, png(picture()))
-    outcome = run(share.job(("invert", {}), inputs=[share.given(name)], stem=os.fsdecode(b"h\xff")))
+    outcome = run(share.job(("invert", {}), inputs=[share.job_input(name)], stem=os.fsdecode(b"h\xff")))
     assert outcome.fault is None
     assert outcome.reads[0].path == name
 

@@ -36,7 +36,7 @@ def _run(
     share.put("inbox/hero.mask.png", png(_two_holes()))
     models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
-    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
     return run_job(share.job(("inpaint", step), inputs=inputs), provider, reports.append, cancelled)
 
 
@@ -74,7 +74,7 @@ def test_a_step_with_a_prompt_is_refused_if_no_model_takes_a_prompt(tmp_path: Pa
     table = '[defaults]\ninpaint = ["plain"]\n[models.plain]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n'
     models = share.put("models.toml", table.encode())
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu", threads=1))
-    inputs = [share.given("inbox/hero.png"), share.given("inbox/hero.mask.png", "mask", "mask")]
+    inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
     refused = run_job(share.job(("inpaint", {"prompt": "moss"}), inputs=inputs), provider, lambda progress: None, lambda: False)
     assert refused.fault is not None
     assert refused.fault.kind == "problem"

@@ -74,7 +74,7 @@ def test_a_fetched_tree_has_only_the_files_of_a_model(tmp_path: Path, hub: HubDo
     assert (top / "unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
     assert stat.S_IMODE((top / "unet/diffusion_pytorch_model.safetensors").stat().st_mode) == 0o644
     assert weights.is_available("one")
-    assert {name for name, _ in hub.asked} == set(MODEL_FILES)
+    assert {name for name, _ in hub.requests} == set(MODEL_FILES)
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"one", ".fetching"}
 
 
@@ -82,7 +82,7 @@ def test_an_existing_tree_is_not_fetched_again(tmp_path: Path, hub: HubDouble) -
     """Check that a second call sends no request, so that it works offline."""
     weights = _weights(tmp_path)
     fetch(weights, "one")
-    hub.says = (500, "")
+    hub.refusal = (500, "")
     assert fetch(weights, "one") == []
 
 
@@ -90,7 +90,7 @@ def test_a_broken_connection_is_retried(tmp_path: Path, hub: HubDouble) -> None:
     """Check that one fetch requests only the rest, if each attempt brings bytes."""
     hub.cut, hub.cuts = 700_000, 2
     fetch(_weights(tmp_path), "one")
-    range_headers = [range_header for name, range_header in hub.asked if name == "unet/diffusion_pytorch_model.safetensors"]
+    range_headers = [range_header for name, range_header in hub.requests if name == "unet/diffusion_pytorch_model.safetensors"]
     assert range_headers == ["", "bytes=700000-", "bytes=1400000-"]
     assert (tmp_path / "one/unet/diffusion_pytorch_model.safetensors").read_bytes() == BIG
 
@@ -107,12 +107,12 @@ def test_an_interrupted_fetch_is_resumed(tmp_path: Path, hub: HubDouble) -> None
         fetch(weights, "one", stop)
     assert not (tmp_path / "one").exists()
     assert not weights.is_available("one")
-    hub.asked.clear()
+    hub.requests.clear()
     fetch(weights, "one")
-    names = [name for name, _ in hub.asked]
+    names = [name for name, _ in hub.requests]
     assert "model_index.json" not in names
     assert names[0] == "unet/diffusion_pytorch_model.safetensors"
-    (range_header,) = [range_header for name, range_header in hub.asked if name == names[0]]
+    (range_header,) = [range_header for name, range_header in hub.requests if name == names[0]]
     assert int(range_header.removeprefix("bytes=").removesuffix("-")) >= 1_000_000
     assert (tmp_path / "one" / names[0]).read_bytes() == BIG
 
@@ -130,11 +130,11 @@ def test_a_hub_without_resumption_starts_the_file_over(tmp_path: Path, hub: HubD
 def test_bytes_that_differ_from_the_listing_are_refused(tmp_path: Path, hub: HubDouble) -> None:
     """Check a file of the right size with other content: it is deleted, and the next fetch succeeds."""
     weights = _weights(tmp_path)
-    hub.lies["vae/diffusion_pytorch_model.safetensors"] = b"eva"
+    hub.replaced_bytes["vae/diffusion_pytorch_model.safetensors"] = b"eva"
     with pytest.raises(FetchFault, match=r"org/model: returned vae/diffusion_pytorch_model\.safetensors .* refused"):
         fetch(weights, "one")
     assert not weights.is_available("one")
-    hub.lies.clear()
+    hub.replaced_bytes.clear()
     fetch(weights, "one")
     assert weights.is_available("one")
 
@@ -143,10 +143,10 @@ def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_p
     """Check that main is not requested, and that a changed config is refused although the hub has no sha256 for it."""
     weights = _weights(tmp_path)
     _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
-    hub.lies["unet/config.json"] = b"[]"
+    hub.replaced_bytes["unet/config.json"] = b"[]"
     with pytest.raises(FetchFault, match=r"returned unet/config\.json"):
         fetch(weights, "one")
-    hub.lies.clear()
+    hub.replaced_bytes.clear()
     fetch(weights, "one")
     assert weights.verified_files("one").revision == COMMIT
 
@@ -157,9 +157,9 @@ def test_a_damaged_file_is_replaced_and_the_others_are_kept(tmp_path: Path, hub:
     _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
     fetch(weights, "one")
     (tmp_path / "one/vae/diffusion_pytorch_model.safetensors").write_bytes(b"eav")
-    hub.asked.clear()
+    hub.requests.clear()
     assert fetch(weights, "one") == [tmp_path / "one/vae/diffusion_pytorch_model.safetensors"]
-    assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
+    assert [name for name, _ in hub.requests] == ["vae/diffusion_pytorch_model.safetensors"]
     assert weights.verified_files("one").files["vae/diffusion_pytorch_model.safetensors"].read_bytes() == b"vae"
 
 
@@ -172,9 +172,9 @@ def test_another_revision_replaces_the_tree(tmp_path: Path, hub: HubDouble) -> N
     hub.files["vae/diffusion_pytorch_model.safetensors"] = b"new"
     other = _weights(tmp_path, revision=hub.commit)
     assert not other.is_available("one")
-    hub.asked.clear()
+    hub.requests.clear()
     fetch(other, "one")
-    assert [name for name, _ in hub.asked] == ["vae/diffusion_pytorch_model.safetensors"]
+    assert [name for name, _ in hub.requests] == ["vae/diffusion_pytorch_model.safetensors"]
     assert _files_in(tmp_path / "one") == sorted(set(MODEL_FILES) - {"vae/config.json"})
 
 
@@ -194,7 +194,7 @@ def test_another_revision_replaces_the_tree(tmp_path: Path, hub: HubDouble) -> N
 )
 def test_a_refusal_of_the_hub_is_one_sentence_with_a_remedy(tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str) -> None:
     """Check a gate, a login and a wrong name: the text of the library does not appear."""
-    hub.says = says
+    hub.refusal = says
     with pytest.raises(FetchFault, match=sentence) as caught:
         fetch(_weights(tmp_path), "one")
     assert len(caught.value.sentence.splitlines()) == 2
@@ -213,19 +213,19 @@ def test_a_gate_on_the_files_alone_is_reported_at_the_first_file(
     tmp_path: Path, hub: HubDouble, says: tuple[int, str], sentence: str
 ) -> None:
     """Check a repository whose list is public and whose files are not: one request, then the message."""
-    hub.says_of_files = says
+    hub.refusal_of_files = says
     with pytest.raises(FetchFault, match=sentence) as caught:
         fetch(_weights(tmp_path), "one")
     assert len(caught.value.sentence.splitlines()) == 2
-    assert len(hub.asked) == 1
+    assert len(hub.requests) == 1
 
 
 def test_a_failing_hub_is_retried_a_few_times(tmp_path: Path, hub: HubDouble) -> None:
     """Check that the message has the response of the hub."""
-    hub.says_of_files = (503, "")
+    hub.refusal_of_files = (503, "")
     with pytest.raises(FetchFault, match="503"):
         fetch(_weights(tmp_path), "one")
-    assert 1 < len(hub.asked) <= 4
+    assert 1 < len(hub.requests) <= 4
 
 
 def test_the_user_s_token_is_sent(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_a_repository_with_unusable_files_is_refused(tmp_path: Path, hub: HubDou
     hub.files = files
     with pytest.raises(FetchFault, match=sentence):
         fetch(_weights(tmp_path), "one")
-    assert not hub.asked
+    assert not hub.requests
     assert not (tmp_path / "one").exists()
 
 
@@ -279,7 +279,7 @@ def test_a_disk_that_is_too_small_is_reported_before_the_download(tmp_path: Path
     )
     with pytest.raises(HostError, match=r"the download needs 0\.0 GB, but only 0\.0 GB are free"):
         fetch(_weights(tmp_path), "one")
-    assert not hub.asked
+    assert not hub.requests
 
 
 def test_progress_counts_the_whole_tree(tmp_path: Path, hub: HubDouble) -> None:

@@ -44,8 +44,8 @@ def test_a_fetched_model_generates_a_picture_offline(tmp_path: Path, hub: HubDou
         open_engine(weights, EngineNeed(GENERATOR, "premium"), Device())
     fetch(weights, "premium")
     pin_model(weights, "premium")
-    hub.asked.clear()
-    hub.says = (500, "")
+    hub.requests.clear()
+    hub.refusal = (500, "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     engine, choice = open_engine(weights, EngineNeed(GENERATOR, "premium", can=frozenset({"text"})), Device())
     assert choice.why == "named premium by the step, which is drawer in models.toml"
@@ -54,4 +54,4 @@ def test_a_fetched_model_generates_a_picture_offline(tmp_path: Path, hub: HubDou
     assert {name for name, _ in engine.descriptor.weights} == {name for name in hub.files if name.endswith(".safetensors")}
     result = engine.generate(GenerationRequest(GenerationOptions("a hand"), (7,), 64, 64))
     assert result.pictures[0].shape == (64, 64, 3)
-    assert not hub.asked
+    assert not hub.requests

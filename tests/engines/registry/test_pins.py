@@ -55,16 +55,16 @@ def test_a_repository_is_pinned_to_its_current_commit(tmp_path: Path, hub: HubDo
         name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()
     }
     assert read_pins(tmp_path / PINS_FILE_NAME) == {"one": pin}
-    assert [name for name, _ in hub.asked] == ["model_index.json", "vae/config.json"]
+    assert [name for name, _ in hub.requests] == ["model_index.json", "vae/config.json"]
 
 
 def test_local_files_of_the_commit_are_not_downloaded_for_their_hash(tmp_path: Path, hub: HubDouble) -> None:
     """Check that pinning after a fetch requests only the list."""
     weights = _repository(tmp_path)
     fetch(weights, "one")
-    hub.asked.clear()
+    hub.requests.clear()
     pin_model(weights, "one")
-    assert not hub.asked
+    assert not hub.requests
     assert weights.verified_files("one").revision == COMMIT
 
 
@@ -161,7 +161,7 @@ def test_a_single_file_may_take_its_configuration_from_a_repository(tmp_path: Pa
     pin_model(weights, "one")
     assert not weights.is_available("one")
     fetch(weights, "one")
-    assert {name for name, _ in hub.asked} == {"model_index.json", "vae/config.json"}
+    assert {name for name, _ in hub.requests} == {"model_index.json", "vae/config.json"}
     store = weights.verified_files("one")
     assert (store.single_file, store.folder, store.revision) == (single, tmp_path / "models" / "one", COMMIT)
     assert set(store.files) == {"mine.safetensors", "model_index.json", "vae/config.json"}
@@ -210,10 +210,10 @@ def test_a_failing_hub_leaves_the_pins_unchanged(tmp_path: Path, hub: HubDouble)
     """Check a missing list, and a list with a missing file."""
     pin_model(_repository(tmp_path), "one")
     before = (tmp_path / PINS_FILE_NAME).read_bytes()
-    hub.lies["vae/config.json"] = b"too long"
+    hub.replaced_bytes["vae/config.json"] = b"too long"
     with pytest.raises(PinFault, match=r"org/model: returned 8 bytes of vae/config\.json, but its listing has 2"):
         pin_model(_repository(tmp_path), "one")
-    hub.says = (403, "GatedRepo")
+    hub.refusal = (403, "GatedRepo")
     with pytest.raises(PinFault, match="its licence must be accepted first"):
         pin_model(_repository(tmp_path), "one")
     assert (tmp_path / PINS_FILE_NAME).read_bytes() == before

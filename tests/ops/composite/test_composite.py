@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.ground import CHECKOUT, context, picture
+from doubles.operation_samples import CHECKOUT, context, picture
 from doubles.step_context import StepContextDouble
 from goldsmith.ops.composite.compositing import LayerSettings
 from goldsmith.ops.composite.operation import Composite

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from doubles.ground import picture
+from doubles.operation_samples import picture
 from doubles.step_context import StepContextDouble
 from goldsmith.ops.composite.blend_modes import BlendMode, blend_layer
 from goldsmith.ops.composite.operation import Composite

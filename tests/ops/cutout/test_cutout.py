@@ -151,7 +151,7 @@ def test_an_empty_cutout_is_held() -> None:
 
 
 def _glass_picture(source: Pane) -> Picture:
-    return Picture(freeze(source.pixels), masks=MappingProxyType({"mask": freeze(source.foot), "pane": freeze(source.painted)}))
+    return Picture(freeze(source.pixels), masks=MappingProxyType({"mask": freeze(source.foot), "pane": freeze(source.brush_matte)}))
 
 
 def test_painted_glass_is_transparent_and_neither_uncertain_nor_a_hole() -> None:
@@ -164,7 +164,7 @@ def test_painted_glass_is_transparent_and_neither_uncertain_nor_a_hole() -> None
     assert np.abs(result.pixels - source.front)[120:150, 140:160].mean() < 0.1
     assert np.array_equal(result.pixels[180:184, 80:170], source.pixels[180:184, 80:170])
     assert context.results.findings["unsure"] == pytest.approx(0, abs=0.02)
-    assert context.results.findings["glass"] == pytest.approx((source.painted > 0.02).mean(), abs=1e-4)
+    assert context.results.findings["glass"] == pytest.approx((source.brush_matte > 0.02).mean(), abs=1e-4)
     assert Cutout(where="mask", glass="pane").needs().masks == {"mask", "pane"}
 
 
@@ -181,7 +181,7 @@ def test_glass_without_a_visible_background_is_held() -> None:
     """The colour of a background that is nowhere visible cannot be removed."""
     source = pane()
     picture = Picture(
-        freeze(source.pixels), masks=MappingProxyType({"mask": freeze(np.ones_like(source.foot)), "pane": freeze(source.painted)})
+        freeze(source.pixels), masks=MappingProxyType({"mask": freeze(np.ones_like(source.foot)), "pane": freeze(source.brush_matte)})
     )
     with pytest.raises(InputError, match="no background is visible beside the glass"):
         Cutout(where="mask", glass="pane", max_cut=1).apply(picture, StepContextDouble())

@@ -117,7 +117,7 @@ def test_the_engine_sees_the_picture_upright_at_every_edge(edge: str) -> None:
     }[edge]
     size = (60, 100) if edge in ("left", "right") else (80, 80)
     extend_canvas(old, place, size, engine.fill, ANY_SIZE, 8, _ignore_progress)
-    (crop, hole, seed) = engine.asked[0]
+    (crop, hole, seed) = engine.calls[0]
     rim = {"left": hole[:, 0], "right": hole[:, -1], "top": hole[0], "bottom": hole[-1]}[edge]
     assert rim.all()
     assert hole.sum() == (20 + OVERDRAW) * (60 if edge in ("left", "right") else 80)
@@ -134,7 +134,7 @@ def test_a_large_edge_is_filled_at_a_reduced_size_and_gets_the_detail_of_the_pic
     engine = NullInpainter()
     result = extend_canvas(old, CropBox(0, 0, height, 300), (height, 400), engine.fill, ANY_SIZE, 8, _ignore_progress)
     assert result.scales == (0.5,)
-    assert max(engine.asked[0][1].shape) <= MAX_WINDOW_SIDE
+    assert max(engine.calls[0][1].shape) <= MAX_WINDOW_SIDE
     new = result.pixels[:, 300:]
     detail_strengths = [np.abs(np.diff(pixels, axis=0)).mean() for pixels in (old, new)]
     assert detail_strengths[1] == pytest.approx(detail_strengths[0], rel=0.25)
@@ -165,7 +165,7 @@ def test_a_generating_model_starts_from_the_continued_edge() -> None:
     engine = NullInpainter(side=64)
     old = np.full((64, 60, 3), 0.7, np.float32)
     extend_canvas(old, CropBox(0, 0, 64, 60), (64, 80), engine.fill, replace(FIXED_SIZE, generates=True), 8, _ignore_progress)
-    crop, hole, _ = engine.asked[0]
+    crop, hole, _ = engine.calls[0]
     assert crop[hole > 0.5] == pytest.approx(0.7, abs=0.01)
 
 
@@ -175,7 +175,7 @@ def test_every_window_has_its_own_reproducible_seed() -> None:
     results = [
         extend_canvas(_known_pixels(), CropBox(0, 60, 60, 140), (60, 200), engine.fill, FIXED_SIZE, 8, _ignore_progress) for _ in range(2)
     ]
-    seeds = [seed for _, _, seed in engine.asked]
+    seeds = [seed for _, _, seed in engine.calls]
     assert seeds[: len(seeds) // 2] == seeds[len(seeds) // 2 :] == list(range(5, 5 + len(seeds) // 2))
     assert np.array_equal(results[0].pixels, results[1].pixels)
 
@@ -195,7 +195,7 @@ def test_grey_stays_grey(channels: int) -> None:
     engine = NullInpainter(side=64)
     result = extend_canvas(_known_pixels(40, 50, channels), CropBox(0, 0, 40, 50), (50, 60), engine.fill, FIXED_SIZE, 16, _ignore_progress)
     assert result.pixels.shape == (50, 60, channels)
-    assert engine.asked[0][0].shape[2] == 3
+    assert engine.calls[0][0].shape[2] == 3
 
 
 def test_progress_rises_and_a_cancelled_job_stops_between_windows() -> None:
@@ -212,7 +212,7 @@ def test_progress_rises_and_a_cancelled_job_stops_between_windows() -> None:
 
     with pytest.raises(JobCancelled):
         extend_canvas(_known_pixels(), CropBox(0, 60, 60, 140), (60, 200), engine.fill, FIXED_SIZE, 8, cancel_at_half)
-    assert 0 < len(engine.asked) < len(fractions)
+    assert 0 < len(engine.calls) < len(fractions)
 
 
 def test_a_fill_of_nan_is_refused() -> None:

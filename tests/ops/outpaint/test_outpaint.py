@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.ground import picture as ground
+from doubles.operation_samples import picture as ground
 from doubles.step_context import NullInpainter, StepContextDouble
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, GenerationOptions
@@ -220,7 +220,7 @@ def test_a_cancelled_job_stops_between_two_windows() -> None:
     engine = NullInpainter()
     with pytest.raises(JobCancelled):
         Outpaint(aspect="16:9").apply(ground(60, 80), StepContextDouble(inpainter=engine, cancel_at=0.5))
-    assert len(engine.asked) == 1
+    assert len(engine.calls) == 1
 
 
 def test_the_seed_of_the_step_reaches_the_engine() -> None:
@@ -228,4 +228,4 @@ def test_the_seed_of_the_step_reaches_the_engine() -> None:
     engine = NullInpainter()
     for seed in (3, 40):
         Outpaint(left=10).apply(ground(60, 80), StepContextDouble(inpainter=engine, seed=seed))
-    assert [seed for _, _, seed in engine.asked] == [3, 40]
+    assert [seed for _, _, seed in engine.calls] == [3, 40]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.ground import picture
+from doubles.operation_samples import picture
 from doubles.step_context import NullGenerator, NullUpscaler, StepContextDouble
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.regenerate.operation import Regenerate, candidate_seed, crop_and_resize, native_size
@@ -55,10 +55,10 @@ def test_one_call_of_the_engine_makes_a_bounded_number_of_pictures() -> None:
     step = Regenerate(candidates=10).apply_set([], context)
     first = next(iter(step))
     assert first.record_values["number"] == 1
-    assert [len(request.seeds) for request in engine.asked] == [4]
+    assert [len(request.seeds) for request in engine.calls] == [4]
     assert len(list(step)) == 9
-    assert [len(request.seeds) for request in engine.asked] == [4, 4, 2]
-    assert [seed for request in engine.asked for seed in request.seeds] == [candidate_seed(3, number) for number in range(1, 11)]
+    assert [len(request.seeds) for request in engine.calls] == [4, 4, 2]
+    assert [seed for request in engine.calls for seed in request.seeds] == [candidate_seed(3, number) for number in range(1, 11)]
     assert context.results.findings["candidates"] == [{"number": number, "seed": candidate_seed(3, number)} for number in range(1, 11)]
 
 
@@ -83,11 +83,11 @@ def test_the_engine_starts_from_the_picture_at_the_given_strength() -> None:
     source = picture(256, 256)
     regenerate([source], context)
     regenerate([source], context, prompt="own", strength=0.2, negative="blur", steps=7, guidance=3.5)
-    options = [request.options for request in engine.asked]
+    options = [request.options for request in engine.calls]
     assert [(each.prompt, each.strength) for each in options] == [("the brief's", 0.55), ("own", 0.2)]
     assert (options[1].negative, options[1].steps, options[1].guidance) == ("blur", 7, 3.5)
-    assert engine.asked[0].picture is not None
-    assert np.array_equal(engine.asked[0].picture, source.pixels)
+    assert engine.calls[0].picture is not None
+    assert np.array_equal(engine.calls[0].picture, source.pixels)
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -115,8 +115,8 @@ def test_a_picture_in_another_profile_is_converted_to_srgb_and_back(name: str) -
     engine = NullGenerator()
     (candidate,) = regenerate([source], StepContextDouble(prompt="x", generator=engine), strength=0.001)
     assert candidate.icc == source.icc
-    assert engine.asked[0].picture is not None
-    assert np.abs(engine.asked[0].picture - source.pixels).max() > 0.02
+    assert engine.calls[0].picture is not None
+    assert np.abs(engine.calls[0].picture - source.pixels).max() > 0.02
     assert np.abs(candidate.pixels - source.pixels).max() < 0.02
 
 
@@ -139,7 +139,7 @@ def test_the_engine_works_at_its_native_size_in_the_requested_aspect(settings: d
     assert (candidate.width, candidate.height) == size
     assert candidate.alpha is not None
     assert candidate.alpha.shape == candidate.masks["mask"].shape == (size[1], size[0])
-    request = engine.asked[0]
+    request = engine.calls[0]
     assert request.width % 16 == request.height % 16 == 0
     assert 0.8 < request.width * request.height / 256**2 < 1.2
 
@@ -161,7 +161,7 @@ def test_the_second_pass_redraws_tiles_at_its_own_strength() -> None:
     context = StepContextDouble(prompt="x", generator=engine, upscaler=NullUpscaler(2))
     (candidate,) = regenerate([], context, refine=2, refine_strength=0.3)
     assert (candidate.width, candidate.height) == (512, 512)
-    tiles = engine.asked[1:]
+    tiles = engine.calls[1:]
     assert len(tiles) > 3
     assert {tile.options.strength for tile in tiles} == {0.3}
     assert len({tile.seeds for tile in tiles}) == len(tiles)
@@ -176,17 +176,17 @@ def test_reference_pictures_reach_a_model_that_uses_them() -> None:
     """The model gets them as sRGB; `references = false` leaves them out."""
     reference = picture(40, 30, 1)
     engine = NullGenerator()
-    regenerate([], StepContextDouble(prompt="x", generator=engine, shown=[reference]))
-    regenerate([], StepContextDouble(prompt="x", generator=engine, shown=[reference]), references=False)
-    assert [len(request.references) for request in engine.asked] == [1, 0]
-    assert engine.asked[0].references[0].shape == (40, 30, 3)
+    regenerate([], StepContextDouble(prompt="x", generator=engine, reference_pictures=[reference]))
+    regenerate([], StepContextDouble(prompt="x", generator=engine, reference_pictures=[reference]), references=False)
+    assert [len(request.references) for request in engine.calls] == [1, 0]
+    assert engine.calls[0].references[0].shape == (40, 30, 3)
 
 
 def test_reference_pictures_are_refused_if_the_model_cannot_use_them() -> None:
     """`references = true` without a reference picture is refused, too."""
     model_without_references = NullGenerator(can=("text", "image"))
     with pytest.raises(InputError):
-        regenerate([], StepContextDouble(prompt="x", generator=model_without_references, shown=[picture(8, 8)]))
+        regenerate([], StepContextDouble(prompt="x", generator=model_without_references, reference_pictures=[picture(8, 8)]))
     with pytest.raises(InputError, match=r"hero\.ref\.png"):
         regenerate([], StepContextDouble(prompt="x"), references=True)
 
@@ -207,7 +207,7 @@ def test_a_named_model_that_also_edits_has_no_default_strength() -> None:
     context = StepContextDouble(prompt="x", generator=generator)
     for settings in ({"model": "klein"}, {"model": "klein", "strength": 0.5}, {}):
         regenerate([picture(64, 64)], context, **settings)
-    assert [request.options.strength for request in generator.asked] == [None, 0.5, 0.55]
+    assert [request.options.strength for request in generator.calls] == [None, 0.5, 0.55]
 
 
 def test_a_step_without_picture_and_prompt_is_refused() -> None:
@@ -223,7 +223,7 @@ def test_a_cancelled_job_stops_at_the_next_step(at: float) -> None:
     context = StepContextDouble(prompt="x", generator=engine, cancel_at=at)
     with pytest.raises(JobCancelled):
         regenerate([], context, candidates=10, size=(64, 64))
-    assert len(engine.asked) <= at * 10 + 2
+    assert len(engine.calls) <= at * 10 + 2
     assert context.progress.reports[-1][0] <= at + 0.2
 
 

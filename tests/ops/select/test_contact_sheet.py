@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from doubles.ground import picture
+from doubles.operation_samples import picture
 from goldsmith.ops.select.contact_sheet import (
     SELECTED_COLOUR,
     ContactSheetCell,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.fonts import FontContext
-from doubles.ground import picture as noisy
+from doubles.operation_samples import picture as noisy
 from goldsmith.errors import InputError
 from goldsmith.files import resource_path
 from goldsmith.ops.text.operation import Text

@@ -186,7 +186,7 @@ def test_an_input_that_is_open_for_writing_is_put_back(share: Share, journal: Jo
     os.close(writers[0])
     assert isinstance(result, FilesChanged)
     assert "still being written" in result.sentence
-    assert share.way(plan) == "home"
+    assert share.plan_state(plan) == "undone"
     assert isinstance(executor.commit([plan])[0], PlanCommitted)
 
 
@@ -272,7 +272,7 @@ def test_a_missing_folder_of_the_pipeline_is_a_failure_of_the_host(share: Share,
     assert folder in result.sentence
     (share.root / "elsewhere").rename(share.root / folder)
     assert any(isinstance(result, PlanCommitted) for result in executor.commit([] if result.is_pending else [plan]))
-    assert share.way(plan) == "there"
+    assert share.plan_state(plan) == "done"
 
 
 class _FirstRenameFails(Filesystem):
@@ -412,7 +412,7 @@ def test_folders_may_be_mount_points(share: Share, journal: Journal, mount: str)
     script = Script()
     plans = [share.worked("a"), share.passed("b", "other")]
     assert all(isinstance(result, PlanCommitted) for result in share.deliver(journal, Disk(script, mounts=(mount,))).commit(plans))
-    assert [share.way(plan) for plan in plans] == ["there", "there"]
+    assert [share.plan_state(plan) for plan in plans] == ["done", "done"]
     copies = [number for number, call in enumerate(script.calls) if call == "fsync"]
     assert copies
     assert max(copies) < min(number for number, call in enumerate(script.calls) if call == "fsync_dir")

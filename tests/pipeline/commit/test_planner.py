@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, LINE, SHARPEN
+from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SHARPEN
 from doubles.share import DAY, NOON, Share, sha256
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
@@ -35,7 +35,7 @@ class PlannerOnShare:
     def __init__(self, share: Share, journal: Journal) -> None:
         self.share, self.journal = share, journal
         self.taken_stems: set[tuple[str, str, str]] = set()
-        self.pipeline = read_pipeline(LINE.encode(), "pipeline.toml")
+        self.pipeline = read_pipeline(PIPELINE.encode(), "pipeline.toml")
         self.planner = Planner(
             share.root,
             self.pipeline.final_folder,

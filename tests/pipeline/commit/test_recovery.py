@@ -43,7 +43,7 @@ def test_a_recorded_plan_is_finished(share: Share, journal: Journal) -> None:
     """Finished work is not discarded. A second recovery changes nothing."""
     plan = _record_plan(share, journal, share.worked("a"))
     assert [type(result) for result in recover_plans(share.deliver(journal))] == [PlanCommitted]
-    assert share.way(plan) == "there"
+    assert share.plan_state(plan) == "done"
     assert recover_plans(share.deliver(journal)) == []
     assert [row.job_id for row in journal.history()] == ["a"]
     assert journal.placed_file("masked/hero.png") is not None
@@ -82,7 +82,7 @@ def test_the_inputs_return_if_the_scratch_folder_is_lost(share: Share, journal: 
     for put in plan.publishes:
         Path(put.source).unlink()
     assert [type(result) for result in recover_plans(share.deliver(journal))] == [FilesChanged]
-    assert share.way(plan) == "home"
+    assert share.plan_state(plan) == "undone"
 
 
 def test_a_new_file_at_a_source_stays(share: Share, journal: Journal) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from doubles import tiny
-from doubles.commission import EXPORT, LINE, SELECT
+from doubles.commission import EXPORT, PIPELINE, SELECT
 from doubles.deliveries import delivered
 from doubles.pictures import png
 from goldsmith.pipeline.replay.sources import MissingSource
 
-_GENERATING = LINE.replace('default = [{ op = "select" }]', "")
+_GENERATING = PIPELINE.replace('default = [{ op = "select" }]', "")
 
 
 def test_a_picture_generated_without_an_input_picture_is_replayed(tmp_path: Path) -> None:

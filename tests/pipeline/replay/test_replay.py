@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, LINE, NULLS, SELECT
+from doubles.commission import EXPORT, GRADE, INPAINT, NULLS, PIPELINE, SELECT
 from doubles.deliveries import CAMPAIGN, COLD, PRINT, WARM, WEB, Delivery, delivered, hero
 from doubles.pictures import mask, png
 from goldsmith.errors import InputError, UsageError
@@ -60,11 +60,11 @@ ALL_IDENTICAL = {"hero_web.jpg": "identical", "hero_print.png": "identical"}
 
 def test_a_replay_is_identical_and_changes_no_file(delivery: Delivery) -> None:
     """The bytes of the deliverables are the same, and so is every file of the root before and after."""
-    before = delivery.lies()
+    before = delivery.file_states()
     report = delivery.again()
     assert verdicts(report) == ALL_IDENTICAL
     assert (report.is_same, report.first_difference, report.causes, report.other_changes) == (True, None, (), ())
-    assert delivery.lies() == before
+    assert delivery.file_states() == before
 
 
 def test_the_recorded_seeds_are_those_of_the_steps(delivery: Delivery) -> None:
@@ -225,7 +225,7 @@ def test_other_weights_and_revisions_are_named(delivery: Delivery) -> None:
 
 def test_the_recorded_model_is_used_by_its_name(tmp_path: Path) -> None:
     """After a change of the default model, a step without a model in its settings uses the recorded engine."""
-    pipeline = LINE.replace('model = "null-inpaint"', 'model = "patchmatch"')
+    pipeline = PIPELINE.replace('model = "null-inpaint"', 'model = "patchmatch"')
     files: dict[str, bytes | str] = {"inbox/hero.mask.png": mask(48, 32), "inbox/hero.png": png(1, 48, 32)}
     files["inbox/hero.toml"] = SELECT + INPAINT.replace("null-inpaint", "patchmatch") + EXPORT
     delivery = delivered(tmp_path, files, "delivered/hero.manifest.json", pipeline)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, LINE, SELECT, SHARPEN
+from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SELECT, SHARPEN
 from goldsmith.brief.brief import Availability
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
@@ -32,7 +32,7 @@ def check_readiness(
     def recipe(name: str) -> tuple[bytes, str]:
         raise InputError(f"There is no recipe {name}.")
 
-    pipeline = read_pipeline(LINE.encode(), "pipeline.toml")
+    pipeline = read_pipeline(PIPELINE.encode(), "pipeline.toml")
     availability = Availability({"inpaint": ["null-inpaint"]}, lambda folder, name, suffixes: False, lambda folder: [])
     return Readiness(pipeline, Resolver(pipeline, recipe, availability), read).check(_first(names, folder, campaign_brief))
 

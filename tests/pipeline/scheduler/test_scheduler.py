@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, LINE, NULLS, SELECT, SHARPEN, WHOLE
+from doubles.commission import EXPORT, GRADE, INPAINT, NULLS, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import black, mask, png
 from doubles.studio import Studio, studio_at
 from goldsmith.jobs.job import Job, JobFault, JobFaultKind, Outcome
@@ -21,7 +21,7 @@ BROKEN = '[[edit]]\nop = "sharpn"\n'
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     with studio_at(tmp_path) as studio:
-        studio.line(LINE)
+        studio.write_pipeline(PIPELINE)
         yield studio
 
 
@@ -114,12 +114,12 @@ def test_a_stage_without_a_table_in_the_brief_runs_its_default_steps(studio: Stu
 
 def test_a_pipeline_with_a_sixth_folder_needs_no_code(studio: Studio) -> None:
     """A stage that exists only in TOML has its folder and its position in the pipeline."""
-    studio.line(
-        LINE.replace('next = "graded"', 'next = "polished"')
+    studio.write_pipeline(
+        PIPELINE.replace('next = "graded"', 'next = "polished"')
         + '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
     )
     text = (studio.root / "config/pipeline.toml").read_text().split("[[stage]]")
-    studio.line("[[stage]]".join([*text[:4], text[5], text[4]]))
+    studio.write_pipeline("[[stage]]".join([*text[:4], text[5], text[4]]))
     studio.put("masked/hero.png", png())
     studio.put("masked/hero.toml", GRADE + '[[polish]]\nop = "sharpen"\n')
     studio.until_idle()
@@ -136,7 +136,7 @@ def test_a_brief_that_needs_a_mask_waits_for_it_and_starts_as_soon_as_it_arrives
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", INPAINT)
     studio.until_idle()
-    works = studio.works
+    works = studio.runtime
     assert works is not None
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
     studio.put("selected/hero.mask.png", mask())
@@ -160,9 +160,9 @@ def test_sidecars_that_arrive_within_the_gather_time_move_on_with_their_picture(
     studio.flags["gather"] = 1.0
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
-    studio.until_heard("started")
+    studio.until_event("started")
     studio.put("selected/hero.layer.one.png", png(1))
-    studio.until_heard("started", count=2)
+    studio.until_event("started", count=2)
     studio.put("selected/hero.layer.two.png", png(2))
     studio.until_idle()
     assert studio.folders() == {"masked": ["hero.layer.one.png", "hero.layer.two.png", "hero.png", "hero.toml"]}
@@ -216,7 +216,7 @@ def test_a_picture_that_was_delivered_before_gets_the_next_version(studio: Studi
     for number in range(3):
         studio.put("graded/hero.png", png(number))
         studio.put("graded/hero.toml", EXPORT)
-        studio.until(lambda: len(studio.heard("committed")) == number + 1)  # noqa: B023 - called at once
+        studio.until(lambda: len(studio.events_of("committed")) == number + 1)  # noqa: B023 - called at once
         if number == 1:
             for path in (studio.root / "delivered").glob("hero*"):
                 path.unlink()
@@ -230,7 +230,7 @@ def test_a_picture_that_is_dragged_back_gets_the_next_version(studio: Studio) ->
     studio.until(lambda: studio.folder("masked"))
     for name in ("hero.png", "hero.toml"):
         os.rename(studio.at(f"masked/{name}"), studio.at(f"selected/{name}"))
-    studio.until(lambda: len(studio.heard("committed")) == 2)
+    studio.until(lambda: len(studio.events_of("committed")) == 2)
     assert studio.folders() == {"masked": ["hero_v002.png", "hero_v002.toml"]}
 
 
@@ -246,7 +246,7 @@ def test_the_manifest_names_the_files_of_its_own_version(studio: Studio) -> None
     works.scheduler._plan_executor.commit = commit_after_a_new_file  # type: ignore[method-assign]
     studio.put("graded/hero.png", png())
     studio.put("graded/hero.toml", EXPORT)
-    studio.until(lambda: studio.heard("committed"))
+    studio.until(lambda: studio.events_of("committed"))
     assert studio.folder("delivered") == ["hero_v002.manifest.json", "hero_v002_print.png", "hero_v002_web.jpg", "hero_web.jpg"]
     manifest = studio.manifest("delivered/hero_v002.manifest.json")
     assert [each["file"] for each in manifest["deliverables"]] == ["hero_v002_web.jpg", "hero_v002_print.png"]
@@ -278,7 +278,7 @@ def test_a_held_picture_is_tried_again_when_its_bundle_changes_or_its_note_is_de
     studio.put("selected/hero.toml", BROKEN)
     assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
-    assert len(studio.heard("held")) == 1
+    assert len(studio.events_of("held")) == 1
     if change == "brief":
         studio.put("selected/hero.toml", SHARPEN)
         studio.until(lambda: studio.folder("masked"))
@@ -286,7 +286,7 @@ def test_a_held_picture_is_tried_again_when_its_bundle_changes_or_its_note_is_de
     else:
         os.unlink(studio.at("selected/hero.png.problem.txt"))
         assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
-        assert len(studio.heard("held")) == 2
+        assert len(studio.events_of("held")) == 2
 
 
 def test_a_held_picture_stays_held_after_a_restart(studio: Studio) -> None:
@@ -314,19 +314,19 @@ def test_a_note_that_is_deleted_while_the_daemon_is_down_leads_to_a_new_try(stud
     studio.events.clear()
     studio.start()
     assert "all black" in wait_for_note(studio, "selected/hero.png")
-    assert len(studio.heard("held")) == 1
+    assert len(studio.events_of("held")) == 1
 
 
 def test_a_note_that_is_deleted_as_soon_as_it_appears_leads_to_a_new_try(studio: Studio) -> None:
     """The deletion comes before any event of the watcher."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", BROKEN)
-    studio.until_heard("held")
+    studio.until_event("held")
     os.unlink(studio.at("selected/hero.png.problem.txt"))
-    studio.until_heard("held", count=2)
+    studio.until_event("held", count=2)
     studio.until_idle()
     assert studio.note("selected/hero.png")
-    assert len(studio.heard("held")) == 2
+    assert len(studio.events_of("held")) == 2
 
 
 def test_a_bundle_that_is_fixed_while_the_daemon_is_down_is_tried_again(studio: Studio) -> None:
@@ -362,12 +362,12 @@ def test_an_incomplete_picture_waits_for_the_rest(studio: Studio) -> None:
     half = studio.at("inbox/hero.png")
     half.write_bytes(png()[:300])
     studio.put("inbox/hero.toml", SELECT)
-    studio.until_heard("fault", kind="incomplete")
+    studio.until_event("fault", kind="incomplete")
     with half.open("ab") as file:
         file.write(png()[300:])
     studio.until(lambda: studio.folder("selected"))
     assert studio.read("selected/hero.png") == png()
-    assert studio.heard("held") == []
+    assert studio.events_of("held") == []
 
 
 def test_a_picture_that_stays_incomplete_gets_a_note(studio: Studio) -> None:
@@ -408,7 +408,7 @@ def test_the_folder_of_a_picture_with_a_problem_may_disappear(studio: Studio) ->
     studio.put("selected/acme/hero.toml", BROKEN)
     studio.until(lambda: not (studio.root / "selected/acme").exists())
     studio.until_idle()
-    assert studio.heard("paused") == []
+    assert studio.events_of("paused") == []
 
 
 def _kill_the_worker_of_every_job(studio: Studio, kind: JobFaultKind) -> None:
@@ -439,10 +439,10 @@ def test_a_job_that_kills_its_worker_is_tried_exactly_as_often_as_the_settings_s
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
     for tries in (1, 2):
-        studio.until_heard("held", count=tries)
+        studio.until_event("held", count=tries)
         studio.until_idle()
-        assert len(studio.heard("started")) == len(studio.heard("fault", kind=kind)) == tries * attempts
-        assert len(studio.heard("held")) == tries
+        assert len(studio.events_of("started")) == len(studio.events_of("fault", kind=kind)) == tries * attempts
+        assert len(studio.events_of("held")) == tries
         assert studio.note("selected/hero.png").startswith(f"The worker died. It was tried {attempts} times.\nRelax its limits.\n")
         os.unlink(studio.at("selected/hero.png.problem.txt"))
 
@@ -454,11 +454,11 @@ def test_a_restart_does_not_reset_the_count_of_attempts(studio: Studio) -> None:
     studio.put("selected/hero.toml", SHARPEN)
     for attempt in (1, 2, 3):
         _kill_the_worker_of_every_job(studio, "crash")
-        studio.until_heard("fault", count=attempt)
-        assert bool(studio.heard("held")) == (attempt == 3)
+        studio.until_event("fault", count=attempt)
+        assert bool(studio.events_of("held")) == (attempt == 3)
         studio.stop()
     studio.until_idle()
-    assert len(studio.heard("fault")) == 3
+    assert len(studio.events_of("fault")) == 3
 
 
 # ---------------------------------------------------------------------- changes during the work
@@ -469,7 +469,7 @@ def test_a_picture_that_is_saved_over_during_the_work_moves_on_once_with_its_new
     studio.flags["quiet"] = 1.0
     studio.put("inbox/hero.png", png(1))
     studio.put("inbox/hero.toml", SELECT)
-    studio.until_heard("started")
+    studio.until_event("started")
     studio.put("inbox/hero.png", png(2))
     studio.until_idle()
     assert studio.read("selected/hero.png") == png(2)
@@ -482,7 +482,7 @@ def test_a_picture_that_is_deleted_during_the_work_has_no_result(studio: Studio)
     studio.flags["quiet"] = 1.0
     studio.put("inbox/hero.png", png(1))
     studio.put("inbox/hero.toml", SELECT)
-    studio.until_heard("started")
+    studio.until_event("started")
     os.unlink(studio.at("inbox/hero.png"))
     studio.until_idle()
     assert studio.folders() == {"inbox": ["hero.toml"]}
@@ -508,7 +508,7 @@ def test_a_campaigns_brief_that_is_edited_during_the_work_applies_to_all_twenty_
     studio.put("selected/acme/brief.toml", SHARPEN)
     for number in range(20):
         studio.put(f"selected/acme/p{number}.png", png(number))
-    studio.until_heard("started", count=3)
+    studio.until_event("started", count=3)
     studio.put("selected/acme/brief.toml", SHARPEN + GRADE)
     studio.until_idle()
     assert len([name for name in studio.folder("graded") if name.endswith(".png")]) == 20
@@ -553,11 +553,11 @@ def test_a_picture_with_any_name_passes_all_stages(studio: Studio, stem: bytes) 
         studio.put(b"inbox/" + stem + b".toml", WHOLE)
     else:
         studio.put("inbox/brief.toml", WHOLE)
-    studio.until_heard("committed", count=4)
+    studio.until_event("committed", count=4)
     names = [os.fsencode(name) for name in studio.folder("delivered")]
     assert [name.startswith(stem[:150]) for name in names] == [True, True, True]
     assert all(any(name.endswith(tail) for name in names) for tail in (b".manifest.json", b"_print.png", b"_web.jpg"))
-    assert studio.heard("held") == []
+    assert studio.events_of("held") == []
 
 
 def test_each_of_two_hundred_pictures_is_delivered_once(studio: Studio) -> None:
@@ -578,7 +578,7 @@ def test_the_pipeline_runs_on_after_the_loss_of_its_journal(studio: Studio) -> N
     """The folders hold everything that is needed, since briefs move with their pictures."""
     studio.put("inbox/hero.png", png())
     studio.put("inbox/hero.toml", WHOLE)
-    studio.until(lambda: studio.heard("committed"))
+    studio.until(lambda: studio.events_of("committed"))
     studio.stop()
     for path in studio.journal_path.parent.glob("journal.sqlite*"):
         path.unlink()
@@ -598,7 +598,7 @@ def test_a_lease_covers_the_timeout_of_a_silent_job_and_the_wait_of_finished_wor
 
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", SHARPEN)
-    studio.until_heard("started")
+    studio.until_event("started")
     studio.until(has_long_lease, "finished work")
     assert {round(lease / 10) * 10 for lease in leases} <= {560, 3660, 3650}
     assert 550.0 < leases[0] <= 560.0
@@ -613,7 +613,9 @@ def _finish_one_picture(studio: Studio) -> None:
     studio.put("selected/hero.toml", SHARPEN)
     works = studio.start()
     studio.until(
-        lambda: studio.heard("started") and not works.workers.running_jobs() and not any(map(works.workers.queue_length, ("cpu", "gpu")))
+        lambda: (
+            studio.events_of("started") and not works.workers.running_jobs() and not any(map(works.workers.queue_length, ("cpu", "gpu")))
+        )
     )
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
 
@@ -622,8 +624,8 @@ def test_finished_work_that_waits_for_quiet_files_is_committed_before_the_end(st
     """The next daemon does not have to repeat the work."""
     studio.flags["quiet"] = 6.0
     _finish_one_picture(studio)
-    assert studio.works is not None
-    studio.works.drain(60.0, lambda: None)
+    assert studio.runtime is not None
+    studio.runtime.drain(60.0, lambda: None)
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
 
 
@@ -632,8 +634,8 @@ def test_finished_work_that_waits_longer_than_the_drain_does_not_delay_the_end(s
     """The files stay in place, and the next daemon repeats the work."""
     studio.flags[wait] = 3600.0
     _finish_one_picture(studio)
-    assert studio.works is not None
+    assert studio.runtime is not None
     turns: list[None] = []
-    studio.works.drain(60.0, lambda: turns.append(None))
+    studio.runtime.drain(60.0, lambda: turns.append(None))
     assert len(turns) < 10
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}

@@ -49,7 +49,7 @@ class Pictures:
     def job(self, name: str, model: str = "flux", **fields: object) -> Job:
         self.share.put(f"selected/{name}.png", b"x")
         return self.share.job(
-            inputs=[self.share.given(f"selected/{name}.png")],
+            inputs=[self.share.job_input(f"selected/{name}.png")],
             queue="gpu",
             **{"models": (model,) if model else (), "limits": SHORT_LIMITS, **fields},
         )
