@@ -156,7 +156,7 @@ def test_the_history_of_a_file_lists_its_models(goldsmith: Goldsmith, root: Path
             "seed": 7,
             "seconds": 1,
             "findings": seeds,
-            "engine": {**engine, "also": [upscaler]},
+            "engine": {**engine, "other_engines": [upscaler]},
         },
         {"op": "select", "settings": {}, "seed": 8, "seconds": 1, "findings": seeds, "engine": None},
         {"op": "inpaint", "settings": {"model": None}, "seed": 9, "seconds": 1, "findings": {}, "engine": filled},

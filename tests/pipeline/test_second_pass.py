@@ -48,7 +48,7 @@ def test_a_prompt_becomes_a_picture_of_twice_the_size(studio: Studio) -> None:
     assert (plain.shape, weak.shape, strong.shape) == ((64, 64, 3), (128, 128, 3), (128, 128, 3))
     assert studio.read("selected/one.png") == studio.read("selected/two.png")
     step = studio.first_step("inbox/one.toml")
-    assert (step["engine"]["name"], [other["name"] for other in step["engine"]["also"]]) == ("sdxl", ["plain-x2"])
+    assert (step["engine"]["name"], [other["name"] for other in step["engine"]["other_engines"]]) == ("sdxl", ["plain-x2"])
     refined = step["findings"]["refined"]
     assert (refined["upscaler"], refined["scale"], refined["size"], refined["tiles"]) == ("plain-x2", 2, [128, 128], 9)
     assert step["findings"]["candidates"] == [{"number": 1, "seed": candidate_seed(step_seed(7, 1), 1)}]

@@ -68,7 +68,7 @@ def test_equal_fills_share_an_entry_of_the_record(context: WorkerStepContext) ->
 
 
 def test_the_record_lists_every_engine_of_a_step_once(context: WorkerStepContext) -> None:
-    """The first engine is the step's, and later engines are under ``also``. Getting an engine again adds no entry."""
+    """The first engine is the step's, and later engines are under ``other_engines``. Getting an engine again adds no entry."""
     context.engines.get(EngineNeed(GENERATOR, "null-generate", can=frozenset({"text"})))
     for _ in range(2):
         context.engines.get(EngineNeed(UPSCALER, "null-x2", factor=2))
@@ -76,9 +76,9 @@ def test_the_record_lists_every_engine_of_a_step_once(context: WorkerStepContext
     context.engines.get(EngineNeed(UPSCALER, "null-x4", factor=4))
     assert context.recorder.engine is not None
     assert context.recorder.engine["name"] == "null-generate"
-    also = context.recorder.engine["also"]
-    assert isinstance(also, list)
-    assert [engine["name"] for engine in also if isinstance(engine, dict)] == ["null-x2", "null-x4"]
+    other_engines = context.recorder.engine["other_engines"]
+    assert isinstance(other_engines, list)
+    assert [engine["name"] for engine in other_engines if isinstance(engine, dict)] == ["null-x2", "null-x4"]
 
 
 def test_getting_the_engine_again_keeps_its_fills(context: WorkerStepContext) -> None:

@@ -106,9 +106,10 @@ def test_a_blurred_face_is_restored(share: Share, depth: int) -> None:
     assert isinstance(references, dict)
     assert references == {"faces/anna.toml": consent["sha256"], "faces/anna.png": hashlib.sha256(png(_portrait())).hexdigest()}
     assert step.engine is not None
-    also = step.engine["also"]
-    assert isinstance(also, list)
-    assert {step.engine["name"], *(engine["name"] for engine in also if isinstance(engine, dict))} == {"yunet", "face-mesh", "sface"}
+    other_engines = step.engine["other_engines"]
+    assert isinstance(other_engines, list)
+    names = {step.engine["name"], *(engine["name"] for engine in other_engines if isinstance(engine, dict))}
+    assert names == {"yunet", "face-mesh", "sface"}
     assert decoded.depth == depth
     eyes = (slice(95, 125), slice(195, 255))
     before = np.abs(_with_blurred_face()[eyes] - _photograph()[eyes]).mean()

@@ -152,7 +152,7 @@ def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
     threads = str(record.get("environment", {}).get("threads", ""))
     for number, step in enumerate(record.get("steps", ()), 1):
         first = step.get("engine")
-        for engine in (first, *first.get("also", ())) if first else ():
+        for engine in (first, *first.get("other_engines", ())) if first else ():
             requested = step["settings"].get("model") if engine is first else None
             yield (
                 f"{row.stage}.{number} ({step['op']})",

@@ -39,7 +39,7 @@ class StepRecorder:
     """Collects the record of one step: the facets write it, and the job runner reads it."""
 
     findings: dict[str, JsonValue] = field(default_factory=dict)
-    # The engine that does the work, by its facts; the others are under its ``also``.
+    # The engine that does the work, by its facts; the others are under its ``other_engines``.
     engine: dict[str, JsonValue] | None = None
     # The engines that searched the picture for this step, by their facts.
     vision_engines: list[dict[str, JsonValue]] = field(default_factory=list)
@@ -47,14 +47,14 @@ class StepRecorder:
     used_files: list[str] = field(default_factory=list)
 
     def add_engine(self, facts: dict[str, JsonValue]) -> None:
-        """Record an engine once: the step's first one, and every other one under ``also``."""
+        """Record an engine once: the step's first one, and every other one under ``other_engines``."""
         if self.engine is None:
             self.engine = facts
             return
-        also = self.engine.get("also")
-        others = also if isinstance(also, list) else []
+        other_engines = self.engine.get("other_engines")
+        others = other_engines if isinstance(other_engines, list) else []
         if not any(isinstance(known, dict) and known["name"] == facts["name"] for known in (self.engine, *others)):
-            self.engine["also"] = [*others, facts]
+            self.engine["other_engines"] = [*others, facts]
 
     def add_vision_engine(self, facts: dict[str, JsonValue] | None) -> None:
         """Record an engine that searched the picture, once."""
@@ -85,12 +85,12 @@ class StepRecorder:
         self.findings["references"] = {**(known if isinstance(known, dict) else {}), name: sha256}
 
     def engines(self) -> dict[str, JsonValue] | None:
-        """Return the engine that did the work, or the first that searched the picture, with the others under ``also``."""
+        """Return the engine that did the work, or the first that searched the picture, with the others under ``other_engines``."""
         if not self.vision_engines:
             return self.engine
         first, *others = [*([self.engine] if self.engine is not None else []), *self.vision_engines]
-        also = first.get("also")
-        return {**first, "also": [*(also if isinstance(also, list) else []), *others]}
+        other_engines = first.get("other_engines")
+        return {**first, "other_engines": [*(other_engines if isinstance(other_engines, list) else []), *others]}
 
 
 @dataclass(slots=True)

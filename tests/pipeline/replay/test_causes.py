@@ -94,11 +94,11 @@ def test_an_unchanged_step_has_no_causes() -> None:
             "precision was bfloat16, here it is float32",
         ),
         (
-            {"engine": {"name": "a", "also": [{"name": "x2", "revision": "r"}]}},
-            {"engine": {"name": "a", "also": [{"name": "x2", "revision": "s"}]}},
+            {"engine": {"name": "a", "other_engines": [{"name": "x2", "revision": "r"}]}},
+            {"engine": {"name": "a", "other_engines": [{"name": "x2", "revision": "s"}]}},
             "the model's revision was r, here it is s",
         ),
-        ({"engine": {"name": "a", "also": [{"name": "x2"}]}}, {"engine": {"name": "a"}}, "the model was x2, here it is none"),
+        ({"engine": {"name": "a", "other_engines": [{"name": "x2"}]}}, {"engine": {"name": "a"}}, "the model was x2, here it is none"),
         ({"findings": {"made": {"memory_fallback": "smaller"}}}, {"findings": {}}, "memory_fallback was smaller, here it is none"),
         (
             {"engine": {"name": "a", "fills": [{"batch": 4, "steps": 8}]}},

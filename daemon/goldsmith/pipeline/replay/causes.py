@@ -73,8 +73,8 @@ def _library_causes(recorded: StepRecord, rerun: StepResult) -> Iterator[str]:
 
 def _engine_records(engine: Mapping[str, JsonValue] | None) -> list[Mapping[str, JsonValue]]:
     """Return the records of all engines of a step, the main one first."""
-    also = (engine or _NO_ENGINE).get("also")
-    return [engine or _NO_ENGINE, *(each for each in (also if isinstance(also, list) else ()) if isinstance(each, dict))]
+    other_engines = (engine or _NO_ENGINE).get("other_engines")
+    return [engine or _NO_ENGINE, *(each for each in (other_engines if isinstance(other_engines, list) else ()) if isinstance(each, dict))]
 
 
 def _engine_causes(recorded: Mapping[str, JsonValue], rerun: Mapping[str, JsonValue]) -> Iterator[str]:
