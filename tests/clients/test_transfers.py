@@ -56,7 +56,7 @@ def test_rsync_inplace(drop: Drop) -> None:
 @sequence("rsync")
 def test_rsync_inplace_over_an_older_version(drop: Drop) -> None:
     """Only different blocks are overwritten, after work on the old file has started."""
-    old, new = drop.tiff(more="old"), drop.tiff()
+    old, new = drop.tiff(variant="old"), drop.tiff()
     drop.copy_in(old, "hero.tif")
     drop.wait_for("started", drop.inbox / "hero.tif")
     drop.run("rsync", "--inplace", "--no-whole-file", "--ignore-times", "--bwlimit=512", new, drop.inbox)
