@@ -22,6 +22,7 @@ lint: install
 	$(BIN)/ruff check daemon tests
 	$(BIN)/ruff format --check daemon tests
 	$(BIN)/mypy
+	MYPYPATH=tests $(BIN)/mypy tests/bench
 	$(BIN)/lint-imports
 
 tests: install

@@ -121,7 +121,7 @@ def _cpu_mode() -> Any:
         cuda = isinstance(value, torch.device) and value.type == "cuda"
         return "cpu" if cuda or (isinstance(value, str) and value.startswith("cuda:")) else value
 
-    class CpuMode(TorchFunctionMode):
+    class CpuMode(TorchFunctionMode):  # type: ignore[misc]  # torch is read without its types
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if func is torch.Tensor.pin_memory:
                 return args[0]
