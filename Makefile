@@ -6,23 +6,24 @@ STAMP  := $(VENV)/.installed
 # Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
 WORKERS ?= 3
 
-.PHONY: install demo test lint tests bench bench-gpu soak clean
+.PHONY: install demo test lint tests bench bench-gpu soak audit sbom pin-wheels clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --constraint constraints-dev.txt --editable '.[dev]'
 	@touch $(STAMP)
 
 demo: install
 	$(BIN)/goldsmith demo
 
 lint: install
-	$(BIN)/ruff check daemon tests
-	$(BIN)/ruff format --check daemon tests
+	$(BIN)/ruff check .ci daemon tests
+	$(BIN)/ruff format --check .ci daemon tests
 	$(BIN)/mypy
 	MYPYPATH=tests $(BIN)/mypy tests/bench
+	MYPYPATH=.ci $(BIN)/mypy .ci/*.py
 	$(BIN)/lint-imports
 
 tests: install
@@ -40,5 +41,20 @@ bench-gpu: install
 soak: install
 	$(BIN)/pytest -m soak --timeout=0
 
+# The next two run outside the environment that they read, so that nothing in it can answer for itself.
+# AUDITED=/opt/goldsmith checks another environment.
+AUDITED ?= $(VENV)
+
+audit:
+	$(PYTHON) -E -s -S .ci/audit.py $(AUDITED)
+
+sbom:
+	$(PYTHON) -E -s -S .ci/sbom.py $(AUDITED) > goldsmith.cdx.json
+	@echo "goldsmith.cdx.json"
+
+# Needs the network: downloads every pinned wheel that has no hash yet.
+pin-wheels: install
+	$(BIN)/python .ci/pin_wheels.py
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo goldsmith.cdx.json
