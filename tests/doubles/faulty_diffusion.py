@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from doubles.jobs import import_first_from
+
 _MODULE = """
     import os
     from goldsmith.engines.diffusion import diffusion_engine
     from goldsmith.engines.diffusion.loaded_model import LoadedModel
 
+    # The process opens its log before its fence goes up, behind which it cannot.
+    log = os.open(os.path.join(HERE, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
     def note(word):
-        with open(os.path.join(HERE, "log"), "a") as file:
-            file.write(f"{os.getpid()} {word}\\n")
+        os.write(log, f"{os.getpid()} {word}\\n".encode())
 
     def is_ordered(fault):
         return os.path.exists(os.path.join(HERE, fault))
@@ -93,5 +97,5 @@ def arm(folder: Path, patch: pytest.MonkeyPatch) -> Faults:
     """Make every worker process that starts from now on obey the returned faults."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(f"HERE = {str(folder)!r}\n{textwrap.dedent(_MODULE)}")
-    patch.setenv("PYTHONPATH", str(folder))
+    import_first_from(folder, patch)
     return Faults(folder)

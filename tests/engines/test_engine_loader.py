@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from goldsmith.engines import engine_loader
+from goldsmith.engines.drivers import null
 from goldsmith.engines.engine_loader import driver_names, open_engine
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
-from goldsmith.engines.protocols import Device, EngineNeed
+from goldsmith.engines.model_cache import ModelCache
+from goldsmith.engines.protocols import Device, Engine, EngineNeed, ModelFiles
 from goldsmith.engines.registry.models import Model, Models, read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -77,6 +80,30 @@ def test_an_invalid_onnx_file_is_refused(tmp_path: Path) -> None:
     weights = _registry(Model(kind="inpaint", driver="migan", licence="MIT", files=(file,)), tmp_path)
     with pytest.raises(InputError, match=r"a\.onnx: onnxruntime cannot open this model"):
         open_engine(weights, EngineNeed(INPAINTER, "one"), Device())
+
+
+def test_an_engine_that_loaded_another_file_than_was_hashed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a models folder that is exchanged between the hash and the load; afterwards its files are hashed again."""
+    right, wrong = b"right", b"wrong"
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "a.onnx").write_bytes(right)
+    file = WeightsFile(name="a.onnx", sha256=hashlib.sha256(right).hexdigest(), bytes=5)
+    model = Model(kind="inpaint", driver="migan", licence="MIT", files=(file,))
+
+    class ReadingDriver:
+        def open_engine(self, name: str, model: Model, model_files: ModelFiles, device: Device) -> Engine:
+            folder.rename(tmp_path / "aside")
+            folder.mkdir()
+            (folder / "a.onnx").write_bytes(wrong)
+            return null.open_engine(name, model, ModelFiles({}, folder), device)
+
+    monkeypatch.setattr(engine_loader, "_load_driver", lambda name, model: ReadingDriver())
+    monkeypatch.setattr(engine_loader, "_MODEL_CACHE", ModelCache())
+    with pytest.raises(InputError, match=r"a\.onnx: this file of weights changed while it was loaded"):
+        open_engine(_registry(model, folder), EngineNeed(INPAINTER, "one"), Device())
+    with pytest.raises(InputError, match="its sha256 is"):
+        open_engine(_registry(model, folder), EngineNeed(INPAINTER, "one"), Device())
 
 
 def test_importing_the_drivers_imports_no_runtime() -> None:

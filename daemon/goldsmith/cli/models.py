@@ -36,7 +36,9 @@ def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
     import os
 
     from goldsmith.brief.settings import find_config, read_config, read_settings
+    from goldsmith.engines.registry.hash_notes import HashNotes
     from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
+    from goldsmith.journal.location import weights_notes_path
 
     try:
         folder: Path | None = find_root(root, config)
@@ -45,7 +47,8 @@ def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
     files = find_config(config, folder)
     file = files.path_of("goldsmith.toml")
     settings = read_settings(read_config(file), str(file), os.environ)
-    return open_weights_registry(files.path_of("models.toml"), settings.models_dir or default_models_folder())
+    notes = HashNotes(weights_notes_path(settings.state_dir))
+    return open_weights_registry(files.path_of("models.toml"), settings.models_dir or default_models_folder(), notes)
 
 
 def _complete_model_name(incomplete: str) -> list[str]:

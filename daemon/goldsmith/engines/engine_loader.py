@@ -22,7 +22,10 @@ class Driver(Protocol):
     """The protocol of a module in ``goldsmith.engines.drivers``. It imports its runtime inside this call, never at its top."""
 
     def open_engine(self, name: str, model: Model, model_files: ModelFiles, device: Device) -> Engine:
-        """Return the engine, ready to run; ``model_files`` are verified."""
+        """Return the engine, ready to run; ``model_files`` are verified, and an error follows if one changes during this call.
+
+        An engine that reads weights later reads them within ``with model_files.unchanged()``.
+        """
 
 
 def driver_names() -> list[str]:
@@ -76,7 +79,8 @@ def open_model(weights: WeightsRegistry, choice: ModelChoice, device: Device) ->
     driver = _load_driver(name, model)
 
     def open_checked() -> Engine:
-        engine = driver.open_engine(name, model, model_files, device)
+        with model_files.unchanged():
+            engine = driver.open_engine(name, model, model_files, device)
         _require_protocol(name, model, engine)
         return engine
 

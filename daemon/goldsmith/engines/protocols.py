@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
+from goldsmith.engines.open_weights import FileStamp, require_unchanged
 from goldsmith.picture.picture import Mask, Pixels
 
 EngineT = TypeVar("EngineT", bound="Engine")
@@ -40,6 +42,8 @@ class ModelFiles:
     single_file: the .safetensors file with all its parts, or None. A tree beside it has its configuration.
     revision:    the commit of its repository; "unpinned" if it has no pin; "" for files with hashes in models.toml.
     weights:     (file, sha256) of every weights file whose hash is known, for the record.
+    stamps:      the stamp of each path when it was hashed or, without a known hash, when it was found.
+    is_tree:     True if ``folder`` is the root of a tree.
     """
 
     files: Mapping[str, Path]
@@ -47,6 +51,16 @@ class ModelFiles:
     single_file: Path | None = None
     revision: str = ""
     weights: tuple[tuple[str, str], ...] = ()
+    stamps: Mapping[Path, FileStamp] = field(default_factory=dict)
+    is_tree: bool = False
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        """Return a block for a library that loads from these paths: what was hashed is what is loaded.
+
+        The block raises InputError if a file has changed since it was hashed, or changes before the block ends. An engine that loads
+        weights later than its driver's call enters a block of its own.
+        """
+        return require_unchanged(self.files.values(), self.folder if self.is_tree else None, self.stamps)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

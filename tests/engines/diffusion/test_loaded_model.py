@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from doubles.tiny_engines import opened, request
+from doubles import tiny
+from doubles.tiny_engines import model, opened, request
+from doubles.weights import change_in_place
+from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
-from goldsmith.errors import DeviceError, JobCancelled
+from goldsmith.engines.diffusion.pipeline_loader import PipelineSet, load_pipelines
+from goldsmith.engines.protocols import Device, ModelFiles
+from goldsmith.errors import DeviceError, InputError, JobCancelled
 
 TEXT = FAMILIES["flux"].calls["text"]
 
@@ -24,6 +31,26 @@ def hook_releases(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     pipelines: list[str] = []
     monkeypatch.setattr(DiffusionPipeline, "maybe_free_model_hooks", lambda self: pipelines.append(type(self).__name__))
     return pipelines
+
+
+def test_weights_that_change_while_they_are_loaded_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a tree that is read again after its weights were released, long after the driver's call."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.folder("flux"), folder)
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    model_files = ModelFiles(files, folder, is_tree=True)
+    weights = next(path for path in files.values() if path.suffix == ".safetensors")
+
+    def load_and_change(*arguments: Any) -> PipelineSet:
+        pipelines = load_pipelines(*arguments)
+        change_in_place(weights, weights.read_bytes()[::-1])
+        return pipelines
+
+    own_engine = DiffusionEngine("flux", model("flux"), model_files, Device(), lambda largest: MemoryLayout("float32", "none", 1))
+    own_engine.close()
+    monkeypatch.setattr("goldsmith.engines.diffusion.loaded_model.load_pipelines", load_and_change)
+    with pytest.raises(InputError, match=r"\.safetensors: this file of weights changed while it was loaded"):
+        own_engine.generate(request("text"))
 
 
 def test_an_offloaded_model_gets_its_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,11 @@ import pytest
 from doubles import tiny
 from doubles.tiny_engines import WISH, engine, opened, request
 from doubles.tiny_loras import TARGETS, lora
+from doubles.weights import change_in_place
+from goldsmith.engines.diffusion.loras import LoraAdapters
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
 from goldsmith.engines.protocols import GenerationOptions
-from goldsmith.errors import InputError, JobCancelled
+from goldsmith.errors import HostError, InputError, JobCancelled
 
 
 def wish(*loras: tuple[Path, float]) -> GenerationOptions:
@@ -74,6 +76,55 @@ def test_a_changed_lora_is_loaded_again(tmp_path: Path) -> None:
     first = picture_bytes(own_engine, (path, 1.0))
     assert picture_bytes(own_engine, (lora(path, "flux", seed=5), 1.0)) != first
     assert picture_bytes(own_engine, (lora(path, "flux"), 1.0)) == first
+
+
+def test_the_lora_that_is_recorded_is_the_one_that_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a folder that is exchanged between the hash and the load: no picture is made."""
+    (tmp_path / "loras").mkdir()
+    path = lora(tmp_path / "loras" / "brand.safetensors", "sdxl")
+    load = LoraAdapters._load
+
+    def exchange_and_load(self: LoraAdapters, loaded: Path, adapter: str) -> None:
+        path.parent.rename(tmp_path / "aside")
+        path.parent.mkdir()
+        lora(path, "sdxl", seed=7)
+        load(self, loaded, adapter)
+
+    monkeypatch.setattr(LoraAdapters, "_load", exchange_and_load)
+    with pytest.raises(InputError, match=r"brand\.safetensors: this file of weights changed while it was loaded"):
+        picture_bytes(opened("sdxl"), (path, 1.0))
+
+
+def test_a_lora_that_changes_while_it_is_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that what was loaded is not used for the next request with the same hash."""
+    path, other = lora(tmp_path / "brand.safetensors", "sdxl"), lora(tmp_path / "other.safetensors", "sdxl", seed=7)
+    right = path.read_bytes()
+    expected = picture_bytes(opened("sdxl"), (path, 1.0))
+    load = LoraAdapters._load
+
+    def change_and_load(self: LoraAdapters, loaded: Path, adapter: str) -> None:
+        change_in_place(path, other.read_bytes())
+        load(self, loaded, adapter)
+
+    own_engine = opened("sdxl")
+    with monkeypatch.context() as patched:
+        patched.setattr(LoraAdapters, "_load", change_and_load)
+        with pytest.raises(InputError, match=r"brand\.safetensors: this file of weights changed while it was loaded"):
+            picture_bytes(own_engine, (path, 1.0))
+    path.write_bytes(right)
+    assert picture_bytes(own_engine, (path, 1.0)) == expected
+
+
+def test_a_fault_of_the_machine_while_a_lora_is_loaded_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that nobody is told to replace the LoRA."""
+    path = lora(tmp_path / "brand.safetensors", "sdxl")
+
+    def fail(self: LoraAdapters, loaded: Path, adapter: str) -> None:
+        raise HostError("The disk failed.")
+
+    monkeypatch.setattr(LoraAdapters, "_load", fail)
+    with pytest.raises(HostError, match="The disk failed"):
+        picture_bytes(opened("sdxl"), (path, 1.0))
 
 
 def test_a_partly_matching_lora_is_applied_and_recorded(tmp_path: Path) -> None:

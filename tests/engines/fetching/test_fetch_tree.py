@@ -151,6 +151,15 @@ def test_a_pinned_tree_is_fetched_at_its_commit_and_every_file_is_verified(tmp_p
     assert weights.verified_files("one").revision == COMMIT
 
 
+def test_every_file_of_a_fetched_tree_with_a_hash_is_noted(tmp_path: Path, hub: HubDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the first use after a fetch reads no file of weights again."""
+    weights = _weights(tmp_path)
+    _write_pin(weights, {name: FILES[name] for name in MODEL_FILES})
+    fetch(weights, "one")
+    monkeypatch.setattr("goldsmith.engines.registry.hash_notes._read_file", lambda path, **_: pytest.fail("read again"))
+    assert weights.verified_files("one").revision == COMMIT
+
+
 def test_a_damaged_file_is_replaced_and_the_others_are_kept(tmp_path: Path, hub: HubDouble) -> None:
     """Check that only the wrong files of a pinned tree are fetched."""
     weights = _weights(tmp_path)

@@ -153,6 +153,7 @@ def test_a_local_folder_is_used_in_place(tmp_path: Path) -> None:
     store = _weights(tmp_path / "models", folder=top).verified_files("one")
     assert set(store.files) == {"model_index.json", "unet/config.json", "unet/model.safetensors", "vae/model.safetensors"}
     assert (store.folder, store.single_file, store.revision, store.weights) == (top, None, "unpinned", ())
+    assert store.is_tree
 
 
 @pytest.mark.parametrize("missing", ["model_index.json", "vae", "unet/model.safetensors"])
@@ -220,7 +221,7 @@ def test_a_local_single_file_takes_its_configuration_from_a_folder(tmp_path: Pat
     assert weights.first_missing("one") == str(single)
     single.write_bytes(b"weights")
     store = weights.verified_files("one")
-    assert (store.single_file, store.folder) == (single, tmp_path / "mine")
+    assert (store.single_file, store.folder, store.is_tree) == (single, tmp_path / "mine", True)
     assert set(store.files) == {"model_index.json", "whole.safetensors"}
 
 
@@ -232,7 +233,7 @@ def test_a_listed_single_file_is_the_whole_model(tmp_path: Path) -> None:
     weights = _weights(tmp_path, files=(file,))
     (tmp_path / "whole.safetensors").write_bytes(b"weights")
     store = weights.verified_files("one")
-    assert (store.single_file, store.folder) == (tmp_path / "whole.safetensors", tmp_path)
+    assert (store.single_file, store.folder, store.is_tree) == (tmp_path / "whole.safetensors", tmp_path, False)
     assert store.weights == (("whole.safetensors", file.sha256),)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from doubles.fenced import run_fenced
+from doubles.weights import change_in_place
 from goldsmith.cli.models import model_rows
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
+from goldsmith.engines.registry.hash_notes import HashNote, HashNotes
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder
 from goldsmith.engines.registry.weights_sources import WeightsFile
 from goldsmith.errors import HostError, InputError
+from goldsmith.jobs.protocol import WorkerFolders
+from goldsmith.worker.landlock import landlock_version
 
 BYTES = b"weights"
 
@@ -23,13 +29,14 @@ def _file(name: str, data: bytes = BYTES) -> WeightsFile:
     return WeightsFile(name=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
-def _weights(folder: Path) -> WeightsRegistry:
+def _weights(folder: Path, notes: HashNotes | None = None) -> WeightsRegistry:
     models = {
         "good": Model(kind="inpaint", driver="migan", licence="MIT", files=(_file("good.onnx"),)),
         "plain": Model(kind="inpaint", driver="migan", licence="MIT"),
         "big": Model(kind="upscale", driver="migan", licence="BSD-3-Clause", scale=4, files=(_file("big.param"), _file("big.bin"))),
     }
-    return WeightsRegistry(Models(models=models, defaults=DefaultModels(inpaint=("good", "plain"), upscale={"x4": ("big",)})), folder)
+    defaults = DefaultModels(inpaint=("good", "plain"), upscale={"x4": ("big",)})
+    return WeightsRegistry(Models(models=models, defaults=defaults), folder, notes=notes)
 
 
 def test_the_first_default_with_weights_is_chosen(tmp_path: Path) -> None:
@@ -132,32 +139,81 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path.write_bytes(BYTES)
     assert weights.verified_files("good").files == {"good.onnx": path}
     with monkeypatch.context() as patched:
-        patched.setattr("goldsmith.engines.registry.weights_registry.file_sha256", lambda path: pytest.fail("read again"))
+        patched.setattr("goldsmith.engines.registry.hash_notes._read_file", lambda path, **_: pytest.fail("read again"))
         weights.verified_files("good")
-    before = path.stat()
-    path.write_bytes(BYTES[::-1])
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    change_in_place(path, BYTES[::-1])
     with pytest.raises(InputError):
         weights.verified_files("good")
 
 
-def test_an_invalid_cache_entry_is_ignored(tmp_path: Path) -> None:
-    """Check that the file itself is hashed."""
+def test_the_notes_of_another_process_are_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a second registry with the same file of notes, and a worker's registry with a copy of them."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-    (tmp_path / ".good.onnx.checked").write_bytes(b"{\xff")
-    assert _weights(tmp_path).verified_files("good").files
+    notes = HashNotes(tmp_path / "state" / "weights.json")
+    assert _weights(tmp_path, notes).verified_files("good").files
+    monkeypatch.setattr("goldsmith.engines.registry.hash_notes._read_file", lambda path, **_: pytest.fail("read again"))
+    assert _weights(tmp_path, HashNotes(tmp_path / "state" / "weights.json")).verified_files("good").files
+    assert _weights(tmp_path, HashNotes(known=notes.stored())).verified_files("good").files
 
 
-def test_a_read_only_models_folder_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the file is verified although its hash cannot be cached."""
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_a_fenced_worker_process_believes_the_daemons_notes_and_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the state folder, which it can neither read nor write: with notes it reads no weights, without them it reads them itself."""
+    models, state, scratch = (tmp_path / name for name in ("models", "state", "scratch"))
+    for folder in (models, scratch):
+        folder.mkdir()
+    (models / "good.onnx").write_bytes(BYTES)
+    notes = HashNotes(state / "weights.json")
+    _weights(models, notes).verified_files("good")
+    folders = WorkerFolders(work=str(scratch), models=(str(models),))
+    assert run_fenced(HashNotes(state / "weights.json").stored, scratch, folders) == {}
+
+    def load(worker_notes: HashNotes) -> bytes:
+        files = _weights(models, worker_notes).verified_files("good")
+        with files.unchanged():
+            return files.files["good.onnx"].read_bytes()
+
+    before = (state / "weights.json").stat()
+    assert run_fenced(lambda: load(HashNotes(state / "weights.json")), scratch, folders) == BYTES
+    assert run_fenced(lambda: load(HashNotes()), scratch, folders) == BYTES
+    monkeypatch.setattr("goldsmith.engines.registry.hash_notes._read_file", lambda path, **_: pytest.fail("read again"))
+    received = HashNotes(known=notes.stored())
+    assert run_fenced(lambda: load(received), scratch, folders) == BYTES
+    assert (state / "weights.json").stat().st_ino == before.st_ino
+    assert [list(folder.iterdir()) for folder in (state, models, scratch)] == [[state / "weights.json"], [models / "good.onnx"], []]
+
+
+def test_a_file_that_was_found_wrong_stays_refused(tmp_path: Path) -> None:
+    """Check decay on the disk, which changes no time: ``verify`` notes the wrong hash, and the file is not opened any more."""
+    path = tmp_path / "good.onnx"
+    path.write_bytes(BYTES)
+    notes = HashNotes(tmp_path / "state" / "weights.json")
+    weights = _weights(tmp_path, notes)
+    weights.verified_files("good")
+    decayed = HashNote(hashlib.sha256(b"decayed").hexdigest(), notes.read(path).stamp, 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("goldsmith.engines.registry.hash_notes._read_file", lambda path, **_: decayed)
+        assert "its sha256 is" in next(weights.verify("good")).sentence
+    with pytest.raises(InputError, match="its sha256 is"):
+        _weights(tmp_path, HashNotes(tmp_path / "state" / "weights.json")).verified_files("good")
+
+
+def test_a_note_in_the_models_folder_is_not_believed(tmp_path: Path) -> None:
+    """Check the dot-file of an earlier version beside a wrong file: it names the expected hash, the size and the time."""
+    path = tmp_path / "good.onnx"
+    path.write_bytes(BYTES[::-1])
+    status = path.stat()
+    row = [hashlib.sha256(BYTES).hexdigest(), status.st_size, status.st_mtime_ns]
+    (tmp_path / ".good.onnx.checked").write_text(json.dumps(row))
+    with pytest.raises(InputError, match="its sha256 is"):
+        _weights(tmp_path).verified_files("good")
+
+
+def test_nothing_is_written_into_the_models_folder(tmp_path: Path) -> None:
+    """Check this because the folder is read-only for the service."""
     (tmp_path / "good.onnx").write_bytes(BYTES)
-
-    def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "write_text", refuse)
     assert _weights(tmp_path).verified_files("good").files
-    assert not (tmp_path / ".good.onnx.checked").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["good.onnx"]
 
 
 def test_an_unreadable_file_is_a_host_error(tmp_path: Path) -> None:
@@ -168,7 +224,7 @@ def test_an_unreadable_file_is_a_host_error(tmp_path: Path) -> None:
     weights = _weights(tmp_path)
     file = weights.models.models["good"].files[0].model_copy(update={"size": size})
     with pytest.raises(HostError, match="cannot be read"):
-        weights.find_fault(file, ignore_cache=True)
+        weights.find_fault(file, read_again=True)
 
 
 def test_verify_hashes_again_and_returns_a_verdict_for_each_file(tmp_path: Path) -> None:
@@ -182,6 +238,30 @@ def test_verify_hashes_again_and_returns_a_verdict_for_each_file(tmp_path: Path)
     assert "is missing" in verdicts["big.param"]
     assert "its sha256 is" in verdicts["big.bin"]
     assert [verdict.file for verdict in weights.verify("good")] == ["good.onnx"]
+
+
+def test_verify_reads_the_other_files_if_one_cannot_be_read(tmp_path: Path) -> None:
+    """Check a FIFO in the place of a file: its verdict says so, and the next model is read."""
+    models = _weights(tmp_path).models.models
+    empty = models["big"].model_copy(update={"files": (_file("pipe").model_copy(update={"size": 0}), _file("big.bin"))})
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "big.bin").write_bytes(BYTES)
+    weights = WeightsRegistry(Models(models={"big": empty}), tmp_path)
+    first, second = weights.verify()
+    assert "pipe: cannot be read: it is not a regular file" in first.sentence
+    assert second.sentence == ""
+
+
+def test_verify_reads_from_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the kernel is told to drop what it has of the file, which an ordinary opening does not do."""
+    advice = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, offset, length, kind: advice.append((offset, length, kind)))
+    (tmp_path / "good.onnx").write_bytes(BYTES)
+    weights = _weights(tmp_path)
+    weights.verified_files("good")
+    assert advice == []
+    assert [verdict.sentence for verdict in weights.verify("good")] == [""]
+    assert advice == [(0, 0, os.POSIX_FADV_DONTNEED)]
 
 
 def test_rows_have_the_columns_of_the_list(tmp_path: Path) -> None:

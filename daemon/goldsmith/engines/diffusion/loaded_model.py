@@ -29,13 +29,15 @@ class LoadedModel:
         self, name: str, model_files: ModelFiles, diffusion: DiffusionSettings, family: ModelFamily, device: Device, plan_layout: PlanLayout
     ) -> None:
         """Load the model. Raises InputError if it cannot be opened or does not fit, DeviceError if the device fails."""
-        tree = inspect_tree(name, model_files.folder, variant=diffusion.variant, single=model_files.single_file)
-        self.layout = plan_layout(tree.largest_share)
-        self.offload: Offload = self.layout.offload
         self._device = device
         try:
-            self._pipelines: PipelineSet = load_pipelines(name, model_files, diffusion, family, self.layout.precision, tree)
-            self._apply_layout()
+            with model_files.unchanged():
+                tree = inspect_tree(name, model_files.folder, variant=diffusion.variant, single=model_files.single_file)
+                self.layout = plan_layout(tree.largest_share)
+                self.offload: Offload = self.layout.offload
+                self._pipelines: PipelineSet = load_pipelines(name, model_files, diffusion, family, self.layout.precision, tree)
+                # Within the block, because weights that are mapped into memory are read from the files only now.
+                self._apply_layout()
         except Exception as error:
             if is_out_of_memory(error):
                 release_memory(device)

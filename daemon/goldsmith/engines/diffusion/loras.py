@@ -7,7 +7,6 @@ A LoRA stays loaded beside the weights and is switched off between requests, so 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any
 
 from goldsmith.engines.diffusion.diffusers_tree import check_safetensors
 from goldsmith.engines.memory import is_device_failure, is_out_of_memory
-from goldsmith.errors import InputError
+from goldsmith.engines.open_weights import require_unchanged
+from goldsmith.engines.registry.hash_notes import file_sha256
+from goldsmith.errors import HostError, InputError
 
 # Each changed layer has two tensors; this matches the name of one of them.
 _LORA_DOWN_TENSOR = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
@@ -43,9 +44,9 @@ class LoraAdapters:
             return
         facts, names = [], []
         for path, weight in loras:
-            sha256 = _sha256(path)
-            names.append(self._adapter(path, sha256))
-            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256, **self._fit_facts(path, names[-1])})
+            adapter, sha256, fit_facts = self._open(path)
+            names.append(adapter)
+            facts.append({"lora": path.stem, "weight": weight, "sha256": sha256, **fit_facts})
         try:
             self._base.enable_lora()
             self._base.set_adapters(names, [weight for _, weight in loras])
@@ -53,6 +54,22 @@ class LoraAdapters:
         finally:
             self._base.disable_lora()
             self._evict()
+
+    def _open(self, path: Path) -> tuple[str, str, dict[str, object]]:
+        """Return the adapter of a LoRA, the sha256 of its file, and the facts about its fit. Raises InputError if the file changes."""
+        sha256 = ""
+        try:
+            with _unchanged(path):
+                sha256 = file_sha256(path)
+                adapter = self._adapter(path, sha256)
+                return adapter, sha256, self._fit_facts(path, adapter)
+        except InputError:
+            self._discard(sha256)  # a file that changed while it was loaded may not stay under this hash
+            raise
+
+    def _discard(self, sha256: str) -> None:
+        if sha256 in self._loaded:
+            self._base.delete_adapters(self._loaded.pop(sha256))
 
     def _adapter(self, path: Path, sha256: str) -> str:
         adapter = self._loaded.pop(sha256, None)
@@ -95,8 +112,7 @@ class LoraAdapters:
 
     def _evict(self) -> None:
         while len(self._loaded) > _MAX_LOADED:
-            oldest = next(iter(self._loaded))
-            self._base.delete_adapters(self._loaded.pop(oldest))
+            self._discard(next(iter(self._loaded)))
 
 
 def _count_layers(path: Path) -> int:
@@ -107,9 +123,12 @@ def _count_layers(path: Path) -> int:
         return sum(_LORA_DOWN_TENSOR.search(name) is not None for name in file.keys())  # noqa: SIM118 - it is no mapping
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}.", "Put the LoRA there, or remove it from the brief.") from error
+@contextlib.contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """Raise InputError if the file cannot be read, or changes within this block, so that what is hashed is what is loaded."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(require_unchanged([path], None, {}))
+        except HostError as error:
+            raise InputError(error.sentence, "Put the LoRA there, or remove it from the brief.") from error
+        yield

@@ -38,10 +38,10 @@ def fetch(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress = la
     """
     name = weights.models.resolve_name(name)
     model = weights.models.models[name]
-    invalid_files = [file for file in model.files if weights.find_fault(file, ignore_cache=True)]
+    invalid_files = [file for file in model.files if weights.find_fault(file, read_again=True)]
     tree = weights.tree_of(name)
     if tree is not None and model.repository is None:
-        weights.require_valid(tree, ignore_cache=True)  # a local folder belongs to the administrator; nothing is fetched for it
+        weights.require_valid(tree, read_again=True)  # a local folder belongs to the administrator; nothing is fetched for it
     if not invalid_files and model.repository is None:
         return []
     try:
@@ -74,7 +74,7 @@ def _fetch_file(weights: WeightsRegistry, file: WeightsFile, scratch_folder: Pat
         except SourceFault as fault:
             failures.append(f"{describe_source(source)}: {fault}")
             continue
-        weights.find_fault(file, ignore_cache=False)  # caches the hash beside the file
+        weights.find_fault(file, read_again=False)  # notes the hash
         return target
     failure_lines = "\n".join(f"  {failure}" for failure in failures) or "  models.toml lists no source"
     raise FetchFault(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from goldsmith.engines.fetching.hub import HubFile, HubListing, download_hub_file, list_hub_files
 from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault
-from goldsmith.engines.registry.hash_cache import file_sha256
+from goldsmith.engines.registry.hash_notes import file_sha256
 from goldsmith.engines.registry.model_tree import FETCH_RECORD_NAME, FetchRecord, ModelTree, wrong_files
 from goldsmith.engines.registry.pins import describe_origin
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
@@ -39,11 +39,13 @@ def fetch_tree(weights: WeightsRegistry, tree: ModelTree, on_progress: OnFetchPr
     fsync_folder(staging)
     staging.rename(tree.root)
     fsync_folder(weights.folder)
+    on_progress(listing.size, listing.size, "reading the files once more")
+    wrong_files(tree, weights.notes, read_again=False)  # noted here, so that no worker process has to read them all
     return [tree.root / path for path in new_files]
 
 
 def _is_valid(weights: WeightsRegistry, tree: ModelTree) -> bool:
-    return not tree.first_missing() and not wrong_files(tree, weights.hash_cache(tree.name), ignore_cache=True)
+    return not tree.first_missing() and not wrong_files(tree, weights.notes, read_again=True)
 
 
 def _list_expected_files(tree: ModelTree, repository: HubRepository) -> HubListing:

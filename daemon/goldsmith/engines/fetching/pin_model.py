@@ -8,7 +8,7 @@ from pathlib import Path
 
 from goldsmith.engines.fetching.hub import HubListing, download_hub_file, list_hub_files
 from goldsmith.engines.fetching.sources import OnFetchProgress, SourceFault
-from goldsmith.engines.registry.hash_cache import file_sha256
+from goldsmith.engines.registry.hash_notes import HashNotes, file_sha256
 from goldsmith.engines.registry.model_tree import ModelTree
 from goldsmith.engines.registry.pins import ModelPin, PinnedFile, content_digest, describe_origin, write_pin
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
@@ -48,7 +48,8 @@ def pin_model(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress 
         except OSError as error:
             raise HostError(f"{weights.folder}: {error.strerror or error}.", "Check that this user may write to it.") from error
         revision = listing.commit
-    files |= _hash_local_files(tree, on_progress)
+    files |= _hash_local_files(tree, weights.notes, on_progress)
+    weights.notes.save()
     pin = ModelPin(origin=describe_origin(tree.model), revision=revision or content_digest(files), files=files)
     write_pin(weights.pins_path, name, pin)
     on_progress(len(files), len(files), "pinned")
@@ -84,7 +85,7 @@ def _hash_hub_files(
     return files
 
 
-def _hash_local_files(tree: ModelTree, progress: OnFetchProgress) -> dict[str, PinnedFile]:
+def _hash_local_files(tree: ModelTree, notes: HashNotes, progress: OnFetchProgress) -> dict[str, PinnedFile]:
     """Return the size and sha256 of the local files: those of a folder, or the single file."""
     model = tree.model
     if model.folder is None and model.file is None:
@@ -98,7 +99,7 @@ def _hash_local_files(tree: ModelTree, progress: OnFetchProgress) -> dict[str, P
         progress(number, len(names), f"reading {name}")
         path = tree.path_of(name)
         try:
-            files[name] = PinnedFile.model_validate({"bytes": path.stat().st_size, "sha256": file_sha256(path)})
+            files[name] = PinnedFile.model_validate({"bytes": path.stat().st_size, "sha256": notes.read(path, read_again=True).sha256})
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check that this user may read it.") from error
     return files

@@ -1,6 +1,6 @@
 """A model that is a tree of files on this disk: its location, whether it is complete, and whether its files are valid.
 
-Except for the comparison of hashes, this module uses only ``stat`` and small JSON files. Each verified hash is cached in the models folder.
+Except for the comparison of hashes, this module uses only ``stat`` and small JSON files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from goldsmith.engines.registry.hash_cache import HashCache, file_sha256
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.pins import ModelPin, describe_origin
 from goldsmith.engines.registry.weights_sources import ALLOWED_SUFFIXES, CODE_SUFFIXES, WEIGHTS_SUFFIX, ConfigTable, refusal_reason
@@ -197,13 +197,12 @@ def _read_json(path: str, stamp: int) -> dict[str, object]:
     return table if isinstance(table, dict) else {}
 
 
-def wrong_files(tree: ModelTree, hash_cache: HashCache, *, ignore_cache: bool) -> dict[str, str]:
+def wrong_files(tree: ModelTree, notes: HashNotes, *, read_again: bool) -> dict[str, str]:
     """Return the files that differ from the pin or, without a pin, from the record of the fetch; name -> sentence.
 
-    ignore_cache: hash files again that are in the cache.
+    read_again: read files again that have a note. Raises HostError if a file cannot be read.
     """
     wrong: dict[str, str] = {}
-    verified: dict[Path, str] = {}
     expected = "but its pin has" if tree.pin is not None else "but it was fetched with"
     for name, (size, sha256) in tree.expected_files().items():
         path = tree.path_of(name)
@@ -212,14 +211,11 @@ def wrong_files(tree: ModelTree, hash_cache: HashCache, *, ignore_cache: bool) -
                 wrong[name] = (
                     f"{path}: it has {_size(path)} bytes, {expected} {size}." if path.exists() else f"{path}: this file is missing."
                 )
-            elif ignore_cache or not hash_cache.is_verified(path, sha256):
-                actual_sha256 = file_sha256(path)
-                if actual_sha256 == sha256:
-                    verified[path] = actual_sha256
-                else:
-                    wrong[name] = f"{path}: its sha256 is {actual_sha256}, {expected} {sha256}."
+                continue
+            actual_sha256 = notes.read(path, read_again=read_again).sha256
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
-    if verified:
-        hash_cache.add(verified)
+        if actual_sha256 != sha256:
+            wrong[name] = f"{path}: its sha256 is {actual_sha256}, {expected} {sha256}."
+    notes.save()
     return wrong

@@ -1,22 +1,23 @@
 """The models folder: which weights are present and valid, and which model a step gets.
 
-A weights file is in the models folder under its own name, a tree in a subfolder with the model's name. A verified hash is cached beside
-the file with its size and time, so that every later check costs only a ``stat``.
+A weights file is in the models folder under its own name, a tree in a subfolder with the model's name. A file that was read is noted with
+its stamp and its hash, whether right or wrong, so that every later check costs only a ``stat``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
+from goldsmith.engines.open_weights import FileStamp, make_stamp
 from goldsmith.engines.protocols import EngineNeed, ModelFiles
 from goldsmith.engines.registry.choice_problems import no_default_problem, no_weights_sentence, preferred_name, unsuitable_problem
-from goldsmith.engines.registry.hash_cache import HashCache, file_sha256, read_stamp, write_stamp
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.model_tree import ModelTree, wrong_files
 from goldsmith.engines.registry.models import Model, Models, read_models
 from goldsmith.engines.registry.pins import ModelPin, pins_path_for, read_pins
@@ -30,11 +31,14 @@ def default_models_folder() -> Path:
     return (Path(home) if home.startswith("/") else Path.home() / ".local" / "share") / "goldsmith" / "models"
 
 
-def open_weights_registry(models_file: Path, folder: Path) -> WeightsRegistry:
-    """Return the registry for a models.toml and the pins beside it. Raises UsageError with all their faults."""
+def open_weights_registry(models_file: Path, folder: Path, notes: HashNotes | None = None) -> WeightsRegistry:
+    """Return the registry for a models.toml and the pins beside it. Raises UsageError with all their faults.
+
+    notes: the notes of hashes; None for notes that end with this process.
+    """
     pins = pins_path_for(models_file, folder)
     read_pins(pins)  # raises at once if they have faults
-    return WeightsRegistry(read_models(models_file), folder, pins)
+    return WeightsRegistry(read_models(models_file), folder, pins, notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,10 @@ def fetch_command(name: str) -> str:
 class WeightsRegistry:
     """The models of a models.toml, and the folder with their weights."""
 
-    def __init__(self, models: Models, folder: Path, pins: Path | None = None) -> None:
+    def __init__(self, models: Models, folder: Path, pins: Path | None = None, notes: HashNotes | None = None) -> None:
         self.models = models
         self.folder = folder
+        self.notes = notes or HashNotes()
         self.pins_path = pins
         self._pins: dict[str, ModelPin] = {}
         self._pins_stamp: tuple[int, int] | None = None
@@ -192,13 +197,25 @@ class WeightsRegistry:
         tree = self.tree_of(name)
         return tuple(self.path_of(file) for file in self.models.get(name).files) + ((tree.root,) if tree is not None else ())
 
+    def expected_hashes(self, name: str) -> dict[Path, str]:
+        """Return the sha256 of every file of a model whose hash is known, from models.toml, its pin or its fetch, by path."""
+        hashes = {self.path_of(file): file.sha256 for file in self.models.get(name).files}
+        tree = self.tree_of(name)
+        return hashes if tree is None else {**hashes, **{tree.path_of(each): sha256 for each, (_, sha256) in tree.expected_files().items()}}
+
+    def remedy(self, name: str) -> str:
+        """Return what to do about a file of a model that differs from its hash."""
+        model = self.models.get(name)
+        is_local = model.repository is None and (model.folder is not None or model.file is not None)
+        return _repin_remedy(name) if is_local else f"Run: {fetch_command(name)}"
+
     def verified_files(self, name: str) -> ModelFiles:
         """Return the model's weights after verifying every file. Raises InputError if one differs from models.toml or its pin."""
         name = self.models.resolve_name(name)
         model = self.models.models[name]
         paths = {}
         for file in model.files:
-            sentence = self.find_fault(file, ignore_cache=False)
+            sentence = self.find_fault(file, read_again=False)
             if sentence:
                 raise InputError(sentence, f"Run: {fetch_command(name)}")
             paths[file.name] = self.path_of(file)
@@ -206,30 +223,43 @@ class WeightsRegistry:
         file_hashes = tuple((file.name, file.sha256) for file in model.files)
         tree = self.tree_of(name)
         if tree is None:
-            return ModelFiles(paths, self.folder, single_file=single, weights=file_hashes)
+            return ModelFiles(
+                paths, self.folder, single_file=single, weights=file_hashes, stamps=self._stamps(paths.values(), set(paths.values()))
+            )
         self.require_valid(tree)
         tree_files = {each: tree.path_of(each) for each in tree.file_names()}
         tree_hashes = tuple((each, sha256) for each, (_, sha256) in tree.expected_files().items() if each.endswith(WEIGHTS_SUFFIX))
+        files = {**tree_files, **paths}
+        compared = {*paths.values(), *map(tree.path_of, tree.expected_files())}
         return ModelFiles(
-            {**tree_files, **paths},
+            files,
             tree.root,
             single_file=model.file or single,
             revision=tree.revision,
             weights=(*file_hashes, *tree_hashes),
+            stamps=self._stamps(files.values(), compared),
+            # A single file may lie in any folder, and other files that appear there do not matter.
+            is_tree=model.file is None or tree.root != model.file.parent,
         )
 
-    def require_valid(self, tree: ModelTree, *, ignore_cache: bool = False) -> None:
-        """Raise InputError unless the tree is complete and, if it is pinned, matches its pin; ``ignore_cache`` as for ``find_fault``."""
+    def _stamps(self, paths: Iterable[Path], compared: Set[Path]) -> dict[Path, FileStamp]:
+        """Return the stamp with which each compared file was hashed, and the present stamp of every other. Raises HostError."""
+        stamps = {}
+        for path in paths:
+            note = self.notes.last(path) if path in compared else None
+            try:
+                stamps[path] = note.stamp if note is not None else make_stamp(path.stat())
+            except OSError as error:
+                raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
+        return stamps
+
+    def require_valid(self, tree: ModelTree, *, read_again: bool = False) -> None:
+        """Raise InputError unless the tree is complete and, if it is pinned, matches its pin; ``read_again`` as for ``find_fault``."""
         if tree.first_missing():
             raise WeightsMissing(*self._missing_message(tree.name, repr(tree.name), tree.name))
-        sentence = next(iter(wrong_files(tree, self.hash_cache(tree.name), ignore_cache=ignore_cache).values()), "")
+        sentence = next(iter(wrong_files(tree, self.notes, read_again=read_again).values()), "")
         if sentence:
-            remedy = f"Run: {fetch_command(tree.name)}" if tree.model.repository is not None else _repin_remedy(tree.name)
-            raise InputError(sentence, remedy)
-
-    def hash_cache(self, name: str) -> HashCache:
-        """Return the cache of the verified hashes of a tree's files."""
-        return HashCache(self.folder, name)
+            raise InputError(sentence, self.remedy(tree.name))
 
     def verify(self, name: str | None = None) -> Iterator[WeightsVerdict]:
         """Hash the weights of one model, or of all models with any file here, and yield the verdict on each file.
@@ -243,7 +273,7 @@ class WeightsRegistry:
         )
         for each in names:
             for file in self.models.models[each].files:
-                yield WeightsVerdict(each, file.name, self.path_of(file), self.find_fault(file, ignore_cache=True))
+                yield WeightsVerdict(each, file.name, self.path_of(file), self._find_fault_on_disk(file))
             tree = self.tree_of(each)
             if tree is not None:
                 yield from self._verify_tree(tree)
@@ -254,29 +284,34 @@ class WeightsRegistry:
             sentence = self._missing_message(tree.name, repr(tree.name), tree.name)[0] if tree.first_missing() else ""
             yield WeightsVerdict(tree.name, str(tree.root), tree.root, sentence)
             return
-        wrong = wrong_files(tree, self.hash_cache(tree.name), ignore_cache=True)
+        try:
+            wrong = wrong_files(tree, self.notes, read_again=True)
+        except HostError as error:  # one unreadable file must not keep the others from being read
+            yield WeightsVerdict(tree.name, str(tree.root.name), tree.root, error.sentence)
+            return
         for name in expected:
             yield WeightsVerdict(tree.name, name, tree.path_of(name), wrong.get(name, ""))
 
-    def find_fault(self, file: WeightsFile, *, ignore_cache: bool) -> str:
-        """Return why the file differs from models.toml; "" if it matches. ``ignore_cache``: hash it even if its hash is cached."""
+    def _find_fault_on_disk(self, file: WeightsFile) -> str:
+        try:
+            return self.find_fault(file, read_again=True)
+        except HostError as error:  # one unreadable file must not keep the others from being read
+            return error.sentence
+
+    def find_fault(self, file: WeightsFile, *, read_again: bool) -> str:
+        """Return why the file differs from models.toml; "" if it matches. ``read_again``: read it even if its hash is noted."""
         path = self.path_of(file)
         try:
-            status = path.stat()
-            stamp: list[str | int] = [file.sha256, status.st_size, status.st_mtime_ns]
-            if status.st_size != file.size:
-                return f"{path}: it has {status.st_size} bytes, but models.toml has {file.size}."
-            if not ignore_cache and read_stamp(path) == stamp:
-                return ""
-            actual_sha256 = file_sha256(path)
+            size = path.stat().st_size
+            if size != file.size:
+                return f"{path}: it has {size} bytes, but models.toml has {file.size}."
+            actual_sha256 = self.notes.read(path, read_again=read_again).sha256
         except FileNotFoundError:
             return f"{path}: this file is missing."
         except OSError as error:
             raise HostError(f"{path}: cannot be read: {error.strerror}.", "Check the models folder.") from error
-        if actual_sha256 != file.sha256:
-            return f"{path}: its sha256 is {actual_sha256}, but models.toml has {file.sha256}."
-        write_stamp(path, stamp)
-        return ""
+        self.notes.save()
+        return "" if actual_sha256 == file.sha256 else f"{path}: its sha256 is {actual_sha256}, but models.toml has {file.sha256}."
 
 
 def _repin_remedy(name: str) -> str:
