@@ -13,9 +13,19 @@ from typing import Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.files import display_name
 from goldsmith.picture import colour, profiles
+from goldsmith.picture.decoding_time import limited_decoding
 from goldsmith.picture.format_detection import detect_format
-from goldsmith.picture.formats.image_info import ImageHeader, ImageInfo, Samples, check_size, translate_decoder_errors
+from goldsmith.picture.formats.decoding_limits import check_frames_size
+from goldsmith.picture.formats.image_info import (
+    ImageHeader,
+    ImageInfo,
+    Samples,
+    check_metadata_size,
+    check_size,
+    translate_decoder_errors,
+)
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, WriterOptions
 from goldsmith.picture.memory_budget import MemoryBudget
@@ -30,6 +40,9 @@ from goldsmith.picture.picture import (
 
 # From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
+# Notes about one file, and letters of a note, that go on record.
+_MAX_NOTES = 32
+_MAX_NOTE_LENGTH = 300
 
 
 class FormatReader(Protocol):
@@ -79,8 +92,9 @@ def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
     Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
     damaged, too large or not supported.
     """
-    with translate_decoder_errors(name, data):
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
+        decoding.allow_pixels(_pixel_count(header))
         reader.read_samples(data, header, name)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
@@ -97,8 +111,9 @@ def decode(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget 
 
 def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> tuple[Picture, ImageInfo]:
     """Return the picture, as ``decode``, and the file's properties, with one reading."""
-    with translate_decoder_errors(name, data):
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
+        decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
         samples = reader.read_samples(data, header, name)
@@ -108,8 +123,9 @@ def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: Mem
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
     """Return the codes of a CMYK file's inks, (h, w, 4 or more), 0 = no ink. Raises like ``verify``."""
-    with translate_decoder_errors(name, data):
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
+        decoding.allow_pixels(_pixel_count(header))
         return reader.read_samples(data, header, name)
 
 
@@ -196,6 +212,16 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
     reader = cast("FormatReader", importlib.import_module(detect_format(data, name).reader))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
+    check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)
+    for label, block in (
+        ("colour profile", header.icc),
+        ("Exif block", header.exif),
+        ("XMP block", header.xmp),
+        ("IPTC block", header.iptc),
+    ):
+        check_metadata_size(name, label, len(block or b""))
+    if header.icc is not None:
+        profiles.check_processing_steps(header.icc, f"The colour profile in {name}")
     if header.icc is not None and not profiles.matches_channels(header.icc, header.channels):
         header.notes.append("its colour profile does not fit its channels and was ignored")
         header.icc = None
@@ -204,10 +230,15 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
     return reader, header
 
 
+def _pixel_count(header: ImageHeader) -> int:
+    """Return the pixels of all frames together."""
+    return header.total_pixels or header.width * header.height * header.frame_count
+
+
 def _image_info(header: ImageHeader) -> ImageInfo:
     width, height = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
     icc = None if header.icc is None else profiles.profile_name(header.icc)
-    notes = tuple(header.notes)
+    notes = tuple(display_name(note)[:_MAX_NOTE_LENGTH] for note in header.notes[:_MAX_NOTES])
     return ImageInfo(
         header.format, width, height, header.depth, header.channels, header.has_alpha, icc, header.frame_count, _upright_ppi(header), notes
     )

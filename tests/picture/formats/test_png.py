@@ -143,7 +143,7 @@ def test_a_metadata_chunk_that_unpacks_to_too_much_is_refused(kind: str, photo: 
     compressor = zlib.compressobj(9)
     packed = b"".join(compressor.compress(bytes(1 << 20)) for _ in range(40)) + compressor.flush()
     head = {"iCCP": b"icc\0\0", "iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", "zTXt": b"Raw profile type iptc\0\0"}[kind]
-    with pytest.raises(InputError, match="unpacks to more than 32 MiB"):
+    with pytest.raises(InputError, match=r"unpacks to more than (4|32) MiB"):
         verify(with_chunks(saved(photo, "PNG"), make_chunk(kind.encode(), head + packed)), "a.png", LIMIT)
 
 
@@ -217,11 +217,11 @@ def test_the_size_and_number_of_text_chunks_are_limited() -> None:
     from PIL.PngImagePlugin import PngInfo
 
     text_chunks = PngInfo()
+    text_chunks.add_text("novel", "y" * (1 << 21), zip=True)
     for number in range(100):
         text_chunks.add_text(f"key{number}", "x")
-    text_chunks.add_text("long", "y" * (1 << 21), zip=True)
     out = io.BytesIO()
     Image.new("L", (2, 2)).save(out, "PNG", pnginfo=text_chunks)
     picture, facts = decode_with_info(out.getvalue(), "hero.png", 10**6)
     assert len(picture.metadata.text_chunks) == 32
-    assert any("long" in note for note in facts.notes)
+    assert any("“novel”" in note for note in facts.notes)

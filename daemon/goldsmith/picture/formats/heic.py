@@ -20,12 +20,14 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     file = _open_file(data, name)
     for image in file:
         check_size(name, image.size[0], image.size[1], len(file), max_pixels)
+    total_pixels = sum(image.size[0] * image.size[1] for image in file)
     first = file[file.primary_index]
     grey, alpha = first.mode.startswith("L"), first.mode.partition(";")[0].endswith("A")
     width, height = first.size
     header = ImageHeader(
         "heic", width, height, int(first.info.get("bit_depth", 8)), 1 if grey else 3, has_alpha=alpha, frame_count=len(file)
     )
+    header.total_pixels = total_pixels
     header.max_code = 65535.0 if ";16" in first.mode else 255.0
     header.icc = first.info.get("icc_profile")
     header.exif = reset_orientation(strip_exif_prefix(first.info.get("exif")))

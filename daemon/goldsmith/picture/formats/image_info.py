@@ -60,6 +60,8 @@ class ImageHeader:
     has_alpha: bool = False
     is_premultiplied: bool = False
     frame_count: int = 1
+    # Of all frames together; 0 = each has as many as the first.
+    total_pixels: int = 0
     max_code: float = 255.0
     icc: bytes | None = None
     ppi: tuple[float, float] | None = None
@@ -85,6 +87,14 @@ def damaged_error(name: str, detail: str) -> DamagedFile:
 def truncated_error(name: str, detail: str) -> IncompleteFileError:
     """Return the error for a file that ends before its picture does; ``detail`` completes "NAME ends too soon: …"."""
     return IncompleteFileError(f"{name} ends too soon: {detail}.", "If nothing is copying it any more, save or copy it again.")
+
+
+def check_metadata_size(name: str, label: str, size: int) -> None:
+    """Refuse a picture by the size in bytes of its profile or of a metadata block; ``label`` says which, as "colour profile"."""
+    if size > MAX_METADATA_BYTES:
+        raise InputError(
+            f"The {label} in {name} has {size / 2**20:,.0f} MiB; the limit is {MAX_METADATA_BYTES >> 20} MiB.", "Save it without that."
+        )
 
 
 def check_size(name: str, width: int, height: int, frame_count: int, max_pixels: int) -> None:

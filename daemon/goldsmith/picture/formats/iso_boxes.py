@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from goldsmith.picture.formats.image_info import damaged_error, truncated_error
 
+# Top-level boxes: a picture has about five, an animation in fragments one or two for each frame.
+_MAX_BOXES = 10_000
 # Boxes whose children begin after a version and flags.
 _FULL_BOX_HEADERS = {b"meta": 4}
 
@@ -46,8 +48,11 @@ def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
 
 def check_complete(data: bytes, name: str) -> None:
     """Raise IncompleteFileError if a top-level box, or a picture's data, extends beyond the end of the file."""
-    offset, kinds = 0, set()
+    offset, box_count, kinds = 0, 0, set()
     while offset < len(data):
+        box_count += 1
+        if box_count > _MAX_BOXES:
+            raise damaged_error(name, f"it has more than {_MAX_BOXES:,} boxes")
         head = data[offset : offset + 16]
         size = int.from_bytes(head[:4], "big")
         size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - offset

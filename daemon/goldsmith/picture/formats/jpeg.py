@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass, field
 
 from goldsmith.errors import InputError
+from goldsmith.picture.formats.decoding_limits import TextBudget, check_scan_count
 from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, truncated_error
+from goldsmith.picture.formats.jpeg_markers import (
+    END_OF_IMAGE,
+    SOF_MARKERS,
+    START_OF_SCAN,
+    check_segment_count,
+    find_scan_end,
+    next_segment,
+)
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi, read_orientation, read_resolution, strip_exif_prefix
 
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_COMMENT = 0xFE
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
@@ -86,48 +93,32 @@ def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
 
 
 def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _JpegSegments:
-    segments = _JpegSegments()
+    segments, texts = _JpegSegments(), TextBudget(name)
+    scan_count, segment_count = 0, 0
     offset += 2
     while True:
-        code, body_start, end = _next_segment(data, offset, name)
-        if code == 0xD9:
+        code, body_start, end = next_segment(data, offset, name)
+        segment_count += 1
+        check_segment_count(name, segment_count)
+        if code == END_OF_IMAGE:
             break
-        body = data[body_start:end]
-        if code in _SOF_MARKERS:
-            _read_frame_header(segments, body, name, max_pixels)
-        elif code == 0xDA:
+        if code in SOF_MARKERS:
+            _read_frame_header(segments, data[body_start:end], name, max_pixels)
+        elif code == START_OF_SCAN:
             if not segments.components:
                 raise damaged_error(name, "its picture data comes before its size")
-            match = _MARKER.search(data, end)
-            if match is None:
-                raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
-            end = match.start()
+            scan_count += 1
+            check_scan_count(name, scan_count)
+            end = find_scan_end(data, end, name)
+        elif code == _COMMENT:
+            texts.add(end - body_start)
         else:
-            _read_app_segment(segments, code, body, body_start)
+            _read_app_segment(segments, code, data[body_start:end], body_start)
         offset = end
     if not segments.components:
         raise damaged_error(name, "it has no picture in it")
     segments.end_offset = body_start
     return segments
-
-
-def _next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
-    """Return the code, the offset of the body and of the next segment, for the segment at ``offset``; without restart and fill bytes."""
-    while offset < len(data) and data[offset] == 0xFF and data[offset + 1 : offset + 2] == b"\xff":
-        offset += 1
-    if offset + 2 > len(data):
-        raise truncated_error(name, f"its end mark is missing after {len(data)} bytes")
-    if data[offset] != 0xFF:
-        raise damaged_error(name, f"at byte {offset} a segment should begin, but does not")
-    code = data[offset + 1]
-    if code == 0xD9 or code in (0x01, *range(0xD0, 0xD8)):
-        return code, offset + 2, offset + 2
-    length = int.from_bytes(data[offset + 2 : offset + 4], "big")
-    if offset + 2 + max(length, 2) > len(data):
-        raise truncated_error(name, f"it breaks off in its header after {len(data)} bytes")
-    if length < 2 or code < 0xC0:
-        raise damaged_error(name, f"its segment at byte {offset} makes no sense")
-    return code, offset + 4, offset + 2 + length
 
 
 def _read_frame_header(segments: _JpegSegments, body: bytes, name: str, max_pixels: int) -> None:

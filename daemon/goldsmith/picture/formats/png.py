@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import InputError
 from goldsmith.picture import profiles
+from goldsmith.picture.formats.decoding_limits import TextBudget
 from goldsmith.picture.formats.image_info import (
     MAX_METADATA_BYTES,
     ImageHeader,
@@ -22,11 +23,17 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 METRES_PER_INCH = 0.0254
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_TEXT_KINDS = (b"iTXt", b"zTXt", b"tEXt")
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_PROFILE_PREFIX = b"Raw profile type"
 _MAX_TEXTS = 32
 _MAX_TEXT_BYTES = 1 << 20
 _IPTC_KEYWORD = b"Raw profile type iptc"
+# IPTC as hexadecimal digits; a real block has some kB.
+_MAX_IPTC_TEXT_BYTES = 4 << 20
+# A PNG may have this many chunks, and one more for each so many bytes: writers use chunks of 8 kB and more.
+_FREE_CHUNKS, _BYTES_PER_CHUNK = 10_000, 512
+_PIECE_BYTES = 1 << 16
 
 
 @dataclass(slots=True)
@@ -61,6 +68,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.frame_count = max(1, len(chunks.frames) + chunks.is_image_first_frame)
     for frame in chunks.frames:
         check_size(name, frame.width, frame.height, header.frame_count, max_pixels)
+    header.total_pixels = width * height + sum(frame.width * frame.height for frame in chunks.frames)
     if b"PLTE" in chunks.by_kind and colour == 3:
         header.channels = 1 if _is_grey(chunks.by_kind[b"PLTE"]) else 3
     header.icc = _read_profile(chunks, name, header)
@@ -119,15 +127,20 @@ def _read_ihdr(data: bytes, name: str) -> tuple[int, int, int, int]:
 
 
 def _read_chunks(data: bytes, name: str) -> _PngChunks:
-    chunks = _PngChunks(data[16:29])
+    chunks, texts = _PngChunks(data[16:29]), TextBudget(name)
     view = memoryview(data)
-    offset, is_last = 8, False
+    offset, is_last, chunks_left = 8, False, _FREE_CHUNKS + len(data) // _BYTES_PER_CHUNK
     while not is_last:
+        if not chunks_left:
+            raise damaged_error(name, f"it has more than {_FREE_CHUNKS + len(data) // _BYTES_PER_CHUNK:,} chunks")
+        chunks_left -= 1
         length, kind = _read_chunk_head(data, offset, chunks, name)
         payload = view[offset + 8 : offset + 8 + length]
         if zlib.crc32(payload, zlib.crc32(kind)) != int.from_bytes(data[offset + 8 + length : offset + 12 + length], "big"):
             raise damaged_error(name, f"the checksum of its {kind.decode('latin-1')} chunk at byte {offset} is wrong")
         is_last = kind == b"IEND"
+        if kind in _TEXT_KINDS:
+            texts.add(0)
         _store_chunk(chunks, kind, payload)
         offset += 12 + length
     if not chunks.image_parts:
@@ -156,7 +169,7 @@ def _store_chunk(chunks: _PngChunks, kind: bytes, payload: memoryview) -> None:
             chunks.is_image_first_frame = True
     elif kind == b"fdAT" and chunks.frames:
         chunks.frames[-1].data_parts.append(bytes(payload[4:]))
-    elif kind in (b"iTXt", b"zTXt", b"tEXt"):
+    elif kind in _TEXT_KINDS:
         chunks.texts.append((kind, bytes(payload)))
     else:
         chunks.by_kind.setdefault(kind, bytes(payload))
@@ -168,10 +181,12 @@ def _describe_truncation(chunks: _PngChunks, partial_data: bytes) -> str:
     row = 1 + (width * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] + 7) // 8
     inflate, unpacked = zlib.decompressobj(), 0
     try:
-        for piece in (*chunks.image_parts, partial_data):
-            while piece and unpacked < row * height:
-                unpacked += len(inflate.decompress(piece, 1 << 20))
-                piece = inflate.unconsumed_tail
+        for part in (*chunks.image_parts, partial_data):
+            for start in range(0, len(part), _PIECE_BYTES):  # zlib copies the rest of its input after every call
+                piece = part[start : start + _PIECE_BYTES]
+                while piece and unpacked < row * height:
+                    unpacked += len(inflate.decompress(piece, 1 << 20))
+                    piece = inflate.unconsumed_tail
     except zlib.error:
         return "its picture data breaks off"
     return f"about {min(height, unpacked // row)} of {height} rows are there"
@@ -208,33 +223,61 @@ def _read_profile(chunks: _PngChunks, name: str, header: ImageHeader) -> bytes |
 
 
 def _read_texts(chunks: _PngChunks, name: str, header: ImageHeader) -> None:
+    budget, skipped = TextBudget(name), list[str]()
+    xmp, iptc = b"", (b"", b"")
     for kind, payload in chunks.texts:
         keyword, _, rest = payload.partition(b"\0")
         if kind == b"iTXt" and keyword == _XMP_KEYWORD and len(rest) > 2:
-            text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-            header.xmp = _inflate(text, name, "XMP block", header) if rest[0] else text
+            xmp = rest
         elif keyword == _IPTC_KEYWORD:
-            digits = _inflate(rest[1:], name, "IPTC block", header) if kind == b"zTXt" else rest
-            header.iptc = _parse_raw_profile(digits) if digits else None
-        elif not keyword.startswith(_RAW_PROFILE_PREFIX):
-            _keep_text(kind, keyword, rest, name, header)
+            iptc = kind, rest
+        elif not keyword.startswith(_RAW_PROFILE_PREFIX) and not _keep_text(kind, keyword, rest, header, budget):
+            skipped.append(f"“{keyword.decode('latin-1')}”")
+    if xmp:
+        text = xmp[2:].partition(b"\0")[2].partition(b"\0")[2]
+        header.xmp = _inflate(text, name, "XMP block", header) if xmp[0] else text
+    if iptc[1]:
+        header.iptc = _read_iptc(*iptc, name, header)
+    if skipped:
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        header.notes.append(f"it has more or longer texts than are kept; left out: {', '.join(skipped[:3])}{more}")
 
 
-def _keep_text(kind: bytes, keyword: bytes, rest: bytes, name: str, header: ImageHeader) -> None:
-    """Keep one text chunk for the output: tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3)."""
+def _keep_text(kind: bytes, keyword: bytes, rest: bytes, header: ImageHeader, budget: TextBudget) -> bool:
+    """Keep one text chunk for the output; return whether it was kept or is no text.
+
+    tEXt and zTXt are Latin-1, iTXt is UTF-8 (PNG 3rd edition, 11.3.3).
+    """
     compressed = rest[1:] if kind == b"zTXt" else rest
     is_compressed = kind == b"zTXt"
     if kind == b"iTXt":
         is_compressed = rest[:1] == b"\1"
         compressed = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    text_bytes = _inflate(compressed, name, "text", header) if is_compressed else compressed
+    text_bytes = _inflate_text(compressed, header, budget) if is_compressed else compressed
     if text_bytes is None or not 0 < len(keyword) < 80:
-        return
+        return True
+    budget.add(len(text_bytes))
     if len(header.text_chunks) >= _MAX_TEXTS or len(text_bytes) > _MAX_TEXT_BYTES:
-        header.notes.append(f"its text “{keyword.decode('latin-1')}” is more than is kept")
-        return
+        return False
     text = text_bytes.decode("utf-8", "replace") if kind == b"iTXt" else text_bytes.decode("latin-1")
     header.text_chunks.append((keyword.decode("latin-1"), text))
+    return True
+
+
+def _inflate_text(packed: bytes, header: ImageHeader, budget: TextBudget) -> bytes | None:
+    """Return the unpacked text, at most one byte more than the file may still carry; None, with a note, if it is invalid."""
+    try:
+        return zlib.decompressobj().decompress(packed, budget.bytes_left + 1)
+    except zlib.error:
+        header.notes.append("its text cannot be unpacked and was ignored")
+        return None
+
+
+def _read_iptc(kind: bytes, rest: bytes, name: str, header: ImageHeader) -> bytes | None:
+    digits = _inflate(rest[1:], name, "IPTC block", header, _MAX_IPTC_TEXT_BYTES) if kind == b"zTXt" else rest
+    if digits and len(digits) > _MAX_IPTC_TEXT_BYTES:
+        raise _oversized_error(name, "IPTC block", _MAX_IPTC_TEXT_BYTES)
+    return _parse_raw_profile(digits) if digits else None
 
 
 def _parse_raw_profile(text: bytes) -> bytes | None:
@@ -247,14 +290,18 @@ def _parse_raw_profile(text: bytes) -> bytes | None:
     return iptc_from_photoshop(block) if block.startswith(b"8BIM") else block or None
 
 
-def _inflate(packed: bytes, name: str, label: str, header: ImageHeader) -> bytes | None:
-    """Return the content of a zlib stream, at most MAX_METADATA_BYTES of it; None, with a note, if it is invalid."""
+def _inflate(packed: bytes, name: str, label: str, header: ImageHeader, max_bytes: int = MAX_METADATA_BYTES) -> bytes | None:
+    """Return the content of a zlib stream; None, with a note, if it is invalid. Raises InputError if it is larger than ``max_bytes``."""
     inflate = zlib.decompressobj()
     try:
-        result = inflate.decompress(packed, MAX_METADATA_BYTES + 1)
+        result = inflate.decompress(packed, max_bytes + 1)
     except zlib.error:
         header.notes.append(f"its {label} cannot be unpacked and was ignored")
         return None
-    if len(result) > MAX_METADATA_BYTES:
-        raise InputError(f"{name} carries a {label} that unpacks to more than {MAX_METADATA_BYTES >> 20} MiB.", "Save it without that.")
+    if len(result) > max_bytes:
+        raise _oversized_error(name, label, max_bytes)
     return result
+
+
+def _oversized_error(name: str, label: str, max_bytes: int) -> InputError:
+    return InputError(f"The {label} in {name} unpacks to more than {max_bytes >> 20} MiB.", "Save it without that.")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldsmith.errors import InputError
+from goldsmith.picture.formats.decoding_limits import TextBudget
 from goldsmith.picture.formats.image_info import (
     DECODER_ERRORS,
     MAX_FRAMES,
     MAX_METADATA_BYTES,
     ImageHeader,
     Samples,
+    check_metadata_size,
     check_size,
     damaged_error,
     truncated_error,
 )
+from goldsmith.picture.formats.jpeg_markers import check_stream
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi
 
 if TYPE_CHECKING:
@@ -26,13 +30,24 @@ if TYPE_CHECKING:
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP, _ICC = 274, 700, 33723, 34377, 34675
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+# The JPEG stream of a strip or tile may be padded to this many times the strip's own pixels; the smallest have a fixed padding.
+_JPEG_PADDING, _MIN_JPEG_PIXELS = 2, 1 << 16
 # Tags that describe the picture rather than its bytes: description, make, model, software, date, artist, copyright.
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 _MAX_ENTRIES = 4096
+# Of all pages together; a page has about twenty.
+_MAX_TOTAL_ENTRIES = 65_536
+# Values outside a directory may share their bytes, but all of them together are not much larger than the file.
+_MAX_SHARED_BYTES = 16 << 20
+# Strips or tiles of one page: one strip for each row and channel of a very high picture.
+_MAX_PARTS = 1_000_000
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOUR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 3, _CMYK: 4, _YCBCR: 3}
+_ASCII = 2
 _JPEG = 7
+# Compressions whose parts are JPEG streams: the old and the new one, and two of camera makers.
+_JPEG_COMPRESSIONS = (6, _JPEG, 33007, 34892)
 _PREMULTIPLIED, _STRAIGHT = 1, 2
 
 
@@ -47,8 +62,9 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
         header = ImageHeader("tiff", first.imagewidth, first.imagelength, first.bitspersample, _COLOUR_CHANNELS[first.photometric])
         header.frame_count = max(1, sum(not page.subfiletype & 1 for page in pages))
         header.max_code = 1.0 if first.dtype.kind == "f" else 1.0 if first.dtype.kind == "b" else float(2**first.bitspersample - 1)
+        header.total_pixels = sum(page.imagewidth * page.imagelength for page in pages)
         _read_extra_channels(first, header)
-        _read_tags(first, data, header)
+        _read_tags(first, data, name, header)
     if header.max_code == 1.0 and header.depth >= 16:
         header.notes.append("its floating-point values are taken as display-encoded, 0 to 1")
     return header
@@ -76,12 +92,22 @@ def _open_file(data: bytes) -> tifffile.TiffFile:
     return tifffile.TiffFile(BytesIO(data))
 
 
+@dataclass(slots=True)
+class _DirectoryTotals:
+    """What the directories of all pages have together."""
+
+    texts: TextBudget
+    entries: int = 0
+    value_bytes: int = 0
+
+
 def check_directories(data: bytes, name: str) -> None:
     """Follow the chain of directories: each one, and every value outside it, must lie inside the file."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     offset = _read_uint(data, 8 if big else 4, order, 8 if big else 4, name)
     visited: set[int] = set()
+    totals = _DirectoryTotals(TextBudget(name))
     while offset:
         if offset in visited or len(visited) > MAX_FRAMES:
             raise damaged_error(name, "its pages lead in a circle or have no end")
@@ -89,9 +115,12 @@ def check_directories(data: bytes, name: str) -> None:
         count = _read_uint(data, offset, order, 8 if big else 2, name)
         if count > _MAX_ENTRIES:
             raise damaged_error(name, f"a page announces {count} entries")
+        totals.entries += count
+        if totals.entries > _MAX_TOTAL_ENTRIES:
+            raise damaged_error(name, f"its pages have more than {_MAX_TOTAL_ENTRIES:,} entries")
         first_entry, entry_size = offset + (8 if big else 2), 20 if big else 12
         for entry_offset in range(first_entry, first_entry + count * entry_size, entry_size):
-            _check_entry(data, entry_offset, order, big, name)
+            _check_entry(data, entry_offset, order, big, name, totals)
         offset = _read_uint(data, first_entry + count * entry_size, order, 8 if big else 4, name)
     if not visited:
         raise damaged_error(name, "it has no page")
@@ -103,7 +132,7 @@ def _read_uint(data: bytes, offset: int, byte_order: str, size: int, name: str) 
     return int(struct.unpack_from(byte_order + {2: "H", 4: "I", 8: "Q"}[size], data, offset)[0])
 
 
-def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bool, name: str) -> None:
+def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bool, name: str, totals: _DirectoryTotals) -> None:
     inline = 8 if is_bigtiff else 4
     kind = _read_uint(data, entry_offset + 2, byte_order, 2, name)
     count = _read_uint(data, entry_offset + 4, byte_order, inline, name)
@@ -111,6 +140,11 @@ def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bo
     offset = _read_uint(data, entry_offset + 4 + inline, byte_order, inline, name)
     if size > inline and offset + size > len(data):
         raise truncated_error(name, f"it refers to byte {offset + size}, and {len(data)} bytes are there")
+    if kind == _ASCII:
+        totals.texts.add(size)
+    totals.value_bytes += size if size > inline else 0
+    if totals.value_bytes > len(data) + _MAX_SHARED_BYTES:
+        raise damaged_error(name, "its directories refer to more bytes than it has")
 
 
 def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
@@ -132,6 +166,12 @@ def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
         raise truncated_error(name, f"{complete_count} of the {len(page.dataoffsets)} parts of its picture are there")
     if not end:
         raise damaged_error(name, "it does not say where its picture is")
+    if len(page.dataoffsets) > _MAX_PARTS:
+        raise damaged_error(name, f"a page has more than {_MAX_PARTS:,} strips or tiles")
+    if page.compression in _JPEG_COMPRESSIONS:
+        part_pixels = page.tilewidth * page.tilelength if page.is_tiled else width * min(page.rowsperstrip, height)
+        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+            check_stream(data[offset : offset + size], name, min(max_pixels, _JPEG_PADDING * part_pixels + _MIN_JPEG_PIXELS))
 
 
 def _describe_page(page: Any) -> str:
@@ -151,7 +191,10 @@ def _read_extra_channels(page: Any, header: ImageHeader) -> None:
         header.notes.append(f"{extra} extra channel{'s' if extra > 1 else ''} that {'are' if extra > 1 else 'is'} no alpha went unread")
 
 
-def _read_tags(page: Any, data: bytes, header: ImageHeader) -> None:
+def _read_tags(page: Any, data: bytes, name: str, header: ImageHeader) -> None:
+    for label, code in (("colour profile", _ICC), ("XMP block", _XMP), ("IPTC block", _IPTC)):
+        tag = page.tags.get(code)
+        check_metadata_size(name, label, 0 if tag is None else tag.count * _TYPE_SIZES.get(int(tag.dtype), 1))
     header.icc = _read_bytes_tag(page, _ICC)
     header.xmp = _read_bytes_tag(page, _XMP)
     header.iptc = _read_bytes_tag(page, _IPTC) or iptc_from_photoshop(_read_bytes_tag(page, _PHOTOSHOP) or b"")

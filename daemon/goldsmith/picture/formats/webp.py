@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_siz
 from goldsmith.picture.formats.metadata import read_orientation, read_resolution, strip_exif_prefix
 
 _ALPHA_FLAG = 0x10
+# A frame of an animation has a handful of parts.
+_MAX_CHUNKS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header = ImageHeader(
         "webp", size[0], size[1], 8, 3, has_alpha=any(_has_alpha(frame) for frame in frames), frame_count=len(frames), reader_state=frames
     )
+    header.total_pixels = sum(frame.width * frame.height for frame in frames)
     for kind, payload in _iter_chunks(data, 12, len(data), name):
         if kind == b"ICCP":
             header.icc = payload
@@ -87,7 +91,11 @@ def _decode(frame: _Frame, name: str) -> Samples:
 
 
 def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tuple[bytes, bytes]]:
-    while offset + 8 <= end:
+    for number in count(1):
+        if offset + 8 > end:
+            return
+        if number > _MAX_CHUNKS:
+            raise damaged_error(name, f"it has more than {_MAX_CHUNKS:,} parts")
         size = int.from_bytes(data[offset + 4 : offset + 8], "little")
         if offset + 8 + size > end:
             raise truncated_error(name, f"a part of it ends at byte {offset + 8 + size}, and {end} bytes are there")

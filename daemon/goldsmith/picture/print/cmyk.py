@@ -38,6 +38,7 @@ def validate_cmyk_profile(icc: bytes, label: str) -> bytes:
             f"{label} has more than {MAX_PROFILE_BYTES // 10**6} MB, more than any press's profile.",
             "Set cmyk to the profile of the press.",
         )
+    profiles.check_processing_steps(icc, label)
     if not profiles.matches_channels(icc, 4):
         space = icc[16:20].decode("latin-1").strip()
         raise InputError(

@@ -1,0 +1,75 @@
+"""Follow the segments of a JPEG stream, in a JPEG file or inside a TIFF."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from goldsmith.errors import IncompleteFileError, InputError
+from goldsmith.picture.formats.decoding_limits import check_scan_count
+from goldsmith.picture.formats.image_info import DamagedFile, damaged_error, truncated_error
+
+END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
+SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_FILL_BYTES = re.compile(rb"\xff*(?=\xff)")
+# A file with a profile, extended XMP and provenance has a few hundred.
+_MAX_SEGMENTS = 5000
+
+
+def check_segment_count(name: str, count: int) -> None:
+    """Raise DamagedFile if a stream has more segments than any program writes."""
+    if count > _MAX_SEGMENTS:
+        raise damaged_error(name, f"it has more than {_MAX_SEGMENTS:,} segments")
+
+
+def next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
+    """Return the code, the offset of the body and of the next segment, for the segment at ``offset``; without restart and fill bytes."""
+    fill = _FILL_BYTES.match(data, offset)
+    offset = offset if fill is None else fill.end()
+    if offset + 2 > len(data):
+        raise truncated_error(name, f"its end mark is missing after {len(data)} bytes")
+    if data[offset] != 0xFF:
+        raise damaged_error(name, f"at byte {offset} a segment should begin, but does not")
+    code = data[offset + 1]
+    if code == END_OF_IMAGE or code in (0x01, *range(0xD0, 0xD8)):
+        return code, offset + 2, offset + 2
+    length = int.from_bytes(data[offset + 2 : offset + 4], "big")
+    if offset + 2 + max(length, 2) > len(data):
+        raise truncated_error(name, f"it breaks off in its header after {len(data)} bytes")
+    if length < 2 or code < 0xC0:
+        raise damaged_error(name, f"its segment at byte {offset} makes no sense")
+    return code, offset + 4, offset + 2 + length
+
+
+def find_scan_end(data: bytes, offset: int, name: str) -> int:
+    """Return the offset of the first segment after the scan whose data begins at ``offset``."""
+    match = _MARKER.search(data, offset)
+    if match is None:
+        raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
+    return match.start()
+
+
+def check_stream(data: bytes, name: str, max_pixels: int) -> None:
+    """Refuse a JPEG stream inside another format by its size and its scans. One that breaks off passes: its decoder refuses it."""
+    offset, scan_count, segment_count = 2, 0, 0
+    try:
+        while True:
+            code, body_start, offset = next_segment(data, offset, name)
+            segment_count += 1
+            check_segment_count(name, segment_count)
+            if code == END_OF_IMAGE:
+                return
+            if code in SOF_MARKERS and offset - body_start >= 5:
+                height, width = struct.unpack_from(">HH", data, body_start + 1)
+                if width * height > max_pixels:
+                    raise InputError(
+                        f"{name} is damaged: a part of it announces {width} x {height} pixels, more than belong there.",
+                        "Save or copy it again from where it came from.",
+                    )
+            elif code == START_OF_SCAN:
+                scan_count += 1
+                check_scan_count(name, scan_count)
+                offset = find_scan_end(data, offset, name)
+    except (DamagedFile, IncompleteFileError):
+        return
