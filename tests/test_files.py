@@ -8,11 +8,14 @@ import socket
 import stat
 import struct
 import sys
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from doubles.disk import Disk, Script
 from goldsmith.errors import InputError
@@ -20,6 +23,8 @@ from goldsmith.files import (
     FileSignature,
     Filesystem,
     PathAt,
+    display_name,
+    display_text,
     filesystem_type,
     fold_name,
     has_writer,
@@ -32,6 +37,7 @@ from goldsmith.files import (
     write_atomically,
 )
 from goldsmith.pipeline.scheduler.problem_notes import write_note, write_preview
+from goldsmith.root_folder import RootFolder
 
 KINDS = {"flag": {}, "links": {"flags": False}, "neither": {"flags": False, "links": False}}
 
@@ -197,6 +203,56 @@ def test_a_file_gets_the_default_acl_of_its_folder(tmp_path: Path) -> None:
     assert actual == expected
 
 
+@pytest.mark.parametrize(("call", "refused"), [("chown", "group"), ("chmod", "mode"), ("setxattr", "ACL")])
+def test_a_refused_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, refused: str) -> None:
+    """Each change in turn is refused, as by a filter of system calls. ``on_refused`` hears of it, and nothing is raised."""
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    # A group of this process for which a change of the group is needed; root may take any.
+    others = [gid for gid in os.getgroups() if gid != os.getegid()]
+    os.chown(folder, -1, 7001 if os.geteuid() == 0 else (others or [os.getegid()])[0])
+    if call == "chown" and folder.stat().st_gid == os.getegid():
+        pytest.skip("this user has a single group")
+    (tmp_path / "x").write_bytes(b"")
+    (tmp_path / "x").chmod(0o600)
+    monkeypatch.setattr(os, call, refuse)
+    monkeypatch.setattr(os, "getxattr", lambda *arguments: struct.pack("<I", 2))
+    if call != "setxattr":
+        monkeypatch.setattr(os, "setxattr", lambda *arguments: None)
+    refusals: list[str] = []
+    fs = Filesystem()
+    fs.on_refused = lambda folder, what: refusals.append(what)
+    descriptors = os.open(tmp_path / "x", os.O_RDONLY), os.open(folder, os.O_RDONLY)
+    fs.inherit_permissions(*descriptors)
+    for fd in descriptors:
+        os.close(fd)
+    assert refusals == [refused]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of another user")
+def test_a_file_of_another_user_is_left_as_it_is_without_a_report(tmp_path: Path) -> None:
+    """A service may not change the mode of a file that a designer dropped, and nobody can help that."""
+    tmp_path.chmod(0o2777)
+    (tmp_path / "x").write_bytes(b"")
+    os.chown(tmp_path / "x", 5002, 5002)
+    descriptors = os.open(tmp_path / "x", os.O_RDONLY), os.open(tmp_path, os.O_RDONLY)
+
+    os.seteuid(5001)
+    try:
+        refused = inherit_folder_permissions(*descriptors)
+    finally:
+        os.seteuid(0)
+    assert refused == ""
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o644
+    for fd in descriptors:
+        os.close(fd)
+
+
 def test_permissions_never_fail_a_job(tmp_path: Path) -> None:
     """Pass a pipe, which takes no permissions."""
     folder, ends = os.open(tmp_path, os.O_RDONLY), os.pipe()
@@ -252,11 +308,11 @@ def _replace(fs: Filesystem, path: Path) -> None:
 
 
 def _note(fs: Filesystem, path: Path) -> None:
-    write_note(fs, path.parent, path.name, "It is broken.", "Send it again.")
+    write_note(fs, RootFolder(path.parent), path.name, "It is broken.", "Send it again.")
 
 
 def _preview(fs: Filesystem, path: Path) -> None:
-    write_preview(fs, path.parent, path.with_suffix("").name + ".txt", b"new")
+    write_preview(fs, RootFolder(path.parent), path.with_suffix("").name + ".txt", b"new")
 
 
 @pytest.mark.parametrize(
@@ -338,3 +394,99 @@ def test_the_files_module_imports_no_picture_library() -> None:
     """Look for decoders among the module's names."""
     assert "goldsmith.files" in sys.modules
     assert not {"PIL", "cv2", "torch"} & set(vars(sys.modules["goldsmith.files"]))
+
+
+JOINERS = "\u200c\u200d"
+# Number marks of Arabic, Syriac and Kaithi: format characters that are seen.
+VISIBLE_FORMAT_CHARACTERS = {*map(chr, range(0x600, 0x606)), *"\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"}
+ANY_CHARACTER = st.characters(exclude_categories=())
+# Letters, joiners, marks, emoji and what joins them, close together.
+JOINED = st.sampled_from("aé\u06cc\u0645\u0915\u094d\u0937\U0001f469\U0001f3fd\ufe0f\u2764\u200c\u200d\u200b\u202e\U000e0041")
+
+
+def is_hidden(character: str) -> bool:
+    """Return whether Unicode says that the character is a control, a format character, half of a pair or a separator of lines."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in VISIBLE_FORMAT_CHARACTERS
+
+
+def test_every_hidden_character_is_replaced() -> None:
+    """This holds for all of Unicode, so a new version of Unicode that adds one is noticed."""
+    everything = map(chr, range(sys.maxunicode + 1))
+    assert [f"{ord(char):04X}" for char in everything if is_hidden(char) and display_name(f"a{char}b") != "a\ufffdb"] == []
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        *("\x1b]0;t\x07", "\x9b31m", "\u061c", "\u200b", "\u200e", "\u202e", "\u2066", "\u2060", "\u2064", "\ufeff", "\xad"),
+        *("\U000e0001", "\U000e0041", "\U000e007f", "\u3164", "\u180e", "\u2028", "\u034f", "\ufff9", "\udc80", "\r", "\t", "\n"),
+    ],
+)
+def test_a_name_that_hides_something_shows_that_it_does(hidden: str) -> None:
+    """There is a mark for each hidden character, so the two names below do not look alike."""
+    displayed = display_name(f"hero{hidden}.png")
+    assert "\ufffd" in displayed
+    assert not any(map(is_hidden, displayed))
+    assert display_name("hero.png") == "hero.png"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("hero.png", "Grüße 금.png", "한국어.png", "中文.png", "\u0623\u0647\u0644\u0627.png", "naïve ☃.png"),
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.png",  # Persian: "I want", with a non-joiner
+        "\u0915\u094d\u200d\u0937.png",  # Hindi: half a letter
+        "\U0001f469\u200d\U0001f3a8.png",  # an artist
+        "\U0001f469\U0001f3fd\u200d\u2764\ufe0f\u200d\U0001f468\U0001f3fe.png",  # a couple with skin tones and a heart
+        "\u2764\ufe0f.png",  # a heart with a variation selector
+        "葛\U000e0100.png",  # a letter in one of its forms
+    ],
+)
+def test_a_name_that_hides_nothing_is_shown_as_it_is(name: str) -> None:
+    """Joiners stay where they change what is seen, and variation selectors stay everywhere."""
+    assert display_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "he\u200cro",
+        "he\u200dro",
+        "\u200dhero",
+        "hero\u200c",
+        "ж\u200dж",
+        "\u0645\u200c.png",
+        "\U0001f469\u200c\U0001f3a8",
+        "\U0001f469\u200d\ufffd",
+    ],
+)
+def test_a_joiner_that_joins_nothing_is_replaced(name: str) -> None:
+    """Between other letters, or at an end, it only makes two names look alike."""
+    assert display_name(name) == name.replace("\u200c", "\ufffd").replace("\u200d", "\ufffd")
+
+
+@given(st.text(ANY_CHARACTER) | st.text(JOINED))
+def test_what_is_shown_has_no_hidden_character_but_joiners_in_their_place(name: str) -> None:
+    """No character is lost, the result is shown as it is, and it is one line that every encoding of Unicode can hold."""
+    displayed = display_name(name)
+    assert len(displayed) == len(name)
+    assert display_name(displayed) == displayed
+    assert len(f"a{displayed}a".splitlines()) == 1
+    displayed.encode()
+    assert not any(is_hidden(char) for char in displayed if char not in JOINERS)
+    for before, char, after in zip(displayed, displayed[1:], displayed[2:], strict=False):
+        assert char not in JOINERS or not (before.isascii() or after.isascii())
+    assert all(old == new for old, new in zip(name, displayed, strict=True) if new != "\ufffd")
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_plain_text_is_shown_as_it_is(name: str) -> None:
+    """ASCII without control characters is never changed."""
+    assert display_name(name) == name
+
+
+@given(st.lists(st.text(ANY_CHARACTER)))
+def test_a_text_keeps_its_lines(lines: list[str]) -> None:
+    """Only LF is a line break; everything else is as in a name."""
+    text = "\n".join(line.replace("\n", "") for line in lines)
+    assert display_text(text).split("\n") == [display_name(line) for line in text.split("\n")]

@@ -28,7 +28,19 @@ MACHINE_ERRNOS = frozenset(
     {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
     | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
 )
-_DIRECTION = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+# Characters that a reader cannot see, that change the direction of the text, or that a terminal obeys: control characters (with ESC and
+# C1), line separators, format characters (without the visible number marks of Arabic and Kaithi), undecodable bytes, tag characters and
+# blank letters. Variation selectors are not among them: they only choose the form of the letter before them.
+_UNSHOWN = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+# Code points of the scripts in which a joiner changes how words are written: Arabic to Sinhala, Myanmar, Khmer and Mongolian, Balinese to
+# Batak, Indic extensions, and the historic scripts of India (Unicode 16, 23.2).
+_SCRIPTS_WITH_JOINERS = ((0x600, 0xDFF), (0x1000, 0x109F), (0x1780, 0x18AF), (0x1B00, 0x1BFF), (0xA800, 0xABFF), (0x11000, 0x11FFF))
+_EMOJI_PRESENTATION = "\ufe0f"
 
 # Begins the names of files that are being written. A file that a crash left behind may be removed.
 TEMP_PREFIX = ".goldsmith-new-"
@@ -142,6 +154,9 @@ class Filesystem:
     All raise OSError. Folders are open descriptors, so a folder that is replaced by a symlink meanwhile is never followed.
     """
 
+    # Is called with an open folder and what a file or folder in it did not get, as ``inherit_folder_permissions`` returns it.
+    on_refused: Callable[[int, str], None] | None = None
+
     def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
         """Rename without ever overwriting. Raises FileExistsError if ``target`` is taken.
 
@@ -188,9 +203,9 @@ class Filesystem:
         """Remove a name."""
         os.unlink(at.name, dir_fd=at.dir_fd)
 
-    def mkdir(self, at: PathAt) -> None:
-        """Create a folder."""
-        os.mkdir(at.name, 0o777, dir_fd=at.dir_fd)
+    def mkdir(self, at: PathAt, mode: int = 0o777) -> None:
+        """Create a folder with the permission bits of ``mode`` that the umask leaves. Set-group-id comes from the folder it is in."""
+        os.mkdir(at.name, mode & 0o777, dir_fd=at.dir_fd)
 
     def create(self, at: PathAt) -> int:
         """Create an empty file and return its descriptor, open for writing. Raises FileExistsError if the name is taken."""
@@ -216,6 +231,12 @@ class Filesystem:
         """Return the status of a name without following a symlink."""
         return os.stat(at.name, dir_fd=at.dir_fd, follow_symlinks=False)
 
+    def inherit_permissions(self, file: int, folder: int) -> None:
+        """Give an open file the permissions of an open folder; what the system refuses goes to ``on_refused``. Raises nothing."""
+        refused = inherit_folder_permissions(file, folder)
+        if refused and self.on_refused is not None:
+            self.on_refused(folder, refused)
+
     def write_all(self, fd: int, data: bytes | memoryview) -> None:
         """Write all of the data, with as many writes as the disk needs."""
         rest = memoryview(data)
@@ -225,9 +246,10 @@ class Filesystem:
     def copy(self, source: PathAt, target: PathAt) -> str:
         """Copy ``source`` to the new file ``target``, fsync it and return the SHA-256 (hex) of the copied bytes.
 
-        The copy gets the times of ``source``. After an OSError the caller removes the incomplete copy.
+        The copy gets the times of ``source``. After an OSError the caller removes the incomplete copy. EINVAL means that ``source`` is
+        no ordinary file.
         """
-        reader = self.open(source)
+        reader = self._open_ordinary_file(source)
         try:
             writer = self.create(target)
             try:
@@ -245,38 +267,51 @@ class Filesystem:
         return digest.hexdigest()
 
     def sha256(self, at: PathAt) -> str:
-        """Return the SHA-256 (hex) of a file."""
-        fd = self.open(at)
+        """Return the SHA-256 (hex) of a file. Raises OSError with EINVAL if it is no ordinary file."""
+        fd = self._open_ordinary_file(at)
         with os.fdopen(fd, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
+    def _open_ordinary_file(self, at: PathAt) -> int:
+        """Open a file for reading that has an end: a pipe or a device could be read for ever."""
+        fd = self.open(at)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "It is not an ordinary file", at.name)
+        return fd
+
 
 def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write ``data`` to ``path`` durably, completely or not at all.
-
-    The bytes go to a dot-name beside it, are fsynced and renamed, and the folder is fsynced. The file gets the folder's group, mode and
-    ACL through its descriptor before the rename, so it is never visible with other permissions. Raises FileExistsError if ``path``
-    exists, unless ``replace``.
-    """
+    """Write ``data`` to ``path`` as ``write_atomically_in`` does."""
     folder = os.open(path.parent, OPEN_FOLDER_FLAGS)
     try:
-        temporary, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, path.name)
-        fd = fs.create(temporary)
-        try:
-            try:
-                fs.write_all(fd, data)
-                inherit_folder_permissions(fd, folder)
-                fs.fsync(fd)
-            finally:
-                os.close(fd)
-            (fs.replace if replace else fs.rename_noreplace)(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                fs.unlink(temporary)
-            raise
-        fs.fsync_dir(folder)
+        write_atomically_in(fs, folder, path.name, data, replace=replace)
     finally:
         os.close(folder)
+
+
+def write_atomically_in(fs: Filesystem, folder: int, name: str, data: bytes, *, replace: bool = False) -> None:
+    """Write ``data`` to the file ``name`` in an open folder durably, completely or not at all.
+
+    The bytes go to a dot-name beside it, are fsynced and renamed, and the folder is fsynced. The file gets the folder's group, mode and
+    ACL through its descriptor before the rename, so it is never visible with other permissions. Raises FileExistsError if ``name``
+    exists, unless ``replace``.
+    """
+    temporary, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, name)
+    fd = fs.create(temporary)
+    try:
+        try:
+            fs.write_all(fd, data)
+            fs.inherit_permissions(fd, folder)
+            fs.fsync(fd)
+        finally:
+            os.close(fd)
+        (fs.replace if replace else fs.rename_noreplace)(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fs.unlink(temporary)
+        raise
+    fs.fsync_dir(folder)
 
 
 def open_input(path: str | os.PathLike[str]) -> int:
@@ -313,24 +348,52 @@ def has_writer(fd: int) -> bool | None:
     return False
 
 
-def inherit_folder_permissions(file: int, folder: int) -> None:
+def inherit_folder_permissions(file: int, folder: int) -> str:
     """Give an open file the group, the default ACL and the mode (without execute bits) of an open folder; as root, also its owner.
 
-    Both are descriptors: by the time a path is changed, another file may have its name. Changes that the system refuses are skipped,
-    because permissions must never fail a job.
+    Both are descriptors: by the time a path is changed, another file may have its name. Permissions must never fail a job, so nothing is
+    raised. Return what the system refused to a file of this user's: "group", "mode" (a permission bit is missing), "ACL" or several, as in
+    "group and mode"; "" if nothing. Other people's files keep what their owners gave them.
     """
-    with contextlib.suppress(OSError):
+    try:
         file_status, folder_status = os.stat(file), os.stat(folder)
-        owner = folder_status.st_uid if os.geteuid() == 0 else file_status.st_uid
-        if (file_status.st_uid, file_status.st_gid) != (owner, folder_status.st_gid):
-            with contextlib.suppress(OSError):
-                os.chown(file, owner if owner != file_status.st_uid else -1, folder_status.st_gid)
-        mode = stat.S_IMODE(folder_status.st_mode) & 0o666
-        if stat.S_IMODE(file_status.st_mode) != mode:
-            with contextlib.suppress(OSError):
-                os.chmod(file, mode)
+    except OSError:
+        return ""
+    refused = []
+    if not copy_owner(file, file_status, folder_status):
+        refused.append("group")
+    mode = stat.S_IMODE(folder_status.st_mode) & 0o666
+    if stat.S_IMODE(file_status.st_mode) != mode and not _succeeds(os.chmod, file, mode) and mode & ~file_status.st_mode:
+        refused.append("mode")
+    if not _copy_acl(file, folder):
+        refused.append("ACL")
+    return " and ".join(refused) if os.geteuid() in (0, file_status.st_uid) else ""
+
+
+def copy_owner(file: int, status: os.stat_result, folder_status: os.stat_result) -> bool:
+    """Give an open file or folder the group of a folder; as root, also its owner. Return False if the system refuses."""
+    owner = folder_status.st_uid if os.geteuid() == 0 else status.st_uid
+    if (status.st_uid, status.st_gid) == (owner, folder_status.st_gid):
+        return True
+    return _succeeds(os.chown, file, owner if owner != status.st_uid else -1, folder_status.st_gid)
+
+
+def _copy_acl(file: int, folder: int) -> bool:
+    """Give an open file the default ACL of an open folder, if it has one. Return False if the system refuses."""
+    try:
         acl = os.getxattr(folder, "system.posix_acl_default")
-        os.setxattr(file, "system.posix_acl_access", _without_execute(acl))
+    except OSError:
+        return True
+    return _succeeds(os.setxattr, file, "system.posix_acl_access", _without_execute(acl))
+
+
+def _succeeds(change: Callable[..., None], *arguments: object) -> bool:
+    """Return whether a change is made, and False if the system refuses it."""
+    try:
+        change(*arguments)
+    except OSError:
+        return False
+    return True
 
 
 def _without_execute(acl: bytes) -> bytes:
@@ -376,5 +439,39 @@ def resource_path(*parts: str) -> Path:
 
 
 def display_name(name: str) -> str:
-    """Return the name as a sentence may show it: no control characters, text-direction characters or undecodable bytes."""
-    return "".join("�" if char in _DIRECTION or unicodedata.category(char) in ("Cc", "Cs") else char for char in name)
+    """Return the name as a sentence may show it: on one line, with "�" for every character that cannot be seen or that a terminal obeys.
+
+    A joiner (U+200C, U+200D) stays between two letters of a script that needs it, such as Persian or Hindi, and inside an emoji; anywhere
+    else it only hides a difference between two names. The result has as many characters as ``name``.
+    """
+    if name.isascii() and name.isprintable():
+        return name
+    return _UNSHOWN.sub(_display_character, name)
+
+
+def display_text(text: str) -> str:
+    """Return the text as a note, a terminal or a log may show it: ``display_name`` of each line. Line breaks (LF) stay."""
+    return "\n".join(map(display_name, text.split("\n")))
+
+
+def _display_character(match: re.Match[str]) -> str:
+    character, text, place = match[0], match.string, match.start()
+    before, after = text[place - 1 : place], text[place + 1 : place + 2]
+    if character in (_NON_JOINER, _JOINER) and _is_joining_letter(before) and _is_joining_letter(after):
+        return character
+    if character == _JOINER and (before == _EMOJI_PRESENTATION or _is_emoji(before)) and _is_emoji(after):
+        return character
+    return "�"
+
+
+def _is_joining_letter(character: str) -> bool:
+    return (
+        bool(character)
+        and unicodedata.category(character)[0] in "LM"
+        and any(first <= ord(character) <= last for first, last in _SCRIPTS_WITH_JOINERS)
+    )
+
+
+def _is_emoji(character: str) -> bool:
+    """Return whether the character can be a part of a joined emoji: a pictograph, an arrow or a skin tone."""
+    return "\u2190" <= character != "�" and unicodedata.category(character) in ("So", "Sm", "Sk")

@@ -19,7 +19,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import resource_path
 from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
-from goldsmith.library.layers import find_layer, read_layer
+from goldsmith.library.layers import find_layer
 from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode
 from goldsmith.pipeline.intake.bundle import group_bundles
@@ -157,15 +157,16 @@ def test_the_nearest_layer_in_the_library_is_suggested(tmp_path: Path) -> None:
 
 def test_large_layers_and_links_are_refused(tmp_path: Path) -> None:
     """Refuse both, because the library is as untrusted as a brief."""
-    large = tmp_path / "large.png"
+    library, large = Library(tmp_path), tmp_path / "library/plates/large.png"
+    large.parent.mkdir(parents=True)
     large.write_bytes(bytes(1001))
-    assert len(read_layer(large, 1001)) == 1001
-    assert len(read_layer(large, 1 << 50)) == 1001  # a high limit allocates no more memory than the file needs
-    with pytest.raises(InputError, match=r"large\.png is larger than"):
-        read_layer(large, 1000)
-    (tmp_path / "link.png").symlink_to(large)
-    with pytest.raises(InputError, match="not an ordinary file"):
-        read_layer(tmp_path / "link.png", 10_000)
+    assert len(library.read_file(large, 1001)) == 1001
+    assert len(library.read_file(large, 1 << 50)) == 1001  # a high limit allocates no more memory than the file needs
+    with pytest.raises(InputError, match=r"library/plates/large\.png has 1,001 bytes; a file of this kind has at most 1,000 bytes"):
+        library.read_file(large, 1000)
+    large.with_name("link.png").symlink_to(large)
+    with pytest.raises(InputError, match=r"link\.png is not an ordinary file"):
+        library.read_file(large.with_name("link.png"), 10_000)
 
 
 def test_a_layer_that_arrives_later_starts_the_job(studio: Studio) -> None:

@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
 
-# The folder of the jobs' scratch folders, on the root's own filesystem.
-SCRATCH_FOLDER = ".goldsmith/work"
+# The service's own folder in the root. Nobody else may enter it.
+PRIVATE_FOLDER = ".goldsmith"
+# The folder of all scratch folders, on the root's own filesystem. A worker process has one that holds those of its jobs; the daemon writes
+# its own files of a job into another, named after the job, which no worker may write.
+SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
 
@@ -68,8 +71,8 @@ class Job(_Data):
     working: Literal["png", "tiff"] = "png"
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
-    scratch: str
-    """Absolute path of this job's own folder. The worker creates it, the daemon removes it."""
+    scratch: str = ""
+    """Absolute path of this job's own folder; set when a worker process gets the job. The worker creates it, the daemon removes it."""
     limits: ResourceLimits
     models: tuple[str, ...] = ()
     """Names of the generating models that the steps use; they are worth keeping loaded."""
@@ -132,7 +135,9 @@ class OutputFile(_Data):
     facts: dict[str, JsonValue] = {}
 
 
-JobFaultKind = Literal["problem", "incomplete", "changed", "machine", "device", "cancelled", "crash", "timeout", "memory"]
+JobFaultKind = Literal[
+    "problem", "incomplete", "changed", "machine", "device", "cancelled", "crash", "timeout", "memory", "refused", "lost"
+]
 
 
 class JobFault(_Data):
@@ -140,7 +145,8 @@ class JobFault(_Data):
 
     problem: the picture or the brief is wrong · incomplete: a file ends too soon · changed: an input has changed since the intake ·
     machine: a disk or mount failed · device: the worker's device failed (the job is requeued) · cancelled: the daemon stopped the job ·
-    crash, timeout, memory: the worker process died, hung or exceeded its memory limit.
+    crash, timeout, memory: the worker process died, hung or exceeded its memory limit · refused: the daemon does not accept the outcome ·
+    lost: a result disappeared from the scratch folder, or was changed there, before it was published.
     """
 
     kind: JobFaultKind
@@ -173,10 +179,14 @@ class Outcome(_Data):
     steps: tuple[StepResult, ...] = ()
     seconds: float = 0.0
     queue: str = ""
+    scratch: str = ""
+    """Absolute path of the folder that the job wrote to; "" if no worker process got it. Set by the daemon, whatever the worker says."""
     environment: dict[str, JsonValue] = {}
-    """Versions, processor, device and threads of the worker process."""
+    """Versions, processor, device, threads and fence of the worker process."""
     facts: dict[str, JsonValue] = {}
     """Properties of the picture as it was read: format, width, height, depth, profile …"""
+    verified_sigs: dict[str, FileSignature] = {}
+    """By absolute path, the signature of each file in scratch when the daemon hashed it. Only the daemon sets it."""
 
 
 class JobProgress(_Data):

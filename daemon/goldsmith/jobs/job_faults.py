@@ -7,10 +7,13 @@ import signal
 import traceback
 
 from goldsmith.files import display_name
-from goldsmith.jobs.job import Job, JobFault, JobProgress
+from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobFault, JobProgress
 
 # How much of a traceback or of a worker's stderr goes to the log.
 MAX_DETAIL_CHARS = 4096
+
+# The exit status of a worker process that has sent the outcome of the job that is at fault, and then ended itself.
+REPORTED_EXIT_STATUS = 75
 
 _SIGNAL_MEANINGS = {
     signal.SIGSEGV: "segmentation fault",
@@ -33,6 +36,16 @@ def out_of_memory(job: Job) -> JobFault:
         kind="memory",
         sentence=f"{picture_name(job)} needs more memory than a job may have ({job.limits.max_memory_bytes / 2**30:.3g} GiB).",
         remedy="Use a smaller picture or a smaller factor, or raise the limit in goldsmith.toml.",
+        path=job.asset.path,
+    )
+
+
+def decoding_too_slow(job: Job, name: str, max_seconds: float) -> JobFault:
+    """Return the fault of a job in which decoding the file ``name`` took more than ``max_seconds`` of processor time."""
+    return JobFault(
+        kind="problem",
+        sentence=f"{name} takes too long to decode: more than {max_seconds:.0f} s of processor time.",
+        remedy="Save it again with another program, or as PNG.",
         path=job.asset.path,
     )
 
@@ -70,6 +83,37 @@ def protocol_violation(job: Job) -> JobFault:
     """Return the fault of a job whose worker sent an invalid message; nothing from that process can be trusted."""
     sentence = f"The worker process sent an invalid message while working on {picture_name(job)} and was stopped."
     return JobFault(kind="crash", sentence=sentence, path=job.asset.path)
+
+
+def refused_outcome(job: Job, reason: str, detail: str = "") -> JobFault:
+    """Return the fault of a job whose worker sent an outcome that the daemon does not accept. ``reason`` has no full stop."""
+    return JobFault(
+        kind="refused",
+        sentence=f"A worker process sent a result that Goldsmith does not accept ({picture_name(job)}): {reason}.",
+        remedy="The log has the detail. If other pictures fail in this way too, check the models and the operations that were added.",
+        path=job.asset.path,
+        detail=detail,
+    )
+
+
+def result_lost(job: Job) -> JobFault:
+    """Return the fault of a job whose result disappeared from its scratch folder."""
+    return JobFault(
+        kind="lost",
+        sentence=f"Something takes results out of {SCRATCH_FOLDER} (a virus scanner?).",
+        remedy="Exclude that folder.",
+        path=job.asset.path,
+    )
+
+
+def result_changed(job: Job) -> JobFault:
+    """Return the fault of a job whose result is not the file that the daemon has hashed."""
+    return JobFault(
+        kind="lost",
+        sentence=f"A result of {picture_name(job)} was changed in {SCRATCH_FOLDER} before it was published.",
+        remedy="No other program may write to that folder.",
+        path=job.asset.path,
+    )
 
 
 def describe_exit(exit_status: int) -> str:

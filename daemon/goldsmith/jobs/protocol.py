@@ -9,16 +9,26 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from goldsmith.engines.registry.hash_notes import HashNote
 from goldsmith.jobs.job import Job
 
 _HEADER = struct.Struct("!IB")
+# The largest message to a worker: a batch of jobs.
 _MAX_PAYLOAD_BYTES = 64 * 2**20
+# The largest message from a worker: the outcome of a job with a thousand results and a full record.
+MAX_WORKER_PAYLOAD_BYTES = 8 * 2**20
+
+# The folder for temporary files in the scratch folder of a process.
+TEMPORARY_FOLDER = "tmp"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class MessageType(IntEnum):
-    """The type of a message. HELLO, JOB, BATCH and CANCEL go to the worker, the others come from it."""
+    """The type of a message. HELLO, JOB, BATCH and CANCEL go to the worker, the others come from it.
+
+    READY has the fence of the process as its payload, as ``raise_fence`` returns it.
+    """
 
     HELLO = 1
     JOB = 2
@@ -63,8 +73,23 @@ class WorkerConfig(BaseModel):
     """The path of ``models.toml``; empty if there are no engines."""
     weights_folder: str = ""
     """The folder of the weights; empty for the user's own data folder."""
+    weights_notes: dict[str, HashNote] = {}
+    """The daemon's notes of hashes, by path; the process cannot read the state directory."""
     catalogue: str = "goldsmith.ops:catalogue"
     """The source of the operations: a module, and the function in it that returns them by name."""
+
+
+class WorkerFolders(BaseModel):
+    """The folders of the worker processes: what they may read besides the program and the system's libraries, and where they may write."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    work: str
+    """Absolute path of the folder that holds a scratch folder for each process; on the root's filesystem."""
+    inputs: tuple[str, ...] = ()
+    """Absolute paths of the folders with the inputs of jobs. A link in place of such a folder is not followed."""
+    models: tuple[str, ...] = ()
+    """Absolute paths of the folders and files of the models and of ``models.toml``. Links are followed."""
 
 
 class HelloMessage(BaseModel):
@@ -74,6 +99,9 @@ class HelloMessage(BaseModel):
 
     spec: WorkerSpec
     config: WorkerConfig
+    folders: WorkerFolders
+    scratch: str
+    """Absolute path of the process's own scratch folder, the only one that it may write. It exists."""
 
 
 class BatchMessage(BaseModel):
@@ -114,8 +142,9 @@ def frame_message(message_type: MessageType, payload: bytes = b"") -> bytes:
 class FrameDecoder:
     """Splits the received bytes into messages, however the socket split them."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_payload_bytes: int = _MAX_PAYLOAD_BYTES) -> None:
         self._buffer = bytearray()
+        self._max_payload_bytes = max_payload_bytes
 
     def feed(self, data: bytes) -> list[tuple[MessageType, bytes]]:
         """Add bytes and return the messages that are complete now. Raises ProtocolError if the bytes cannot be messages."""
@@ -123,7 +152,7 @@ class FrameDecoder:
         messages, offset = [], 0
         while len(self._buffer) - offset >= _HEADER.size:
             length, kind = _HEADER.unpack_from(self._buffer, offset)
-            if length > _MAX_PAYLOAD_BYTES or kind not in MessageType._value2member_map_:
+            if length > self._max_payload_bytes or kind not in MessageType._value2member_map_:
                 raise ProtocolError(f"a message of kind {kind} and {length} bytes")
             end = offset + _HEADER.size + length
             if len(self._buffer) < end:

@@ -1,4 +1,4 @@
-"""The folder of the journal: one for each root, on a local disk, outside the share."""
+"""The state directory: the journal's folder, one for each root, on a local disk, outside the share; and the notes of hashes of weights."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def default_state_dir() -> Path:
 def journal_path(root: Path, state_dir: Path | None = None) -> Path:
     """Return the path of the journal of ``root``. Nothing is created or checked."""
     return (state_dir or default_state_dir()) / root_key(root) / "journal.sqlite"
+
+
+def weights_notes_path(state_dir: Path | None = None) -> Path | None:
+    """Return the path of the notes of hashes of weights, one for all roots; None for a user without a home folder. Nothing is created."""
+    try:
+        return (state_dir or default_state_dir()) / "weights.json"
+    except UsageError:
+        return None
 
 
 def prepare_journal_folder(root: Path, state_dir: Path | None = None) -> Path:

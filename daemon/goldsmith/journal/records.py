@@ -34,8 +34,9 @@ class Publish(_Data):
     """Absolute path in scratch; the file is written and fsynced. It belongs to the plan until the plan is complete or undone."""
     destination: str
     sha256: str
-    sig: FileSignature | None = None
-    """Set when the plan is recorded. Recovery recognises a file that was already placed by its inode."""
+    sig: FileSignature
+    """The file's signature when the daemon hashed or wrote it; a file with another signature is not published. Recovery recognises a file
+    that was already placed by its inode."""
 
 
 class HistoryRow(_Data):

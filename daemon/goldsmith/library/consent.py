@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from goldsmith.brief.parsing import MAX_FILE_BYTES, BriefError, BriefProblem, read_toml
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.errors import InputError
-from goldsmith.files import open_input
 from goldsmith.library.library import Library
 
 FACES_FOLDER = "faces"
@@ -101,8 +99,7 @@ def find_consent(library: Library, name: str, day: datetime.date) -> ConsentFile
             f"library/{FACES_FOLDER}/{name}.toml is missing: no consent to use this face is on file.",
             f"Write that file with who agreed to which use, and when; {_EXAMPLE_HINT}.",
         )
-    with os.fdopen(open_input(path), "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+    data = library.read_file(path, MAX_FILE_BYTES)
     return ConsentFile(read_consent(data, f"library/{FACES_FOLDER}/{path.name}", day), path, hashlib.sha256(data).hexdigest())
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import os
 from pathlib import Path
 
 from goldsmith.errors import InputError
-from goldsmith.files import open_input
 from goldsmith.library.library import Library
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
 
@@ -24,15 +22,3 @@ def find_layer(library: Library, name: str) -> Path:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"Did you mean “{near[0]}”?" if near else f"Put it beside the picture as a layer, or {name}.png into {LAYER_FOLDERS_TEXT}."
     raise InputError(f"There is no layer “{name}” beside the picture, nor in {LAYER_FOLDERS_TEXT}.", hint)
-
-
-def read_layer(path: Path, max_bytes: int) -> bytes:
-    """Return the bytes of a library file. Raises InputError if it is larger than ``max_bytes`` or not an ordinary file."""
-    with os.fdopen(open_input(path), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        data = file.read(min(size, max_bytes) + 1)  # read() allocates its argument before it reads
-    if len(data) > max_bytes:
-        raise InputError(
-            f"library/{path.parent.name}/{path.name} is larger than {max_bytes / 2**20:.0f} MiB and is not read.", "Make it smaller."
-        )
-    return data

@@ -199,11 +199,11 @@ def test_a_malformed_cube_is_refused_with_the_line(text: str, message: str) -> N
 
 
 def test_a_huge_cube_is_refused_without_reading(tmp_path: Path) -> None:
-    """Files of a gigabyte are refused by their size."""
+    """A sparse file of a terabyte is refused by its size."""
     path = tmp_path / "huge.cube"
     with path.open("wb") as file:
-        file.truncate(1 << 30)
-    with pytest.raises(InputError, match="1024 MiB"):
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match=r"huge\.cube has 1,048,576 MiB; a look of this kind has at most 64 MiB"):
         read_look(path)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 import stat
-import tempfile
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,8 +23,10 @@ from goldsmith.pipeline.commit.plan_executor import (
     PlanCommitted,
     PlanExecutor,
     PlanHalted,
+    ResultsRejected,
     with_new_stem,
 )
+from goldsmith.root_folder import RootFolder
 
 
 @pytest.fixture
@@ -257,8 +258,112 @@ def test_a_plan_without_its_result_is_not_committed(share: Share, journal: Journ
     """If a result is deleted from the scratch folder, the inputs stay."""
     plan = share.worked("a")
     Path(plan.publishes[0].source).unlink()
-    assert isinstance(share.deliver(journal).commit([plan])[0], FilesChanged)
+    assert share.deliver(journal).commit([plan]) == [ResultsRejected(plan, is_missing=True)]
     assert set(share.files()) == {take.path for take in plan.consumes}
+
+
+def _swap_result(path: Path, data: bytes) -> None:
+    path.with_name("swapped").write_bytes(data)
+    path.with_name("swapped").rename(path)
+
+
+@pytest.mark.parametrize("mounts", [(), ("masked",)], ids=["rename", "copy"])
+def test_a_result_that_is_swapped_at_the_last_moment_is_not_published(share: Share, journal: Journal, mounts: tuple[str, ...]) -> None:
+    """The check before the rename has seen the right file; the check after it sees another one, and everything returns."""
+    plan = share.worked("a")
+    before = share.files()
+    source = Path(plan.publishes[1].source)
+    fs = Overwritten(Script(), str(source), lambda: _swap_result(source, b"another file"), mounts=mounts)
+    assert share.deliver(journal, fs).commit([plan]) == [ResultsRejected(plan, is_missing=False)]
+    assert share.files() == before
+    assert list(journal.history()) == []
+
+
+def _overwrite(path: Path) -> None:
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _replace_by_link(path: Path) -> None:
+    path.rename(path.with_name("hidden"))
+    path.symlink_to("hidden")
+
+
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _swap_for_reversed(path: Path) -> None:
+    _swap_result(path, path.read_bytes()[::-1])
+
+
+def _add_name(path: Path) -> None:
+    os.link(path, path.with_name("second"))
+
+
+@pytest.mark.parametrize("meddle", [_swap_for_reversed, _overwrite, _replace_by_link, _replace_by_pipe, _add_name])
+def test_a_result_that_is_not_the_hashed_file_is_not_published(share: Share, journal: Journal, meddle: Callable[[Path], None]) -> None:
+    """It is recognised by its inode, its times, its hash or its names; nothing is published, and the inputs stay."""
+    plan = share.worked("a")
+    meddle(Path(plan.publishes[1].source))
+    assert share.deliver(journal).commit([plan]) == [ResultsRejected(plan, is_missing=False)]
+    assert share.plan_state(plan) == "undone"
+
+
+class _SwappedAroundRename(Filesystem):
+    """Swaps a result just before its rename, and puts another file at its source just after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
+        is_result = str(source) == str(self.path)
+        if is_result:
+            _swap_for_reversed(self.path)
+        super().rename_noreplace(source, target)
+        if is_result:
+            self.path.write_bytes(b"bait")
+
+
+def test_a_swapped_result_is_taken_back_although_its_source_has_a_new_file(share: Share, journal: Journal) -> None:
+    """The rollback must not take the new file for the result and leave the swapped one on the share."""
+    plan = share.worked("a")
+    fs = _SwappedAroundRename(Path(plan.publishes[1].source))
+    assert share.deliver(journal, fs).commit([plan]) == [ResultsRejected(plan, is_missing=False)]
+    assert share.plan_state(plan) == "undone"
+
+
+def test_a_result_with_new_permissions_only_is_published(share: Share, journal: Journal) -> None:
+    """An earlier try may have changed them; the hash decides."""
+    plan = share.worked("a")
+    os.chmod(plan.publishes[0].source, 0o640)
+    assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
+    assert share.plan_state(plan) == "done"
+
+
+def test_a_result_that_is_open_for_writing_is_not_published(share: Share, journal: Journal) -> None:
+    """The program could change it after it was hashed."""
+    plan = share.worked("a")
+    with open(plan.publishes[0].source, "r+b"):
+        assert share.deliver(journal).commit([plan]) == [ResultsRejected(plan, is_missing=False)]
+    assert share.plan_state(plan) == "undone"
+
+
+def test_a_plan_with_a_path_out_of_the_root_is_refused_before_a_file_moves(share: Share, journal: Journal) -> None:
+    """It concerns its own job only, and it is not even recorded."""
+    plan = share.worked("a")
+    stray = plan.publishes[0].model_copy(update={"destination": "masked/../../stray.png"})
+    plan = plan.model_copy(update={"publishes": (stray, *plan.publishes[1:])})
+    other = share.worked("b", "other")
+    refused, committed = share.deliver(journal).commit([plan, other])
+    assert isinstance(refused, FileRefused)
+    assert "masked/../../stray.png is not a plain path" in refused.sentence
+    assert isinstance(committed, PlanCommitted)
+    assert "selected/hero.png" in share.files()
+    assert [row.job_id for row in journal.history()] == ["b"]
+    assert not journal.open_plans()
 
 
 @pytest.mark.parametrize("folder", ["masked", "archive", "selected"])
@@ -290,14 +395,9 @@ class _FirstRenameFails(Filesystem):
 
 @pytest.fixture
 def unwritable(share: Share, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Return the set of folders that os.access calls not writable; the tests may run as root, who can write to all of them."""
+    """Return the set of folders that count as not writable; the tests may run as root, who can write to all of them."""
     folders: set[str] = set()
-
-    def access(path: Path, mode: int, *, effective_ids: bool) -> bool:
-        assert effective_ids
-        return path.relative_to(share.root).as_posix() not in folders
-
-    monkeypatch.setattr("goldsmith.pipeline.commit.plan_executor.os.access", access)
+    monkeypatch.setattr(RootFolder, "can_write", lambda root, path: path not in folders)
     return folders
 
 
@@ -418,23 +518,21 @@ def test_folders_may_be_mount_points(share: Share, journal: Journal, mount: str)
     assert max(copies) < min(number for number, call in enumerate(script.calls) if call == "fsync_dir")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a filesystem")
 def test_a_result_moves_between_two_real_filesystems(share: Share, journal: Journal) -> None:
-    """The result is on another filesystem, in memory."""
-    other = Path(tempfile.mkdtemp(dir="/dev/shm")) if Path("/dev/shm").is_dir() else share.root
+    """The next folder is a filesystem of its own, in memory. The copy in the scratch folder is removed."""
+    mount = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(share.root / "masked")], capture_output=True, text=True)
+    if mount.returncode != 0:
+        pytest.skip(f"mounting a tmpfs is not allowed: {mount.stderr.strip()}")
     try:
-        if other.stat().st_dev == share.root.stat().st_dev:
-            pytest.skip("this machine has no second filesystem")
-        plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"picture"),), ())
-        source = other / "result.png"
-        source.write_bytes(b"finished")
-        put = share.result("a", "x", "masked/hero.png", b"finished").model_copy(update={"source": str(source)})
-        result = share.deliver(journal).commit([plan.model_copy(update={"publishes": (put,)})])[0]
+        put = share.result("a", "x", "masked/hero.png", b"finished")
+        plan = share.plan("a", "hero", (share.take("selected/hero.png", "archive/hero.png", b"picture"),), (put,))
+        result = share.deliver(journal).commit([plan])[0]
         assert isinstance(result, PlanCommitted)
         assert share.files() == {"archive/hero.png": b"picture", "masked/hero.png": b"finished"}
-        assert not source.exists()
+        assert not Path(put.source).exists()
     finally:
-        if other != share.root:
-            shutil.rmtree(other)
+        subprocess.run(["umount", "--lazy", str(share.root / "masked")], check=True)
 
 
 def test_a_lost_mount_is_noticed(share: Share, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

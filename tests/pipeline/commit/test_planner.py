@@ -77,8 +77,16 @@ class PlannerOnShare:
         for number, (tail, data) in enumerate(outputs):
             path = self.share.root / self.share.put(f".goldsmith/work/{work.job.id}/{number}", data)
             files.append(OutputFile(role="picture", tail=tail, path=str(path), sha256=sha256(data), size=len(data)))
-        scratch = str(self.share.root / f".goldsmith/work/{work.job.id}/original") if original else ""
-        work.outcome = Outcome(job_id=work.job.id, outputs=tuple(files), is_unchanged=unchanged, original_copy=scratch, consumed_files=used)
+        scratch = str(self.share.root / self.share.put(f".goldsmith/work/{work.job.id}/original", b"picture")) if original else ""
+        paths = [*(file.path for file in files), *([scratch] if original else [])]
+        work.outcome = Outcome(
+            job_id=work.job.id,
+            outputs=tuple(files),
+            is_unchanged=unchanged,
+            original_copy=scratch,
+            consumed_files=used,
+            verified_sigs={path: FileSignature.from_stat(os.lstat(path)) for path in paths},
+        )
         return self.planner.plan(work)
 
 
@@ -88,6 +96,15 @@ def share_planner(tmp_path: Path) -> Iterator[PlannerOnShare]:
     journal = share.journal()
     yield PlannerOnShare(share, journal)
     journal.close()
+
+
+def test_the_texts_of_a_plan_lie_where_no_worker_process_may_write(share_planner: PlannerOnShare) -> None:
+    """A worker that was taken over could else replace the manifest between the plan and the commit."""
+    work = share_planner.work(*NAMES)
+    plan = share_planner.plan(work, (".png", b"new"))
+    (text,) = [publish for publish in plan.publishes if publish.destination == "masked/hero.toml"]
+    assert Path(text.source).parent == work.text_folder == share_planner.share.root / ".goldsmith/work" / work.job.id
+    assert work.job.scratch == ""
 
 
 def input_destinations(plan: Plan) -> dict[str, str]:
@@ -144,7 +161,8 @@ def plan_with_archive_only_files(share_planner: PlannerOnShare, work: StageWork)
         data = tail.encode()
         path = share_planner.share.root / share_planner.share.put(f".goldsmith/work/{work.job.id}/{tail}", data)
         outputs.append(OutputFile(role="archive_only", tail=tail, path=str(path), sha256=sha256(data), size=len(data), facts=facts))
-    work.outcome = work.outcome.model_copy(update={"outputs": tuple(outputs)})
+    sigs = {output.path: FileSignature.from_stat(os.lstat(output.path)) for output in outputs}
+    work.outcome = work.outcome.model_copy(update={"outputs": tuple(outputs), "verified_sigs": sigs})
     return share_planner.planner.plan(work)
 
 

@@ -10,7 +10,7 @@ import pytest
 from doubles.share import DAY, Share
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted
+from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted, ResultsRejected
 from goldsmith.pipeline.commit.recovery import recover_plans
 
 
@@ -28,7 +28,6 @@ def journal(share: Share) -> Iterator[Journal]:
 
 def _record_plan(share: Share, journal: Journal, plan: Plan) -> Plan:
     """Record a plan, like a daemon that dies right afterwards."""
-    plan = share.deliver(journal)._with_publish_sigs(plan)
     journal.record_plans([plan])
     return plan
 
@@ -81,7 +80,7 @@ def test_the_inputs_return_if_the_scratch_folder_is_lost(share: Share, journal: 
     _move(share, plan.consumes[0].path, plan.consumes[0].destination)
     for put in plan.publishes:
         Path(put.source).unlink()
-    assert [type(result) for result in recover_plans(share.deliver(journal))] == [FilesChanged]
+    assert recover_plans(share.deliver(journal)) == [ResultsRejected(plan, is_missing=True)]
     assert share.plan_state(plan) == "undone"
 
 
@@ -115,6 +114,24 @@ def test_scratch_folders_and_unfinished_files_are_deleted(share: Share, journal:
     recover_plans(share.deliver(journal))
     assert share.files() == {"masked/.hidden": b"somebody's", "library/.goldsmith-new-0123": b"not looked at"}
     assert list((share.root / ".goldsmith/work").iterdir()) == []
+
+
+def test_the_results_of_an_open_plan_outlive_the_process_that_made_them(share: Share, journal: Journal) -> None:
+    """Everything else in the folder of the process is deleted: the folders of other jobs, and its temporary files."""
+    takes = (share.take("selected/hero.png", f"archive/{DAY}/selected/hero.png", b"picture"),)
+    puts = (
+        share.result("worker-a/a", "000.png", "masked/hero.png", b"result"),
+        share.result("a", "text-toml", "masked/hero.toml", b"text"),
+    )
+    _record_plan(share, journal, share.plan("a", "hero", takes, puts))
+    (share.root / "archive").rename(share.root / "elsewhere")
+    share.put(".goldsmith/work/worker-a/b/0.png", b"of a job without a plan")
+    share.put(".goldsmith/work/worker-a/tmp/x", b"temporary")
+    share.put(".goldsmith/work/worker-b/c/0.png", b"of another process")
+    work = share.root / ".goldsmith/work"
+    recover_plans(share.deliver(journal))
+    assert {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()} == {"worker-a/a/000.png", "a/text-toml"}
+    assert sorted(path.name for path in (work / "worker-a").iterdir()) == ["a"]
 
 
 def test_a_parked_input_of_a_lost_journal_gets_a_visible_name(share: Share, journal: Journal) -> None:

@@ -13,6 +13,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import FileSignature
 from goldsmith.pipeline.intake import file_tracker
 from goldsmith.pipeline.intake.file_tracker import FileTracker, SettleTimes
+from goldsmith.root_folder import RootFolder
 
 HERO = "inbox/hero.png"
 
@@ -146,11 +147,11 @@ def test_an_empty_file_waits_for_its_bytes(tracker: FileTracker, root: Path) -> 
 def test_an_unreadable_file_waits_with_a_sentence(tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of another user (0600) has a reason, and goes on once its permissions change."""
 
-    def refuse(path: object) -> int:
+    def refuse(root: RootFolder, path: str) -> int:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_tracker, "open_input", refuse)
+        patch.setattr(RootFolder, "open_file", refuse)
         tracker.follow(HERO, 10.0)
         tracker.check_due(10.15, 99)
         state = tracker.state(HERO, 10.2)
@@ -165,10 +166,10 @@ def test_an_unreadable_file_waits_with_a_sentence(tracker: FileTracker, root: Pa
 def test_links_pipes_sockets_and_folders_are_never_opened(root: Path, tracker: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
     """lstat alone is enough to refuse each. Only a folder is refused without a sentence."""
 
-    def refuse_to_open(path: object) -> int:
+    def refuse_to_open(root: RootFolder, path: str) -> int:
         raise AssertionError(path)
 
-    monkeypatch.setattr(file_tracker, "open_input", refuse_to_open)
+    monkeypatch.setattr(RootFolder, "open_file", refuse_to_open)
     os.symlink("/etc/passwd", root / "inbox/link.png")
     os.mkfifo(root / "inbox/pipe.png")
     (root / "inbox/folder.png").mkdir()
@@ -205,12 +206,12 @@ def test_a_file_that_changes_between_the_check_and_the_lease_is_new_again(
 
 
 def test_a_file_replaced_by_a_link_after_the_lstat_is_refused(tracker: FileTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error from open_input counts too."""
+    """An error from the opening counts too."""
 
-    def refuse(path: object) -> int:
+    def refuse(root: RootFolder, path: str) -> int:
         raise InputError("hero.png is not an ordinary file.", "Put the picture itself there.")
 
-    monkeypatch.setattr(file_tracker, "open_input", refuse)
+    monkeypatch.setattr(RootFolder, "open_file", refuse)
     tracker.follow(HERO, 10.0)
     tracker.check_due(10.15, 99)
     assert status_of(tracker, 10.2) == "refused"
@@ -258,3 +259,14 @@ def test_one_call_checks_a_limited_number_of_files(root: Path, tracker: FileTrac
         tracker.follow(f"inbox/{number}.png", 10.0)
     assert len(tracker.check_due(11.0, 4)) == 4
     assert len(tracker.check_due(11.0, 99)) == 6
+
+
+def test_a_file_whose_folder_becomes_a_link_is_gone(tracker: FileTracker, root: Path, tmp_path: Path) -> None:
+    """The same file behind the link is not followed any more, although its signature is the same."""
+    (root / "inbox/acme").mkdir()
+    (root / "inbox/acme/hero.png").write_bytes(b"whole")
+    tracker.follow("inbox/acme/hero.png", 10.0)
+    (root / "inbox/acme").rename(root / "elsewhere")
+    (root / "inbox/acme").symlink_to(root / "elsewhere")
+    tracker.check("inbox/acme/hero.png", 11.0)
+    assert status_of(tracker, 11.0, "inbox/acme/hero.png") == "gone"

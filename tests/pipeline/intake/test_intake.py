@@ -15,10 +15,11 @@ import pytest
 
 from doubles.yard import FakeWatcher, ManualClock, Yard
 from goldsmith.files import FileSignature
-from goldsmith.pipeline.intake import folder_scan, stage_folders
+from goldsmith.pipeline.intake import stage_folders
 from goldsmith.pipeline.intake.bundle import BundleKey
 from goldsmith.pipeline.intake.intake import MAX_BUNDLES, Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 
 @pytest.fixture
@@ -289,21 +290,53 @@ def test_an_unreadable_folder_has_a_sentence(yard: Yard, monkeypatch: pytest.Mon
     """It waits with its reason until its permissions change."""
     yard.put("inbox/acme/a.png", hint=False)
     yard.put("inbox/acme/a.txt", hint=False)
-    scandir = os.scandir
+    open_folder = RootFolder.open_folder
 
-    def refuse(path: str) -> object:
-        if str(path).endswith("acme"):
+    def refuse(root: RootFolder, path: str) -> int:
+        if path.endswith("acme"):
             raise PermissionError(13, "Permission denied")
-        return scandir(path)
+        return open_folder(root, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder_scan.os, "scandir", refuse)
+        patch.setattr(RootFolder, "open_folder", refuse)
         yard.hint("inbox/acme")
         assert yard.names() == []
     assert yard.intake.unreadable_folders() == {"inbox/acme": "inbox/acme/ cannot be read (Permission denied)."}
     yard.hint("inbox/acme")
     assert yard.names() == ["acme/a.png"]
     assert yard.intake.unreadable_folders() == {}
+
+
+def test_folders_that_lie_too_deep_are_not_searched_and_are_reported(yard: Yard) -> None:
+    """The sentence names the campaign once, however many such folders it has, until they are gone."""
+    top = "inbox/acme" + "/x" * (MAX_FOLDER_DEPTH - 1)
+    for path in (f"{top}/found", f"{top}/deeper/lost", f"{top}/beside/lost"):
+        yard.put(f"{path}.png", hint=False)
+        yard.put(f"{path}.txt", hint=False)
+    yard.hint("inbox/acme")
+    assert [name.rpartition("/")[2] for name in yard.names()] == ["found.png"]
+    yard.hint(f"{top}/deeper/lost.png")
+    assert yard.names() == []
+    sentence = "inbox/acme/ has folders more than 64 deep: pictures in those are not found. Move them up."
+    assert yard.intake.unreadable_folders() == {"inbox/acme": sentence}
+    for name in ("deeper", "beside"):
+        shutil.rmtree(yard.root / top / name)
+    yard.hint(top)
+    yard.names()
+    assert yard.intake.unreadable_folders() == {}
+
+
+def test_a_campaign_that_becomes_a_link_is_forgotten(yard: Yard) -> None:
+    """Its pictures are gone, and those behind the link are never found."""
+    yard.put("inbox/acme/a.png")
+    yard.put("inbox/acme/a.txt")
+    assert yard.names() == ["acme/a.png"]
+    (yard.root / "inbox/acme").rename(yard.root / "elsewhere")
+    (yard.root / "inbox/acme").symlink_to(yard.root / "elsewhere")
+    yard.hint("inbox/acme/a.png")
+    yard.hint("inbox/acme")
+    yard.names()
+    assert list(yard.intake.bundles()) == []
 
 
 # --- lost events, polling, mounts

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from goldsmith.jobs.job import Outcome, StepResult
-from goldsmith.pipeline.replay.causes import step_causes
+from goldsmith.pipeline.replay.causes import stage_causes, step_causes
 from goldsmith.pipeline.replay.manifest_reader import OutputRecord, StageRecord, StepRecord
 from goldsmith.pipeline.replay.report import ComparedDeliverable, StageRerun, build_report
 
@@ -167,3 +167,10 @@ def test_the_same_cause_in_several_stages_is_reported_once() -> None:
     """One version differs in three stages."""
     reruns = [rerun(stage(name, step(), numpy="1"), step_result(), numpy="2") for name in ("edit", "grade", "deliver")]
     assert build_report(reruns, [IDENTICAL]).other_changes == ("numpy was 1, here it is 2",)
+
+
+def test_the_fence_of_a_worker_is_no_cause() -> None:
+    """No pixel depends on it, and records from before it have none."""
+    recorded = stage("edit", step(), threads=2)
+    assert stage_causes(recorded, {"threads": 2, "fence": "landlock 7"}) == []
+    assert len(stage_causes(recorded, {"threads": 3, "fence": "none"})) == 1

@@ -16,6 +16,7 @@ import pytest
 from goldsmith.errors import InputError
 from goldsmith.ops import catalogue
 from goldsmith.pipeline.replay.manifest_reader import MAX_MANIFEST_BYTES, ValidatedManifest, read_manifest
+from goldsmith.root_folder import RootFolder
 
 SHA = "ab" * 32
 STEP: dict[str, Any] = {
@@ -61,7 +62,7 @@ def read(place: Path, edit: Edit = lambda content: None) -> ValidatedManifest:
     edit(content)
     path = place / "hero.manifest.json"
     path.write_text(json.dumps(content))
-    return read_manifest(path, catalogue())
+    return read_manifest(RootFolder(path.parent), path, catalogue())
 
 
 def _stage(**values: object) -> Edit:
@@ -174,7 +175,7 @@ def test_a_file_that_is_not_a_manifest_is_refused(tmp_path: Path, data: bytes) -
     path = tmp_path / "hero.manifest.json"
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"hero\.manifest\.json is not a manifest"):
-        read_manifest(path, catalogue())
+        read_manifest(RootFolder(path.parent), path, catalogue())
 
 
 def test_a_very_large_manifest_is_not_read(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_very_large_manifest_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(InputError, match=f"larger than any manifest \\({MAX_MANIFEST_BYTES >> 20} MiB\\)"):
-        read_manifest(path, catalogue())
+        read_manifest(RootFolder(path.parent), path, catalogue())
 
 
 def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_links_and_pipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "link.manifest.json").symlink_to("/etc/passwd")
     for name in ("pipe", "link"):
         with pytest.raises(InputError, match="is not an ordinary file"):
-            read_manifest(tmp_path / f"{name}.manifest.json", catalogue())
+            read_manifest(RootFolder(tmp_path), tmp_path / f"{name}.manifest.json", catalogue())
 
 
 def test_missing_fields_of_a_manifest_are_listed(tmp_path: Path) -> None:

@@ -62,11 +62,12 @@ def read_look(path: Path) -> CubeLut | Cdl:
     max_bytes = MAX_CUBE_BYTES if is_cube else _MAX_XML_BYTES
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(max_bytes + 1) if size <= max_bytes else b""
-    if size > max_bytes or len(data) > max_bytes:
-        raise InputError(
-            f"{path.name} has {size / 2**20:.0f} MiB; a look of this kind has at most {max_bytes >> 20} MiB.", "Export a smaller table."
-        )
+        if size > max_bytes:
+            raise InputError(
+                f"{path.name} has {size / 2**20:,.0f} MiB; a look of this kind has at most {max_bytes >> 20} MiB.",
+                "Export a smaller table.",
+            )
+        data = file.read(size)
     return parse_cube(data, path.name) if is_cube else parse_cdl(data, path.name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -207,9 +208,15 @@ class Text(PictureOperation):
 
     def _open_font(self, path: Path, axes: Mapping[str, float] = MappingProxyType({}), index: int = 0) -> Typeface:
         """Return the typeface in a font file. Raises InputError if the file is too large or is no font."""
-        if path.stat().st_size > MAX_FONT_BYTES:
-            raise InputError(f"The font {path.name} has more than {MAX_FONT_BYTES >> 20} MiB.", "Choose a smaller font.")
-        return open_font(path.read_bytes(), path.name, axes, index)
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FONT_BYTES:
+                raise InputError(
+                    f"The font {path.name} has {size / 2**20:,.0f} MiB; a font has at most {MAX_FONT_BYTES >> 20} MiB.",
+                    "Choose a smaller font.",
+                )
+            data = file.read(size)
+        return open_font(data, path.name, axes, index)
 
     def _make_typesetter(self, typefaces: list[Typeface], context: StepContext) -> Typesetter:
         """Return the typesetter of the text. Raises InputError if no font has one of its characters."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from pathlib import PurePosixPath
 
-from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer, inherit_folder_permissions
+from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer
+from goldsmith.jobs.work_folder import ScratchError, is_scratch_error
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 
@@ -22,7 +24,7 @@ PARKED_PREFIX = ".goldsmith-taken-"
 COPY_PREFIX = ".goldsmith-copy-"
 # The coarsest time stamps of any filesystem: FAT counts in steps of 2 s.
 _COARSEST_TIMESTAMP_NS = 2_000_000_000
-_NOT_A_FILE_ERRNOS = frozenset({errno.ELOOP, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EISDIR})
+_NOT_A_FILE_ERRNOS = frozenset({errno.ELOOP, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EINVAL})
 
 
 class NameTaken(Exception):
@@ -46,6 +48,14 @@ class SourceChanged(Exception):
 
 class SourceMissing(SourceChanged):
     """The file is neither at its source nor at its destination."""
+
+
+class ResultLost(SourceMissing):
+    """A result is no longer in its scratch folder."""
+
+
+class ResultReplaced(SourceChanged):
+    """A result is not the file that the daemon has hashed."""
 
 
 class SidecarArrived(SourceChanged):
@@ -86,14 +96,48 @@ class FileMove:
         try:
             source = self.folders.locate(self.source)
         except FileNotFoundError:
-            return self._handle_missing_source(destination)
+            self._handle_missing_source(destination)
+            return
         if self.is_consume:
-            if self.is_recovery and self._sig_at(self._parked_at(source)):
-                return self._copy_across(source, destination)
-            if not self._check_source(source, destination):
-                return None
+            self._consume(source, destination)
         else:
-            self._inherit_permissions(source, destination)
+            self._publish(source, destination)
+
+    def apply_unchecked(self) -> None:
+        """Move a file, whatever is in it by now. Raises as ``apply`` does."""
+        source, destination = self.folders.locate(self.source), self.folders.locate(self.destination, create=True)
+        self._inherit_permissions(source, destination)
+        self._rename(source, destination)
+
+    def _consume(self, source: PathAt, destination: PathAt) -> None:
+        if self.is_recovery and self._sig_at(self._parked_at(source)):
+            self._copy_across(source, destination)
+        elif self._check_source(source, destination) and self._rename(source, destination):
+            self._verify(destination, None if is_in_archive(self.destination) else destination.dir_fd)
+            self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
+
+    def _publish(self, source: PathAt, destination: PathAt) -> None:
+        """Move a result. It is checked through one descriptor before and after the rename: a worker may swap it in between."""
+        try:
+            fd = self.fs.open(source)
+        except FileNotFoundError:
+            self._handle_missing_source(destination)
+            return
+        except OSError as error:
+            is_denied = error.errno in (errno.EACCES, errno.EPERM)
+            if error.errno in _NOT_A_FILE_ERRNOS or (is_denied and self._is_closed_to_service(source)):
+                raise ResultReplaced(self, f"{self.name} is not the file that was hashed.") from error
+            raise
+        try:
+            self._check_result(fd, source, destination)
+            self.fs.inherit_permissions(fd, destination.dir_fd)
+            if self._rename(source, destination):
+                self._check_arrived_result(fd, destination)
+        finally:
+            os.close(fd)
+
+    def _rename(self, source: PathAt, destination: PathAt) -> bool:
+        """Rename the file. Return False if it was copied instead, or if an earlier run has moved it."""
         self.has_started = True
         self._mark_changed(source, destination)
         try:
@@ -101,13 +145,53 @@ class FileMove:
         except FileExistsError:
             self._finish_split_rename(source, destination)
         except FileNotFoundError:
-            return self._handle_missing_source(destination)
+            self._handle_missing_source(destination)
+            return False
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            return self._copy_across(source, destination)
+            self._copy_across(source, destination)
+            return False
         self.was_renamed = True
-        return self._verify_arrival(destination)
+        return True
+
+    def _check_result(self, fd: int, source: PathAt, destination: PathAt) -> None:
+        """Raise ResultReplaced unless this is the file that the daemon has hashed, and no program writes to it.
+
+        An earlier try or run may have changed its permissions, and some mounts change inodes: then its hash decides.
+        """
+        status = os.fstat(fd)
+        current_sig = FileSignature.from_stat(status)
+        has_one_name = status.st_nlink == 1 or (self.is_recovery and self._is_same_inode(source, destination))
+        if not stat.S_ISREG(status.st_mode) or not has_one_name or has_writer(fd):
+            raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
+        if current_sig == self.sig:
+            return
+        is_same_file = self.sig is not None and current_sig.ino == self.sig.ino
+        if not (is_same_file or status.st_uid == os.geteuid()) or not self._has_expected_bytes(fd, current_sig):
+            raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
+
+    def _is_closed_to_service(self, at: PathAt) -> bool:
+        """Return whether the file itself denies its reading: it has another owner, or its mode was changed after it was hashed."""
+        status = self.fs.lstat(at)
+        return status.st_uid != os.geteuid() or not status.st_mode & stat.S_IRUSR
+
+    def _has_expected_bytes(self, fd: int, current_sig: FileSignature) -> bool:
+        """Return whether the file has the size and the hash of the one that was read."""
+        if self.sig is None or current_sig.size != self.sig.size:
+            return False
+        with os.fdopen(os.dup(fd), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
+
+    def _check_arrived_result(self, fd: int, destination: PathAt) -> None:
+        """Raise ResultReplaced unless the file at the destination is the one that was checked, and no program writes to it.
+
+        From now on no worker can open the file for writing: it is not in a scratch folder any more.
+        """
+        self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
+        is_checked_file = self.destination_sig.same_content(FileSignature.from_stat(os.fstat(fd)))
+        if has_writer(fd) or not (is_checked_file or self._matches(destination, self.destination_sig)):
+            raise ResultReplaced(self, f"{self.name} was replaced while it was being published.")
 
     def confirm_consumed(self) -> None:
         """Record the state of an input that an earlier run has moved completely."""
@@ -118,10 +202,13 @@ class FileMove:
 
     def clean_up(self) -> None:
         """Delete the source of a copy between filesystems. Call this when the whole plan is durable."""
-        if self.is_cross_device:
+        if self.is_cross_device and self.is_consume:
             source = self.folders.locate(self.source)
-            self._unlink(self._parked_at(source) if self.is_consume else source)
+            self._unlink(self._parked_at(source))
             self._mark_changed(source)
+        elif self.is_cross_device:
+            with contextlib.suppress(ScratchError):  # the scratch folder is removed with everything in it
+                self._unlink(self.folders.locate(self.source))
 
     def _check_source(self, source: PathAt, destination: PathAt) -> bool:
         """Return False if the move is already done. Raises SourceChanged if the file at the source is not the one that was read."""
@@ -139,10 +226,12 @@ class FileMove:
     def _handle_missing_source(self, destination: PathAt) -> None:
         """Accept a move that an earlier run has done. Raises SourceMissing if the file is not at its destination either."""
         if not (self.is_recovery and self._is_expected_file(destination)):
-            raise SourceMissing(self, f"{self.name} is no longer there.")
+            raise (SourceMissing if self.is_consume else ResultLost)(self, f"{self.name} is no longer there.")
         self.has_started = True
         self._mark_changed(destination)
-        self._verify_arrival(destination)
+        if self.is_consume:
+            self._verify(destination, None if is_in_archive(self.destination) else destination.dir_fd)
+        self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
 
     def _finish_split_rename(self, source: PathAt, destination: PathAt) -> None:
         """Finish a rename that was made of link and unlink and was interrupted. Raises NameTaken if the destination is another file."""
@@ -161,7 +250,8 @@ class FileMove:
             partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
             self._unlink(partial)
             if self.fs.copy(start, partial) != self.sha256 and self.sha256:
-                raise SourceChanged(self, f"{self.name} was changed while it was being worked on.")
+                kind = SourceChanged if self.is_consume else ResultReplaced
+                raise kind(self, f"{self.name} was changed while it was being worked on.")
             self._inherit_permissions(partial, destination)
             self.fs.rename_noreplace(partial, destination)
         self.destination_sig = self._sig_at(destination)
@@ -179,11 +269,6 @@ class FileMove:
                 raise SourceMissing(self, f"{self.name} is no longer there.") from None
         self._verify(parked, None)
         return parked
-
-    def _verify_arrival(self, destination: PathAt) -> None:
-        if self.is_consume:
-            self._verify(destination, None if is_in_archive(self.destination) else destination.dir_fd)
-        self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
 
     def _verify(self, at: PathAt, permissions_from: int | None) -> None:
         """Raise SourceChanged unless this is the file that was read and no program writes to it.
@@ -204,7 +289,7 @@ class FileMove:
                 status = os.fstat(fd)
                 current_sig = FileSignature.from_stat(status) if stat.S_ISREG(status.st_mode) else None
                 if permissions_from is not None:
-                    inherit_folder_permissions(fd, permissions_from)
+                    self.fs.inherit_permissions(fd, permissions_from)
             finally:
                 os.close(fd)
         if current_sig is None or not self._matches(at, current_sig):
@@ -217,7 +302,7 @@ class FileMove:
         except OSError:
             return
         try:
-            inherit_folder_permissions(fd, destination.dir_fd)
+            self.fs.inherit_permissions(fd, destination.dir_fd)
         finally:
             os.close(fd)
 
@@ -228,13 +313,17 @@ class FileMove:
         if not (self.has_started or self.is_recovery):
             return True
         destination = self.folders.locate(self.destination, create=True)
-        source = self.folders.locate(self.source, create=True)
+        try:
+            source = self.folders.locate(self.source, create=True)
+        except ScratchError:
+            return self._discard(destination)
         self._mark_changed(source, destination)
         self._unlink(PathAt(destination.dir_fd, COPY_PREFIX + self.move_id))
         start = self._parked_at(source) if self.is_consume else source
-        self.destination_sig = None
+        arrived_sig, self.destination_sig = self.destination_sig, None
         if self._sig_at(start) is not None:
-            if self._is_expected_file(destination):
+            is_published = self.was_renamed and not self.is_consume and arrived_sig == self._sig_at(destination)
+            if is_published or self._is_expected_file(destination):
                 self.fs.unlink(destination)
             return not self.is_consume or self._restore(start, source)
         return self._restore(destination, source) if self._is_moved_file(destination, source) else True
@@ -256,11 +345,17 @@ class FileMove:
         except OSError as error:
             if error.errno == errno.EXDEV:
                 return self._copy_back(at, source)
-            if error.errno == errno.ENOENT and not self.is_consume:
-                os.makedirs(os.path.dirname(self.source), exist_ok=True)
-                self.fs.rename_noreplace(at, source)
-                return True
+            if not self.is_consume and is_scratch_error(error):
+                return self._discard(at)
             raise
+        return True
+
+    def _discard(self, destination: PathAt) -> bool:
+        """Remove a result that cannot return to its scratch folder. The job makes it again, or gets a note."""
+        self._mark_changed(destination)
+        self._unlink(PathAt(destination.dir_fd, COPY_PREFIX + self.move_id))
+        if self.was_renamed or self._is_expected_file(destination):
+            self._unlink(destination)
         return True
 
     def _copy_back(self, at: PathAt, source: PathAt) -> bool:

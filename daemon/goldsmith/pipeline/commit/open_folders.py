@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 from pathlib import Path
 from types import TracebackType
 
 from goldsmith.errors import HostError
-from goldsmith.files import OPEN_FOLDER_FLAGS, Filesystem, PathAt
+from goldsmith.files import Filesystem, PathAt, display_name
+from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
+from goldsmith.pipeline.commit.shared_folders import make_shared_folder
+from goldsmith.root_folder import open_subfolder
 
 
 class OpenFolders:
@@ -27,9 +30,11 @@ class OpenFolders:
     def __init__(self, fs: Filesystem, root: Path, mounts: set[str]) -> None:
         self._fs = fs
         self._root = root
+        self._work_folder = WorkFolder(root)
         self._mounts = mounts
         self._fd_by_path: dict[str, int] = {}
         self._changed_fds: dict[int, None] = {}
+        self._scratch_fds: set[int] = set()
 
     def __enter__(self) -> OpenFolders:
         return self
@@ -42,16 +47,20 @@ class OpenFolders:
     def locate(self, path: str, *, create: bool = False) -> PathAt:
         """Open the folder of ``path`` and return the name in it. ``path`` is relative to the root, or absolute for scratch files.
 
-        ``create``: missing subfolders are created. Raises HostError if a stage's folder is missing, and OSError if a subfolder is missing
-        or is not a folder.
+        ``create``: missing subfolders are created. Raises HostError if a stage's folder is missing or the service's own folder is not its
+        alone, ScratchError if a job's scratch folder cannot be used, and OSError if a subfolder is missing or is not a folder,
+        or if the path is not plain (``require_plain_path``).
         """
-        folder, name = os.path.split(path)
+        require_plain_path(path)
         if os.path.isabs(path):
-            return PathAt.from_path(path)
+            scratch, name = split_scratch_path(path)
+            return PathAt(self._open_scratch(scratch, create=create), name)
+        folder, name = os.path.split(path)
         return PathAt(self.open_folder(folder, create=create), name)
 
     def open_folder(self, path: str, *, create: bool = False) -> int:
         """Return the descriptor of a folder of the root. Raises as ``locate`` does."""
+        require_plain_path(f"{path}/.name")
         fd = self._fd_by_path.get(path)
         if fd is None:
             fd = self._fd_by_path[path] = self._open_subfolder(path, create=create) if "/" in path else self._open_top_folder(path)
@@ -74,8 +83,8 @@ class OpenFolders:
             return []
 
     def mark_changed(self, at: PathAt) -> None:
-        """Note that a name in this folder was created, renamed or deleted, so that the folder is fsynced."""
-        if at.dir_fd >= 0:
+        """Note that a name in this folder was created, renamed or deleted, so that the folder is fsynced; scratch folders are not."""
+        if at.dir_fd not in self._scratch_fds:
             self._changed_fds[at.dir_fd] = None
 
     def sync_changed(self) -> None:
@@ -84,12 +93,20 @@ class OpenFolders:
             self._fs.fsync_dir(folder)
             del self._changed_fds[folder]
 
+    def _open_scratch(self, scratch: str, *, create: bool) -> int:
+        path = f"{SCRATCH_FOLDER}/{scratch}"
+        fd = self._fd_by_path.get(path)
+        if fd is None:
+            fd = self._fd_by_path[path] = self._work_folder.open_scratch(scratch, create=create)
+            self._scratch_fds.add(fd)
+        return fd
+
     def _open_top_folder(self, name: str) -> int:
         try:
             if "" not in self._fd_by_path:
                 self._fd_by_path[""] = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             root = self._fd_by_path[""]
-            fd = os.open(name, OPEN_FOLDER_FLAGS, dir_fd=root)
+            fd = open_subfolder(root, name)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HostError(
                 f"The folder {self._root / name} does not exist.", "Mount it, or run `goldsmith init` on the root again."
@@ -107,27 +124,21 @@ class OpenFolders:
         parent_path, name = os.path.split(path)
         parent = PathAt(self.open_folder(parent_path, create=create), name)
         try:
-            return os.open(name, OPEN_FOLDER_FLAGS, dir_fd=parent.dir_fd)
+            return open_subfolder(parent.dir_fd, name)
         except FileNotFoundError:
             if not create:
                 raise
         with contextlib.suppress(FileExistsError):
-            self._fs.mkdir(parent)
+            make_shared_folder(self._fs, parent)
         self.mark_changed(parent)
-        fd = os.open(name, OPEN_FOLDER_FLAGS, dir_fd=parent.dir_fd)
-        _inherit_group_and_mode(fd, parent.dir_fd)
-        return fd
+        return open_subfolder(parent.dir_fd, name)
 
 
-def _inherit_group_and_mode(fd: int, parent: int) -> None:
-    """Give a campaign's new folder the group and mode of its parent. The kernel inherits a default ACL by itself."""
-    parent_status, status = os.fstat(parent), os.fstat(fd)
-    owner = parent_status.st_uid if os.geteuid() == 0 else -1
-    with contextlib.suppress(OSError):
-        os.fchown(fd, owner, parent_status.st_gid)
-    with contextlib.suppress(OSError):
-        if "system.posix_acl_default" not in os.listxattr(fd) and stat.S_IMODE(status.st_mode) != stat.S_IMODE(parent_status.st_mode):
-            os.fchmod(fd, stat.S_IMODE(parent_status.st_mode))
+def require_plain_path(path: str) -> None:
+    """Raise OSError unless the path has a folder and a name, and no component is empty, ``.`` or ``..``. It may be absolute."""
+    components = path.removeprefix("/").split("/")
+    if len(components) < 2 or "\0" in path or not {"", ".", ".."}.isdisjoint(components):
+        raise OSError(errno.EINVAL, f"{display_name(path)} is not a plain path")
 
 
 def is_job_error(error: OSError) -> bool:

@@ -6,6 +6,7 @@ is fsynced once, and one transaction marks the plans as complete. A plan that fa
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldsmith.errors import HostError
-from goldsmith.files import FileSignature, Filesystem, PathAt, fold_name
+from goldsmith.errors import GoldsmithError, HostError, InputError
+from goldsmith.files import FileSignature, Filesystem, fold_name
+from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, PlacedFile, Plan
-from goldsmith.pipeline.commit.file_move import NameTaken, SourceChanged
+from goldsmith.pipeline.commit.file_move import NameTaken, ResultLost, ResultReplaced, SourceChanged
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
     is_in_archive,
@@ -26,8 +29,9 @@ from goldsmith.pipeline.commit.naming import (
     replace_stem,
     split_version,
 )
-from goldsmith.pipeline.commit.open_folders import OpenFolders, is_job_error
+from goldsmith.pipeline.commit.open_folders import OpenFolders, is_job_error, require_plain_path
 from goldsmith.pipeline.commit.plan_moves import PlanMoves
+from goldsmith.root_folder import RootFolder
 
 # Takes a plan and a new stem; returns the plan with every result renamed, and with new versions of the files that name results.
 RenamePlan = Callable[[Plan, str], Plan]
@@ -48,11 +52,20 @@ class PlanCommitted:
 
 @dataclass(frozen=True, slots=True)
 class FilesChanged:
-    """An input has changed, or a result is lost. Every file is where it was; the work must be discarded."""
+    """An input has changed. Every file is where it was; the work must be discarded."""
 
     plan: Plan
     path: str
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsRejected:
+    """A result is not the file that was hashed. Every other file is where it was; the work must be done again."""
+
+    plan: Plan
+    # True if a result has disappeared from its scratch folder, False if it has changed there.
+    is_missing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class PlanHalted:
     is_pending: bool
 
 
-PlanResult = PlanCommitted | FilesChanged | FileRefused | PlanHalted
+PlanResult = PlanCommitted | FilesChanged | ResultsRejected | FileRefused | PlanHalted
 
 
 class PlanExecutor:
@@ -116,11 +129,12 @@ class PlanExecutor:
         ready: list[Plan] = []
         for plan in plans:
             try:
-                ready.append(self._with_publish_sigs(plan))
-            except FileNotFoundError as error:
-                results.append(FilesChanged(plan, str(error.filename), "A result is missing from its scratch folder."))
-            except OSError as error:
-                results.append(self._halted(plan, error))
+                self._require_results(plan)
+                ready.append(plan)
+            except FileNotFoundError:
+                results.append(ResultsRejected(plan, is_missing=True))
+            except (OSError, HostError, ScratchError) as error:
+                results.append(self._failure_result(plan, error))
         if not ready:
             return results
         try:
@@ -169,22 +183,22 @@ class PlanExecutor:
             try:
                 moves.apply()
                 return _PlanProgress(plan, None, None, moves)
-            except (NameTaken, SourceChanged, OSError, HostError) as error:
+            except (NameTaken, SourceChanged, OSError, HostError, ScratchError) as error:
                 failure = error
             end = self._roll_back(moves, failure)
             if not isinstance(failure, NameTaken) or moves.displaced or end.completed is None:
                 return end
             try:
-                plan = self._with_publish_sigs(self._with_free_names(plan, failure, folders))
+                plan = self._with_free_names(plan, failure, folders)
                 self.journal.update_plan(plan)
-            except (OSError, HostError) as error:
+            except (OSError, HostError, InputError) as error:
                 return _PlanProgress(plan, self._failure_result(plan, error), empty_completion(plan))
         return end
 
     def _roll_back(self, moves: PlanMoves, cause: Exception) -> _PlanProgress:
         try:
             moves.roll_back(self._now())
-        except (NameTaken, SourceChanged, OSError, HostError) as error:
+        except (NameTaken, SourceChanged, OSError, HostError, ScratchError) as error:
             verdict = self._halted(moves.plan, error)
             return _PlanProgress(moves.plan, replace(verdict, is_pending=True), None)
         return _PlanProgress(moves.plan, self._failure_result(moves.plan, cause), moves.superseded_plan(self._now()))
@@ -227,12 +241,13 @@ class PlanExecutor:
 
     # ------------------------------------------------------------------ names and failures
 
-    def _with_publish_sigs(self, plan: Plan) -> Plan:
-        """Return the plan with the signatures of its results, by which they are recognised after a crash."""
-        publishes = tuple(
-            put.model_copy(update={"sig": FileSignature.from_stat(self.fs.lstat(PathAt.from_path(put.source)))}) for put in plan.publishes
-        )
-        return plan.model_copy(update={"publishes": publishes}) if publishes else plan
+    def _require_results(self, plan: Plan) -> None:
+        """Raise FileNotFoundError if a result has disappeared, OSError if a path is not plain: this is seen before any input is moved."""
+        for path in plan.destinations:
+            require_plain_path(path)
+        with OpenFolders(self.fs, self.root, self._mounts) as folders:
+            for publish in plan.publishes:
+                self.fs.lstat(folders.locate(publish.source))
 
     def _with_free_names(self, plan: Plan, conflict: NameTaken, folders: OpenFolders) -> Plan:
         occupied_path = conflict.move.destination
@@ -247,10 +262,14 @@ class PlanExecutor:
 
     def _failure_result(self, plan: Plan, cause: Exception) -> PlanResult:
         """Return the result of a plan that was undone: the inputs changed, the job prevents its commit, or the host failed."""
+        if isinstance(cause, ResultLost | ResultReplaced):
+            return ResultsRejected(plan, is_missing=isinstance(cause, ResultLost))
         if isinstance(cause, SourceChanged):
             return FilesChanged(plan, cause.path, cause.sentence)
         if isinstance(cause, NameTaken):
             return FileRefused(plan, f"No free name was found for {cause.move.destination}.", "Move older versions out of that folder.")
+        if isinstance(cause, InputError):
+            return FileRefused(plan, cause.sentence, cause.remedy)
         is_denied = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
         if isinstance(cause, OSError) and (is_job_error(cause) or (is_denied and self._is_job_permission_fault(plan))):
             sentence = f"{plan.history_row.path} could not be moved on: {_error_text(cause)}."
@@ -258,7 +277,7 @@ class PlanExecutor:
         return self._halted(plan, cause)
 
     def _halted(self, plan: Plan, cause: Exception) -> PlanHalted:
-        if isinstance(cause, HostError):
+        if isinstance(cause, GoldsmithError):
             return PlanHalted(plan, cause.sentence, cause.remedy, is_pending=False)
         reason = _error_text(cause) if isinstance(cause, OSError) else str(cause)
         return PlanHalted(
@@ -269,7 +288,7 @@ class PlanExecutor:
         )
 
     def _is_job_permission_fault(self, plan: Plan) -> bool:
-        """Return whether a denied permission concerns this job only: a folder of its campaign, or one of its files.
+        """Return whether a denied permission concerns this job only: a folder of its campaign, its scratch folder, or one of its files.
 
         A stage's folder that is not writable concerns the host. If all of them are writable, the cause is unknown: the first denial counts
         as a failure of the host and pauses everything; a second denial of the same job counts against the job.
@@ -277,17 +296,18 @@ class PlanExecutor:
         paths = [*plan.destinations, *(take.path for take in plan.consumes)]
         if not all(self._can_write(path.partition("/")[0]) for path in paths):
             return False
-        is_job_fault = plan.job_id in self._permission_denied_jobs or not all(self._can_write(self._nearest_folder(path)) for path in paths)
+        folders = [*map(self._nearest_folder, paths), *(f"{SCRATCH_FOLDER}/{folder}" for folder in scratch_folders([plan]))]
+        is_job_fault = plan.job_id in self._permission_denied_jobs or not all(map(self._can_write, folders))
         (self._permission_denied_jobs.discard if is_job_fault else self._permission_denied_jobs.add)(plan.job_id)
         return is_job_fault
 
     def _can_write(self, folder: str) -> bool:
-        return os.access(self.root / folder, os.W_OK | os.X_OK, effective_ids=True)
+        return RootFolder(self.root).can_write(folder)
 
     def _nearest_folder(self, path: str) -> str:
         """Return the folder of a path, or the nearest existing folder above it."""
-        folder = os.path.dirname(path)
-        while "/" in folder and not os.path.isdir(self.root / folder):
+        root, folder = RootFolder(self.root), os.path.dirname(path)
+        while "/" in folder and not root.exists(folder):
             folder = os.path.dirname(folder)
         return folder
 
@@ -332,6 +352,16 @@ def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
         ]
         row = row.model_copy(update={"record": {**row.record, "archive_only": entries}})
     return plan.model_copy(update={"consumes": consumes, "publishes": publishes, "history_row": row})
+
+
+def scratch_folders(plans: Iterable[Plan]) -> set[str]:
+    """Return the scratch folders, below the work folder, that hold results of these plans."""
+    folders = set()
+    for plan in plans:
+        for publish in plan.publishes:
+            with contextlib.suppress(ScratchError):
+                folders.add(split_scratch_path(publish.source)[0])
+    return folders
 
 
 def empty_completion(plan: Plan) -> CompletedPlan:

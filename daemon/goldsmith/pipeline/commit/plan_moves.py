@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, PlacedVersion, Plan
-from goldsmith.pipeline.commit.file_move import FileMove, SidecarArrived, SourceMissing
+from goldsmith.pipeline.commit.file_move import FileMove, ResultLost, SidecarArrived, SourceMissing
 from goldsmith.pipeline.commit.naming import archive_path, is_in_archive, split_version
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 from goldsmith.pipeline.intake.bundle_index import find_companion
@@ -62,11 +62,11 @@ class PlanMoves:
     def _has_publishing_started(self) -> bool:
         """Return whether an earlier run has moved at least one result. All inputs are then moved, since they go first.
 
-        Raises SourceMissing if results are missing although an input is still at its source: then the scratch folder is lost.
+        Raises ResultLost if results are missing although an input is still at its source: then the scratch folder is lost.
         """
         missing = [move for move in self.publishes if not move.is_at_source()]
         if missing and any(move.is_at_source() for move in self.consumes):
-            raise SourceMissing(missing[0], f"The result {missing[0].name} is no longer there.")
+            raise ResultLost(missing[0], f"The result {missing[0].name} is no longer there.")
         return bool(missing)
 
     def _consume_all(self) -> None:
@@ -103,7 +103,7 @@ class PlanMoves:
         destination = archive_path(move.source, now, self.folders.is_free)
         archive_move = self._file_move(self.consumes.index(move), path, destination, "")
         archive_move.is_recovery = False
-        archive_move.apply()
+        archive_move.apply_unchecked()
         archive_move.clean_up()
         return destination
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
+from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX, RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
@@ -25,7 +26,10 @@ from goldsmith.pipeline.commit.naming import (
 from goldsmith.pipeline.commit.plan_executor import with_new_stem
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.stage_work import StageWork
+from goldsmith.root_folder import RootFolder
 
+# Bytes. The daemon has written the manifest itself, so a larger file is another one.
+_MAX_MANIFEST_BYTES = 64 * 2**20
 # Bytes that a stem leaves free for the rest of a name: version, export name, mask name and suffix.
 _RESERVED_TAIL_BYTES = 40
 
@@ -42,7 +46,8 @@ class Planner:
         is_stem_taken: Callable[[str, str, str], bool],
         wall_clock: Callable[[], float],
     ) -> None:
-        self._root = root
+        self._root = RootFolder(root)
+        self._work_folder = WorkFolder(root)
         self._final_folder = final_folder
         self._journal = journal
         self._fs = fs
@@ -51,7 +56,10 @@ class Planner:
         self._reserved: set[str] = set()
 
     def plan(self, work: StageWork) -> Plan:
-        """Return the plan for finished work, with names that are free at this moment. Raises OSError or HostError if the disk fails."""
+        """Return the plan for finished work, with names that are free at this moment.
+
+        Raises OSError or HostError if the disk fails, and ScratchError if the job's scratch folder cannot be used.
+        """
         outcome = work.final_outcome
         target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
         stem = self._choose_stem(work, target, outcome)
@@ -68,7 +76,7 @@ class Planner:
 
     def is_free(self, path: str) -> bool:
         """Return whether no file is at ``path`` and no plan of this batch has reserved it."""
-        return fold_name(path) not in self._reserved and not os.path.lexists(self._root / path)
+        return fold_name(path) not in self._reserved and not self._root.exists(path)
 
     def _choose_stem(self, work: StageWork, target: str, outcome: Outcome) -> str:
         stage, bundle = work.ready.stage, work.bundle
@@ -104,17 +112,10 @@ class Planner:
         return renamed.model_copy(update={"publishes": publishes})
 
     def _rewrite_manifest(self, publish: Publish, new_names: dict[str, str]) -> Publish:
-        source = Path(publish.source)
-        data = rename_deliverables(source.read_bytes(), new_names)
-        renamed_source = source.with_name(f"{source.name}~")
-        self._write(renamed_source, data)
-        return publish.model_copy(
-            update={
-                "source": str(renamed_source),
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "sig": FileSignature.from_stat(os.stat(renamed_source)),
-            }
-        )
+        scratch, _ = split_scratch_path(publish.source)
+        data = rename_deliverables(self._work_folder.read_file(publish.source, _MAX_MANIFEST_BYTES), new_names)
+        source, sig = self._work_folder.create_file(self._fs, scratch, "renamed", data)
+        return publish.model_copy(update={"source": source, "sha256": hashlib.sha256(data).hexdigest(), "sig": sig})
 
     # ------------------------------------------------------------------ for drafts
 
@@ -123,20 +124,9 @@ class Planner:
         self.reserve(free_path)
         return free_path
 
-    def write_scratch_file(self, work: StageWork, name: str, data: bytes) -> str:
-        """Write a small file durably to the job's scratch folder and return its absolute path."""
-        folder = Path(work.job.scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._write(folder / name, data)
-        return str(folder / name)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            self._fs.write_all(descriptor, data)
-            self._fs.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def write_text_file(self, work: StageWork, name: str, data: bytes) -> tuple[str, FileSignature]:
+        """Write a small file durably under a new name, where no worker process can change it; return its absolute path and signature."""
+        return self._work_folder.create_file(self._fs, work.job.id, name, data)
 
     def lineage(self, row: HistoryRow) -> list[HistoryRow]:
         return [*(self._journal.lineage(row.parent_job_id) if row.parent_job_id else ()), row]
@@ -167,7 +157,7 @@ class _PlanDraft:
         self._add_picture()
         self._add_sidecars()
         for output in self._forwarded_outputs():
-            self._publish(output.path, output.tail, output.sha256)
+            self._publish(output.path, output.tail, output.sha256, self._outcome.verified_sigs[output.path])
         archive_only = self._add_archive_only_outputs()
         row = self._history_row(archive_only)
         self._add_brief(row)
@@ -192,10 +182,7 @@ class _PlanDraft:
             return
         self._forward(path, os.path.splitext(path)[1])
         if self._outcome.original_copy and not self._parent_job_id:
-            sha256 = self._work.hashes[path]
-            self._publishes.append(
-                Publish(source=self._outcome.original_copy, destination=self._planner.reserve_archive_path(path), sha256=sha256)
-            )
+            self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(path), self._work.hashes[path])
 
     def _forwarded_outputs(self) -> list[OutputFile]:
         return [output for output in self._outcome.outputs if output.role != "archive_only"]
@@ -207,7 +194,7 @@ class _PlanDraft:
             if output.role == "archive_only":
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
                 destination = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
-                self._publishes.append(Publish(source=output.path, destination=destination, sha256=output.sha256))
+                self._publish_to_archive(output.path, destination, output.sha256)
                 entries.append({**output.facts, "sha256": output.sha256, "archived": destination})
         return entries
 
@@ -325,13 +312,18 @@ class _PlanDraft:
     def _consume(self, path: str, destination: str) -> None:
         self._consumes.append(Consume(path=path, sig=self._work.sigs[path], sha256=self._work.hashes[path], destination=destination))
 
-    def _publish(self, source: str, tail: str, sha256: str) -> None:
-        self._publishes.append(Publish(source=source, destination=self._target_path(tail), sha256=sha256))
+    def _publish(self, source: str, tail: str, sha256: str, sig: FileSignature) -> None:
+        self._publishes.append(Publish(source=source, destination=self._target_path(tail), sha256=sha256, sig=sig))
         self._planner.reserve(self._target_path(tail))
+
+    def _publish_to_archive(self, source: str, destination: str, sha256: str) -> None:
+        sig = self._outcome.verified_sigs[source]
+        self._publishes.append(Publish(source=source, destination=destination, sha256=sha256, sig=sig))
 
     def _publish_text(self, tail: str, data: bytes) -> None:
         name = tail.lstrip(".")
-        self._publish(self._planner.write_scratch_file(self._work, f"text-{name}", data), tail, hashlib.sha256(data).hexdigest())
+        source, sig = self._planner.write_text_file(self._work, f"text-{name}", data)
+        self._publish(source, tail, hashlib.sha256(data).hexdigest(), sig)
 
 
 def _stem_reservation(target: str, stem: str) -> str:

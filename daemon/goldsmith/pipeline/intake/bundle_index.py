@@ -125,11 +125,15 @@ class BundleIndex:
     def get_or_create(self, path: str) -> FolderIndex:
         """Return the folder of this path; add it if it is new."""
         folder = self.folders.get(path)
-        if folder is None:
-            folder = self.folders[path] = FolderIndex(path)
-            parent = posixpath.dirname(path)
-            if parent:
-                self.get_or_create(parent).children.add(path)
+        if folder is not None:
+            return folder
+        folder = self.folders[path] = FolderIndex(path)
+        while parent := posixpath.dirname(path):
+            is_known = parent in self.folders
+            self.folders.setdefault(parent, FolderIndex(parent)).children.add(path)
+            if is_known:
+                break
+            path = parent
         return folder
 
     def subtree(self, path: str) -> list[FolderIndex]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, display_name, has_writer, open_input
+from goldsmith.files import FileSignature, display_name, has_writer
+from goldsmith.root_folder import RootFolder
 
 FileStatus = Literal["gone", "refused", "new", "writing", "looks_complete", "settled"]
 
@@ -67,7 +68,7 @@ class FileTracker:
 
     def __init__(self, root: str, times: SettleTimes, is_folder_present: Callable[[str], bool] = lambda _: True) -> None:
         """``is_folder_present`` tells whether a stage folder is still the same: a file that is missing with its mount is not gone."""
-        self._root = root
+        self._root = RootFolder(root)
         self._times = times
         self._is_folder_present = is_folder_present
         self._tracked: dict[str, _TrackedFile] = {}
@@ -160,7 +161,7 @@ class FileTracker:
     def _update(self, path: str, tracked: _TrackedFile, now: float) -> None:
         tracked.recheck_at = 0.0
         try:
-            status = os.lstat(os.path.join(self._root, path))
+            status = self._root.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             self._update_missing(path, tracked, now)
             return
@@ -197,7 +198,7 @@ class FileTracker:
             tracked.recheck_at = tracked.changed_at + quiet_seconds
             return
         try:
-            is_open, sig = _is_open_for_writing(os.path.join(self._root, path))
+            is_open, sig = self._is_open_for_writing(path)
         except (FileNotFoundError, NotADirectoryError):
             self._update_missing(path, tracked, now)
         except InputError as problem:
@@ -214,6 +215,14 @@ class FileTracker:
                 self._retry_later(tracked, now, "writing", "still being written by another program", _WRITING_RETRY_SECONDS)
             else:
                 self._advance(path, tracked, now, is_weak=is_open is None)
+
+    def _is_open_for_writing(self, path: str) -> tuple[bool | None, FileSignature]:
+        """Return whether a program has the file open for writing (None if the kernel cannot tell), and its signature after that."""
+        fd = self._root.open_file(path)
+        try:
+            return has_writer(fd), FileSignature.from_stat(os.fstat(fd))
+        finally:
+            os.close(fd)
 
     def _advance(self, path: str, tracked: _TrackedFile, now: float, *, is_weak: bool) -> None:
         folder = path.partition("/")[0]
@@ -247,12 +256,3 @@ def refusal_reason(path: str, mode: int) -> str | None:
     if stat.S_ISLNK(mode):
         return f"“{name}” is a link, and links are not followed: copy the file itself here"
     return f"“{name}” is not a file (a pipe, a socket or a device): remove it"
-
-
-def _is_open_for_writing(path: str) -> tuple[bool | None, FileSignature]:
-    """Return whether a program has the file open for writing (None if the kernel cannot tell), and its signature after that."""
-    fd = open_input(path)
-    try:
-        return has_writer(fd), FileSignature.from_stat(os.fstat(fd))
-    finally:
-        os.close(fd)

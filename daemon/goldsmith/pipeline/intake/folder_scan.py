@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.files import is_ignored_file, is_ignored_folder
 from goldsmith.pipeline.intake.bundle_index import SPECIAL_FILE, SYMLINK, UNCHECKED, FolderIndex, change_token
+from goldsmith.root_folder import RootFolder
 
 
 @dataclass(slots=True)
@@ -19,17 +20,17 @@ class ScanResult:
     folders: list[str] = field(default_factory=list)
 
 
-def scan_folder(path: str, known_folder: FolderIndex) -> ScanResult:
+def scan_folder(root: RootFolder, known_folder: FolderIndex) -> ScanResult:
     """Return the differences between a folder on disk and what is known of it. Update the known change tokens, but not the names.
 
     Files without an instruction (token UNCHECKED) cost not even a stat. Links to folders are not entered. Raises OSError if the folder
-    cannot be read.
+    cannot be read, NotADirectoryError if it is a link.
     """
     result = ScanResult()
     known = known_folder.names
     known_count = 0
     present: set[str] = set()
-    with os.scandir(path) as entries:
+    with root.scan(known_folder.path) as entries:
         for entry in entries:
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
@@ -69,23 +70,16 @@ def _change_token(entry: os.DirEntry[str], token: int) -> int:
         return token
 
 
-def library_fingerprint(library: str) -> int:
+def library_fingerprint(root: RootFolder, library: str) -> int:
     """Return a number that changes when anything in ``library/`` or its subfolders does; 0 if there is no library."""
     rows = []
-    for folder in (library, *_subfolders(library)):
+    _, subfolders = root.list_names(library)
+    for folder in (library, *(f"{library}/{name}" for name in subfolders)):
         try:
-            with os.scandir(folder) as entries:
+            with root.scan(folder) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
                     rows.append((folder, entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
         except OSError:
             continue
     return hash(tuple(sorted(rows)))
-
-
-def _subfolders(library: str) -> list[str]:
-    try:
-        with os.scandir(library) as entries:
-            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []

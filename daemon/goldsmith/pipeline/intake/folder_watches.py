@@ -27,6 +27,8 @@ from typing import Final
 
 from watchdog.observers.inotify_c import CallbackId, InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
 
+from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
+
 # Neither "opened" nor "closed without a change": Goldsmith's own reading would wake Goldsmith.
 _EVENT_MASK: Final = Mask(
     InotifyConstants.IN_CREATE
@@ -138,20 +140,29 @@ class FolderWatches:
     def _folder_changed(self, path: bytes, event: InotifyEvent) -> None:
         if event.is_moved_from:
             self._unwatch_tree(path)
-        elif (event.is_create or event.is_moved_to) and self._must_be_watched(path):
+        elif (event.is_create or event.is_moved_to) and self._must_be_watched(path) and self._depth(path) <= MAX_FOLDER_DEPTH:
             self._watch_tree(path)
+
+    def _depth(self, path: bytes) -> int:
+        """Return how many folders lie between this one and the root."""
+        return path[len(self._root) + 1 :].count(b"/")
 
     def _must_be_watched(self, path: bytes) -> bool:
         parent, name = os.path.split(path)
         return self._top_folders is None or parent != self._root or name in self._top_folders
 
     def _watch_tree(self, path: bytes) -> None:
-        """Watch a folder and all folders below it; a parent before it is listed, so a folder made meanwhile is listed or reported."""
-        self._watch(path)
-        for parent, names, _ in os.walk(path):
-            names[:] = [name for name in names if self._must_be_watched(os.path.join(parent, name))]
-            for name in names:
-                self._watch(os.path.join(parent, name))
+        """Watch a folder and all folders below it; a parent before it is listed, so a folder made meanwhile is listed or reported.
+
+        Folders that lie deeper than any is searched are not watched.
+        """
+        root, pending = RootFolder(os.fsdecode(self._root)), [path]
+        while pending:
+            folder = pending.pop()
+            self._watch(folder)
+            if self._depth(folder) < MAX_FOLDER_DEPTH:
+                _, names = root.list_names(os.fsdecode(folder[len(self._root) + 1 :]))
+                pending += (each for name in names if self._must_be_watched(each := os.path.join(folder, os.fsencode(name))))
 
     def _watch(self, path: bytes) -> None:
         if path in self._descriptors:

@@ -24,6 +24,7 @@ from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.scanner import Scanner
 from goldsmith.pipeline.intake.stage_folders import StageFolders, WatchMode
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.root_folder import RootFolder
 
 LIBRARY_FOLDER = "library"
 # How many bundles one ``collect`` returns at most.
@@ -57,6 +58,7 @@ class Intake:
     ) -> None:
         settings = settings or IntakeSettings()
         self._root = os.path.realpath(root)
+        self._root_folder = RootFolder(self._root)
         self._watcher = watcher
         self._clock = clock
         self._stage_folders = StageFolders(self._root, folders, watcher, settings.sweep_events, settings.sweep_polling)
@@ -75,7 +77,7 @@ class Intake:
     def start(self) -> None:
         """Start to watch and to scan; the next calls of ``collect`` return the first bundles."""
         self._watcher.watch_only({*self._stage_folders.by_name, LIBRARY_FOLDER})
-        self._library_fingerprint = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
+        self._library_fingerprint = library_fingerprint(self._root_folder, LIBRARY_FOLDER)
         self._stage_folders.check(self._clock())
 
     def collect(self, now: float) -> list[BundleKey]:
@@ -170,8 +172,8 @@ class Intake:
         return {name: folder.unavailable_reason for name, folder in self._stage_folders.by_name.items() if folder.unavailable_reason}
 
     def unreadable_folders(self) -> dict[str, str]:
-        """Return the campaign folders that cannot be read, each with a sentence."""
-        return dict(self._scanner.unreadable_folders)
+        """Return the campaign folders that cannot be read or searched completely, each with a sentence."""
+        return self._scanner.unreadable_folders()
 
     # --- changes by the daemon itself
 
@@ -206,7 +208,7 @@ class Intake:
         self._files.unfollow(path)
         parent, name = posixpath.split(path)
         folder = self._index.folders.get(parent)
-        if folder is not None and name in folder.names and not os.path.lexists(os.path.join(self._root, path)):
+        if folder is not None and name in folder.names and not self._root_folder.exists(path):
             folder.remove(name)
             self._ready.discard(folder, name)
 
@@ -227,6 +229,6 @@ class Intake:
         for folder in due:
             self._scanner.start_sweep(folder, now)
         if due:
-            fingerprint = library_fingerprint(os.path.join(self._root, LIBRARY_FOLDER))
+            fingerprint = library_fingerprint(self._root_folder, LIBRARY_FOLDER)
             self.library_changed = self.library_changed or fingerprint != self._library_fingerprint
             self._library_fingerprint = fingerprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import stat
@@ -9,13 +10,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from goldsmith.files import is_ignored_file, is_ignored_folder
+from goldsmith.files import display_name, is_ignored_file, is_ignored_folder
 from goldsmith.pipeline.intake.bundle_index import UNCHECKED, BundleIndex, FolderIndex, change_token
 from goldsmith.pipeline.intake.file_names import classify, group_keys
 from goldsmith.pipeline.intake.file_tracker import FileTracker
 from goldsmith.pipeline.intake.folder_scan import scan_folder
 from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.stage_folders import StageFolder, StageFolders
+from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 # How many names one call of ``continue_scan`` processes at most.
 _MAX_ENTRIES = 4096
@@ -34,6 +36,7 @@ class Scanner:
         is_watched: Callable[[str], bool],
     ) -> None:
         self._root = root
+        self._root_folder = RootFolder(root)
         self._index = index
         self._files = files
         self._ready = ready
@@ -42,7 +45,14 @@ class Scanner:
         self._pending_folders: OrderedDict[str, None] = OrderedDict()
         self._pending_names: deque[tuple[str, Iterator[str]]] = deque()
         # Campaign folders that cannot be read, each with a sentence.
-        self.unreadable_folders: dict[str, str] = {}
+        self._unreadable_folders: dict[str, str] = {}
+        # Folders at the greatest depth that have subfolders.
+        self._folders_above_unsearched: set[str] = set()
+
+    def unreadable_folders(self) -> dict[str, str]:
+        """Return the campaign folders that cannot be read or searched completely, each with a sentence."""
+        campaigns = {"/".join(path.split("/")[:2]) for path in self._folders_above_unsearched}
+        return {**self._unreadable_folders, **{campaign: too_deep_sentence(campaign) for campaign in campaigns}}
 
     def __bool__(self) -> bool:
         """Return whether there is something left to scan."""
@@ -59,7 +69,7 @@ class Scanner:
             self._scan_unknown_ancestor(relative)
             return
         try:
-            status = os.lstat(path)
+            status = self._root_folder.lstat(relative)
         except (FileNotFoundError, NotADirectoryError):
             self._handle_missing(parent, name)
             return
@@ -68,7 +78,7 @@ class Scanner:
         if stat.S_ISDIR(status.st_mode):
             if not parent or not is_ignored_folder(name):
                 self._remove_name(parent, name)
-                self._pending_folders[relative] = None
+                self._add_pending(relative)
         elif parent and not is_ignored_file(name):
             self._process_file(self._index.folders[parent], name, change_token(status), now)
 
@@ -78,8 +88,15 @@ class Scanner:
         for depth in range(1, len(parts)):
             path = "/".join(parts[:depth])
             if path not in self._index.folders:
-                self._pending_folders[path] = None
+                self._add_pending(path)
                 return
+
+    def _add_pending(self, path: str) -> None:
+        """Scan this folder later, unless it lies too deep."""
+        if path.count("/") <= MAX_FOLDER_DEPTH:
+            self._pending_folders[path] = None
+        else:
+            self._folders_above_unsearched.add(posixpath.dirname(path))
 
     def _process_file(self, folder: FolderIndex, name: str, change_token: int, now: float) -> None:
         """Process a file that exists, which may be new, changed or unchanged."""
@@ -124,7 +141,8 @@ class Scanner:
     def _remove_folder(self, path: str) -> None:
         """Remove a folder that is gone, with all names in and below it."""
         for folder in self._index.remove_subtree(path):
-            self.unreadable_folders.pop(folder.path, None)
+            self._unreadable_folders.pop(folder.path, None)
+            self._folders_above_unsearched.discard(folder.path)
             self._stage_folders.by_name[folder.stage_folder].unwatched_folders.discard(folder.path)
             for name in folder.names:
                 self._files.unfollow(posixpath.join(folder.path, name))
@@ -187,14 +205,15 @@ class Scanner:
         """Scan one folder and process the differences."""
         folder = self._index.folders.get(path) or FolderIndex(path)
         try:
-            result = scan_folder(self._absolute(path), folder)
+            result = scan_folder(self._root_folder, folder)
         except (FileNotFoundError, NotADirectoryError):
             self._handle_missing(*posixpath.split(path))
             return
         except OSError as error:
-            self.unreadable_folders[path] = f"{path}/ cannot be read ({error.strerror})."
+            self._unreadable_folders[path] = f"{path}/ cannot be read ({error.strerror})."
             return
-        self.unreadable_folders.pop(path, None)
+        self._unreadable_folders.pop(path, None)
+        self._folders_above_unsearched.discard(path)
         folder = self._index.get_or_create(path)
         for name in result.vanished:
             self._remove_name(path, name)
@@ -204,7 +223,8 @@ class Scanner:
             self._name_changed(folder, name, now)
         if result.appeared:
             self._pending_names.append((path, iter(sorted(result.appeared))))
-        self._pending_folders.update(dict.fromkeys(posixpath.join(path, name) for name in sorted(result.folders)))
+        for name in sorted(result.folders):
+            self._add_pending(posixpath.join(path, name))
 
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
         """Process the next names that a scan found; return how many."""
@@ -212,9 +232,10 @@ class Scanner:
         batch = list(islice(names, limit)) if folder is not None else []
         if folder is None or len(batch) < limit:
             self._pending_names.popleft()
-        for name in batch:
-            if folder is not None:
-                self._process_name(folder, name, now)
+        if folder is not None and batch:
+            with contextlib.suppress(OSError), self._root_folder.opened_folder(path) as fd:
+                for name in batch:
+                    self._process_name(folder, name, fd, now)
         return len(batch)
 
     def _name_changed(self, folder: FolderIndex, name: str, now: float) -> None:
@@ -224,13 +245,18 @@ class Scanner:
         elif self._files.check(path, now):
             self.on_state_changed(path)
 
-    def _process_name(self, folder: FolderIndex, name: str, now: float) -> None:
-        """Process a name that a scan found. The file may be gone again, because scans are processed in parts."""
+    def _process_name(self, folder: FolderIndex, name: str, fd: int, now: float) -> None:
+        """Process a name that a scan found in the open folder ``fd``. It may be gone again, because scans are processed in parts."""
         if not group_keys(name) and classify(name).role != "campaign":
             return
         try:
-            status = os.lstat(self._absolute(posixpath.join(folder.path, name)))
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
         except OSError:
             return
         if not stat.S_ISDIR(status.st_mode):
             self._process_file(folder, name, change_token(status), now)
+
+
+def too_deep_sentence(campaign: str) -> str:
+    """Return the sentence about a campaign with folders that are not searched."""
+    return f"{display_name(campaign)}/ has folders more than {MAX_FOLDER_DEPTH} deep: pictures in those are not found. Move them up."

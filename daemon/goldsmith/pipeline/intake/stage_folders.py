@@ -10,6 +10,7 @@ from typing import Literal
 
 from goldsmith.files import filesystem_type, is_network_filesystem
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.root_folder import RootFolder
 
 WatchMode = Literal["events", "polling"]
 
@@ -51,6 +52,7 @@ class StageFolders:
 
     def __init__(self, root: str, folders: Collection[str], watcher: Watcher, sweep_events: float, sweep_polling: float) -> None:
         self._root = root
+        self._root_folder = RootFolder(root)
         self._watcher = watcher
         self._sweep_events = sweep_events
         self._sweep_polling = sweep_polling
@@ -68,7 +70,7 @@ class StageFolders:
         if known is None or known.unavailable_reason:
             return known is None
         try:
-            status = os.lstat(os.path.join(self._root, folder))
+            status = self._root_folder.lstat(folder)
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == (known.device, known.inode)
@@ -155,8 +157,8 @@ class StageFolders:
         """Return whether the folder exists and is another one than at the last check. Update its state."""
         before = folder.unavailable_reason
         try:
-            status = os.lstat(os.path.join(self._root, folder.name))
-            root = os.lstat(self._root)
+            status = self._root_folder.lstat(folder.name)
+            root = self._root_folder.lstat("")
         except OSError:
             folder.unavailable_reason = f"{folder.name}/ is not there: is the share mounted?"
             return False

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from goldsmith.pipeline.intake.folder_watches import FolderWatches
+from goldsmith.root_folder import RootFolder
 
 _CANARY_PREFIX = ".goldsmith-canary-"
 
@@ -87,8 +88,10 @@ class Watcher:
         with self._lock:
             self._canaries[folder] = path
         try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            os.unlink(path)
+            with RootFolder(self.root).opened_folder(folder) as fd:
+                name = os.path.basename(path)
+                os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd))
+                os.unlink(name, dir_fd=fd)
         except OSError:
             return False
         return True

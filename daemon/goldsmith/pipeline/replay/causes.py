@@ -20,6 +20,8 @@ _ENVIRONMENT_TITLES = {
     "device": "the device",
     "threads": "the number of threads",
 }
+# Facts of the environment on which no pixel depends.
+_HARMLESS_FACTS = frozenset({"fence"})
 _ENGINE_TITLES = {"name": "the model", "revision": "the model's revision", "device": "the model's device and precision"}
 # Recorded facts of a generating model that follow from the step's seed or are in the stage's record anyway.
 _DERIVED_KEYS = frozenset({"seeds", "torch", "diffusers", "transformers", "threads", "device"})
@@ -31,7 +33,10 @@ def stage_causes(recorded: StageRecord, environment: Mapping[str, JsonValue]) ->
     """Return a sentence for each version, processor, device and thread count that differs from the recorded stage."""
     if not recorded.environment or not environment:
         return []
-    names = [*_ENVIRONMENT_TITLES, *sorted((recorded.environment.keys() | environment.keys()) - _ENVIRONMENT_TITLES.keys())]
+    names = [
+        *_ENVIRONMENT_TITLES,
+        *sorted((recorded.environment.keys() | environment.keys()) - _ENVIRONMENT_TITLES.keys() - _HARMLESS_FACTS),
+    ]
     pairs = [(name, recorded.environment.get(name), environment.get(name)) for name in names]
     return [_difference_sentence(_ENVIRONMENT_TITLES.get(name, name), old, new) for name, old, new in pairs if old != new]
 

@@ -10,12 +10,13 @@ from typing import Literal
 from pydantic import JsonValue
 
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, display_name, open_input
+from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
 from goldsmith.pipeline.replay.compare_operation import COMPARISON_KEYS, RECORDED_LAYER
 from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner
 from goldsmith.pipeline.replay.manifest_reader import DeliverableRecord
 from goldsmith.pipeline.replay.report import ComparedDeliverable
+from goldsmith.root_folder import RootFolder
 
 _MISSING_DELIVERABLE: dict[str, JsonValue] = {"incomparable": "the delivered file is no longer there to compare with"}
 
@@ -23,7 +24,8 @@ _MISSING_DELIVERABLE: dict[str, JsonValue] = {"incomparable": "the delivered fil
 class DeliveryComparison:
     """Compares deliverables in the folder of a manifest with new ones."""
 
-    def __init__(self, folder: Path, runner: ForegroundRunner, limits: ResourceLimits, work_folder: Path) -> None:
+    def __init__(self, root: RootFolder, folder: Path, runner: ForegroundRunner, limits: ResourceLimits, work_folder: Path) -> None:
+        self._root = root
         self._folder = folder
         self._runner = runner
         self._limits = limits
@@ -70,9 +72,9 @@ class DeliveryComparison:
     def _read_if_delivered(self, path: Path, recorded: DeliverableRecord) -> bytes | None:
         """Return the bytes of an ordinary file if they are the delivered ones, or else None."""
         try:
-            if os.lstat(path).st_size != recorded.size_bytes or recorded.size_bytes > self._limits.max_memory_bytes // 2:
-                return None
-            with os.fdopen(open_input(path), "rb") as file:
+            with os.fdopen(self._root.open_named_file(path, self._limits.max_memory_bytes // 2), "rb") as file:
+                if os.fstat(file.fileno()).st_size != recorded.size_bytes:
+                    return None
                 data = file.read(recorded.size_bytes + 1)
         except (OSError, InputError):
             return None
@@ -95,7 +97,6 @@ class DeliveryComparison:
             stem="now",
             inputs=inputs,
             steps=(StepSpec(op="compare", settings={"max_pixels": self._limits.max_pixels}),),
-            scratch=str(folder / "made"),
             limits=self._limits,
         )
         try:

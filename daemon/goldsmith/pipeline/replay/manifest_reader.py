@@ -18,10 +18,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, Va
 from goldsmith.brief.parsing import BriefProblem
 from goldsmith.brief.steps import MAX_STEPS, OperationCatalogue, Step, StepReader
 from goldsmith.errors import InputError
-from goldsmith.files import display_name, open_input
+from goldsmith.files import display_name
 from goldsmith.jobs.job import OutputRole, StepSpec
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.root_folder import RootFolder
 
 # The largest manifest that is read.
 MAX_MANIFEST_BYTES = 16 * 2**20
@@ -171,10 +172,10 @@ class ValidatedManifest:
     steps: tuple[tuple[Step, ...], ...]
 
 
-def read_manifest(path: Path, catalogue: OperationCatalogue) -> ValidatedManifest:
-    """Return the delivery in the manifest at ``path``. Raises InputError with its problems."""
+def read_manifest(root: RootFolder, path: Path, catalogue: OperationCatalogue) -> ValidatedManifest:
+    """Return the delivery in the manifest at the absolute ``path``, inside the root or not. Raises InputError with its problems."""
     name = display_name(path.name)
-    content = _read_json(path, name)
+    content = _read_json(root, path, name)
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
@@ -196,8 +197,8 @@ def _check_steps(stage: StageRecord, catalogue: OperationCatalogue, location: st
 _REMEDY = "Only an unchanged manifest of this version of Goldsmith can be run again."
 
 
-def _read_json(path: Path, name: str) -> Mapping[str, Any]:
-    with os.fdopen(open_input(path), "rb") as file:
+def _read_json(root: RootFolder, path: Path, name: str) -> Mapping[str, Any]:
+    with os.fdopen(root.open_named_file(path), "rb") as file:
         data = file.read(MAX_MANIFEST_BYTES + 1)
     if len(data) > MAX_MANIFEST_BYTES:
         raise InputError(f"{name} is larger than any manifest ({MAX_MANIFEST_BYTES >> 20} MiB).", _REMEDY)

@@ -21,6 +21,7 @@ from goldsmith.pipeline.replay.report import ReplayReport, StageRerun, build_rep
 from goldsmith.pipeline.replay.sources import MissingSource, ReplaySources
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.root_folder import RootFolder
 
 
 class Replay:
@@ -44,7 +45,7 @@ class Replay:
         self._job_limits = job_limits
         self._work_folder = work_folder
         self._runner = ForegroundRunner(workers, on_progress)
-        self._comparison = DeliveryComparison(delivery_folder, self._runner, job_limits.base, work_folder)
+        self._comparison = DeliveryComparison(RootFolder(root), delivery_folder, self._runner, job_limits.base, work_folder)
         self._sources = ReplaySources(root, job_limits.base.max_memory_bytes // 2)
         # For each recorded hash, the file that replaces it here: an original, or a file that this run has made.
         self._files_by_hash: dict[str, Path] = {}
@@ -120,7 +121,6 @@ class Replay:
             mask_fit=recorded.mask_fit,
             working=recorded.working,
             deliver=recorded.deliver,
-            scratch=str(self._work_folder / f"made-{number}"),
             limits=self._job_limits.base,
         )
         outcome = self._runner.run(self._job_limits.apply(job, self._manifest.steps[number - 1]), recorded.stage)

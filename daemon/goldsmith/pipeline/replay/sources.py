@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from goldsmith.errors import InputError
-from goldsmith.files import OPEN_FOLDER_FLAGS, Filesystem, PathAt, display_name
+from goldsmith.files import display_name
 from goldsmith.library.library import LIBRARY_FOLDERS, shipped_file
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.root_folder import RootFolder
 
 _BLOCK_BYTES = 1 << 20
-# The file is missing, or it is a link or a pipe: the daemon never puts those into the archive.
-_MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR})
+_MISSING_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 class MissingSource(InputError):
@@ -30,10 +28,9 @@ class ReplaySources:
     """Copies files from the archive and the library of one root. Links are never followed."""
 
     def __init__(self, root: Path, max_bytes: int) -> None:
-        self._root = root
+        self._root = RootFolder(root)
         # Bytes of the largest file that is copied, as in a worker.
         self._max_bytes = max_bytes
-        self._fs = Filesystem()
 
     def copy_original(self, path: str, sha256: str, archived_paths: Sequence[str], target: Path) -> None:
         """Copy the original that was once at ``path`` to ``target``. ``archived_paths`` are its recorded places.
@@ -82,27 +79,26 @@ class ReplaySources:
                     yield each
 
     def _list_names(self, folder: str) -> list[str]:
-        with contextlib.suppress(OSError), self._open_folder(folder) as fd:
-            return os.listdir(fd)
-        return []
+        file_names, folder_names = self._root.list_names(folder)
+        return [*file_names, *folder_names]
 
     def _copy(self, path: str, target: Path, expected_sha256: str = "") -> str:
         """Copy an ordinary file to ``target`` and return its SHA-256; "" if there is none. A copy with an unexpected hash is removed."""
-        folder, _, name = path.rpartition("/")
         try:
-            with self._open_folder(folder) as fd, open(self._fs.open(PathAt(fd, name)), "rb") as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    return ""
-                if status.st_size > self._max_bytes:
-                    raise MissingSource(
-                        f"{display_name(path)} has {status.st_size >> 20} MiB; more than {self._max_bytes >> 20} MiB is not read."
-                    )
-                copied_sha256 = self._copy_stream(file, status.st_size, target)
+            fd = self._root.open_file(path)
+        except InputError:
+            return ""  # the daemon never puts links, pipes or devices into the archive
         except OSError as error:
             if error.errno in _MISSING_ERRNOS:
                 return ""
             raise
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if status.st_size > self._max_bytes:
+                raise MissingSource(
+                    f"{display_name(path)} has {status.st_size >> 20} MiB; more than {self._max_bytes >> 20} MiB is not read."
+                )
+            copied_sha256 = self._copy_stream(file, status.st_size, target)
         if expected_sha256 not in ("", copied_sha256):
             target.unlink()
         return copied_sha256
@@ -117,16 +113,3 @@ class ReplaySources:
                 digest.update(block)
                 size -= len(block)
         return digest.hexdigest()
-
-    @contextlib.contextmanager
-    def _open_folder(self, path: str) -> Iterator[int]:
-        """Open the folder at a path relative to the root without following a link. Raises OSError."""
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for part in path.split("/"):
-                inner = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=fd)
-                os.close(fd)
-                fd = inner
-            yield fd
-        finally:
-            os.close(fd)
