@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
+from doubles.fenced import run_fenced
 from goldsmith.engines.diffusion.families import FAMILIES
 from goldsmith.engines.engine_loader import driver_names, open_engine
 from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
-from goldsmith.engines.protocols import Device, EngineDescriptor, EngineNeed, Inpainter, Upscaler
+from goldsmith.engines.protocols import Device, EngineDescriptor, EngineNeed, EngineT, Inpainter, Upscaler
 from goldsmith.engines.registry.models import read_models
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, fetch_command
 from goldsmith.picture.picture import Mask, Pixels
@@ -31,24 +32,29 @@ def _require_weights(name: str) -> str:
     return name
 
 
+def _open(need: EngineNeed[EngineT], scratch: Path) -> EngineT:
+    """Open an engine behind the fence of a worker process."""
+    return run_fenced(lambda: open_engine(WEIGHTS, need, Device(threads=1))[0], scratch)
+
+
 @pytest.fixture(params=INPAINTERS)
-def inpainter(request: pytest.FixtureRequest) -> Inpainter:
-    return open_engine(WEIGHTS, EngineNeed(INPAINTER, _require_weights(request.param)), Device(threads=1))[0]
+def inpainter(request: pytest.FixtureRequest, scratch: Path) -> Inpainter:
+    return _open(EngineNeed(INPAINTER, _require_weights(request.param)), scratch)
 
 
 @pytest.fixture(params=UPSCALERS)
-def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    return open_engine(WEIGHTS, EngineNeed(UPSCALER, _require_weights(request.param), factor=2), Device(threads=1))[0]
+def upscaler(request: pytest.FixtureRequest, scratch: Path) -> Upscaler:
+    return _open(EngineNeed(UPSCALER, _require_weights(request.param), factor=2), scratch)
 
 
 @pytest.fixture(params=[*INPAINTERS, *UPSCALERS])
-def descriptor(request: pytest.FixtureRequest) -> EngineDescriptor:
+def descriptor(request: pytest.FixtureRequest, scratch: Path) -> EngineDescriptor:
     name = _require_weights(request.param)
     engine: Inpainter | Upscaler
     if name in INPAINTERS:
-        engine = open_engine(WEIGHTS, EngineNeed(INPAINTER, name), Device(threads=1))[0]
+        engine = _open(EngineNeed(INPAINTER, name), scratch)
     else:
-        engine = open_engine(WEIGHTS, EngineNeed(UPSCALER, name, factor=2), Device(threads=1))[0]
+        engine = _open(EngineNeed(UPSCALER, name, factor=2), scratch)
     return engine.descriptor
 
 

@@ -15,6 +15,8 @@ from unittest import mock
 
 import pytest
 
+from doubles.jobs import import_first_from
+
 TITLE, DRIVER, TOTAL_MB = "NVIDIA Pretence", "999.1", 40_000
 _SMI = f"""#!/bin/sh
 case "$*" in
@@ -67,7 +69,7 @@ def machine(folder: Path, patch: pytest.MonkeyPatch, *, workers: bool = False) -
         site_file = folder / "sitecustomize.py"
         earlier_text = site_file.read_text() if site_file.exists() else ""
         site_file.write_text(earlier_text + _SITECUSTOMIZE.format(tests=tests, folder=str(folder)))
-        patch.setenv("PYTHONPATH", str(folder))
+        import_first_from(folder, patch)
     else:
         pretend(folder, patch.setattr)
     return gpu
@@ -80,9 +82,11 @@ def pretend(folder: Path, put: Put) -> None:
     from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
     from goldsmith.engines.diffusion.loaded_model import LoadedModel
 
+    # Opened now, because a worker process cannot do so behind its fence.
+    log = os.open(folder / "emptied", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+
     def log_release() -> None:
-        with (folder / "emptied").open("a") as file:
-            file.write("x")
+        os.write(log, b"x")
 
     functions: dict[str, Any] = {
         "mem_get_info": lambda device=None: (int((folder / "free").read_text()) << 20, TOTAL_MB << 20),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from doubles.jobs import GENEROUS, Share, outcome_of, png
+from doubles.jobs import GENEROUS, Share, open_pools, outcome_of, png
 from goldsmith.jobs.job import Job, Outcome, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.ops import catalogue
@@ -95,8 +95,8 @@ def test_a_job_without_steps_needs_no_memory_for_its_picture(share: Share) -> No
 
 
 @pytest.fixture
-def pools() -> Iterator[WorkerPools]:
-    pools = WorkerPools([WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
+def pools(share: Share) -> Iterator[WorkerPools]:
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu", threads=2)], WorkerConfig())
     yield pools
     pools.stop(5)
 

@@ -269,7 +269,7 @@ def test_a_picture_that_ends_too_soon_is_incomplete(share: Share) -> None:
 def test_a_file_too_large_for_the_worker_is_not_read(share: Share) -> None:
     """The file is refused before a byte of it is in memory."""
     job = share.job(limits=GENEROUS.model_copy(update={"max_memory_bytes": 500}))
-    assert "are not read" in getattr(run(job).fault, "sentence", "")
+    assert "at most 250 bytes" in getattr(run(job).fault, "sentence", "")
 
 
 def test_a_worker_validates_all_settings_again(share: Share) -> None:
@@ -278,6 +278,32 @@ def test_a_worker_validates_all_settings_again(share: Share) -> None:
     assert outcome.fault is not None
     assert outcome.fault.kind == "problem"
     assert [line.split(" ")[0] for line in outcome.fault.sentence.splitlines()] == ["edit.1:", "edit.2.spill", "edit.2.x"]
+
+
+@pytest.mark.parametrize(("role", "name"), [("look", "hero.cube"), ("layer", "hero.layer.sky.png"), ("picture", "hero.png")])
+def test_an_input_of_a_terabyte_is_refused_by_its_size(share: Share, role: str, name: str) -> None:
+    """It is not read, and the sentence has the file, its size and the limit."""
+    share.put("inbox/hero.png", png(picture()))
+    os.truncate(share.put(f"inbox/{name}", b""), 1 << 40)
+    inputs = [share.job_input("inbox/hero.png"), *([] if role == "picture" else [share.job_input(f"inbox/{name}", role, "sky")])]
+    fault = run(share.job(("pass", {}), inputs=inputs)).fault
+    assert fault is not None
+    assert (fault.kind, fault.path) == ("problem", f"inbox/{name}")
+    limit = "64 MiB" if role == "look" else "32,768 MiB"
+    assert fault.sentence == f"{name} has 1,048,576 MiB; a file of this kind has at most {limit}."
+
+
+@pytest.mark.parametrize("folder", ["looks", "plates"])
+def test_a_library_file_of_a_terabyte_is_the_pictures_problem(share: Share, folder: str) -> None:
+    """No worker dies of it."""
+    step: Step = ("look", {"name": "huge"}) if folder == "looks" else ("composite", {"layers": [{"from": "huge"}]})
+    provider = PROVIDER if folder == "looks" else EngineProvider(WorkerConfig(), WorkerSpec(queue="cpu"))
+    name = "huge.cube" if folder == "looks" else "huge.png"
+    os.truncate(share.put(f"library/{folder}/{name}", b""), 1 << 40)
+    fault = run(share.job(step), provider=provider).fault
+    assert fault is not None
+    assert fault.kind == "problem"
+    assert f"library/{folder}/{name} has 1,048,576 MiB" in fault.sentence
 
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:

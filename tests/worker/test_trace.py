@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from doubles.jobs import Share, outcome_of
+from doubles.jobs import Share, open_pools, outcome_of
 from goldsmith import __version__
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.operation import Deliverable
 from goldsmith.picture.picture import Picture, freeze
-from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.worker.landlock import landlock_version
 from goldsmith.worker.trace import files_trace, picture_trace, run_environment
 
 
@@ -103,7 +103,7 @@ def test_every_byte_and_name_of_files_changes_the_hash() -> None:
 
 def test_the_environment_has_versions_processor_device_and_threads() -> None:
     """Packages have the names under which they are installed."""
-    environment = run_environment("cuda:1", 3)
+    environment = run_environment("cuda:1", 3, "none")
     assert (environment["goldsmith"], environment["device"], environment["threads"]) == (__version__, "cuda:1", 3)
     for name in ("numpy", "torch", "diffusers", "onnxruntime", "Pillow", "imagecodecs", "opencv-python-headless", "opencolorio"):
         assert environment[name] == metadata.version(name)
@@ -113,12 +113,13 @@ def test_the_environment_has_versions_processor_device_and_threads() -> None:
 @pytest.mark.parametrize(("title", "device"), [("", "cpu"), ("A Card", "A Card")])
 def test_every_outcome_of_a_worker_has_its_environment(tmp_path: Path, title: str, device: str) -> None:
     """The device is given by its title, or else by its name. The threads are the worker's."""
-    pools = WorkerPools([WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
+    pools = open_pools(tmp_path, [WorkerSpec(queue="cpu", threads=3, device_title=title)], WorkerConfig())
     try:
         outcome = outcome_of(pools, Share(tmp_path).job(("sharpen", {})))
     finally:
         pools.stop(0.0)
     assert (outcome.environment["device"], outcome.environment["threads"]) == (device, 3)
+    assert outcome.environment["fence"] == (f"landlock {landlock_version()}" if landlock_version() else "none")
     assert [len(step.picture_hash) for step in outcome.steps] == [16]
 
 
@@ -128,7 +129,7 @@ def test_missing_packages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(trace, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
     trace._installed_versions.cache_clear()
-    environment = run_environment("cpu", 1)
+    environment = run_environment("cpu", 1, "none")
     trace._installed_versions.cache_clear()
     assert "numpy" in environment
     assert "no-such-package" not in environment

@@ -132,13 +132,14 @@ class EngineProvider:
         return tuple(sorted({name for name in loaded_models() if name in models and models[name].kind == GENERATOR.name}))
 
     def _load_weights(self) -> WeightsRegistry:
+        from goldsmith.engines.registry.hash_notes import HashNotes
         from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 
         if self._weights is None:
             if not self._context.models_file:
                 raise UsageError("There is no models.toml in these settings, so no engine is available.")
             folder = Path(self._context.weights_folder) if self._context.weights_folder else default_models_folder()
-            self._weights = open_weights_registry(Path(self._context.models_file), folder)
+            self._weights = open_weights_registry(Path(self._context.models_file), folder, HashNotes(known=self._context.weights_notes))
         return self._weights
 
     def _engine_facts(self, descriptor: EngineDescriptor, reason: str) -> dict[str, JsonValue]:

@@ -8,8 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from goldsmith.errors import HostError, InputError
-from goldsmith.files import FileSignature, display_name, open_input
+from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Job, JobInput
+from goldsmith.library.library import MAX_FILE_BYTES
+from goldsmith.root_folder import RootFolder, check_file_size
+
+# Bytes that a sidecar may have beside its picture, by role; a picture, a mask or a layer may have half of the job's memory.
+_MAX_BYTES = {"look": MAX_FILE_BYTES["looks"], "brief": 1 << 20, "prompt": 1 << 20}
 
 
 class InputChanged(Exception):
@@ -61,18 +66,17 @@ def load_input(job: Job, source: JobInput) -> LoadedInput:
 
 
 def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignature, FileSignature]:
-    path = os.path.join(job.root, source.path)
-    with open(open_input(path), "rb") as file:
+    root = RootFolder(job.root)
+    with os.fdopen(root.open_file(source.path), "rb") as file:
         before = FileSignature.from_stat(os.fstat(file.fileno()))
-        if before.size > job.limits.max_memory_bytes // 2:
-            size, limit = before.size / 2**20, job.limits.max_memory_bytes / 2**21
-            raise InputError(f"{display_name(os.path.basename(path))} has {size:.0f} MiB; files of more than {limit:.0f} MiB are not read.")
+        max_bytes = min(job.limits.max_memory_bytes // 2, _MAX_BYTES.get(source.role, before.size))
+        check_file_size(display_name(os.path.basename(source.path)), before.size, max_bytes)
         # Read one byte more than expected: this detects a file that grows without reading it forever.
         data = file.read(before.size + 1)
         after = FileSignature.from_stat(os.fstat(file.fileno()))
     if len(data) != before.size:
-        raise InputChanged(f"{display_name(os.path.basename(path))} was changed while it was being read.", source.path)
-    return data, before, after, FileSignature.from_stat(os.lstat(path))
+        raise InputChanged(f"{display_name(os.path.basename(source.path))} was changed while it was being read.", source.path)
+    return data, before, after, FileSignature.from_stat(root.lstat(source.path))
 
 
 def paths_by_name(inputs: Iterable[JobInput], *roles: str) -> dict[str, tuple[str, ...]]:

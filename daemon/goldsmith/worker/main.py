@@ -3,7 +3,8 @@
 On an accelerator several jobs may run in a batch, and while their results are encoded and written the next batch may use the engines.
 
 The process ends when the daemon ends (the socket closes, or the kernel kills it with its parent), never by Ctrl-C or SIGTERM: the daemon
-decides what happens to a running job. Heavy libraries are imported only when a job needs them.
+decides what happens to a running job. It puts up its fence (``worker.fence``) before it starts a thread and before it imports anything that
+does; heavy libraries are imported only when a job needs them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from goldsmith.engines.batch import Batch
+from goldsmith.errors import HostError
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome
 from goldsmith.jobs.protocol import (
+    TEMPORARY_FOLDER,
     BatchMessage,
     FrameDecoder,
     HelloMessage,
@@ -36,6 +38,9 @@ from goldsmith.jobs.protocol import (
     encode_message,
     frame_message,
 )
+from goldsmith.picture.decoding_time import Decoding, set_decoding_watch
+from goldsmith.worker.decoding_watchdog import DecodingWatchdog
+from goldsmith.worker.fence import raise_fence
 
 if TYPE_CHECKING:
     from goldsmith.worker.engine_provider import EngineProvider
@@ -71,20 +76,26 @@ class Worker:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        # What the record says of the fence; "" until it is up.
+        self._fence = ""
         self._send_lock = Lock()
         self._jobs: SimpleQueue[tuple[Job, ...]] = SimpleQueue()
         self._cancelled: set[str] = set()
         self._decoder = FrameDecoder()
         self._early_messages: list[tuple[MessageType, bytes]] = []
+        self._watchdog = DecodingWatchdog(self._blame_slow_file)
 
     def serve(self) -> None:
         """Run jobs forever; ``_receive`` ends the process when the daemon closes the socket."""
         hello = self._receive_hello()
+        self._fence = _enter_fence(hello)
         Thread(target=self._receive, name="receive", daemon=True).start()
         engine_provider = _create_engine_provider(
             hello, ModelsChangeFilter(lambda models: self._send(MessageType.MODELS, encode_message(models))).emit
         )
-        self._send(MessageType.READY)
+        set_decoding_watch(self._watchdog.watch)
+        self._watchdog.start()
+        self._send(MessageType.READY, self._fence.encode())
         while True:
             jobs = self._jobs.get()
             if hello.spec.device != "cpu":
@@ -100,6 +111,8 @@ class Worker:
 
     def _run_batch(self, jobs: Sequence[Job], hello: HelloMessage, engine_provider: EngineProvider) -> list[Thread]:
         """Start each job in a thread of its own; their calls of the same engine are combined. Return the threads."""
+        from goldsmith.engines.batch import Batch
+
         batch = Batch(len(jobs))
 
         def work(job: Job) -> None:
@@ -135,13 +148,22 @@ class Worker:
                 self._send(MessageType.ENGINE_RELEASED, job.id.encode())
 
         try:
-            outcome = run_job(job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=release_engine)
+            with self._watchdog.job(job):
+                outcome = run_job(
+                    job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=release_engine
+                )
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=job_faults.out_of_memory(job))
         except Exception as error:  # noqa: BLE001 - an operation may raise anything; the next job must still run
             outcome = Outcome(job_id=job.id, fault=job_faults.unexpected_error(job, throttle.last_progress, error))
-        environment = run_environment(hello.spec.device_title or hello.spec.device, hello.spec.threads)
+        environment = run_environment(hello.spec.device_title or hello.spec.device, hello.spec.threads, self._fence)
         return outcome.model_copy(update={"queue": hello.spec.queue, "seconds": monotonic() - started, "environment": environment})
+
+    def _blame_slow_file(self, job: Job, decoding: Decoding) -> None:
+        """Send the outcome of a job whose file takes too long to decode, and end the process: nothing else stops the decoder."""
+        fault = job_faults.decoding_too_slow(job, decoding.name, decoding.max_seconds)
+        self._send(MessageType.OUTCOME, _encode_outcome(Outcome(job_id=job.id, fault=fault)))
+        os._exit(job_faults.REPORTED_EXIT_STATUS)
 
     def _receive_hello(self) -> HelloMessage:
         while True:
@@ -181,6 +203,23 @@ class Worker:
                 self._connection.sendall(frame_message(kind, payload))
         except OSError:
             os._exit(0)
+
+
+def _enter_fence(hello: HelloMessage) -> str:
+    """Put up the fence, create the folder for temporary files inside it, and return what the record says of the fence.
+
+    If that fails, end the process: its last words are the reason for which the daemon pauses the queue.
+    """
+    temporary_folder = os.path.join(hello.scratch, TEMPORARY_FOLDER)
+    try:
+        fence = raise_fence(hello.scratch, hello.folders)
+        os.mkdir(temporary_folder, 0o700)
+    except HostError as error:
+        sys.exit(error.sentence)
+    except OSError as error:
+        sys.exit(f"{temporary_folder} cannot be created: {error.strerror}.")
+    os.environ["TMPDIR"] = temporary_folder
+    return fence
 
 
 def _create_engine_provider(hello: HelloMessage, emit: Callable[[ModelsMessage], None]) -> EngineProvider:

@@ -49,6 +49,18 @@ class ScratchFolder:
         self._is_synced = False
         return path
 
+    def keep_copy(self, sha256: str, name: str, data: bytes) -> Path:
+        """Keep a copy of a file of the share, where nobody changes it while steps read it, and return its path; its name stays the same."""
+        folder = f"copy-{sha256[:16]}"
+        path = self.folder / folder / name
+        if path.exists():
+            return path
+        try:
+            (self.folder / folder).mkdir(exist_ok=True)
+        except OSError as error:
+            raise self._host_fault("written to", error) from error
+        return self.write_file(f"{folder}/{name}", data)
+
     def write_problem_image(self, data: bytes) -> None:
         """Write the JPEG that shows why the job is about to fail; it replaces an earlier one."""
         if self.problem_image:

@@ -18,8 +18,8 @@ from goldsmith.files import fold_name
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.consent import FACES_FOLDER, find_consent, local_today
-from goldsmith.library.layers import find_layer, read_layer
-from goldsmith.library.library import Library
+from goldsmith.library.layers import find_layer
+from goldsmith.library.library import MAX_FILE_BYTES, Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue
 from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
@@ -31,6 +31,8 @@ from goldsmith.worker.scratch_folder import ScratchFolder
 
 # The role of a picture's own sidecar that takes precedence over a folder of the library.
 _SIDECAR_ROLES = {"looks": "look", "layers": "layer", "refs": "ref"}
+# LoRAs have gigabytes: they are used where they lie, and the weights reader takes nothing but tensors from them.
+_LARGE_FILES_FOLDER = "loras"
 _REGION_NOUNS = {"subject": "subject", "face": "face", "hands": "hand", "text": "text"}
 
 
@@ -220,8 +222,14 @@ class WorkerLibrary:
             self.recorder.used_files.append(sidecar.path)
             return self._private_copy(sidecar)
         path = self.library.require(folder, name, suffixes)
-        self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest())
-        return path
+        max_bytes = MAX_FILE_BYTES.get(folder, self.job.limits.max_memory_bytes // 2)
+        if folder == _LARGE_FILES_FOLDER or self.library.is_shipped(path):
+            self.recorder.add_reference(f"{folder}/{path.name}", self.library.hash_file(path, max_bytes))
+            return path
+        data = self.library.read_file(path, max_bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.recorder.add_reference(f"{folder}/{path.name}", sha256)
+        return self.scratch_folder.keep_copy(sha256, path.name, data)
 
     def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
         return self.library.list_names(folder, suffixes)
@@ -256,7 +264,7 @@ class WorkerLibrary:
         return pictures
 
     def _decode_library_file(self, path: Path, folder: str) -> Picture:
-        data = read_layer(path, self.job.limits.max_memory_bytes // 2)
+        data = self.library.read_file(path, self.job.limits.max_memory_bytes // 2)
         self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(data).hexdigest())
         return self._decode(data, path.name)
 

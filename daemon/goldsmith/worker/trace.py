@@ -26,9 +26,9 @@ RECORDED_PACKAGES = (
 _BAND_ROWS = 16
 
 
-def run_environment(device: str, threads: int) -> dict[str, JsonValue]:
-    """Return the versions of the program and its libraries, the processor, the device and the threads, for the record."""
-    return {**_installed_versions(), "device": device, "threads": threads}
+def run_environment(device: str, threads: int, fence: str) -> dict[str, JsonValue]:
+    """Return the versions of the program and its libraries, the processor, the device, the threads and the fence, for the record."""
+    return {**_installed_versions(), "device": device, "threads": threads, "fence": fence}
 
 
 @lru_cache(maxsize=1)
