@@ -6,15 +6,19 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from doubles.jobs import Event, outcomes
-from goldsmith.jobs.job import Job, JobFault, Outcome
+from goldsmith.jobs.job import InputRead, Job, JobFault, Outcome, StepResult
 from goldsmith.jobs.protocol import (
     BatchMessage,
     FrameDecoder,
     MessageType,
     ModelsMessage,
     WorkerConfig,
+    WorkerFolders,
     WorkerSpec,
     decode_message,
     encode_message,
@@ -37,6 +41,8 @@ class FakeProcess:
         self.status: int | None = None
         # True for a process that hangs in a driver and cannot be killed.
         self.is_stuck = False
+        # The jobs that were received, by id, with their scratch folders.
+        self.jobs: dict[str, Job] = {}
         self._decoder = FrameDecoder()
         self._received: list[tuple[MessageType, bytes]] = []
 
@@ -68,11 +74,19 @@ class FakeProcess:
             self._received += [(kind, payload) for kind, payload in messages if kind is not MessageType.HELLO]
         return self._received.pop(0)
 
+    def receive_available(self) -> list[tuple[MessageType, bytes]]:
+        """Return the messages that the daemon has sent so far; end the process if the daemon has closed the socket."""
+        data = self.connection.recv(1 << 20)
+        if not data:
+            self.exit(0)
+        return self._decoder.feed(data)
+
     def start_job(self) -> Job:
         """Receive the next job and report that it has started."""
         kind, payload = self.receive()
         assert kind is MessageType.JOB
         job = decode_message(Job, payload)
+        self.jobs[job.id] = job
         self.send(MessageType.STARTED, job.id.encode())
         return job
 
@@ -82,12 +96,14 @@ class FakeProcess:
         assert kind is MessageType.BATCH
         jobs = decode_message(BatchMessage, payload).jobs
         for job in jobs:
+            self.jobs[job.id] = job
             self.send(MessageType.STARTED, job.id.encode())
         return jobs
 
     def finish(self, job: Job, fault: JobFault | None = None) -> None:
-        """Send the outcome of a job."""
-        self.send(MessageType.OUTCOME, encode_message(Outcome(job_id=job.id, fault=fault)))
+        """Send the outcome of a job: the fault, or the result of an honest worker that changed no pixel."""
+        outcome = unchanged_outcome(self.jobs[job.id]) if fault is None else Outcome(job_id=job.id, fault=fault)
+        self.send(MessageType.OUTCOME, encode_message(outcome))
 
     def release_engine(self, *jobs: Job) -> None:
         """Report that these jobs need no engine any more."""
@@ -111,7 +127,9 @@ class FakeWorkers:
 
     def __post_init__(self) -> None:
         specs = self.specs or [WorkerSpec(queue="cpu", process_count=self.count)]
-        self.pools = WorkerPools(specs, WorkerConfig(), lambda: self.now, self.spawn)
+        self.folder = TemporaryDirectory(prefix="fake-workers-")
+        folders = WorkerFolders(work=self.folder.name, inputs=(f"{self.folder.name}/inbox",))
+        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, self.spawn)
 
     def spawn(self, spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> FakeProcess:
         if self.refuses:
@@ -125,9 +143,9 @@ class FakeWorkers:
         """The process that was started last."""
         return self.processes[-1]
 
-    def ready(self) -> FakeProcess:
-        """Let the newest process report that it is ready, and collect that."""
-        self.newest.send(MessageType.READY)
+    def ready(self, fence: str = "none") -> FakeProcess:
+        """Let the newest process report that it is ready, and its fence, and collect that."""
+        self.newest.send(MessageType.READY, fence.encode())
         self.pools.collect(self.now)
         return self.newest
 
@@ -136,6 +154,7 @@ class FakeWorkers:
         self.pools.stop(0)
         for process in self.processes:
             process.exit(0)
+        self.folder.cleanup()
 
     def later(self, seconds: float) -> list[Event]:
         """Move the clock, and return the events."""
@@ -145,6 +164,21 @@ class FakeWorkers:
     def collect(self) -> list[Event]:
         """Return the events without moving the clock."""
         return self.later(0.0)
+
+
+def unchanged_outcome(job: Job) -> Outcome:
+    """Read the job's inputs, copy its picture into scratch, and return the outcome in which no pixel was changed."""
+    data = {source.path: Path(job.root, source.path).read_bytes() for source in job.inputs}
+    copy = Path(job.scratch, "original")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(data[job.asset.path])
+    return Outcome(
+        job_id=job.id,
+        reads=tuple(InputRead(path=each.path, sig=each.sig, sha256=sha256(data[each.path]).hexdigest()) for each in job.inputs),
+        is_unchanged=True,
+        original_copy=str(copy),
+        steps=tuple(StepResult(op=step.op, settings=step.settings, seed=0, seconds=0.0, findings={}) for step in job.steps),
+    )
 
 
 def kinds(events: Sequence[Event]) -> list[str]:

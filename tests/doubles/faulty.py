@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import sys
@@ -21,7 +22,15 @@ from goldsmith.operation import (
     StepContext,
     StepNeeds,
 )
+from goldsmith.picture.decoding_time import limited_decoding
 from goldsmith.picture.picture import Picture
+
+
+def decode_endlessly(name: str) -> None:
+    """Do what a decoder does with a hostile file: work in C code without an end, within a limit of a moment."""
+    with limited_decoding(name) as decoding:
+        decoding.max_seconds = 0.05
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 
 
 class Pass(PictureOperation):
@@ -129,15 +138,16 @@ class Report(PictureOperation):
 
 
 class Die(PictureOperation):
-    """Prints last words to stderr and ends the process by a signal, or by ``_exit`` if the signal is 0."""
+    """Prints last words to stderr and ends the process by a signal, or with an exit status if the signal is 0."""
 
     signal: int = 9
+    status: int = 3
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         print("these are my last words", file=sys.stderr, flush=True)
         if self.signal:
             os.kill(os.getpid(), self.signal)
-        os._exit(3)
+        os._exit(self.status)
 
 
 class Unplug(PictureOperation):
@@ -146,21 +156,27 @@ class Unplug(PictureOperation):
     always: bool = False
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        root = context.scratch.parents[2]
+        root = context.scratch.parents[3]
         if self.always or (root / "dead").exists():
             raise DeviceError("cuda:0 has failed: an illegal memory access was encountered.", "Look at it with nvidia-smi.")
         return picture
 
 
 class Meet(PictureOperation):
-    """Requests a picture of the step's seed from a generator; ``fail``: fails before that; ``linger``: waits to be cancelled."""
+    """Requests a picture of the step's seed from a generator.
+
+    ``fail``: fails before that; ``linger``: waits to be cancelled; ``decode``: decodes a file without an end.
+    """
 
     fail: bool = False
+    decode: bool = False
     linger: bool = False
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         if self.fail:
             raise LookupError("not this one")
+        if self.decode:
+            decode_endlessly("slow.layer.png")
         while self.linger:
             Event().wait(0.01)
             context.progress.report(0.1)
@@ -187,7 +203,7 @@ class Linger(PictureOperation):
     exit: bool = False
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
-        while not (context.scratch.parents[2] / "go").exists():
+        while not (context.scratch.parents[3] / "go").exists():
             Event().wait(0.01)
             context.progress.report(0.5)
         if self.exit:
@@ -202,6 +218,14 @@ class Segfault(PictureOperation):
         import ctypes
 
         ctypes.string_at(0)
+        return picture
+
+
+class Decode(PictureOperation):
+    """Decodes a file without an end."""
+
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        decode_endlessly("slow.layer.png")
         return picture
 
 

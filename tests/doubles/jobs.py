@@ -11,8 +11,10 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import (
     Job,
@@ -23,10 +25,13 @@ from goldsmith.jobs.job import (
     ResourceLimits,
     StepSpec,
 )
-from goldsmith.jobs.protocol import WorkerConfig
+from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.picture.codec import EncodingOptions, encode
 from goldsmith.picture.picture import Picture, freeze
+from goldsmith.pipeline.workers import worker_process
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
+from goldsmith.pipeline.workers.worker_specs import find_model_paths
 
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
 # More memory than the test process ever uses: a fake worker process is measured as the test process.
@@ -97,6 +102,30 @@ class Share:
 
 
 Event = JobProgress | Outcome | JobRequeued
+
+
+def worker_folders(root: Path, config: WorkerConfig) -> WorkerFolders:
+    """Return the folders of the worker processes of a test's root, as the daemon would send them."""
+    return WorkerFolders(
+        work=str(root / ".goldsmith/work"),
+        inputs=tuple(str(root / name) for name in ("inbox", "selected", "archive", "library")),
+        models=_model_paths(root, config) if config.models_file else (),
+    )
+
+
+def _model_paths(root: Path, config: WorkerConfig) -> tuple[str, ...]:
+    folder = Path(config.weights_folder) if config.weights_folder else default_models_folder()
+    return find_model_paths(root, open_weights_registry(Path(config.models_file), folder), Path(config.models_file))
+
+
+def open_pools(root: Path, specs: Sequence[WorkerSpec], config: WorkerConfig = FAULTY, spawn: SpawnWorker = spawn_worker) -> WorkerPools:
+    """Return worker pools for a test's root."""
+    return WorkerPools(specs, config, worker_folders(root, config), spawn=spawn)
+
+
+def import_first_from(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let the worker processes of this process find modules, and the sitecustomize.py that changes them, in this folder first."""
+    patch.setattr(worker_process, "IMPORT_FOLDERS", (str(folder), *worker_process.IMPORT_FOLDERS))
 
 
 def events_until(pools: WorkerPools, enough: Callable[[list[Event]], bool]) -> list[Event]:

@@ -48,6 +48,8 @@ class StageWork:
     # True once its job is in the queue of a worker.
     was_submitted: bool = field(default=False, init=False)
     is_cancelled: bool = field(default=False, init=False)
+    # Absolute path of the folder that its worker process wrote to; "" if there was none.
+    scratch: str = field(default="", init=False)
     # Monotonic time until which the rest of an incomplete picture may still arrive.
     incomplete_deadline: float = field(default=0.0, init=False)
 
@@ -55,6 +57,11 @@ class StageWork:
     def asset_path(self) -> str:
         """The path that identifies the asset (``Bundle.asset``)."""
         return self.job.asset.path
+
+    @property
+    def text_folder(self) -> Path:
+        """The folder for the small files that the daemon itself writes for the commit. No worker process may write there."""
+        return Path(self.job.root, SCRATCH_FOLDER, self.job.id)
 
     @property
     def uses_library(self) -> bool:
@@ -118,6 +125,5 @@ def build_job(
         mask_fit=resolved.mask_fit,
         working=resolved.working,
         deliver=is_final,
-        scratch=str(root / SCRATCH_FOLDER / job_id),
         limits=limits,
     )

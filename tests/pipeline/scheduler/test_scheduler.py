@@ -13,6 +13,7 @@ from doubles.commission import EXPORT, GRADE, INPAINT, NULLS, PIPELINE, SELECT, 
 from doubles.pictures import black, mask, png
 from doubles.studio import Studio, studio_at
 from goldsmith.jobs.job import Job, JobFault, JobFaultKind, Outcome
+from goldsmith.jobs.protocol import TEMPORARY_FOLDER
 from goldsmith.pipeline.scheduler.results import Results
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
@@ -48,6 +49,18 @@ def test_a_brief_of_all_four_stages_takes_a_picture_from_inbox_to_delivered(stud
         "masked/hero.png",
         "selected/hero.png",
     ]
+
+
+def test_no_scratch_folder_of_an_ended_job_is_left(studio: Studio) -> None:
+    """Of a delivered picture and of one with a note, while the worker process that made them still lives."""
+    studio.put("inbox/hero.png", png())
+    studio.put("inbox/hero.toml", WHOLE)
+    studio.put("inbox/bad.png", b"not a picture")
+    studio.put("inbox/bad.toml", WHOLE)
+    wait_for_note(studio, "inbox/bad.png")
+    studio.until_idle()
+    (folder,) = studio.at(".goldsmith/work").iterdir()
+    assert [path.name for path in folder.iterdir()] == [TEMPORARY_FOLDER]
 
 
 def test_a_picture_waits_where_its_brief_ends(studio: Studio) -> None:

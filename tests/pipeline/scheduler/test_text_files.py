@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from goldsmith.brief.parsing import MAX_FILE_BYTES
-from goldsmith.errors import InputError
+from goldsmith.errors import HostError, InputError
 from goldsmith.pipeline.scheduler import text_files
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.root_folder import RootFolder
 
 
 def test_a_file_is_read_with_its_hash_and_signature(tmp_path: Path) -> None:
@@ -27,7 +29,7 @@ def test_an_unchanged_file_is_not_opened_again(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "brief.toml").write_bytes(b"seed = 1\n")
     cache = TextFileCache(tmp_path)
     first = cache.read("brief.toml")
-    monkeypatch.setattr(text_files, "open_input", lambda path: pytest.fail("opened again"))
+    monkeypatch.setattr(RootFolder, "open_file", lambda root, path: pytest.fail("opened again"))
     assert cache.read("brief.toml") is first
 
 
@@ -63,3 +65,24 @@ def test_the_cache_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.Monkey
         cache.read(f"{number}.toml")
     assert list(cache._cache) == ["2.toml", "3.toml"]
     assert cache.read_bytes("0.toml") == b"0"
+
+
+def test_a_text_is_not_read_through_a_campaign_that_became_a_link(tmp_path: Path) -> None:
+    """It counts as gone, also if it was read before: the unchanged file behind the link is not the one that was named."""
+    (tmp_path / "root/inbox/acme").mkdir(parents=True)
+    (tmp_path / "root/inbox/acme/hero.txt").write_bytes(b"a lake")
+    cache = TextFileCache(tmp_path / "root")
+    assert cache.read_bytes("inbox/acme/hero.txt") == b"a lake"
+    (tmp_path / "root/inbox/acme").rename(tmp_path / "acme")
+    (tmp_path / "root/inbox/acme").symlink_to(tmp_path / "acme")
+    with pytest.raises(InputError, match=r"inbox/acme/hero\.txt is gone"):
+        cache.read("inbox/acme/hero.txt")
+
+
+def test_a_failing_disk_is_a_fault_of_the_host_and_a_denial_one_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither ends the daemon."""
+    for number, kind in ((errno.EIO, HostError), (errno.EACCES, InputError)):
+        error = OSError(number, os.strerror(number))
+        monkeypatch.setattr(RootFolder, "lstat", lambda root, path, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(kind, match=r"hero\.toml cannot be read"):
+            TextFileCache(tmp_path).read("hero.toml")

@@ -21,7 +21,8 @@ from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
-from goldsmith.pipeline.status.explain import Explainer, generalise_sentence, walk_folder
+from goldsmith.pipeline.status.explain import Explainer, generalise_sentence
+from goldsmith.root_folder import MAX_FOLDER_DEPTH
 
 RUNNING = DaemonState(holder="process 1 on atelier", has_state_file=True)
 # The current time in the tests, in Unix seconds.
@@ -375,15 +376,6 @@ def test_the_nearest_campaign_brief_applies(root: Path, make_explainer: MakeExpl
     assert briefs == {"inbox/a/b/hero.png": "inbox/a/brief.toml", "inbox/c/hero.png": "inbox/brief.toml", "masked/x/hero.png": None}
 
 
-def test_a_walk_enters_neither_links_nor_ignored_folders(root: Path, tmp_path: Path) -> None:
-    """A folder that cannot be read counts as empty."""
-    put(root, "inbox/a/x.png", "inbox/.git/y.png", "inbox/@eaDir/z.png")
-    (tmp_path / "outside").mkdir()
-    os.symlink(tmp_path / "outside", root / "inbox/link")
-    assert sorted(folder for folder, _ in walk_folder(root, "inbox")) == ["inbox", "inbox/a"]
-    assert list(walk_folder(root, "nowhere")) == [("nowhere", [])]
-
-
 def test_explanations_work_without_a_journal(root: Path, make_explainer: MakeExplainer) -> None:
     """The folders alone give the answer."""
     put(root, "inbox/hero.png")
@@ -400,3 +392,10 @@ def test_a_file_that_another_program_locked_is_explained(root: Path, make_explai
     with (root / "selected/hero.png").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert make_explainer().explain_file("selected/hero.png").startswith("Everything is here")
+
+
+def test_a_file_in_a_folder_that_lies_too_deep_has_its_sentence(make_explainer: MakeExplainer, root: Path) -> None:
+    """It is never found, and its campaign is named."""
+    path = "inbox/acme" + "/x" * MAX_FOLDER_DEPTH + "/hero.png"
+    put(root, path)
+    assert make_explainer().explain_file(path).startswith("inbox/acme/ has folders more than 64 deep")

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doubles.fake_workers import KILLED, FakeWorkers, kinds
+from doubles.fake_workers import KILLED, FakeWorkers, kinds, unchanged_outcome
 from doubles.jobs import GENEROUS, Share, outcomes
 from doubles.worker_queues import queue_position
+from goldsmith.engines.open_weights import FileStamp
+from goldsmith.engines.registry.hash_notes import HashNote
 from goldsmith.jobs.job import JobProgress, Outcome
 from goldsmith.jobs.protocol import (
     FrameDecoder,
@@ -21,11 +23,13 @@ from goldsmith.jobs.protocol import (
     MessageType,
     ProtocolError,
     WorkerConfig,
+    WorkerFolders,
     WorkerSpec,
     decode_message,
     encode_message,
     frame_message,
 )
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.worker.main import ProgressThrottle
 
 
@@ -49,7 +53,7 @@ def test_jobs_of_a_queue_run_one_at_a_time_in_order(workers: FakeWorkers, share:
     process = workers.ready()
     assert [queue_position(workers.pools, job.id) for job in jobs] == [0, 1, 2]
     for at, job in enumerate(jobs):
-        assert process.start_job() == job
+        assert process.start_job().id == job.id
         assert workers.collect() == [JobProgress(job_id=job.id, step=0, op="", fraction=0.0)]
         process.finish(job)
         assert kinds(workers.collect()) == ["done"]
@@ -63,7 +67,7 @@ def test_submit_sends_a_job_to_a_ready_process(workers: FakeWorkers, share: Shar
     process = workers.ready()
     job = share.job()
     workers.pools.submit(job)
-    assert process.start_job() == job
+    assert process.start_job().id == job.id
     assert workers.pools.running_jobs()[job.id].queue == "cpu"
 
 
@@ -83,7 +87,7 @@ def test_a_job_for_an_unknown_queue_goes_to_the_first_queue(workers: FakeWorkers
     """Without a GPU, the CPU does the work."""
     job = share.job(queue="gpu")
     workers.pools.submit(job)
-    assert workers.ready().start_job() == job
+    assert workers.ready().start_job().id == job.id
 
 
 def test_a_queued_job_is_cancelled_at_once(workers: FakeWorkers, share: Share) -> None:
@@ -254,11 +258,10 @@ def test_a_process_that_sends_an_invalid_message_is_killed(workers: FakeWorkers,
 
 def test_half_a_message_does_not_block_the_daemon(workers: FakeWorkers, share: Share) -> None:
     """The daemon reads the rest of the message when it arrives."""
-    job = share.job()
-    workers.pools.submit(job)
+    workers.pools.submit(share.job())
     process = workers.ready()
-    process.start_job()
-    whole = frame_message(MessageType.OUTCOME, encode_message(Outcome(job_id=job.id)))
+    job = process.start_job()
+    whole = frame_message(MessageType.OUTCOME, encode_message(unchanged_outcome(job)))
     process.connection.sendall(whole[:9])
     assert kinds(workers.collect()) == []
     process.connection.sendall(whole[9:])
@@ -300,7 +303,7 @@ def test_a_process_that_never_gets_ready_is_replaced(workers: FakeWorkers, share
     workers.later(60.1)
     workers.later(1.0)
     assert workers.processes[0].status == KILLED
-    assert workers.ready().start_job() == job
+    assert workers.ready().start_job().id == job.id
 
 
 def test_output_on_stderr_does_not_keep_the_loop_awake(workers: FakeWorkers) -> None:
@@ -356,8 +359,36 @@ def test_messages_keep_names_that_are_not_unicode() -> None:
     for bad in (b"", b"[]", b"[" * 100_000, b'{"job_id": 3}', b"\xff"):
         with pytest.raises(ProtocolError):
             decode_message(Outcome, bad)
-    hello = HelloMessage(spec=WorkerSpec(queue="cpu"), config=WorkerConfig())
+    hello = HelloMessage(spec=WorkerSpec(queue="cpu"), config=WorkerConfig(), folders=WorkerFolders(work="/w"), scratch="/w/a")
     assert decode_message(HelloMessage, encode_message(hello)) == hello
+
+
+def test_the_notes_of_weights_reach_the_worker_process() -> None:
+    """The first message has a copy of the daemon's notes."""
+    note = HashNote("0" * 64, FileStamp(1, 2, 3, 4, 5), 6)
+    config = WorkerConfig(weights_notes={os.fsdecode(b"/m/h\xff.onnx"): note})
+    hello = HelloMessage(spec=WorkerSpec(queue="cpu"), config=config, folders=WorkerFolders(work="/w"), scratch="/w/a")
+    received = decode_message(HelloMessage, encode_message(hello))
+    assert received == hello
+    assert isinstance(received.config.weights_notes[os.fsdecode(b"/m/h\xff.onnx")].stamp, FileStamp)
+
+
+def test_each_worker_process_gets_the_configuration_of_its_start(tmp_path: Path) -> None:
+    """The configuration is read when a process starts, because weights may have been fetched since the last one."""
+    catalogues = iter(["first", "second"])
+    workers = FakeWorkers()
+    specs, folders = [WorkerSpec(queue="cpu")], WorkerFolders(work=str(tmp_path))
+    pools = WorkerPools(specs, lambda: WorkerConfig(catalogue=next(catalogues)), folders, lambda: workers.now, workers.spawn)
+    for expected in ("first", "second"):
+        pools.prewarm()
+        ((kind, payload),) = FrameDecoder().feed(workers.newest.connection.recv(65536))
+        assert (kind, decode_message(HelloMessage, payload).config.catalogue) == (MessageType.HELLO, expected)
+        workers.newest.send(MessageType.READY)
+        pools.collect(workers.now)
+        workers.newest.exit(0)
+        pools.collect(workers.now)
+    pools.stop(0)
+    workers.close()
 
 
 def test_progress_is_sent_about_five_times_a_second() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from goldsmith.brief.settings import Settings, read_settings
 from goldsmith.engines.devices import Accelerator, DeviceScan
+from goldsmith.engines.registry.models import read_models
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.pipeline.workers import worker_specs
-from goldsmith.pipeline.workers.worker_specs import build_worker_specs
+from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
 
 CARDS = (Accelerator("cuda:0", "NVIDIA L40S", total_mb=46068), Accelerator("cuda:1", "NVIDIA RTX A4000", total_mb=16376))
 
@@ -62,3 +65,44 @@ def test_a_pipeline_without_the_queue_gpu_looks_for_no_device(machine: SimpleNam
     """The search for devices would run a program."""
     monkeypatch.setattr(worker_specs, "find_devices", lambda: pytest.fail("find_devices was called"))
     assert summaries(build_worker_specs(settings(), ["cpu"])) == [("cpu", "cpu", 3)]
+
+
+LOCAL_MODELS = """
+[models.local]
+kind = "generate"
+driver = "diffusers"
+licence = "Apache-2.0"
+folder = "{folder}"
+[models.local.diffusion]
+family = "sdxl"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+"""
+
+
+def test_the_folders_of_models_and_what_their_links_lead_to_are_readable(tmp_path: Path) -> None:
+    """The cache of a hub is a tree of links, and a models folder may span disks."""
+    for folder in ("config", "weights", "disk", "cache/blobs", "cache/snapshot/unet", "root"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "cache/blobs/1f").write_bytes(b"")
+    (tmp_path / "cache/snapshot/unet/model.safetensors").symlink_to("../../blobs/1f")
+    (tmp_path / "weights/qwen").symlink_to(tmp_path / "disk")
+    models_file = tmp_path / "config/models.toml"
+    models_file.write_text(LOCAL_MODELS.format(folder=tmp_path / "cache/snapshot"))
+    weights = WeightsRegistry(read_models(models_file), tmp_path / "weights", tmp_path / "config/models.pins.toml")
+    assert set(find_model_paths(tmp_path / "root", weights, models_file)) == {
+        str(tmp_path / name) for name in ("config", "weights", "disk", "cache/snapshot", "cache/blobs/1f")
+    }
+
+
+def test_a_models_toml_in_the_root_does_not_open_the_root(tmp_path: Path) -> None:
+    """Only the file itself is readable."""
+    models_file = tmp_path / "models.toml"
+    models_file.write_text(LOCAL_MODELS.format(folder="/models/local"))
+    paths = find_model_paths(tmp_path, WeightsRegistry(read_models(models_file), tmp_path / "weights"), models_file)
+    assert paths == (str(models_file), str(tmp_path / "weights"), "/models/local")

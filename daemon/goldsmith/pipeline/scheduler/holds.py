@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, Filesystem
+from goldsmith.files import FileSignature, Filesystem, display_text
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow, HoldRecord
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
 from goldsmith.pipeline.scheduler.problem_notes import note_path, remove_note, write_note, write_preview
 from goldsmith.pipeline.stage_work import fingerprint
+from goldsmith.root_folder import RootFolder
 
 
 class Holds:
     """Keeps one hold per picture, in the journal. If the journal is lost, each problem is found and reported once more."""
 
     def __init__(self, root: Path, journal: Journal, fs: Filesystem, wall_clock: Callable[[], float]) -> None:
-        self._root = root
+        self._root = RootFolder(root)
         self._journal = journal
         self._fs = fs
         self._wall_clock = wall_clock
@@ -37,7 +37,7 @@ class Holds:
         hold = self._held.get(bundle.asset)
         if hold is None:
             return False
-        return hold.fingerprint == fingerprint(sigs) and (not hold.note_path or os.path.lexists(self._root / hold.note_path))
+        return hold.fingerprint == fingerprint(sigs) and (not hold.note_path or self._root.exists(hold.note_path))
 
     def hold(
         self,
@@ -54,7 +54,7 @@ class Holds:
         Raises OSError or HostError if the disk fails.
         """
         picture = bundle.asset or bundle.stem
-        sentence, remedy = _encodable(problem.sentence), _encodable(problem.remedy)
+        sentence, remedy = _showable(problem.sentence), _showable(problem.remedy)
         note = self._write_note(note_path(picture), sentence, remedy, preview)
         held = HoldRecord(picture, fingerprint(sigs), sentence, remedy, note, self._wall_clock())
         self._held[picture] = held
@@ -68,7 +68,7 @@ class Holds:
     def release_missing(self) -> None:
         """Release pictures that were removed while the daemon did not run."""
         for picture in tuple(self._held):
-            if not os.path.lexists(self._root / picture):
+            if not self._root.exists(picture):
                 self.release(picture)
 
     def allow_retry(self, picture: str) -> None:
@@ -109,12 +109,12 @@ class Holds:
                 write_preview(self._fs, self._root, note, preview)
             write_note(self._fs, self._root, note, sentence, remedy)
         except PermissionError:
-            if not os.access(self._root / note.partition("/")[0], os.W_OK | os.X_OK, effective_ids=True):
+            if not self._root.can_write(note.partition("/")[0]):
                 raise
             return ""
         return note
 
 
-def _encodable(sentence: str) -> str:
-    """Return the sentence as valid Unicode: undecodable bytes of a file name become question marks."""
-    return sentence.encode("utf-8", "replace").decode()
+def _showable(sentence: str) -> str:
+    """Return the sentence as a note may show it: valid Unicode without characters that a terminal obeys or that nobody sees."""
+    return display_text(sentence.encode("utf-8", "replace").decode())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 
 from goldsmith.errors import HostError
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import BundleKey
 from goldsmith.pipeline.stage_work import StageWork
@@ -17,8 +16,9 @@ from goldsmith.pipeline.stage_work import StageWork
 class InFlight:
     """Holds every work item by its bundle's key and by its job's id, and the keys of bundles that are due for another check."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, work_folder: WorkFolder) -> None:
         self._journal = journal
+        self._work_folder = work_folder
         self._work_by_key: dict[BundleKey, StageWork] = {}
         self._key_by_job: dict[str, BundleKey] = {}
         self._timers: list[tuple[float, BundleKey]] = []
@@ -55,7 +55,7 @@ class InFlight:
         self._key_by_job[work.job.id] = work.bundle.key
 
     def remove(self, work: StageWork) -> None:
-        """Remove work that has ended, its job in the journal and its scratch folder."""
+        """Remove work that has ended, its job in the journal and its scratch folders."""
         key = work.bundle.key
         self._work_by_key.pop(key, None)
         self.ready_to_commit.pop(key, None)
@@ -63,7 +63,8 @@ class InFlight:
         if work.was_submitted:
             with contextlib.suppress(HostError):  # only `status` reads this row; writes that matter report their own errors
                 self._journal.remove_job(work.job.id)
-        _remove_scratch(work.job.scratch)
+        for folder in filter(None, (work.scratch, str(work.text_folder))):
+            self._work_folder.remove(folder)
 
     def recheck(self, keys: Iterable[BundleKey]) -> None:
         """Schedule a check of these bundles in the next turn."""
@@ -83,13 +84,3 @@ class InFlight:
     def next_due_at(self) -> float | None:
         """Return the monotonic time of the next scheduled check, or None."""
         return self._timers[0][0] if self._timers else None
-
-
-def _remove_scratch(scratch: str) -> None:
-    """Remove a job's scratch folder. It is usually empty by now: try the cheap call first."""
-    try:
-        os.rmdir(scratch)
-    except FileNotFoundError:
-        return
-    except OSError:
-        shutil.rmtree(scratch, ignore_errors=True)

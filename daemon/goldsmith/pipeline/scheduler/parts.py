@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.intake import Intake
 from goldsmith.pipeline.scheduler.holds import Holds
@@ -29,6 +30,7 @@ class SchedulerState:
     holds: Holds
     host_health: HostHealth
     journal: Journal
+    work_folder: WorkFolder
 
 
 @dataclass(frozen=True, slots=True)

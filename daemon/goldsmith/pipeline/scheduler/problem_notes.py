@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
-from goldsmith.files import Filesystem, write_atomically
+from goldsmith.files import Filesystem, write_atomically_in
+from goldsmith.root_folder import RootFolder
 
 NOTE_SUFFIX = ".problem.txt"
 # A JPEG that shows the problem, beside the note. A file with this suffix is never an asset.
@@ -23,24 +23,28 @@ def note_path(picture: str) -> str:
     return os.path.join(folder, short + NOTE_SUFFIX)
 
 
-def write_note(fs: Filesystem, root: Path, note: str, sentence: str, remedy: str) -> None:
+def write_note(fs: Filesystem, root: RootFolder, note: str, sentence: str, remedy: str) -> None:
     """Write the note atomically with the permissions of its folder, replacing an older one."""
     text = f"{sentence}\n{remedy}\n" if remedy else f"{sentence}\n"
-    target = root / note
-    write_atomically(fs, target, f"{text}\n{_NOTE_FOOTER}".encode(), replace=True)
+    _write(fs, root, note, f"{text}\n{_NOTE_FOOTER}".encode())
 
 
-def write_preview(fs: Filesystem, root: Path, note: str, data: bytes) -> None:
+def write_preview(fs: Filesystem, root: RootFolder, note: str, data: bytes) -> None:
     """Write the JPEG that belongs to a note beside it, replacing an older one."""
-    target = root / _preview_path(note)
-    write_atomically(fs, target, data, replace=True)
+    _write(fs, root, _preview_path(note), data)
 
 
-def remove_note(root: Path, note: str) -> None:
+def remove_note(root: RootFolder, note: str) -> None:
     """Delete the note and its JPEG. A file that is gone already or cannot be deleted is ignored."""
     for path in (note, _preview_path(note)):
         with contextlib.suppress(OSError):
-            os.unlink(root / path)
+            root.unlink(path)
+
+
+def _write(fs: Filesystem, root: RootFolder, path: str, data: bytes) -> None:
+    folder_path, name = os.path.split(path)
+    with root.opened_folder(folder_path) as folder:
+        write_atomically_in(fs, folder, name, data, replace=True)
 
 
 def _preview_path(note: str) -> str:

@@ -60,9 +60,13 @@ class Readiness:
         if bundle.ambiguity:
             return Invalid(InputError(bundle.ambiguity))
         try:
-            resolved = self._resolve(stage, bundle)
+            return self._check_instructions(stage, bundle)
         except InputError as problem:
             return Invalid(problem)
+
+    def _check_instructions(self, stage: Stage, bundle: Bundle) -> ReadinessResult:
+        """Return the readiness. Raises InputError if a brief is wrong, or if it names a folder of the library that is a link."""
+        resolved = self._resolve(stage, bundle)
         if bundle.is_lone_brief:
             return self._check_lone_brief(stage, resolved, bundle)
         if resolved is None:

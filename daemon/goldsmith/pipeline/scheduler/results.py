@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature
+from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.stage_work import StageWork, fingerprint
+from goldsmith.pipeline.workers.outcome_files import read_preview
 from goldsmith.pipeline.workers.worker_pool import Event
 
 # Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.
@@ -59,6 +60,8 @@ class Results:
         work = self._in_flight.get_by_job(event.job_id)
         if work is None:
             return
+        if isinstance(event, Outcome):
+            work.scratch = event.scratch
         if isinstance(event, JobProgress):
             self._handle_progress(work, event)
         elif isinstance(event, JobRequeued):
@@ -89,7 +92,7 @@ class Results:
                 self._in_flight.recheck_at(ready_at, work.bundle.key)
         elif work.outcome.fault is not None:
             fault = work.outcome.fault
-            preview = _read_preview(fault)  # before the scratch folder is removed with the work
+            preview = _read_preview(work, fault)  # before the scratch folder is removed with the work
             self._in_flight.remove(work)
             self.hold(work.bundle, work.sigs, InputError(fault.sentence, fault.remedy), work, preview)
         elif not work.plan_id:
@@ -105,6 +108,15 @@ class Results:
         elif not work.is_cancelled:
             work.is_cancelled = True
             self._workers.cancel(work.job.id)
+
+    def reject(self, work: StageWork, is_missing: bool) -> None:
+        """Do work again whose results are not the files that were hashed. Hold the asset after the last attempt.
+
+        ``is_missing``: a result has disappeared from the scratch folder.
+        """
+        fault = job_faults.result_lost(work.job) if is_missing else job_faults.result_changed(work.job)
+        self._on_event("fault", picture=work.asset_path, stage=work.job.stage, kind=fault.kind, sentence=fault.sentence, detail="")
+        self._handle_failed_attempt(work, fault)
 
     def hold(
         self, bundle: Bundle, sigs: Mapping[str, FileSignature], problem: InputError, work: StageWork | None, preview: bytes = b""
@@ -127,7 +139,7 @@ class Results:
             )
         try:
             note = self._holds.hold(bundle, sigs, problem, row, may_depend_on_library=work is None or work.uses_library, preview=preview)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._intake.recheck(bundle.asset or bundle.stem)  # the asset has gone with its folder: no note is needed
             return
         except (OSError, HostError) as error:
@@ -195,15 +207,15 @@ class Results:
             self._in_flight.remove(work)
             self._intake.recheck(fault.path or work.asset_path)
             self._in_flight.recheck_at(now + _RECHECK_SECONDS, key)
-        elif fault.kind in ("crash", "timeout", "memory"):
-            self._handle_worker_death(work, fault)
+        elif fault.kind in ("crash", "timeout", "memory", "refused", "lost"):
+            self._handle_failed_attempt(work, fault)
         else:
             work.outcome = outcome
             work.incomplete_deadline = now + (self._settle_policy.incomplete_seconds if fault.kind == "incomplete" else 0.0)
             self.commit_or_wait(work, now)
 
-    def _handle_worker_death(self, work: StageWork, fault: JobFault) -> None:
-        """Count an attempt that ended with the death of the worker process. Try again, or hold the asset after the last attempt."""
+    def _handle_failed_attempt(self, work: StageWork, fault: JobFault) -> None:
+        """Count an attempt for which the picture need not be at fault. Try again, or hold the asset after the last attempt."""
         attempts = self._journal.count_attempt(work.asset_path, fingerprint(work.sigs))
         self._in_flight.remove(work)
         if attempts < self._settle_policy.max_attempts:
@@ -212,9 +224,6 @@ class Results:
         self.hold(work.bundle, work.sigs, InputError(f"{fault.sentence} It was tried {attempts} times.", fault.remedy), work)
 
 
-def _read_preview(fault: JobFault) -> bytes:
+def _read_preview(work: StageWork, fault: JobFault) -> bytes:
     """Return the JPEG that a step wrote to show the problem, or b"" if there is none or it cannot be read."""
-    try:
-        return Path(fault.preview_path).read_bytes() if fault.preview_path else b""
-    except OSError:
-        return b""
+    return read_preview(work.job.model_copy(update={"scratch": work.scratch}), fault.preview_path) if fault.preview_path else b""

@@ -7,19 +7,29 @@ jobs, and commits finished work in batches. No call waits, decodes a picture, or
 from __future__ import annotations
 
 import secrets
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import HostError, InputError
-from goldsmith.files import FileSignature
+from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Outcome
+from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.records import Plan
 from goldsmith.pipeline.commit.naming import is_in_archive
-from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, PlanResult
+from goldsmith.pipeline.commit.plan_executor import (
+    FilesChanged,
+    PlanCommitted,
+    PlanExecutor,
+    PlanHalted,
+    PlanResult,
+    ResultsRejected,
+)
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
+from goldsmith.pipeline.intake.stage_folders import CHECK_INTERVAL_SECONDS
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
@@ -30,6 +40,10 @@ from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_input
 
 # Maximum number of plans in one commit: they share one record in the journal and one fsync per folder.
 COMMIT_BATCH_SIZE = 64
+# Lines of a traceback in the log: a RecursionError has a thousand.
+_TRACEBACK_LIMIT = 20
+_EXHAUSTED = "Something in the folders needs more memory than Goldsmith has."
+_EXHAUSTED_REMEDY = "Look for very deep folders and very large texts in the folder of the last upload, and take them away."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class Scheduler:
         self._holds = shared.state.holds
         self._host_health = shared.state.host_health
         self._journal = shared.state.journal
+        self._work_folder = shared.state.work_folder
         self._intake = shared.intake
         self._workers = shared.workers
         self._clock = shared.clocks.monotonic
@@ -84,6 +99,8 @@ class Scheduler:
         # Bundles that wait for a file in the library, in the order in which they began to wait.
         self._waiting_for_library: dict[BundleKey, None] = {}
         self._is_draining = False
+        # Monotonic time of the next check of the service's own folder.
+        self._work_folder_check_at = 0.0
         self._group_commit_delay = GroupCommitDelay(COMMIT_BATCH_SIZE, self._clock)
 
     # ------------------------------------------------------------------ the main loop's interface
@@ -91,16 +108,30 @@ class Scheduler:
     def run_once(self) -> None:
         """Do everything that can be done now, without waiting."""
         now = self._clock()
-        if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
-            self._retry_host()
         try:
+            self._check_work_folder(now)
+            if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
+                self._retry_host()
             with self._journal.batch():
                 self._results.process_events(now)
                 self._check_bundles(now)
             if not self._host_health.is_unhealthy and self._in_flight.ready_to_commit and not self._commit_delay():
                 self._commit_batch()
-        except HostError as fault:  # the disk that holds the journal
+        except HostError as fault:  # the disk that holds the journal, or the service's own folder
             self._host_health.report_failure(fault)
+        except (RecursionError, MemoryError) as error:  # whatever lies in the folders, the loop goes on
+            self._on_event("error", sentence=_EXHAUSTED, detail="".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT)))
+            self._host_health.report_failure(HostError(_EXHAUSTED, _EXHAUSTED_REMEDY))
+
+    def _check_work_folder(self, now: float) -> None:
+        """Check at intervals, and before a pause ends, that the service's own folder is still its alone. Raises HostError if it is not."""
+        is_retry_due = self._host_health.is_unhealthy and now >= self._host_health.retry_at
+        if is_retry_due or now >= self._work_folder_check_at:
+            self._work_folder_check_at = now + CHECK_INTERVAL_SECONDS
+            try:
+                self._work_folder.check()
+            except HostError as fault:
+                self._host_health.report_failure(fault)
 
     def seconds_until_due(self) -> float | None:
         """Return the seconds until the next turn has something to do without any event; None if only an event can cause work."""
@@ -160,10 +191,24 @@ class Scheduler:
         waiting = list(keys)
         try:
             while waiting:
-                self._check_bundle(waiting[0], now)
-                del waiting[0]
+                try:
+                    self._check_bundle(waiting[0], now)
+                except (RecursionError, MemoryError) as error:
+                    self._hold_exhausting(waiting.pop(0), error)
+                else:
+                    del waiting[0]
         finally:
             self._in_flight.recheck(waiting)  # not empty if the journal failed during a check
+
+    def _hold_exhausting(self, key: BundleKey, error: RecursionError | MemoryError) -> None:
+        """Hold a bundle whose check used up the stack or the memory. Raises the error again if there is no such bundle any more."""
+        bundle = self._intake.bundle(key)
+        if bundle is None:
+            raise error
+        name = display_name(bundle.asset or bundle.stem)
+        problem = InputError(f"{name} cannot be worked on: its files need more memory than Goldsmith has.", "Make them simpler.")
+        self._on_event("error", picture=name, sentence=problem.sentence, detail=repr(error))
+        self._results.hold(bundle, {}, problem, None)
 
     def _retry_library_holds(self) -> Iterator[BundleKey]:
         """Yield the bundles that are held and may depend on the library, and allow each another try."""
@@ -259,6 +304,7 @@ class Scheduler:
         except (OSError, InputError):  # the file has disappeared or is no regular file any more: the intake will report it
             self._in_flight.recheck_at(now + 1.0, bundle.key)
             return
+        self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.stage.next_folder == self._pipeline.final_folder
         job = build_job(secrets.token_hex(8), self._root, bundle, ready, inputs, self._job_limits.base, is_final)
@@ -286,6 +332,10 @@ class Scheduler:
                 continue
             try:
                 plan = self._planner.plan(work)
+            except ScratchError as problem:
+                self._in_flight.remove(work)
+                self._results.hold(work.bundle, work.sigs, problem, work)
+                continue
             except (OSError, HostError) as error:
                 self._in_flight.ready_to_commit[key] = None
                 self._host_health.report_failure(error)
@@ -322,6 +372,8 @@ class Scheduler:
         if isinstance(result, FilesChanged):
             self._intake.recheck(result.path)
             self._results.invalidate(work)
+        elif isinstance(result, ResultsRejected):
+            self._results.reject(work, result.is_missing)
         else:
             self._in_flight.remove(work)
             self._results.hold(work.bundle, work.sigs, InputError(result.sentence, result.remedy), work)

@@ -8,9 +8,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.brief.parsing import MAX_FILE_BYTES, check_size
-from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, open_input
+from goldsmith.brief.parsing import check_size
+from goldsmith.errors import HostError, InputError
+from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
+from goldsmith.root_folder import RootFolder, read_start
 
 # Maximum number of files in the cache.
 _MAX_CACHED = 4096
@@ -29,19 +30,25 @@ class TextFileCache:
     """Reads briefs and prompts below the root, and keeps the contents of unchanged files."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = RootFolder(root)
         self._cache: OrderedDict[str, TextFile] = OrderedDict()
 
     def read(self, path: str) -> TextFile:
-        """Return the file at ``path`` (relative to the root). Raises InputError if it is gone, no regular file, or larger than 256 KiB."""
+        """Return the file at ``path`` (relative to the root).
+
+        Raises InputError if it is gone, cannot be read, is no ordinary file, or is larger than 256 KiB, and HostError if the disk fails.
+        """
         try:
-            status = os.lstat(self._root / path)
-        except FileNotFoundError:
-            raise InputError(f"{path} is gone.") from None
-        cached = self._cache.get(path)
-        if cached is not None and cached.sig == FileSignature.from_stat(status):
-            return cached
-        text = self._read(path)
+            status = self._root.lstat(path)
+            cached = self._cache.get(path)
+            if cached is not None and cached.sig == FileSignature.from_stat(status):
+                return cached
+            text = self._read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{display_name(path)} is gone.") from None
+        except OSError as error:
+            kind = HostError if error.errno in MACHINE_ERRNOS else InputError
+            raise kind(f"{display_name(path)} cannot be read: {error.strerror}.", "Let Goldsmith's user read it (chmod g+r).") from error
         self._cache[path] = text
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
@@ -52,20 +59,11 @@ class TextFileCache:
         return self.read(path).data
 
     def _read(self, path: str) -> TextFile:
-        descriptor = open_input(self._root / path)
+        descriptor = self._root.open_file(path)
         try:
             status = os.fstat(descriptor)
             check_size(status.st_size, os.path.basename(path))
-            data = _read_all(descriptor)
+            data = read_start(descriptor, status.st_size)
             return TextFile(data, hashlib.sha256(data).hexdigest(), FileSignature.from_stat(status))
         finally:
             os.close(descriptor)
-
-
-def _read_all(fd: int) -> bytes:
-    parts = []
-    room = MAX_FILE_BYTES + 1
-    while room > 0 and (part := os.read(fd, room)):
-        parts.append(part)
-        room -= len(part)
-    return b"".join(parts)

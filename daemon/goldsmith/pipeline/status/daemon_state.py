@@ -74,6 +74,8 @@ class DaemonState(_StateRecord):
     weak_quiet_folders: tuple[str, ...] = ()
     # Missing or unreadable stage folder -> the sentence that says so.
     unavailable_folders: dict[str, str] = {}
+    # Stage folder -> what the system refused to results there: their group, mode or ACL.
+    permission_refusals: dict[str, str] = {}
     # Why no events arrive, or "".
     watcher_error: str = ""
 

@@ -15,24 +15,19 @@ from typing import Literal, NamedTuple
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import InputError
-from goldsmith.files import (
-    FileSignature,
-    display_name,
-    has_writer,
-    is_ignored_file,
-    is_ignored_folder,
-    open_input,
-)
+from goldsmith.files import FileSignature, display_name, has_writer, is_ignored_file, is_ignored_folder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob, HistoryRow, HoldRecord
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
+from goldsmith.pipeline.intake.scanner import too_deep_sentence
 from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
 from goldsmith.pipeline.stage_work import Ready
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.sentences import expired_lease_sentence, format_time, ordinal, progress_note, working_sentence
+from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 _SPECIAL_FOLDERS = {
     "archive": "This is the archive: Goldsmith keeps every original and input here, and does nothing more with them.",
@@ -63,7 +58,7 @@ class Explainer:
         settle_times: SettleTimes,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._root = root
+        self._root = RootFolder(root)
         self._pipeline = pipeline
         self._readiness = readiness
         self._journal = journal
@@ -103,13 +98,15 @@ class Explainer:
             folders = ", ".join(self._pipeline.folders)
             return f"{display_name(path)} is in none of the pipeline's folders ({folders}), so nothing happens to it."
         try:
-            status = os.lstat(self._root / path)
+            status = self._root.lstat(path)
         except OSError:
             return self._explain_missing(path)
         if stat.S_ISDIR(status.st_mode):
             return f"{display_name(path)} is a folder: name a picture in it instead."
         if top == self._pipeline.final_folder:
             return self._explain_delivered(path)
+        if path.count("/") > MAX_FOLDER_DEPTH + 1:
+            return too_deep_sentence("/".join(path.split("/")[:2]))
         name = posixpath.basename(path)
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
@@ -158,7 +155,7 @@ class Explainer:
     def _hold_sentence(self, bundle: Bundle) -> str:
         """Return the problem that holds the bundle; "" if the bundle has no problem note."""
         hold = self._holds.get(bundle.asset or bundle.stem)
-        if hold is not None and os.path.lexists(self._root / hold.note_path):
+        if hold is not None and self._root.exists(hold.note_path):
             return f"{hold.sentence} {hold.remedy}".strip()
         if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
@@ -183,7 +180,7 @@ class Explainer:
         for path in bundle.files:
             name = display_name(posixpath.basename(path))
             try:
-                descriptor = open_input(self._root / path)
+                descriptor = self._root.open_file(path)
             except InputError as problem:
                 return problem.sentence
             except OSError as error:
@@ -239,12 +236,12 @@ class Explainer:
     def bundle_containing(self, path: str) -> Bundle | None:
         """Return the bundle that the file or problem note at ``path`` belongs to."""
         folder_path = posixpath.dirname(path)
-        bundles = self._group_files(folder_path, _list_file_names(self._root / folder_path))
+        bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
         return next((bundle for bundle in bundles if path in bundle.files or path == bundle.note), None)
 
     def bundles(self, folder: str) -> Iterator[Bundle]:
         """Yield every bundle in a stage's folder and its campaign folders."""
-        for folder_path, names in walk_folder(self._root, folder):
+        for folder_path, names in self._root.walk(folder):
             yield from self._group_files(folder_path, names)
 
     def _group_files(self, folder_path: str, names: Sequence[str]) -> list[Bundle]:
@@ -253,13 +250,15 @@ class Explainer:
 
     def _campaign_brief(self, folder_path: str) -> str | None:
         """Return the nearest brief.toml from ``folder_path`` up to the stage's folder."""
-        if not folder_path:
-            return None
-        if folder_path not in self._campaign_briefs:
-            own = next((name for name in _list_file_names(self._root / folder_path) if name.casefold() == CAMPAIGN_BRIEF), None)
-            parent = posixpath.dirname(folder_path)
-            self._campaign_briefs[folder_path] = posixpath.join(folder_path, own) if own is not None else self._campaign_brief(parent)
-        return self._campaign_briefs[folder_path]
+        while folder_path:
+            if folder_path not in self._campaign_briefs:
+                own = next((name for name in self._root.list_names(folder_path)[0] if name.casefold() == CAMPAIGN_BRIEF), None)
+                self._campaign_briefs[folder_path] = posixpath.join(folder_path, own) if own is not None else None
+            brief = self._campaign_briefs[folder_path]
+            if brief is not None:
+                return brief
+            folder_path = posixpath.dirname(folder_path)
+        return None
 
 
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:
@@ -270,30 +269,3 @@ def generalise_sentence(bundle: Bundle, sentence: str) -> str:
             general = general.replace(f"“{display_name(name)}”", "“NAME”").replace(f"“{display_name(name)}.", "“NAME.")
             general = general.replace(f" {display_name(name)}.toml", " NAME.toml")
     return general
-
-
-def walk_folder(root: Path, folder: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (folder path relative to ``root``, file names) for ``folder`` and all folders below it, except ignored ones and links."""
-    pending = [folder]
-    while pending:
-        folder_path = pending.pop()
-        names = []
-        for entry in _list_entries(root / folder_path):
-            if entry.is_dir(follow_symlinks=False):
-                if not is_ignored_folder(entry.name):
-                    pending.append(posixpath.join(folder_path, entry.name))
-            else:
-                names.append(entry.name)
-        yield folder_path, names
-
-
-def _list_entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:
-        return []
-
-
-def _list_file_names(folder: Path) -> list[str]:
-    return [entry.name for entry in _list_entries(folder) if not entry.is_dir(follow_symlinks=False)]

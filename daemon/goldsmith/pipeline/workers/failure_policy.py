@@ -9,7 +9,7 @@ from goldsmith.jobs.job import Job, JobFault, JobRequeued, Outcome
 from goldsmith.pipeline.workers.job_queue import JobQueue
 from goldsmith.pipeline.workers.slot import JobRun, Slot
 
-# How often a job is sent to a process that dies before it starts the job. After that the job is suspected.
+# How often a job is sent to a process that dies before it starts the job, or for another job's file. After that the job is suspected.
 _MAX_SENDS = 3
 
 
@@ -56,30 +56,36 @@ class FailurePolicy:
         """
         requeued: list[Job] = []
         is_shared = len(slot.runs) > 1
+        # The outcome of the job at fault is there already, and its run has left the slot.
+        is_reported = exit_status == job_faults.REPORTED_EXIT_STATUS
+        is_culprit_known = is_reported or slot.is_distrusted or any(run.is_job_fault for run in slot.runs)
         is_cancel_ignored = any(run.is_unresponsive(now) for run in slot.runs)
         for run in slot.runs:
             fault = run.kill_reason or job_faults.crashed(run.job, -9 if exit_status is None else exit_status)
             if run.cancelled_at is not None:
                 self._fail(run.job, job_faults.cancelled(run.job), stderr)
-            elif slot.device_failure or is_shared:
+            elif run.is_job_fault and not slot.device_failure:
+                self._fail(run.job, fault, stderr)
+            elif slot.device_failure or is_shared or slot.is_distrusted or (is_reported and self._may_resend(run.job)):
                 requeued.append(run.job)
             elif not run.has_begun and run.kill_reason is None and self._may_resend(run.job):
                 self._queue.requeue([run.job])
-            elif not run.is_job_fault and fault.kind in ("crash", "timeout") and slot.device.health.record_process_death(run.job):
+            elif fault.kind in ("crash", "timeout") and slot.device.health.record_process_death(run.job):
                 slot.device_failure = job_faults.describe_repeated_failure(run.job, fault)
                 slot.device.health.on_device_failed(slot.device_failure, now)
                 requeued.append(run.job)
             else:
                 self._fail(run.job, fault, stderr)
-        if is_shared and not (slot.device_failure or is_cancel_ignored):
+        if is_shared and not (slot.device_failure or is_cancel_ignored or is_culprit_known):
             self._isolated_jobs.update(job.id for job in requeued)
         self._requeue(slot, requeued)
 
     def _fail(self, job: Job, fault: JobFault, stderr: str) -> None:
-        self._on_outcome(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": stderr})))
+        detail = "\n".join(text for text in (fault.detail, stderr) if text)
+        self._on_outcome(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": detail}), scratch=job.scratch))
 
     def _may_resend(self, job: Job) -> bool:
-        """Count one more try to send the job, and return whether it may be tried again: a job that has not begun loses nothing."""
+        """Count one more try to send the job, and return whether it may be tried again without a counted attempt."""
         self._sends[job.id] = self._sends.get(job.id, 0) + 1
         return self._sends[job.id] < _MAX_SENDS
 

@@ -9,8 +9,11 @@ from goldsmith.jobs.job import Job, JobFault
 from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
 from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.job_queue import LoadedModels
+from goldsmith.pipeline.workers.process_folder import ProcessFolder
 from goldsmith.pipeline.workers.worker_process import WorkerProcess
 
+# The fence of a process that has none, as READY reports it.
+_NO_FENCE = "none"
 # The reason for the pause of a device whose driver hangs: a process that uses the device cannot even be killed.
 STUCK_PROCESS = "a killed process does not release it"
 # Seconds that a process may take until it is ready.
@@ -96,6 +99,9 @@ class Slot:
 
     process: WorkerProcess
     device: WorkerDevice
+    folder: ProcessFolder
+    # The fence round the process, as it reported it when it was ready.
+    fence: str = _NO_FENCE
     runs: list[JobRun] = field(default_factory=list)
     # Since when the end of the process is awaited.
     dying_since: float | None = None
@@ -104,6 +110,8 @@ class Slot:
     loading_since: float = 0.0
     # Why the device, and no job, is at fault for the end of the process.
     device_failure: str = ""
+    # True once the process has sent something that no honest worker sends: nothing more is read from it.
+    is_distrusted: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -113,6 +121,11 @@ class Slot:
         return not self.runs or (
             all(run.has_released_engine for run in self.runs) and len(self.runs) <= _MAX_WRITING_JOBS and self._has_memory_to_spare
         )
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if the fence keeps the process out of a folder that was mounted or made after its start."""
+        return self.fence != _NO_FENCE and not self.folder.is_current()
 
     @property
     def _has_memory_to_spare(self) -> bool:

@@ -6,6 +6,7 @@ import select
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from goldsmith.files import display_name
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome
 from goldsmith.jobs.protocol import (
@@ -14,6 +15,7 @@ from goldsmith.jobs.protocol import (
     ModelsMessage,
     ProtocolError,
     WorkerConfig,
+    WorkerFolders,
     WorkerSpec,
     decode_message,
     encode_message,
@@ -21,6 +23,9 @@ from goldsmith.jobs.protocol import (
 from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.failure_policy import FailurePolicy
 from goldsmith.pipeline.workers.job_queue import JobQueue
+from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_progress, clean_models
+from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier, Verification
+from goldsmith.pipeline.workers.process_folder import ProcessFolder
 from goldsmith.pipeline.workers.slot import (
     STUCK_PROCESS,
     JobRun,
@@ -48,17 +53,30 @@ class WorkerPool:
     """The queue of jobs and the worker processes for one queue name. No method blocks, except ``terminate``."""
 
     def __init__(
-        self, specs: Sequence[WorkerSpec], config: WorkerConfig, spawn: SpawnWorker, epoll: select.epoll, emit: Callable[[Event], None]
+        self,
+        specs: Sequence[WorkerSpec],
+        read_config: Callable[[], WorkerConfig],
+        folders: WorkerFolders,
+        spawn: SpawnWorker,
+        epoll: select.epoll,
+        verifier: OutcomeVerifier,
+        emit: Callable[[Event], None],
     ) -> None:
         self.name = specs[0].queue
         self.queue = JobQueue()
         self.slots: list[Slot] = []
         self.devices = [WorkerDevice(spec, DeviceHealth(spec.queue, spec.device)) for spec in specs]
         self.is_draining = False
-        self._config = config
+        self._read_config = read_config
+        self._folders = folders
+        # Folders of ended processes with results that are not committed yet.
+        self._left_folders: list[ProcessFolder] = []
         self._spawn = spawn
         self._epoll = epoll
+        self._verifier = verifier
         self._emit = emit
+        # The jobs whose results are being verified, each with the slot that it ran in.
+        self._verifications: list[tuple[Slot, JobRun, Verification]] = []
         self._failure_policy = FailurePolicy(self.queue, self._finish, emit)
         self._checked_at = 0.0
 
@@ -70,8 +88,8 @@ class WorkerPool:
         return " ".join(dict.fromkeys(device.health.pause_reason for device in self.devices))
 
     def running_jobs(self) -> list[tuple[Slot, JobRun]]:
-        """Return the jobs that run, each with its slot."""
-        return [(slot, run) for slot in self.slots for run in slot.runs]
+        """Return the jobs that run or whose results are being verified, each with its slot."""
+        return [(slot, run) for slot in self.slots for run in slot.runs] + [(slot, run) for slot, run, _ in self._verifications]
 
     def cancel(self, job_id: str, now: float) -> bool:
         """Cancel a job that is queued or runs; return False if there is no such job."""
@@ -79,6 +97,13 @@ class WorkerPool:
         if queued is not None:
             self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(queued)))
             return True
+        for entry in self._verifications:
+            if entry[1].job.id == job_id:
+                self._verifications.remove(entry)
+                entry[2].is_stopped = True
+                fault = job_faults.cancelled(entry[1].job)
+                self._finish(Outcome(job_id=job_id, fault=fault, scratch=entry[1].job.scratch))
+                return True
         for slot, run in self.running_jobs():
             if run.job.id == job_id:
                 if run.cancelled_at is None:
@@ -110,6 +135,7 @@ class WorkerPool:
         """Give queued jobs to free slots, and start processes while there are fewer than allowed."""
         if self.is_draining or not self.queue or self.is_blocked(now):
             return
+        self._replace_outdated(now)
         vacant = self._vacant_devices(now)
         free = [slot for slot in self.slots if self._can_take_job(slot) and not slot.device.is_unhealthy(now)]
         starting = sum(not slot.process.is_ready for slot in self.slots)
@@ -123,9 +149,15 @@ class WorkerPool:
             if not device.health.pause_reason:
                 self._start_process(device, now)
 
+    def _replace_outdated(self, now: float) -> None:
+        """End the idle processes whose fence keeps them out of a folder that was mounted or made after their start."""
+        for slot in self.slots:
+            if slot.is_free and not slot.runs and slot.is_outdated:
+                self._kill(slot, now)
+
     def _can_take_job(self, slot: Slot) -> bool:
-        """Return whether the slot may get a job. While a job must run alone, no job starts beside another."""
-        return slot.is_free and not (slot.runs and self._failure_policy.is_isolating)
+        """Return whether the slot may get a job. Beside another job none starts that must run alone, or in an outdated process."""
+        return slot.is_free and not (slot.runs and (self._failure_policy.is_isolating or slot.is_outdated))
 
     def is_blocked(self, now: float) -> bool:
         """Return whether no job may start; end each pause whose time is over."""
@@ -152,6 +184,7 @@ class WorkerPool:
                 self._kill(slot, now)
             if slot.dying_since is not None:
                 self._reap(slot, now)
+        self._finish_verifications(now)
         self.dispatch(now)
 
     def deadlines(self) -> list[float]:
@@ -168,15 +201,19 @@ class WorkerPool:
 
     def terminate(self) -> None:
         """Kill every process. Each job without an outcome gets the outcome ``cancelled``."""
+        for _, _, verification in self._verifications:
+            verification.is_stopped = True
         for slot in self.slots:
             slot.process.kill()
         for slot in self.slots:
-            slot.process.wait_exit(1.0)
+            has_ended = slot.process.wait_exit(1.0)
             slot.process.close()
+            self._leave_folder(slot, has_ended)
         for job in [*(run.job for _, run in self.running_jobs()), *self.queue]:
             self._finish(Outcome(job_id=job.id, fault=job_faults.cancelled(job)))
         self.slots.clear()
         self.queue.clear()
+        self._verifications.clear()
 
     # --- processes
 
@@ -194,13 +231,29 @@ class WorkerPool:
     def _start_process(self, device: WorkerDevice, now: float) -> None:
         """Start one more process on the device; pause the device if that fails."""
         try:
-            process = WorkerProcess(device.spec, self._config, self._spawn, now)
+            folder = ProcessFolder(self._folders)
         except OSError as error:
+            device.health.on_start_failed(f"{error.strerror or error}", now)
+            return
+        try:
+            process = WorkerProcess(device.spec, self._read_config(), self._folders, folder.path, self._spawn, now)
+        except OSError as error:
+            folder.remove_if_empty()
             device.health.on_start_failed(f"{error.strerror or error}", now)
             return
         for fd in process.readable_fds:
             self._epoll.register(fd, select.EPOLLIN)
-        self.slots.append(Slot(process, device))
+        self.slots.append(Slot(process, device, folder))
+
+    def _leave_folder(self, slot: Slot, has_ended: bool) -> None:
+        """Remove the folder of an ended process. With results in it, it is tried again when the next process ends.
+
+        A process that hangs in a driver may still write; the next start of the daemon removes its folder.
+        """
+        if has_ended:
+            slot.folder.remove_scratch(run.job for run in slot.runs)
+            self._left_folders.append(slot.folder)
+        self._left_folders = [folder for folder in self._left_folders if not folder.remove_if_empty()]
 
     def _assign(self, slot: Slot, job: Job, other_slots: int, now: float) -> None:
         """Send the job to the slot, in a batch with compatible jobs.
@@ -214,12 +267,12 @@ class WorkerPool:
             if limit > 0 and self._failure_policy.can_share_process(job)
             else []
         )
-        jobs = (job, *others)
+        jobs = tuple(map(slot.folder.with_scratch, (job, *others)))
         slot.process.clear_stderr()
         time_limit = sum(job.limits.timeout_seconds for job in jobs)
         slot.runs += [JobRun(job, now, time_limit) for job in jobs]
         slot.process.send(
-            *((MessageType.BATCH, encode_message(BatchMessage(jobs=jobs))) if others else (MessageType.JOB, encode_message(job)))
+            *((MessageType.BATCH, encode_message(BatchMessage(jobs=jobs))) if others else (MessageType.JOB, encode_message(jobs[0])))
         )
 
     def _kill(self, slot: Slot, now: float) -> None:
@@ -237,6 +290,7 @@ class WorkerPool:
         stderr = slot.process.stderr_tail
         slot.process.close()  # which takes its descriptors out of the epoll set, too
         self.slots.remove(slot)
+        self._leave_folder(slot, status is not None)
         if status is None:
             slot.device.stuck_processes.append(slot.process)
             if slot.device.is_unhealthy(now):
@@ -244,7 +298,7 @@ class WorkerPool:
         if slot.runs:
             self._failure_policy.on_process_died(slot, status, stderr, now)
         elif not slot.process.is_ready and not self.is_draining:
-            last_line = f": {stderr.splitlines()[-1]:.200}" if stderr else ""
+            last_line = f": {display_name(stderr.splitlines()[-1]):.200}" if stderr else ""
             slot.device.health.on_start_failed(f"{job_faults.describe_exit(-9 if status is None else status)}{last_line}", now)
 
     # --- messages
@@ -252,18 +306,20 @@ class WorkerPool:
     def _read_messages(self, slot: Slot, now: float) -> None:
         try:
             for kind, payload in slot.process.read_messages():
-                self._handle_message(slot, kind, payload, now)
+                if not slot.is_distrusted:
+                    self._handle_message(slot, kind, payload, now)
         except ProtocolError:
             for run in slot.runs:
-                run.kill_reason = job_faults.protocol_violation(run.job)
+                run.kill_reason = run.kill_reason or job_faults.protocol_violation(run.job)
             self._kill(slot, now)
 
     def _handle_message(self, slot: Slot, kind: MessageType, payload: bytes, now: float) -> None:
         if kind is MessageType.READY:
             slot.process.is_ready = True
+            slot.fence = payload.decode("ascii", "replace")
             slot.device.health.on_process_ready()
         elif kind is MessageType.MODELS:
-            models = decode_message(ModelsMessage, payload)
+            models = clean_models(decode_message(ModelsMessage, payload))
             slot.loading_since = slot.loading_since if models.loading == slot.models.loading else now
             slot.models = models
         elif kind is MessageType.STARTED:
@@ -271,9 +327,7 @@ class WorkerPool:
             run.has_begun, run.started_at = True, now
             self._emit(JobProgress(job_id=run.job.id, step=0, op="", fraction=0.0))
         elif kind is MessageType.PROGRESS:
-            progress = decode_message(JobProgress, payload)
-            _require_run(slot, progress.job_id).on_progress(progress.step, progress.fraction, now)
-            self._emit(progress)
+            self._handle_progress(slot, decode_message(JobProgress, payload), now)
         elif kind is MessageType.ENGINE_RELEASED:
             _require_run(slot, payload.decode("ascii", "replace")).has_released_engine = True
         elif kind is MessageType.OUTCOME:
@@ -282,7 +336,22 @@ class WorkerPool:
         else:
             raise ProtocolError(f"A worker sent a message of type {kind.name}, which only the daemon sends.")
 
+    def _handle_progress(self, slot: Slot, progress: JobProgress, now: float) -> None:
+        run = _require_run(slot, progress.job_id)
+        try:
+            progress = check_progress(run.job, progress)
+        except OutcomeRefused as refusal:
+            self._refuse(slot, run, refusal, now)
+            return
+        run.on_progress(progress.step, progress.fraction, now)
+        self._emit(progress)
+
     def _handle_outcome(self, slot: Slot, run: JobRun, outcome: Outcome, now: float) -> None:
+        try:
+            outcome = check_outcome(run.job, outcome)
+        except OutcomeRefused as refusal:
+            self._refuse(slot, run, refusal, now)
+            return
         if outcome.fault is not None and outcome.fault.kind == "device":
             # The models on the device are lost, and the process cannot recover. Its further messages are ignored.
             self._failure_policy.on_device_failed(slot, run, outcome.fault, now)
@@ -290,12 +359,38 @@ class WorkerPool:
             return
         slot.runs.remove(run)
         if run.cancelled_at is not None:  # a cancelled job has no result, even if it was done by then
-            outcome = Outcome(job_id=run.job.id, fault=job_faults.cancelled(run.job), seconds=outcome.seconds)
-        elif outcome.fault is None:
-            slot.device.health.on_job_succeeded(run.job)
-        self._finish(outcome)
+            fault = job_faults.cancelled(run.job)
+            self._finish(Outcome(job_id=run.job.id, fault=fault, seconds=outcome.seconds, scratch=run.job.scratch))
+        else:
+            self._verifications.append((slot, run, self._verifier.begin(run.job, outcome)))
+            self._finish_verifications(now)
         max_share = _MAX_IDLE_MEMORY_SHARE_LOADED if slot.models.loaded else _MAX_IDLE_MEMORY_SHARE
         if not slot.runs and slot.process.resident_bytes > run.job.limits.max_memory_bytes * max_share:
+            self._kill(slot, now)
+
+    def _finish_verifications(self, now: float) -> None:
+        """Emit every outcome whose files are verified."""
+        for entry in [entry for entry in self._verifications if entry[2].is_done]:
+            self._verifications.remove(entry)
+            slot, run, verification = entry
+            if verification.refusal is not None:
+                self._refuse(slot, run, verification.refusal, now)
+                continue
+            if verification.outcome.fault is None:
+                slot.device.health.on_job_succeeded(run.job)
+            self._finish(verification.outcome.model_copy(update={"scratch": run.job.scratch}))
+
+    def _refuse(self, slot: Slot, run: JobRun, refusal: OutcomeRefused, now: float) -> None:
+        """End the process that has sent something unacceptable about this job. The job gets its outcome when the process is gone."""
+        run.kill_reason = job_faults.refused_outcome(run.job, refusal.reason, refusal.detail)
+        run.is_job_fault = True
+        if slot not in self.slots:  # the process has ended by itself meanwhile
+            self._finish(Outcome(job_id=run.job.id, fault=run.kill_reason, scratch=run.job.scratch))
+            return
+        slot.is_distrusted = True
+        if run not in slot.runs:
+            slot.runs.append(run)
+        if slot.dying_since is None:
             self._kill(slot, now)
 
     def _finish(self, outcome: Outcome) -> None:

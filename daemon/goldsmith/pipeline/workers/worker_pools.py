@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from goldsmith.jobs.job import Job
-from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pool import MEMORY_CHECK_SECONDS, Event, WorkerPool
 from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
@@ -33,16 +34,26 @@ class WorkerPools:
     """The worker pools of all queues. Use one lasting thread for all calls: worker processes die with the thread that started them."""
 
     def __init__(
-        self, specs: Sequence[WorkerSpec], config: WorkerConfig, clock: Callable[[], float] = monotonic, spawn: SpawnWorker = spawn_worker
+        self,
+        specs: Sequence[WorkerSpec],
+        config: WorkerConfig | Callable[[], WorkerConfig],
+        folders: WorkerFolders,
+        clock: Callable[[], float] = monotonic,
+        spawn: SpawnWorker = spawn_worker,
     ) -> None:
+        """``config``: the configuration of every worker process, or a function that returns that of a process that starts now."""
+        read_config = config if callable(config) else lambda: config
         self._clock = clock
         self._events: deque[Event] = deque()
         self._epoll = select.epoll()
+        self._verifier = OutcomeVerifier()
+        self._epoll.register(self._verifier.fd, select.EPOLLIN)
         specs_by_queue: dict[str, list[WorkerSpec]] = {}
         for spec in specs:
             specs_by_queue.setdefault(spec.queue, []).append(spec)
         self._pools = {
-            queue: WorkerPool(own_specs, config, spawn, self._epoll, self._events.append) for queue, own_specs in specs_by_queue.items()
+            queue: WorkerPool(own_specs, read_config, folders, spawn, self._epoll, self._verifier, self._events.append)
+            for queue, own_specs in specs_by_queue.items()
         }
 
     def submit(self, job: Job) -> None:
@@ -99,6 +110,8 @@ class WorkerPools:
     def collect(self, now: float) -> list[Event]:
         """Return the events since the last call, in order: progress (step 0: the job has started) and outcomes. Start queued jobs."""
         readable_fds = frozenset(fd for fd, _ in self._epoll.poll(0))
+        if self._verifier.fd in readable_fds:
+            self._verifier.clear_signal()
         for pool in self._pools.values():
             pool.collect(readable_fds, now)
         return self._pop_events()
@@ -121,6 +134,7 @@ class WorkerPools:
             events += self.collect(self._clock())
         for pool in self._pools.values():
             pool.terminate()
+        self._verifier.close()
         return events + self._pop_events()
 
     def _pop_events(self) -> list[Event]:

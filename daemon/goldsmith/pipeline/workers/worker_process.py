@@ -7,15 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from goldsmith.jobs.protocol import (
+    MAX_WORKER_PAYLOAD_BYTES,
     FrameDecoder,
     HelloMessage,
     MessageType,
     WorkerConfig,
+    WorkerFolders,
     WorkerSpec,
     encode_message,
     frame_message,
@@ -27,8 +31,28 @@ STDERR_TAIL_BYTES = 4096
 _MAX_READS = 16
 _READ_BYTES = 65536
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_REMOVED_ENVIRONMENT = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
+# The only variables of the daemon's environment that its worker processes get: others may hold passwords and keys.
+_KEPT_VARIABLES = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR"})
+_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GOLDSMITH_")
+# Hash seeds affect the order of sets; cuda:1 shall be the device that nvidia-smi calls 1; libraries shall not report to their makers.
+_SET_VARIABLES = {
+    "PYTHONHASHSEED": "0",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def _package_folders() -> tuple[str, ...]:
+    """Return the folder of this package if Python does not find it by itself: in a checkout that is not installed."""
+    folder = str(Path(__file__).resolve().parents[3])
+    return () if folder in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else (folder,)
+
+
+# Where worker processes find modules before they look where Python itself does. PYTHONPATH is not theirs to inherit.
+IMPORT_FOLDERS = _package_folders()
 
 
 class ProcessHandle(Protocol):
@@ -51,9 +75,7 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
     """Start a worker process and return it. It starts with SIGINT blocked, so that Ctrl-C cannot end it before it ignores Ctrl-C."""
     # -P: the current folder may be a share, and no json.py there may be imported.
     command = [sys.executable, "-P", "-m", "goldsmith.worker", str(socket_fd), str(os.getpid())]
-    environment = {name: value for name, value in os.environ.items() if name not in _REMOVED_ENVIRONMENT}
-    environment |= dict.fromkeys(_THREAD_VARIABLES, str(spec.threads)) | {"PYTHONHASHSEED": "0"}
-    environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # so that cuda:1 is the device that nvidia-smi calls 1
+    environment = _worker_environment(os.environ, spec.threads)
     old_signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
@@ -63,16 +85,25 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
         signal.pthread_sigmask(signal.SIG_SETMASK, old_signal_mask)
 
 
+def _worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Return the environment of a worker process: what is known to be harmless, and what this program sets."""
+    environment = {name: value for name, value in inherited.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)}
+    environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SET_VARIABLES
+    return environment | ({"PYTHONPATH": os.pathsep.join(IMPORT_FOLDERS)} if IMPORT_FOLDERS else {})
+
+
 class WorkerProcess:
     """One worker process: its messages, its stderr, its memory and its end."""
 
-    def __init__(self, spec: WorkerSpec, config: WorkerConfig, spawn: SpawnWorker, now: float) -> None:
+    def __init__(
+        self, spec: WorkerSpec, config: WorkerConfig, folders: WorkerFolders, scratch: str, spawn: SpawnWorker, now: float
+    ) -> None:
         self.started_at = now
         self.is_ready = False
         self._device = spec.device
         # True once no more messages can arrive.
         self.has_ended = False
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(MAX_WORKER_PAYLOAD_BYTES)
         self._unsent = bytearray()
         self._stderr = bytearray()
         self._connection, remote_end = socket.socketpair()
@@ -87,7 +118,7 @@ class WorkerProcess:
             remote_end.close()
             os.close(write_end)
         self._connection.setblocking(False)
-        self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=config)))
+        self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=config, folders=folders, scratch=scratch)))
 
     @property
     def pid(self) -> int:

@@ -1,11 +1,14 @@
-"""Which worker processes there are, on which devices, by the settings."""
+"""Which worker processes there are, on which devices, and what they may read, by the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from goldsmith.brief.settings import Settings
 from goldsmith.engines.devices import Accelerator, find_devices, torch_backend
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.jobs.job import GPU_QUEUE
 from goldsmith.jobs.protocol import WorkerSpec
 
@@ -43,3 +46,28 @@ def find_accelerators(settings: Settings) -> tuple[Accelerator, ...]:
         return accelerators
     by_name = {accelerator.name: accelerator for accelerator in accelerators}
     return tuple(by_name.get(name, Accelerator(name, "")) for name in settings.devices)
+
+
+def find_model_paths(root: Path, weights: WeightsRegistry, models_file: Path) -> tuple[str, ...]:
+    """Return the absolute paths of the folders and files that opening a model may read, with those that links there lead to.
+
+    They are ``models.toml`` and the pins, with the files beside them unless those are the ``root``; the models folder; and what models.toml
+    names elsewhere.
+    """
+    models = weights.models.models.values()
+    local_folders = [model.folder for model in models if model.folder is not None]
+    settings_files = [models_file, *([weights.pins_path] if weights.pins_path else ())]
+    # A file that is replaced is another file for the fence, so that the folder is better.
+    paths = [file if root.is_relative_to(file.parent) else file.parent for file in settings_files]
+    paths += [weights.folder, *local_folders, *(model.file for model in models if model.file is not None)]
+    linked = [target for folder in (weights.folder, *local_folders) for target in _link_targets(folder)]
+    return tuple(dict.fromkeys(os.path.abspath(path) for path in (*paths, *linked)))
+
+
+def _link_targets(folder: Path) -> Iterator[str]:
+    """Yield what the links in a folder lead to: the cache of a hub keeps its files elsewhere, and a models folder may span disks."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)
+            if os.path.islink(path):
+                yield os.path.realpath(path)
