@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,14 @@ import pytest
 from doubles.commission import GRADE, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import png
 from doubles.studio import Daemon, Studio
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
+from goldsmith.journal.location import weights_notes_path
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
-from goldsmith.service import worker_status
+from goldsmith.service import Service, refuse_inspection, worker_config, worker_status
 
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
 
 
@@ -34,6 +38,10 @@ def studio(tmp_path: Path) -> Studio:
 def daemon(studio: Studio) -> Iterator[Daemon]:
     with Daemon(studio) as started:
         yield started.until_ready()
+
+
+def _prctl(option: int, value: int = 0) -> int:
+    return int(ctypes.CDLL(None).prctl(option, value, 0, 0, 0))
 
 
 def pipeline_with_polish_stage() -> str:
@@ -165,6 +173,17 @@ def test_the_state_of_a_worker_does_not_change_with_time() -> None:
     assert (paused.pause_reason, paused.loading_since) == ("It is gone.", 0)
 
 
+def test_worker_processes_get_the_notes_of_hashes_as_they_are_when_they_start(studio: Studio, tmp_path: Path) -> None:
+    """A running daemon hands on what `goldsmith models` has noted since its start."""
+    setup = studio.setup()
+    assert worker_config(setup).weights_notes == {}
+    (tmp_path / "net.onnx").write_bytes(b"weights")
+    notes = HashNotes(weights_notes_path(studio.state_dir))
+    note = notes.read(tmp_path / "net.onnx")
+    notes.save()
+    assert worker_config(setup).weights_notes == {str(tmp_path / "net.onnx"): note}
+
+
 def test_until_idle_exits_when_no_job_is_left(studio: Studio) -> None:
     """Waiting and held pictures do not keep the daemon running."""
     studio.put("inbox/hero.png", png())
@@ -193,6 +212,72 @@ def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- ownership of the results
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of another user")
+@pytest.mark.parametrize("refuses", [True, False])
+def test_another_process_of_the_same_user_cannot_inspect_the_daemon(refuses: bool) -> None:
+    """Neither its environment nor its descriptors are readable. Without this protection they are."""
+    (ready, tell), (wait, end) = os.pipe(), os.pipe()
+
+    def be_the_daemon() -> bool:
+        if refuses:
+            refuse_inspection()
+        os.write(tell, b"x")
+        return bool(os.read(wait, 1))
+
+    def inspect_it() -> bool:
+        environment, descriptors = Path(f"/proc/{daemon}/environ"), f"/proc/{daemon}/fd"
+        return _is_refused(environment.read_bytes) and _is_refused(lambda: os.listdir(descriptors))
+
+    daemon = _fork_as_nobody(be_the_daemon)
+    try:
+        os.read(ready, 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(_fork_as_nobody(inspect_it), 0)[1]) == refuses
+    finally:
+        os.write(end, b"x")
+        os.waitpid(daemon, 0)
+        for fd in (ready, tell, wait, end):
+            os.close(fd)
+
+
+def _fork_as_nobody(work: Callable[[], bool]) -> int:
+    """Start a process of another user and return its id; its exit status is what ``work`` returns."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 99
+    try:
+        _become_nobody()
+        status = int(work())
+    finally:
+        os._exit(status)
+
+
+def _become_nobody() -> None:
+    """Become another user, as a service does, whose processes may inspect each other."""
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+    _prctl(_PR_SET_DUMPABLE, 1)  # a change of the user has cleared it; the start of a program sets it
+
+
+def _is_refused(inspect: Callable[[], object]) -> bool:
+    try:
+        inspect()
+    except PermissionError:
+        return True
+    return False
+
+
+def test_the_daemon_refuses_inspection_from_its_start(studio: Studio) -> None:
+    """This holds for ``goldsmith run``, with and without --until-idle."""
+    _prctl(_PR_SET_DUMPABLE, 1)  # an earlier test may have run a daemon in this process
+    try:
+        Service(studio.setup, lambda event, /, **facts: None).run(until_idle=True)
+        assert _prctl(_PR_GET_DUMPABLE) == 0
+    finally:
+        _prctl(_PR_SET_DUMPABLE, 1)
 
 
 def test_results_get_the_mode_and_the_group_of_their_folder(studio: Studio) -> None:

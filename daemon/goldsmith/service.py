@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -20,20 +21,23 @@ import structlog
 from goldsmith.brief.pipeline import Pipeline, read_pipeline
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.files import Filesystem, fold_name, write_atomically
 from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
-from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.location import prepare_journal_folder
+from goldsmith.journal.location import prepare_journal_folder, weights_notes_path
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
-from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted
+from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.commit.recovery import recover_plans
 from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.commit.shared_folders import PermissionRefusals
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.scheduler.holds import Holds
@@ -48,13 +52,15 @@ from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.pipeline.workers.worker_specs import build_worker_specs
+from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
+from goldsmith.root_folder import RootFolder
 from goldsmith.systemd_notify import SystemdNotifier
 
 if TYPE_CHECKING:
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
+_PR_SET_DUMPABLE = 4
 # The longest sleep of the main loop.
 _MAX_SLEEP_SECONDS = 60.0
 # The state file lists at most this many jobs of each queue, in the order in which they start.
@@ -62,7 +68,13 @@ _MAX_QUEUE_ORDER = 100
 # The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
 # The result in the log of a plan that the previous daemon left open.
-_RECOVERY_RESULTS = {PlanCommitted: "committed", FilesChanged: "files_changed", FileRefused: "file_refused", PlanHalted: "halted"}
+_RECOVERY_RESULTS = {
+    PlanCommitted: "committed",
+    FilesChanged: "files_changed",
+    ResultsRejected: "results_rejected",
+    FileRefused: "file_refused",
+    PlanHalted: "halted",
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,8 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
     settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
     settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
     pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
-    weights = open_weights_registry(models_file, settings.models_dir or default_models_folder())
+    notes = HashNotes(weights_notes_path(settings.state_dir))
+    weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)
     return Setup(root, settings, pipeline, weights, models_file, Library(root))
 
 
@@ -105,8 +118,11 @@ class DaemonRuntime:
         self.setup = setup
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
+        self.permission_refusals = PermissionRefusals(root, on_event)
+        fs.on_refused = self.permission_refusals.add
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
         executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
+        work_folder = WorkFolder(root)
         journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
             on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
@@ -116,13 +132,13 @@ class DaemonRuntime:
             root, [stage.folder for stage in setup.pipeline.stages], self.watcher, clock, intervals, setup.weights.change_token
         )
         specs = _worker_specs(setup)
-        self.workers = WorkerPools(specs, _worker_config(setup), clock)
+        self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         holds = Holds(root, journal, fs, time.time)
         holds.release_missing()
         text_files = TextFileCache(root)
         shared = SharedParts(
-            SchedulerState(InFlight(journal), holds, self.host_health, journal),
+            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder),
             self.intake,
             self.workers,
             Clocks(monotonic=clock, wall=time.time),
@@ -182,6 +198,7 @@ class DaemonRuntime:
             weak_quiet_folders=tuple(sorted(self.intake.weak_quiet_folders())),
             unavailable_folders=self.intake.unavailable_folders() | self.intake.unreadable_folders(),
             watcher_error=self.watcher.error,
+            permission_refusals=self.permission_refusals.sentences,
         )
 
     def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
@@ -223,6 +240,7 @@ class Service:
 
         Raises AlreadyRunningError if another daemon holds the root, UsageError or HostError if the daemon cannot start.
         """
+        refuse_inspection()
         root = self._setup.root
         with self._signals() as wakeup_fd, contextlib.ExitStack() as stack:
             journal_file = prepare_journal_folder(root, self._setup.settings.state_dir)
@@ -260,8 +278,15 @@ class Service:
 
     def _log_event(self, event: str, /, **facts: object) -> None:
         """Log an event: failures as warnings or errors, progress for debugging only."""
-        level = {"progress": "debug", "held": "warning", "fault": "warning", "requeued": "warning", "paused": "error"}.get(event, "info")
-        getattr(self._log, level)(event, **facts)
+        levels = {
+            "progress": "debug",
+            "held": "warning",
+            "fault": "warning",
+            "requeued": "warning",
+            "permissions refused": "warning",
+            "paused": "error",
+        }
+        getattr(self._log, levels.get(event, "info"))(event, **facts)
 
     def _reload_setup(self) -> None:
         """Read the configuration again after SIGHUP. If it has errors, log them and keep the old configuration."""
@@ -307,6 +332,14 @@ class Service:
             os.close(write_fd)
 
 
+def refuse_inspection() -> None:
+    """Keep other processes of this user, a taken-over worker for one, from tracing this one and from reading its memory and environment.
+
+    See PR_SET_DUMPABLE in prctl(2). It also means that this process leaves no core dump.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_folder: Path | None = None) -> ReplayReport:
     """Make the deliverables of a manifest again in a temporary folder, and return how they compare with the delivered files.
 
@@ -319,20 +352,27 @@ def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_fo
     from goldsmith.pipeline.replay.manifest_reader import read_manifest
     from goldsmith.pipeline.replay.replay import Replay
 
-    manifest = read_manifest(file, catalogue())
+    manifest = read_manifest(RootFolder(setup.root), file, catalogue())
     if output_folder is not None:
         _create_empty_folder(output_folder, setup.root)
+    refuse_inspection()
     specs = _worker_specs(setup)
-    pools = WorkerPools(specs, _worker_config(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT}), time.monotonic)
-    try:
-        with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as folder:
-            replay = Replay(setup.root, manifest, file.parent, pools, _job_limits(setup, specs), Path(folder), on_progress)
+    config = worker_config(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT})
+    with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as name:
+        folder = Path(name, "inputs")
+        folder.mkdir()
+        worker_folders = WorkerFolders(
+            work=str(Path(name, "work")), inputs=(str(folder),), models=find_model_paths(setup.root, setup.weights, setup.models_file)
+        )
+        pools = WorkerPools(specs, config, worker_folders, time.monotonic)
+        try:
+            replay = Replay(setup.root, manifest, file.parent, pools, _job_limits(setup, specs), folder, on_progress)
             report = replay.run()
             if output_folder is not None:
                 replay.save_outputs(report, output_folder)
             return report
-    finally:
-        pools.stop(0.0)
+        finally:
+            pools.stop(0.0)
 
 
 def _create_empty_folder(folder: Path, root: Path) -> None:
@@ -348,8 +388,25 @@ def _create_empty_folder(folder: Path, root: Path) -> None:
         raise UsageError(f"{folder} is not empty.", "Name a new folder, so that nothing is overwritten.")
 
 
-def _worker_config(setup: Setup) -> WorkerConfig:
-    return WorkerConfig(models_file=str(setup.models_file), weights_folder=str(setup.weights.folder))
+def worker_config(setup: Setup) -> WorkerConfig:
+    """Return the configuration for a worker process that starts now: `goldsmith models` may have noted hashes since the last one."""
+    return WorkerConfig(
+        models_file=str(setup.models_file), weights_folder=str(setup.weights.folder), weights_notes=setup.weights.notes.stored()
+    )
+
+
+def worker_folders(setup: Setup) -> WorkerFolders:
+    """Return what the workers of a root may read and where they write. They cannot read the root itself, nor ``.goldsmith``."""
+    return WorkerFolders(
+        work=str(setup.root / SCRATCH_FOLDER),
+        inputs=tuple(str(setup.root / name) for name in _input_folders(setup.pipeline)),
+        models=find_model_paths(setup.root, setup.weights, setup.models_file),
+    )
+
+
+def _input_folders(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the folders of a root that hold inputs of jobs."""
+    return (*pipeline.folders, ARCHIVE_FOLDER, "library")
 
 
 def _worker_specs(setup: Setup) -> list[WorkerSpec]:
@@ -368,10 +425,13 @@ def _job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:
 def create_folders(setup: Setup) -> None:
     """Create the pipeline's missing folders, for example the folder of a stage that was added to pipeline.toml.
 
-    Raises UsageError if none of them exists, because then ``root`` is probably the wrong folder.
+    Raises UsageError if none of them exists, because then ``root`` is probably the wrong folder, and HostError if the service's own
+    folder is not its alone.
     """
     folders = setup.pipeline.folders
     if not any((setup.root / name).is_dir() for name in folders):
         raise UsageError(f"{setup.root} has none of the pipeline's folders ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
-    for name in (*setup.pipeline.folders, ARCHIVE_FOLDER, "library", SCRATCH_FOLDER):
-        (setup.root / name).mkdir(parents=True, exist_ok=True)
+    root = RootFolder(setup.root)
+    for name in _input_folders(setup.pipeline):
+        root.make_folder(name)
+    WorkFolder(setup.root).prepare()

@@ -8,6 +8,8 @@ import socket
 import time
 from collections.abc import Callable
 
+from goldsmith.files import display_text
+
 
 class SystemdNotifier:
     """Sends sd_notify(3) messages to the socket in NOTIFY_SOCKET. Without that variable, it does nothing."""
@@ -30,7 +32,7 @@ class SystemdNotifier:
 
     def status(self, sentence: str) -> None:
         """Set the sentence that `systemctl status` shows."""
-        self._send(f"STATUS={sentence}".replace("\n", " "))
+        self._send(f"STATUS={display_text(sentence)}".replace("\n", " "))
 
     def reloading(self) -> None:
         """Report a reload after SIGHUP; ``ready`` follows. Type=notify-reload requires the monotonic time in the message."""

@@ -26,6 +26,7 @@ TOP_LEVEL = {
     "LICENSE",
     "docs",
     "constraints.txt",
+    "constraints-dev.txt",
 }
 REFUSED = re.compile(r"process|handler|manager|helper|utils?|common|core|items?", re.IGNORECASE)
 
@@ -119,7 +120,7 @@ def test_the_top_level_has_only_known_names() -> None:
 
 
 # Names with a refused word that is an established term: operating system processes, and terms of a standard or a library.
-OUTSIDE_TERMS = {"WorkerProcess", "ProcessHandle", "worker_process", "PictureProcessor", "_IsoItem"}
+OUTSIDE_TERMS = {"WorkerProcess", "ProcessHandle", "ProcessFolder", "worker_process", "process_folder", "PictureProcessor", "_IsoItem"}
 
 
 def test_no_module_or_class_has_a_vague_name() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "goldsmith.service"
+from doubles import unit_filters
+from doubles.unit_filters import UNIT
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
@@ -38,6 +39,53 @@ def test_the_exposure_is_below_two(unit: Path) -> None:
     assert float(rating[1]) < 2.0
 
 
+@needs_systemd
+def test_the_system_calls_that_the_program_needs_are_allowed() -> None:
+    """The change of a file's group, leases and renames for results; Landlock for the fence; page placement and affinity for torch."""
+    needed = {
+        *("fchown", "chown", "fchmod", "fsetxattr", "setxattr", "fcntl", "renameat2", "flock", "copy_file_range", "inotify_add_watch"),
+        *("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "prctl", "pidfd_open", "pidfd_send_signal"),
+        *("prlimit64", "setrlimit", "setpriority", "sched_setaffinity", "mbind", "get_mempolicy", "set_mempolicy", "memfd_create"),
+        *("madvise", "mremap", "mlock", "ioctl", "socketpair", "sendmsg", "recvmsg", "clone", "clone3", "execve", "membarrier", "rseq"),
+    }
+    assert needed - unit_filters.allowed_calls(UNIT.read_text()) == set()
+
+
+@needs_systemd
+def test_the_system_calls_that_need_privileges_are_refused() -> None:
+    """@chown is the only group of @privileged that is allowed again."""
+    refused = {"setuid", "setresuid", "setgroups", "capset", "chroot", "mount", "bpf", "ptrace", "init_module", "kexec_load", "reboot"}
+    assert refused & unit_filters.allowed_calls(UNIT.read_text()) == set()
+
+
+def test_the_weights_are_outside_every_folder_of_the_service() -> None:
+    """systemd gives these folders, and all that is in them, to the service's user, who could then replace the weights."""
+    settings = _settings()
+    (models,) = (word.partition("=")[2] for word in settings["Environment"] if word.startswith("GOLDSMITH_MODELS_DIR="))
+    own = [f"/var/{kind}/{name}" for kind, key in (("lib", "StateDirectory"), ("cache", "CacheDirectory")) for name in settings[key]]
+    assert len(own) == 2
+    assert [folder for folder in (*own, *settings["ReadWritePaths"]) if Path(models).is_relative_to(folder)] == []
+    assert f"-{models}" in settings["ReadOnlyPaths"]
+
+
+def test_the_nvidia_modules_are_loaded_before_the_devices_are_admitted() -> None:
+    """DeviceAllow with a pattern admits only what /proc/devices lists when the unit starts (systemd.resource-control(5))."""
+    settings = _settings()
+    assert "modprobe@nvidia_uvm.service" in settings["Wants"]
+    assert {"modprobe@nvidia_uvm.service", "nvidia-persistenced.service"} <= set(settings["After"])
+    assert settings["ExecStartPre"] == ["+-/usr/bin/nvidia-modprobe", "-c", "0", "-u"]
+
+
+def _settings() -> dict[str, list[str]]:
+    """Return the words of each setting, of all its lines together."""
+    settings: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        if line and not line.startswith(("#", "[")):
+            key, _, value = line.partition("=")
+            settings.setdefault(key, []).extend(value.split())
+    return settings
+
+
 def test_every_setting_of_the_unit_has_a_comment() -> None:
     """Each line is in a paragraph that begins with a comment, except for the names of the unit."""
     self_explanatory = {"Description", "Documentation", "WantedBy"}
@@ -55,5 +103,5 @@ def test_every_setting_of_the_unit_has_a_comment() -> None:
 def test_the_unit_allows_access_to_the_gpu() -> None:
     """It has no hardening option that hides or breaks a GPU."""
     settings = [line for line in UNIT.read_text().splitlines() if not line.startswith("#")]
-    assert "DeviceAllow=char-nvidia* rw" in settings
+    assert "DeviceAllow=char-nvidia* rwm" in settings
     assert not any(line.startswith(("PrivateDevices=yes", "MemoryDenyWriteExecute=yes", "ProcSubset=pid")) for line in settings)
