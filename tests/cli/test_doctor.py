@@ -17,6 +17,7 @@ from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
 from goldsmith.engines.devices import Accelerator, DeviceScan
 from goldsmith.engines.registry.models import read_models
+from goldsmith.files import Filesystem, PathAt
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +66,14 @@ def test_a_linked_folder_is_a_fault(goldsmith: Goldsmith, root: Path, tmp_path: 
 
 def test_a_read_only_folder_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check writes a file, because permissions, mounts and quotas have the same effect."""
-    touch = Path.touch
+    create = Filesystem.create
 
-    def refuse(path: Path, mode: int = 0o666, exist_ok: bool = True) -> None:
-        if path.parent.name == "graded":
+    def refuse(fs: Filesystem, at: PathAt) -> int:
+        if str(at).rpartition("/")[0].endswith("graded"):
             raise OSError(30, "Read-only file system")
-        touch(path, mode, exist_ok)
+        return create(fs, at)
 
-    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Filesystem, "create", refuse)
     finding = _findings(goldsmith("doctor", "-r", root, "--json"))["graded/"]
     assert finding.severity == "fault"
     assert "Read-only file system" in finding.sentence
@@ -135,6 +136,41 @@ def test_a_shared_folder_without_setgid_gets_a_note(goldsmith: Goldsmith, root: 
     assert "inbox/" in _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"].sentence
     (root / "inbox").chmod(0o2775)
     assert "sharing" not in _findings(goldsmith("doctor", "-r", root, "--json"))
+
+
+def test_a_root_that_others_may_write_to_gets_a_note(goldsmith: Goldsmith, root: Path) -> None:
+    """They could rename the service's own folder and put another there."""
+    root.chmod(0o2775)
+    finding = _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"]
+    assert (finding.severity, finding.remedy) == ("note", f"chmod go-w {root}")
+    assert ".goldsmith" in finding.sentence
+
+
+def test_a_group_that_cannot_be_given_is_a_fault(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check changes the group of a file of its own in each stage's folder and deletes the file. The remedy names the group."""
+
+    def refuse(fd: int, uid: int, gid: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    before = sorted(root.rglob("*"))
+    assert _findings(goldsmith("doctor", "-r", root, "--json"))["results"].severity == "ok"
+    monkeypatch.setattr(os, "fchown", refuse)
+    finding = _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"]
+    assert (finding.severity, "inbox/, selected/, masked/, graded/, delivered/" in finding.sentence) == ("fault", True)
+    assert finding.remedy.startswith("usermod -aG ")
+    assert sorted(root.rglob("*")) == before
+
+
+def test_what_the_system_refused_to_a_running_daemon_is_a_fault(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
+    """The unit's filters apply to the daemon and not to this command, so only the daemon can tell."""
+    sentence = "The system refused the group of delivered/ to new files there, 3 so far."
+    write_daemon_state(permission_refusals={"delivered": sentence})
+    finding = _findings(goldsmith("doctor", "-r", root, "--json"))["sharing"]
+    assert (finding.severity, finding.sentence) == ("fault", sentence)
+    assert "SystemCallFilter=@chown" in finding.remedy
+    assert sentence in goldsmith("status", "-r", root).out
+    status = json.loads(goldsmith("status", "-r", root, "--json").out)
+    assert status["permission_refusals"] == {"delivered": sentence}
 
 
 @pytest.mark.parametrize(
@@ -282,3 +318,16 @@ def test_a_folder_without_permission_counts_as_missing(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("os.stat", refuse)
     assert system_checks.nearest_existing(tmp_path / "barred" / "journal") == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("version", "severity", "sentence"),
+    [(0, "note", "This kernel has no Landlock"), (3, "note", "may still be open"), (7, "ok", "Landlock 7: a worker process writes")],
+)
+def test_the_fence_of_worker_processes_is_reported(
+    goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch, version: int, severity: str, sentence: str
+) -> None:
+    """The sentence says what a kernel without Landlock, or with an early version, leaves open."""
+    monkeypatch.setattr(system_checks, "landlock_version", lambda: version)
+    finding = _findings(goldsmith("doctor", "-r", root, "--json"))["fence"]
+    assert (finding.severity, sentence in finding.sentence) == (severity, True)

@@ -42,6 +42,17 @@ def test_the_configuration_is_a_commented_copy_that_only_its_owner_can_change(go
         assert not file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def test_nobody_but_the_owner_can_write_to_what_is_created(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """This holds with a umask of 002 too, which many systems have. Whoever may write to the root can rename its folders."""
+    before = os.umask(0o002)
+    try:
+        goldsmith("init", tmp_path / "new")
+    finally:
+        os.umask(before)
+    created = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert [path for path in created if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)] == []
+
+
 def test_existing_files_stay_unchanged(goldsmith: Goldsmith, root: Path) -> None:
     """Configuration, READMEs and pictures stay; missing files are created."""
     (root / "config" / "goldsmith.toml").write_text("quiet = 5.0\n")

@@ -9,14 +9,17 @@ from goldsmith.errors import GoldsmithError, HostError
 
 def main() -> None:
     """Run a command. Print an error that the user can fix as two plain sentences, without a traceback, and exit with its code."""
-    from goldsmith.cli.app import app
-    from goldsmith.cli.output import print_error
+    from goldsmith.cli.app import COMMAND_LINE_ERROR, app
+    from goldsmith.cli.output import print_command_line_error, print_error
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for a file name that the terminal cannot encode
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except COMMAND_LINE_ERROR as error:
+        print_command_line_error(error)
+        sys.exit(error.exit_code)
     except GoldsmithError as error:
         print_error(error)
         sys.exit(error.exit_code)

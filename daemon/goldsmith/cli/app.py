@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
 from goldsmith.cli.status import status
 from goldsmith.cli.why import why
+
+# Every error in the arguments; ``show(file)`` prints it. Typer has no public name for it, and its own printing does not clean file names.
+COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="goldsmith",

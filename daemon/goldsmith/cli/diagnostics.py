@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shlex
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
-from goldsmith.cli.system_checks import check_disks, check_inotify, nearest_existing
-from goldsmith.engines.kinds import ENGINE_KINDS, GENERATOR, UPSCALER
-from goldsmith.engines.protocols import EngineNeed
-from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.cli.sharing_checks import check_sharing, owner_name
+from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify, nearest_existing
+from goldsmith.cli.weights_checks import check_hashes, check_weights
 from goldsmith.errors import GoldsmithError, InputError
-from goldsmith.files import filesystem_type, has_writer, is_network_filesystem
+from goldsmith.files import Filesystem, PathAt, filesystem_type, has_writer, is_network_filesystem
 from goldsmith.journal.location import check_journal_folder, journal_path
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.workers.worker_specs import find_accelerators
-from goldsmith.service import Setup, load_setup
+from goldsmith.root_folder import RootFolder
+from goldsmith.service import load_setup
 
 _PROBE_FILE = ".goldsmith-canary-doctor"
 # Seconds to wait for the event of a probe file.
@@ -54,14 +56,16 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
         yield finding
         if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
             usable.append(folder)
-    yield from _check_shared_groups(root, setup)
+    yield from check_sharing(root, setup.pipeline.folders, _PROBE_FILE, daemon.permission_refusals)
     yield from _check_events(root, usable, daemon)
     yield from _check_leases(root, usable, daemon)
     yield from check_disks([root, *(root / folder for folder in setup.pipeline.folders), journal.parent, setup.weights.folder])
     yield from check_inotify(root)
+    yield check_fence()
     yield from check_gpu()
     yield from check_model_fit(setup.weights.models, setup.settings, find_accelerators(setup.settings))
-    yield from _check_weights(setup.weights)
+    yield from check_weights(setup.weights)
+    yield from check_hashes(setup.weights, time.time())
     yield _check_heic()
 
 
@@ -113,10 +117,10 @@ def _check_folder(root: Path, folder: str) -> Finding:
     if not stat.S_ISDIR(status.st_mode):
         return fault(subject, "It is not a folder. Links are not followed.", "Mount or create a real folder there.")
     kind = filesystem_type(path)
-    details = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {_owner_name(status)}"
+    details = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {owner_name(status)}"
     try:
-        (path / _PROBE_FILE).touch(exist_ok=True)
-        (path / _PROBE_FILE).unlink()
+        os.close(_create_probe(root, folder))
+        RootFolder(root).unlink(f"{folder}/{_PROBE_FILE}")
     except OSError as error:
         return fault(
             subject, f"This user cannot write to it ({error.strerror}): {details}.", "Give the service's user or group write permission."
@@ -128,33 +132,6 @@ def _check_folder(root: Path, folder: str) -> Finding:
             "Other computers' changes cause no events there, so Goldsmith reads the folder every few seconds.",
         )
     return ok(subject, f"{details}, writable.")
-
-
-def _owner_name(status: os.stat_result) -> str:
-    import grp
-    import pwd
-
-    try:
-        return f"{pwd.getpwuid(status.st_uid).pw_name}:{grp.getgrgid(status.st_gid).gr_name}"
-    except KeyError:
-        return f"{status.st_uid}:{status.st_gid}"
-
-
-def _check_shared_groups(root: Path, setup: Setup) -> Iterator[Finding]:
-    """Yield notes if results will not belong to the group that shares the folders."""
-    statuses = {folder: os.stat(root / folder) for folder in setup.pipeline.folders if os.path.isdir(root / folder)}
-    groups = {status.st_gid for status in statuses.values()}
-    if len(groups) > 1:
-        yield note(
-            "sharing",
-            "The folders belong to different groups, so the group of results changes from stage to stage.",
-            "chgrp the folders to one group.",
-        )
-    without_setgid = [
-        f"{name}/" for name, status in statuses.items() if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID
-    ]
-    if without_setgid:
-        yield note("sharing", f"New subfolders in {', '.join(without_setgid)} will not get the folder's group.", "chmod g+s them.")
 
 
 def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
@@ -171,7 +148,6 @@ def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> It
 
 def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
     import select
-    import time
 
     watcher = Watcher(root)
     try:
@@ -192,9 +168,7 @@ def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
 def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
     """Yield whether leases show if a program is still writing a file."""
     weak = (
-        sorted(daemon.weak_quiet_folders)
-        if daemon.has_state_file
-        else [folder for folder in folders if not _supports_leases(root / folder)]
+        sorted(daemon.weak_quiet_folders) if daemon.has_state_file else [folder for folder in folders if not _supports_leases(root, folder)]
     )
     if weak:
         folder_list = ", ".join(f"{folder}/" for folder in weak)
@@ -209,18 +183,27 @@ def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> It
         yield ok("leases", "Goldsmith can tell if a program is still writing a file.")
 
 
-def _supports_leases(folder: Path) -> bool:
-    path = folder / _PROBE_FILE
+def _supports_leases(root: Path, folder: str) -> bool:
+    share, path = RootFolder(root), f"{folder}/{_PROBE_FILE}"
     try:
-        path.touch()
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.close(_create_probe(root, folder))
+        descriptor = share.open_file(path)
         try:
             return has_writer(descriptor) is not None
         finally:
             os.close(descriptor)
-            path.unlink()
-    except OSError:
+            share.unlink(path)
+    except (OSError, InputError):
         return False
+
+
+def _create_probe(root: Path, folder: str) -> int:
+    """Create the probe file, in the place of one that an interrupted check has left, and return its descriptor."""
+    share = RootFolder(root)
+    with contextlib.suppress(FileNotFoundError):
+        share.unlink(f"{folder}/{_PROBE_FILE}")
+    with share.opened_folder(folder) as fd:
+        return Filesystem().create(PathAt(fd, _PROBE_FILE))
 
 
 def _has_cap_lease() -> bool:
@@ -228,24 +211,6 @@ def _has_cap_lease() -> bool:
     with open("/proc/self/status", encoding="ascii", errors="replace") as table:
         effective = next((row.split()[1] for row in table if row.startswith("CapEff:")), "0")
     return bool(int(effective, 16) >> _CAP_LEASE & 1)
-
-
-def _check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
-    """Yield for each kind of model whether its weights are present, and whether they are those of the first choice."""
-    kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in (UPSCALER, GENERATOR)]
-    needs = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
-    for kind, factor in needs:
-        subject = f"weights: {kind.name}" + (f" x{factor}" if kind is UPSCALER else "")
-        first = next(iter(weights.models.defaults.candidates(EngineNeed(kind, factor=factor))), "")
-        try:
-            choice = weights.choose(EngineNeed(kind, factor=factor))
-        except InputError as problem:
-            yield note(subject, problem.sentence, problem.remedy)
-            continue
-        if choice.name == first:
-            yield ok(subject, f"{choice.name} is present.")
-        else:
-            yield note(subject, f"{choice.name} is used because the weights of {first} are missing.", f"goldsmith models fetch {first}")
 
 
 def _check_heic() -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +12,8 @@ import typer
 
 from goldsmith.cli.output import print_text
 from goldsmith.errors import HostError
-from goldsmith.files import resource_path
+from goldsmith.files import Filesystem, PathAt, resource_path
+from goldsmith.root_folder import RootFolder
 
 if TYPE_CHECKING:
     from goldsmith.brief.pipeline import Pipeline
@@ -27,8 +30,12 @@ _SIDE_FOLDERS = {
 def init(root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")]) -> None:
     """Create the folders, their one-line READMEs, library/ and a commented config/. Existing files stay unchanged.
 
+    Only the owner can write to what is created, whatever the umask.
+
     Example: goldsmith init ~/hotfolders
     """
+    # Whoever may write to the root or to library/ controls other people's work. The owner opens the stages to a group: docs/running.md.
+    os.umask(os.umask(0o022) | 0o022)
     pipeline = make_root(root)
     print_text(f"{root} is ready: {', '.join(f'{folder}/' for folder in pipeline.folders)}.")
     print_text(f"Its configuration is in {root / 'config'}; comments explain every line.")
@@ -37,21 +44,22 @@ def init(root: Annotated[Path, typer.Argument(help="The folder in which to creat
 
 def make_root(root: Path) -> Pipeline:
     """Create the missing folders and files of a root, and return its pipeline. Raises HostError if the disk refuses."""
-    from goldsmith.jobs.job import SCRATCH_FOLDER
+    from goldsmith.jobs.work_folder import WorkFolder
     from goldsmith.library.library import LIBRARY_FOLDERS
 
+    share = RootFolder(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         pipeline = _create_config(root / "config")
         for folder in pipeline.folders:
-            _create_folder(root / folder, _folder_description(pipeline, folder))
+            _create_folder(share, folder, _folder_description(pipeline, folder))
         for folder, description in _SIDE_FOLDERS.items():
-            _create_folder(root / folder, description)
+            _create_folder(share, folder, description)
         for name in LIBRARY_FOLDERS:
-            (root / "library" / name).mkdir(exist_ok=True)
+            share.make_folder(f"library/{name}")
         for look in sorted(resource_path("samples", "library", "looks").iterdir()):
-            _write_if_missing(root / "library" / "looks" / look.name, look.read_text())
-        (root / SCRATCH_FOLDER).mkdir(parents=True, exist_ok=True)
+            _put_if_missing(share, f"library/looks/{look.name}", look.read_bytes())
+        WorkFolder(root).prepare()
     except OSError as error:
         raise HostError(
             f"{error.filename or root} cannot be created: {error.strerror}.", "Name a folder that this user may write to."
@@ -87,9 +95,21 @@ def _folder_description(pipeline: Pipeline, folder: str) -> str:
     )
 
 
-def _create_folder(path: Path, description: str) -> None:
-    path.mkdir(exist_ok=True)
-    _write_if_missing(path / README, description + "\n")
+def _create_folder(share: RootFolder, path: str, description: str) -> None:
+    share.make_folder(path)
+    _put_if_missing(share, f"{path}/{README}", f"{description}\n".encode())
+
+
+def _put_if_missing(share: RootFolder, path: str, data: bytes) -> None:
+    """Write a file unless something has its name. A folder that is a link is not written to."""
+    folder_path, _, name = path.rpartition("/")
+    fs = Filesystem()
+    with share.opened_folder(folder_path) as folder, contextlib.suppress(FileExistsError):
+        fd = fs.create(PathAt(folder, name))
+        try:
+            fs.write_all(fd, data)
+        finally:
+            os.close(fd)
 
 
 def _write_if_missing(path: Path, text: str) -> bool:

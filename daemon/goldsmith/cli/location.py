@@ -14,6 +14,7 @@ import typer
 
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.files import fold_name, resource_path
+from goldsmith.root_folder import RootFolder
 
 if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
@@ -169,11 +170,9 @@ def find_in_history(location: Location, file: Path) -> str | None:
 
 def find_by_name(setup: Setup, file: Path) -> str | None:
     """Return the file with this bare name in the pipeline's folders; None if there is none. Raises UsageError if there are several."""
-    from goldsmith.pipeline.status.explain import walk_folder
-
     matches: list[str] = []
     for folder in setup.pipeline.folders if len(file.parts) == 1 else ():
-        for folder_path, names in walk_folder(setup.root, folder):
+        for folder_path, names in RootFolder(setup.root).walk(folder):
             matches += (f"{folder_path}/{name}" for name in names if fold_name(name) == fold_name(file.name))
     if len(matches) > 1:
         listed = ", ".join(matches[:_MAX_LISTED]) + (f" and {len(matches) - _MAX_LISTED} more" if len(matches) > _MAX_LISTED else "")

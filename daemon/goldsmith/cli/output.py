@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldsmith.errors import GoldsmithError
+from goldsmith.files import display_name, display_text
 
 if TYPE_CHECKING:
     from goldsmith.brief.settings import Settings
-
-_CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 # (name of the bar, progress 0..1, note)
 OnBarProgress = Callable[[str, float, str], None]
@@ -28,13 +26,13 @@ def is_terminal() -> bool:
 
 
 def sanitise(text: str) -> str:
-    """Return ``text`` on one line, with control characters replaced: file names may contain line breaks, colour codes and bad bytes."""
-    return "".join("�" if char in _BIDI_CONTROLS or unicodedata.category(char) in _CONTROL_CATEGORIES else char for char in text)
+    """Return ``text`` on one line, as ``display_name``: file names may contain line breaks, colour codes and bad bytes."""
+    return display_name(text)
 
 
 def print_text(text: str = "") -> None:
     """Print ``text``. Line breaks stay; other control characters are replaced, so that the terminal does not execute them."""
-    print("\n".join(map(sanitise, text.split("\n"))))
+    print(display_text(text))
 
 
 def is_wide() -> bool:
@@ -118,15 +116,22 @@ def progress_bars(names: Sequence[str] = ()) -> Iterator[OnBarProgress]:
 
     columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
     with Progress(*columns, TextColumn("[dim]{task.fields[note]}")) as bars:
-        tasks = {name: bars.add_task(name, total=1.0, start=False, note="") for name in names}
+        tasks = {name: bars.add_task(_plain_markup(name), total=1.0, start=False, note="") for name in names}
 
         def advance(name: str, fraction: float, note: str = "") -> None:
             if name not in tasks:
-                tasks[name] = bars.add_task(name, total=1.0, start=False, note="")
+                tasks[name] = bars.add_task(_plain_markup(name), total=1.0, start=False, note="")
             bars.start_task(tasks[name])
-            bars.update(tasks[name], completed=fraction, note=sanitise(note))
+            bars.update(tasks[name], completed=fraction, note=_plain_markup(note))
 
         yield advance
+
+
+def _plain_markup(text: str) -> str:
+    """Return the text as a progress bar may show it: rich takes brackets for markup."""
+    from rich.markup import escape
+
+    return escape(sanitise(text))
 
 
 class _LineProgress:
@@ -145,7 +150,29 @@ class _LineProgress:
 def print_error(error: GoldsmithError) -> None:
     """Print the error and its remedy on stderr."""
     text = f"goldsmith: {error.sentence}" + (f"\n{error.remedy}" if error.remedy else "")
-    print("\n".join(map(sanitise, text.split("\n"))), file=sys.stderr)
+    print(display_text(text), file=sys.stderr)
+
+
+def print_command_line_error(error: Any) -> None:
+    """Print an error of the argument parser on stderr, with the usage of the command. Its text may hold a file name."""
+    text = io.StringIO()
+    error.show(text)
+    print(display_text(text.getvalue()), end="", file=sys.stderr)
+
+
+def _clean_event(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Clean every text of a log event for a terminal. The further lines of a text are indented, so that none looks like an event."""
+    return {sanitise(key): _clean_value(value) for key, value in event.items()}
+
+
+def _clean_value(value: object) -> object:
+    if isinstance(value, str):
+        return display_text(value).replace("\n", "\n    ")
+    if isinstance(value, dict):
+        return {_clean_value(key): _clean_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean_value(entry) for entry in value]
+    return value if value is None or isinstance(value, bool | int | float) else _clean_value(str(value))
 
 
 def configure_logging(settings: Settings) -> None:
@@ -154,13 +181,14 @@ def configure_logging(settings: Settings) -> None:
 
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-    renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    # JSON has escapes of its own for everything but ASCII.
+    renderers = (_clean_event, structlog.dev.ConsoleRenderer()) if console else (structlog.processors.JSONRenderer(),)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(levels[settings.log_level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

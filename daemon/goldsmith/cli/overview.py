@@ -13,8 +13,9 @@ from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import README_NAME, classify
-from goldsmith.pipeline.status.explain import Explainer, generalise_sentence, walk_folder
+from goldsmith.pipeline.status.explain import Explainer, generalise_sentence
 from goldsmith.pipeline.status.sentences import progress_note
+from goldsmith.root_folder import RootFolder
 
 # A group lists at most this many names.
 _MAX_NAMES = 3
@@ -125,7 +126,7 @@ def _add_to_group(group: WaitingGroup, path: str) -> None:
 
 def _count_files(location: Location, folder_summary: FolderSummary) -> None:
     """Count the files of a folder by kind. In the last folder, every file except a manifest counts as a picture."""
-    for _, names in walk_folder(location.root, folder_summary.folder):
+    for _, names in RootFolder(location.root).walk(folder_summary.folder):
         for name in names:
             if is_ignored_file(name) or name.casefold() == README_NAME:
                 continue
@@ -153,6 +154,7 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "watch_modes": dict(daemon.watch_modes),
         "weak_quiet_folders": sorted(daemon.weak_quiet_folders),
         "unavailable_folders": dict(daemon.unavailable_folders),
+        "permission_refusals": dict(daemon.permission_refusals),
         "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
         "journal_error": location.journal_error,
@@ -184,6 +186,7 @@ def remarks(location: Location) -> Iterator[str]:
         yield f"Everything waits: {daemon.pause_reason}"
     yield from (f"The {queue.upper()} queue is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
     yield from daemon.unavailable_folders.values()
+    yield from daemon.permission_refusals.values()
     if daemon.watcher_error:
         yield daemon.watcher_error
     polled = [f"{folder}/" for folder, mode in daemon.watch_modes.items() if mode == "polling"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import posixpath
 import stat
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +11,7 @@ import typer
 from goldsmith.cli.location import ConfigOption, Location, RootOption, open_location, resolve_file
 from goldsmith.cli.output import print_text, sanitise
 from goldsmith.errors import HostError, UsageError
-from goldsmith.files import OPEN_FOLDER_FLAGS
+from goldsmith.root_folder import RootFolder
 
 
 def retry(
@@ -43,21 +40,15 @@ def _remove_hold_note(location: Location, path: str) -> None:
 
 
 def _delete_note(root: Path, note: str) -> None:
-    """Delete the note. Open every folder of its path without following links, so that nothing else can be deleted."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            stack.callback(os.close, folder)
-            for part in posixpath.dirname(note).split("/"):
-                folder = os.open(part, OPEN_FOLDER_FLAGS, dir_fd=folder)
-                stack.callback(os.close, folder)
-            name = posixpath.basename(note)
-            if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                raise UsageError(
-                    f"{sanitise(note)} is not a regular file, so Goldsmith did not write it.", "Check it and move it away by hand."
-                )
-            os.unlink(name, dir_fd=folder)
-        except OSError as error:
-            raise HostError(
-                f"The note {sanitise(note)} cannot be deleted: {error.strerror}.", "Delete it as a user who may write to the folder."
-            ) from error
+    """Delete the note. No link is followed, so that nothing else can be deleted."""
+    folder = RootFolder(root)
+    try:
+        if not stat.S_ISREG(folder.lstat(note).st_mode):
+            raise UsageError(
+                f"{sanitise(note)} is not a regular file, so Goldsmith did not write it.", "Check it and move it away by hand."
+            )
+        folder.unlink(note)
+    except OSError as error:
+        raise HostError(
+            f"The note {sanitise(note)} cannot be deleted: {error.strerror}.", "Delete it as a user who may write to the folder."
+        ) from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.output import format_size
 from goldsmith.files import filesystem_type
+from goldsmith.root_folder import RootFolder
+from goldsmith.worker.landlock import SCOPE_VERSION, landlock_version
 
 _LOW_SPACE_BYTES = 2e9
 _NO_SPACE_BYTES = 100e6
@@ -63,14 +66,26 @@ def check_inotify(root: Path) -> Iterator[Finding]:
             yield ok("inotify", sentence)
 
 
+def check_fence() -> Finding:
+    """Return whether the kernel can fence worker processes in."""
+    version = landlock_version()
+    if not version:
+        return note(
+            "fence",
+            "This kernel has no Landlock: a picture that takes a worker process over can do there what the service's user can do.",
+            "Use a kernel from 5.13 on, with landlock among the modules in /sys/kernel/security/lsm.",
+        )
+    if version < SCOPE_VERSION:
+        return note(
+            "fence",
+            f"Landlock {version}: a worker process writes its scratch folder only, but the network or signals may still be open to it.",
+            f"A kernel from 6.12 on has Landlock {SCOPE_VERSION}, which closes them.",
+        )
+    return ok("fence", f"Landlock {version}: a worker process writes its scratch folder only, and reads its inputs and the models.")
+
+
 def _count_folders(root: Path) -> int:
-    count, pending = 1, [os.fspath(root)]
-    while pending and count < _MAX_FOLDERS:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                subfolders = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except OSError:
-            continue
-        count += len(subfolders)
-        pending += subfolders
-    return count
+    folder = RootFolder(root)
+    _, top_folders = folder.list_names("")
+    walks = chain.from_iterable(folder.walk(name) for name in top_folders)
+    return 1 + sum(1 for _ in islice(walks, _MAX_FOLDERS))
