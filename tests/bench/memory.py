@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -90,7 +91,7 @@ def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tupl
         inputs=(job_input("picture", picture), *masked),
         steps=tuple(StepSpec(op=op, settings=values) for values, op in step_settings),
         seed=1,
-        scratch=str(place / "scratch"),
+        scratch=str(place / "worker" / "scratch"),
         deliver=any(op == "export" for _, op in step_settings),
         limits=ResourceLimits(timeout_seconds=900, max_memory_bytes=stated, max_pixels=200_000_000),
     )
@@ -98,12 +99,14 @@ def _run(place: Path, picture: str, steps: Steps, size: tuple[int, int]) -> tupl
 
 
 def _in_a_worker(job: Any, stated: int) -> tuple[int, int, float, int, str]:
+    from goldsmith.engines.registry.weights_registry import default_models_folder
     from goldsmith.files import resource_path
     from goldsmith.jobs.job import Outcome
     from goldsmith.jobs.protocol import (
         HelloMessage,
         MessageType,
         WorkerConfig,
+        WorkerFolders,
         WorkerSpec,
         decode_message,
         encode_message,
@@ -117,7 +120,13 @@ def _in_a_worker(job: Any, stated: int) -> tuple[int, int, float, int, str]:
         worker = spawn_worker(spec, theirs.fileno(), nowhere.fileno())
     theirs.close()
     try:
-        hello = HelloMessage(spec=spec, config=WorkerConfig(models_file=str(resource_path("config", "models.toml"))))
+        config = WorkerConfig(models_file=str(resource_path("config", "models.toml")))
+        folder = Path(job.scratch).parent
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        models = (str(Path(config.models_file).parent), str(default_models_folder()))
+        folders = WorkerFolders(work=job.root, inputs=(job.root,), models=models)
+        hello = HelloMessage(spec=spec, config=config, folders=folders, scratch=str(folder))
         ours.sendall(frame_message(MessageType.HELLO, encode_message(hello)))
         _receive(ours, worker.pid, MessageType.READY)
         before, began = _memory(worker.pid)["VmData"], time.monotonic()

@@ -88,8 +88,8 @@ class Disk(Filesystem):
     def unlink(self, at: PathAt) -> None:
         self.script.do("unlink", lambda: super(Disk, self).unlink(at))
 
-    def mkdir(self, at: PathAt) -> None:
-        self.script.do("mkdir", lambda: super(Disk, self).mkdir(at))
+    def mkdir(self, at: PathAt, mode: int = 0o777) -> None:
+        self.script.do("mkdir", lambda: super(Disk, self).mkdir(at, mode))
 
     def create(self, at: PathAt) -> int:
         return int(self.script.do("create", lambda: super(Disk, self).create(at)))

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from goldsmith.files import FileSignature, Filesystem
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor
@@ -36,8 +37,9 @@ class Share:
     def __init__(self, place: Path) -> None:
         self.root = place / "root"
         self.journal_path = place / "journal.sqlite"
-        for folder in ("selected", "masked", "archive", ".goldsmith/work"):
+        for folder in ("selected", "masked", "archive"):
             (self.root / folder).mkdir(parents=True)
+        WorkFolder(self.root).prepare()
         self.before: dict[str, bytes] = {}
 
     def journal(self, kind: type[Journal] = Journal) -> Journal:
@@ -60,7 +62,8 @@ class Share:
 
     def result(self, job: str, name: str, to: str, data: bytes) -> Publish:
         source = self.put(f".goldsmith/work/{job}/{name}", data)
-        return Publish(source=str(self.root / source), destination=to, sha256=sha256(data))
+        sig = FileSignature.from_stat(os.lstat(self.root / source))
+        return Publish(source=str(self.root / source), destination=to, sha256=sha256(data), sig=sig)
 
     def worked(self, job: str, stem: str = "hero", campaign: str = "") -> Plan:
         """Return a plan: a picture and its mask go to the archive, the brief goes on, and a new picture and a second file are published."""

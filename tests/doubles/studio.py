@@ -229,6 +229,9 @@ class Daemon:
         address = os.path.join(self._folder.name, "notify")
         self._notify_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify_socket.bind(address)
+        # The daemon may run as another user.
+        os.chmod(self._folder.name, 0o711)  # noqa: S103
+        os.chmod(address, 0o777)  # noqa: S103
         self._notify_socket.setblocking(False)
         settings = {f"GOLDSMITH_{name.upper()}": str(value) for name, value in studio.flags.items()}
         command = [sys.executable, "-P", *program, "run", "--root", str(studio.root), *words]

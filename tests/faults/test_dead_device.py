@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commission import PIPELINE
+from doubles.jobs import import_first_from
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import resume_queue
@@ -38,7 +39,7 @@ def death_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     marker.touch()
     (tmp_path / "driver").mkdir()
     (tmp_path / "driver" / "sitecustomize.py").write_text(f"DEAD = {str(marker)!r}\n{textwrap.dedent(BROKEN_DRIVER)}")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "driver"))
+    import_first_from(tmp_path / "driver", monkeypatch)
     return marker
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from doubles import tiny
-from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, outcome_of, outcomes
+from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, import_first_from, open_pools, outcome_of, outcomes
 from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
+from goldsmith.jobs.job_faults import REPORTED_EXIT_STATUS
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_process import spawn_worker
@@ -33,12 +34,12 @@ def share(tmp_path: Path) -> Share:
 @pytest.fixture(autouse=True)
 def find_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let worker processes find the catalogue of faults where the tests find it."""
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    import_first_from(TESTS, monkeypatch)
 
 
 @pytest.fixture
-def pools() -> Iterator[WorkerPools]:
-    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+def pools(share: Share) -> Iterator[WorkerPools]:
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu")])
     yield pools
     pools.stop(0)
 
@@ -51,6 +52,12 @@ def pid_of(pools: WorkerPools, share: Share) -> int:
     pid = pools.running_jobs()[job.id].pid
     events_until(pools, lambda events: bool(outcomes(events)))
     return pid
+
+
+def is_hanging(pools: WorkerPools, job: Job) -> bool:
+    """Return whether the step ``hang`` of this job has begun."""
+    running = pools.running_jobs().get(job.id)
+    return running is not None and (Path(running.job.scratch) / "hanging").exists()
 
 
 def is_alive(pid: int) -> bool:
@@ -68,8 +75,9 @@ def is_alive(pid: int) -> bool:
         (("die", {"signal": 0}), "crash", "(exit status 3)"),
         (("segfault", {}), "crash", "(signal 11, segmentation fault)"),
         (("raise", {}), "crash", "at step 1 (raise): LookupError: no such thing."),
-        (("unsayable", {}), "crash", "a\udcff"),
+        (("unsayable", {}), "crash", "LookupError: a�."),
         (("babble", {"wire": True}), "crash", "sent an invalid message"),
+        (("die", {"signal": 0, "status": REPORTED_EXIT_STATUS}), "crash", "(exit status 75)"),
         (("eat", {}), "memory", "(0.293 GiB)"),
         (("eat", {"lifts": True}), "memory", "(0.293 GiB)"),
     ],
@@ -92,6 +100,18 @@ def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
     assert pools.stop(0) == []
 
 
+def test_a_file_that_is_decoded_for_too_long_is_the_pictures_problem(pools: WorkerPools, share: Share) -> None:
+    """The sentence names the file and the time. The process ends, as nothing else stops a decoder, and the next job is not affected."""
+    bad, good = share.job(("decode", {})), share.job(("invert", {}))
+    pools.submit(bad)
+    pools.submit(good)
+    first, second = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
+    assert first.fault is not None
+    assert (first.job_id, first.fault.kind) == (bad.id, "problem")
+    assert first.fault.sentence == "slow.layer.png takes too long to decode: more than 0 s of processor time."
+    assert (second.job_id, second.fault) == (good.id, None)
+
+
 def test_the_end_of_a_dead_workers_stderr_is_kept_for_the_log(pools: WorkerPools, share: Share) -> None:
     """After a segmentation fault, stderr has the place of the fault."""
     assert "these are my last words" in getattr(outcome_of(pools, share.job(("die", {}))).fault, "detail", "")
@@ -111,8 +131,7 @@ def test_a_running_job_can_be_cancelled(pools: WorkerPools, share: Share, heeds:
     """A step that reports progress stops there and its process lives; another is killed after the grace period."""
     job = share.job(("hang", {"heeds": heeds}))
     pools.submit(job)
-    hanging = Path(job.scratch) / "hanging"
-    events_until(pools, lambda events: hanging.exists())
+    events_until(pools, lambda events: is_hanging(pools, job))
     pid = pools.running_jobs()[job.id].pid
     started_at = monotonic()
     assert pools.cancel(job.id)
@@ -138,7 +157,7 @@ def test_a_worker_ignores_interrupts(pools: WorkerPools, share: Share) -> None:
     """Ctrl-C and SIGTERM reach the whole process group. A worker goes on until the daemon ends it."""
     job = share.job(("hang", {}))
     pools.submit(job)
-    events_until(pools, lambda events: (Path(job.scratch) / "hanging").exists())
+    events_until(pools, lambda events: is_hanging(pools, job))
     pid = pools.running_jobs()[job.id].pid
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
@@ -149,7 +168,7 @@ def test_a_worker_ignores_interrupts(pools: WorkerPools, share: Share) -> None:
 
 def test_kills_at_random_moments_lose_no_job(share: Share) -> None:
     """With forty jobs and a kill after every third event, each job has exactly one outcome, done or crashed."""
-    pools = WorkerPools([WorkerSpec(queue="cpu", process_count=2)], FAULTY)
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu", process_count=2)])
     jobs = [share.job(("invert", {}) if number % 2 else ("report", {"times": 5})) for number in range(40)]
     for job in jobs:
         pools.submit(job)
@@ -171,14 +190,14 @@ def test_a_worker_that_cannot_start_pauses_its_queue_with_a_sentence(share: Shar
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "pydantic.py").write_text("raise ImportError('the installation is broken')")
-    monkeypatch.setenv("PYTHONPATH", f"{broken}:{TESTS}")
-    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+    import_first_from(broken, monkeypatch)
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu")])
     job = share.job()
     pools.submit(job)
     events_until(pools, lambda events: pools.pause_reason("cpu") is not None)
     assert "the installation is broken" in (pools.pause_reason("cpu") or "")
     assert queue_position(pools, job.id) == 1
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    (broken / "pydantic.py").unlink()
     assert [outcome.fault for outcome in outcomes(events_until(pools, lambda events: bool(outcomes(events))))] == [None]
     pools.stop(0)
 
@@ -187,7 +206,7 @@ def test_a_module_in_the_share_is_never_imported(share: Share, monkeypatch: pyte
     """The daemon may have been started in the share."""
     share.put("json.py", b"raise SystemExit('hijacked')")
     monkeypatch.chdir(share.root)
-    pools = WorkerPools([WorkerSpec(queue="cpu")], FAULTY)
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu")])
     assert outcome_of(pools, share.job()).fault is None
     pools.stop(0)
 
@@ -198,20 +217,27 @@ def test_worker_processes_end_with_the_daemon(share: Share, end: str, tmp_path: 
     job = share.job(("hang", {"heeds": False}))
     (tmp_path / "job.json").write_text(job.model_dump_json())
     code = (
-        "import sys, pathlib, select, time\n"
-        "from doubles.jobs import FAULTY, events_until\n"
+        "import sys, pathlib\n"
+        "from doubles.jobs import events_until, open_pools\n"
+        "from goldsmith.pipeline.workers import worker_process\n"
         "from goldsmith.jobs.job import Job\n"
         "from goldsmith.jobs.protocol import WorkerSpec\n"
-        "from goldsmith.pipeline.workers.worker_pools import WorkerPools\n"
-        "pools = WorkerPools([WorkerSpec(queue='cpu')], FAULTY)\n"
+        "worker_process.IMPORT_FOLDERS = (sys.argv[2], *worker_process.IMPORT_FOLDERS)\n"
+        "pools = open_pools(pathlib.Path(sys.argv[3]), [WorkerSpec(queue='cpu')])\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "pools.submit(job)\n"
-        "events_until(pools, lambda events: (pathlib.Path(job.scratch) / 'hanging').exists())\n"
-        "print(pools.running_jobs()[job.id].pid, flush=True)\n"
+        "started = lambda: pools.running_jobs().get(job.id)\n"
+        "hanging = lambda: (pathlib.Path(started().job.scratch) / 'hanging').exists()\n"
+        "events_until(pools, lambda events: started() and hanging())\n"
+        "print(started().pid, flush=True)\n"
         "sys.stdin.read()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "job.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path / "job.json"), str(TESTS), str(share.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])},
     ) as daemon:
         assert daemon.stdin is not None
         assert daemon.stdout is not None
@@ -235,9 +261,12 @@ def test_a_worker_imports_little_at_the_start(share: Share) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_a_worker_process_does_not_inherit_the_notify_socket(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker must not speak to systemd in the name of the daemon. Its environment limits its number of threads."""
-    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+def test_a_worker_process_inherits_only_known_variables(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No keys and passwords, and no socket on which it could speak to systemd in the name of the daemon. Its threads are limited."""
+    for name in ("NOTIFY_SOCKET", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PYTHONSTARTUP", "LD_PRELOAD_HINT"):
+        monkeypatch.setenv(name, "kept from workers")
+    for name in ("LC_TIME", "TZ", "CUDA_VISIBLE_DEVICES", "GOLDSMITH_QUIET"):
+        monkeypatch.setenv(name, "passed on")
     pids: list[int] = []
 
     def spawn(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
@@ -245,11 +274,12 @@ def test_a_worker_process_does_not_inherit_the_notify_socket(share: Share, monke
         pids.append(process.pid)
         return process
 
-    pools = WorkerPools([WorkerSpec(queue="cpu", threads=1)], FAULTY, spawn=spawn)
+    pools = open_pools(share.root, [WorkerSpec(queue="cpu", threads=1)], spawn=spawn)
     assert outcome_of(pools, share.job()).fault is None
     environment = Path(f"/proc/{pids[0]}/environ").read_bytes().split(b"\0")
-    assert b"OMP_NUM_THREADS=1" in environment
-    assert not [entry for entry in environment if entry.startswith(b"NOTIFY_SOCKET")]
+    assert {b"OMP_NUM_THREADS=1", b"HF_HUB_OFFLINE=1", b"HF_HUB_DISABLE_TELEMETRY=1", b"ORT_DISABLE_TELEMETRY=1"} <= set(environment)
+    assert sum(entry.endswith(b"=passed on") for entry in environment) == 4
+    assert not [entry for entry in environment if entry.endswith(b"kept from workers")]
     pools.stop(0)
 
 
@@ -276,7 +306,7 @@ picture_mb = 1
 
 def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> None:
     """The job keeps its place and gets no outcome. Once the device works, another process does the job."""
-    pools = WorkerPools([GPU, WorkerSpec(queue="cpu")], FAULTY)
+    pools = open_pools(share.root, [GPU, WorkerSpec(queue="cpu")])
     share.put("dead", b"")
     bad, other = share.job(("unplug", {}), queue="gpu", models=("flux",)), share.job(("invert", {}))
     pools.submit(bad)
@@ -294,7 +324,7 @@ def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> No
 
 def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(share: Share) -> None:
     """Three processes die of the picture, and the other picture is done."""
-    pools = WorkerPools([GPU], FAULTY)
+    pools = open_pools(share.root, [GPU])
     poison = share.job(("unplug", {"always": True}), queue="gpu", models=("flux",))
     share.put("selected/good.png", (share.root / "inbox/hero.png").read_bytes())
     good = share.job(("invert", {}), inputs=[share.job_input("selected/good.png")], queue="gpu", models=("flux",))
@@ -315,8 +345,10 @@ def test_a_picture_that_kills_a_healthy_device_is_held_and_the_others_are_done(s
 @pytest.fixture
 def batching_pools(share: Share) -> Iterator[WorkerPools]:
     models = share.put("models.toml", NULL_MODEL.encode())
-    pools = WorkerPools(
-        [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models))
+    pools = open_pools(
+        share.root,
+        [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)],
+        WorkerConfig(catalogue=FAULTY.catalogue, models_file=str(models)),
     )
     yield pools
     pools.stop(0)
@@ -365,9 +397,25 @@ def test_a_job_that_fails_or_is_cancelled_leaves_its_batch_alone(batching_pools:
     assert kinds == ["crash", "cancelled", "done"]
 
 
+def test_a_file_that_is_decoded_for_too_long_leaves_its_batch_alone(batching_pools: WorkerPools, share: Share) -> None:
+    """The other job of the process runs again, and no attempt of it is counted."""
+    jobs = batch_of(share, {"decode": True}, {"linger": True})
+    pause_queue(batching_pools, "gpu")
+    for job in jobs:
+        batching_pools.submit(job)
+    resume_queue(batching_pools, "gpu")
+    events = events_until(
+        batching_pools, lambda events: len(outcomes(events)) == 2 or any(isinstance(event, JobRequeued) for event in events)
+    )
+    batching_pools.cancel(jobs[1].id)
+    events += events_until(batching_pools, lambda later: len(outcomes([*events, *later])) == 2) if len(outcomes(events)) < 2 else []
+    kinds = {outcome.job_id: outcome.fault and outcome.fault.kind for outcome in outcomes(events)}
+    assert kinds == {jobs[0].id: "problem", jobs[1].id: "cancelled"}
+
+
 def test_on_a_gpu_the_next_job_starts_while_the_last_one_is_written(share: Share) -> None:
     """The next job starts after the first job's last step with an engine. One process does both jobs."""
-    pools = WorkerPools([GPU], FAULTY)
+    pools = open_pools(share.root, [GPU])
     slow, quick = share.job(("draw", {}), ("linger", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
     pools.submit(slow)
     pools.submit(quick)
@@ -382,7 +430,7 @@ def test_on_a_gpu_the_next_job_starts_while_the_last_one_is_written(share: Share
 
 def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share: Share) -> None:
     """The first job may need its engine at any moment, so the second starts only after that."""
-    pools = WorkerPools([GPU], FAULTY)
+    pools = open_pools(share.root, [GPU])
     slow, quick = share.job(("linger", {}), ("draw", {}), queue="gpu"), share.job(("draw", {}), queue="gpu")
     pools.submit(slow)
     pools.submit(quick)
@@ -396,7 +444,7 @@ def test_on_a_gpu_a_step_before_the_last_engine_keeps_the_next_job_waiting(share
 
 def test_on_a_gpu_an_uncaught_error_ends_the_process(share: Share) -> None:
     """Otherwise the job would never get an outcome. Another process does the next job."""
-    pools = WorkerPools([GPU], FAULTY)
+    pools = open_pools(share.root, [GPU])
     share.put("go", b"")
     bad, good = share.job(("linger", {"exit": True}), queue="gpu"), share.job(("invert", {}), queue="gpu")
     pools.submit(bad)
@@ -409,7 +457,7 @@ def test_on_a_gpu_an_uncaught_error_ends_the_process(share: Share) -> None:
 def test_a_batch_in_a_real_diffusion_pipeline_gives_the_same_bytes_as_single_jobs(share: Share) -> None:
     """The jobs have different prompts and seeds. On the CPU, bytes and findings are those of each job alone."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
-    pools = WorkerPools([WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
+    pools = open_pools(share.root, [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
     facts = {"queue": "gpu", "models": ("tiny",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
     settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
     jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]

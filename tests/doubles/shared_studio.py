@@ -1,0 +1,78 @@
+"""A share set up as the manual says, with the service and a designer as two users of one group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from doubles import service_user, unit_filters
+from doubles.commission import PIPELINE
+from doubles.other_users import as_user
+from doubles.studio import Daemon, Studio
+
+SERVICE, DESIGNER, STUDIO = 5001, 5002, 7001
+PYTHON_PATH = os.pathsep.join((str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
+_MANUAL = Path(__file__).parents[2] / "docs" / "running.md"
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def shared_studio() -> Iterator[Studio]:
+    """Yield a share in a folder that other users may enter. Only root can make it."""
+    place = Path(tempfile.mkdtemp(prefix="goldsmith-share-"))
+    place.chmod(0o755)
+    studio = Studio(place)
+    studio.write_pipeline(PIPELINE)
+    studio.state_dir.mkdir()
+    os.chown(studio.state_dir, SERVICE, SERVICE)
+    _set_permissions(studio.root)
+    yield studio
+    shutil.rmtree(place)
+
+
+def _set_permissions(root: Path) -> None:
+    """Run the manual's own commands on a root."""
+    (commands,) = re.findall(r"### Permissions\n.*?```\n(.*?)```", _MANUAL.read_text(), re.DOTALL)
+    for name, value in (
+        ("/srv/hotfolders", str(root)),
+        ("goldsmith:", f"{SERVICE}:"),
+        (":studio", f":{STUDIO}"),
+    ):
+        commands = commands.replace(name, value)
+    subprocess.run(["bash", "-euc", commands], check=True)
+    for file in (root / "config").iterdir():
+        os.chown(file, 0, 0)
+
+
+def run_service(studio: Studio, *words: str, unit: Path = unit_filters.UNIT, groups: tuple[int, ...] = (SERVICE, STUDIO)) -> Daemon:
+    """Start the daemon as the service's user, behind the unit's filters."""
+    return Daemon(studio, *words, program=service_user.program(SERVICE, groups, unit), PYTHONPATH=PYTHON_PATH)
+
+
+def as_designer(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns as a member of the share's group whose new folders the group may write."""
+
+    def with_umask() -> T:
+        os.umask(0o007)
+        return work()
+
+    return as_user(DESIGNER, with_umask, groups=[STUDIO])
+
+
+def drop(studio: Studio, files: dict[str, bytes]) -> None:
+    """Write files as a designer."""
+
+    def write() -> None:
+        for path, data in files.items():
+            studio.at(path).parent.mkdir(parents=True, exist_ok=True)
+            studio.at(path).write_bytes(data)
+
+    as_designer(write)

@@ -1,0 +1,123 @@
+"""The daemon as the unit runs it: a user of its own, the folders' modes from the manual, and the unit's system-call filters."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from doubles import service_user, unit_filters
+from doubles.commission import EXPORT, INPAINT, SELECT
+from doubles.pictures import mask, png
+from doubles.shared_studio import PYTHON_PATH, SERVICE, STUDIO, drop, run_service, shared_studio
+from doubles.studio import Daemon, Studio
+
+CAP_LEASE = 1 << 28
+ALL_STAGES = SELECT + INPAINT + '[[grade]]\nop = "grade"\nsaturation = 0.7\n' + EXPORT
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start the daemon as another user"),
+    pytest.mark.skipif(bool(unit_filters.find_missing_tool()), reason=unit_filters.find_missing_tool() or "all tools are there"),
+]
+
+
+@pytest.fixture
+def studio() -> Iterator[Studio]:
+    with shared_studio() as studio:
+        yield studio
+
+
+def _deliver(studio: Studio, unit: Path = unit_filters.UNIT) -> Daemon:
+    """Run the service until it is idle, and return the ended daemon."""
+    with run_service(studio, "--until-idle", unit=unit) as daemon:
+        daemon.until(lambda: daemon.process.poll() is not None, "the end of the run")
+        assert daemon.process.returncode == 0, daemon.stderr.decode()[-3000:]
+    return daemon
+
+
+def _access(path: Path) -> tuple[int, int, str]:
+    """Return owner, group and mode."""
+    status = path.stat()
+    return status.st_uid, status.st_gid, oct(stat.S_IMODE(status.st_mode))
+
+
+def test_a_picture_goes_through_all_stages_and_its_results_belong_to_the_share(studio: Studio) -> None:
+    """Results have the group and the mode of their folder, new campaign folders also the set-group-id bit; nothing is refused."""
+    files = {"inbox/acme/hero.toml": ALL_STAGES.encode(), "inbox/acme/hero.mask.png": mask(), "inbox/acme/hero.png": png(1)}
+    drop(studio, files)
+    daemon = _deliver(studio)
+
+    delivered = studio.at("delivered/acme")
+    names = sorted(path.name for path in delivered.iterdir())
+    assert names == ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]
+    assert {_access(delivered / name) for name in names} == {(SERVICE, STUDIO, "0o660")}
+    folders = [studio.at(f"{stage}/acme") for stage in ("selected", "masked", "graded", "delivered")]
+    assert {_access(folder) for folder in folders} == {(SERVICE, STUDIO, "0o2770")}
+    assert daemon.events_of("permissions refused") == []
+    assert daemon.events_of("held") == []
+
+
+def test_the_service_can_tell_whether_another_user_still_writes_a_file(studio: Studio) -> None:
+    """With CAP_LEASE the short quiet time is enough for a designer's files, so no folder follows the weaker rule."""
+    with run_service(studio) as daemon:
+        drop(studio, {"inbox/hero.toml": ALL_STAGES.replace(INPAINT, "").encode(), "inbox/hero.png": png(1)})
+        daemon.until(lambda: studio.at("delivered/hero.manifest.json").exists(), "the delivery")
+        (state_file,) = studio.state_dir.glob("*/daemon.json")
+        daemon.until(lambda: json.loads(state_file.read_text())["watch_modes"], "the state file")
+        assert json.loads(state_file.read_text())["weak_quiet_folders"] == []
+        assert daemon.end() == 0
+
+
+def test_a_unit_that_refuses_a_change_of_the_group_is_reported_once_for_each_folder(studio: Studio, tmp_path: Path) -> None:
+    """The work goes on without @chown. The log names every folder whose results keep the service's own group, each once."""
+    unit = tmp_path / "goldsmith.service"
+    unit.write_text(unit_filters.UNIT.read_text().replace("SystemCallFilter=@chown ", "SystemCallFilter="))
+    drop(studio, {f"inbox/{name}.png": png(number) for number, name in enumerate(("one", "two"))})
+    drop(studio, {f"inbox/{name}.toml": ALL_STAGES.replace(INPAINT, "").encode() for name in ("one", "two")})
+    daemon = _deliver(studio, unit)
+    assert studio.at("delivered/one_web.jpg").stat().st_gid == SERVICE
+    reports = daemon.events_of("permissions refused")
+    assert sorted(entry["folder"] for entry in reports) == ["archive", "delivered", "graded", "masked", "selected"]
+    assert {(entry["level"], "group" in entry["sentence"], "goldsmith doctor" in entry["remedy"]) for entry in reports} == {
+        ("warning", True, True)
+    }
+
+
+def test_the_daemon_and_its_workers_run_behind_the_filters(studio: Studio) -> None:
+    """This is what the other tests of this file rely on."""
+    with run_service(studio) as daemon:
+        daemon.until_ready()
+        daemon.until(daemon.worker_pids, "a worker process")
+        for pid in (daemon.pid, *daemon.worker_pids()):
+            rows = dict(row.split(":\t", 1) for row in Path(f"/proc/{pid}/status").read_text().splitlines())
+            assert (rows["Seccomp"], rows["NoNewPrivs"], set(rows["Uid"].split())) == ("2", "1", {str(SERVICE)})
+            assert int(rows["CapPrm"], 16) & ~CAP_LEASE == 0
+        assert daemon.end() == 0
+
+
+@pytest.mark.parametrize(("groups", "severity"), [((SERVICE, STUDIO), "ok"), ((SERVICE,), "fault")])
+def test_doctor_finds_out_whether_files_can_get_the_group_of_their_folder(studio: Studio, groups: tuple[int, ...], severity: str) -> None:
+    """It tries with a file of its own, as the service's user, and leaves nothing behind. The remedy names group and user."""
+    for name in ("inbox", "selected", "masked", "graded", "delivered"):
+        studio.at(name).chmod(0o2777)
+    studio.root.chmod(0o755)
+    before = sorted(studio.root.rglob("*"))
+    program = service_user.program(SERVICE, groups)
+    result = subprocess.run(
+        [sys.executable, "-P", *program, "doctor", "--root", studio.root, "--json"],
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH, "GOLDSMITH_STATE_DIR": str(studio.state_dir)},
+        capture_output=True,
+        text=True,
+    )
+    findings = [each for each in json.loads(result.stdout) if each["subject"] in ("results", "sharing")]
+    assert [each["severity"] for each in findings] == [severity], result.stderr
+    if severity == "fault":
+        assert "inbox/, selected/, masked/, graded/, delivered/" in findings[0]["sentence"]
+        assert f"usermod -aG {STUDIO} {SERVICE}" in findings[0]["remedy"]
+    assert sorted(studio.root.rglob("*")) == before
