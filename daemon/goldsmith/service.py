@@ -28,8 +28,10 @@ from goldsmith.files import Filesystem, fold_name, write_atomically
 from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
+from goldsmith.journal.damage import replaced_remedy, set_aside
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import prepare_journal_folder, weights_notes_path
+from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
@@ -246,11 +248,11 @@ class Service:
             journal_file = prepare_journal_folder(root, self._setup.settings.state_dir)
             create_folders(self._setup)
             stack.enter_context(RootLock.acquire(root))
-            journal = stack.enter_context(contextlib.closing(Journal.open(journal_file)))
+            journal = stack.enter_context(contextlib.closing(open_journal(journal_file, self._on_event)))
             state_file = journal_file.parent / STATE_FILE
             stack.callback(lambda: state_file.unlink(missing_ok=True))
             while True:
-                with contextlib.closing(DaemonRuntime(self._setup, journal, self._on_event)) as runtime:
+                with contextlib.closing(build_runtime(self._setup, journal, self._on_event)) as runtime:
                     runtime.start()
                     runtime.add_wakeup_fd(wakeup_fd)
                     self._loop(runtime, wakeup_fd, state_file, until_idle=until_idle)
@@ -285,6 +287,7 @@ class Service:
             "requeued": "warning",
             "permissions refused": "warning",
             "paused": "error",
+            "journal replaced": "error",
         }
         getattr(self._log, levels.get(event, "info"))(event, **facts)
 
@@ -330,6 +333,29 @@ class Service:
             signal.set_wakeup_fd(previous_fd)
             os.close(wakeup_fd)
             os.close(write_fd)
+
+
+def open_journal(path: Path, on_event: OnEvent) -> Journal:
+    """Return the journal at ``path``, open for writing. A broken one is set aside, since the folders hold everything that work needs.
+
+    Raises UsageError if a newer version has written it, and HostError if its disk fails.
+    """
+    try:
+        return Journal.open(path)
+    except JournalBroken as damage:
+        kept = set_aside(path, time.time())
+        on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
+        return Journal.open(path)
+
+
+def build_runtime(setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
+    """Return the parts of the daemon. If the journal turns out to be broken while they read it, they get a new one."""
+    try:
+        return DaemonRuntime(setup, journal, on_event, fs)
+    except JournalBroken as damage:
+        kept = journal.replace_broken(time.time())
+        on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
+        return DaemonRuntime(setup, journal, on_event, fs)
 
 
 def refuse_inspection() -> None:

@@ -15,9 +15,11 @@ from doubles.commandline import CommandResult, Goldsmith, WriteState
 from goldsmith.brief.settings import read_settings
 from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
+from goldsmith.cli.journal_checks import check_journal
 from goldsmith.engines.devices import Accelerator, DeviceScan
 from goldsmith.engines.registry.models import read_models
 from goldsmith.files import Filesystem, PathAt
+from goldsmith.pipeline.status.daemon_state import DaemonState
 
 
 @pytest.fixture(autouse=True)
@@ -304,7 +306,7 @@ def test_without_a_gpu_the_cpu_is_listed(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_journal_that_this_user_may_not_write_is_a_fault(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An administrator may not be the service's user."""
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    finding = diagnostics._check_journal(root, tmp_path / "state" / "hot" / "journal.sqlite")
+    finding = next(check_journal(root, tmp_path / "state" / "hot" / "journal.sqlite", DaemonState()))
     assert (finding.severity, finding.remedy) == ("fault", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")
 
 

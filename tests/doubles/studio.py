@@ -29,7 +29,7 @@ from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.file_names import classify, group_keys
-from goldsmith.service import DaemonRuntime, Setup, create_folders, load_setup
+from goldsmith.service import DaemonRuntime, Setup, build_runtime, create_folders, load_setup, open_journal
 
 # Seconds until a test gives up; for hangs only, because a loaded machine is slow.
 DEADLINE = 600.0
@@ -140,8 +140,8 @@ class Studio:
         setup = self.setup()
         create_folders(setup)
         self._open.enter_context(RootLock.acquire(self.root))
-        self.journal = self._open.enter_context(contextlib.closing(Journal.open(self.journal_path)))
-        self.runtime = self._open.enter_context(contextlib.closing(DaemonRuntime(setup, self.journal, self._record_event, fs)))
+        self.journal = self._open.enter_context(contextlib.closing(open_journal(self.journal_path, self._record_event)))
+        self.runtime = self._open.enter_context(contextlib.closing(build_runtime(setup, self.journal, self._record_event, fs)))
         self.runtime.start()
         return self.runtime
 

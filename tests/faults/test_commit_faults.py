@@ -23,6 +23,7 @@ from goldsmith.files import Filesystem
 from goldsmith.journal.records import Plan
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanHalted, PlanResult, ResultsRejected
 from goldsmith.pipeline.commit.recovery import recover_plans
+from goldsmith.service import open_journal
 
 Prepare = Callable[[Share], list[Plan]]
 
@@ -204,6 +205,22 @@ def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(scenario: Sce
         plans = scenario.prepare(share)
         assert _commit(scenario, share, plans, Script(at, after=after)) is None
         _recover(scenario, share, Script())
+        _check(share, plans, {"undone", "done"})
+
+
+@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_kill_and_the_loss_of_the_journal_leave_no_half_commit(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
+    """The journal that had the plan is broken at the next start: the copy of the plan finishes or undoes it, once."""
+    for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
+        share = Share(new_folder())
+        plans = scenario.prepare(share)
+        assert _commit(scenario, share, plans, Script(at, after=at % 3 == 0)) is None
+        share.journal_path.write_bytes(b"noise" * 1000)
+        journal = open_journal(share.journal_path, lambda event, **facts: None)
+        assert journal.is_new
+        recover_plans(share.deliver(journal, scenario.disk(Script())))
+        recover_plans(share.deliver(journal, scenario.disk(Script())))
+        journal.close()
         _check(share, plans, {"undone", "done"})
 
 

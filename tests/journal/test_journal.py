@@ -253,21 +253,17 @@ def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path)
     journal.close()
     with sqlite3.connect(path) as db:
         db.executescript("DROP TABLE active_job; DROP TABLE attempt; DROP TABLE hold")
-        db.execute("DELETE FROM migration WHERE name = ?", (MIGRATIONS[2][0],))
+        db.executescript("DROP TABLE history_file; DROP TABLE prune; DROP INDEX history_parent; DROP INDEX history_taken")
+        db.executescript("DROP INDEX placed_file_job; DROP INDEX history_name; ALTER TABLE history DROP COLUMN name")
+        db.executemany("DELETE FROM migration WHERE name = ?", [(name,) for name, _ in MIGRATIONS[2:]])
     db.close()
     with pytest.raises(UsageError, match="not up to date"):
         Journal.open(path, read_only=True)
     journal = Journal.open(path)
     assert journal.active_jobs() == []
     assert list(journal.history()) == [_row()]
-
-
-def test_the_error_about_a_corrupt_journal_has_a_remedy(path: Path) -> None:
-    """Open a file that is no database: the remedy is to move it away."""
-    path.parent.mkdir()
-    path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(HostError, match="Move that file away"):
-        Journal.open(path)
+    assert list(journal.related_rows([ODD_PATH])) == [_row()], "the files of the old rows are in the new index"
+    assert journal.last_path_named(ODD_PATH.upper().rpartition("/")[2]) == ODD_PATH
 
 
 def test_a_journal_in_a_missing_folder_is_a_host_error(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
+from goldsmith.cli.journal_checks import check_journal
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
-from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify, nearest_existing
+from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
 from goldsmith.cli.weights_checks import check_hashes, check_weights
 from goldsmith.errors import GoldsmithError, InputError
 from goldsmith.files import Filesystem, PathAt, filesystem_type, has_writer, is_network_filesystem
-from goldsmith.journal.location import check_journal_folder, journal_path
+from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
@@ -49,7 +50,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     daemon = read_daemon_state(root, journal.parent / STATE_FILE)
     yield _check_daemon(root, daemon, journal)
     yield from _check_workers(daemon)
-    yield _check_journal(root, journal)
+    yield from check_journal(root, journal, daemon)
     usable = []
     for folder in (*setup.pipeline.folders, ARCHIVE_FOLDER, ".goldsmith"):
         finding = _check_folder(root, folder)
@@ -92,18 +93,6 @@ def _check_workers(daemon: DaemonState) -> Iterator[Finding]:
     for queue, reason in dict.fromkeys([*devices, *queues]):
         remedy = "Check the driver's own tool (nvidia-smi) and the log. Once the problem is solved, the queue continues by itself."
         yield fault(f"queue {queue}", reason, remedy)
-
-
-def _check_journal(root: Path, journal: Path) -> Finding:
-    kind = filesystem_type(journal.parent)
-    try:
-        check_journal_folder(journal.parent, root)
-    except GoldsmithError as error:
-        return fault("journal", error.sentence, error.remedy)
-    folder = nearest_existing(journal.parent)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return fault("journal", f"{folder} cannot be written by this user.", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")
-    return ok("journal", f"{journal} on {kind or 'an unknown filesystem'}, a local disk.")
 
 
 def _check_folder(root: Path, folder: str) -> Finding:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ from goldsmith.cli.output import is_terminal, is_wide, print_heading, print_json
 from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
+    from goldsmith.journal.journal import Journal
     from goldsmith.journal.records import HistoryRow
 
 # The number of rows on a terminal, unless --last says otherwise.
@@ -46,20 +47,18 @@ def history(
     Example: goldsmith history delivered/spring/hero_web.avif
     """
     with open_location(root, config, near=file) as location:
-        rows = _select_rows(location, file)
+        default = _DEFAULT_ROWS if file is None and is_terminal() and not as_json else 0
+        rows = _select_rows(location, file, default if last is None else last, with_problems=problems or not as_json)
         if as_json:
-            rows = (row for row in rows if problems or row.outcome != "problem")
-            for row in _last_rows(rows, last or 0):
+            for row in rows:
                 print_json(_row_as_json(row))
             return
-        default = _DEFAULT_ROWS if file is None and is_terminal() else 0
-        last_rows = _last_rows(rows, default if last is None else last)
         columns = ("when", "file", "stage", "outcome", "seconds", "results", "steps")
         width = len(columns) if is_wide() else len(columns) - 1
         if file is None:
-            print_table(columns[:width], (_table_row(row)[:width] for row in last_rows))
+            print_table(columns[:width], (_table_row(row)[:width] for row in rows))
             return
-        selected = list(last_rows)
+        selected = list(rows)
         print_table(columns[:width], [_table_row(row)[:width] for row in selected])
         engines = [cells for row in selected for cells in _engine_rows(row)]
         if engines:
@@ -67,49 +66,27 @@ def history(
             print_table(("step", "requested", "used", "revision", "device", "threads", "seeds", "weights"), engines)
 
 
-def _select_rows(location: Location, file: Path | None) -> Iterator[HistoryRow]:
+def _select_rows(location: Location, file: Path | None, limit: int, *, with_problems: bool) -> Iterator[HistoryRow]:
+    """Return the history of all files or of one file, the oldest row first; with a limit only the last rows."""
     if location.journal is None:
-        raise UsageError(location.journal_error)
-    if file is None:
-        return location.journal.history()
-    job_ids = _related_jobs(location, file)
-    return (row for row in location.journal.history() if row.job_id in job_ids)
+        raise location.journal_fault or UsageError("There is no journal.")
+    if file is not None:
+        return _related_rows(location.journal, location, file, limit, with_problems=with_problems)
+    if limit:
+        return iter(location.journal.last_rows(limit, with_problems=with_problems))
+    return (row for row in location.journal.history() if with_problems or row.outcome != "problem")
 
 
-def _related_jobs(location: Location, file: Path) -> set[str]:
-    """Return the ids of the jobs that consumed or made the file, that made their inputs, and that used their results."""
-    names = {*candidate_paths(location.root, file), find_in_history(location, file) or ""}
-    jobs: set[str] = set()
-    parents: dict[str, str] = {}
-    for row in location.journal.history() if location.journal is not None else ():
-        parents[row.job_id] = row.parent_job_id
-        if not names.isdisjoint(_file_paths(row)) or row.parent_job_id in jobs:
-            jobs.add(row.job_id)
-    if not jobs:
-        raise UsageError(f"Goldsmith never processed {file}.", location.explain().explain_file(candidate_paths(location.root, file)[0]))
-    pending = deque(jobs)
-    while pending:
-        parent = parents.get(pending.pop(), "")
-        if parent and parent not in jobs:
-            jobs.add(parent)
-            pending.append(parent)
-    return jobs
-
-
-def _file_paths(row: HistoryRow) -> Iterator[str]:
-    yield row.path
-    yield from row.results
-    archived = row.record.get("archived")
-    if isinstance(archived, dict):
-        yield from (str(path) for path in archived.values())
-    inputs: Any = row.record.get("inputs") or ()
-    yield from (str(each["path"]) for each in inputs)
-
-
-def _last_rows(rows: Iterator[HistoryRow], limit: int) -> Iterable[HistoryRow]:
-    if not limit:
-        return rows
-    return list(deque(rows, maxlen=limit))
+def _related_rows(journal: Journal, location: Location, file: Path, limit: int, *, with_problems: bool) -> Iterator[HistoryRow]:
+    """Return the jobs that consumed, made or archived the file, those that led to it, and those that used their results."""
+    candidates = candidate_paths(location.root, file)
+    last_path = find_in_history(location, file)
+    names = dict.fromkeys([*candidates, *([last_path] if last_path is not None else [])])
+    rows = journal.related_rows(names, limit or None, with_problems=with_problems)
+    first = next(rows, None)
+    if first is None:
+        raise UsageError(f"Goldsmith never processed {file}.", location.explain().explain_file(candidates[0]))
+    return chain([first], rows)
 
 
 def _row_as_json(row: HistoryRow) -> dict[str, object]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.errors import GoldsmithError, HostError, UsageError
 from goldsmith.files import fold_name, resource_path
 from goldsmith.root_folder import RootFolder
 
@@ -31,6 +31,8 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="The folder of goldsmith.toml, pipeline.toml and models.toml (default: ROOT/config)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+Result = TypeVar("Result")
 
 # A folder that every root contains.
 _ROOT_MARKER = ".goldsmith"
@@ -78,12 +80,22 @@ class Location:
 
     setup: Setup
     journal: Journal | None
-    # Why the journal cannot be read, or "".
-    journal_error: str
+    # Why the journal cannot be read, or None.
+    journal_fault: GoldsmithError | None
     # True if the journal exists, but this user may not read it.
     is_journal_unreadable: bool
     journal_file: Path
     daemon: DaemonState
+
+    @property
+    def journal_error(self) -> str:
+        """Why the journal cannot be read, or ""."""
+        return "" if self.journal_fault is None else str(self.journal_fault)
+
+    @property
+    def journal_problem(self) -> str:
+        """Why the journal cannot be read although it is there, or ""."""
+        return self.journal_error if self.is_journal_unreadable or isinstance(self.journal_fault, HostError) else ""
 
     @property
     def root(self) -> Path:
@@ -112,20 +124,31 @@ def open_location(root: Path | None, config: Path | None, near: Path | None = No
 
     setup = load_setup(find_root(root, config, near), config)
     file = journal_path(setup.root, setup.settings.state_dir)
-    journal, journal_error, is_unreadable = None, "", False
+    journal, fault, is_unreadable = None, None, False
     try:
         journal = Journal.open(file, read_only=True)
     except GoldsmithError as error:
-        journal_error = str(error)
+        fault = error
     except OSError as error:
         is_unreadable = True
-        journal_error = f"The journal {file} cannot be read: {error.strerror}. Run this as the service's user, or as root."
-    location = Location(setup, journal, journal_error, is_unreadable, file, read_daemon_state(setup.root, file.parent / STATE_FILE))
+        fault = UsageError(f"The journal {file} cannot be read: {error.strerror}.", "Run this as the service's user, or as root.")
+    location = Location(setup, journal, fault, is_unreadable, file, read_daemon_state(setup.root, file.parent / STATE_FILE))
     if journal is None:
         yield location
         return
     with closing(journal):
         yield location
+
+
+def read_with_journal(location: Location, read: Callable[[Location], Result]) -> tuple[Location, Result]:
+    """Return the location and what ``read`` makes of it. If the journal fails meanwhile, both are without the journal, and say why."""
+    try:
+        return location, read(location)
+    except HostError as fault:
+        if location.journal is None:
+            raise
+        without = replace(location, journal=None, journal_fault=fault)
+        return without, read(without)
 
 
 def candidate_paths(root: Path, file: Path) -> list[str]:
@@ -150,7 +173,7 @@ def resolve_file(location: Location, file: Path) -> str:
     candidates = candidate_paths(location.root, file)
     if os.path.lexists(location.root / candidates[0]):
         return candidates[0]
-    consumed = [path for path in candidates if location.journal is not None and any(location.journal.history(path))]
+    consumed = [path for path in candidates if location.journal is not None and location.journal.has_row_at(path)]
     if consumed:
         return consumed[0]
     inside = [path for path in candidates if path.partition("/")[0] in location.setup.pipeline.folders]
@@ -161,11 +184,7 @@ def find_in_history(location: Location, file: Path) -> str | None:
     """Return the path of the last input with this bare name, in any folder; None if there was none."""
     if location.journal is None or len(file.parts) != 1:
         return None
-    folded_name, last_path = fold_name(file.name), None
-    for row in location.journal.history():
-        if fold_name(row.path.rpartition("/")[2]) == folded_name:
-            last_path = row.path
-    return last_path
+    return location.journal.last_path_named(file.name)
 
 
 def find_by_name(setup: Setup, file: Path) -> str | None:

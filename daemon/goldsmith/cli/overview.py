@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from goldsmith.cli import worker_table
 from goldsmith.cli.location import Location
 from goldsmith.files import is_ignored_file
+from goldsmith.journal.damage import broken_journals
 from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.intake.bundle import Bundle
@@ -158,6 +159,7 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
         "journal_error": location.journal_error,
+        "broken_journals": [str(kept) for kept in broken_journals(location.journal_file)],
         "folders": [_folder_as_json(folder_summary) for folder_summary in summary.folders],
         "working": [{**_job_as_json(job, now), "note": progress_note(job, daemon)} for job in summary.working],
         "queued": [{"queue": queue, "count": group.count, "examples": group.names} for queue, group in summary.queued.items()],
@@ -180,8 +182,10 @@ def _job_as_json(job: ActiveJob, now: float) -> dict[str, object]:
 
 
 def remarks(location: Location) -> Iterator[str]:
-    """Yield a sentence about how the daemon sees new files, and one for every pause."""
+    """Yield a sentence for every broken journal and every pause, and one about how the daemon sees new files."""
     daemon = location.daemon
+    for kept in broken_journals(location.journal_file):
+        yield f"The journal was broken and is kept as {kept}: Goldsmith went on with a new one, and the history from before is not in it."
     if daemon.pause_reason:
         yield f"Everything waits: {daemon.pause_reason}"
     yield from (f"The {queue.upper()} queue is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)

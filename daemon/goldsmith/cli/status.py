@@ -13,6 +13,7 @@ from goldsmith.cli.location import (
     RootOption,
     abbreviate_list,
     open_location,
+    read_with_journal,
 )
 from goldsmith.cli.output import (
     is_terminal,
@@ -38,8 +39,8 @@ def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOp
     """
     from goldsmith.cli import overview
 
-    with open_location(root, config) as location:
-        summary = overview.collect_overview(location)
+    with open_location(root, config) as opened:
+        location, summary = read_with_journal(opened, overview.collect_overview)
         if as_json:
             print_json(overview.as_json(location, summary))
         else:
@@ -67,6 +68,8 @@ def _print_daemon(location: Location) -> None:
     daemon = location.daemon
     if not daemon.holder:
         print_text(f"{location.root}: Goldsmith is not running here. Start it with: goldsmith run --root {shlex.quote(str(location.root))}")
+        if location.journal_problem:
+            print_text(location.journal_problem)
         return
     print_text(f"{location.root}: Goldsmith is running ({daemon.holder}).")
     if not daemon.has_state_file and not location.is_journal_unreadable:

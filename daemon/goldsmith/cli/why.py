@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, RootOption, open_location, resolve_file
+from goldsmith.cli.location import ConfigOption, RootOption, open_location, read_with_journal, resolve_file
 from goldsmith.cli.output import print_text
 
 
@@ -20,5 +20,8 @@ def why(
 
     Example: goldsmith why inbox/spring/hero.png
     """
-    with open_location(root, config, near=file) as location:
-        print_text(location.explain().explain_file(resolve_file(location, file)))
+    with open_location(root, config, near=file) as opened:
+        location, sentence = read_with_journal(opened, lambda location: location.explain().explain_file(resolve_file(location, file)))
+        print_text(sentence)
+        if location.journal_problem:
+            print_text(f"This is what the folders alone say, without the journal. {location.journal_problem}")

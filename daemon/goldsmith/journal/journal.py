@@ -11,13 +11,16 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from goldsmith.errors import HostError, UsageError
+from goldsmith.errors import UsageError
 from goldsmith.files import FileSignature
+from goldsmith.journal import history_table
+from goldsmith.journal.damage import check_files, check_tables, find_damage, remove_journal, set_aside
+from goldsmith.journal.history_table import to_json
 from goldsmith.journal.migrations import migrate, pending_migrations
 from goldsmith.journal.records import (
     ActiveJob,
@@ -27,19 +30,23 @@ from goldsmith.journal.records import (
     PlacedFile,
     Plan,
 )
+from goldsmith.journal.sqlite_errors import JournalBroken, JournalError, read_record, translate_errors
 
-_INSERT_HISTORY = (
-    "INSERT INTO history (job_id, path, sha256, started_at, taken_at, stage, outcome, results, parent_job_id, record) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_ACTIVE_JOB_COLUMNS = ", ".join(ActiveJob._fields)
+_HOLD_COLUMNS = ", ".join(HoldRecord._fields)
+_PLACED_COLUMNS = "path, dev, ino, size, mtime_ns, ctime_ns, sha256, job_id"
 
 
 class Journal:
     """The record of one root. Every method raises HostError if the disk fails."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._db = connection
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, is_new: bool = False) -> None:
+        self._connection: sqlite3.Connection | None = connection
         self.path = path
+        # Whether the file was made by this object: then nothing is known of what an earlier journal had.
+        self.is_new = is_new
+        # The damage that was found in the file, until ``replace_broken`` has made a new one.
+        self.damage: JournalBroken | None = None
         self._batching = False
 
     @classmethod
@@ -47,26 +54,52 @@ class Journal:
         """Open the journal at ``path`` and create the file if it is missing.
 
         With ``read_only`` no file is created; reading works while a daemon writes. Raises UsageError if there is no journal to read, or
-        if its tables are those of another version, and HostError if the file cannot be opened.
+        if its tables are those of another version, JournalBroken if its content is damaged, and JournalError if it cannot be opened.
         """
         if read_only and not path.exists():
             raise UsageError(f"There is no journal at {path} yet.", "Start `goldsmith run` on this root first.")
-        mode = "ro" if read_only else "rwc"
-        with _translate_errors(path):
-            db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
-            try:
-                if read_only:
-                    _require_current_tables(db, path)
-                else:
-                    _prepare_writing(db)
-            except BaseException:
-                db.close()
-                raise
-        return cls(db, path)
+        is_new = not read_only and not os.path.lexists(path)
+        return cls(_open_for_reading(path) if read_only else _open_for_writing(path), path, is_new=is_new)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def replace_broken(self, now: float) -> Path:
+        """Set the broken file aside, go on with a new, empty journal, and return the path of the broken one. ``now`` is in Unix seconds.
+
+        Raises JournalError if the disk does not allow it; the next call tries again.
+        """
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # closing writes the log into the file, which is broken
+                self._connection.close()
+            self._connection = None
+        kept = set_aside(self.path, now)
+        self._connection = _open_for_writing(self.path)
+        self.is_new, self.damage = True, None
+        return kept
+
+    def find_damage(self, seconds: float) -> tuple[str, bool]:
+        """Look through the whole file, for at most ``seconds``. Return the first damage, or "", and whether the time was enough."""
+        with self._translated():
+            return find_damage(self._db, seconds)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise JournalError(f"The journal {self.path} was broken, and there is no new one yet.", "Check its disk.")
+        return self._connection
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Translate the errors of SQLite, and remember damage."""
+        try:
+            with translate_errors(self.path):
+                yield
+        except JournalBroken as error:
+            self.damage = error
+            raise
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -84,7 +117,7 @@ class Journal:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block in one transaction, or as part of the open batch."""
-        with _translate_errors(self.path):
+        with self._translated():
             if self._batching:
                 yield self._db
                 return
@@ -102,7 +135,7 @@ class Journal:
         """Run the block in one transaction that is on the disk when the block ends. An open batch is committed first."""
         batching, self._batching = self._batching, False
         try:
-            with _translate_errors(self.path):
+            with self._translated():
                 if batching:
                     self._db.execute("COMMIT")
                 self._db.execute("PRAGMA synchronous = FULL")
@@ -110,7 +143,7 @@ class Journal:
                 yield db
         finally:
             self._batching = batching
-            with _translate_errors(self.path):
+            with self._translated():
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 if batching:
                     self._db.execute("BEGIN IMMEDIATE")
@@ -150,8 +183,9 @@ class Journal:
 
     def active_jobs(self) -> list[ActiveJob]:
         """Return the jobs that wait or run, in the order in which they were queued."""
-        with _translate_errors(self.path):
-            return [_to_active_job(row) for row in self._db.execute("SELECT * FROM active_job ORDER BY seq")]
+        with self._translated():
+            query = f"SELECT {_ACTIVE_JOB_COLUMNS} FROM active_job ORDER BY seq"  # noqa: S608 - constants
+            return [read_record(_to_active_job, row) for row in self._db.execute(query)]
 
     def clear_active_jobs(self) -> list[ActiveJob]:
         """Remove the jobs that a daemon left behind when it ended, and return them.
@@ -168,7 +202,7 @@ class Journal:
 
     def attempt_count(self, path: str, fingerprint: str) -> int:
         """Return how often a worker crashed, timed out or ran out of memory over exactly these bytes."""
-        with _translate_errors(self.path):
+        with self._translated():
             cursor = self._db.execute("SELECT count FROM attempt WHERE path = ? AND fingerprint = ?", (os.fsencode(path), fingerprint))
             row = cursor.fetchone()
         return int(row[0]) if row else 0
@@ -177,7 +211,8 @@ class Journal:
         """Count one failed attempt and return the new count."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO attempt VALUES (?, ?, 1) ON CONFLICT (path, fingerprint) DO UPDATE SET count = count + 1",
+                "INSERT INTO attempt (path, fingerprint, count) VALUES (?, ?, 1) "
+                "ON CONFLICT (path, fingerprint) DO UPDATE SET count = count + 1",
                 (os.fsencode(path), fingerprint),
             )
         return self.attempt_count(path, fingerprint)
@@ -186,14 +221,15 @@ class Journal:
         """Record a hold on the asset at ``path``; it replaces an earlier one. ``now`` is in Unix seconds."""
         with self._transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO hold VALUES (?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO hold ({_HOLD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
                 (os.fsencode(path), fingerprint, sentence, remedy, os.fsencode(note_path), now),
             )
 
     def all_holds(self) -> list[HoldRecord]:
         """Return every hold, the oldest first."""
-        with _translate_errors(self.path):
-            return [_to_hold(row) for row in self._db.execute("SELECT * FROM hold ORDER BY since, path")]
+        with self._translated():
+            query = f"SELECT {_HOLD_COLUMNS} FROM hold ORDER BY since, path"  # noqa: S608 - constants
+            return [read_record(_to_hold, row) for row in self._db.execute(query)]
 
     def release_hold(self, path: str) -> None:
         """Delete the hold at ``path`` and the count of its failed attempts."""
@@ -205,22 +241,23 @@ class Journal:
 
     def record_plans(self, plans: Sequence[Plan]) -> None:
         """Record plans before they are carried out. They are on the disk when the call returns."""
-        rows = [(plan.id, _to_json(plan.model_dump())) for plan in plans]
+        rows = [(plan.id, to_json(plan.model_dump())) for plan in plans]
         with self._durable_transaction() as db:
             db.executemany("INSERT INTO plan (id, body) VALUES (?, ?)", rows)
 
     def update_plan(self, plan: Plan) -> None:
         """Replace an open plan of which nothing has been carried out, to give it other destinations."""
         with self._durable_transaction() as db:
-            db.execute("UPDATE plan SET body = ? WHERE id = ?", (_to_json(plan.model_dump()), plan.id))
+            db.execute("UPDATE plan SET body = ? WHERE id = ?", (to_json(plan.model_dump()), plan.id))
 
     def complete_plans(self, completed: Sequence[CompletedPlan]) -> None:
         """Delete carried-out plans and record their history, placed files and versions in the same transaction."""
         with self._durable_transaction() as db:
             db.executemany("DELETE FROM plan WHERE id = ?", [(plan.plan_id,) for plan in completed])
-            db.executemany(_INSERT_HISTORY, [_history_values(row) for plan in completed for row in plan.history_rows])
+            for row in (row for plan in completed for row in plan.history_rows):
+                history_table.insert_row(db, row)
             db.executemany(
-                "INSERT OR REPLACE INTO placed_file VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO placed_file ({_PLACED_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constants
                 [
                     (os.fsencode(file.path), *map(_to_signed64, file.sig), file.sha256, file.job_id)
                     for plan in completed
@@ -228,7 +265,7 @@ class Journal:
                 ],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO placed_version VALUES (?, ?, ?)",
+                "INSERT OR IGNORE INTO placed_version (folder, stem, number) VALUES (?, ?, ?)",
                 [
                     (os.fsencode(version.folder), os.fsencode(version.stem), version.number)
                     for plan in completed
@@ -238,43 +275,64 @@ class Journal:
 
     def open_plans(self) -> list[Plan]:
         """Return the plans that are not complete, in the order in which they were recorded."""
-        with _translate_errors(self.path):
-            bodies = [row[0] for row in self._db.execute("SELECT body FROM plan ORDER BY seq")]
-        return [Plan.model_validate(json.loads(body)) for body in bodies]
+        with self._translated():
+            return [read_record(_to_plan, row) for row in self._db.execute("SELECT body FROM plan ORDER BY seq")]
 
     def placed_file(self, path: str) -> PlacedFile | None:
         """Return the file that the daemon last placed at ``path``, or None. The caller checks whether it is still there."""
-        with _translate_errors(self.path):
-            row = self._db.execute("SELECT * FROM placed_file WHERE path = ?", (os.fsencode(path),)).fetchone()
-        if row is None:
-            return None
-        sig = FileSignature(*(number & 0xFFFF_FFFF_FFFF_FFFF for number in row[1:3]), *row[3:6])
-        return PlacedFile(path=path, sig=sig, sha256=row[6], job_id=row[7])
+        with self._translated():
+            query = f"SELECT {_PLACED_COLUMNS} FROM placed_file WHERE path = ?"  # noqa: S608 - constants
+            row = self._db.execute(query, (os.fsencode(path),)).fetchone()
+            return None if row is None else read_record(_to_placed_file, row)
 
     def placed_versions(self, folder: str, stem: str) -> set[int]:
         """Return the number of every version of an asset that was ever placed in ``folder``, even if the file has moved on.
 
         ``stem`` is folded (``fold_name``) and has no version.
         """
-        with _translate_errors(self.path):
+        with self._translated():
             query = "SELECT number FROM placed_version WHERE folder = ? AND stem = ?"
-            return {int(row[0]) for row in self._db.execute(query, (os.fsencode(folder), os.fsencode(stem)))}
+            return {read_record(int, row[0]) for row in self._db.execute(query, (os.fsencode(folder), os.fsencode(stem)))}
 
     # ------------------------------------------------------------------ history
 
     def record_problem(self, row: HistoryRow) -> None:
         """Record that an input has a problem and stays where it is."""
         with self._transaction() as db:
-            db.execute(_INSERT_HISTORY, _history_values(row))
+            history_table.insert_row(db, row)
 
     def history(self, path: str | None = None) -> Iterator[HistoryRow]:
         """Yield the history rows of all inputs, or of the inputs at one path, the oldest first."""
-        at = None if path is None else os.fsencode(path)
-        with _translate_errors(self.path):
-            everything = "SELECT * FROM history ORDER BY seq"
-            cursor = self._db.execute("SELECT * FROM history WHERE path = ? ORDER BY seq", (at,)) if at else self._db.execute(everything)
-            for row in cursor:
-                yield _to_history_row(row)
+        with self._translated():
+            yield from history_table.all_rows(self._db, path)
+
+    def last_rows(self, limit: int, *, with_problems: bool = True) -> list[HistoryRow]:
+        """Return the last ``limit`` history rows, the oldest first, with or without the inputs that had a problem."""
+        with self._translated():
+            return history_table.last_rows(self._db, limit, with_problems=with_problems)
+
+    def related_rows(self, paths: Collection[str], limit: int | None = None, *, with_problems: bool = True) -> Iterator[HistoryRow]:
+        """Yield the history of a file that has one of these paths, the oldest row first; with ``limit`` only its last rows.
+
+        It has every job that read, made or archived the file, those that led to it, and those that used their results.
+        """
+        with self._translated():
+            yield from history_table.related_rows(self._db, paths, limit, with_problems=with_problems)
+
+    def last_row_at(self, path: str) -> HistoryRow | None:
+        """Return the last history row of an input at ``path`` that was processed, or None. A problem does not count."""
+        with self._translated():
+            return history_table.last_row_at(self._db, path)
+
+    def has_row_at(self, path: str) -> bool:
+        """Return whether an input at ``path`` was ever processed, or refused with a problem."""
+        with self._translated():
+            return history_table.has_row_at(self._db, path)
+
+    def last_path_named(self, name: str) -> str | None:
+        """Return the path of the last input with this bare name, in any folder, or None. Upper and lower case do not matter."""
+        with self._translated():
+            return history_table.last_path_named(self._db, name)
 
     def lineage(self, job_id: str) -> list[HistoryRow]:
         """Return the jobs that led to ``job_id``, that job last: each row made the input of the next one."""
@@ -282,52 +340,67 @@ class Journal:
         visited_ids: set[str] = set()
         while job_id and job_id not in visited_ids:
             visited_ids.add(job_id)
-            with _translate_errors(self.path):
-                row = self._db.execute(
-                    "SELECT * FROM history WHERE job_id = ? AND outcome IN ('passed', 'delivered') ORDER BY seq DESC", (job_id,)
-                ).fetchone()
+            with self._translated():
+                row = history_table.committed_row(self._db, job_id)
             if row is None:
                 break
-            rows.append(_to_history_row(row))
-            job_id = rows[-1].parent_job_id
+            rows.append(row)
+            job_id = row.parent_job_id
         return rows[::-1]
 
 
-@contextlib.contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
-    """Raise HostError in place of an SQLite error: the disk or the file is at fault, never a picture."""
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot write. Raises UsageError if a migration is missing: a reader cannot run it."""
+    check_files(path, with_log=False)
+    with translate_errors(path), _connection(path, "ro") as db:
+        if pending := _pending_migrations(db, path):
+            raise UsageError(
+                f"The journal {path} is not up to date (it lacks {pending[0]!r}).", "Start `goldsmith run` with this version once."
+            )
+        check_tables(db, path)
+        return db
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    """Return a connection to a journal with every table. A file that could not be filled is removed, so that it is not taken for broken."""
+    check_files(path)
+    is_new = not os.path.lexists(path)
     try:
-        yield
-    except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        with translate_errors(path), _connection(path, "rwc") as db:
+            pending = _pending_migrations(db, path)
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file takes it: pruning can then make the file smaller
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            if pending:
+                migrate(db)
+            db.execute("PRAGMA synchronous = NORMAL")
+            check_tables(db, path)
+            return db
+    except JournalError:
+        if is_new:
+            remove_journal(path)
         raise
-    except sqlite3.DatabaseError as error:
-        is_corrupt = "malformed" in str(error) or "not a database" in str(error)
-        remedy = (
-            "Move that file away and start again. The pictures are safe in the folders; only the history is lost."
-            if is_corrupt
-            else "Check its disk: free space, mount and permissions."
-        )
-        raise HostError(f"The journal {path} cannot be used: {error}.", remedy) from error
 
 
-def _prepare_writing(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    migrate(db)
-    db.execute("PRAGMA synchronous = NORMAL")
+@contextlib.contextmanager
+def _connection(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection, and close it if the block fails."""
+    db = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
+    try:
+        yield db
+    except BaseException:
+        db.close()
+        raise
 
 
-def _require_current_tables(db: sqlite3.Connection, path: Path) -> None:
-    """Raise UsageError if a migration is missing: a reader cannot run it."""
-    if pending := pending_migrations(db):
-        raise UsageError(
-            f"The journal {path} is not up to date (it lacks {pending[0]!r}).", "Start `goldsmith run` with this version once."
-        )
-
-
-def _to_json(value: object) -> str:
-    """Return the value as ASCII JSON: file names with undecodable bytes hold surrogates, which UTF-8 cannot encode."""
-    return json.dumps(value, separators=(",", ":"))
+def _pending_migrations(db: sqlite3.Connection, path: Path) -> list[str]:
+    """Return the names of the missing migrations. A file whose list of tables cannot be read, for any reason of its own, is broken."""
+    try:
+        return pending_migrations(db)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+            raise JournalBroken(path, str(error)) from error
+        raise
 
 
 def _to_signed64(number: int) -> int:
@@ -335,31 +408,17 @@ def _to_signed64(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def _history_values(row: HistoryRow) -> tuple[object, ...]:
-    return (
-        *(row.job_id, os.fsencode(row.path), row.sha256, row.started_at, row.taken_at, row.stage, row.outcome),
-        *(_to_json(row.results), row.parent_job_id, _to_json(row.record)),
-    )
+def _to_plan(row: tuple[Any, ...]) -> Plan:
+    return Plan.model_validate(json.loads(row[0]))
 
 
-def _to_history_row(row: tuple[Any, ...]) -> HistoryRow:
-    _, job_id, path, sha256, started_at, taken_at, stage, outcome, results, parent_job_id, record = row
-    return HistoryRow(
-        job_id=job_id,
-        path=os.fsdecode(path),
-        sha256=sha256,
-        started_at=started_at,
-        taken_at=taken_at,
-        stage=stage,
-        outcome=outcome,
-        results=tuple(json.loads(results)),
-        parent_job_id=parent_job_id,
-        record=json.loads(record),
-    )
+def _to_placed_file(row: tuple[Any, ...]) -> PlacedFile:
+    sig = FileSignature(*(number & 0xFFFF_FFFF_FFFF_FFFF for number in row[1:3]), *row[3:6])
+    return PlacedFile(path=os.fsdecode(row[0]), sig=sig, sha256=row[6], job_id=row[7])
 
 
 def _to_active_job(row: tuple[Any, ...]) -> ActiveJob:
-    job = ActiveJob(*row[1:])
+    job = ActiveJob(*row)
     return job._replace(path=os.fsdecode(job.path))
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 
 from goldsmith.errors import UsageError
+from goldsmith.journal.history_table import index_files
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     (
@@ -49,7 +51,21 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "an index of the files in the history",
+        """
+        CREATE TABLE history_file (path BLOB, seq INTEGER, PRIMARY KEY (path, seq)) WITHOUT ROWID;
+        ALTER TABLE history ADD COLUMN name BLOB NOT NULL DEFAULT x'';
+        CREATE INDEX history_name ON history (name);
+        CREATE INDEX history_parent ON history (parent_job_id) WHERE parent_job_id <> '';
+        CREATE INDEX history_taken ON history (taken_at);
+        CREATE INDEX placed_file_job ON placed_file (job_id);
+        CREATE TABLE prune (at REAL NOT NULL, archived_before TEXT NOT NULL)
+        """,
+    ),
 )
+# What fills the new tables and columns of a migration from the old rows, by the migration's name.
+_FILLED_BY: dict[str, Callable[[sqlite3.Connection], None]] = {"an index of the files in the history": index_files}
 
 
 def pending_migrations(connection: sqlite3.Connection) -> list[str]:
@@ -79,6 +95,8 @@ def _apply_migration(connection: sqlite3.Connection, name: str, statements: str)
     try:
         for statement in statements.split(";"):
             connection.execute(statement)
+        if name in _FILLED_BY:
+            _FILLED_BY[name](connection)
         connection.execute("INSERT INTO migration VALUES (?, ?)", (name, time.time()))
         connection.execute("COMMIT")
     except BaseException:

@@ -6,7 +6,7 @@ crash, recovery can finish an open plan or undo it from the record alone.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -59,6 +59,22 @@ class HistoryRow(_Data):
     """The job that made this input, or "" if a person put it there."""
     record: dict[str, JsonValue] = {}
     """Steps, seeds, timings, engines, facts, inputs with their hashes, the brief. ``archived`` is added by the commit."""
+
+    def archive_paths(self) -> list[str]:
+        """Return every path in the archive to which the job sent an input or a result that does not move on."""
+        archived, beside = self.record.get("archived"), self.record.get("archive_only")
+        paths = [str(path) for path in archived.values()] if isinstance(archived, dict) else []
+        return paths + [str(entry["archived"]) for entry in (beside if isinstance(beside, list) else ()) if _has_path(entry, "archived")]
+
+    def file_paths(self) -> list[str]:
+        """Return every path that the job read, made or archived, without repetition."""
+        inputs = self.record.get("inputs")
+        read = [str(entry["path"]) for entry in (inputs if isinstance(inputs, list) else ()) if _has_path(entry, "path")]
+        return list(dict.fromkeys([self.path, *self.results, *self.archive_paths(), *read]))
+
+
+def _has_path(entry: JsonValue, key: str) -> TypeGuard[dict[str, JsonValue]]:
+    return isinstance(entry, dict) and key in entry
 
 
 class Plan(_Data):

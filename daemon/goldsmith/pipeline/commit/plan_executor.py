@@ -30,6 +30,7 @@ from goldsmith.pipeline.commit.naming import (
     split_version,
 )
 from goldsmith.pipeline.commit.open_folders import OpenFolders, is_job_error, require_plain_path
+from goldsmith.pipeline.commit.plan_copy import PlanCopy
 from goldsmith.pipeline.commit.plan_moves import PlanMoves
 from goldsmith.root_folder import RootFolder
 
@@ -110,6 +111,9 @@ class PlanExecutor:
         self._restored_sigs: dict[str, FileSignature] = {}
         self._pending: dict[str, Plan] = {}
         self._unrecorded: dict[str, CompletedPlan] = {}
+        # The plans that are being carried out, and their copy outside the journal.
+        self._current: dict[str, Plan] = {}
+        self._copy = PlanCopy(root)
         # Job ids of plans that were denied permission once although every folder is writable.
         self._permission_denied_jobs: set[str] = set()
 
@@ -137,9 +141,11 @@ class PlanExecutor:
                 results.append(self._failure_result(plan, error))
         if not ready:
             return results
+        self._set_current(ready)
         try:
             self.journal.record_plans(ready)
         except HostError as fault:
+            self._set_current(())
             self._unrecorded.update({plan.id: empty_completion(plan) for plan in ready})
             return [*results, *(PlanHalted(plan, fault.sentence, fault.remedy, is_pending=False) for plan in ready)]
         return [*results, *self._execute(ready, is_recovery=False)]
@@ -155,6 +161,15 @@ class PlanExecutor:
         except HostError as fault:
             return [PlanHalted(plan, fault.sentence, fault.remedy, is_pending=True) for plan in waiting]
         return self._execute(waiting, is_recovery=True) if waiting else []
+
+    def record_again(self) -> None:
+        """Record the pending plans in a new journal. Raises HostError if its disk fails."""
+        self.journal.record_plans(list(self._pending.values()))
+
+    def _set_current(self, plans: Iterable[Plan]) -> None:
+        """Put the plans that are about to be carried out, and the pending ones, into the copy."""
+        self._current = {**self._pending, **{plan.id: plan for plan in plans}}
+        self._copy.write(list(self._current.values()))
 
     def _execute(self, plans: Sequence[Plan], *, is_recovery: bool) -> list[PlanResult]:
         with OpenFolders(self.fs, self.root, self._mounts) as folders:
@@ -174,6 +189,7 @@ class PlanExecutor:
                 self._pending[end.plan.id] = end.plan
             else:
                 self._pending.pop(end.plan.id, None)
+        self._set_current(())
         return [end.result for end in ends if end.result is not None]
 
     def _execute_plan(self, plan: Plan, folders: OpenFolders, *, is_recovery: bool) -> _PlanProgress:
@@ -190,6 +206,7 @@ class PlanExecutor:
                 return end
             try:
                 plan = self._with_free_names(plan, failure, folders)
+                self._set_current([*self._current.values(), plan])
                 self.journal.update_plan(plan)
             except (OSError, HostError, InputError) as error:
                 return _PlanProgress(plan, self._failure_result(plan, error), empty_completion(plan))

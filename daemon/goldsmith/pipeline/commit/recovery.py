@@ -14,6 +14,7 @@ from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.picture.formats.table import DETECTION_BYTES, detect_by_content
 from goldsmith.pipeline.commit.file_move import COPY_PREFIX, PARKED_PREFIX
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.pipeline.commit.plan_copy import PlanCopy
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor, PlanResult, scratch_folders
 from goldsmith.root_folder import RootFolder
 
@@ -24,8 +25,12 @@ _TEMPORARY_PREFIXES = (TEMP_PREFIX, COPY_PREFIX, PARKED_PREFIX)
 def recover_plans(executor: PlanExecutor) -> list[PlanResult]:
     """Finish or undo every open plan, delete the scratch folders and dot-names of no open plan, and return one result per plan.
 
-    A plan that a failing disk keeps open stays pending in ``executor``, whose next commit tries it again.
+    A plan that a failing disk keeps open stays pending in ``executor``, whose next commit tries it again. If the journal was lost, the
+    plans come from their copy in the root.
     """
+    if executor.journal.is_new:
+        known = {plan.id for plan in executor.journal.open_plans()}
+        executor.journal.record_plans([plan for plan in PlanCopy(executor.root).read() if plan.id not in known])
     results = executor.finish_open_plans(executor.journal.open_plans())
     open_plans = executor.journal.open_plans()
     WorkFolder(executor.root).clear(scratch_folders(open_plans))

@@ -65,6 +65,11 @@ class Holds:
             self._journal.record_problem(history_row)
         return note
 
+    def record_again(self) -> None:
+        """Record every hold in a new journal."""
+        for held in self._held.values():
+            self._journal.record_hold(*held)
+
     def release_missing(self) -> None:
         """Release pictures that were removed while the daemon did not run."""
         for picture in tuple(self._held):

@@ -54,6 +54,10 @@ class InFlight:
         self._work_by_key[work.bundle.key] = work
         self._key_by_job[work.job.id] = work.bundle.key
 
+    def submitted(self) -> Iterator[StageWork]:
+        """Iterate over the work whose job was given to the workers."""
+        return (work for work in self._work_by_key.values() if work.was_submitted)
+
     def remove(self, work: StageWork) -> None:
         """Remove work that has ended, its job in the journal and its scratch folders."""
         key = work.bundle.key

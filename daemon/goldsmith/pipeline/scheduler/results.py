@@ -184,6 +184,17 @@ class Results:
             self._journal.record_progress(event.job_id, event.step, event.op, event.fraction, event.note, until)
         self._on_event("progress", picture=work.asset_path, stage=work.job.stage, step=event.step, op=event.op, fraction=event.fraction)
 
+    def record_again(self, now: float) -> None:
+        """Record the queued and running jobs and the holds in a new journal. ``now`` is in monotonic seconds."""
+        running = self._workers.running_jobs()
+        for work in self._in_flight.submitted():
+            job = work.job
+            self._journal.record_queued(job.id, job.stage, job.queue, work.asset_path, work.started_at)
+            if job.id in running:
+                began = self._wall_clock() - (now - running[job.id].started_at)
+                self._journal.record_started(job.id, began, self._lease_until(work))
+        self._holds.record_again()
+
     def _lease_until(self, work: StageWork, seconds: float = 0.0) -> float:
         """Return the Unix time until which the job's row in the journal is valid without a further event."""
         return self._wall_clock() + max(seconds, work.job.limits.timeout_seconds) + LEASE_SECONDS

@@ -17,7 +17,9 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Outcome
 from goldsmith.jobs.work_folder import ScratchError
+from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
+from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import (
     FilesChanged,
@@ -106,7 +108,12 @@ class Scheduler:
     # ------------------------------------------------------------------ the main loop's interface
 
     def run_once(self) -> None:
-        """Do everything that can be done now, without waiting."""
+        """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one."""
+        self._run_turn()
+        if self._journal.damage is not None:
+            self._replace_journal(self._journal.damage)
+
+    def _run_turn(self) -> None:
         now = self._clock()
         try:
             self._check_work_folder(now)
@@ -122,6 +129,18 @@ class Scheduler:
         except (RecursionError, MemoryError) as error:  # whatever lies in the folders, the loop goes on
             self._on_event("error", sentence=_EXHAUSTED, detail="".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT)))
             self._host_health.report_failure(HostError(_EXHAUSTED, _EXHAUSTED_REMEDY))
+
+    def _replace_journal(self, damage: JournalBroken) -> None:
+        """Set the broken journal aside, and put the work in progress into the new one. The folders hold everything else."""
+        try:
+            kept = self._journal.replace_broken(self._wall_clock())
+            self._on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
+            self._plan_executor.record_again()
+            with self._journal.batch():
+                self._results.record_again(self._clock())
+            self._retry_host()
+        except HostError as fault:
+            self._host_health.report_failure(fault)
 
     def _check_work_folder(self, now: float) -> None:
         """Check at intervals, and before a pause ends, that the service's own folder is still its alone. Raises HostError if it is not."""

@@ -211,10 +211,9 @@ class Explainer:
         return placed is not None and placed.sig.same_content(sig)
 
     def _explain_missing(self, path: str) -> str:
-        rows = [row for row in (self._journal.history(path) if self._journal is not None else ()) if row.outcome != "problem"]
-        if not rows:
+        row = self._journal.last_row_at(path) if self._journal is not None else None
+        if row is None:
             return f"{display_name(path)} does not exist, and Goldsmith never processed it."
-        row = rows[-1]
         results = ", ".join(map(display_name, row.results)) or "nothing"
         return f"{display_name(path)} was processed by {row.stage} ({format_time(row.taken_at)}). It became {results}."
 

@@ -1,0 +1,135 @@
+"""The queries behind ``why`` and ``history`` use an index or a limit, and cost the same in a large journal as in a small one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from goldsmith.files import FileSignature
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, PlacedVersion
+
+STAGES = (("inbox", "selected"), ("selected", "masked"), ("masked", "delivered"))
+
+
+def _rows(number: int) -> Iterator[HistoryRow]:
+    """Yield the three jobs of one picture, after a problem."""
+    name = f"p{number}.png"
+    problem = {"path": f"inbox/{name}", "sha256": "aa", "started_at": 1.0, "taken_at": number, "stage": "a", "outcome": "problem"}
+    yield HistoryRow.model_validate({"job_id": f"{number}-problem", **problem})
+    parent = ""
+    for before, after in STAGES:
+        job_id = f"{number}-{before}"
+        fields = {
+            "job_id": job_id,
+            "path": f"{before}/{name}",
+            "sha256": "aa",
+            "started_at": 1.0,
+            "taken_at": number,
+            "stage": before,
+            "outcome": "delivered" if after == "delivered" else "passed",
+            "results": (f"{after}/{name}",),
+            "parent_job_id": parent,
+            "record": {
+                "inputs": [{"path": f"{before}/{name}"}, {"path": f"{before}/p{number}.mask.png"}],
+                "archived": {f"{before}/{name}": f"archive/2026-01-01/{before}/{name}"},
+                "archive_only": [{"archived": f"archive/2026-01-01/{before}/p{number}_sheet.jpg"}],
+            },
+        }
+        yield HistoryRow.model_validate(fields)
+        parent = job_id
+
+
+def _fill(journal: Journal, numbers: range) -> None:
+    with journal.batch():
+        for number in numbers:
+            rows = tuple(_rows(number))
+            journal.record_problem(rows[0])
+            signature = FileSignature(1, number, 3, 4, 5)
+            placed = PlacedFile(path=f"delivered/p{number}.png", sig=signature, sha256="bb", job_id=rows[-1].job_id)
+            journal.complete_plans([CompletedPlan("", rows[1:], (placed,), (PlacedVersion("delivered", f"p{number}", 1),))])
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Yield a journal with the jobs of 40 pictures."""
+    journal = Journal.open(tmp_path / "journal.sqlite")
+    _fill(journal, range(40))
+    yield journal
+    journal.close()
+
+
+QUERIES: dict[str, Callable[[Journal], object]] = {
+    "history --last 3": lambda journal: journal.last_rows(3),
+    "history --last 3 --json": lambda journal: journal.last_rows(3, with_problems=False),
+    "history FILE": lambda journal: list(journal.related_rows(["selected/p7.png", "archive/selected/p7.png"])),
+    "history FILE --last 2": lambda journal: list(journal.related_rows(["selected/p7.png"], 2, with_problems=False)),
+    "why, a file that has moved on": lambda journal: journal.last_row_at("selected/p7.png"),
+    "why, a delivered file": lambda journal: journal.lineage("7-masked"),
+    "why, a bare name": lambda journal: journal.last_path_named("P7.PNG"),
+    "why, a path": lambda journal: journal.has_row_at("inbox/p7.png"),
+    "why, a file in place": lambda journal: journal.placed_file("delivered/p7.png"),
+    "planner": lambda journal: journal.placed_versions("delivered", "p7"),
+}
+
+
+def _statements(journal: Journal, query: Callable[[Journal], object]) -> list[str]:
+    """Return the SQL that a query runs, with its values."""
+    statements: list[str] = []
+    journal._db.set_trace_callback(statements.append)
+    try:
+        assert query(journal), "the query finds something"
+    finally:
+        journal._db.set_trace_callback(None)
+    return statements
+
+
+def _steps(journal: Journal, query: Callable[[Journal], object]) -> int:
+    """Return how many instructions SQLite's virtual machine runs for a query."""
+    counter = itertools.count()
+    journal._db.set_progress_handler(lambda: next(counter) < 0, 1)
+    try:
+        query(journal)
+    finally:
+        journal._db.set_progress_handler(None, 0)
+    return next(counter)
+
+
+# These read the last rows of the history, from its end.
+LIMITED = ("history --last 3", "history --last 3 --json")
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_each_query_uses_an_index_or_a_limit(journal: Journal, name: str) -> None:
+    """No plan scans a table, except from the end with a limit."""
+    for statement in _statements(journal, QUERIES[name]):
+        plan = [row[3] for row in journal._db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        scans = [line for line in plan if line.startswith("SCAN") and line not in ("SCAN later", "SCAN related", "SCAN named")]
+        assert scans == (["SCAN history"] if name in LIMITED else []), plan
+        assert ("ORDER BY seq DESC LIMIT" in statement) or name not in LIMITED
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_each_query_costs_the_same_in_a_larger_journal(journal: Journal, name: str) -> None:
+    """With eight times the rows, SQLite runs the same number of instructions: it reads only the rows of the answer."""
+    before = _steps(journal, QUERIES[name])
+    _fill(journal, range(40, 320))
+    assert _steps(journal, QUERIES[name]) <= before + 4
+
+
+def test_the_whole_history_of_a_file_has_its_archived_and_additional_files(journal: Journal) -> None:
+    """A mask, an archived original and a contact sheet give the same history as the picture; the jobs before and after are in it."""
+    for path in ("masked/p7.png", "inbox/p7.mask.png", "archive/2026-01-01/masked/p7.png", "archive/2026-01-01/selected/p7_sheet.jpg"):
+        jobs = [row.job_id for row in journal.related_rows([path])]
+        assert [job for job in jobs if not job.endswith("problem")] == ["7-inbox", "7-selected", "7-masked"], path
+    assert [row.job_id for row in journal.related_rows(["delivered/p7.png"], 2)] == ["7-selected", "7-masked"]
+    assert list(journal.related_rows(["delivered/never.png"])) == []
+
+
+def test_the_last_rows_come_with_or_without_problems(journal: Journal) -> None:
+    """The oldest of them is first."""
+    assert [row.job_id for row in journal.last_rows(4)] == ["39-problem", "39-inbox", "39-selected", "39-masked"]
+    assert [row.job_id for row in journal.last_rows(4, with_problems=False)] == ["38-masked", "39-inbox", "39-selected", "39-masked"]
