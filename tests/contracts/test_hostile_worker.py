@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +20,8 @@ from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome, OutputFile
 from goldsmith.jobs.protocol import MessageType, encode_message, frame_message
+from goldsmith.pipeline.scheduler import results
+from goldsmith.pipeline.workers import outcome_files
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 pytestmark = pytest.mark.unfenced
@@ -142,7 +146,7 @@ def large_facts(place: Place, job: Job, outcome: Outcome) -> Outcome:
 
 
 def failed(job: Job, **fields: str) -> Outcome:
-    return Outcome(job_id=job.id, fault=JobFault(kind="problem", **{"sentence": "It is black.", **fields}))  # type: ignore[arg-type]
+    return Outcome(job_id=job.id, fault=JobFault(**{"kind": "problem", "sentence": "It is black.", **fields}))  # type: ignore[arg-type]
 
 
 def linked_preview(place: Place, job: Job, outcome: Outcome) -> Outcome:
@@ -187,6 +191,9 @@ LIES: dict[str, Lie] = {
     "endless_seconds": lambda place, job, outcome: outcome.model_copy(update={"seconds": float("inf")}),
     "fault_with_linked_preview": linked_preview,
     "fault_with_absolute_preview": lambda place, job, outcome: failed(job, preview_path=str(place.secret)),
+    "changed_without_a_change": lambda place, job, outcome: failed(job, kind="changed", sentence="hero.png was changed."),
+    "cancelled_by_nobody": lambda place, job, outcome: failed(job, kind="cancelled", sentence="It was cancelled."),
+    "device_on_a_cpu": lambda place, job, outcome: failed(job, kind="device", sentence="cuda:0 has failed."),
     "fault_with_other_path": lambda place, job, outcome: failed(job, path="delivered/other.png"),
 }
 
@@ -241,6 +248,72 @@ def test_a_lie_moves_no_file_and_the_daemon_goes_on(place: Place, name: str) -> 
     place.studio.put("selected/next.toml", SHARPEN)
     place.until(lambda: place.studio.folder("masked"), "the next picture")
     assert place.studio.folder("masked") == ["next.png", "next.toml"]
+
+
+# ---------------------------------------------------------------------- claims that would cost no attempt
+
+
+def test_a_fault_of_the_machine_that_the_daemon_does_not_see_pauses_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is tried again a few times, then each time counts as an attempt; another picture is done meanwhile."""
+    monkeypatch.setattr(results, "_DISPUTE_RETRY_SECONDS", 0.1)
+
+    def answer(job: Job, outcome: Outcome) -> bytes:
+        lie = failed(job, kind="machine", sentence="The work folder cannot be written to: Disk quota exceeded.")
+        return outcome_message(lie if job.stem == "hero" else outcome)
+
+    place.workers.answer = answer
+    for name in ("hero", "next"):
+        place.studio.put(f"selected/{name}.png", png(len(name)))
+        place.studio.put(f"selected/{name}.toml", SHARPEN)
+    place.until_event("held")
+    assert sum(job.stem == "hero" for job in place.workers.jobs) == results.MAX_DISPUTES + ATTEMPTS
+    assert place.studio.events_of("paused") == []
+    assert place.studio.note("selected/hero.png").startswith(
+        "The work folder cannot be written to: Disk quota exceeded. It was tried 2 times."
+    )
+    place.until(lambda: place.studio.folder("masked") == ["next.png", "next.toml"], "the other picture")
+
+
+@pytest.mark.parametrize("sign", ["writing", "reading", "room"])
+def test_a_fault_of_the_machine_that_the_daemon_sees_too_pauses_the_work(place: Place, monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    """No attempt is counted, however often it happens, and the picture is done once the machine works."""
+
+    def fail(*arguments: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        if sign == "writing":
+            broken.setattr(outcome_files.Filesystem, "create", fail)
+        elif sign == "reading":
+            broken.setattr(outcome_files, "_open_below", fail)
+        else:
+            broken.setattr(outcome_files, "_MIN_FREE_BYTES", 1 << 60)
+        place.workers.answer = lambda job, outcome: outcome_message(failed(job, kind="machine", sentence="The disk failed."))
+        place.studio.put("selected/hero.png", png())
+        place.studio.put("selected/hero.toml", SHARPEN)
+        place.until(lambda: len(place.workers.jobs) > results.MAX_DISPUTES + ATTEMPTS, "the tries")
+        assert place.studio.events_of("paused")[0]["sentence"].startswith("The disk failed.")
+        assert place.studio.events_of("held") == []
+    place.workers.answer = None
+    place.until(lambda: place.studio.folder("masked") == ["hero.png", "hero.toml"], "the result")
+
+
+def test_a_change_that_the_daemon_sees_too_costs_no_attempt(place: Place) -> None:
+    """The work begins again with the file as it is now."""
+    changes: list[str] = []
+
+    def answer(job: Job, outcome: Outcome) -> bytes:
+        if len(changes) > ATTEMPTS:
+            return outcome_message(outcome)
+        changes.append(job.id)
+        place.studio.put("selected/hero.png", png(len(changes)))
+        return outcome_message(failed(job, kind="changed", sentence="hero.png was changed.", path="selected/hero.png"))
+
+    place.workers.answer = answer
+    place.studio.put("selected/hero.png", png())
+    place.studio.put("selected/hero.toml", SHARPEN)
+    place.until(lambda: place.studio.folder("masked") == ["hero.png", "hero.toml"], "the result")
+    assert place.studio.events_of("held") == []
 
 
 # ---------------------------------------------------------------------- what is cleaned, not refused

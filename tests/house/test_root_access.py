@@ -24,6 +24,7 @@ ALLOWED = {
     "cli/gpu_checks.py": "lists /dev",
     "cli/init.py": "makes the root and its config/, which belongs to the administrator",
     "cli/system_checks.py": "reads /proc",
+    "jobs/folder_removal.py": "lists open folders",
     "jobs/work_folder.py": "one of the two: it opens the root itself, and lists open folders",
     "library/library.py": "lists the fonts that ship with the program",
     "pipeline/commit/open_folders.py": "opens the root itself, and lists open folders",

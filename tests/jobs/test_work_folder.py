@@ -6,9 +6,12 @@ import errno
 import os
 import re
 import stat
+import subprocess
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -16,6 +19,8 @@ from doubles.nested_folders import make_nested_folders, nested_folders
 from doubles.other_users import as_user
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import Filesystem
+from goldsmith.jobs import folder_removal
+from goldsmith.jobs.folder_removal import MAX_IMMEDIATE_ENTRIES, wait_for_removals
 from goldsmith.jobs.work_folder import ScratchError, WorkFolder, split_scratch_path
 
 OTHER_USER, GROUP = 5002, 7001
@@ -220,7 +225,86 @@ def test_folders_are_removed_however_deep_they_are(root: Path, work: Path, depth
     (work / "job").mkdir()
     make_nested_folders(work / "job", depth)
     WorkFolder(root).clear([])
+    wait_for_removals()
     assert os.listdir(work) == []
+
+
+@pytest.fixture
+def closed_gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Return an event for which the thread that removes large folders waits."""
+    gate, remove_entries = Event(), folder_removal._remove_entries
+    callers = threading.get_ident()
+
+    def remove_behind_gate(parent: int, name: str, budget: folder_removal._Budget) -> None:
+        if threading.get_ident() != callers:
+            assert gate.wait(600)
+        remove_entries(parent, name, budget)
+
+    monkeypatch.setattr(folder_removal, "_remove_entries", remove_behind_gate)
+    yield gate
+    gate.set()
+    wait_for_removals()
+
+
+@pytest.mark.parametrize("make", ["nested folders", "many files", "many folders"])
+def test_a_large_folder_is_removed_by_a_thread(root: Path, work: Path, closed_gate: Event, make: str) -> None:
+    """The caller removes a limited number of entries, and the name is free at once."""
+    job = work / "worker-1/job"
+    job.mkdir(parents=True)
+    count = 3 * MAX_IMMEDIATE_ENTRIES
+    if make == "nested folders":
+        make_nested_folders(job, count)
+    for number in range(count if make != "nested folders" else 0):
+        (job / str(number)).mkdir() if make == "many folders" else (job / str(number)).touch()
+    WorkFolder(root).remove(str(job))
+    assert os.listdir(work / "worker-1") == []
+    (aside,) = (path for path in work.iterdir() if path.name != "worker-1")
+    left = int(subprocess.run(["find", aside, "-mindepth", "1", "-printf", "x"], capture_output=True, check=True).stdout.count(b"x"))
+    assert left >= count - MAX_IMMEDIATE_ENTRIES - 1
+    closed_gate.set()
+    wait_for_removals()
+    assert os.listdir(work) == ["worker-1"]
+
+
+def test_a_small_folder_is_gone_at_once(root: Path, work: Path, closed_gate: Event) -> None:
+    """What an ordinary job leaves behind needs no thread."""
+    (work / "worker-1/job/copy-1").mkdir(parents=True)
+    (work / "worker-1/job/copy-1/look.cube").touch()
+    WorkFolder(root).remove(str(work / "worker-1/job"))
+    assert [path.name for path in work.rglob("*")] == ["worker-1"]
+
+
+def test_a_removal_that_a_restart_interrupted_goes_on_at_the_start(root: Path, work: Path, closed_gate: Event) -> None:
+    """It keeps its name, so that nothing is moved again and again."""
+    (work / "removed-0").mkdir()
+    make_nested_folders(work / "removed-0", 2 * MAX_IMMEDIATE_ENTRIES)
+    WorkFolder(root).clear([])
+    assert os.listdir(work) == ["removed-0"]
+    closed_gate.set()
+    wait_for_removals()
+    assert os.listdir(work) == []
+
+
+@needs_root
+@pytest.mark.parametrize("count", [1, 2 * MAX_IMMEDIATE_ENTRIES])
+def test_closed_folders_are_removed_too(count: int) -> None:
+    """A worker process can take away its own right to enter them."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chown(place, OTHER_USER, OTHER_USER)
+
+        def close_and_remove() -> list[str]:
+            WorkFolder(place).prepare()
+            work = Path(place, ".goldsmith/work")
+            for number in range(count):
+                (work / "job" / str(number) / "inner").mkdir(parents=True)
+                (work / "job" / str(number) / "inner").chmod(0)
+                (work / "job" / str(number)).chmod(0)
+            (work / "job").chmod(0)
+            WorkFolder(place).remove(str(work / "job"))
+            wait_for_removals()
+            return os.listdir(work)
+
+        assert as_user(OTHER_USER, close_and_remove) == []
 
 
 def test_what_is_kept_stays_and_everything_else_goes(root: Path, work: Path) -> None:

@@ -73,6 +73,12 @@ def device_failed(job: Job, device: str, fault: JobFault) -> JobFault:
     return JobFault(kind="crash", sentence=sentence, remedy=fault.remedy, path=job.asset.path)
 
 
+def device_blamed(job: Job, device: str, fault: JobFault) -> JobFault:
+    """Return the fault of a job on which the device has failed again and again, while no other job has shown that the device works."""
+    sentence = f"The {device} fails with {picture_name(job)} again and again: {fault.sentence.rstrip('.')}."
+    return JobFault(kind="crash", sentence=sentence, remedy="Check the device with another picture.", path=job.asset.path)
+
+
 def describe_repeated_failure(job: Job, fault: JobFault) -> str:
     """Return why a device is suspected: two jobs in a row failed on it."""
     reason = "took too long" if fault.kind == "timeout" else "ended its process"

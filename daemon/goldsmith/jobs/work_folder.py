@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, PathAt
+from goldsmith.jobs.folder_removal import remove_tree
 from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.root_folder import check_ordinary_file, open_subfolder, read_start
 
@@ -120,10 +121,10 @@ class WorkFolder:
         with contextlib.suppress(OSError, HostError, ScratchError), self.opened() as work:
             folder, name = split_scratch_path(os.path.join(path, "*"))[0].rpartition("/")[::2]
             if not folder:
-                return remove_tree(work, name)
+                return remove_tree(work, name, work)
             parent = open_subfolder(work, folder)
             try:
-                remove_tree(parent, name)
+                remove_tree(parent, name, work)
             finally:
                 os.close(parent)
 
@@ -134,7 +135,7 @@ class WorkFolder:
                 inner = {path.partition("/")[2] for path in keep if path.partition("/")[0] == name}
                 with contextlib.suppress(OSError):
                     if not inner:
-                        remove_tree(work, name)
+                        remove_tree(work, name, work)
                     elif "" not in inner:
                         _clear_folder(work, name, inner)
 
@@ -228,14 +229,14 @@ def _open_own(parent: int, name: str, *, create: bool) -> int:
     return fd
 
 
-def _clear_folder(parent: int, name: str, keep: Collection[str]) -> None:
+def _clear_folder(work: int, name: str, keep: Collection[str]) -> None:
     """Remove everything in the folder ``name`` except the entries ``keep``. Raises OSError."""
-    folder = open_subfolder(parent, name)
+    folder = open_subfolder(work, name)
     try:
         for entry in os.listdir(folder):
             if entry not in keep:
                 with contextlib.suppress(OSError):
-                    remove_tree(folder, entry)
+                    remove_tree(folder, entry, work)
     finally:
         os.close(folder)
 
@@ -256,45 +257,3 @@ def _as_job_error(scratch: str) -> Iterator[None]:
         if not is_scratch_error(error):
             raise
         raise _scratch_error(scratch, f"{error.strerror}") from error
-
-
-def remove_tree(parent: int, name: str) -> None:
-    """Remove a file, a link, or a folder with everything below it. Raises OSError.
-
-    Every folder that lies deeper is first moved to the top of the removed one, so neither a recursion nor a path grows with the depth.
-    """
-    try:
-        os.rmdir(name, dir_fd=parent)  # most are empty by now
-        return
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=parent)
-        return
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    top = open_subfolder(parent, name)
-    try:
-        while folder_names := _unlink_files(top):
-            for folder_name in folder_names:
-                inner = open_subfolder(top, folder_name)
-                try:
-                    for inner_name in _unlink_files(inner):
-                        os.rename(inner_name, secrets.token_hex(8), src_dir_fd=inner, dst_dir_fd=top)
-                finally:
-                    os.close(inner)
-                os.rmdir(folder_name, dir_fd=top)
-    finally:
-        os.close(top)
-    os.rmdir(name, dir_fd=parent)
-
-
-def _unlink_files(folder: int) -> list[str]:
-    """Remove everything in an open folder that is not a folder; return the names of the folders."""
-    with os.scandir(folder) as entries:
-        kinds = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_folder in kinds:
-        if not is_folder:
-            os.unlink(name, dir_fd=folder)
-    return [name for name, is_folder in kinds if is_folder]

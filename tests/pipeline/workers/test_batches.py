@@ -147,6 +147,20 @@ def test_a_failed_device_requeues_the_whole_batch(workers: FakeWorkers, share: S
     assert ids(workers.ready().start_batch()) == ids(batch)
 
 
+def test_a_device_that_fails_in_a_second_batch_gets_each_of_its_jobs_alone(workers: FakeWorkers, share: Share) -> None:
+    """So a picture that makes its process say so cannot hide among the others."""
+    batch = start_batch_of(workers, compatible_jobs(share, 3))
+    for _ in range(2):
+        workers.newest.finish(batch[1], JobFault(kind="device", sentence="Gone."))
+        workers.collect()
+        workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
+        process = workers.ready()
+        if len(workers.processes) == 2:
+            process.start_batch()
+            workers.collect()
+    assert process.start_job().id == batch[0].id
+
+
 def test_the_next_batch_starts_while_the_last_one_is_written(workers: FakeWorkers, share: Share) -> None:
     """The next batch is sent once every job of the first has released the engine, and not before; all of them count as running."""
     jobs = compatible_jobs(share, 7)

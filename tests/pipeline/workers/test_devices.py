@@ -14,6 +14,7 @@ from doubles.worker_queues import queue_position
 from goldsmith.jobs.job import Job, JobFault, JobRequeued
 from goldsmith.jobs.protocol import MessageType, WorkerSpec
 from goldsmith.pipeline.workers.device_health import INITIAL_PAUSE_SECONDS, MAX_EXCUSES, MAX_PAUSE_SECONDS
+from goldsmith.pipeline.workers.failure_policy import MAX_DEVICE_CLAIMS
 
 ONE_GPU = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="cpu"))
 TWO_GPUS = (WorkerSpec(queue="gpu", device="cuda:0"), WorkerSpec(queue="gpu", device="cuda:1"), WorkerSpec(queue="cpu"))
@@ -235,6 +236,28 @@ def test_a_picture_on_which_a_healthy_device_always_fails_is_to_blame(workers: F
     events = workers.collect()
     assert (kinds(events), requeued(events), pause_reason(workers)) == (["crash"], [], "")
     assert "fails with poison.png and works with other pictures" in getattr(outcomes(events)[0].fault, "sentence", "")
+
+
+def test_a_picture_on_which_the_device_fails_without_end_counts_an_attempt(workers: FakeWorkers, pictures: Pictures) -> None:
+    """If no other picture shows whether the device works, the claims of a process that a picture has taken over must end some time."""
+    job = pictures.job("lone")
+    workers.pools.submit(job)
+    for _ in range(MAX_DEVICE_CLAIMS):
+        start(workers, job).finish(job, DEVICE_FAULT)
+        assert requeued(workers.collect()) == [job.id]
+        workers.later(workers.pools.seconds_until_due(workers.now) or 0.0)
+    start(workers, job).finish(job, DEVICE_FAULT)
+    events = workers.collect()
+    assert (kinds(events), requeued(events), pause_reason(workers)) == (["crash"], [], "")
+    assert "fails with lone.png again and again" in getattr(outcomes(events)[0].fault, "sentence", "")
+
+
+def test_a_cpu_cannot_be_the_device_that_failed(workers: FakeWorkers, pictures: Pictures) -> None:
+    """The claim would cost no attempt, so it is refused."""
+    job = pictures.share.job()
+    workers.pools.submit(job)
+    start(workers, job).finish(job, DEVICE_FAULT)
+    assert kinds(workers.collect()) == ["refused"]
 
 
 def test_a_job_without_a_model_proves_nothing_about_a_device(workers: FakeWorkers, pictures: Pictures) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event as Gate
 
@@ -13,7 +14,7 @@ import pytest
 from doubles.fake_workers import KILLED, FakeProcess, FakeWorkers, kinds, unchanged_outcome
 from doubles.jobs import DEADLINE, Event, Share, outcomes
 from goldsmith.jobs.job import Job, Outcome
-from goldsmith.jobs.protocol import MAX_WORKER_PAYLOAD_BYTES, MessageType, WorkerSpec, encode_message, frame_message
+from goldsmith.jobs.protocol import MAX_WORKER_PAYLOAD_BYTES, MessageType, ModelsMessage, WorkerSpec, encode_message, frame_message
 from goldsmith.pipeline.workers import outcome_files, outcome_verifier
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
@@ -128,6 +129,26 @@ def test_a_message_that_is_too_large_is_refused_by_its_header(workers: FakeWorke
     process.start_job()
     process.connection.sendall(frame_message(MessageType.OUTCOME, bytes(MAX_WORKER_PAYLOAD_BYTES + 1))[:5])
     assert (kinds(workers.collect()), process.status) == (["crash"], KILLED)
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+def test_a_process_that_sends_messages_without_end_is_replaced(workers: FakeWorkers, share: Share, is_busy: bool) -> None:
+    """Each message costs the daemon time. A job that it runs has failed; without one, nobody is blamed."""
+    workers.pools.submit(share.job())
+    process = workers.ready()
+    job = process.start_job()
+    if not is_busy:
+        process.finish(job)
+        assert kinds(workers.collect()) == ["done"]
+    flood = frame_message(MessageType.MODELS, encode_message(ModelsMessage())) * 1000
+    process.connection.settimeout(0)
+    events: list[Event] = []
+    while process.status is None:
+        workers.now += 0.05
+        with suppress(BlockingIOError):
+            process.connection.send(flood)
+        events += workers.collect()
+    assert kinds(events) == (["crash"] if is_busy else [])
 
 
 def sent_result(workers: FakeWorkers, share: Share) -> tuple[FakeProcess, Job]:

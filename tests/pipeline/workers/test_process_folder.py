@@ -11,6 +11,7 @@ import pytest
 
 from doubles.fake_workers import FakeWorkers, kinds
 from doubles.jobs import Share, outcomes
+from goldsmith.jobs.folder_removal import wait_for_removals
 from goldsmith.jobs.job import Job, Outcome
 from goldsmith.jobs.protocol import MessageType, WorkerFolders, encode_message
 from goldsmith.pipeline.workers.process_folder import ProcessFolder
@@ -95,6 +96,8 @@ def test_folders_without_end_in_a_scratch_folder_are_removed_too(workers: FakeWo
     workers.newest.exit(-9)
     assert kinds(workers.collect()) == ["crash"]
     assert received.scratch.split("/")[-2] not in left_in(workers)
+    wait_for_removals()
+    assert [name for name in left_in(workers) if not name.startswith("worker-")] == []
 
 
 def test_the_results_of_a_dead_process_stay_until_they_are_committed(workers: FakeWorkers, share: Share) -> None:

@@ -12,7 +12,7 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 # (stage, fraction 0..1, current activity)
 OnStageProgress = Callable[[str, float, str], None]
-_HOST_FAULT_KINDS = frozenset({"machine", "device"})
+_HOST_FAULT_KINDS = frozenset({"machine", "disputed", "device"})
 
 
 class ForegroundRunner:

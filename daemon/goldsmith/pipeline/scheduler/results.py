@@ -20,6 +20,10 @@ from goldsmith.pipeline.workers.worker_pool import Event
 # Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.
 LEASE_SECONDS = 60.0
 _RECHECK_SECONDS = 0.25
+# How often a worker may report a fault of the machine for a job in which the daemon finds nothing wrong, before that counts as an attempt,
+# and the seconds until the next try.
+MAX_DISPUTES = 3
+_DISPUTE_RETRY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Results:
         self._on_event = parts.on_event
         self._settle_policy = settle_policy
         self._pending_events: deque[Event] = deque()
+        # By asset path, how often its worker reported a fault of the machine that the daemon does not see.
+        self._disputes: dict[str, int] = {}
 
     def process_events(self, now: float) -> None:
         """Handle every event that the workers have sent since the last call."""
@@ -77,6 +83,7 @@ class Results:
     def finish(self, work: StageWork, outcome: Outcome, now: float) -> None:
         """Record the outcome of successful work, and commit it once its inputs have settled."""
         work.outcome = outcome
+        self._disputes.pop(work.asset_path, None)
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         self.commit_or_wait(work, now)
 
@@ -214,6 +221,8 @@ class Results:
             self._in_flight.remove(work)
             self._host_health.report_failure(HostError(fault.sentence, fault.remedy))
             self._in_flight.recheck([key])
+        elif fault.kind == "disputed":
+            self._handle_dispute(work, fault, now)
         elif fault.kind in ("changed", "cancelled"):
             self._in_flight.remove(work)
             self._intake.recheck(fault.path or work.asset_path)
@@ -225,6 +234,18 @@ class Results:
             work.incomplete_deadline = now + (self._settle_policy.incomplete_seconds if fault.kind == "incomplete" else 0.0)
             self.commit_or_wait(work, now)
 
+    def _handle_dispute(self, work: StageWork, fault: JobFault, now: float) -> None:
+        """Try the work again later, whose worker says that the machine failed although the daemon finds nothing wrong; nothing else waits.
+
+        It may be a quota, or a lie, so that after ``MAX_DISPUTES`` times each further time counts as an attempt.
+        """
+        count = self._disputes[work.asset_path] = self._disputes.get(work.asset_path, 0) + 1
+        if count > MAX_DISPUTES:
+            self._handle_failed_attempt(work, fault)
+            return
+        self._in_flight.remove(work)
+        self._in_flight.recheck_at(now + _DISPUTE_RETRY_SECONDS, work.bundle.key)
+
     def _handle_failed_attempt(self, work: StageWork, fault: JobFault) -> None:
         """Count an attempt for which the picture need not be at fault. Try again, or hold the asset after the last attempt."""
         attempts = self._journal.count_attempt(work.asset_path, fingerprint(work.sigs))
@@ -232,6 +253,7 @@ class Results:
         if attempts < self._settle_policy.max_attempts:
             self._in_flight.recheck([work.bundle.key])
             return
+        self._disputes.pop(work.asset_path, None)
         self.hold(work.bundle, work.sigs, InputError(f"{fault.sentence} It was tried {attempts} times.", fault.remedy), work)
 
 

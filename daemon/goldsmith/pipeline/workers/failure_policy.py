@@ -11,6 +11,9 @@ from goldsmith.pipeline.workers.slot import JobRun, Slot
 
 # How often a job is sent to a process that dies before it starts the job, or for another job's file. After that the job is suspected.
 _MAX_SENDS = 3
+# How often a device may fail on a job without a success in between, before that counts as an attempt. A device that is to blame has been
+# tried again for an hour by then. Without a limit, a picture that has taken its process over could pause the device for ever.
+MAX_DEVICE_CLAIMS = 10
 
 
 class FailurePolicy:
@@ -43,9 +46,17 @@ class FailurePolicy:
     def on_device_failed(self, slot: Slot, run: JobRun, fault: JobFault, now: float) -> None:
         """Pause the device of a job that reports a device failure, unless the device fails on this job only."""
         health = slot.device.health
-        if len(slot.runs) == 1 and health.record_job_failure(run.job):
+        is_alone = len(slot.runs) == 1
+        if health.record_job_failure(run.job) and is_alone:
             run.kill_reason, run.is_job_fault = job_faults.device_failed(run.job, health.label, fault), True
             return
+        if is_alone and health.failure_count(run.job) > MAX_DEVICE_CLAIMS:
+            # The device seems to be dead, or this picture makes its process say so.
+            run.kill_reason, run.is_job_fault = job_faults.device_blamed(run.job, health.label, fault), True
+            return
+        if not is_alone and health.failure_count(run.job) > 1:
+            # It failed in a batch again: alone, each of these jobs shows whether it is at fault.
+            self._isolated_jobs.update(each.job.id for each in slot.runs)
         slot.device_failure = fault.sentence
         health.on_device_failed(fault.sentence, now)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer
+from goldsmith.files import MACHINE_ERRNOS, FileSignature, Filesystem, PathAt, has_writer
 from goldsmith.jobs.job import Job, JobInput, Outcome
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, scratch_name
 from goldsmith.root_folder import RootFolder
@@ -22,6 +23,10 @@ MAX_PREVIEW_BYTES = 32 * 2**20
 
 _BLOCK_BYTES = 2**20
 _JPEG_START = b"\xff\xd8\xff"
+# The daemon looks for a fault of the disk by writing this many bytes, and takes less room than this for a full disk: a worker's result may
+# be large.
+_PROBE_BYTES = 2**20
+_MIN_FREE_BYTES, _MIN_FREE_FILES = 2**30, 1000
 # Errors of an open in scratch for which only the worker can be at fault: a link, a folder, a socket, a file without permissions.
 _WORKER_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG})
 
@@ -52,12 +57,12 @@ def check_files(job: Job, outcome: Outcome, is_stopped: Callable[[], bool]) -> O
     """Return the outcome with the signatures of its files, all of which are what it says.
 
     Raises OutcomeRefused if a file is not, ResultMissing if one has disappeared, InputReplaced if an input has changed since the intake saw
-    it, CheckStopped, and OSError if the disk fails.
+    it, CheckStopped, and OSError if the disk fails. What a failed job's worker claims is checked as well: see ``_with_checked_claim``.
     """
     for source in _inputs_to_hash(job, outcome):
         _check_input(job, source, next(read.sha256 for read in outcome.reads if read.path == source.path), is_stopped)
     if outcome.fault is not None:
-        return _with_checked_preview(job, outcome)
+        return _with_checked_claim(job, _with_checked_preview(job, outcome))
     claims = [(output.path, output.size, output.sha256) for output in outcome.outputs]
     if outcome.original_copy:
         asset_sha256 = next(read.sha256 for read in outcome.reads if read.path == job.asset.path)
@@ -128,6 +133,64 @@ def _with_checked_preview(job: Job, outcome: Outcome) -> Outcome:
         return outcome.model_copy(update={"fault": fault.model_copy(update={"preview_path": ""})})
 
 
+def needs_disk_probe(outcome: Outcome) -> bool:
+    """Return whether ``check_files`` looks for a fault of the disk, which takes as long as the disk does."""
+    return outcome.fault is not None and outcome.fault.kind == "machine"
+
+
+def _with_checked_claim(job: Job, outcome: Outcome) -> Outcome:
+    """Return the outcome of a failed job, as far as the daemon can confirm what the worker says: else a lie would cost no attempt.
+
+    A fault of the machine that the daemon does not see becomes ``disputed``. Raises OutcomeRefused if no input has changed, although the
+    worker says so.
+    """
+    if outcome.fault is not None and outcome.fault.kind == "changed" and all(_is_as_seen(job, source) for source in job.inputs):
+        raise OutcomeRefused("it says that a file was changed, and every file of the job is as it was", repr(outcome.fault.sentence))
+    if outcome.fault is not None and needs_disk_probe(outcome):
+        try:
+            _probe_disk(job)
+        except OSError:
+            return outcome
+        return outcome.model_copy(update={"fault": outcome.fault.model_copy(update={"kind": "disputed"})})
+    return outcome
+
+
+def _is_as_seen(job: Job, source: JobInput) -> bool:
+    """Return whether an input still is the file that the intake saw."""
+    try:
+        return FileSignature.from_stat(RootFolder(job.root).lstat(source.path)) == source.sig
+    except OSError:
+        return False
+
+
+def _probe_disk(job: Job) -> None:
+    """Write a file where the job writes, and read the beginning of each input. Raises OSError if that fails, or if there is little room."""
+    fs = Filesystem()
+    with _opened_work_folder(job) as folder:
+        room = os.fstatvfs(folder)
+        if room.f_bavail * room.f_frsize < _MIN_FREE_BYTES or (room.f_files and room.f_favail < _MIN_FREE_FILES):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        place = PathAt(folder, f"probe-{secrets.token_hex(8)}")
+        fd = fs.create(place)
+        try:
+            fs.write_all(fd, bytes(_PROBE_BYTES))
+            fs.fsync(fd)
+        finally:
+            os.close(fd)
+            fs.unlink(place)
+    for source in job.inputs:
+        try:
+            fd = _open_below(job.root, source.path)
+        except OSError as error:
+            if error.errno in MACHINE_ERRNOS:
+                raise
+            continue
+        try:
+            os.read(fd, _BLOCK_BYTES)
+        finally:
+            os.close(fd)
+
+
 @contextmanager
 def _open_result(job: Job, path: str) -> Iterator[int]:
     """Open a file in the job's scratch folder for reading: a regular file that only its worker has written.
@@ -161,6 +224,15 @@ def _open_in_scratch(job: Job, name: str) -> int:
         return _open_below(job.root, f"{job.scratch.removeprefix(root)}/{name}")
     above, folder = os.path.split(job.scratch)
     return _open_below(above, f"{folder}/{name}")
+
+
+@contextmanager
+def _opened_work_folder(job: Job) -> Iterator[int]:
+    """Open the folder that holds the scratch folders of the worker processes."""
+    root, work = f"{job.root.rstrip('/')}/", os.path.dirname(os.path.dirname(job.scratch))
+    base, folder = (job.root, work.removeprefix(root)) if work.startswith(root) else (work, "")
+    with RootFolder(base).opened_folder(folder) as fd:
+        yield fd
 
 
 def _open_below(base: str, path: str) -> int:

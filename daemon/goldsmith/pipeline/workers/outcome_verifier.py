@@ -1,4 +1,4 @@
-"""Verifies the files of outcomes: small ones at once, large ones in a thread, so that the main loop goes on."""
+"""Verifies the files of outcomes: small ones at once; large ones, and claims about the disk, in a thread: the main loop goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from time import monotonic
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobFault, Outcome
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused
-from goldsmith.pipeline.workers.outcome_files import CheckStopped, InputReplaced, ResultMissing, bytes_to_hash, check_files
+from goldsmith.pipeline.workers.outcome_files import (
+    CheckStopped,
+    InputReplaced,
+    ResultMissing,
+    bytes_to_hash,
+    check_files,
+    needs_disk_probe,
+)
 
 # An outcome with at most this many bytes to hash is verified at once: that takes a few milliseconds.
 MAX_IMMEDIATE_BYTES = 4 * 2**20
@@ -66,7 +73,7 @@ class OutcomeVerifier:
     def begin(self, job: Job, outcome: Outcome) -> Verification:
         """Return the verification of an outcome that ``check_outcome`` has accepted. It is done already if the files are small."""
         verification = Verification(job, outcome)
-        if bytes_to_hash(job, outcome) <= MAX_IMMEDIATE_BYTES:
+        if bytes_to_hash(job, outcome) <= MAX_IMMEDIATE_BYTES and not needs_disk_probe(outcome):
             verification.run()
             return verification
         if self._thread is None:

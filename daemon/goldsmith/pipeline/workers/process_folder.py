@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from goldsmith.files import OPEN_FOLDER_FLAGS
+from goldsmith.jobs.folder_removal import remove_tree
 from goldsmith.jobs.job import Job
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER, WorkerFolders
-from goldsmith.jobs.work_folder import remove_tree
 
 # Begins the name of such a folder. The daemon's own folders beside it are named after jobs.
 _NAME_PREFIX = "worker-"
@@ -50,12 +50,12 @@ class ProcessFolder:
 
     def remove_scratch(self, jobs: Iterable[Job]) -> None:
         """Delete what these jobs, which have no result, and the process itself left behind. The process must have ended."""
-        with suppress(OSError), _opened(self.path) as folder:
+        with suppress(OSError), _opened(self._folders.work) as work, _opened(self.path) as folder:
             if _identity_of(os.fstat(folder)) != self._identities[0]:
                 return
             for name in (TEMPORARY_FOLDER, *(os.path.basename(job.scratch) for job in jobs)):
                 with suppress(OSError):
-                    remove_tree(folder, name)
+                    remove_tree(folder, name, work)
 
     def remove_if_empty(self) -> bool:
         """Remove the folder unless a result in it still waits for its commit; return whether it is gone."""

@@ -18,6 +18,8 @@ _NO_FENCE = "none"
 STUCK_PROCESS = "a killed process does not release it"
 # Seconds that a process may take until it is ready.
 START_TIMEOUT_SECONDS = 60.0
+# How many messages a process may send in a second, and how many it may send at once after a silence. An honest one sends a few dozen.
+MAX_MESSAGES_PER_SECOND, _MAX_MESSAGE_BURST = 1000, 10_000
 # The fraction of a step that counts as progress.
 _MIN_PROGRESS = 0.01
 # While more jobs than this are being written, no other job starts: everything waits for the disk then.
@@ -112,6 +114,9 @@ class Slot:
     device_failure: str = ""
     # True once the process has sent something that no honest worker sends: nothing more is read from it.
     is_distrusted: bool = False
+    # How many messages more it may send at the moment ``_counted_at``.
+    _message_allowance: float = _MAX_MESSAGE_BURST
+    _counted_at: float = 0.0
 
     @property
     def is_free(self) -> bool:
@@ -135,6 +140,13 @@ class Slot:
     def loaded_models(self) -> LoadedModels:
         """The names of the models that the process has loaded."""
         return frozenset(self.models.loaded)
+
+    def accepts_messages(self, count: int, now: float) -> bool:
+        """Count messages; return whether they are no more than an honest process sends. Each costs the main loop time."""
+        refill = (now - self._counted_at) * MAX_MESSAGES_PER_SECOND
+        self._message_allowance = min(_MAX_MESSAGE_BURST, self._message_allowance + refill) - count
+        self._counted_at = now
+        return self._message_allowance >= 0
 
     def find_run(self, job_id: str) -> JobRun | None:
         """Return the run of this job, or None if the job does not run here."""

@@ -305,7 +305,10 @@ class WorkerPool:
 
     def _read_messages(self, slot: Slot, now: float) -> None:
         try:
-            for kind, payload in slot.process.read_messages():
+            messages = slot.process.read_messages()
+            if not slot.accepts_messages(len(messages), now):
+                raise ProtocolError("A worker sends messages without end.")
+            for kind, payload in messages:
                 if not slot.is_distrusted:
                     self._handle_message(slot, kind, payload, now)
         except ProtocolError:
@@ -352,6 +355,9 @@ class WorkerPool:
         except OutcomeRefused as refusal:
             self._refuse(slot, run, refusal, now)
             return
+        if refusal_of_claim := _refuse_claim(slot, run, outcome):
+            self._refuse(slot, run, refusal_of_claim, now)
+            return
         if outcome.fault is not None and outcome.fault.kind == "device":
             # The models on the device are lost, and the process cannot recover. Its further messages are ignored.
             self._failure_policy.on_device_failed(slot, run, outcome.fault, now)
@@ -396,6 +402,16 @@ class WorkerPool:
     def _finish(self, outcome: Outcome) -> None:
         self._failure_policy.forget(outcome.job_id)
         self._emit(outcome.model_copy(update={"queue": self.name}))
+
+
+def _refuse_claim(slot: Slot, run: JobRun, outcome: Outcome) -> OutcomeRefused | None:
+    """Return why a claim that would cost the job no attempt cannot be true; None if it can."""
+    kind = "" if outcome.fault is None else outcome.fault.kind
+    if kind == "cancelled" and run.cancelled_at is None:
+        return OutcomeRefused("it says that the job was cancelled, and nobody did that")
+    if kind == "device" and slot.device.spec.device == "cpu":
+        return OutcomeRefused("it says that a device failed, and it has none", outcome.fault.sentence if outcome.fault else "")
+    return None
 
 
 def _require_run(slot: Slot, job_id: str) -> JobRun:
