@@ -116,3 +116,10 @@ def test_a_bare_name_is_found_in_the_history(goldsmith: Goldsmith, root: Path, j
     journal.complete_plans([CompletedPlan("9", (row,), (), ())])
     assert "became graded/acme/lion.png" in goldsmith("why", "Lion.PNG", "-r", root).out
     assert [cells[1] for cells in goldsmith("history", "lion.png", "-r", root).rows[1:]] == ["masked/acme/lion.png"]
+
+
+def test_a_path_that_is_too_long_for_the_kernel_is_in_folders_that_are_too_deep(goldsmith: Goldsmith, root: Path) -> None:
+    """Such a picture does exist, so it must not be called missing."""
+    result = goldsmith("why", "--root", root, "/".join(["inbox/acme", *["deeper"] * 800, "hero.png"]))
+    sentence = "inbox/acme/ has folders more than 64 deep: pictures in those are not found. Move them up.\n"
+    assert (result.code, result.out) == (0, sentence), result.err

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,22 @@ def _set_permissions(root: Path) -> None:
 def run_service(studio: Studio, *words: str, unit: Path = unit_filters.UNIT, groups: tuple[int, ...] = (SERVICE, STUDIO)) -> Daemon:
     """Start the daemon as the service's user, behind the unit's filters."""
     return Daemon(studio, *words, program=service_user.program(SERVICE, groups, unit), PYTHONPATH=PYTHON_PATH)
+
+
+def run_command(studio: Studio, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program as the service's user, and return its output."""
+    return subprocess.run(
+        [sys.executable, "-P", *service_user.program(SERVICE, (SERVICE, STUDIO)), *words],
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH, "GOLDSMITH_STATE_DIR": str(studio.state_dir), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def find_obstacle() -> str:
+    """Return why tests with two users cannot run here; "" if they can."""
+    return "only root can act as two users" if os.geteuid() != 0 else unit_filters.find_missing_tool()
 
 
 def as_designer(work: Callable[[], T]) -> T:

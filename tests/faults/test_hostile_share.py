@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from doubles import unit_filters
 from doubles.commission import NULLS, PIPELINE, SELECT
 from doubles.nested_folders import make_nested_folders, nested_folders
 from doubles.pictures import png
-from doubles.shared_studio import SERVICE, STUDIO, as_designer, drop, run_service, shared_studio
+from doubles.shared_studio import SERVICE, STUDIO, as_designer, drop, find_obstacle, run_command, run_service, shared_studio
 from doubles.studio import Daemon, Studio, studio_at
 from goldsmith.jobs.job import JobFault
 from goldsmith.journal.records import Plan
@@ -26,15 +25,13 @@ from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult
 from goldsmith.pipeline.stage_work import StageWork
 
 SECRET = b"the key of the service"
-# Why the tests with two users cannot run here; "" if they can.
-OBSTACLE = "only root can act as two users" if os.geteuid() != 0 else unit_filters.find_missing_tool()
 
 
 @pytest.fixture
 def shared() -> Iterator[Studio]:
     """Yield a share of two users, with a folder ``secrets`` beside it that only the service can read."""
-    if OBSTACLE:
-        pytest.skip(OBSTACLE)
+    if find_obstacle():
+        pytest.skip(find_obstacle())
     with shared_studio() as studio:
         secrets = studio.root.parent / "secrets"
         (secrets / "work").mkdir(parents=True)
@@ -185,6 +182,34 @@ def test_nested_folders_do_not_end_the_daemon(shared: Studio, depth: int, moment
             (state_file,) = shared.state_dir.glob("*/daemon.json")
             daemon.until(lambda: "inbox/acme" in json.loads(state_file.read_text())["unavailable_folders"], "the sentence")
             assert "more than 64 deep" in json.loads(state_file.read_text())["unavailable_folders"]["inbox/acme"]
+            assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("depth", [70, 800])
+def test_status_and_why_tell_of_pictures_in_folders_that_are_too_deep(shared: Studio, depth: int) -> None:
+    """Both name the campaign and the remedy, while the daemon runs; the path of the deepest picture is longer than the kernel takes."""
+    drop(shared, {"inbox/acme/note.txt": b""})
+    deep = "inbox/acme/" + "/".join(["deeper"] * depth)
+    sentence = "inbox/acme/ has folders more than 64 deep: pictures in those are not found. Move them up."
+
+    def put() -> None:
+        make_nested_folders(shared.at("inbox/acme"), depth)
+        folder = os.open(shared.at("inbox/acme"), os.O_RDONLY)
+        for _ in range(depth):
+            folder = os.open("deeper", os.O_RDONLY, dir_fd=folder)
+        with os.fdopen(os.open("hero.png", os.O_WRONLY | os.O_CREAT, dir_fd=folder), "wb") as file:
+            file.write(png(1))
+
+    with nested_folders(shared.at("inbox/acme"), 0):
+        as_designer(put)
+        with run_service(shared) as daemon:
+            daemon.until_ready()
+            (state_file,) = shared.state_dir.glob("*/daemon.json")
+            daemon.until(lambda: "inbox/acme" in json.loads(state_file.read_text())["unavailable_folders"], "the sentence")
+            status = run_command(shared, "status", "--root", str(shared.root))
+            assert (status.returncode, sentence in status.stdout) == (0, True), status.stdout + status.stderr
+            why = run_command(shared, "why", "--root", str(shared.root), f"{deep}/hero.png")
+            assert (why.returncode, why.stdout) == (0, f"{sentence}\n"), why.stderr
             assert daemon.end() == 0
 
 

@@ -144,9 +144,10 @@ class JobFault(_Data):
     """Why a job has no result.
 
     problem: the picture or the brief is wrong · incomplete: a file ends too soon · changed: an input has changed since the intake ·
-    machine: a disk or mount failed · disputed: the worker says so, and the daemon finds nothing wrong · device: the worker's device failed (the job is requeued) · cancelled: the daemon stopped the job ·
-    crash, timeout, memory: the worker process died, hung or exceeded its memory limit · refused: the daemon does not accept the outcome ·
-    lost: a result disappeared from the scratch folder, or was changed there, before it was published.
+    machine: a disk or mount failed · disputed: the worker says so, and the daemon finds nothing wrong · device: the worker's device failed
+    (the job is requeued) · cancelled: the daemon stopped the job · crash, timeout, memory: the worker process died, hung or exceeded its
+    memory limit · refused: the daemon does not accept the outcome · lost: a result disappeared from the scratch folder, or was changed
+    there, before it was published.
     """
 
     kind: JobFaultKind

@@ -5,6 +5,7 @@ The explanations change nothing, and they also work if no daemon runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
@@ -99,8 +100,9 @@ class Explainer:
             return f"{display_name(path)} is in none of the pipeline's folders ({folders}), so nothing happens to it."
         try:
             status = self._root.lstat(path)
-        except OSError:
-            return self._explain_missing(path)
+        except OSError as error:
+            # A path that the kernel does not take leads below the folders that are searched.
+            return too_deep_sentence("/".join(path.split("/")[:2])) if error.errno == errno.ENAMETOOLONG else self._explain_missing(path)
         if stat.S_ISDIR(status.st_mode):
             return f"{display_name(path)} is a folder: name a picture in it instead."
         if top == self._pipeline.final_folder:
