@@ -36,6 +36,10 @@ class InputError(GoldsmithError):
     exit_code = 3
 
 
+class UnreadableFileError(InputError):
+    """A file cannot be read at the moment: a permission is denied, or its own disk fails. It is tried again by itself."""
+
+
 class IncompleteFileError(InputError):
     """A picture file ends too soon. It may still be arriving, so it waits before it counts as broken."""
 

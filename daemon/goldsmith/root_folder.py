@@ -128,6 +128,16 @@ class RootFolder:
             return False
         return True
 
+    def is_missing(self, path: str) -> bool:
+        """Return whether there is certainly nothing at ``path``. False if the system refuses to look."""
+        try:
+            self.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return False
+
     def unlink(self, path: str) -> None:
         """Remove a file or a link. Raises OSError."""
         folder, _, name = path.rpartition("/")

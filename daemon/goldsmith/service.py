@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import select
 import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -23,14 +25,14 @@ from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
-from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.errors import GoldsmithError, HostError, UsageError
 from goldsmith.files import Filesystem, fold_name, write_atomically
 from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.damage import replaced_remedy, set_aside
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.location import prepare_journal_folder, weights_notes_path
+from goldsmith.journal.location import journal_path, prepare_journal_folder, weights_notes_path
 from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
+_T = TypeVar("_T")
+
 _PR_SET_DUMPABLE = 4
 # The longest sleep of the main loop.
 _MAX_SLEEP_SECONDS = 60.0
@@ -69,6 +73,12 @@ _MAX_SLEEP_SECONDS = 60.0
 _MAX_QUEUE_ORDER = 100
 # The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
+# The state file lists at most this many holds without a note.
+_MAX_HOLDS_WITHOUT_NOTE = 100
+# Seconds between two tries to start, until the settings are known.
+_START_RETRY_SECONDS = 10.0
+# Seconds that the main loop waits after a failure of its own waiting, so that it does not spin.
+_FAILURE_PAUSE_SECONDS = 0.5
 # The result in the log of a plan that the previous daemon left open.
 _RECOVERY_RESULTS = {
     PlanCommitted: "committed",
@@ -76,6 +86,13 @@ _RECOVERY_RESULTS = {
     ResultsRejected: "results_rejected",
     FileRefused: "file_refused",
     PlanHalted: "halted",
+}
+# The levels of events in the log; all others are information.
+_EVENT_LEVELS = {
+    "progress": "debug",
+    **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
+    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded"), "warning"),
+    **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
 
@@ -128,6 +145,9 @@ class DaemonRuntime:
         journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
             on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
+        self._holds = holds = Holds(root, journal, fs, time.time, clock, settings.retry_machine)
+        holds.release_missing()
+        self._on_event = on_event
         self.watcher = Watcher(root)
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
         self.intake = Intake(
@@ -136,8 +156,6 @@ class DaemonRuntime:
         specs = _worker_specs(setup)
         self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
-        holds = Holds(root, journal, fs, time.time)
-        holds.release_missing()
         text_files = TextFileCache(root)
         shared = SharedParts(
             SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder),
@@ -168,8 +186,12 @@ class DaemonRuntime:
 
     def run_once(self, max_wait: float) -> None:
         """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
-        seconds = self.scheduler.seconds_until_due()
-        self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
+        try:
+            seconds = self.scheduler.seconds_until_due()
+            self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
+        except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
+            self.scheduler.report_failed_turn(error)
+            threading.Event().wait(_FAILURE_PAUSE_SECONDS)
         self.scheduler.run_once()
 
     def drain(self, timeout: float, keep_alive: Callable[[], None]) -> None:
@@ -181,9 +203,12 @@ class DaemonRuntime:
             keep_alive()
 
     def close(self) -> None:
-        """Stop the worker processes and the watcher."""
-        self.workers.stop(0.0)
-        self.watcher.close()
+        """Stop the worker processes and the watcher. Nothing is raised: the process or the next runtime must not depend on it."""
+        for close in (lambda: self.workers.stop(0.0), self.watcher.close):
+            try:
+                close()
+            except Exception as error:  # noqa: BLE001 - the kernel ends what is left with the process
+                self._on_event("error", sentence=f"A part of Goldsmith could not be closed: {error_text(error)}.")
 
     def state(self) -> DaemonState:
         """Return the state that the command line shows of a running daemon."""
@@ -201,6 +226,7 @@ class DaemonRuntime:
             unavailable_folders=self.intake.unavailable_folders() | self.intake.unreadable_folders(),
             watcher_error=self.watcher.error,
             permission_refusals=self.permission_refusals.sentences,
+            holds_without_note=self._holds.without_note(_MAX_HOLDS_WITHOUT_NOTE),
         )
 
     def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
@@ -223,93 +249,233 @@ def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:
     )
 
 
+class StateReport:
+    """Tells of the daemon's state: in the state file, in systemd's status, and in the log when a queue or a folder changes."""
+
+    def __init__(self, file: Path, notify: SystemdNotifier, on_event: OnEvent, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = file
+        self._notify = notify
+        self._on_event = on_event
+        self._clock = clock
+        self._written = b""
+        self._next_at = 0.0
+        self._is_due = False
+        self._error = ""
+        # What was last reported of each queue and folder, so that each change is reported once.
+        self._queue_pauses: dict[str, str] = {}
+        self._unavailable_folders: dict[str, str] = {}
+
+    def seconds_until_due(self, longest: float) -> float:
+        """Return the seconds until the next update is due, at most ``longest``: the last state always gets through."""
+        return min(longest, max(0.0, self._next_at - self._clock())) if self._is_due else longest
+
+    def update(self, read_state: Callable[[], DaemonState]) -> None:
+        """Report the state if it has changed, at most once a second. What falls into that second is reported at its end."""
+        now = self._clock()
+        self._is_due = now < self._next_at
+        if self._is_due:
+            return
+        self._next_at = now + _STATE_INTERVAL_SECONDS
+        try:
+            state = read_state()
+            self._report_changes(state)
+            content = state.to_json()
+            if content != self._written:
+                self._notify.status(" ".join(_pause_sentences(state)) or "Watching the folders.")
+                write_atomically(Filesystem(), self._file, content, replace=True)
+                self._written = content
+            self._error = ""
+        except (OSError, GoldsmithError) as error:  # the folders matter more than the report about them
+            self._is_due = True
+            self._report_failure(f"The state file {self._file} cannot be written: {error_text(error)}.")
+
+    def remove(self) -> None:
+        """Delete the state file: no daemon runs any more. A file that is left behind is ignored by its readers."""
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _report_failure(self, sentence: str) -> None:
+        if sentence != self._error:
+            remedy = "Check the disk of the state folder. It is tried again by itself."
+            self._on_event("state not written", sentence=sentence, remedy=remedy)
+        self._error = sentence
+
+    def _report_changes(self, state: DaemonState) -> None:
+        pauses = {queue: reason for queue, reason in state.queue_pauses.items() if reason}
+        for queue, sentence in pauses.items():
+            if _without_numbers(self._queue_pauses.get(queue, "")) != _without_numbers(sentence):
+                self._on_event("queue paused", queue=queue, sentence=sentence)
+        for queue in self._queue_pauses.keys() - pauses.keys():
+            self._on_event("queue resumed", queue=queue)
+        self._queue_pauses = pauses
+        for folder, sentence in state.unavailable_folders.items():
+            if self._unavailable_folders.get(folder) != sentence:
+                self._on_event("folder unavailable", folder=folder, sentence=sentence)
+        for folder in self._unavailable_folders.keys() - state.unavailable_folders.keys():
+            self._on_event("folder available", folder=folder)
+        self._unavailable_folders = dict(state.unavailable_folders)
+
+
+def _pause_sentences(state: DaemonState) -> list[str]:
+    """Return why work waits, for systemd's status."""
+    return [reason for reason in dict.fromkeys((state.pause_reason, *state.queue_pauses.values())) if reason]
+
+
+def _without_numbers(sentence: str) -> str:
+    """Return the sentence without its figures: the time of the next try alone is no change."""
+    return re.sub(r"\d[\d.:]*", "", sentence)
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as a part of a sentence, without a full stop."""
+    text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    return text.rstrip(".")
+
+
 class Service:
     """The daemon of one root: signals, configuration, systemd, and the main loop."""
 
     def __init__(self, read_setup: Callable[[], Setup], on_event: OnEvent | None = None) -> None:
         self._read_setup = read_setup
-        self._setup = read_setup()
+        self._setup: Setup | None = None
         self._log = structlog.get_logger("goldsmith")
-        self._on_event: OnEvent = on_event or self._log_event
+        self._receive_event: OnEvent = on_event or self._log_event
         self._stop_requested = False
         self._reload_requested = False
         self._notify = SystemdNotifier()
-        self._written_state = b""
-        self._next_state_write = 0.0
+        self._wait_sentence = ""
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain. With ``until_idle``, end as soon as no job is running or ready.
 
-        Raises AlreadyRunningError if another daemon holds the root, UsageError or HostError if the daemon cannot start.
+        If the host fails, at the start too, wait until it works again. Raises AlreadyRunningError if another daemon holds the root, and
+        UsageError if the configuration or the command is wrong.
         """
         refuse_inspection()
-        root = self._setup.root
         with self._signals() as wakeup_fd, contextlib.ExitStack() as stack:
-            journal_file = prepare_journal_folder(root, self._setup.settings.state_dir)
-            create_folders(self._setup)
-            stack.enter_context(RootLock.acquire(root))
-            journal = stack.enter_context(contextlib.closing(open_journal(journal_file, self._on_event)))
-            state_file = journal_file.parent / STATE_FILE
-            stack.callback(lambda: state_file.unlink(missing_ok=True))
-            while True:
-                with contextlib.closing(build_runtime(self._setup, journal, self._on_event)) as runtime:
-                    runtime.start()
-                    runtime.add_wakeup_fd(wakeup_fd)
-                    self._loop(runtime, wakeup_fd, state_file, until_idle=until_idle)
-                    runtime.drain(self._setup.settings.drain, self._notify.ping_watchdog)
-                if self._stop_requested or not self._reload_requested:
+            journal = self._until_possible(lambda: self._open_root(stack), wakeup_fd)
+            if journal is None:
+                return
+            report = StateReport(journal.path.parent / STATE_FILE, self._notify, self._on_event)
+            stack.callback(report.remove)
+            while not self._stop_requested:
+                runtime = self._until_possible(lambda: self._start_runtime(journal), wakeup_fd)
+                if runtime is None:
                     return
-                self._reload_setup()
-                create_folders(self._setup)
+                with contextlib.closing(runtime):
+                    new_setup = self._loop(runtime, wakeup_fd, report, until_idle=until_idle)
+                    runtime.drain(runtime.setup.settings.drain, self._notify.ping_watchdog)
+                if new_setup is None:
+                    return
+                self._setup = new_setup
 
-    def _loop(self, runtime: DaemonRuntime, wakeup_fd: int, state_file: Path, *, until_idle: bool) -> None:
-        runtime.scheduler.run_once()
-        self._write_state(runtime, state_file)
+    # ------------------------------------------------------------------ starting
+
+    def _open_root(self, stack: contextlib.ExitStack) -> Journal:
+        """Read the configuration, take the root and open its journal. ``stack`` closes both at the end."""
+        setup = self._setup = self._read_setup()
+        journal_file = prepare_journal_folder(setup.root, setup.settings.state_dir)
+        create_folders(setup)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(RootLock.acquire(setup.root))
+            journal = open_journal(journal_file, self._on_event)
+            opened.callback(journal.close)
+            stack.push(opened.pop_all())
+        return journal
+
+    def _start_runtime(self, journal: Journal) -> DaemonRuntime:
+        setup = self._setup
+        if setup is None:
+            raise RuntimeError("the configuration is not read yet")
+        runtime = build_runtime(setup, journal, self._on_event)
+        try:
+            runtime.start()
+        except BaseException:
+            runtime.close()
+            raise
+        return runtime
+
+    def _until_possible(self, begin: Callable[[], _T], wakeup_fd: int) -> _T | None:
+        """Return the result of ``begin``, which is tried until the host lets it succeed; None if the daemon shall stop instead."""
+        while not self._stop_requested:
+            try:
+                result = begin()
+            except (OSError, HostError) as error:
+                self._report_wait(error)
+                seconds = _START_RETRY_SECONDS if self._setup is None else self._setup.settings.retry_machine
+                self._wait(wakeup_fd, seconds)
+            else:
+                self._wait_sentence = ""
+                return result
+        return None
+
+    def _report_wait(self, error: OSError | HostError) -> None:
+        """Log why the start waits, once for each reason, and tell systemd that the service is up and waits."""
+        sentence = f"Goldsmith cannot start yet: {error_text(error)}."
+        remedy = "It is tried again by itself."
+        if sentence != self._wait_sentence:
+            self._on_event("waiting to start", sentence=sentence, remedy=remedy)
+        self._wait_sentence = sentence
         self._notify.ready()
-        self._on_event("watching", root=str(self._setup.root), until="Ctrl-C or SIGTERM")
-        while not (self._stop_requested or self._reload_requested or (until_idle and runtime.scheduler.is_idle)):
-            runtime.run_once(self._notify.watchdog_interval or _MAX_SLEEP_SECONDS)
-            with contextlib.suppress(BlockingIOError):
-                os.read(wakeup_fd, 4096)
-            self._write_state(runtime, state_file)
+        self._notify.status(f"{sentence} {remedy}")
+
+    def _wait(self, wakeup_fd: int, seconds: float) -> None:
+        """Wait until the time is over or a signal arrives."""
+        end = time.monotonic() + seconds
+        while not self._stop_requested and (left := end - time.monotonic()) > 0:
             self._notify.ping_watchdog()
-        if self._stop_requested or not self._reload_requested:
-            self._notify.stopping()
-        else:
-            self._notify.reloading()
+            try:
+                if select.select([wakeup_fd], [], [], min(left, self._notify.watchdog_interval or _MAX_SLEEP_SECONDS))[0]:
+                    os.read(wakeup_fd, 4096)
+            except OSError:
+                threading.Event().wait(_FAILURE_PAUSE_SECONDS)
+
+    # ------------------------------------------------------------------ running
+
+    def _loop(self, runtime: DaemonRuntime, wakeup_fd: int, report: StateReport, *, until_idle: bool) -> Setup | None:
+        """Work until the daemon shall stop, and return None; or until there is a new configuration that can be used, and return it."""
+        runtime.add_wakeup_fd(wakeup_fd)
+        runtime.scheduler.run_once()
+        report.update(runtime.state)
+        self._notify.ready()
+        self._on_event("watching", root=str(runtime.setup.root), until="Ctrl-C or SIGTERM")
+        while not self._stop_requested and not (until_idle and runtime.scheduler.is_idle):
+            if self._reload_requested and (new_setup := self._reload_setup(runtime.setup)) is not None:
+                return new_setup
+            runtime.run_once(report.seconds_until_due(self._notify.watchdog_interval or _MAX_SLEEP_SECONDS))
+            with contextlib.suppress(OSError):
+                os.read(wakeup_fd, 4096)
+            report.update(runtime.state)
+            self._notify.ping_watchdog()
+        self._notify.stopping()
+        return None
+
+    def _reload_setup(self, old: Setup) -> Setup | None:
+        """Read the configuration again after SIGHUP. If it cannot be used, log why and return None: the old one stays in force."""
+        self._reload_requested = False
+        self._notify.reloading()
+        try:
+            setup = self._read_setup()
+            create_folders(setup)
+        except (GoldsmithError, OSError) as error:
+            sentence = error.sentence if isinstance(error, GoldsmithError) else f"The configuration cannot be read: {error_text(error)}."
+            remedy = getattr(error, "remedy", "")
+            self._on_event("not reloaded", sentence=sentence, remedy=f"{remedy} The old configuration stays in force.".strip())
+            self._notify.ready()
+            return None
+        if setup.settings.state_dir != old.settings.state_dir:
+            sentence = f"The journal stays in {journal_path(old.root, old.settings.state_dir).parent}: state_dir needs a restart."
+            self._on_event("partly reloaded", sentence=sentence, remedy="Run: systemctl restart goldsmith")
+        return setup
+
+    def _on_event(self, event: str, /, **facts: object) -> None:
+        """Pass on an event. A log that cannot be written, because its disk is full or its reader is gone, must not stop the work."""
+        with contextlib.suppress(OSError, ValueError):
+            self._receive_event(event, **facts)
 
     def _log_event(self, event: str, /, **facts: object) -> None:
         """Log an event: failures as warnings or errors, progress for debugging only."""
-        levels = {
-            "progress": "debug",
-            "held": "warning",
-            "fault": "warning",
-            "requeued": "warning",
-            "permissions refused": "warning",
-            "paused": "error",
-            "journal replaced": "error",
-        }
-        getattr(self._log, levels.get(event, "info"))(event, **facts)
-
-    def _reload_setup(self) -> None:
-        """Read the configuration again after SIGHUP. If it has errors, log them and keep the old configuration."""
-        self._reload_requested = False
-        try:
-            self._setup = self._read_setup()
-        except GoldsmithError as error:
-            self._log.error("not reloaded", sentence=error.sentence, remedy=error.remedy)
-
-    def _write_state(self, runtime: DaemonRuntime, state_file: Path) -> None:
-        """Write the state file if the state changed, at most once a second."""
-        now = time.monotonic()
-        if now < self._next_state_write:
-            return
-        self._next_state_write = now + _STATE_INTERVAL_SECONDS
-        content = runtime.state().to_json()
-        if content != self._written_state:
-            write_atomically(Filesystem(), state_file, content, replace=True)
-            self._written_state = content
-            self._notify.status(runtime.host_health.pause_reason or "Watching the folders.")
+        getattr(self._log, _EVENT_LEVELS.get(event, "info"))(event, **facts)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[int]:

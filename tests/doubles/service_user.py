@@ -21,6 +21,8 @@ _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
 _CAPABILITY_VERSION = 0x20080522
 _CAPABILITIES = {"CAP_LEASE": 28}
+# A variable with the code that starts the program, instead of ``-m goldsmith``.
+START_CODE = "TEST_START_CODE"
 _REPOSITORY = Path(__file__).parents[2]
 
 
@@ -43,7 +45,8 @@ def main() -> None:
     os.umask(int(mask, 8))
     os.chdir("/")
     unit_filters.install(unit_text)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "goldsmith", *sys.argv[4:]])  # noqa: S606 - no shell is meant
+    start = ["-c", code] if (code := os.environ.pop(START_CODE, "")) else ["-m", "goldsmith"]
+    os.execv(sys.executable, [sys.executable, "-P", *start, *sys.argv[4:]])  # noqa: S606 - no shell is meant
 
 
 def _become_user(uid: int, capability_names: list[str]) -> None:

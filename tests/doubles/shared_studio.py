@@ -53,9 +53,12 @@ def _set_permissions(root: Path) -> None:
         os.chown(file, 0, 0)
 
 
-def run_service(studio: Studio, *words: str, unit: Path = unit_filters.UNIT, groups: tuple[int, ...] = (SERVICE, STUDIO)) -> Daemon:
-    """Start the daemon as the service's user, behind the unit's filters."""
-    return Daemon(studio, *words, program=service_user.program(SERVICE, groups, unit), PYTHONPATH=PYTHON_PATH)
+def run_service(
+    studio: Studio, *words: str, unit: Path = unit_filters.UNIT, groups: tuple[int, ...] = (SERVICE, STUDIO), start_code: str = ""
+) -> Daemon:
+    """Start the daemon as the service's user, behind the unit's filters. ``start_code`` replaces ``-m goldsmith``."""
+    environment = {"PYTHONPATH": PYTHON_PATH} | ({service_user.START_CODE: start_code} if start_code else {})
+    return Daemon(studio, *words, program=service_user.program(SERVICE, groups, unit), **environment)
 
 
 def run_command(studio: Studio, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -89,6 +89,7 @@ def collect_overview(location: Location) -> Overview:
         if folder_summary.stage:
             for bundle in explainer.bundles(folder_summary.folder):
                 _add_bundle(overview, folder_summary, bundle, explainer, groups, since)
+    _add_unseen_problems(overview, location.daemon.holds_without_note, since)
     for job in explainer.active_jobs:
         if job.started_at is not None:
             overview.working.append(job)
@@ -117,6 +118,15 @@ def _add_bundle(
     elif status == "waiting":
         reason = generalise_sentence(bundle, sentence)
         _add_to_group(groups.setdefault((folder_summary.folder, reason), WaitingGroup(folder_summary.folder, reason)), path)
+
+
+def _add_unseen_problems(summary: Overview, holds_without_note: dict[str, str], since: dict[str, float]) -> None:
+    """Add the problems of pictures in folders that this user cannot read, and that take no note."""
+    known = {problem.path for problem in summary.problems}
+    for path, sentence in holds_without_note.items():
+        if path not in known:
+            summary.problem_count += 1
+            summary.problems.append(ProblemEntry(path, sentence, since.get(path)))
 
 
 def _add_to_group(group: WaitingGroup, path: str) -> None:
@@ -156,6 +166,7 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "weak_quiet_folders": sorted(daemon.weak_quiet_folders),
         "unavailable_folders": dict(daemon.unavailable_folders),
         "permission_refusals": dict(daemon.permission_refusals),
+        "holds_without_note": dict(daemon.holds_without_note),
         "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
         "journal_error": location.journal_error,

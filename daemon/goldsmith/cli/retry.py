@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,8 @@ def retry(
 ) -> None:
     """Delete the problem note of a picture, so that Goldsmith tries the picture again.
 
+    A picture whose folder took no note is touched instead: its time of change moves on by a millisecond.
+
     Example: goldsmith retry selected/spring/hero.png
     """
     with open_location(root, config, near=files[0]) as location:
@@ -31,12 +34,35 @@ def retry(
 def _remove_hold_note(location: Location, path: str) -> None:
     explain = location.explain()
     bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.folders else None
+    if bundle is not None and bundle.note is None and explain.is_held_without_note(bundle):
+        _touch(location.root, bundle.asset)
+        print_text(f"{sanitise(bundle.asset)} has no problem note, since its folder takes none. {_tried_again_sentence(location)}")
+        return
     if bundle is None or bundle.note is None:
         raise UsageError(f"There is nothing to retry: {sanitise(path)} has no problem note.", explain.explain_file(path))
     _delete_note(location.root, bundle.note)
     name = sanitise(bundle.asset or bundle.note)
-    when = "now" if location.daemon.holder else "as soon as it runs"
-    print_text(f"The problem note of {name} is deleted. Goldsmith tries the picture again {when}.")
+    print_text(f"The problem note of {name} is deleted. {_tried_again_sentence(location)}")
+
+
+def _tried_again_sentence(location: Location) -> str:
+    return f"Goldsmith tries the picture again {'now' if location.daemon.holder else 'as soon as it runs'}."
+
+
+def _touch(root: Path, path: str) -> None:
+    """Move the picture's time of change on by a millisecond: the daemon sees that as a change of the file."""
+    try:
+        fd = RootFolder(root).open_file(path)
+        try:
+            status = os.fstat(fd)
+            os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise HostError(
+            f"{sanitise(path)} cannot be touched: {error.strerror}.",
+            "Run this as the file's owner or as root. Goldsmith also tries the picture again by itself, within ten minutes.",
+        ) from error
 
 
 def _delete_note(root: Path, note: str) -> None:

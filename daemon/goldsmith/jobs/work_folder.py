@@ -24,6 +24,8 @@ from goldsmith.root_folder import check_ordinary_file, open_subfolder, read_star
 
 _PRIVATE_MODE = 0o700
 _WORK_NAME = SCRATCH_FOLDER.removeprefix(f"{PRIVATE_FOLDER}/")
+# The scratch folder of the files that only show whether the disk takes them.
+_PROBE_SCRATCH = "probe"
 # A process's folder and a job's.
 _MAX_SCRATCH_DEPTH = 2
 # An error of these kinds concerns one job's scratch folder, never the disk. Opening a pipe for writing gives ENXIO.
@@ -50,6 +52,11 @@ class WorkFolder:
     def check(self) -> None:
         """Check both folders, and close them to others again if somebody has opened them."""
         os.close(self._open())
+
+    def check_writable(self, fs: Filesystem) -> None:
+        """Write a small file durably and remove it. Raises OSError, HostError or ScratchError if that fails."""
+        path, _ = self.create_file(fs, _PROBE_SCRATCH, "probe", bytes(4096))
+        self.remove(os.path.dirname(path))
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[int]:

@@ -101,6 +101,16 @@ class Journal:
             self.damage = error
             raise
 
+    @property
+    def change_count(self) -> int:
+        """The number of rows that this object has written so far, also in transactions that failed."""
+        return self._db.total_changes
+
+    def check_writable(self) -> None:
+        """Write a page durably. Raises HostError if the disk does not take it."""
+        with self._durable_transaction() as db:
+            db.execute(f"PRAGMA user_version = {int(db.execute('PRAGMA user_version').fetchone()[0])}")
+
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
         """Write the records made inside the block in one transaction. Plans do not wait for its end: each is written at once."""

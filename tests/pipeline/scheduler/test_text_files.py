@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith.brief.parsing import MAX_FILE_BYTES
-from goldsmith.errors import HostError, InputError
+from goldsmith.errors import InputError, UnreadableFileError
 from goldsmith.pipeline.scheduler import text_files
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.root_folder import RootFolder
@@ -79,10 +79,10 @@ def test_a_text_is_not_read_through_a_campaign_that_became_a_link(tmp_path: Path
         cache.read("inbox/acme/hero.txt")
 
 
-def test_a_failing_disk_is_a_fault_of_the_host_and_a_denial_one_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither ends the daemon."""
-    for number, kind in ((errno.EIO, HostError), (errno.EACCES, InputError)):
+def test_a_file_that_the_system_refuses_is_a_wait_of_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a failing disk nor a denied permission is a fault of the host: all other bundles go on. Both are tried again."""
+    for number in (errno.EIO, errno.ESTALE, errno.EACCES):
         error = OSError(number, os.strerror(number))
         monkeypatch.setattr(RootFolder, "lstat", lambda root, path, error=error: (_ for _ in ()).throw(error))
-        with pytest.raises(kind, match=r"hero\.toml cannot be read"):
+        with pytest.raises(UnreadableFileError, match=r"hero\.toml cannot be read.*It is tried again by itself"):
             TextFileCache(tmp_path).read("hero.toml")

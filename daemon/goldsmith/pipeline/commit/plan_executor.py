@@ -76,6 +76,8 @@ class FileRefused:
     plan: Plan
     sentence: str
     remedy: str
+    # The folders of the plan if the system has denied a permission; None for any other reason.
+    denied_folders: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,8 @@ class PlanExecutor:
         is_denied = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
         if isinstance(cause, OSError) and (is_job_error(cause) or (is_denied and self._is_job_permission_fault(plan))):
             sentence = f"{plan.history_row.path} could not be moved on: {_error_text(cause)}."
-            return FileRefused(plan, sentence, "Check the names and permissions of its folder and of the folder that it goes to.")
+            remedy = "Check the names and permissions of its folder and of the folder that it goes to."
+            return FileRefused(plan, sentence, remedy, _plan_folders(plan) if is_denied else None)
         return self._halted(plan, cause)
 
     def _halted(self, plan: Plan, cause: Exception) -> PlanHalted:
@@ -379,6 +382,12 @@ def scratch_folders(plans: Iterable[Plan]) -> set[str]:
             with contextlib.suppress(ScratchError):
                 folders.add(split_scratch_path(publish.source)[0])
     return folders
+
+
+def _plan_folders(plan: Plan) -> tuple[str, ...]:
+    """Return the folders that files of the plan leave or go to."""
+    paths = (*plan.destinations, *(consume.path for consume in plan.consumes))
+    return tuple(dict.fromkeys(os.path.dirname(path) for path in paths))
 
 
 def empty_completion(plan: Plan) -> CompletedPlan:

@@ -18,7 +18,8 @@ from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, display_name, has_writer
 from goldsmith.root_folder import RootFolder
 
-FileStatus = Literal["gone", "refused", "new", "writing", "looks_complete", "settled"]
+# "unreadable": the system refuses to look at the file or to read it.
+FileStatus = Literal["gone", "refused", "unreadable", "new", "writing", "looks_complete", "settled"]
 
 _ARRIVING: frozenset[FileStatus] = frozenset({"new", "looks_complete", "writing"})
 _FIRST_RETRY_SECONDS = 0.25
@@ -38,7 +39,10 @@ class SettleTimes:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """How far a file has arrived. ``changed_at`` is when it last changed (monotonic clock); ``reason`` says why it waits, or is empty."""
+    """How far a file has arrived. ``changed_at`` is when it last changed, or when it became unreadable (monotonic clock).
+
+    ``reason`` says why it waits, or is empty.
+    """
 
     status: FileStatus
     sig: FileSignature | None = None
@@ -166,7 +170,7 @@ class FileTracker:
             self._update_missing(path, tracked, now)
             return
         except OSError as error:
-            self._retry_later(tracked, now, "new", f"cannot be looked at ({error.strerror})", _UNREADABLE_RETRY_SECONDS)
+            self._mark_unreadable(tracked, now, f"cannot be looked at ({error.strerror})")
             return
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
@@ -204,9 +208,9 @@ class FileTracker:
         except InputError as problem:
             tracked.status, tracked.reason = "refused", str(problem)
         except PermissionError:
-            self._retry_later(tracked, now, "new", "cannot be read: its permissions keep Goldsmith out", _UNREADABLE_RETRY_SECONDS)
+            self._mark_unreadable(tracked, now, "cannot be read: its permissions keep Goldsmith out")
         except OSError as error:
-            self._retry_later(tracked, now, "new", f"cannot be read ({error.strerror})", _UNREADABLE_RETRY_SECONDS)
+            self._mark_unreadable(tracked, now, f"cannot be read ({error.strerror})")
         else:
             if sig != tracked.sig:
                 self._reset(tracked, sig, now)
@@ -238,6 +242,11 @@ class FileTracker:
             tracked.status, tracked.recheck_at = "looks_complete", tracked.changed_at + settle
         else:
             tracked.status, tracked.recheck_at = "new", tracked.changed_at + start
+
+    def _mark_unreadable(self, tracked: _TrackedFile, now: float, reason: str) -> None:
+        if tracked.status != "unreadable":
+            tracked.changed_at, tracked.retry_delay = now, _FIRST_RETRY_SECONDS
+        self._retry_later(tracked, now, "unreadable", reason, _UNREADABLE_RETRY_SECONDS)
 
     def _retry_later(self, tracked: _TrackedFile, now: float, status: FileStatus, reason: str, max_delay: float) -> None:
         """Wait for a hint, and check again at a falling rate: network mounts and writers through mmap give no hints."""

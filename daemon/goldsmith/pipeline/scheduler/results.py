@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from goldsmith.errors import HostError, InputError
+from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
@@ -78,6 +78,7 @@ class Results:
         elif event.fault is not None:
             self._handle_fault(work, event.fault, event, now)
         else:
+            self._host_health.report_success("job")
             self.finish(work, event, now)
 
     def finish(self, work: StageWork, outcome: Outcome, now: float) -> None:
@@ -126,11 +127,18 @@ class Results:
         self._handle_failed_attempt(work, fault)
 
     def hold(
-        self, bundle: Bundle, sigs: Mapping[str, FileSignature], problem: InputError, work: StageWork | None, preview: bytes = b""
+        self,
+        bundle: Bundle,
+        sigs: Mapping[str, FileSignature],
+        problem: InputError,
+        work: StageWork | None,
+        preview: bytes = b"",
+        denied_folders: Sequence[str] | None = None,
     ) -> None:
         """Report a problem in a note beside the picture and in the journal. The files stay in place.
 
-        ``preview``: the bytes of a JPEG that shows the problem, or b"".
+        ``preview``: the bytes of a JPEG that shows the problem, or b"". ``denied_folders``: the folders whose permissions are the problem;
+        None if it is another one.
         """
         row = None
         if work is not None and work.asset_path in work.hashes:
@@ -144,18 +152,28 @@ class Results:
                 outcome="problem",
                 record={"sentence": problem.sentence, "remedy": problem.remedy},
             )
+        if isinstance(problem, UnreadableFileError) and denied_folders is None:
+            denied_folders = ()
+        is_known = self._holds.is_held_for(bundle, problem)
+        may_depend_on_library = work is None or work.uses_library
         try:
-            note = self._holds.hold(bundle, sigs, problem, row, may_depend_on_library=work is None or work.uses_library, preview=preview)
+            note = self._holds.hold(bundle, sigs, problem, row, may_depend_on_library, preview, denied_folders)
         except (FileNotFoundError, NotADirectoryError):
             self._intake.recheck(bundle.asset or bundle.stem)  # the asset has gone with its folder: no note is needed
             return
         except (OSError, HostError) as error:
-            self._host_health.report_failure(error)
+            self._host_health.report_failure(error, "note")
             self._in_flight.recheck([bundle.key])
             return
+        self._host_health.report_success("note")
         if note:
             self._intake.recheck(note)  # the intake follows the note from now on and notices when somebody deletes it
-        self._on_event("held", picture=bundle.asset or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
+        if not is_known:
+            self._on_event("held", picture=bundle.asset or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
+
+    def unreadable_due_at(self, unreadable_since: float) -> float:
+        """Return the monotonic time at which a file that cannot be read is reported: a program may still be setting its permissions."""
+        return unreadable_since + self._settle_policy.incomplete_seconds
 
     def sidecars_due_at(self, paths: Iterable[str]) -> float:
         """Return the monotonic time at which the newest of these files has waited long enough for its sidecars."""
@@ -219,7 +237,7 @@ class Results:
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         if fault.kind == "machine":
             self._in_flight.remove(work)
-            self._host_health.report_failure(HostError(fault.sentence, fault.remedy))
+            self._host_health.report_failure(HostError(fault.sentence, fault.remedy), "job")
             self._in_flight.recheck([key])
         elif fault.kind == "disputed":
             self._handle_dispute(work, fault, now)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
-from goldsmith.errors import HostError, InputError
-from goldsmith.files import FileSignature, display_name
+from goldsmith.errors import HostError, InputError, UnreadableFileError
+from goldsmith.files import FileSignature, display_name, display_text
 from goldsmith.jobs.job import InputRead, Outcome
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
@@ -30,7 +30,8 @@ from goldsmith.pipeline.commit.plan_executor import (
     ResultsRejected,
 )
 from goldsmith.pipeline.commit.planner import Planner
-from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
+from goldsmith.pipeline.intake.file_tracker import FileState
 from goldsmith.pipeline.intake.stage_folders import CHECK_INTERVAL_SECONDS
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.limits import JobLimits
@@ -45,6 +46,8 @@ COMMIT_BATCH_SIZE = 64
 # Lines of a traceback in the log: a RecursionError has a thousand.
 _TRACEBACK_LIMIT = 20
 _EXHAUSTED = "Something in the folders needs more memory than Goldsmith has."
+_UNREADABLE_REMEDY = "Let Goldsmith's user read it and enter its folders (chmod g+rX), and check its disk. It is tried again by itself."
+_UNEXPECTED_REMEDY = "This is a mistake in Goldsmith. Please report it with the traceback in the log. It is tried again by itself."
 _EXHAUSTED_REMEDY = "Look for very deep folders and very large texts in the folder of the last upload, and take them away."
 
 
@@ -108,27 +111,41 @@ class Scheduler:
     # ------------------------------------------------------------------ the main loop's interface
 
     def run_once(self) -> None:
-        """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one."""
-        self._run_turn()
+        """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one.
+
+        Nothing is raised: a failure pauses all work until the next trial (law 12).
+        """
+        try:
+            self._take_turn(self._clock())
+        except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on
+            self.report_failed_turn(error)
         if self._journal.damage is not None:
             self._replace_journal(self._journal.damage)
 
-    def _run_turn(self) -> None:
-        now = self._clock()
-        try:
-            self._check_work_folder(now)
-            if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
-                self._retry_host()
-            with self._journal.batch():
-                self._results.process_events(now)
-                self._check_bundles(now)
-            if not self._host_health.is_unhealthy and self._in_flight.ready_to_commit and not self._commit_delay():
-                self._commit_batch()
-        except HostError as fault:  # the disk that holds the journal, or the service's own folder
-            self._host_health.report_failure(fault)
-        except (RecursionError, MemoryError) as error:  # whatever lies in the folders, the loop goes on
-            self._on_event("error", sentence=_EXHAUSTED, detail="".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT)))
-            self._host_health.report_failure(HostError(_EXHAUSTED, _EXHAUSTED_REMEDY))
+    def report_failed_turn(self, error: Exception) -> None:
+        """Pause because of an exception that no part has handled: of the disk, of the memory, or a mistake in this program."""
+        if not isinstance(error, HostError | OSError):
+            is_exhausted = isinstance(error, RecursionError | MemoryError)
+            fault = HostError(_EXHAUSTED, _EXHAUSTED_REMEDY) if is_exhausted else HostError(_unexpected_sentence(error), _UNEXPECTED_REMEDY)
+            detail = "".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT))
+            self._on_event("error", sentence=fault.sentence, detail=detail)
+            error = fault
+        self._host_health.report_failure(error, "turn")
+
+    def _take_turn(self, now: float) -> None:
+        self._check_work_folder(now)
+        if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
+            self._begin_trial()
+        written = self._journal.change_count
+        with self._journal.batch():
+            self._results.process_events(now)
+            self._check_bundles(now)
+        if self._journal.change_count != written:
+            self._host_health.report_success("turn")
+        if not self._host_health.is_unhealthy and self._in_flight.ready_to_commit and not self._commit_delay():
+            self._commit_batch()
+        if self._host_health.is_on_trial and not len(self._in_flight) and not self._in_flight.has_immediate_rechecks:
+            self._probe_host()
 
     def _replace_journal(self, damage: JournalBroken) -> None:
         """Set the broken journal aside, and put the work in progress into the new one. The folders hold everything else."""
@@ -138,9 +155,9 @@ class Scheduler:
             self._plan_executor.record_again()
             with self._journal.batch():
                 self._results.record_again(self._clock())
-            self._retry_host()
-        except HostError as fault:
-            self._host_health.report_failure(fault)
+            self._begin_trial()
+        except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on
+            self.report_failed_turn(error)
 
     def _check_work_folder(self, now: float) -> None:
         """Check at intervals, and before a pause ends, that the service's own folder is still its alone. Raises HostError if it is not."""
@@ -150,7 +167,7 @@ class Scheduler:
             try:
                 self._work_folder.check()
             except HostError as fault:
-                self._host_health.report_failure(fault)
+                self._host_health.report_failure(fault, "turn")
 
     def seconds_until_due(self) -> float | None:
         """Return the seconds until the next turn has something to do without any event; None if only an event can cause work."""
@@ -167,9 +184,8 @@ class Scheduler:
 
     def _seconds_to_next_check(self, now: float) -> float | None:
         """Return the seconds until the next scheduled check of a bundle or of the intake."""
-        moment = self._in_flight.next_due_at()
-        intake = self._intake.seconds_until_due(now)
-        return intake if moment is None else min(intake, moment - now)
+        moments = (self._in_flight.next_due_at(), self._holds.next_retry_at())
+        return min([self._intake.seconds_until_due(now), *(moment - now for moment in moments if moment is not None)])
 
     def _commit_delay(self) -> float:
         """Return the seconds to wait before the next commit, so that more work joins the batch; 0 = commit now."""
@@ -199,14 +215,24 @@ class Scheduler:
 
     # ------------------------------------------------------------------ checking bundles
 
-    def _check_bundles(self, now: float) -> None:
+    def _collect_keys(self, now: float) -> dict[BundleKey, None]:
+        """Return the bundles that are due for a check. If the system refuses to look at the folders, none is forgotten."""
         keys = dict.fromkeys(self._in_flight.pop_due(now))
-        keys.update(dict.fromkeys(self._intake.collect(now)))
-        if self._intake.library_changed:
-            self._intake.library_changed = False
-            keys.update(dict.fromkeys(self._retry_library_holds()))
-            keys.update(self._waiting_for_library)
-            self._waiting_for_library.clear()
+        try:
+            keys.update(dict.fromkeys(self._intake.collect(now)))
+            keys.update(dict.fromkeys(map(bundle_key, self._holds.pop_due_retries(now))))
+            if self._intake.library_changed:
+                keys.update(dict.fromkeys(self._retry_library_holds()))
+                keys.update(self._waiting_for_library)
+                self._intake.library_changed = False
+                self._waiting_for_library.clear()
+        except BaseException:
+            self._in_flight.recheck(keys)
+            raise
+        return keys
+
+    def _check_bundles(self, now: float) -> None:
+        keys = self._collect_keys(now)
         waiting = list(keys)
         try:
             while waiting:
@@ -214,6 +240,8 @@ class Scheduler:
                     self._check_bundle(waiting[0], now)
                 except (RecursionError, MemoryError) as error:
                     self._hold_exhausting(waiting.pop(0), error)
+                except OSError as error:
+                    self._hold_unreadable(waiting.pop(0), error)
                 else:
                     del waiting[0]
         finally:
@@ -228,6 +256,15 @@ class Scheduler:
         problem = InputError(f"{name} cannot be worked on: its files need more memory than Goldsmith has.", "Make them simpler.")
         self._on_event("error", picture=name, sentence=problem.sentence, detail=repr(error))
         self._results.hold(bundle, {}, problem, None)
+
+    def _hold_unreadable(self, key: BundleKey, error: OSError) -> None:
+        """Hold a bundle whose check the system refused, for example because its folder cannot be read. All others go on."""
+        bundle = self._intake.bundle(key)
+        if bundle is None:
+            return  # the intake reports it again if it comes back
+        place = f" ({display_name(error.filename)})" if isinstance(error.filename, str) else ""
+        sentence = f"{display_name(bundle.asset or bundle.stem)} cannot be worked on: {error.strerror or error}{place}."
+        self._results.hold(bundle, {}, UnreadableFileError(sentence, _UNREADABLE_REMEDY), None)
 
     def _retry_library_holds(self) -> Iterator[BundleKey]:
         """Yield the bundles that are held and may depend on the library, and allow each another try."""
@@ -254,12 +291,13 @@ class Scheduler:
         paths = _all_files(bundle)
         self._track_files(paths)
         states = {path: self._intake.state(path) for path in paths}
+        readable = {path: state.sig for path, state in states.items() if state.sig is not None and state.status != "unreadable"}
         # This comes before the check for settled files: after a restart unchanged files have not settled yet, and the hold still applies.
-        if self._holds.is_still_held(bundle, {path: state.sig for path, state in states.items() if state.sig is not None}):
+        if self._holds.is_still_held(bundle, readable):
             return
         sigs = self._settled_sigs(paths)
         if sigs is None:
-            self._hold_if_refused(bundle, paths)
+            self._hold_if_unusable(bundle, states, readable, now)
             return
         if self._host_health.is_unhealthy or self._is_draining:
             self._in_flight.recheck_at(max(self._host_health.retry_at, now + 1.0), bundle.key)
@@ -274,16 +312,31 @@ class Scheduler:
             self._results.hold(bundle, sigs, verdict.problem, None)
         elif isinstance(verdict, Ready):
             self._start(bundle, verdict, sigs, now)
-        elif isinstance(verdict, Waiting) and verdict.depends_on_library:
-            self._waiting_for_library[bundle.key] = None
+        elif isinstance(verdict, Waiting):
+            self._holds.release(bundle.asset)
+            if verdict.depends_on_library:
+                self._waiting_for_library[bundle.key] = None
 
-    def _hold_if_refused(self, bundle: Bundle, paths: Iterable[str]) -> None:
-        """Hold a bundle with a link, a pipe or a device, which never settles. Release any other: its files are still arriving."""
-        refusal = next((state.reason for state in map(self._intake.state, paths) if state.status == "refused" and state.reason), "")
-        if not refusal:
+    def _hold_if_unusable(self, bundle: Bundle, states: Mapping[str, FileState], readable: Mapping[str, FileSignature], now: float) -> None:
+        """Hold a bundle with a link, a pipe or a device, which never settles, or with a file that cannot be read.
+
+        Release any other: its files are still arriving.
+        """
+        refusal = next((state.reason for state in states.values() if state.status == "refused" and state.reason), "")
+        unreadable = {path: state for path, state in states.items() if state.status == "unreadable"}
+        if refusal:
+            if not self._holds.is_still_held(bundle, {}):
+                self._results.hold(bundle, {}, InputError(f"{refusal}."), None)
+        elif unreadable:
+            path, state = next(iter(unreadable.items()))
+            due = self._results.unreadable_due_at(state.changed_at)
+            if due > now:
+                self._in_flight.recheck_at(due, bundle.key)
+                return
+            problem = UnreadableFileError(f"{display_name(path)} {state.reason}.", _UNREADABLE_REMEDY)
+            self._results.hold(bundle, readable, problem, None)
+        else:
             self._holds.release_bundle(bundle)
-        elif not self._holds.is_still_held(bundle, {}):
-            self._results.hold(bundle, {}, InputError(f"{refusal}."), None)
 
     def _track_files(self, paths: Iterable[str]) -> None:
         """Follow these files. A file that the daemon placed before a restart counts as settled."""
@@ -331,13 +384,17 @@ class Scheduler:
         work = StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
         self._in_flight.add(work)
         self._on_event("started", picture=work.asset_path, stage=job.stage, steps=[step.op for step in job.steps])
-        if not job.steps and all(each.sha256 for each in inputs):
-            # The daemon wrote these files, their hashes are known and nobody has changed them: no worker has to read them.
-            self._results.finish(work, _unchanged_outcome(work), now)
-            return
-        work.was_submitted = True
-        self._journal.record_queued(job.id, job.stage, job.queue, work.asset_path, work.started_at)
-        self._workers.submit(job)
+        try:
+            if not job.steps and all(each.sha256 for each in inputs):
+                # The daemon wrote these files, their hashes are known and nobody has changed them: no worker has to read them.
+                self._results.finish(work, _unchanged_outcome(work), now)
+                return
+            work.was_submitted = True
+            self._journal.record_queued(job.id, job.stage, job.queue, work.asset_path, work.started_at)
+            self._workers.submit(job)
+        except BaseException:
+            self._in_flight.remove(work)  # else the bundle would count as being worked on for ever
+            raise
 
     # ------------------------------------------------------------------ committing
 
@@ -357,7 +414,7 @@ class Scheduler:
                 continue
             except (OSError, HostError) as error:
                 self._in_flight.ready_to_commit[key] = None
-                self._host_health.report_failure(error)
+                self._host_health.report_failure(error, "commit")
                 break
             work.plan_id = plan.id
             plans.append(plan)
@@ -366,11 +423,17 @@ class Scheduler:
             self._handle_result(result)
         self._group_commit_delay.record_commit(started_at)
 
-    def _retry_host(self) -> None:
-        """End the pause, and first finish or undo the plans that the failing host left half done."""
-        self._host_health.mark_recovered()
+    def _begin_trial(self) -> None:
+        """Let work go on to see whether the host has recovered, and first finish or undo the plans that it left half done."""
+        self._host_health.begin_trial()
         for result in self._plan_executor.finish_open_plans() if self._plan_executor.pending_jobs else ():
             self._handle_result(result)
+
+    def _probe_host(self) -> None:
+        """End a trial in which nothing is left to do if the journal and the work folder take a write. Raises OSError or HostError."""
+        self._journal.check_writable()
+        self._work_folder.check_writable(self._plan_executor.fs)
+        self._host_health.end_pause()
 
     def _handle_result(self, result: PlanResult) -> None:
         """Handle the result of one plan, whether it is of this batch or was left half done by a failing host."""
@@ -385,7 +448,7 @@ class Scheduler:
                 # Every file is where it was. Keep the finished work and commit it when the host is healthy again.
                 work.plan_id = ""
                 self._in_flight.ready_to_commit[work.bundle.key] = None
-            self._host_health.report_failure(HostError(result.sentence, result.remedy))
+            self._host_health.report_failure(HostError(result.sentence, result.remedy), "commit")
             return
         work.plan_id = ""
         if isinstance(result, FilesChanged):
@@ -395,9 +458,11 @@ class Scheduler:
             self._results.reject(work, result.is_missing)
         else:
             self._in_flight.remove(work)
-            self._results.hold(work.bundle, work.sigs, InputError(result.sentence, result.remedy), work)
+            problem = InputError(result.sentence, result.remedy)
+            self._results.hold(work.bundle, work.sigs, problem, work, denied_folders=result.denied_folders)
 
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
+        self._host_health.report_success("commit")
         self._in_flight.remove(work)
         for path in work.bundle.files:
             self._intake.forget(path)
@@ -405,7 +470,13 @@ class Scheduler:
             if self._pipeline.stage_of_folder(placed.path.partition("/")[0]) is not None:
                 self._intake.add_settled(placed.path, placed.sig, placed.sha256)
         seconds = result.plan.history_row.record["seconds"]
+        self._holds.release(work.asset_path)  # if it was tried again with its note still there
         self._on_event("committed", picture=work.asset_path, stage=work.job.stage, results=_result_paths(result.plan), seconds=seconds)
+
+
+def _unexpected_sentence(error: Exception) -> str:
+    text = display_text(str(error)).partition("\n")[0]
+    return f"Goldsmith met an error that it does not know: {type(error).__name__}{f': {text}' if text else ''}."
 
 
 def _all_files(bundle: Bundle) -> tuple[str, ...]:

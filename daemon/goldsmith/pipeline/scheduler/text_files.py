@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.brief.parsing import check_size
-from goldsmith.errors import HostError, InputError
+from goldsmith.errors import InputError, UnreadableFileError
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.root_folder import RootFolder, read_start
 
 # Maximum number of files in the cache.
 _MAX_CACHED = 4096
+_DISK_REMEDY = "Check the disk and the mount of its folder. It is tried again by itself."
+_PERMISSION_REMEDY = "Let Goldsmith's user read it and enter its folders (chmod g+rX). It is tried again by itself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class TextFileCache:
     def read(self, path: str) -> TextFile:
         """Return the file at ``path`` (relative to the root).
 
-        Raises InputError if it is gone, cannot be read, is no ordinary file, or is larger than 256 KiB, and HostError if the disk fails.
+        Raises UnreadableFileError if the system refuses to read it, and InputError if it is gone, no ordinary file, or over 256 KiB.
         """
         try:
             status = self._root.lstat(path)
@@ -47,8 +49,8 @@ class TextFileCache:
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{display_name(path)} is gone.") from None
         except OSError as error:
-            kind = HostError if error.errno in MACHINE_ERRNOS else InputError
-            raise kind(f"{display_name(path)} cannot be read: {error.strerror}.", "Let Goldsmith's user read it (chmod g+r).") from error
+            remedy = _DISK_REMEDY if error.errno in MACHINE_ERRNOS else _PERMISSION_REMEDY
+            raise UnreadableFileError(f"{display_name(path)} cannot be read: {error.strerror}.", remedy) from error
         self._cache[path] = text
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)

@@ -76,6 +76,8 @@ class DaemonState(_StateRecord):
     unavailable_folders: dict[str, str] = {}
     # Stage folder -> what the system refused to results there: their group, mode or ACL.
     permission_refusals: dict[str, str] = {}
+    # Held picture whose folder takes no problem note -> its problem. A long list is cut off.
+    holds_without_note: dict[str, str] = {}
     # Why no events arrive, or "".
     watcher_error: str = ""
 

@@ -157,12 +157,17 @@ class Explainer:
     def _hold_sentence(self, bundle: Bundle) -> str:
         """Return the problem that holds the bundle; "" if the bundle has no problem note."""
         hold = self._holds.get(bundle.asset or bundle.stem)
-        if hold is not None and self._root.exists(hold.note_path):
+        if hold is not None and (not hold.note_path or self._root.exists(hold.note_path)):
             return f"{hold.sentence} {hold.remedy}".strip()
         if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
         note = display_name(posixpath.basename(bundle.note))
         return f"“{note}” beside it says what is wrong. To try again, change a file or delete that note."
+
+    def is_held_without_note(self, bundle: Bundle) -> bool:
+        """Return whether the bundle is held and its folder took no note."""
+        hold = self._holds.get(bundle.asset or bundle.stem)
+        return hold is not None and not hold.note_path
 
     def _explain_readiness(self, bundle: Bundle) -> Explanation:
         try:

@@ -38,6 +38,8 @@ class DeviceHealth:
         self.pause_reason = ""
         # When the device is tried again.
         self.retry_at = 0.0
+        # Why no process of it can start, until one is ready; "" if the last one could. It stays while the next start is tried.
+        self._start_failure = ""
         self._queue = queue
         self._device = device
         self._wall_clock = wall_clock
@@ -56,6 +58,11 @@ class DeviceHealth:
         """The name of the device in sentences."""
         return "CPU" if self._device == "cpu" else f"GPU {self._device}"
 
+    @property
+    def reported_reason(self) -> str:
+        """Why no job runs on the device, for people: the reason of a pause, also while the next start is only being tried."""
+        return self.pause_reason or self._start_failure
+
     def is_paused(self, now: float) -> bool:
         """Return whether the device is paused; end a pause whose time is over."""
         if self.pause_reason and now >= self.retry_at:
@@ -64,7 +71,7 @@ class DeviceHealth:
 
     def on_process_ready(self) -> None:
         """Note that a process on the device is ready for jobs."""
-        self._failed_starts = 0
+        self._failed_starts, self._start_failure = 0, ""
 
     def on_start_failed(self, reason: str, now: float) -> None:
         """Pause the device because a process on it could not start."""
@@ -76,6 +83,7 @@ class DeviceHealth:
             f"The workers of queue {self._queue} cannot start{device_phrase} ({reason}). They are tried again within {seconds:g} s; "
             "the jobs stay queued."
         )
+        self._start_failure = self.pause_reason
 
     def on_device_failed(self, reason: str, now: float) -> None:
         """Pause the device because the device itself has failed; each pause in a row is longer."""

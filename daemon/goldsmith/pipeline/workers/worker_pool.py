@@ -6,6 +6,7 @@ import select
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from goldsmith.errors import GoldsmithError
 from goldsmith.files import display_name
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome
@@ -34,7 +35,7 @@ from goldsmith.pipeline.workers.slot import (
     WorkerSnapshot,
     batch_size,
 )
-from goldsmith.pipeline.workers.worker_process import SpawnWorker, WorkerProcess
+from goldsmith.pipeline.workers.worker_process import SpawnWorker, WorkerProcess, start_failure
 
 Event = JobProgress | Outcome | JobRequeued
 
@@ -83,9 +84,9 @@ class WorkerPool:
     @property
     def pause_reason(self) -> str:
         """Why no job starts; "" while at least one device is healthy."""
-        if not all(device.health.pause_reason for device in self.devices):
+        if not all(device.health.reported_reason for device in self.devices):
             return ""
-        return " ".join(dict.fromkeys(device.health.pause_reason for device in self.devices))
+        return " ".join(dict.fromkeys(device.health.reported_reason for device in self.devices))
 
     def running_jobs(self) -> list[tuple[Slot, JobRun]]:
         """Return the jobs that run or whose results are being verified, each with its slot."""
@@ -121,7 +122,7 @@ class WorkerPool:
         snapshots = [
             WorkerSnapshot(
                 slot.device.spec,
-                slot.device.health.pause_reason,
+                slot.device.health.reported_reason,
                 tuple(run.job for run in slot.runs),
                 slot.models,
                 now - slot.loading_since,
@@ -129,7 +130,7 @@ class WorkerPool:
             for slot in self.slots
         ]
         idle = [device for device in self.devices if not any(slot.device is device for slot in self.slots)]
-        return snapshots + [WorkerSnapshot(device.spec, device.health.pause_reason) for device in idle]
+        return snapshots + [WorkerSnapshot(device.spec, device.health.reported_reason) for device in idle]
 
     def dispatch(self, now: float) -> None:
         """Give queued jobs to free slots, and start processes while there are fewer than allowed."""
@@ -237,12 +238,19 @@ class WorkerPool:
             return
         try:
             process = WorkerProcess(device.spec, self._read_config(), self._folders, folder.path, self._spawn, now)
-        except OSError as error:
+        except (OSError, GoldsmithError) as error:
             folder.remove_if_empty()
-            device.health.on_start_failed(f"{error.strerror or error}", now)
+            device.health.on_start_failed(start_failure(error), now)
             return
-        for fd in process.readable_fds:
-            self._epoll.register(fd, select.EPOLLIN)
+        try:
+            for fd in process.readable_fds:
+                self._epoll.register(fd, select.EPOLLIN)
+        except OSError as error:
+            process.kill()
+            process.close()
+            folder.remove_if_empty()
+            device.health.on_start_failed(start_failure(error), now)
+            return
         self.slots.append(Slot(process, device, folder))
 
     def _leave_folder(self, slot: Slot, has_ended: bool) -> None:

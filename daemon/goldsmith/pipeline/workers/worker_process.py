@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -92,6 +93,26 @@ def _worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str,
     return environment | ({"PYTHONPATH": os.pathsep.join(IMPORT_FOLDERS)} if IMPORT_FOLDERS else {})
 
 
+def start_failure(error: Exception) -> str:
+    """Return why a worker process could not be started. For a denied permission: what is denied, and to whom."""
+    if not isinstance(error, OSError):
+        return str(error).rstrip(".")
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        return f"{_denied_part(error.filename)} by the user with the id {os.geteuid()}: {error.strerror}"
+    place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return f"{place}{error.strerror or error}"
+
+
+def _denied_part(program: str) -> str:
+    """Return the first part of a program's path, also behind its links, that this user may not use, and what is refused."""
+    path = Path(program)
+    for link in (path, path.resolve()):
+        for folder in reversed(link.parents):
+            if not os.access(folder, os.X_OK, effective_ids=True):
+                return f"the folder {folder} may not be entered"
+    return f"{path.resolve()} may not be executed"
+
+
 class WorkerProcess:
     """One worker process: its messages, its stderr, its memory and its end."""
 
@@ -106,18 +127,19 @@ class WorkerProcess:
         self._decoder = FrameDecoder(MAX_WORKER_PAYLOAD_BYTES)
         self._unsent = bytearray()
         self._stderr = bytearray()
+        self._stderr_fd = -1
         self._connection, remote_end = socket.socketpair()
-        self._stderr_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(write_end, True)
-        try:
-            self._process = spawn(spec, remote_end.fileno(), write_end)
-        except OSError:
-            self.close()
-            raise
-        finally:
-            remote_end.close()
-            os.close(write_end)
-        self._connection.setblocking(False)
+        with contextlib.ExitStack() as opened:
+            opened.callback(remote_end.close)
+            try:
+                self._stderr_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                opened.callback(os.close, write_end)
+                os.set_blocking(write_end, True)
+                self._connection.setblocking(False)
+                self._process = spawn(spec, remote_end.fileno(), write_end)
+            except OSError:
+                self.close()
+                raise
         self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=config, folders=folders, scratch=scratch)))
 
     @property
