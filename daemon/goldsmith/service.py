@@ -116,14 +116,14 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
 class DaemonRuntime:
     """All parts of the daemon for one root and one configuration. ``run_once`` is one round of the main loop."""
 
-    def __init__(self, setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
+    def __init__(self, setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
         self.setup = setup
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
         fs.on_refused = self.permission_refusals.add
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
-        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
+        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock)
         work_folder = WorkFolder(root)
         journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
@@ -140,7 +140,7 @@ class DaemonRuntime:
         holds.release_missing()
         text_files = TextFileCache(root)
         shared = SharedParts(
-            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder),
+            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder, lock),
             self.intake,
             self.workers,
             Clocks(monotonic=clock, wall=time.time),
@@ -240,19 +240,19 @@ class Service:
     def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain. With ``until_idle``, end as soon as no job is running or ready.
 
-        Raises AlreadyRunningError if another daemon holds the root, UsageError or HostError if the daemon cannot start.
+        Raises AlreadyRunningError if another daemon holds the root or takes it over, UsageError or HostError if the daemon cannot start.
         """
         refuse_inspection()
         root = self._setup.root
         with self._signals() as wakeup_fd, contextlib.ExitStack() as stack:
             journal_file = prepare_journal_folder(root, self._setup.settings.state_dir)
             create_folders(self._setup)
-            stack.enter_context(RootLock.acquire(root))
+            lock = stack.enter_context(RootLock.acquire(root))
             journal = stack.enter_context(contextlib.closing(open_journal(journal_file, self._on_event)))
             state_file = journal_file.parent / STATE_FILE
             stack.callback(lambda: state_file.unlink(missing_ok=True))
             while True:
-                with contextlib.closing(build_runtime(self._setup, journal, self._on_event)) as runtime:
+                with contextlib.closing(build_runtime(self._setup, lock, journal, self._on_event)) as runtime:
                     runtime.start()
                     runtime.add_wakeup_fd(wakeup_fd)
                     self._loop(runtime, wakeup_fd, state_file, until_idle=until_idle)
@@ -286,6 +286,7 @@ class Service:
             "fault": "warning",
             "requeued": "warning",
             "permissions refused": "warning",
+            "lock renewed": "warning",
             "paused": "error",
             "journal replaced": "error",
         }
@@ -348,14 +349,14 @@ def open_journal(path: Path, on_event: OnEvent) -> Journal:
         return Journal.open(path)
 
 
-def build_runtime(setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
+def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
     """Return the parts of the daemon. If the journal turns out to be broken while they read it, they get a new one."""
     try:
-        return DaemonRuntime(setup, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs)
     except JournalBroken as damage:
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
-        return DaemonRuntime(setup, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs)
 
 
 def refuse_inspection() -> None:

@@ -44,6 +44,7 @@ from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_input
 COMMIT_BATCH_SIZE = 64
 # Lines of a traceback in the log: a RecursionError has a thousand.
 _TRACEBACK_LIMIT = 20
+_LOCK_RENEWED = "The lock in .goldsmith was removed or replaced. It is made anew; leave that folder alone while Goldsmith runs."
 _EXHAUSTED = "Something in the folders needs more memory than Goldsmith has."
 _EXHAUSTED_REMEDY = "Look for very deep folders and very large texts in the folder of the last upload, and take them away."
 
@@ -87,6 +88,7 @@ class Scheduler:
         self._host_health = shared.state.host_health
         self._journal = shared.state.journal
         self._work_folder = shared.state.work_folder
+        self._root_lock = shared.state.root_lock
         self._intake = shared.intake
         self._workers = shared.workers
         self._clock = shared.clocks.monotonic
@@ -108,7 +110,10 @@ class Scheduler:
     # ------------------------------------------------------------------ the main loop's interface
 
     def run_once(self) -> None:
-        """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one."""
+        """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one.
+
+        Raises AlreadyRunningError if another daemon has taken over the root.
+        """
         self._run_turn()
         if self._journal.damage is not None:
             self._replace_journal(self._journal.damage)
@@ -143,11 +148,19 @@ class Scheduler:
             self._host_health.report_failure(fault)
 
     def _check_work_folder(self, now: float) -> None:
-        """Check at intervals, and before a pause ends, that the service's own folder is still its alone. Raises HostError if it is not."""
-        is_retry_due = self._host_health.is_unhealthy and now >= self._host_health.retry_at
-        if is_retry_due or now >= self._work_folder_check_at:
+        """Check at intervals, and before a pause ends or a commit without a lock, that the root is this daemon's alone.
+
+        A removed lock is made anew, and so is the service's own folder.
+        """
+        if self._host_health.is_unhealthy:
+            is_urgent = now >= self._host_health.retry_at
+        else:
+            is_urgent = bool(self._in_flight.ready_to_commit) and not self._root_lock.is_current()
+        if is_urgent or now >= self._work_folder_check_at:
             self._work_folder_check_at = now + CHECK_INTERVAL_SECONDS
             try:
+                if self._root_lock.check():
+                    self._on_event("lock renewed", sentence=_LOCK_RENEWED)
                 self._work_folder.check()
             except HostError as fault:
                 self._host_health.report_failure(fault)
