@@ -250,7 +250,7 @@ class Service:
             lock = stack.enter_context(RootLock.acquire(root))
             journal = stack.enter_context(contextlib.closing(open_journal(journal_file, self._on_event)))
             state_file = journal_file.parent / STATE_FILE
-            stack.callback(lambda: state_file.unlink(missing_ok=True))
+            stack.callback(_remove_state_file, state_file, lock)
             while True:
                 with contextlib.closing(build_runtime(self._setup, lock, journal, self._on_event)) as runtime:
                     runtime.start()
@@ -357,6 +357,12 @@ def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEv
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
         return DaemonRuntime(setup, lock, journal, on_event, fs)
+
+
+def _remove_state_file(file: Path, lock: RootLock) -> None:
+    """Remove the state file, unless it may be that of another daemon, which has taken over the root."""
+    if lock.is_current():
+        file.unlink(missing_ok=True)
 
 
 def refuse_inspection() -> None:
