@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
 import socket
 import stat
 import struct
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doubles.disk import Disk, Script
+from doubles.real_mounts import make, mounted
 from goldsmith.errors import InputError
 from goldsmith.files import (
     FileSignature,
@@ -32,6 +35,8 @@ from goldsmith.files import (
     is_ignored_file,
     is_ignored_folder,
     is_network_filesystem,
+    mount_device,
+    mount_id,
     open_input,
     resource_path,
     write_atomically,
@@ -112,6 +117,49 @@ def test_an_atomic_write_leaves_the_old_or_the_new_file_when_the_disk_fails(tmp_
         assert [entry.name for entry in tmp_path.iterdir()] == ["note.txt"]
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EIO, errno.ERANGE, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY])
+def test_any_refusal_of_hard_links_leads_to_a_checked_rename(tmp_path: Path, number: int) -> None:
+    """vfat says EPERM, rclone EIO, cryfs ERANGE. A taken name stays taken."""
+    disk = Disk(Script(), flags=False, links=number)
+    source, target, free = (PathAt.from_path(tmp_path / name) for name in ("one", "two", "three"))
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "two").write_bytes(b"2")
+    with pytest.raises(FileExistsError):
+        disk.rename_noreplace(source, target)
+    disk.rename_noreplace(source, free)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"two": b"2", "three": b"1"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EXDEV, errno.ESTALE])
+def test_a_fault_of_the_disk_is_no_refusal_of_hard_links(tmp_path: Path, number: int) -> None:
+    """It is reported, and no other way is tried."""
+    (tmp_path / "one").write_bytes(b"1")
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        Disk(Script(), flags=False, links=number).rename_noreplace(PathAt.from_path(tmp_path / "one"), PathAt.from_path(tmp_path / "two"))
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_file_with_two_names_keeps_its_permissions(tmp_path: Path) -> None:
+    """The second name may be outside the share. Nothing is reported as refused."""
+    tmp_path.chmod(0o777)
+    (tmp_path / "one").write_bytes(b"1")
+    (tmp_path / "one").chmod(0o600)
+    os.link(tmp_path / "one", tmp_path / "two")
+    assert _inherit(tmp_path / "one", tmp_path) == ""
+    assert stat.S_IMODE((tmp_path / "two").stat().st_mode) == 0o600
+
+
+def test_a_bind_mount_has_its_own_number(tmp_path: Path) -> None:
+    """Its device is the one of the filesystem that it shows."""
+    folder, other = make(tmp_path / "folder"), make(tmp_path / "other")
+    with mounted("--bind", other, folder), _opened(tmp_path) as parent, _opened(folder) as inside, _opened(other) as beside:
+        assert os.fstat(inside).st_dev == os.fstat(parent).st_dev
+        assert mount_id(parent) == mount_id(beside) != mount_id(inside)
+        assert mount_device(mount_id(inside)) == mount_device(mount_id(parent))
+        assert RootFolder(tmp_path).mount_id("folder") == mount_id(inside)
+        assert RootFolder(tmp_path).mount_id("") == mount_id(parent)
+
+
 def test_a_copy_keeps_the_times_and_returns_its_hash(tmp_path: Path) -> None:
     """Copy a file, then copy it to the same name again: the taken name is refused."""
     (tmp_path / "one").write_bytes(b"abc")
@@ -168,12 +216,17 @@ def test_there_is_no_answer_without_leases() -> None:
         os.close(end)
 
 
-def _inherit(file: Path, folder: Path) -> None:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+def _inherit(file: Path, folder: Path) -> str:
     """Call ``inherit_folder_permissions`` with descriptors."""
-    descriptors = os.open(file, os.O_RDONLY), os.open(folder, os.O_RDONLY)
-    inherit_folder_permissions(*descriptors)
-    for fd in descriptors:
-        os.close(fd)
+    with _opened(file) as file_fd, _opened(folder) as folder_fd:
+        return inherit_folder_permissions(file_fd, folder_fd)
 
 
 def test_a_file_gets_the_mode_of_its_folder(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import secrets
 import signal
 import stat
 import struct
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +60,12 @@ _OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | o
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_FLAG_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-_HARD_LINK_UNSUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+# Errors of link(2) that concern this file, its names or the disk. Any other one means that there are no hard links: vfat says EPERM,
+# rclone EIO, cryfs ERANGE.
+_LINK_FAILURES = frozenset(
+    {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV, errno.EACCES}
+    | {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE}
+)
 _ACL_USER_OBJ, _ACL_GROUP_OBJ, _ACL_MASK, _ACL_OTHER = 0x01, 0x04, 0x10, 0x20
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _NETWORK_FILESYSTEMS = frozenset(
@@ -82,6 +88,22 @@ def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 
 
 _renameat2 = _find_renameat2()
+
+_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x100, 0x1000, 0x2000
+_STATX_BASIC_STATS, _STATX_MNT_ID = 0x7FF, 0x1000
+# Size of ``struct statx`` and the offset of ``stx_mnt_id`` in it (linux/stat.h).
+_STATX_BYTES, _STATX_MNT_ID_OFFSET = 256, 0x90
+
+
+def _find_statx() -> Callable[[int, bytes, int, int, ctypes.Array[ctypes.c_char]], int] | None:
+    """Return statx(2) of the C library; None if the library has no such call."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
+    return cast("Callable[[int, bytes, int, int, ctypes.Array[ctypes.c_char]], int] | None", function)
+
+
+_statx = _find_statx()
 
 
 class FileSignature(NamedTuple):
@@ -161,8 +183,9 @@ class Filesystem:
         """Rename without ever overwriting. Raises FileExistsError if ``target`` is taken.
 
         The call is renameat2(2) with RENAME_NOREPLACE. If a filesystem refuses the flag (NFS, some FUSE), it is link and unlink. If
-        there are no hard links either, it is a check and a plain rename: only then is there a gap, of microseconds. (An empty file that
-        reserves the name would close the gap, but after a crash recovery would find it in the way.)
+        there are no hard links either (rclone, cryfs), it is a check and a plain rename. Only then is there a gap, of microseconds, and
+        only for other programs, because the lock of the root keeps out a second daemon. (An empty file that reserves the name would close
+        the gap, but after a crash recovery would find it in the way.)
         """
         try:
             return self.rename_flagged(source, target)
@@ -172,10 +195,11 @@ class Filesystem:
         try:
             self.link(source, target)
         except OSError as error:
-            if error.errno not in _HARD_LINK_UNSUPPORTED:
+            if error.errno in _LINK_FAILURES:
                 raise
         else:
-            return self.unlink(source)
+            self.unlink(source)
+            return _refresh_status(target)
         try:
             self.lstat(target)
         except FileNotFoundError:
@@ -243,11 +267,11 @@ class Filesystem:
         while rest:
             rest = rest[self.write(fd, rest) :]
 
-    def copy(self, source: PathAt, target: PathAt) -> str:
+    def copy(self, source: PathAt, target: PathAt, permissions_from: int | None = None) -> str:
         """Copy ``source`` to the new file ``target``, fsync it and return the SHA-256 (hex) of the copied bytes.
 
-        The copy gets the times of ``source``. After an OSError the caller removes the incomplete copy. EINVAL means that ``source`` is
-        no ordinary file.
+        The copy gets the times of ``source`` and, through the descriptor that wrote it, the permissions of the open folder
+        ``permissions_from``. After an OSError the caller removes the incomplete copy. EINVAL means that ``source`` is no ordinary file.
         """
         reader = self._open_ordinary_file(source)
         try:
@@ -259,6 +283,8 @@ class Filesystem:
                     digest.update(block)
                 status = os.fstat(reader)
                 os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
+                if permissions_from is not None:
+                    self.inherit_permissions(writer, permissions_from)
                 self.fsync(writer)
             finally:
                 os.close(writer)
@@ -279,6 +305,13 @@ class Filesystem:
             os.close(fd)
             raise OSError(errno.EINVAL, "It is not an ordinary file", at.name)
         return fd
+
+
+def _refresh_status(at: PathAt) -> None:
+    """Make the kernel ask the filesystem for a file's status: FUSE mounts would go on to count two names for up to a second."""
+    if _statx is not None:
+        buffer = ctypes.create_string_buffer(_STATX_BYTES)
+        _statx(at.dir_fd, os.fsencode(at.name), _AT_SYMLINK_NOFOLLOW | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS, buffer)
 
 
 def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
@@ -353,11 +386,14 @@ def inherit_folder_permissions(file: int, folder: int) -> str:
 
     Both are descriptors: by the time a path is changed, another file may have its name. Permissions must never fail a job, so nothing is
     raised. Return what the system refused to a file of this user's: "group", "mode" (a permission bit is missing), "ACL" or several, as in
-    "group and mode"; "" if nothing. Other people's files keep what their owners gave them.
+    "group and mode"; "" if nothing. Other people's files keep what their owners gave them. A file with several names keeps its
+    permissions too, because the other names may be outside the share.
     """
     try:
         file_status, folder_status = os.stat(file), os.stat(folder)
     except OSError:
+        return ""
+    if file_status.st_nlink > 1:
         return ""
     refused = []
     if not copy_owner(file, file_status, folder_status):
@@ -404,6 +440,33 @@ def _without_execute(acl: bytes) -> bytes:
     entries = list(struct.iter_unpack("<HHI", acl[4:]))
     capped = {_ACL_USER_OBJ, _ACL_OTHER, _ACL_MASK if any(tag == _ACL_MASK for tag, _, _ in entries) else _ACL_GROUP_OBJ}
     return acl[:4] + b"".join(struct.pack("<HHI", tag, perm & 6 if tag in capped else perm, who) for tag, perm, who in entries)
+
+
+def mount_id(fd: int) -> int:
+    """Return the number of the mount that an open file or folder was reached through, as in /proc/self/mountinfo.
+
+    A bind mount has a number of its own, although its device is that of the filesystem that it shows. A kernel before Linux 5.8 does not
+    tell the number; the result is then the device's. Raises OSError.
+    """
+    buffer = ctypes.create_string_buffer(_STATX_BYTES)
+    if _statx is None or _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer) != 0 or not _has_mount_id(buffer.raw):
+        return os.fstat(fd).st_dev
+    return int.from_bytes(buffer.raw[_STATX_MNT_ID_OFFSET : _STATX_MNT_ID_OFFSET + 8], sys.byteorder)
+
+
+def mount_device(number: int) -> str:
+    """Return the device of the mount with this number as /proc/locks writes it ("fe:00"). Raises OSError.
+
+    Each subvolume of btrfs has a device of its own in stat(2); this is the device that they have in common.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        devices = (row.split(maxsplit=3)[2] for row in table if row.startswith(f"{number} "))
+        major, minor = map(int, next(devices, f"{os.major(number)}:{os.minor(number)}").split(":"))
+    return f"{major:02x}:{minor:02x}"
+
+
+def _has_mount_id(statx: bytes) -> bool:
+    return bool(int.from_bytes(statx[:4], sys.byteorder) & _STATX_MNT_ID)
 
 
 def filesystem_type(path: str | os.PathLike[str]) -> str:

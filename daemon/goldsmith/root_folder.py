@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from goldsmith.errors import InputError
-from goldsmith.files import OPEN_FOLDER_FLAGS, display_name, is_ignored_folder, open_input
+from goldsmith.files import OPEN_FOLDER_FLAGS, display_name, is_ignored_folder, mount_id, open_input
 
 # Folders further below a stage's folder than this are not searched.
 MAX_FOLDER_DEPTH = 64
@@ -117,6 +117,14 @@ class RootFolder:
             raise _as_missing_folder(error, path) from None
         try:
             return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def mount_id(self, path: str) -> int:
+        """Return the number of the mount that holds a file or folder, as in ``files.mount_id``; with ``""`` the root's. Raises OSError."""
+        fd = self._open(path, os.O_PATH) if path else os.open(self.path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            return mount_id(fd)
         finally:
             os.close(fd)
 

@@ -91,7 +91,7 @@ _RECOVERY_RESULTS = {
 _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
-    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded"), "warning"),
+    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed"), "warning"),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
@@ -133,14 +133,14 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
 class DaemonRuntime:
     """All parts of the daemon for one root and one configuration. ``run_once`` is one round of the main loop."""
 
-    def __init__(self, setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
+    def __init__(self, setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
         self.setup = setup
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
         fs.on_refused = self.permission_refusals.add
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
-        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan)
+        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock)
         work_folder = WorkFolder(root)
         journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
@@ -158,7 +158,7 @@ class DaemonRuntime:
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         shared = SharedParts(
-            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder),
+            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder, lock),
             self.intake,
             self.workers,
             Clocks(monotonic=clock, wall=time.time),
@@ -348,18 +348,19 @@ class Service:
     def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain. With ``until_idle``, end as soon as no job is running or ready.
 
-        If the host fails, at the start too, wait until it works again. Raises AlreadyRunningError if another daemon holds the root, and
-        UsageError if the configuration or the command is wrong.
+        If the host fails, at the start too, wait until it works again. Raises AlreadyRunningError if another daemon holds the root or takes
+        it over, and UsageError if the configuration or the command is wrong.
         """
         refuse_inspection()
         with self._signals() as wakeup_fd, contextlib.ExitStack() as stack:
-            journal = self._until_possible(lambda: self._open_root(stack), wakeup_fd)
-            if journal is None:
+            opened = self._until_possible(lambda: self._open_root(stack), wakeup_fd)
+            if opened is None:
                 return
+            lock, journal = opened
             report = StateReport(journal.path.parent / STATE_FILE, self._notify, self._on_event)
-            stack.callback(report.remove)
+            stack.callback(lambda: report.remove() if lock.is_current() else None)  # else it may be the file of another daemon
             while not self._stop_requested:
-                runtime = self._until_possible(lambda: self._start_runtime(journal), wakeup_fd)
+                runtime = self._until_possible(lambda: self._start_runtime(lock, journal), wakeup_fd)
                 if runtime is None:
                     return
                 with contextlib.closing(runtime):
@@ -371,23 +372,23 @@ class Service:
 
     # ------------------------------------------------------------------ starting
 
-    def _open_root(self, stack: contextlib.ExitStack) -> Journal:
+    def _open_root(self, stack: contextlib.ExitStack) -> tuple[RootLock, Journal]:
         """Read the configuration, take the root and open its journal. ``stack`` closes both at the end."""
         setup = self._setup = self._read_setup()
         journal_file = prepare_journal_folder(setup.root, setup.settings.state_dir)
         create_folders(setup)
         with contextlib.ExitStack() as opened:
-            opened.enter_context(RootLock.acquire(setup.root))
+            lock = opened.enter_context(RootLock.acquire(setup.root))
             journal = open_journal(journal_file, self._on_event)
             opened.callback(journal.close)
             stack.push(opened.pop_all())
-        return journal
+        return lock, journal
 
-    def _start_runtime(self, journal: Journal) -> DaemonRuntime:
+    def _start_runtime(self, lock: RootLock, journal: Journal) -> DaemonRuntime:
         setup = self._setup
         if setup is None:
             raise RuntimeError("the configuration is not read yet")
-        runtime = build_runtime(setup, journal, self._on_event)
+        runtime = build_runtime(setup, lock, journal, self._on_event)
         try:
             runtime.start()
         except BaseException:
@@ -514,14 +515,14 @@ def open_journal(path: Path, on_event: OnEvent) -> Journal:
         return Journal.open(path)
 
 
-def build_runtime(setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
+def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
     """Return the parts of the daemon. If the journal turns out to be broken while they read it, they get a new one."""
     try:
-        return DaemonRuntime(setup, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs)
     except JournalBroken as damage:
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
-        return DaemonRuntime(setup, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs)
 
 
 def refuse_inspection() -> None:

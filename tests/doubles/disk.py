@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
@@ -55,16 +56,35 @@ class Script:
 class Disk(Filesystem):
     """A filesystem that follows a script.
 
-    flags: whether it has RENAME_NOREPLACE. links: whether it has hard links. mounts: the top folders that are separate disks.
-    fsyncs: whether fsync really reaches the disk.
+    flags: whether it has RENAME_NOREPLACE. links: whether it has hard links, or the error of link(2). mounts: the top folders that are
+    separate disks. taken_first: a taken name is reported before another disk, as between two subvolumes of btrfs. fsyncs: whether fsync
+    really reaches the disk.
     """
 
-    def __init__(self, script: Script, *, flags: bool = True, links: bool = True, mounts: Sequence[str] = (), fsyncs: bool = False) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        flags: bool = True,
+        links: bool | int = True,
+        mounts: Sequence[str] = (),
+        taken_first: bool = False,
+        fsyncs: bool = False,
+    ) -> None:
         self.script, self.flags, self.links, self.mounts, self.fsyncs = script, flags, links, mounts, fsyncs
+        self.taken_first = taken_first
 
     def _refuse_across_mounts(self, source: PathAt, target: PathAt) -> None:
         if self.mounts and self._mount(source) != self._mount(target):
+            if self.taken_first:
+                self._refuse_taken(target)
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    def _refuse_taken(self, target: PathAt) -> None:
+        """The kernel itself looks up the name first, whatever the filesystem can do."""
+        with contextlib.suppress(FileNotFoundError):
+            super().lstat(target)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
 
     def _mount(self, at: PathAt) -> str:
         return next((part for part in str(at).split("/") if part in self.mounts), "")
@@ -72,6 +92,7 @@ class Disk(Filesystem):
     def rename_flagged(self, source: PathAt, target: PathAt) -> None:
         self._refuse_across_mounts(source, target)
         if not self.flags:
+            self._refuse_taken(target)
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self.script.do("rename", lambda: super(Disk, self).rename_flagged(source, target))
 
@@ -81,8 +102,9 @@ class Disk(Filesystem):
 
     def link(self, source: PathAt, target: PathAt) -> None:
         self._refuse_across_mounts(source, target)
-        if not self.links:
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        if self.links is not True:
+            self._refuse_taken(target)
+            raise OSError(self.links or errno.EPERM, os.strerror(self.links or errno.EPERM))
         self.script.do("link", lambda: super(Disk, self).link(source, target))
 
     def unlink(self, at: PathAt) -> None:

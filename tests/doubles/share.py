@@ -13,6 +13,7 @@ from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor
+from goldsmith.pipeline.commit.root_lock import RootLock
 
 NOON = 1_790_000_000.0
 DAY = "2026-09-21"
@@ -34,11 +35,11 @@ def _empty_journal() -> bytes:
 class Share:
     """The folders of a root, and the journal outside them."""
 
-    def __init__(self, place: Path) -> None:
-        self.root = place / "root"
+    def __init__(self, place: Path, root: Path | None = None) -> None:
+        self.root = root or place / "root"
         self.journal_path = place / "journal.sqlite"
         for folder in ("selected", "masked", "archive"):
-            (self.root / folder).mkdir(parents=True)
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
         WorkFolder(self.root).prepare()
         self.before: dict[str, bytes] = {}
 
@@ -47,8 +48,8 @@ class Share:
             self.journal_path.write_bytes(_empty_journal())
         return kind.open(self.journal_path)
 
-    def deliver(self, journal: Journal, fs: Filesystem | None = None) -> PlanExecutor:
-        return PlanExecutor(self.root, journal, fs, now=lambda: NOON)
+    def deliver(self, journal: Journal, fs: Filesystem | None = None, lock: RootLock | None = None) -> PlanExecutor:
+        return PlanExecutor(self.root, journal, fs, now=lambda: NOON, lock=lock)
 
     def put(self, path: str, data: bytes) -> str:
         at = self.root / path

@@ -139,9 +139,9 @@ class Studio:
         """Start the daemon: lock, journal, recovery, watcher, worker processes. The main loop does not run yet."""
         setup = self.setup()
         create_folders(setup)
-        self._open.enter_context(RootLock.acquire(self.root))
+        lock = self._open.enter_context(RootLock.acquire(self.root))
         self.journal = self._open.enter_context(contextlib.closing(open_journal(self.journal_path, self._record_event)))
-        self.runtime = self._open.enter_context(contextlib.closing(build_runtime(setup, self.journal, self._record_event, fs)))
+        self.runtime = self._open.enter_context(contextlib.closing(build_runtime(setup, lock, self.journal, self._record_event, fs)))
         self.runtime.start()
         return self.runtime
 

@@ -34,11 +34,12 @@ class Scenario:
 
     prepare: Prepare
     flags: bool = True
-    links: bool = True
+    links: bool | int = True
     mounts: tuple[str, ...] = ()
+    taken_first: bool = False
 
     def disk(self, script: Script) -> Disk:
-        return Disk(script, flags=self.flags, links=self.links, mounts=self.mounts)
+        return Disk(script, flags=self.flags, links=self.links, mounts=self.mounts, taken_first=self.taken_first)
 
 
 def _one_plan(share: Share) -> list[Plan]:
@@ -75,6 +76,9 @@ SCENARIOS = {
     "lone brief": Scenario(_lone_brief),
     "no flag": Scenario(_two_plans, flags=False),
     "no links": Scenario(_one_plan, flags=False, links=False),
+    "rclone": Scenario(_one_plan, flags=False, links=errno.EIO),
+    "cryfs, name taken": Scenario(_taken_name, flags=False, links=errno.ERANGE),
+    "subvolumes of btrfs": Scenario(_one_plan, mounts=("selected", "masked", "archive"), taken_first=True),
     "archive is a mount": Scenario(_two_plans, mounts=("archive",)),
     "all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive")),
     "mounts, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive")),
@@ -222,6 +226,18 @@ def test_a_kill_and_the_loss_of_the_journal_leave_no_half_commit(scenario: Scena
         recover_plans(share.deliver(journal, scenario.disk(Script())))
         journal.close()
         _check(share, plans, {"undone", "done"})
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_makes_no_second_version(after: bool, new_folder: Callable[[], Path]) -> None:
+    """No file has the name, so after the recovery no result is called v002: neither on one disk nor across subvolumes of btrfs."""
+    for scenario in (SCENARIOS["one"], SCENARIOS["all are mounts"], SCENARIOS["subvolumes of btrfs"]):
+        for at in range(1, len(_calls(scenario, new_folder())) + 1):
+            share = Share(new_folder())
+            plans = scenario.prepare(share)
+            assert _commit(scenario, share, plans, Script(at, after=after)) is None
+            _recover(scenario, share, Script())
+            assert not [path for path in share.files() if "_v002" in path], at
 
 
 @pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.soak)])

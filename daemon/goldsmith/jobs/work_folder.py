@@ -50,8 +50,8 @@ class WorkFolder:
         os.close(self._open(create=True))
 
     def check(self) -> None:
-        """Check both folders, and close them to others again if somebody has opened them."""
-        os.close(self._open())
+        """Check both folders, and close them to others again if somebody has opened them. Create ``work`` if it was removed."""
+        os.close(self._open(create=True))
 
     def check_writable(self, fs: Filesystem) -> None:
         """Write a small file durably and remove it. Raises OSError, HostError or ScratchError if that fails."""

@@ -506,6 +506,67 @@ def test_results_get_the_permissions_of_their_folder(share: Share, journal: Jour
     assert stat.S_IMODE((share.root / f"archive/{DAY}/selected/acme/spring/hero.png").stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("number", [0, 2], ids=["to the archive", "to the next folder"])
+def test_the_outside_name_of_a_hard_link_keeps_its_permissions(share: Share, journal: Journal, tmp_path: Path, number: int) -> None:
+    """An input has a second name outside the share. What moves on is a copy with the mode of its folder."""
+    (share.root / "masked").chmod(0o2777)
+    plan = share.worked("a")
+    source = share.root / plan.consumes[number].path
+    source.chmod(0o600)
+    os.link(source, tmp_path / "private.toml")
+    changed = FileSignature.from_stat(source.lstat())
+    takes = [take.model_copy(update={"sig": changed}) if take.path == plan.consumes[number].path else take for take in plan.consumes]
+    plan = plan.model_copy(update={"consumes": tuple(takes)})
+    assert isinstance(share.deliver(journal).commit([plan])[0], PlanCommitted)
+    assert share.plan_state(plan) == "done"
+    outside = (tmp_path / "private.toml").stat()
+    assert stat.S_IMODE(outside.st_mode) == 0o600
+    moved = (share.root / plan.consumes[number].destination).stat()
+    is_in_archive = number == 0
+    assert (moved.st_ino == outside.st_ino) == is_in_archive
+    assert stat.S_IMODE(moved.st_mode) == (0o600 if is_in_archive else 0o666)
+
+
+def test_a_displaced_input_keeps_its_own_permissions(share: Share, journal: Journal, tmp_path: Path) -> None:
+    """A new file has its name after a rollback, so the old one goes to the archive, where inputs keep their mode."""
+    plan = share.worked("a")
+    brief, result = share.root / plan.consumes[2].path, Path(plan.publishes[0].source)
+    brief.chmod(0o600)
+    os.link(brief, tmp_path / "private.toml")
+    changed = FileSignature.from_stat(brief.lstat())
+    takes = (*plan.consumes[:2], plan.consumes[2].model_copy(update={"sig": changed}))
+    plan = plan.model_copy(update={"consumes": takes})
+
+    def meddle() -> None:
+        brief.write_bytes(b"a new brief")
+        result.write_bytes(b"another result")
+
+    share.deliver(journal, Overwritten(Script(), str(result), meddle)).commit([plan])
+    assert brief.read_bytes() == b"a new brief"
+    assert stat.S_IMODE((tmp_path / "private.toml").stat().st_mode) == 0o600
+    assert b"brief hero" in [path.read_bytes() for path in (share.root / "archive").rglob("*.toml")]
+
+
+def test_a_file_that_takes_the_place_of_an_input_keeps_its_permissions(share: Share, journal: Journal, tmp_path: Path) -> None:
+    """A member of the group renames another file over the input that has just arrived: that file must not be opened to the group."""
+    (share.root / "masked").chmod(0o2777)
+    plan = share.worked("a")
+    private = share.root / "selected" / "private.txt"
+    private.write_bytes(b"private")
+    private.chmod(0o600)
+    destination = share.root / plan.consumes[2].destination
+
+    class Swapping(Filesystem):
+        def open(self, at: PathAt) -> int:
+            if str(at) == str(destination) and private.exists():
+                private.rename(destination)
+            return super().open(at)
+
+    assert isinstance(share.deliver(journal, Swapping()).commit([plan])[0], FilesChanged)
+    (swapped,) = [path for path in share.root.rglob("*") if path.is_file() and path.read_bytes() == b"private"]
+    assert stat.S_IMODE(swapped.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("mount", ["archive", "masked", "selected"])
 def test_folders_may_be_mount_points(share: Share, journal: Journal, mount: str) -> None:
     """A rename becomes a copy, an fsync and a rename; the source is deleted once the plan is durable."""

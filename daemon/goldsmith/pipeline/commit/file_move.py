@@ -105,14 +105,16 @@ class FileMove:
 
     def apply_unchecked(self) -> None:
         """Move a file, whatever is in it by now. Raises as ``apply`` does."""
-        source, destination = self.folders.locate(self.source), self.folders.locate(self.destination, create=True)
-        self._inherit_permissions(source, destination)
-        self._rename(source, destination)
+        self._rename(self.folders.locate(self.source), self.folders.locate(self.destination, create=True))
 
     def _consume(self, source: PathAt, destination: PathAt) -> None:
         if self.is_recovery and self._sig_at(self._parked_at(source)):
             self._copy_across(source, destination)
-        elif self._check_source(source, destination) and self._rename(source, destination):
+        elif not self._check_source(source, destination):
+            return
+        elif self._has_other_names(source, destination):
+            self._copy_across(source, destination)
+        elif self._rename(source, destination):
             self._verify(destination, None if is_in_archive(self.destination) else destination.dir_fd)
             self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
 
@@ -129,10 +131,10 @@ class FileMove:
                 raise ResultReplaced(self, f"{self.name} is not the file that was hashed.") from error
             raise
         try:
-            self._check_result(fd, source, destination)
+            checked_sig = self._check_result(fd, source, destination)
             self.fs.inherit_permissions(fd, destination.dir_fd)
             if self._rename(source, destination):
-                self._check_arrived_result(fd, destination)
+                self._check_arrived_result(fd, checked_sig, destination)
         finally:
             os.close(fd)
 
@@ -143,6 +145,9 @@ class FileMove:
         try:
             self.fs.rename_noreplace(source, destination)
         except FileExistsError:
+            if self._was_copied(source, destination):
+                self._copy_across(source, destination)
+                return False
             self._finish_split_rename(source, destination)
         except FileNotFoundError:
             self._handle_missing_source(destination)
@@ -155,21 +160,22 @@ class FileMove:
         self.was_renamed = True
         return True
 
-    def _check_result(self, fd: int, source: PathAt, destination: PathAt) -> None:
-        """Raise ResultReplaced unless this is the file that the daemon has hashed, and no program writes to it.
+    def _check_result(self, fd: int, source: PathAt, destination: PathAt) -> FileSignature:
+        """Return the signature of the result. Raises ResultReplaced unless the daemon has hashed this file, and no program writes to it.
 
         An earlier try or run may have changed its permissions, and some mounts change inodes: then its hash decides.
         """
         status = os.fstat(fd)
         current_sig = FileSignature.from_stat(status)
-        has_one_name = status.st_nlink == 1 or (self.is_recovery and self._is_same_inode(source, destination))
+        has_one_name = status.st_nlink == 1 or (status.st_nlink == 2 and self.is_recovery and self._is_same_inode(source, destination))
         if not stat.S_ISREG(status.st_mode) or not has_one_name or has_writer(fd):
             raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
         if current_sig == self.sig:
-            return
+            return current_sig
         is_same_file = self.sig is not None and current_sig.ino == self.sig.ino
         if not (is_same_file or status.st_uid == os.geteuid()) or not self._has_expected_bytes(fd, current_sig):
             raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
+        return current_sig
 
     def _is_closed_to_service(self, at: PathAt) -> bool:
         """Return whether the file itself denies its reading: it has another owner, or its mode was changed after it was hashed."""
@@ -183,13 +189,13 @@ class FileMove:
         with os.fdopen(os.dup(fd), "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == self.sha256
 
-    def _check_arrived_result(self, fd: int, destination: PathAt) -> None:
+    def _check_arrived_result(self, fd: int, checked_sig: FileSignature, destination: PathAt) -> None:
         """Raise ResultReplaced unless the file at the destination is the one that was checked, and no program writes to it.
 
         From now on no worker can open the file for writing: it is not in a scratch folder any more.
         """
         self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
-        is_checked_file = self.destination_sig.same_content(FileSignature.from_stat(os.fstat(fd)))
+        is_checked_file = self.destination_sig.same_content(checked_sig)
         if has_writer(fd) or not (is_checked_file or self._matches(destination, self.destination_sig)):
             raise ResultReplaced(self, f"{self.name} was replaced while it was being published.")
 
@@ -239,6 +245,27 @@ class FileMove:
             raise NameTaken(self)
         self.fs.unlink(source)
 
+    def _was_copied(self, source: PathAt, destination: PathAt) -> bool:
+        """Return whether an earlier run has copied a result to its destination, on another filesystem.
+
+        Between two subvolumes of btrfs, or two project quotas, a rename to a taken name fails with EEXIST, before EXDEV.
+        """
+        is_result_in_recovery = self.is_recovery and not self.is_consume
+        return is_result_in_recovery and not self._is_same_inode(source, destination) and self._is_expected_file(destination)
+
+    def _has_other_names(self, source: PathAt, destination: PathAt) -> bool:
+        """Return whether an input that goes to a stage has names outside its folder (hard links).
+
+        The result of a copy belongs to the share. After a rename, the folder's group and mode would apply to the other names as well. The
+        two names of a rename that was made of link and unlink, and was interrupted, do not count.
+        """
+        if is_in_archive(self.destination) or (self.is_recovery and self._is_same_inode(source, destination)):
+            return False
+        try:
+            return self.fs.lstat(source).st_nlink > 1
+        except FileNotFoundError:  # the rename finds this out as well
+            return False
+
     def _copy_across(self, source: PathAt, destination: PathAt) -> None:
         self.is_cross_device = self.has_started = True
         self._mark_changed(source, destination)
@@ -249,10 +276,9 @@ class FileMove:
         if arrived is None:
             partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
             self._unlink(partial)
-            if self.fs.copy(start, partial) != self.sha256 and self.sha256:
+            if self.fs.copy(start, partial, destination.dir_fd) != self.sha256 and self.sha256:
                 kind = SourceChanged if self.is_consume else ResultReplaced
                 raise kind(self, f"{self.name} was changed while it was being worked on.")
-            self._inherit_permissions(partial, destination)
             self.fs.rename_noreplace(partial, destination)
         self.destination_sig = self._sig_at(destination)
 
@@ -273,38 +299,30 @@ class FileMove:
     def _verify(self, at: PathAt, permissions_from: int | None) -> None:
         """Raise SourceChanged unless this is the file that was read and no program writes to it.
 
-        If ``permissions_from`` is given, the file then gets the permissions of that open folder. The check for writers comes before the
-        check of the signature: a program that wrote until just now has changed the times that the signature holds.
+        If ``permissions_from`` is given, the file then gets the permissions of that open folder; no other file gets them. The check for
+        writers comes before the check of the signature: a program that wrote until just now has changed the times that the signature holds.
         """
         try:
             fd = self.fs.open(at)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM):
                 raise _replaced_error(self, error) from error
-            current_sig = self._sig_at(at)
-        else:
-            try:
-                if has_writer(fd):
-                    raise SourceChanged(self, f"{self.name} is still being written by another program.")
-                status = os.fstat(fd)
-                current_sig = FileSignature.from_stat(status) if stat.S_ISREG(status.st_mode) else None
-                if permissions_from is not None:
-                    self.fs.inherit_permissions(fd, permissions_from)
-            finally:
-                os.close(fd)
-        if current_sig is None or not self._matches(at, current_sig):
-            raise SourceChanged(self, f"{self.name} was saved over while it was being worked on.")
-
-    def _inherit_permissions(self, at: PathAt, destination: PathAt) -> None:
-        """Give the file the group, mode and ACL of its destination folder, through a descriptor, so that a link is never followed."""
-        try:
-            fd = self.fs.open(at)
-        except OSError:
+            if not self._is_expected_file(at):
+                raise self._saved_over() from error
             return
         try:
-            self.fs.inherit_permissions(fd, destination.dir_fd)
+            if has_writer(fd):
+                raise SourceChanged(self, f"{self.name} is still being written by another program.")
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or not self._matches(fd, FileSignature.from_stat(status)):
+                raise self._saved_over()
+            if permissions_from is not None:
+                self.fs.inherit_permissions(fd, permissions_from)
         finally:
             os.close(fd)
+
+    def _saved_over(self) -> SourceChanged:
+        return SourceChanged(self, f"{self.name} was saved over while it was being worked on.")
 
     # ------------------------------------------------------------------ back
 
@@ -399,8 +417,8 @@ class FileMove:
         sig_1, sig_2 = self._sig_at(first), self._sig_at(second)
         return sig_1 is not None and sig_2 is not None and (sig_1.dev, sig_1.ino) == (sig_2.dev, sig_2.ino)
 
-    def _matches(self, at: PathAt, current_sig: FileSignature) -> bool:
-        """Return whether this is the file that was read: same inode, size and time.
+    def _matches(self, file: PathAt | int, current_sig: FileSignature) -> bool:
+        """Return whether a file, given by its name or its descriptor, is the one that was read: same inode, size and time.
 
         If only the inode differs (after a copy, and on some FUSE mounts), the hash of the contents decides.
         """
@@ -413,7 +431,9 @@ class FileMove:
             and abs(current_sig.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS
             and current_sig.ino != self.sig.ino
         )
-        return same_but_inode and self._hash_matches(at)
+        if not same_but_inode:
+            return False
+        return self._has_expected_bytes(file, current_sig) if isinstance(file, int) else self._hash_matches(file)
 
     def _hash_matches(self, at: PathAt) -> bool:
         try:

@@ -12,19 +12,22 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from goldsmith.errors import HostError
-from goldsmith.files import Filesystem, PathAt, display_name
+from goldsmith.errors import HostError, InputError
+from goldsmith.files import Filesystem, PathAt, display_name, mount_id
 from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.pipeline.commit.shared_folders import make_shared_folder
-from goldsmith.root_folder import open_subfolder
+from goldsmith.root_folder import RootFolder, open_subfolder
+
+_MOUNT_REMEDY = "Mount it again, or restart Goldsmith if it is meant to be a plain folder now. Nothing was written to it."
 
 
 class OpenFolders:
     """Opens each folder once: ``with OpenFolders(fs, root, mounts) as folders: folders.locate("masked/acme/hero.png")``.
 
     ``mounts`` holds, across batches, the folders of the root that were seen to be mount points. If such a folder is suddenly part of the
-    root's filesystem, its mount is lost, and nothing must be written to the empty folder below.
+    mount above it, its own is lost, and nothing must be written to the empty folder below. Devices do not show that: a bind mount may have
+    the device of the root.
     """
 
     def __init__(self, fs: Filesystem, root: Path, mounts: set[str]) -> None:
@@ -111,27 +114,44 @@ class OpenFolders:
             raise HostError(
                 f"The folder {self._root / name} does not exist.", "Mount it, or run `goldsmith init` on the root again."
             ) from error
-        if os.fstat(fd).st_dev != os.fstat(root).st_dev:
-            self._mounts.add(name)
-        elif name in self._mounts:
+        if self._has_lost_mount(name, fd, root):
             os.close(fd)
-            raise HostError(
-                f"The folder {self._root / name} has lost its mount.", "Mount it again. Nothing was written to the empty folder."
-            )
+            raise HostError(f"The folder {self._root / name} has lost its mount.", _MOUNT_REMEDY)
         return fd
+
+    def _has_lost_mount(self, path: str, fd: int, parent: int) -> bool:
+        """Return whether an open folder was a mount point and is none now. Remember that it is one."""
+        if mount_id(fd) == mount_id(parent):
+            return path in self._mounts
+        self._mounts.add(path)
+        return False
 
     def _open_subfolder(self, path: str, *, create: bool) -> int:
         parent_path, name = os.path.split(path)
         parent = PathAt(self.open_folder(parent_path, create=create), name)
         try:
-            return open_subfolder(parent.dir_fd, name)
+            fd = open_subfolder(parent.dir_fd, name)
         except FileNotFoundError:
             if not create:
                 raise
-        with contextlib.suppress(FileExistsError):
-            make_shared_folder(self._fs, parent)
-        self.mark_changed(parent)
-        return open_subfolder(parent.dir_fd, name)
+            with contextlib.suppress(FileExistsError):
+                make_shared_folder(self._fs, parent)
+            self.mark_changed(parent)
+            fd = open_subfolder(parent.dir_fd, name)
+        if self._has_lost_mount(path, fd, parent.dir_fd):
+            os.close(fd)
+            raise InputError(f"The folder {display_name(path)} has lost its mount.", _MOUNT_REMEDY)
+        return fd
+
+
+def find_mounts(root: Path) -> set[str]:
+    """Return the names of the folders directly in the root that are mount points."""
+    share, mounts = RootFolder(root), set()
+    for name in share.list_names("")[1]:
+        with contextlib.suppress(OSError):  # the first use of the folder says what is wrong with it
+            if share.mount_id(name) != share.mount_id(""):
+                mounts.add(name)
+    return mounts
 
 
 def require_plain_path(path: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from goldsmith.errors import GoldsmithError, HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, fold_name
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, PlacedFile, Plan
@@ -29,9 +29,10 @@ from goldsmith.pipeline.commit.naming import (
     replace_stem,
     split_version,
 )
-from goldsmith.pipeline.commit.open_folders import OpenFolders, is_job_error, require_plain_path
+from goldsmith.pipeline.commit.open_folders import OpenFolders, find_mounts, is_job_error, require_plain_path
 from goldsmith.pipeline.commit.plan_copy import PlanCopy
 from goldsmith.pipeline.commit.plan_moves import PlanMoves
+from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.root_folder import RootFolder
 
 # Takes a plan and a new stem; returns the plan with every result renamed, and with new versions of the files that name results.
@@ -103,13 +104,17 @@ class PlanExecutor:
         fs: Filesystem | None = None,
         now: Callable[[], float] = time.time,
         rename_plan: RenamePlan | None = None,
+        lock: RootLock | None = None,
     ) -> None:
+        """``lock``: the daemon's lock of the root. While it is lost, nothing is committed; None in a process that needs none."""
         self.root = root
         self.journal = journal
         self.fs = fs or Filesystem()
         self._now = now
         self._rename_plan = rename_plan or with_new_stem
-        self._mounts: set[str] = set()
+        self._lock = lock
+        self._mounts: set[str] = set() if lock is None else lock.mounts
+        self._mounts |= find_mounts(root)
         self._restored_sigs: dict[str, FileSignature] = {}
         self._pending: dict[str, Plan] = {}
         self._unrecorded: dict[str, CompletedPlan] = {}
@@ -129,7 +134,7 @@ class PlanExecutor:
     def commit(self, plans: Sequence[Plan]) -> list[PlanResult]:
         """Carry out plans, and return first the results of pending plans that are now finished or undone, then one result per plan."""
         results = self.finish_open_plans()
-        halt = next((result for result in results if isinstance(result, PlanHalted)), None)
+        halt = next((result for result in results if isinstance(result, PlanHalted)), None) or self._lock_fault()
         if halt is not None:
             return [*results, *(PlanHalted(plan, halt.sentence, halt.remedy, is_pending=False) for plan in plans)]
         ready: list[Plan] = []
@@ -139,7 +144,7 @@ class PlanExecutor:
                 ready.append(plan)
             except FileNotFoundError:
                 results.append(ResultsRejected(plan, is_missing=True))
-            except (OSError, HostError, ScratchError) as error:
+            except (OSError, HostError, InputError) as error:
                 results.append(self._failure_result(plan, error))
         if not ready:
             return results
@@ -156,6 +161,9 @@ class PlanExecutor:
         """Finish or undo the plans that were left half done: the pending ones, and ``plans`` that were found open at the start."""
         self._pending.update({plan.id: plan for plan in plans})
         waiting = list(self._pending.values())
+        lock_fault = self._lock_fault()
+        if lock_fault is not None:
+            return [PlanHalted(plan, lock_fault.sentence, lock_fault.remedy, is_pending=True) for plan in waiting]
         try:
             if self._unrecorded:
                 self.journal.complete_plans(list(self._unrecorded.values()))
@@ -172,6 +180,15 @@ class PlanExecutor:
         """Put the plans that are about to be carried out, and the pending ones, into the copy."""
         self._current = {**self._pending, **{plan.id: plan for plan in plans}}
         self._copy.write(list(self._current.values()))
+
+    def _lock_fault(self) -> HostError | None:
+        """Return what prevents every commit if this daemon does not hold the root any more, else None."""
+        if self._lock is None or self._lock.is_current():
+            return None
+        return HostError(
+            f"The lock in {self.root / PRIVATE_FOLDER} was removed or replaced, so another Goldsmith may work on the same pictures.",
+            "Goldsmith makes the lock anew and goes on by itself, or stops if another one runs.",
+        )
 
     def _execute(self, plans: Sequence[Plan], *, is_recovery: bool) -> list[PlanResult]:
         with OpenFolders(self.fs, self.root, self._mounts) as folders:
@@ -201,7 +218,7 @@ class PlanExecutor:
             try:
                 moves.apply()
                 return _PlanProgress(plan, None, None, moves)
-            except (NameTaken, SourceChanged, OSError, HostError, ScratchError) as error:
+            except (NameTaken, SourceChanged, OSError, HostError, InputError) as error:
                 failure = error
             end = self._roll_back(moves, failure)
             if not isinstance(failure, NameTaken) or moves.displaced or end.completed is None:
@@ -217,7 +234,7 @@ class PlanExecutor:
     def _roll_back(self, moves: PlanMoves, cause: Exception) -> _PlanProgress:
         try:
             moves.roll_back(self._now())
-        except (NameTaken, SourceChanged, OSError, HostError, ScratchError) as error:
+        except (NameTaken, SourceChanged, OSError, HostError, InputError) as error:
             verdict = self._halted(moves.plan, error)
             return _PlanProgress(moves.plan, replace(verdict, is_pending=True), None)
         return _PlanProgress(moves.plan, self._failure_result(moves.plan, cause), moves.superseded_plan(self._now()))

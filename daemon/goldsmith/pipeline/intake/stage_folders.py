@@ -158,21 +158,21 @@ class StageFolders:
         before = folder.unavailable_reason
         try:
             status = self._root_folder.lstat(folder.name)
-            root = self._root_folder.lstat("")
+            is_mount = self._root_folder.mount_id(folder.name) != self._root_folder.mount_id("")
         except OSError:
             folder.unavailable_reason = f"{folder.name}/ is not there: is the share mounted?"
             return False
         if not stat.S_ISDIR(status.st_mode):
             folder.unavailable_reason = f"{folder.name}/ is not a folder: links are not followed. Mount or create the folder itself there."
             return False
-        if folder.was_mounted and status.st_dev == root.st_dev:
+        if folder.was_mounted and not is_mount:
             folder.unavailable_reason = f"{folder.name}/ was a mount of its own and is not mounted now: is the share mounted?"
             return False
         folder.unavailable_reason = ""
         if not before and (status.st_dev, status.st_ino) == (folder.device, folder.inode):
             return False
         folder.device, folder.inode = status.st_dev, status.st_ino
-        folder.was_mounted = status.st_dev != root.st_dev
+        folder.was_mounted = is_mount
         folder.is_network = is_network_filesystem(filesystem_type(os.path.join(self._root, folder.name)))
         folder.receives_events = False
         return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
+from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.intake import Intake
 from goldsmith.pipeline.scheduler.holds import Holds
 from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent
@@ -31,6 +32,7 @@ class SchedulerState:
     host_health: HostHealth
     journal: Journal
     work_folder: WorkFolder
+    root_lock: RootLock
 
 
 @dataclass(frozen=True, slots=True)

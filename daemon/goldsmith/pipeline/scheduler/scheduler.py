@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
-from goldsmith.errors import HostError, InputError, UnreadableFileError
+from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature, display_name, display_text
 from goldsmith.jobs.job import InputRead, Outcome
 from goldsmith.jobs.work_folder import ScratchError
@@ -45,6 +45,7 @@ from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_input
 COMMIT_BATCH_SIZE = 64
 # Lines of a traceback in the log: a RecursionError has a thousand.
 _TRACEBACK_LIMIT = 20
+_LOCK_RENEWED = "The lock in .goldsmith was removed or replaced. It is made anew; leave that folder alone while Goldsmith runs."
 _EXHAUSTED = "Something in the folders needs more memory than Goldsmith has."
 _UNREADABLE_REMEDY = "Let Goldsmith's user read it and enter its folders (chmod g+rX), and check its disk. It is tried again by itself."
 _UNEXPECTED_REMEDY = "This is a mistake in Goldsmith. Please report it with the traceback in the log. It is tried again by itself."
@@ -90,6 +91,7 @@ class Scheduler:
         self._host_health = shared.state.host_health
         self._journal = shared.state.journal
         self._work_folder = shared.state.work_folder
+        self._root_lock = shared.state.root_lock
         self._intake = shared.intake
         self._workers = shared.workers
         self._clock = shared.clocks.monotonic
@@ -113,10 +115,12 @@ class Scheduler:
     def run_once(self) -> None:
         """Do everything that can be done now, without waiting. If the journal turns out to be broken, go on with a new one.
 
-        Nothing is raised: a failure pauses all work until the next trial (law 12).
+        A failure pauses all work until the next trial (law 12). Raises only AlreadyRunningError, if another daemon has taken over the root.
         """
         try:
             self._take_turn(self._clock())
+        except AlreadyRunningError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on
             self.report_failed_turn(error)
         if self._journal.damage is not None:
@@ -160,11 +164,19 @@ class Scheduler:
             self.report_failed_turn(error)
 
     def _check_work_folder(self, now: float) -> None:
-        """Check at intervals, and before a pause ends, that the service's own folder is still its alone. Raises HostError if it is not."""
-        is_retry_due = self._host_health.is_unhealthy and now >= self._host_health.retry_at
-        if is_retry_due or now >= self._work_folder_check_at:
+        """Check at intervals, and before a pause ends or a commit without a lock, that the root is this daemon's alone.
+
+        A removed lock is made anew, and so is the service's own folder.
+        """
+        if self._host_health.is_unhealthy:
+            is_urgent = now >= self._host_health.retry_at
+        else:
+            is_urgent = bool(self._in_flight.ready_to_commit) and not self._root_lock.is_current()
+        if is_urgent or now >= self._work_folder_check_at:
             self._work_folder_check_at = now + CHECK_INTERVAL_SECONDS
             try:
+                if self._root_lock.check():
+                    self._on_event("lock renewed", sentence=_LOCK_RENEWED)
                 self._work_folder.check()
             except HostError as fault:
                 self._host_health.report_failure(fault, "turn")
