@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from goldsmith.files import filesystem_type, is_network_filesystem
+from goldsmith.mounts import UNKNOWN_KIND, MountKind, kind_at
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.root_folder import RootFolder
 
@@ -32,7 +32,8 @@ class StageFolder:
     device: int = 0
     inode: int = 0
     was_mounted: bool = False
-    is_network: bool = False
+    # Changes on a shared mount that others make cause no events, even if those that the daemon makes do.
+    kind: MountKind = UNKNOWN_KIND
     receives_events: bool = False
     canary_planted_at: float | None = None
     # Folders in and below it that the kernel does not watch.
@@ -44,7 +45,7 @@ class StageFolder:
     @property
     def watch_mode(self) -> WatchMode:
         """Whether events arrive from the whole folder, or it is scanned at intervals."""
-        return "events" if self.receives_events and not self.is_network and not self.unwatched_folders else "polling"
+        return "events" if self.receives_events and not self.kind.is_shared and not self.unwatched_folders else "polling"
 
 
 class StageFolders:
@@ -99,7 +100,7 @@ class StageFolders:
     def note_canaries(self) -> None:
         """Mark the folders whose canary was heard: events arrive from them."""
         for folder in self.by_name.values():
-            if not folder.receives_events and not folder.is_network and self._watcher.heard_canary(folder.name):
+            if not folder.receives_events and not folder.kind.is_shared and self._watcher.heard_canary(folder.name):
                 folder.receives_events = True
 
     def check(self, now: float) -> None:
@@ -117,7 +118,7 @@ class StageFolders:
         for folder in self.available():
             if (
                 not folder.receives_events
-                and not folder.is_network
+                and not folder.kind.is_shared
                 and (folder.canary_planted_at is None or now >= folder.canary_planted_at + _CANARY_INTERVAL_SECONDS)
             ):
                 self._plant_canary(folder, now)
@@ -138,7 +139,7 @@ class StageFolders:
 
     def _plant_canary(self, folder: StageFolder, now: float) -> None:
         folder.canary_planted_at = now
-        if folder.is_network or not self._watcher.plant_canary(folder.name):
+        if folder.kind.is_shared or not self._watcher.plant_canary(folder.name):
             folder.receives_events = False
 
     def _has_lost_events(self, folder: StageFolder, now: float) -> bool:
@@ -173,6 +174,6 @@ class StageFolders:
             return False
         folder.device, folder.inode = status.st_dev, status.st_ino
         folder.was_mounted = status.st_dev != root.st_dev
-        folder.is_network = is_network_filesystem(filesystem_type(os.path.join(self._root, folder.name)))
+        folder.kind = kind_at(os.path.join(self._root, folder.name))
         folder.receives_events = False
         return True
