@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from goldsmith.files import FileSignature
 from goldsmith.mounts import UNKNOWN_KIND, MountKind, kind_at
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.root_folder import RootFolder
@@ -74,7 +75,7 @@ class StageFolders:
             status = self._root_folder.lstat(folder)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == (known.device, known.inode)
+        return _identity(status) == (known.device, known.inode)
 
     def available(self) -> list[StageFolder]:
         """Return the folders that can be used now."""
@@ -170,10 +171,16 @@ class StageFolders:
             folder.unavailable_reason = f"{folder.name}/ was a mount of its own and is not mounted now: is the share mounted?"
             return False
         folder.unavailable_reason = ""
-        if not before and (status.st_dev, status.st_ino) == (folder.device, folder.inode):
+        if not before and _identity(status) == (folder.device, folder.inode):
             return False
-        folder.device, folder.inode = status.st_dev, status.st_ino
+        folder.device, folder.inode = _identity(status)
         folder.was_mounted = status.st_dev != root.st_dev
         folder.kind = kind_at(os.path.join(self._root, folder.name))
         folder.receives_events = False
         return True
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """Return device and inode; the inode is 0 on mounts that do not keep it, where the same folder would seem to be another."""
+    sig = FileSignature.from_stat(status)
+    return sig.dev, sig.ino
