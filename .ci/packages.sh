@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs, where that is possible, the Debian programs with which tests/clients/ drops files, and the data that conformance tests
-# read. It never fails: if a package cannot be installed, its test is skipped by name.
+# Installs, where that is possible, the Debian programs with which tests/clients/ drops files and tests/doubles/mounted.py mounts
+# filesystems, and the data that conformance tests read. It never fails: if a package cannot be installed, its test is skipped by name.
 set -uo pipefail
 
 PROGRAMS=(rsync openssh-client openssh-sftp-server samba smbclient curl zip unzip p7zip-full acl attr imagemagick inotify-tools libfribidi0
-          unicode-data)
+          unicode-data
+          fuse3 sshfs openssh-server bindfs mergerfs gocryptfs encfs cryfs rclone ntfs-3g xfsprogs btrfs-progs dosfstools exfatprogs)
 LARGE=(gimp)           # 11 s and 400 MB from a near mirror; from a far one it is left out
 PATIENCE=60            # seconds for fetching what is large
 

@@ -28,13 +28,11 @@ from goldsmith.files import (
     PathAt,
     display_name,
     display_text,
-    filesystem_type,
     fold_name,
     has_writer,
     inherit_folder_permissions,
     is_ignored_file,
     is_ignored_folder,
-    is_network_filesystem,
     mount_device,
     mount_id,
     open_input,
@@ -384,24 +382,6 @@ def test_a_file_has_its_permissions_before_it_is_visible(
     assert recorder.events[-1] == f"rename to {name} with mode 660"
     assert not [event for event in recorder.events if event.endswith("by path")]
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o660
-
-
-def test_the_type_of_a_filesystem_is_known(tmp_path: Path) -> None:
-    """Ask for an existing path and for one that does not exist yet."""
-    assert filesystem_type("/proc/self") == "proc"
-    assert filesystem_type(tmp_path / "not" / "yet") == filesystem_type(tmp_path) != ""
-
-
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "afs", "fuse.rclone"])
-def test_network_filesystems_are_recognised(kind: str) -> None:
-    """Check network filesystems and FUSE mounts of unknown types."""
-    assert is_network_filesystem(kind)
-
-
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fuse.mergerfs", "fuseblk", ""])
-def test_local_filesystems_are_recognised(kind: str) -> None:
-    """Check local filesystems and the few FUSE mounts that are local disks."""
-    assert not is_network_filesystem(kind)
 
 
 def test_shipped_files_are_found() -> None:

@@ -1,6 +1,6 @@
 """Files on a share: signatures, folded and ignored names, atomic writes, renames that never overwrite, permissions.
 
-It also answers questions about filesystems and finds the files that ship with the program.
+It also finds the files that ship with the program.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from goldsmith.errors import InputError
+from goldsmith.mounts import kind_of_device
 
 # Errors for which the machine is at fault, not the file.
 MACHINE_ERRNOS = frozenset(
@@ -67,16 +68,6 @@ _LINK_FAILURES = frozenset(
     | {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE}
 )
 _ACL_USER_OBJ, _ACL_GROUP_OBJ, _ACL_MASK, _ACL_OTHER = 0x01, 0x04, 0x10, 0x20
-_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
-_NETWORK_FILESYSTEMS = frozenset(
-    {
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "coda", "davfs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs"),
-        *("ocfs2", "gfs2", "orangefs", "vboxsf", "vmhgfs", "prl_fs"),
-    }
-)
-_LOCAL_FUSE_FILESYSTEMS = frozenset(
-    ("ntfs-3g", "exfat-fuse", "mergerfs", "fuse-overlayfs", "bindfs", "gocryptfs", "encfs", "cryfs", "lxcfs")
-)
 
 
 def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
@@ -109,7 +100,8 @@ _statx = _find_statx()
 class FileSignature(NamedTuple):
     """A file's identity without its content. If a path has the same signature twice, nothing was written to it in between.
 
-    ``size`` is in bytes, ``mtime_ns`` and ``ctime_ns`` are Unix times in nanoseconds.
+    ``size`` is in bytes, ``mtime_ns`` and ``ctime_ns`` are Unix times in nanoseconds. ``ino`` and ``ctime_ns`` are 0 on kinds of mounts
+    that do not keep them, and ``mtime_ns`` is as coarse as the kind keeps it (``goldsmith.mounts``).
     """
 
     dev: int
@@ -121,11 +113,22 @@ class FileSignature(NamedTuple):
     @classmethod
     def from_stat(cls, status: os.stat_result) -> FileSignature:
         """Return the signature in a stat result."""
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        kind = kind_of_device(status.st_dev)
+        return cls(
+            status.st_dev,
+            status.st_ino if "inode" in kind.keeps else 0,
+            status.st_size,
+            status.st_mtime_ns - status.st_mtime_ns % kind.mtime_step_ns,
+            status.st_ctime_ns if "ctime" in kind.keeps else 0,
+        )
 
     def same_content(self, other: FileSignature) -> bool:
         """Return whether inode, size and mtime agree. A rename within a filesystem changes only the ctime."""
         return (self.ino, self.size, self.mtime_ns) == (other.ino, other.size, other.mtime_ns)
+
+    def is_same_file(self, other: FileSignature) -> bool:
+        """Return whether the inodes agree. False on kinds of mounts that do not keep them: there only the contents can tell."""
+        return self.ino == other.ino != 0
 
 
 def fold_name(name: str) -> str:
@@ -365,12 +368,19 @@ def open_input(path: str | os.PathLike[str]) -> int:
     return fd
 
 
-def has_writer(fd: int) -> bool | None:
-    """Return whether another program has this file open for writing; None if the kernel grants no lease on it.
+def has_writer(fd: int, *, is_own: bool = False) -> bool | None:
+    """Return whether another program has this file open for writing; None if the kernel cannot tell.
 
     The kernel refuses a read lease with EAGAIN while there is a writer: see fcntl(2). The lease is returned at once, because it would
     block writers. SIGURG replaces SIGIO, which would end this program if a writer opened the file at that moment.
+
+    On a shared mount no lease is asked for, because the answer says nothing: FUSE grants one while another machine writes, and NFS 4
+    without delegations and SMB without oplocks refuse one when nobody does. ``is_own``: only programs on this machine write the file, as
+    with the results of a worker; then a lease on a FUSE mount means what it says.
     """
+    kind = kind_of_device(os.fstat(fd).st_dev)
+    if kind.is_shared and not (is_own and kind.knows_own_writers):
+        return None
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -467,25 +477,6 @@ def mount_device(number: int) -> str:
 
 def _has_mount_id(statx: bytes) -> bool:
     return bool(int.from_bytes(statx[:4], sys.byteorder) & _STATX_MNT_ID)
-
-
-def filesystem_type(path: str | os.PathLike[str]) -> str:
-    """Return the type of the filesystem that holds ``path``, or will hold it ("ext4", "nfs4", "fuse.sshfs" …); "" if unknown."""
-    real = os.path.realpath(path)
-    longest, fs_type = -1, ""
-    with open("/proc/self/mountinfo", "rb") as table:
-        for row in table:
-            fields, _, rest = row.partition(b" - ")
-            mount = os.fsdecode(_OCTAL_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields.split()[4]))
-            inside = real == mount or real.startswith(mount.rstrip("/") + "/")
-            if inside and len(mount) >= longest:
-                longest, fs_type = len(mount), os.fsdecode(rest.split()[0])
-    return fs_type
-
-
-def is_network_filesystem(fs_type: str) -> bool:
-    """Return whether other machines may share this filesystem: then there is no shared memory with them and no event for their writes."""
-    return fs_type in _NETWORK_FILESYSTEMS or (fs_type.startswith("fuse.") and fs_type.removeprefix("fuse.") not in _LOCAL_FUSE_FILESYSTEMS)
 
 
 def resource_path(*parts: str) -> Path:

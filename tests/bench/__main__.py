@@ -86,7 +86,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _machine_facts(place: Path) -> dict[str, str]:
     """Return the conditions of the figures: the machine, its load, the disk and the versions."""
-    from goldsmith.files import filesystem_type
+    from goldsmith.mounts import kind_at
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
@@ -94,7 +94,7 @@ def _machine_facts(place: Path) -> dict[str, str]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "cpu": f"{len(os.sched_getaffinity(0))} x {processor or platform.machine()}",
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "disk": filesystem_type(place.parent),
+        "disk": kind_at(place.parent).name,
         "linux": platform.release(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("watchdog", "pydantic", "onnxruntime", "torch", "diffusers")},

@@ -116,14 +116,14 @@ def _total_mb(device: str) -> int:
 def _machine_facts(options: argparse.Namespace, place: Path) -> dict[str, str]:
     """Return the conditions of the figures: the device and its driver, the versions, the date."""
     from goldsmith.engines.devices import find_devices
-    from goldsmith.files import filesystem_type
+    from goldsmith.mounts import kind_at
 
     device = next((candidate for candidate in find_devices().devices if candidate.name == options.device), None)
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "device": f"{options.device} {device.title}, {device.total_mb} MiB" if device else options.device,
         "driver": device.driver if device else "none",
-        "disk": filesystem_type(place.parent),
+        "disk": kind_at(place.parent).name,
         **{name: _version(name) for name in ("torch", "diffusers", "transformers", "goldsmith")},
     }
 

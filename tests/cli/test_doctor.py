@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from doubles.commandline import CommandResult, Goldsmith, WriteState
+from doubles.pretended_mounts import pretend
 from goldsmith.brief.settings import read_settings
 from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
@@ -91,11 +92,9 @@ def test_a_configuration_that_others_may_change_is_a_fault(goldsmith: Goldsmith,
 
 def test_a_network_filesystem_is_allowed_for_folders_only(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal needs a local disk."""
-    monkeypatch.setattr(diagnostics, "filesystem_type", lambda path: "nfs4")
-    monkeypatch.setattr("goldsmith.journal.location.filesystem_type", lambda path: "nfs4")
+    pretend(monkeypatch, root.parent, "nfs4")
     findings = _findings(goldsmith("doctor", "-r", root, "--json"))
-    assert findings["inbox/"].severity == "note"
-    assert "nfs4" in findings["inbox/"].sentence
+    assert "NFS 4 (nfs4)" in findings["inbox/"].sentence
     assert findings["journal"].severity == "fault"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.pretended_mounts import pretend
 from goldsmith.errors import HostError, UsageError
 from goldsmith.journal import location
 
@@ -47,10 +48,10 @@ def test_a_journal_inside_the_share_is_refused(tmp_path: Path) -> None:
         location.prepare_journal_folder(tmp_path, tmp_path / "state")
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "virtiofs", "ceph", "fuse.sshfs", "fuse.rclone", "fuse", "fuse.new"])
 def test_a_network_filesystem_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the error names the reason, and that no folder is created."""
-    monkeypatch.setattr(location, "filesystem_type", lambda path: kind)
+    """Check that the error names the reason, and that no folder is created. An unknown FUSE program may be a network."""
+    pretend(monkeypatch, tmp_path, kind)
     with pytest.raises(UsageError, match=rf"{kind}\), and SQLite's write-ahead log needs memory that all its users share"):
         location.prepare_journal_folder(tmp_path / "root", tmp_path / "state")
     assert not (tmp_path / "state").exists()

@@ -25,6 +25,7 @@ from goldsmith.brief.parsing import (
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.errors import UsageError
 from goldsmith.files import resource_path
+from goldsmith.mounts import kind_at
 
 CONFIG_FILES = ("goldsmith.toml", "pipeline.toml", "models.toml")
 _PREFIX = "GOLDSMITH_"
@@ -187,7 +188,8 @@ def _require_trusted_owner(path: Path) -> None:
         return
     raise UsageError(
         f"{path} {reason}, and it is on the share: anybody who drops pictures there could change what runs.",
-        f"Run chmod go-w {path} as its owner, or keep the configuration elsewhere and name its folder with --config.",
+        f"{kind_at(path).mode_remedy(f'Run chmod go-w {path} as its owner')}, or keep the configuration elsewhere and name its folder "
+        "with --config.",
     )
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.journal_checks import check_journal
+from goldsmith.cli.mount_checks import FolderFacts, check_properties, measure_folder
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
 from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
 from goldsmith.cli.weights_checks import check_hashes, check_weights
 from goldsmith.errors import GoldsmithError, InputError
-from goldsmith.files import Filesystem, PathAt, filesystem_type, has_writer, is_network_filesystem
+from goldsmith.files import Filesystem, PathAt, has_writer
 from goldsmith.journal.location import journal_path
+from goldsmith.mounts import kind_at
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
@@ -32,6 +34,7 @@ _PROBE_FILE = ".goldsmith-canary-doctor"
 _EVENT_TIMEOUT = 3.0
 # The bit of CAP_LEASE (capabilities(7)).
 _CAP_LEASE = 28
+_PLACES = {"local": "", "stacked": "on other folders by ", "network": "network: "}
 
 
 def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
@@ -51,15 +54,18 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     yield _check_daemon(root, daemon, journal)
     yield from _check_workers(daemon)
     yield from check_journal(root, journal, daemon)
-    usable = []
+    usable, facts = [], []
     for folder in (*setup.pipeline.folders, ARCHIVE_FOLDER, ".goldsmith"):
         finding = _check_folder(root, folder)
         yield finding
+        if finding.severity != "fault":
+            facts += _measure(root, folder)
         if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
             usable.append(folder)
     yield from check_sharing(root, setup.pipeline.folders, _PROBE_FILE, daemon.permission_refusals)
     yield from _check_events(root, usable, daemon)
     yield from _check_leases(root, usable, daemon)
+    yield from check_properties(facts, setup.settings.weak_quiet, setup.settings.poll, usable)
     yield from check_disks([root, *(root / folder for folder in setup.pipeline.folders), journal.parent, setup.weights.folder])
     yield from check_inotify(root)
     yield check_fence()
@@ -105,8 +111,8 @@ def _check_folder(root: Path, folder: str) -> Finding:
         )
     if not stat.S_ISDIR(status.st_mode):
         return fault(subject, "It is not a folder. Links are not followed.", "Mount or create a real folder there.")
-    kind = filesystem_type(path)
-    details = f"{kind or 'unknown filesystem'}, {stat.filemode(status.st_mode)}, {owner_name(status)}"
+    kind = kind_at(path)
+    details = f"{_PLACES[kind.place]}{kind.label}, {stat.filemode(status.st_mode)}, {owner_name(status)}"
     try:
         os.close(_create_probe(root, folder))
         RootFolder(root).unlink(f"{folder}/{_PROBE_FILE}")
@@ -114,17 +120,23 @@ def _check_folder(root: Path, folder: str) -> Finding:
         return fault(
             subject, f"This user cannot write to it ({error.strerror}): {details}.", "Give the service's user or group write permission."
         )
-    if is_network_filesystem(kind):
-        return note(
-            subject,
-            f"{details}: a network filesystem.",
-            "Other computers' changes cause no events there, so Goldsmith reads the folder every few seconds.",
-        )
     return ok(subject, f"{details}, writable.")
 
 
+def _measure(root: Path, folder: str) -> list[FolderFacts]:
+    """Return what the filesystem below a folder can do, or nothing if the folder fails meanwhile."""
+    try:
+        return [measure_folder(RootFolder(root), folder, _PROBE_FILE)]
+    except OSError:
+        return []
+
+
 def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
-    """Yield whether events report new files, from a running daemon's state or, without one, from a probe file in every folder."""
+    """Yield whether events report new files, from a running daemon's state or, without one, from a probe file in every folder.
+
+    Shared mounts have rows of their own: there the daemon's own files cause events, and other machines' files cause none.
+    """
+    folders = [folder for folder in folders if not kind_at(root / folder).is_shared]
     modes: Mapping[str, str] = daemon.watch_modes or _probe_events(root, folders)
     polled = [f"{folder}/" for folder in folders if modes.get(folder) != "events"]
     if not polled and folders:
@@ -155,16 +167,19 @@ def _probe_events(root: Path, folders: Sequence[str]) -> dict[str, str]:
 
 
 def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:
-    """Yield whether leases show if a program is still writing a file."""
+    """Yield whether leases show if a program is still writing a file. Shared mounts, where they never do, have rows of their own."""
+    folders = [folder for folder in folders if not kind_at(root / folder).is_shared]
     weak = (
-        sorted(daemon.weak_quiet_folders) if daemon.has_state_file else [folder for folder in folders if not _supports_leases(root, folder)]
+        sorted(set(daemon.weak_quiet_folders) & set(folders))
+        if daemon.has_state_file
+        else [folder for folder in folders if not _supports_leases(root, folder)]
     )
     if weak:
         folder_list = ", ".join(f"{folder}/" for folder in weak)
         sentence = (
             f"Goldsmith cannot tell if a program is still writing in {folder_list}: files must be quiet for longer (the weaker rule)."
         )
-        yield note("leases", sentence, "Give the service CAP_LEASE, as the supplied unit does. For network mounts there is no remedy.")
+        yield note("leases", sentence, "Give the service CAP_LEASE, as the supplied unit does.")
     elif not daemon.holder and os.geteuid() != 0 and not _has_cap_lease():
         sentence = "Granted for this user's own files; the weaker rule applies to other users' files (they must be quiet for longer)."
         yield note("leases", sentence, "Set AmbientCapabilities=CAP_LEASE in the unit.")

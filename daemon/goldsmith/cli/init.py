@@ -50,6 +50,8 @@ def make_root(root: Path) -> Pipeline:
     share = RootFolder(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
+        # First, because it refuses a filesystem on which `goldsmith run` would refuse everything else.
+        WorkFolder(root).prepare()
         pipeline = _create_config(root / "config")
         for folder in pipeline.folders:
             _create_folder(share, folder, _folder_description(pipeline, folder))
@@ -59,7 +61,6 @@ def make_root(root: Path) -> Pipeline:
             share.make_folder(f"library/{name}")
         for look in sorted(resource_path("samples", "library", "looks").iterdir()):
             _put_if_missing(share, f"library/looks/{look.name}", look.read_bytes())
-        WorkFolder(root).prepare()
     except OSError as error:
         raise HostError(
             f"{error.filename or root} cannot be created: {error.strerror}.", "Name a folder that this user may write to."

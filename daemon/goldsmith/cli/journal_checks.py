@@ -10,10 +10,10 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.system_checks import nearest_existing
 from goldsmith.errors import GoldsmithError, UsageError
-from goldsmith.files import filesystem_type
 from goldsmith.journal.damage import broken_journals, check_files
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import check_journal_folder
+from goldsmith.mounts import kind_at
 from goldsmith.pipeline.status.daemon_state import DaemonState
 
 # A journal of a million jobs has several GB: the check stops after this time and says so.
@@ -22,7 +22,6 @@ _MAX_CHECK_SECONDS = 5.0
 
 def check_journal(root: Path, journal: Path, daemon: DaemonState) -> Iterator[Finding]:
     """Yield whether the journal can be kept in its folder, whether its content is sound, and each broken journal beside it."""
-    kind = filesystem_type(journal.parent)
     try:
         check_journal_folder(journal.parent, root)
     except GoldsmithError as error:
@@ -32,7 +31,7 @@ def check_journal(root: Path, journal: Path, daemon: DaemonState) -> Iterator[Fi
     if not os.access(folder, os.W_OK | os.X_OK):
         yield fault("journal", f"{folder} cannot be written by this user.", "Run this as the service's user, or set GOLDSMITH_STATE_DIR.")
         return
-    yield _check_content(journal, kind or "an unknown filesystem", daemon)
+    yield _check_content(journal, kind_at(journal.parent).label, daemon)
     for kept in broken_journals(journal):
         broken_on = time.strftime("%Y-%m-%d", time.gmtime(kept.lstat().st_ctime))
         yield note(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.output import format_size
-from goldsmith.files import filesystem_type
+from goldsmith.mounts import kind_at
 from goldsmith.root_folder import RootFolder
 from goldsmith.worker.landlock import SCOPE_VERSION, landlock_version
 
@@ -30,12 +30,13 @@ def check_disks(paths: Sequence[Path]) -> Iterator[Finding]:
             continue
         checked_devices.add(device)
         space = os.statvfs(folder)
-        free, inodes = space.f_bavail * space.f_frsize, space.f_favail
-        total, kind = space.f_blocks * space.f_frsize, filesystem_type(folder) or "unknown filesystem"
-        sentence = f"{format_size(free)} of {format_size(total)} are free ({kind})."
+        free, total, kind = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize, kind_at(folder)
+        # Some kinds count no files, and say 0.
+        files_left = space.f_favail if kind.counts_files and space.f_files else None
+        sentence = f"{format_size(free)} of {format_size(total)} are free ({kind.label})"
+        sentence += f", and {files_left:,} more files fit." if files_left is not None else "."
         subject = f"space: {folder}"
-        if free < _NO_SPACE_BYTES or (space.f_files and inodes < 1000):
-            sentence += f" {inodes} more files fit." if space.f_files and inodes < 1000 else ""
+        if free < _NO_SPACE_BYTES or (files_left is not None and files_left < 1000):
             yield fault(subject, sentence, "Free some space: all work waits while a disk is full.")
         elif free < _LOW_SPACE_BYTES:
             yield note(subject, sentence, "A campaign of large pictures may fill it.")

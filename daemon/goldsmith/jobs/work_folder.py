@@ -20,6 +20,7 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, PathAt
 from goldsmith.jobs.folder_removal import remove_tree
 from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
+from goldsmith.mounts import kind_at
 from goldsmith.root_folder import check_ordinary_file, open_subfolder, read_start
 
 _PRIVATE_MODE = 0o700
@@ -220,7 +221,7 @@ def _require_private(fd: int, path: str) -> None:
     if mode & 0o077:
         raise HostError(
             f"{path} is open to other users (mode {mode:04o}), and its filesystem does not let Goldsmith change that.",
-            "Mount that filesystem so that the folder's owner alone may enter it, or keep the root on a local disk.",
+            f"{kind_at(path).mode_remedy('Mount it so that its owner alone may enter it')}, or keep the root on a local disk.",
         )
 
 

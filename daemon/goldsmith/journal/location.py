@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from goldsmith.errors import HostError, UsageError
-from goldsmith.files import filesystem_type, is_network_filesystem
+from goldsmith.mounts import kind_at
 
 _REMEDY = "Set state_dir (GOLDSMITH_STATE_DIR) to a folder on a local disk, outside the watched folders."
 
@@ -64,10 +64,11 @@ def check_journal_folder(folder: Path, root: Path) -> None:
     real_folder, real_root = Path(os.path.realpath(folder)), Path(os.path.realpath(root))
     if real_folder.is_relative_to(real_root):
         raise UsageError(f"The journal cannot be kept in {folder}: that is inside the watched folders at {root}.", _REMEDY)
-    kind = filesystem_type(folder)
-    if is_network_filesystem(kind):
+    kind = kind_at(folder)
+    if kind.may_be_network:
+        what = "on a network filesystem" if kind.is_known else "on a filesystem that may be on a network"
         raise UsageError(
-            f"The journal cannot be kept in {folder}: that is on a network filesystem ({kind}), "
+            f"The journal cannot be kept in {folder}: that is {what} ({kind.name}), "
             "and SQLite's write-ahead log needs memory that all its users share, on one machine.",
             _REMEDY,
         )

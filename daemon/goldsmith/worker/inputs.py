@@ -11,6 +11,7 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.library import MAX_FILE_BYTES
+from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder, check_file_size
 
 # Bytes that a sidecar may have beside its picture, by role; a picture, a mask or a layer may have half of the job's memory.
@@ -68,12 +69,12 @@ def load_input(job: Job, source: JobInput) -> LoadedInput:
 def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignature, FileSignature]:
     root = RootFolder(job.root)
     with os.fdopen(root.open_file(source.path), "rb") as file:
-        before = FileSignature.from_stat(os.fstat(file.fileno()))
+        before = FileSignature.from_stat(synced_status(file.fileno()))
         max_bytes = min(job.limits.max_memory_bytes // 2, _MAX_BYTES.get(source.role, before.size))
         check_file_size(display_name(os.path.basename(source.path)), before.size, max_bytes)
         # Read one byte more than expected: this detects a file that grows without reading it forever.
         data = file.read(before.size + 1)
-        after = FileSignature.from_stat(os.fstat(file.fileno()))
+        after = FileSignature.from_stat(synced_status(file.fileno()))
     if len(data) != before.size:
         raise InputChanged(f"{display_name(os.path.basename(source.path))} was changed while it was being read.", source.path)
     return data, before, after, FileSignature.from_stat(root.lstat(source.path))

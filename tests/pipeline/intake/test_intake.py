@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.pretended_mounts import pretend
 from doubles.yard import FakeWatcher, ManualClock, Yard
 from goldsmith.files import FileSignature
 from goldsmith.pipeline.intake import stage_folders
@@ -419,9 +420,10 @@ def test_a_folder_whose_canary_is_not_heard_is_polled(tmp_path: Path) -> None:
     assert yard.intake.watch_modes() == {"inbox": "events", "selected": "polling"}
 
 
-def test_a_network_mount_is_always_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """inotify reports local changes only, so folders on NFS and SMB are scanned, and no canary is planted."""
-    monkeypatch.setattr(stage_folders, "filesystem_type", lambda path: "nfs4")
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.mergerfs"])
+def test_a_shared_mount_is_always_polled(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """inotify reports this kernel's changes only, so folders on NFS, SMB and on branches are scanned, and no canary is planted."""
+    pretend(monkeypatch, tmp_path, kind)
     yard = Yard(tmp_path)
     assert set(yard.intake.watch_modes().values()) == {"polling"}
     assert yard.watcher.planted == []

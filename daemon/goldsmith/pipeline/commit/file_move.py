@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer
 from goldsmith.jobs.work_folder import ScratchError, is_scratch_error
+from goldsmith.mounts import kind_of_device, synced_status
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 
@@ -168,11 +169,11 @@ class FileMove:
         status = os.fstat(fd)
         current_sig = FileSignature.from_stat(status)
         has_one_name = status.st_nlink == 1 or (status.st_nlink == 2 and self.is_recovery and self._is_same_inode(source, destination))
-        if not stat.S_ISREG(status.st_mode) or not has_one_name or has_writer(fd):
+        if not stat.S_ISREG(status.st_mode) or not has_one_name or has_writer(fd, is_own=True):
             raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
         if current_sig == self.sig:
             return current_sig
-        is_same_file = self.sig is not None and current_sig.ino == self.sig.ino
+        is_same_file = self.sig is not None and current_sig.is_same_file(self.sig)
         if not (is_same_file or status.st_uid == os.geteuid()) or not self._has_expected_bytes(fd, current_sig):
             raise ResultReplaced(self, f"{self.name} is not the file that was hashed.")
         return current_sig
@@ -196,7 +197,7 @@ class FileMove:
         """
         self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
         is_checked_file = self.destination_sig.same_content(checked_sig)
-        if has_writer(fd) or not (is_checked_file or self._matches(destination, self.destination_sig)):
+        if has_writer(fd, is_own=True) or not (is_checked_file or self._matches(destination, self.destination_sig)):
             raise ResultReplaced(self, f"{self.name} was replaced while it was being published.")
 
     def confirm_consumed(self) -> None:
@@ -218,7 +219,7 @@ class FileMove:
 
     def _check_source(self, source: PathAt, destination: PathAt) -> bool:
         """Return False if the move is already done. Raises SourceChanged if the file at the source is not the one that was read."""
-        current_sig = self._sig_at(source)
+        current_sig = self._synced_sig_at(source)
         if current_sig is None:
             self._handle_missing_source(destination)
             return False
@@ -313,7 +314,7 @@ class FileMove:
         try:
             if has_writer(fd):
                 raise SourceChanged(self, f"{self.name} is still being written by another program.")
-            status = os.fstat(fd)
+            status = synced_status(fd)
             if not stat.S_ISREG(status.st_mode) or not self._matches(fd, FileSignature.from_stat(status)):
                 raise self._saved_over()
             if permissions_from is not None:
@@ -413,14 +414,37 @@ class FileMove:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def _synced_sig_at(self, at: PathAt) -> FileSignature | None:
+        """Return the signature; on a shared mount as the other side has it, because this kernel may remember an older one."""
+        remembered = self._sig_at(at)
+        if remembered is None or not kind_of_device(remembered.dev).is_shared:
+            return remembered
+        try:
+            fd = self.fs.open(at)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in _NOT_A_FILE_ERRNOS or error.errno in (errno.EACCES, errno.EPERM):
+                return remembered
+            raise
+        try:
+            return FileSignature.from_stat(synced_status(fd))
+        finally:
+            os.close(fd)
+
     def _is_same_inode(self, first: PathAt, second: PathAt) -> bool:
+        """Return whether two names are one file. On a mount that does not keep inodes, equal contents decide."""
         sig_1, sig_2 = self._sig_at(first), self._sig_at(second)
-        return sig_1 is not None and sig_2 is not None and (sig_1.dev, sig_1.ino) == (sig_2.dev, sig_2.ino)
+        if sig_1 is None or sig_2 is None or sig_1.dev != sig_2.dev:
+            return False
+        return sig_1.is_same_file(sig_2) or (
+            sig_1.ino == 0 and sig_1.same_content(sig_2) and self.fs.sha256(first) == self.fs.sha256(second)
+        )
 
     def _matches(self, file: PathAt | int, current_sig: FileSignature) -> bool:
         """Return whether a file, given by its name or its descriptor, is the one that was read: same inode, size and time.
 
-        If only the inode differs (after a copy, and on some FUSE mounts), the hash of the contents decides.
+        If only the inode differs (after a copy), or the mount does not keep inodes, the hash of the contents decides.
         """
         if self.sig is None:
             return False
@@ -429,7 +453,7 @@ class FileMove:
         same_but_inode = (
             current_sig.size == self.sig.size
             and abs(current_sig.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS
-            and current_sig.ino != self.sig.ino
+            and not current_sig.is_same_file(self.sig)
         )
         if not same_but_inode:
             return False
@@ -455,7 +479,7 @@ class FileMove:
         current_sig = self._sig_at(destination)
         if current_sig is None or self.was_renamed:
             return current_sig is not None
-        if (self.sig is not None and current_sig.ino == self.sig.ino) or self._matches(destination, current_sig):
+        if (self.sig is not None and current_sig.is_same_file(self.sig)) or self._matches(destination, current_sig):
             return True
         return self.is_recovery and self.is_consume and is_in_archive(self.destination) and self._sig_at(source) is None
 

@@ -1,8 +1,8 @@
 """When a file is complete: it has not changed for a while by the daemon's own clock, and no program has it open for writing.
 
 The rule was measured on 82 transfers by real programs. After 0.15 s without a change and with a granted lease, work may start. After two
-seconds and with a second lease, the result may be committed. If the kernel grants no lease (other users' files without CAP_LEASE, network
-mounts), the weaker rule requires a longer time without a change.
+seconds and with a second lease, the result may be committed. If the kernel grants no lease on other users' files (without CAP_LEASE), and
+on shared mounts, where a lease says nothing, the weaker rule requires a longer time without a change. There each look asks the other side.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal
 
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, display_name, has_writer
+from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder
 
 # "unreadable": the system refuses to look at the file or to read it.
@@ -77,7 +78,7 @@ class FileTracker:
         self._is_folder_present = is_folder_present
         self._tracked: dict[str, _TrackedFile] = {}
         self._rechecks: list[tuple[float, str]] = []
-        # Stage folders in which the kernel grants no lease.
+        # Stage folders in which no lease tells whether a file is being written.
         self.weak_quiet_folders: set[str] = set()
 
     def __contains__(self, path: str) -> bool:
@@ -224,7 +225,7 @@ class FileTracker:
         """Return whether a program has the file open for writing (None if the kernel cannot tell), and its signature after that."""
         fd = self._root.open_file(path)
         try:
-            return has_writer(fd), FileSignature.from_stat(os.fstat(fd))
+            return has_writer(fd), FileSignature.from_stat(synced_status(fd))
         finally:
             os.close(fd)
 

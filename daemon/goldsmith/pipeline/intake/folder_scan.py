@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from goldsmith.files import is_ignored_file, is_ignored_folder
+from goldsmith.files import FileSignature, is_ignored_file, is_ignored_folder
 from goldsmith.pipeline.intake.bundle_index import SPECIAL_FILE, SYMLINK, UNCHECKED, FolderIndex, change_token
 from goldsmith.root_folder import RootFolder
 
@@ -79,7 +79,8 @@ def library_fingerprint(root: RootFolder, library: str) -> int:
             with root.scan(folder) as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
-                    rows.append((folder, entry.name, status.st_ino, status.st_size, status.st_mtime_ns))
+                    sig = FileSignature.from_stat(status)
+                    rows.append((folder, entry.name, sig.ino, sig.size, sig.mtime_ns))
         except OSError:
             continue
     return hash(tuple(sorted(rows)))

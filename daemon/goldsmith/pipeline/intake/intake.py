@@ -164,7 +164,7 @@ class Intake:
         return {name: folder.watch_mode for name, folder in self._stage_folders.by_name.items()}
 
     def weak_quiet_folders(self) -> frozenset[str]:
-        """Return the stage folders where the kernel grants no lease, so that the weaker rule applies: a longer time without a change."""
+        """Return the stage folders where no lease tells of writers, so that the weaker rule applies: a longer time without a change."""
         return frozenset(self._files.weak_quiet_folders)
 
     def unavailable_folders(self) -> dict[str, str]:

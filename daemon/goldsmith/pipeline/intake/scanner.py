@@ -197,7 +197,7 @@ class Scanner:
             self._scan(path, now)
             stage_folder.sweep_seconds += clock() - started_at
             remaining -= 1
-            if not stage_folder.is_network and path in self._index.folders:
+            if not stage_folder.kind.is_shared and path in self._index.folders:
                 unwatched = stage_folder.unwatched_folders
                 (unwatched.discard if self._is_watched(self._absolute(path)) else unwatched.add)(path)
 

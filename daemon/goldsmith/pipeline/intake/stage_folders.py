@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from goldsmith.files import filesystem_type, is_network_filesystem
+from goldsmith.files import FileSignature
+from goldsmith.mounts import UNKNOWN_KIND, MountKind, kind_at
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.root_folder import RootFolder
 
@@ -32,7 +33,8 @@ class StageFolder:
     device: int = 0
     inode: int = 0
     was_mounted: bool = False
-    is_network: bool = False
+    # Changes on a shared mount that others make cause no events, even if those that the daemon makes do.
+    kind: MountKind = UNKNOWN_KIND
     receives_events: bool = False
     canary_planted_at: float | None = None
     # Folders in and below it that the kernel does not watch.
@@ -44,7 +46,7 @@ class StageFolder:
     @property
     def watch_mode(self) -> WatchMode:
         """Whether events arrive from the whole folder, or it is scanned at intervals."""
-        return "events" if self.receives_events and not self.is_network and not self.unwatched_folders else "polling"
+        return "events" if self.receives_events and not self.kind.is_shared and not self.unwatched_folders else "polling"
 
 
 class StageFolders:
@@ -73,7 +75,7 @@ class StageFolders:
             status = self._root_folder.lstat(folder)
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) == (known.device, known.inode)
+        return _identity(status) == (known.device, known.inode)
 
     def available(self) -> list[StageFolder]:
         """Return the folders that can be used now."""
@@ -99,7 +101,7 @@ class StageFolders:
     def note_canaries(self) -> None:
         """Mark the folders whose canary was heard: events arrive from them."""
         for folder in self.by_name.values():
-            if not folder.receives_events and not folder.is_network and self._watcher.heard_canary(folder.name):
+            if not folder.receives_events and not folder.kind.is_shared and self._watcher.heard_canary(folder.name):
                 folder.receives_events = True
 
     def check(self, now: float) -> None:
@@ -117,7 +119,7 @@ class StageFolders:
         for folder in self.available():
             if (
                 not folder.receives_events
-                and not folder.is_network
+                and not folder.kind.is_shared
                 and (folder.canary_planted_at is None or now >= folder.canary_planted_at + _CANARY_INTERVAL_SECONDS)
             ):
                 self._plant_canary(folder, now)
@@ -138,7 +140,7 @@ class StageFolders:
 
     def _plant_canary(self, folder: StageFolder, now: float) -> None:
         folder.canary_planted_at = now
-        if folder.is_network or not self._watcher.plant_canary(folder.name):
+        if folder.kind.is_shared or not self._watcher.plant_canary(folder.name):
             folder.receives_events = False
 
     def _has_lost_events(self, folder: StageFolder, now: float) -> bool:
@@ -169,10 +171,16 @@ class StageFolders:
             folder.unavailable_reason = f"{folder.name}/ was a mount of its own and is not mounted now: is the share mounted?"
             return False
         folder.unavailable_reason = ""
-        if not before and (status.st_dev, status.st_ino) == (folder.device, folder.inode):
+        if not before and _identity(status) == (folder.device, folder.inode):
             return False
-        folder.device, folder.inode = status.st_dev, status.st_ino
+        folder.device, folder.inode = _identity(status)
         folder.was_mounted = is_mount
-        folder.is_network = is_network_filesystem(filesystem_type(os.path.join(self._root, folder.name)))
+        folder.kind = kind_at(os.path.join(self._root, folder.name))
         folder.receives_events = False
         return True
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """Return device and inode; the inode is 0 on mounts that do not keep it, where the same folder would seem to be another."""
+    sig = FileSignature.from_stat(status)
+    return sig.dev, sig.ino

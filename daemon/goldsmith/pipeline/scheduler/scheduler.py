@@ -321,6 +321,8 @@ class Scheduler:
         self._holds.release_bundle(bundle)
         verdict = self._readiness.check(bundle)
         if isinstance(verdict, Invalid):
+            if self._may_be_unfinished(paths):
+                return  # the bundle comes back when its files have settled
             self._results.hold(bundle, sigs, verdict.problem, None)
         elif isinstance(verdict, Ready):
             self._start(bundle, verdict, sigs, now)
@@ -369,6 +371,11 @@ class Scheduler:
             sigs[path] = state.sig
         return sigs
 
+    def _may_be_unfinished(self, paths: Iterable[str]) -> bool:
+        """Return whether one of the files may still be half written, because no lease tells and it has not been quiet for long."""
+        weak = self._intake.weak_quiet_folders()
+        return any(path.partition("/")[0] in weak and self._intake.state(path).status != "settled" for path in paths)
+
     def _recheck_work(self, work: StageWork, bundle: Bundle | None, now: float) -> None:
         """Discard work whose files have changed. If they are unchanged, commit it once they have been quiet long enough."""
         if bundle is None or _all_files(bundle) != _all_files(work.bundle):
@@ -384,10 +391,16 @@ class Scheduler:
 
     def _start(self, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature], now: float) -> None:
         try:
-            hashes = {path: self._text_files.read(path).sha256 for path in (bundle.brief, bundle.prompt) if path is not None}
+            texts = {path: self._text_files.read(path) for path in (bundle.brief, bundle.prompt) if path is not None}
         except (OSError, InputError):  # the file has disappeared or is no regular file any more: the intake will report it
             self._in_flight.recheck_at(now + 1.0, bundle.key)
             return
+        if any(not text.sig.same_content(sigs[path]) for path, text in texts.items()):  # it changed after the intake looked at it
+            for path in texts:
+                self._intake.recheck(path)
+            self._in_flight.recheck_at(now + 1.0, bundle.key)
+            return
+        hashes = {path: text.sha256 for path, text in texts.items()}
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.stage.next_folder == self._pipeline.final_folder

@@ -11,6 +11,7 @@ from pathlib import Path
 from goldsmith.brief.parsing import check_size
 from goldsmith.errors import InputError, UnreadableFileError
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
+from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder, read_start
 
 # Maximum number of files in the cache.
@@ -63,7 +64,7 @@ class TextFileCache:
     def _read(self, path: str) -> TextFile:
         descriptor = self._root.open_file(path)
         try:
-            status = os.fstat(descriptor)
+            status = synced_status(descriptor)
             check_size(status.st_size, os.path.basename(path))
             data = read_start(descriptor, status.st_size)
             return TextFile(data, hashlib.sha256(data).hexdigest(), FileSignature.from_stat(status))

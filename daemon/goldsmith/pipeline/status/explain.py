@@ -19,6 +19,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, display_name, has_writer, is_ignored_file, is_ignored_folder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob, HistoryRow, HoldRecord
+from goldsmith.mounts import kind_of_device
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
@@ -206,7 +207,7 @@ class Explainer:
             return f"“{name}” is still being written by another program."
         if status.st_size == 0:
             return f"“{name}” is still empty."
-        weak = path.partition("/")[0] in self._daemon.weak_quiet_folders
+        weak = kind_of_device(status.st_dev).is_shared or path.partition("/")[0] in self._daemon.weak_quiet_folders
         quiet = self._settle_times.weak_quiet if weak else self._settle_times.quiet
         if 0 <= time.time() - status.st_ctime < quiet and not self._was_placed_by_daemon(path, FileSignature.from_stat(status)):
             return f"“{name}” has just arrived: it is processed after {quiet:g} seconds without a change."

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, Filesystem, PathAt, has_writer
 from goldsmith.jobs.job import Job, JobInput, Outcome
+from goldsmith.mounts import synced_status
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, scratch_name
 from goldsmith.root_folder import RootFolder
 
@@ -94,10 +95,10 @@ def _check_input(job: Job, source: JobInput, claimed_sha256: str, is_stopped: Ca
             raise InputReplaced(source.path) from error
         raise
     try:
-        if FileSignature.from_stat(os.fstat(fd)) != source.sig:
+        if FileSignature.from_stat(synced_status(fd)) != source.sig:
             raise InputReplaced(source.path)
         sha256 = _hash(fd, source.sig.size, is_stopped)
-        if FileSignature.from_stat(os.fstat(fd)) != source.sig:
+        if FileSignature.from_stat(synced_status(fd)) != source.sig:
             raise InputReplaced(source.path)
     finally:
         os.close(fd)
@@ -114,7 +115,7 @@ def _check_result(job: Job, path: str, size: int, sha256: str, is_stopped: Calla
         if size > job.limits.max_memory_bytes:
             raise OutcomeRefused("one of its results is larger than the memory of a job", f"{path!r}: {size} bytes")
         actual_sha256 = _hash(fd, size, is_stopped)
-        if has_writer(fd) or FileSignature.from_stat(os.fstat(fd)) != sig:
+        if has_writer(fd, is_own=True) or FileSignature.from_stat(os.fstat(fd)) != sig:
             raise OutcomeRefused("one of its results is still being written", repr(path))
     if actual_sha256 != sha256:
         raise OutcomeRefused("one of its results has another hash than it says", f"{path!r}: {sha256!r:.66}, not {actual_sha256}")

@@ -1,0 +1,46 @@
+"""The daemon on every kind of mount that this machine has: each picture comes through once, also after a SIGKILL within a commit."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from doubles import dying
+from doubles.mounted import KINDS, mounted
+from doubles.pictures import png
+from doubles.studio import Daemon, Studio
+
+ONWARD = "generate = []\n"
+RESIZED = '[[generate]]\nop = "resize"\nsize = [12, 8]\n'
+PICTURES = {"plain": ONWARD, "second": ONWARD, "small": RESIZED}
+# The call of a commit at which the first daemon kills itself: some files are moved by then, and others are not.
+LAST_CALL = "6"
+# Commits need hard links or renames that refuse to overwrite, and these have neither.
+WITHOUT_COMMITS = ("rclone", "cryfs")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_COMMITS])
+def test_each_picture_comes_through_once_on(kind: str, tmp_path: Path) -> None:
+    """Kill the daemon within a commit, then let another finish. No file may be called changed, since nobody changes one."""
+    with mounted(kind, tmp_path / "mount", tmp_path / "root"):
+        studio = Studio(tmp_path)
+        data = {name: png(number) for number, name in enumerate(PICTURES)}
+        for name, brief in PICTURES.items():
+            studio.put(f"inbox/acme/{name}.toml", brief)
+            studio.put(f"inbox/acme/{name}.png", data[name])
+        false_changes = []
+        for program, end in (((dying.__file__, LAST_CALL), -signal.SIGKILL), (("-m", "goldsmith"), 0)):
+            with Daemon(studio, "--until-idle", program=program) as daemon:
+                daemon.until(lambda daemon=daemon: daemon.process.poll() is not None, "the end of the daemon")
+                daemon.listen(0)
+                false_changes += [entry for entry in daemon.events_of("fault") if entry["kind"] == "changed"]
+            assert daemon.process.returncode == end, daemon.stderr.decode()
+        assert studio.folders() == {"selected": [f"acme/{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]}
+        assert studio.read("selected/acme/plain.png") == data["plain"]
+        assert studio.read("selected/acme/second.png") == data["second"]
+        assert studio.read("selected/acme/small.png") != data["small"]
+        originals = [studio.read(f"archive/{path}") for path in studio.folder("archive") if path.endswith(".png")]
+        assert sorted(originals) == sorted(data.values())
+        assert false_changes == []
