@@ -52,6 +52,7 @@ from goldsmith.pipeline.scheduler.results import Results, SettlePolicy
 from goldsmith.pipeline.scheduler.scheduler import CommitParts, JobPreparation, Scheduler, SchedulerParts
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
+from goldsmith.pipeline.status.folder_status import FolderStatusFiles, FolderStatusSources
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
@@ -118,6 +119,10 @@ class DaemonRuntime:
 
     def __init__(self, setup: Setup, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
         self.setup = setup
+        self._event_count = 0
+        # What the folders' status files depended on when they were last composed.
+        self._shown_state: tuple[object, ...] = ()
+        on_event = self._counting_events(on_event)
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
@@ -153,6 +158,7 @@ class DaemonRuntime:
             CommitParts(planner, executor),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
+        self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)
         self._poll = select.poll()
 
     def start(self) -> None:
@@ -168,9 +174,47 @@ class DaemonRuntime:
 
     def run_once(self, max_wait: float) -> None:
         """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
-        seconds = self.scheduler.seconds_until_due()
-        self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
+        status_due = None if self.folder_status is None else self.folder_status.seconds_until_due()
+        due = [seconds for seconds in (self.scheduler.seconds_until_due(), status_due) if seconds is not None]
+        self._poll.poll(1000 * min([max_wait, *due]))
         self.scheduler.run_once()
+        self._write_folder_status()
+
+    def _write_folder_status(self) -> None:
+        """Bring the folders' status files up to date, if anything has changed that they may show."""
+        if self.folder_status is None:
+            return
+        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        shown = (
+            self._event_count,
+            self.intake.change_count,
+            self.host_health.pause_reason,
+            tuple(map(self.workers.pause_reason, queues)),
+            self.intake.unavailable_folders() | self.intake.unreadable_folders(),
+        )
+        if shown != self._shown_state:
+            self._shown_state = shown
+            self.folder_status.mark_changed()
+        self.folder_status.write_due()
+
+    def _counting_events(self, on_event: OnEvent) -> OnEvent:
+        def count(event: str, /, **facts: object) -> None:
+            self._event_count += 1
+            on_event(event, **facts)
+
+        return count
+
+    def _build_folder_status(self, shared: SharedParts, readiness: Readiness, settle_times: IntakeSettings) -> FolderStatusFiles | None:
+        """Return the writer of the folders' status files; None if the settings switch them off, and then remove those of earlier runs."""
+        state = shared.state
+        sources = FolderStatusSources(self.intake, state.in_flight, state.holds, readiness, state.journal, settle_times, self.state)
+        fs = Filesystem()
+        fs.on_refused = self.permission_refusals.add
+        files = FolderStatusFiles(self.setup.root, self.setup.pipeline, sources, fs, shared.on_event)
+        if self.setup.settings.folder_status:
+            return files
+        files.remove_all()
+        return None
 
     def drain(self, timeout: float, keep_alive: Callable[[], None]) -> None:
         """Start no more jobs; let running jobs finish for ``timeout`` seconds and commit them. Other pictures stay in their folders."""
@@ -201,6 +245,7 @@ class DaemonRuntime:
             unavailable_folders=self.intake.unavailable_folders() | self.intake.unreadable_folders(),
             watcher_error=self.watcher.error,
             permission_refusals=self.permission_refusals.sentences,
+            status_file_refusals={} if self.folder_status is None else self.folder_status.refusals,
         )
 
     def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
@@ -258,6 +303,8 @@ class Service:
                     self._loop(runtime, wakeup_fd, state_file, until_idle=until_idle)
                     runtime.drain(self._setup.settings.drain, self._notify.ping_watchdog)
                 if self._stop_requested or not self._reload_requested:
+                    if runtime.folder_status is not None:
+                        runtime.folder_status.write_stopped()
                     return
                 self._reload_setup()
                 create_folders(self._setup)
@@ -286,6 +333,7 @@ class Service:
             "fault": "warning",
             "requeued": "warning",
             "permissions refused": "warning",
+            "no status file": "warning",
             "paused": "error",
             "journal replaced": "error",
         }

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from goldsmith.files import display_name, fold_name
-from goldsmith.pipeline.intake.file_names import FileRole, ParsedName, classify, target_stem, truncate_for_note
+from goldsmith.picture.formats.table import describe_suffix
+from goldsmith.pipeline.intake.file_names import (
+    FileRole,
+    ParsedName,
+    classify,
+    strip_repeated_suffix,
+    target_stem,
+    truncate_for_note,
+)
 
 
 class BundleKey(NamedTuple):
@@ -41,7 +49,7 @@ class Bundle:
     prompt: str | None = None
     note: str | None = None
     campaign_brief: str | None = None
-    # A sentence if it is unclear to which picture a sidecar belongs, or if two sidecars have the same role.
+    # A sentence if it is unclear to which picture a sidecar belongs, if two sidecars have the same role, or if one cannot be read.
     ambiguity: str = ""
 
     @property
@@ -86,11 +94,14 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
     ``campaign_brief`` is the path of the nearest ``brief.toml`` up the folders, if any.
     """
     parsed_names = {name: classify(name) for name in sorted(names)}
-    pictures = _pictures(parsed_names)
+    pictures = _pictures(parsed_names, has_campaign_brief=campaign_brief is not None)
     sorter = _SidecarSorter(pictures)
     for name, parsed in parsed_names.items():
         if parsed.role not in ("picture", "foreign", "litter", "other", "campaign") and name not in pictures:
             sorter.assign(name, parsed)
+    for name, parsed in parsed_names.items():
+        if parsed.role == "foreign" and name not in pictures:
+            sorter.assign_foreign(name, parsed)
     parent = posixpath.join(folder, campaign)
     bundles = []
     for name, sidecars in sorter.sidecars.items():
@@ -102,10 +113,11 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
     return sorted(bundles, key=lambda bundle: bundle.key)
 
 
-def _pictures(parsed_names: Mapping[str, ParsedName]) -> dict[str, str]:
+def _pictures(parsed_names: Mapping[str, ParsedName], *, has_campaign_brief: bool) -> dict[str, str]:
     """Return name -> stem of each picture.
 
-    ``face_mask.png`` and ``face.psd`` count as pictures if there is no ``face`` and a sidecar refers to one.
+    ``face_mask.png`` and ``face.psd`` count as pictures if there is no ``face`` and a sidecar refers to one; ``face.psd`` also if the
+    campaign has a brief.
     """
     pictures = {name: parsed.stem for name, parsed in parsed_names.items() if parsed.role == "picture"}
     known = {fold_name(stem) for stem in pictures.values()} | {fold_name(name) for name in pictures}
@@ -115,7 +127,10 @@ def _pictures(parsed_names: Mapping[str, ParsedName]) -> dict[str, str]:
         if (
             parsed.picture_stem
             and fold_name(parsed.stem) not in known
-            and not sidecar_stems.isdisjoint((fold_name(parsed.picture_stem), fold_name(name)))
+            and (
+                (has_campaign_brief and parsed.foreign_role == parsed.role == "foreign")
+                or not sidecar_stems.isdisjoint((fold_name(parsed.picture_stem), fold_name(name)))
+            )
         ):
             pictures[name] = parsed.picture_stem
     return dict(sorted(pictures.items()))
@@ -134,6 +149,8 @@ class _SidecarSorter:
             for folded in {fold_name(name), fold_name(truncate_for_note(name))}:
                 self._by_name.setdefault(folded, []).append(name)
             self._by_stem.setdefault(fold_name(stem), []).append(name)
+        for name in pictures:
+            self._by_name.setdefault(fold_name(strip_repeated_suffix(name)), [name])
 
     def assign(self, name: str, parsed: ParsedName) -> None:
         candidates = self._candidates(parsed)
@@ -144,6 +161,17 @@ class _SidecarSorter:
                 self.ambiguities.setdefault(picture, _ambiguity_message(name, parsed, candidates))
         else:
             self.orphans.setdefault(fold_name(target_stem(parsed)), {})[name] = parsed
+
+    def assign_foreign(self, name: str, parsed: ParsedName) -> None:
+        """Report a foreign file that is named as a sidecar, unless its picture has that sidecar in a format that is read."""
+        if parsed.foreign_role == "foreign":
+            return
+        for picture in self._candidates(parsed):
+            has_readable = any(
+                (known.role, known.label) == (parsed.foreign_role, parsed.label) for known in self.sidecars[picture].values()
+            )
+            if not has_readable:
+                self.ambiguities.setdefault(picture, _foreign_message(name))
 
     def _candidates(self, parsed: ParsedName) -> list[str]:
         if parsed.stem in self.sidecars:
@@ -205,6 +233,12 @@ def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> 
     pictures = " or ".join(f"“{display_name(picture)}”" for picture in candidates)
     clearer = " or ".join(f"“{display_name(picture + suffix)}”" for picture in candidates)
     return f"“{display_name(name)}” could belong to {pictures}: call it {clearer}."
+
+
+def _foreign_message(name: str) -> str:
+    base, suffix = os.path.splitext(name)
+    kind = describe_suffix(suffix.lower())
+    return f"“{display_name(name)}” is {kind}, which Goldsmith does not read: save it as “{display_name(base + '.png')}”."
 
 
 def bundle_key(path: str) -> BundleKey:

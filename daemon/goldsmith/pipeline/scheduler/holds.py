@@ -28,6 +28,15 @@ class Holds:
         self._waiting_for_library: set[str] = set(self._held)
         self._picture_by_key: dict[BundleKey, str] = {bundle_key(path): path for path in self._held}
 
+    @property
+    def records(self) -> Mapping[str, HoldRecord]:
+        """The held assets, by path."""
+        return self._held
+
+    def has_key(self, key: BundleKey) -> bool:
+        """Return whether the bundle with this key is held."""
+        return key in self._picture_by_key
+
     def waiting_for_library(self) -> tuple[str, ...]:
         """Return the held pictures whose problem may be solved by a change in the library."""
         return tuple(picture for picture in self._held if picture in self._waiting_for_library)

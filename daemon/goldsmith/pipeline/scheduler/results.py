@@ -185,6 +185,7 @@ class Results:
 
     def _handle_progress(self, work: StageWork, event: JobProgress) -> None:
         until = self._lease_until(work)
+        work.progress = event
         if event.step == 0 and not event.op:
             self._journal.record_started(event.job_id, self._wall_clock(), until)
         else:
@@ -208,6 +209,7 @@ class Results:
 
     def _handle_requeue(self, work: StageWork, event: JobRequeued) -> None:
         """Record that a job is back in its queue because its device failed. This does not count as an attempt."""
+        work.progress = None
         self._journal.record_queued(work.job.id, work.job.stage, work.job.queue, work.asset_path, work.started_at)
         self._on_event("requeued", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
 

@@ -76,6 +76,8 @@ class DaemonState(_StateRecord):
     unavailable_folders: dict[str, str] = {}
     # Stage folder -> what the system refused to results there: their group, mode or ACL.
     permission_refusals: dict[str, str] = {}
+    # Stage folder -> why it takes no status file.
+    status_file_refusals: dict[str, str] = {}
     # Why no events arrive, or "".
     watcher_error: str = ""
 
