@@ -121,7 +121,7 @@ class DaemonRuntime:
         self.setup = setup
         self._event_count = 0
         # What the folders' status files depended on when they were last composed.
-        self._shown_state: tuple[object, ...] = ()
+        self._status_dependencies: tuple[object, ...] = ()
         on_event = self._counting_events(on_event)
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
@@ -185,15 +185,15 @@ class DaemonRuntime:
         if self.folder_status is None:
             return
         queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
-        shown = (
+        dependencies = (
             self._event_count,
             self.intake.change_count,
             self.host_health.pause_reason,
             tuple(map(self.workers.pause_reason, queues)),
             self.intake.unavailable_folders() | self.intake.unreadable_folders(),
         )
-        if shown != self._shown_state:
-            self._shown_state = shown
+        if dependencies != self._status_dependencies:
+            self._status_dependencies = dependencies
             self.folder_status.mark_changed()
         self.folder_status.write_due()
 

@@ -51,6 +51,8 @@ class Bundle:
     campaign_brief: str | None = None
     # A sentence if it is unclear to which picture a sidecar belongs, if two sidecars have the same role, or if one cannot be read.
     ambiguity: str = ""
+    # The files that ``ambiguity`` is about and that are in no other field.
+    disputed: tuple[str, ...] = ()
 
     @property
     def asset(self) -> str:
@@ -106,10 +108,10 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
     bundles = []
     for name, sidecars in sorter.sidecars.items():
         key = BundleKey(folder, campaign, name)
-        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name, ""), campaign_brief))
+        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name), campaign_brief))
     for folded, orphans in sorter.orphans.items():
         stem = target_stem(next(iter(orphans.values())))
-        bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, "", campaign_brief))
+        bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, None, campaign_brief))
     return sorted(bundles, key=lambda bundle: bundle.key)
 
 
@@ -142,7 +144,8 @@ class _SidecarSorter:
     def __init__(self, pictures: Mapping[str, str]) -> None:
         self.sidecars: dict[str, dict[str, ParsedName]] = {name: {} for name in pictures}
         self.orphans: dict[str, dict[str, ParsedName]] = {}
-        self.ambiguities: dict[str, str] = {}
+        # Picture -> a sentence, and the sidecars that it is about.
+        self.ambiguities: dict[str, tuple[str, list[str]]] = {}
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name, stem in pictures.items():
@@ -158,7 +161,7 @@ class _SidecarSorter:
             self.sidecars[candidates[0]][name] = parsed
         elif candidates:
             for picture in candidates:
-                self.ambiguities.setdefault(picture, _ambiguity_message(name, parsed, candidates))
+                self._dispute(picture, name, _ambiguity_message(name, parsed, candidates))
         else:
             self.orphans.setdefault(fold_name(target_stem(parsed)), {})[name] = parsed
 
@@ -171,7 +174,10 @@ class _SidecarSorter:
                 (known.role, known.label) == (parsed.foreign_role, parsed.label) for known in self.sidecars[picture].values()
             )
             if not has_readable:
-                self.ambiguities.setdefault(picture, _foreign_message(name))
+                self._dispute(picture, name, _foreign_message(name))
+
+    def _dispute(self, picture: str, name: str, sentence: str) -> None:
+        self.ambiguities.setdefault(picture, (sentence, []))[1].append(name)
 
     def _candidates(self, parsed: ParsedName) -> list[str]:
         if parsed.stem in self.sidecars:
@@ -186,8 +192,14 @@ class _SidecarSorter:
 
 
 def _make_bundle(
-    key: BundleKey, stem: str, parent: str, sidecars: Mapping[str, ParsedName], ambiguity: str, campaign_brief: str | None
+    key: BundleKey,
+    stem: str,
+    parent: str,
+    sidecars: Mapping[str, ParsedName],
+    dispute: tuple[str, list[str]] | None,
+    campaign_brief: str | None,
 ) -> Bundle:
+    ambiguity, disputed = dispute or ("", [])
     labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
     flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "brief": [], "prompt": [], "note": []}
     for name, parsed in sidecars.items():
@@ -197,8 +209,8 @@ def _make_bundle(
         else:
             flat[parsed.role].append(name)
     for role in ("brief", "prompt"):
-        flat[role], conflict = _pick_one(key.name, flat[role], sidecars)
-        ambiguity = ambiguity or conflict
+        flat[role], conflict, others = _pick_one(key.name, flat[role], sidecars)
+        ambiguity, disputed = ambiguity or conflict, [*disputed, *others]
     paths = {role: tuple(posixpath.join(parent, name) for name in names) for role, names in flat.items()}
     return Bundle(
         key,
@@ -214,18 +226,23 @@ def _make_bundle(
         note=next(iter(paths["note"]), None),
         campaign_brief=campaign_brief,
         ambiguity=ambiguity,
+        disputed=tuple(posixpath.join(parent, name) for name in disputed),
     )
 
 
-def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str]:
-    """Return the one brief (or prompt) to use, and a sentence if two conflict. A name with the picture's whole name wins."""
+def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str, list[str]]:
+    """Return the one brief (or prompt) to use; if several conflict, also a sentence and the others.
+
+    A name with the picture's whole name wins.
+    """
     if len(names) < 2:
-        return names, ""
+        return names, "", []
     exact = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
     if len(exact) == 1:
-        return exact, ""
+        return exact, "", []
     listed = " and ".join(f"“{display_name(name)}”" for name in names)
-    return names[:1], f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
+    sentence = f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
+    return names[:1], sentence, names[1:]
 
 
 def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> str:

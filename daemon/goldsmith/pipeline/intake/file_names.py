@@ -57,10 +57,10 @@ def classify(name: str) -> ParsedName:
     if is_picture_suffix(suffix):
         return _classify_image(base, is_mask=is_mask_suffix(suffix))
     if is_unreadable_suffix(suffix):
-        meant = _classify_image(base, is_mask=True)
-        if meant.role == "picture":
+        readable = _classify_image(base, is_mask=True)
+        if readable.role == "picture":
             return ParsedName(base, "foreign", picture_stem=base)
-        return ParsedName(meant.stem, "foreign", meant.label, base, meant.role)
+        return ParsedName(readable.stem, "foreign", readable.label, base, readable.role)
     role = "other" if name.casefold() == README_NAME else _ROLE_BY_SUFFIX.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:
         return ParsedName("", "campaign")

@@ -167,10 +167,10 @@ def _mask_suffix(name: str) -> str:
 def _possible_stems(base: str) -> tuple[str, ...]:
     """Return the folded stems that a folded name with the word for a mask may refer to, the most likely first; none for the bare word."""
     stems: list[str] = []
-    found = _MASK_WORD.search(base)
-    if found is None:
+    word = _MASK_WORD.search(base)
+    if word is None:
         return (_JOINED_WORD.sub("", base),)
-    before, after = base[: found.start()].strip(_TRIMMED), base[found.end() :].strip(_TRIMMED)
+    before, after = base[: word.start()].strip(_TRIMMED), base[word.end() :].strip(_TRIMMED)
     for text in filter(None, (before, after)):
         stems += [text, _without_fillers(text)]
     if before and after:

@@ -157,6 +157,10 @@ class Results:
             self._intake.recheck(note)  # the intake follows the note from now on and notices when somebody deletes it
         self._on_event("held", picture=bundle.asset or bundle.stem, sentence=problem.sentence, remedy=problem.remedy)
 
+    def broken_due_at(self, changed_at: float) -> float:
+        """Return the monotonic time at which a file that has not changed since ``changed_at`` and is still incomplete counts as broken."""
+        return changed_at + self._settle_policy.incomplete_seconds
+
     def sidecars_due_at(self, paths: Iterable[str]) -> float:
         """Return the monotonic time at which the newest of these files has waited long enough for its sidecars."""
         arrived = (self._intake.state(path).changed_at for path in paths if self._intake.known_sha256(path) is None)

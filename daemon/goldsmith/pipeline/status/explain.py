@@ -33,7 +33,7 @@ from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.bundle_index import UNCHECKED, FolderIndex
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
-from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names, is_mask_folder
+from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names, is_mask_folder, is_near_miss
 from goldsmith.pipeline.intake.scanner import too_deep_sentence
 from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
@@ -171,14 +171,14 @@ class Explainer:
         """Return the sentence about a file in a format that is not read, beside a picture that it could belong to."""
         folder_path = posixpath.dirname(path)
         bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
-        shown = f"“{display_name(name)}”"
-        unusable = next((bundle.ambiguity for bundle in bundles if bundle.ambiguity.startswith(f"{shown} is ")), "")
+        quoted_name = f"“{display_name(name)}”"
+        unusable = next((bundle.ambiguity for bundle in bundles if bundle.ambiguity.startswith(f"{quoted_name} is ")), "")
         if unusable:
             return unusable
         stem = fold_name(classify(name).stem)
         picture = next((bundle.picture for bundle in bundles if bundle.picture and fold_name(bundle.stem) == stem), "")
         used = f", and “{display_name(posixpath.basename(picture))}” is used instead" if picture else ""
-        return f"{shown} is ignored: Goldsmith does not read {describe_suffix(os.path.splitext(name)[1].lower())}{used}."
+        return f"{quoted_name} is ignored: Goldsmith does not read {describe_suffix(os.path.splitext(name)[1].lower())}{used}."
 
     def explain_bundle(self, bundle: Bundle) -> Explanation:
         """Return the status of a picture with its sidecars, and the reason."""
@@ -232,8 +232,8 @@ class Explainer:
         if bundle.picture is None or "mask" in bundle.masks:
             return ""
         folder_path, name = posixpath.split(bundle.picture)
-        asked = self.questions(folder_path).values()
-        question = next((question.sentence for question in asked if question.picture == name), "")
+        questions = self.questions(folder_path).values()
+        question = next((question.sentence for question in questions if question.picture == name), "")
         if question or not bundle.masks:
             return question
         label, paths = next(iter(bundle.masks.items()))
@@ -246,11 +246,17 @@ class Explainer:
         known = self._questions.get(folder_path)
         if known is None:
             known = self._questions[folder_path] = {}
-            folder = self._folder(folder_path)
+            folder = self._folder(folder_path) if self._may_have_questions(folder_path) else None
             if folder is not None and folder.near_misses:
                 parent = self._folder(posixpath.dirname(folder_path)) if is_mask_folder(folder_path) else None
-                known.update((asked.name, asked) for asked in ask_about_names(folder, folder.near_misses, parent))
+                known.update((question.name, question) for question in ask_about_names(folder, folder.near_misses, parent))
         return known
+
+    def _may_have_questions(self, folder_path: str) -> bool:
+        """Return whether it is worth while to index a folder's names."""
+        if self._live is not None or is_mask_folder(folder_path):
+            return True
+        return any(map(is_near_miss, self._root.list_names(folder_path)[0]))
 
     def _folder(self, path: str) -> FolderIndex | None:
         if self._live is not None:

@@ -174,10 +174,10 @@ class FolderStatusFiles:
         except (InputError, PermissionError):
             return False
         try:
-            found = read_start(descriptor, len(start))
+            first_bytes = read_start(descriptor, len(start))
         finally:
             os.close(descriptor)
-        return found in (b"", start)
+        return first_bytes in (b"", start)
 
 
 class _FolderReport:
@@ -242,9 +242,9 @@ class _FolderReport:
             for paragraph in sentence.split("\n"):
                 indent = "      " if name else "  "
                 yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
-        shown = min(len(entries), _MAX_LISTED)
-        if total > shown:
-            yield f"  and {total - shown:,} more" if shown else f"  {total:,} pictures"
+        listed = min(len(entries), _MAX_LISTED)
+        if total > listed:
+            yield f"  and {total - listed:,} more" if listed else f"  {total:,} pictures"
         yield ""
 
     def _pauses(self) -> list[str]:
@@ -262,7 +262,7 @@ class _FolderReport:
         return [self._entry_of_work(work) for work in self._next[:_MAX_LISTED]]
 
     def _entry_of_work(self, work: StageWork) -> tuple[str, str]:
-        return self._shown(work.asset_path), self._explainer.explain_bundle(work.bundle).sentence
+        return self._path_in_folder(work.asset_path), self._explainer.explain_bundle(work.bundle).sentence
 
     def _waiting_entries(self) -> list[tuple[str, str]]:
         entries = []
@@ -270,19 +270,19 @@ class _FolderReport:
             bundle = self._sources.intake.bundle(key)
             if bundle is not None:
                 path = bundle.asset or next(iter(bundle.files), bundle.stem)
-                entries.append((self._shown(path), self._explainer.explain_bundle(bundle).sentence))
+                entries.append((self._path_in_folder(path), self._explainer.explain_bundle(bundle).sentence))
         return entries
 
     def _problem_entries(self) -> list[tuple[str, str]]:
         latest = heapq.nlargest(_MAX_LISTED, self._held, key=lambda held: held.since)
-        return [(self._shown(held.path), f"{held.sentence} {held.remedy}".strip()) for held in latest]
+        return [(self._path_in_folder(held.path), f"{held.sentence} {held.remedy}".strip()) for held in latest]
 
     def _name_entries(self) -> list[tuple[str, str]]:
         entries: list[tuple[str, str]] = []
         for index in self._indexes:
             campaign = f"{display_name(index.campaign)}/: " if index.campaign else ""
-            asked = self._explainer.questions(index.path).values() if index.near_misses else ()
-            entries += [("", f"{campaign}{question.sentence}") for question in asked if not self._is_told(index, question.name)]
+            questions = self._explainer.questions(index.path).values() if index.near_misses else ()
+            entries += [("", f"{campaign}{question.sentence}") for question in questions if not self._is_told(index, question.name)]
         return entries
 
     def _is_told(self, index: FolderIndex, name: str) -> bool:
@@ -311,7 +311,7 @@ class _FolderReport:
                     return generalise_sentence(bundle, sentence)
         return ""
 
-    def _shown(self, path: str) -> str:
+    def _path_in_folder(self, path: str) -> str:
         return display_name(path.removeprefix(f"{self._folder}/"))
 
 
