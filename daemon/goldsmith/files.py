@@ -46,6 +46,8 @@ _EMOJI_PRESENTATION = "\ufe0f"
 
 # Begins the names of files that are being written. A file that a crash left behind may be removed.
 TEMP_PREFIX = ".goldsmith-new-"
+# The daemon writes this file into each stage's folder: what is at work there and what waits.
+STATUS_FILE_NAME = "_status.txt"
 OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _IGNORED_PREFIXES = (".", "~$", "#", "~syncthing~")
@@ -54,7 +56,12 @@ _IGNORED_SUFFIXES = (
     *(".aria2", ".aria2__temp", ".swp", ".lock", ".bak", ".icloud"),
     ".problem.jpg",  # the daemon's own previews beside problem notes
 )
-_IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
+_IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", STATUS_FILE_NAME})
+# Copies that a synchronisation makes of a file that two people changed, as its programs name them in their languages.
+_CONFLICT_COPY = re.compile(
+    r"\bconflicted copy\b|\.sync-conflict-|\bin konflikt stehende kopie\b|\bcopie en conflit\b|\bcopia en conflicto\b"
+    r"|\bcopia in conflitto\b|\bc(?:ó|o\u0301)pia em conflito\b|\bconflicterende kopie\b"
+)
 _IGNORED_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
 
 _OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -143,8 +150,7 @@ def is_ignored_file(name: str) -> bool:
         low.startswith(_IGNORED_PREFIXES)
         or low.endswith(_IGNORED_SUFFIXES)
         or low in _IGNORED_NAMES
-        or "conflicted copy" in low
-        or ".sync-conflict-" in low
+        or ("nfli" in low and _CONFLICT_COPY.search(low) is not None)
     )
 
 
@@ -326,12 +332,12 @@ def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool =
         os.close(folder)
 
 
-def write_atomically_in(fs: Filesystem, folder: int, name: str, data: bytes, *, replace: bool = False) -> None:
+def write_atomically_in(fs: Filesystem, folder: int, name: str, data: bytes, *, replace: bool = False, is_durable: bool = True) -> None:
     """Write ``data`` to the file ``name`` in an open folder durably, completely or not at all.
 
     The bytes go to a dot-name beside it, are fsynced and renamed, and the folder is fsynced. The file gets the folder's group, mode and
     ACL through its descriptor before the rename, so it is never visible with other permissions. Raises FileExistsError if ``name``
-    exists, unless ``replace``.
+    exists, unless ``replace``. Without ``is_durable`` nothing is fsynced: after a power failure the file may be empty.
     """
     temporary, target = PathAt(folder, f"{TEMP_PREFIX}{secrets.token_hex(8)}"), PathAt(folder, name)
     fd = fs.create(temporary)
@@ -339,7 +345,8 @@ def write_atomically_in(fs: Filesystem, folder: int, name: str, data: bytes, *, 
         try:
             fs.write_all(fd, data)
             fs.inherit_permissions(fd, folder)
-            fs.fsync(fd)
+            if is_durable:
+                fs.fsync(fd)
         finally:
             os.close(fd)
         (fs.replace if replace else fs.rename_noreplace)(temporary, target)
@@ -347,7 +354,8 @@ def write_atomically_in(fs: Filesystem, folder: int, name: str, data: bytes, *, 
         with contextlib.suppress(OSError):
             fs.unlink(temporary)
         raise
-    fs.fsync_dir(folder)
+    if is_durable:
+        fs.fsync_dir(folder)
 
 
 def open_input(path: str | os.PathLike[str]) -> int:

@@ -54,6 +54,7 @@ from goldsmith.pipeline.scheduler.results import Results, SettlePolicy
 from goldsmith.pipeline.scheduler.scheduler import CommitParts, JobPreparation, Scheduler, SchedulerParts
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
+from goldsmith.pipeline.status.folder_status import FolderStatusFiles, FolderStatusSources
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
@@ -91,7 +92,7 @@ _RECOVERY_RESULTS = {
 _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
-    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed"), "warning"),
+    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file"), "warning"),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
@@ -135,6 +136,12 @@ class DaemonRuntime:
 
     def __init__(self, setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
         self.setup = setup
+        self._event_count = 0
+        # What the folders' status files depended on when they were last composed.
+        self._status_dependencies: tuple[object, ...] = ()
+        # Why they could not be written the last time; each reason is reported once.
+        self._status_failure = ""
+        on_event = self._counting_events(on_event)
         root, settings, clock = setup.root, setup.settings, time.monotonic
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
@@ -171,6 +178,7 @@ class DaemonRuntime:
             CommitParts(planner, executor),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
+        self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)
         self._poll = select.poll()
 
     def start(self) -> None:
@@ -187,12 +195,69 @@ class DaemonRuntime:
     def run_once(self, max_wait: float) -> None:
         """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
         try:
-            seconds = self.scheduler.seconds_until_due()
-            self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
+            status_due = None if self.folder_status is None else self.folder_status.seconds_until_due()
+            due = [seconds for seconds in (self.scheduler.seconds_until_due(), status_due) if seconds is not None]
+            self._poll.poll(1000 * min([max_wait, *due]))
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
             self.scheduler.report_failed_turn(error)
             threading.Event().wait(_FAILURE_PAUSE_SECONDS)
         self.scheduler.run_once()
+        self._write_folder_status()
+
+    def say_stopped(self) -> None:
+        """Say in the folders' status files that the daemon has stopped."""
+        if self.folder_status is not None:
+            self._write_status_files(self.folder_status.write_stopped)
+
+    def _write_folder_status(self) -> None:
+        """Bring the folders' status files up to date, if anything has changed that they may show."""
+        if self.folder_status is not None:
+            self._write_status_files(self._write_due_status)
+
+    def _write_status_files(self, write: Callable[[], None]) -> None:
+        """Call ``write``. The pictures matter more than the report about them, so a failure is only logged."""
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - see above; the next change writes the files again
+            sentence = f"The folders' status files cannot be written: {error_text(error)}."
+            if sentence != self._status_failure:
+                self._on_event("no status file", sentence=sentence)
+            self._status_failure = sentence
+
+    def _write_due_status(self) -> None:
+        if self.folder_status is None:
+            return
+        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        dependencies = (
+            self._event_count,
+            self.intake.change_count,
+            self.host_health.pause_reason,
+            tuple(map(self.workers.pause_reason, queues)),
+            self.intake.unavailable_folders() | self.intake.unreadable_folders(),
+        )
+        if dependencies != self._status_dependencies:
+            self._status_dependencies = dependencies
+            self.folder_status.mark_changed()
+        self.folder_status.write_due()
+
+    def _counting_events(self, on_event: OnEvent) -> OnEvent:
+        def count(event: str, /, **facts: object) -> None:
+            self._event_count += 1
+            on_event(event, **facts)
+
+        return count
+
+    def _build_folder_status(self, shared: SharedParts, readiness: Readiness, settle_times: IntakeSettings) -> FolderStatusFiles | None:
+        """Return the writer of the folders' status files; None if the settings switch them off, and then remove those of earlier runs."""
+        state = shared.state
+        sources = FolderStatusSources(self.intake, state.in_flight, state.holds, readiness, state.journal, settle_times, self.state)
+        fs = Filesystem()
+        fs.on_refused = self.permission_refusals.add
+        files = FolderStatusFiles(self.setup.root, self.setup.pipeline, sources, fs, shared.on_event)
+        if self.setup.settings.folder_status:
+            return files
+        files.remove_all()
+        return None
 
     def drain(self, timeout: float, keep_alive: Callable[[], None]) -> None:
         """Start no more jobs; let running jobs finish for ``timeout`` seconds and commit them. Other pictures stay in their folders."""
@@ -227,6 +292,7 @@ class DaemonRuntime:
             watcher_error=self.watcher.error,
             permission_refusals=self.permission_refusals.sentences,
             holds_without_note=self._holds.without_note(_MAX_HOLDS_WITHOUT_NOTE),
+            status_file_refusals={} if self.folder_status is None else self.folder_status.refusals,
         )
 
     def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
@@ -366,8 +432,9 @@ class Service:
                 with contextlib.closing(runtime):
                     new_setup = self._loop(runtime, wakeup_fd, report, until_idle=until_idle)
                     runtime.drain(runtime.setup.settings.drain, self._notify.ping_watchdog)
-                if new_setup is None:
-                    return
+                    if new_setup is None:
+                        runtime.say_stopped()
+                        return
                 self._setup = new_setup
 
     # ------------------------------------------------------------------ starting

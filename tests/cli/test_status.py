@@ -60,6 +60,26 @@ def test_at_most_twenty_problems_are_printed(goldsmith: Goldsmith, root: Path, j
     assert len(json.loads(goldsmith("status", "-r", root, "--json").out)["problems"]) == 30
 
 
+def test_names_that_may_be_meant_as_something_else_are_listed(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """Each question has its folder; at most twenty are printed."""
+    _put(root, "selected/acme/n9.png", "selected/acme/n9_mask_final.png", *(f"inbox/raw{number}.cr2" for number in range(30)))
+    result = goldsmith("status", "-r", root)
+    assert ["inbox/", "“raw0.cr2” is a camera's raw file, which Goldsmith does not read: save it as “raw0.png”."] in result.rows
+    assert "and 11 more" in result.out
+    overview = json.loads(goldsmith("status", "-r", root, "--json").out)
+    question = "Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”."
+    assert {"folder": "selected/acme", "sentence": question} in overview["name_questions"]
+    assert overview["name_question_count"] == 31
+
+
+def test_a_folder_that_takes_no_status_file_is_reported(
+    goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState
+) -> None:
+    """The sentence is that of the log."""
+    write_daemon_state(status_file_refusals={"masked": "masked/_status.txt cannot be written (Permission denied)."})
+    assert "masked/_status.txt cannot be written (Permission denied)." in goldsmith("status", "-r", root).out
+
+
 def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState) -> None:
     """A running job shows stage, step and per cent. Waiting jobs share one line for each queue."""
     _put(root, "selected/a.png", "selected/b.png")

@@ -14,6 +14,7 @@ from typing import Any
 
 from doubles.pictures import black, mask, png
 from doubles.studio import Daemon, Studio
+from goldsmith.files import STATUS_FILE_NAME
 from goldsmith.pipeline.intake.file_names import classify, strip_picture_suffix
 
 # The shipped pipeline, with an engine that needs no weights, so that all jobs go through one queue.
@@ -121,7 +122,7 @@ def visible_files(root: Path) -> FileDigests:
         folders[:] = [name for name in folders if not name.startswith(".") and name not in ("config", "library")]
         for name in names:
             path = Path(above, name)
-            if name.startswith(".") or name == "README.txt":
+            if name.startswith(".") or name in ("README.txt", STATUS_FILE_NAME):
                 continue
             digests[_without_day(path.relative_to(root).as_posix())] = hashlib.sha256(_timeless(name, path.read_bytes())).hexdigest()
     return digests

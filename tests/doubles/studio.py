@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith.cli.init import make_root
-from goldsmith.files import FileSignature, Filesystem, is_ignored_folder
+from goldsmith.files import STATUS_FILE_NAME, FileSignature, Filesystem, is_ignored_folder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.journal.records import HistoryRow
@@ -44,6 +44,8 @@ HASTE: dict[str, object] = {
     "cpu_workers": 1,
     "threads": 1,
 }
+# What Goldsmith itself writes into a stage's folder, whatever people do.
+_OWN_FILES = ("README.txt", STATUS_FILE_NAME)
 _WORKER_COMMAND = re.compile(r"goldsmith\.worker")
 
 
@@ -84,11 +86,11 @@ class Studio:
     # ------------------------------------------------------------------ the content of the folders
 
     def folder(self, name: str) -> list[str]:
-        """Return the files in a folder and below it, sorted, without the README and without names that begin with a dot."""
+        """Return the files in a folder and below it, sorted, without the README, the status file and names that begin with a dot."""
         paths = []
         for above, _, names in os.walk(self.root / name):
             inner = os.path.relpath(above, self.root / name)
-            paths += [os.path.normpath(os.path.join(inner, each)) for each in names if each != "README.txt" and not each.startswith(".")]
+            paths += [os.path.normpath(os.path.join(inner, each)) for each in names if each not in _OWN_FILES and not each.startswith(".")]
         return sorted(paths)
 
     def folders(self) -> dict[str, list[str]]:

@@ -72,6 +72,7 @@ USED_ELSEWHERE = {
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
     "pipeline.commit.recovery": "service.py builds the parts of pipeline/ and owns none",
     "pipeline.replay.replay": "service.py builds the parts of pipeline/ and owns none",
+    "pipeline.status.folder_status": "service.py builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service.py builds the parts of pipeline/ and owns none",
 }
 

@@ -1,4 +1,4 @@
-"""Files in formats that Goldsmith does not read: ignored beside their picture, reported if a brief is meant for them."""
+"""Files in formats that Goldsmith does not read, and empty files: ignored beside their picture, reported if an instruction reaches them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commission import GRADE, PIPELINE
-from doubles.pictures import png
+from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
 PHOTOSHOP = b"8BPS\0\1" + bytes(64)
@@ -44,11 +44,58 @@ def test_a_picture_saved_from_the_document_moves_on_and_the_document_stays(studi
     assert studio.folders() == {"graded": ["hero.png", "hero.toml"], "selected": ["hero.psd"]}
 
 
-def test_a_document_without_its_own_brief_is_ignored(studio: Studio) -> None:
-    """The brief of a campaign does not apply to it."""
+def test_a_campaign_s_brief_reaches_a_document_alone(studio: Studio) -> None:
+    """It gets a note, and the pictures beside it go on. Saved as PNG it goes on too, and the document stays."""
     studio.put("selected/spring/brief.toml", BRIEF)
     studio.put("selected/spring/hero.xcf", b"gimp xcf v011" + bytes(64))
     studio.put("selected/spring/other.png", png())
-    studio.until(lambda: studio.folder("graded"), "the other picture")
+    studio.put("selected/spring/other.psd", PHOTOSHOP)
+    studio.until(lambda: studio.note("selected/spring/hero.xcf"), "the note")
+    assert studio.note("selected/spring/hero.xcf").startswith("hero.xcf is not a picture that can be read: it starts like a GIMP document.")
+    studio.put("selected/spring/hero.png", png())
+    studio.until(lambda: len(studio.folder("graded")) == 4, "both pictures")
     studio.until_idle()
-    assert studio.folders()["selected"] == ["spring/brief.toml", "spring/hero.xcf"]
+    assert studio.folders()["selected"] == ["spring/brief.toml", "spring/hero.xcf", "spring/other.psd"]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "bmp", "jp2", "jxl", "tga", "exr", "svg", "pdf"])
+def test_every_foreign_format_gets_its_note(studio: Studio, suffix: str) -> None:
+    """Whatever its bytes are, no picture of a campaign with a brief stays in silence."""
+    studio.put("selected/spring/brief.toml", BRIEF)
+    studio.put(f"selected/spring/hero.{suffix}", b"something else" + bytes(64))
+    studio.until(lambda: studio.note(f"selected/spring/hero.{suffix}"), "the note")
+    assert f"hero.{suffix} is not a picture that can be read" in studio.note(f"selected/spring/hero.{suffix}")
+
+
+def test_a_mask_in_a_foreign_format_holds_its_picture_until_it_is_taken_away(studio: Studio) -> None:
+    """The note gives the name to save it under. Without that file, or with the mask as PNG, the picture is tried again."""
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.mask.bmp", b"BM" + bytes(64))
+    studio.put("selected/lamp.png", png())
+    studio.put("selected/lamp.toml", BRIEF)
+    studio.put("selected/lamp_mask.gif", b"GIF89a" + bytes(64))
+    studio.until(lambda: studio.note("selected/hero.png") and studio.note("selected/lamp.png"), "the notes")
+    assert "“hero.mask.bmp” is a BMP picture, which Goldsmith does not read: save it as “hero.mask.png”." in studio.note(
+        "selected/hero.png"
+    )
+    studio.until_idle()
+    studio.at("selected/lamp_mask.gif").unlink()
+    studio.put("selected/hero.mask.png", mask())
+    studio.until(lambda: "hero.png" in studio.folder("masked") and "lamp.png" in studio.folder("graded"), "both pictures")
+    studio.until_idle()
+    assert studio.folders()["selected"] == ["hero.mask.bmp"]
+
+
+@pytest.mark.parametrize("name", ["hero.png", "hero.mask.png", "hero.toml", "hero.txt"])
+def test_an_empty_file_gets_a_note_after_a_while(studio: Studio, name: str) -> None:
+    """``broken_after`` seconds are enough for its bytes to come. When they come later, the picture goes on and the note goes."""
+    files: dict[str, bytes | str] = {"hero.png": png(), "hero.mask.png": mask(), "hero.toml": BRIEF, "hero.txt": "warmer"}
+    for each, data in files.items():
+        studio.put(f"selected/{each}", b"" if each == name else data)
+    studio.until(lambda: studio.note("selected/hero.png"), "the note")
+    assert studio.note("selected/hero.png").startswith(f"{name} is empty: it has 0 bytes.\nCopy or save it again, or remove it.\n")
+    studio.until_idle()
+    studio.put(f"selected/{name}", files[name])
+    studio.until(lambda: "hero.png" in studio.folder("graded"), "the picture in graded")
+    studio.until_idle()
+    assert "selected" not in studio.folders()

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     drain: Seconds = 20.0
     """Seconds that running jobs get to finish when the service stops."""
 
+    folder_status: bool = True
+    """true = each stage's folder has a file _status.txt that says what is at work there and what waits, and for what."""
+
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from goldsmith.cli import worker_table
 from goldsmith.cli.location import Location
@@ -59,6 +60,13 @@ class ProblemEntry:
     since: float | None
 
 
+class NameEntry(NamedTuple):
+    """A question about a name in a folder."""
+
+    folder: str
+    sentence: str
+
+
 @dataclass(slots=True)
 class Overview:
     """Everything that ``goldsmith status`` shows of the folders and jobs."""
@@ -70,6 +78,9 @@ class Overview:
     waiting: list[WaitingGroup] = field(default_factory=list)
     problems: list[ProblemEntry] = field(default_factory=list)
     problem_count: int = 0
+    # Questions about names that may be meant as something else, each with its folder. A long list is cut off.
+    name_questions: list[NameEntry] = field(default_factory=list)
+    name_question_count: int = 0
 
     @property
     def queue_lengths(self) -> dict[str, int]:
@@ -87,6 +98,7 @@ def collect_overview(location: Location) -> Overview:
     for folder_summary in overview.folders:
         _count_files(location, folder_summary)
         if folder_summary.stage:
+            _add_name_questions(overview, folder_summary, location, explainer)
             for bundle in explainer.bundles(folder_summary.folder):
                 _add_bundle(overview, folder_summary, bundle, explainer, groups, since)
     _add_unseen_problems(overview, location.daemon.holds_without_note, since)
@@ -129,6 +141,14 @@ def _add_unseen_problems(summary: Overview, holds_without_note: dict[str, str], 
             summary.problems.append(ProblemEntry(path, sentence, since.get(path)))
 
 
+def _add_name_questions(summary: Overview, folder_summary: FolderSummary, location: Location, explainer: Explainer) -> None:
+    for path, _ in RootFolder(location.root).walk(folder_summary.folder):
+        for question in explainer.questions(path).values():
+            summary.name_question_count += 1
+            if len(summary.name_questions) < MAX_PROBLEMS:
+                summary.name_questions.append(NameEntry(path, question.sentence))
+
+
 def _add_to_group(group: WaitingGroup, path: str) -> None:
     group.count += 1
     if len(group.names) < _MAX_NAMES:
@@ -167,6 +187,7 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "unavailable_folders": dict(daemon.unavailable_folders),
         "permission_refusals": dict(daemon.permission_refusals),
         "holds_without_note": dict(daemon.holds_without_note),
+        "status_file_refusals": dict(daemon.status_file_refusals),
         "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
         "journal_error": location.journal_error,
@@ -177,6 +198,8 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "waiting": [
             {"folder": group.folder, "sentence": group.sentence, "count": group.count, "examples": group.names} for group in summary.waiting
         ],
+        "name_question_count": summary.name_question_count,
+        "name_questions": [entry._asdict() for entry in summary.name_questions],
         "problem_count": summary.problem_count,
         "problems": [{"path": problem.path, "sentence": problem.sentence, "since": problem.since} for problem in summary.problems],
     }
@@ -202,6 +225,7 @@ def remarks(location: Location) -> Iterator[str]:
     yield from (f"The {queue.upper()} queue is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
     yield from daemon.unavailable_folders.values()
     yield from daemon.permission_refusals.values()
+    yield from daemon.status_file_refusals.values()
     if daemon.watcher_error:
         yield daemon.watcher_error
     polled = [f"{folder}/" for folder, mode in daemon.watch_modes.items() if mode == "polling"]

@@ -61,6 +61,7 @@ def _print_overview(location: Location, summary: Overview) -> None:
     _print_workers(location, summary)
     _print_working(location, summary)
     _print_waiting(summary)
+    _print_name_questions(summary)
     _print_problems(summary)
 
 
@@ -148,6 +149,13 @@ def _print_problems(summary: Overview) -> None:
         print_heading("Problems (change a file, or run: goldsmith retry FILE)")
         print_table(("picture", "problem"), [(entry.path, " ".join(entry.sentence.split("\n"))) for entry in summary.problems[:_MAX_ROWS]])
         _print_more(summary.problem_count)
+
+
+def _print_name_questions(summary: Overview) -> None:
+    if summary.name_questions:
+        print_heading("Names to check")
+        print_table(("folder", "question"), [(f"{entry.folder}/", entry.sentence) for entry in summary.name_questions[:_MAX_ROWS]])
+        _print_more(summary.name_question_count)
 
 
 def _print_more(count: int) -> None:

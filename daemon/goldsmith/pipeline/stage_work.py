@@ -15,7 +15,7 @@ from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, Outcome, ResourceLimits, StepSpec
+from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, ResourceLimits, StepSpec
 from goldsmith.pipeline.intake.bundle import Bundle
 
 
@@ -48,6 +48,8 @@ class StageWork:
     # True once its job is in the queue of a worker.
     was_submitted: bool = field(default=False, init=False)
     is_cancelled: bool = field(default=False, init=False)
+    # What its worker process has reported last; None while the job waits in its queue.
+    progress: JobProgress | None = field(default=None, init=False)
     # Absolute path of the folder that its worker process wrote to; "" if there was none.
     scratch: str = field(default="", init=False)
     # Monotonic time until which the rest of an incomplete picture may still arrive.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,46 @@ def test_a_document_is_the_picture_only_if_its_sidecar_has_no_other_picture() ->
     assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
 
 
+def test_a_campaign_s_brief_reaches_a_document_alone() -> None:
+    """Then it is the picture of its bundle, so that it gets a note; beside a picture of its name it stays a working file."""
+    (alone,) = group_bundles("selected", "spring", ["hero.psd"], "selected/spring/brief.toml")
+    assert (alone.picture, alone.has_instructions) == ("selected/spring/hero.psd", True)
+    (beside,) = group_bundles("selected", "spring", ["hero.psd", "hero.png"], "selected/spring/brief.toml")
+    assert beside.picture == "selected/spring/hero.png"
+    assert group_bundles("selected", "spring", ["hero.mask.psd"], "selected/spring/brief.toml") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["hero.mask.bmp", "hero_mask.gif", "hero.keep.psd", "hero.layer.logo.psd", "hero.ref.gif", "hero.png.mask.tga"]
+)
+def test_a_sidecar_in_a_format_that_is_not_read_is_disputed(name: str) -> None:
+    """The sentence gives the name to save it under. With the same sidecar in a format that is read, it is a working file."""
+    bundle = only_bundle(["hero.png", name])
+    readable = name.rpartition(".")[0] + ".png"
+    assert f"“{name}” is a" in bundle.ambiguity
+    assert bundle.ambiguity.endswith(f"which Goldsmith does not read: save it as “{readable}”.")
+    assert bundle.disputed == (at(name),)
+    both = only_bundle(["hero.png", name, readable])
+    assert (both.ambiguity, both.disputed) == ("", ())
+
+
+def test_a_repeated_suffix_does_not_change_what_belongs_together() -> None:
+    """Windows makes such names when it hides suffixes."""
+    bundle = only_bundle(["hero.png.png", "hero.mask.png.png", "hero.toml.toml", "hero.txt.txt", "hero.png.png.problem.txt"])
+    assert (bundle.picture, bundle.stem) == (at("hero.png.png"), "hero")
+    assert bundle.masks == {"mask": (at("hero.mask.png.png"),)}
+    assert (bundle.brief, bundle.prompt) == (at("hero.toml.toml"), at("hero.txt.txt"))
+    assert bundle.note == at("hero.png.png.problem.txt")
+    assert only_bundle(["hero.png.png", "hero.png.mask.png", "hero.png.toml"]).brief == at("hero.png.toml")
+
+
+def test_the_files_that_an_ambiguity_is_about_are_named() -> None:
+    """Taking one of them away is a change of the bundle, which is then tried again."""
+    jpg, png = group_bundles("selected", "", ["a.jpg", "a.png", "a.mask.png"])
+    assert jpg.disputed == png.disputed == ("selected/a.mask.png",)
+    assert only_bundle(["hero.png", "Hero.toml", "hero.toml"]).disputed == (at("hero.toml"),)
+
+
 def test_two_briefs_of_one_picture_give_a_sentence() -> None:
     """``Hero.toml`` and ``hero.toml`` cannot both be the brief; a brief with the whole name wins."""
     assert "claim the same place beside “hero.png”" in only_bundle(["hero.png", "Hero.toml", "hero.toml"]).ambiguity
@@ -158,7 +199,8 @@ PICTORIAL = [
     ".ref.png",
 ]
 TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
-TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL])
+DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif"]
+TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL, *DOUBLED])
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
 
 

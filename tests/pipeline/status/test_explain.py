@@ -190,6 +190,53 @@ def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, mak
     )
 
 
+# --- names that are meant as something else
+
+
+def test_a_picture_and_its_near_miss_give_the_same_question(root: Path, make_explainer: MakeExplainer) -> None:
+    """Whoever asks about the picture or about the file learns the name that would be taken."""
+    put(root, "selected/n9.png", "selected/n9_mask_final.png")
+    question = "Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”."
+    assert make_explainer().explain_file("selected/n9.png").startswith("Waiting for an instruction")
+    assert make_explainer().explain_file("selected/n9.png").endswith(question)
+    assert make_explainer().explain_file("selected/n9_mask_final.png").startswith(question)
+    put(root, "selected/n9.toml", data=b'[[edit]]\nop = "inpaint"\nwhere = "mask"\n')
+    assert make_explainer().explain_file("selected/n9.png").startswith("Waiting for a mask (step 1 of edit needs one)")
+    assert make_explainer().explain_file("selected/n9.png").endswith(question)
+
+
+def test_a_named_mask_where_a_step_needs_the_unnamed_one_is_told(root: Path, make_explainer: MakeExplainer) -> None:
+    """``hero.mask.final.png`` is a mask called final."""
+    put(root, "selected/hero.png", "selected/hero.mask.final.png")
+    sentence = make_explainer().explain_file("selected/hero.png")
+    assert sentence.endswith("“hero.mask.final.png” is the mask called “final”: if no step asks for that name, call it “hero.mask.png”.")
+
+
+def test_a_file_in_a_folder_of_masks_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
+    """Masks lie beside their pictures, in one folder."""
+    put(root, "selected/spring/hero.png", "selected/spring/masks/hero.png")
+    sentence = make_explainer().explain_file("selected/spring/masks/hero.png")
+    assert sentence.startswith("Is “masks/hero.png” the mask of “hero.png”? Call it “hero.mask.png”.")
+    assert "so move it to selected/spring/. Waiting for an instruction" in sentence
+
+
+def test_a_foreign_file_beside_its_picture_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
+    """A working file is ignored; a mask in a format that is not read holds the picture, and both have the same sentence."""
+    put(root, "selected/hero.png", "selected/hero.psd", "selected/lamp.png", "selected/lamp.mask.bmp")
+    explain = make_explainer().explain_file
+    assert explain("selected/hero.psd") == (
+        "“hero.psd” is ignored: Goldsmith does not read a Photoshop document, and “hero.png” is used instead."
+    )
+    sentence = "“lamp.mask.bmp” is a BMP picture, which Goldsmith does not read: save it as “lamp.mask.png”."
+    assert explain("selected/lamp.png") == explain("selected/lamp.mask.bmp") == sentence
+
+
+def test_the_status_file_explains_itself(root: Path, make_explainer: MakeExplainer) -> None:
+    """It is no temporary file of another program."""
+    put(root, "selected/_status.txt")
+    assert make_explainer().explain_file("selected/_status.txt").startswith("Goldsmith writes “_status.txt”: ")
+
+
 # --- running jobs and held pictures
 
 
@@ -300,7 +347,7 @@ def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, make_expl
         ("inbox/notes.doc", "“notes.doc” is neither a picture nor a sidecar"),
         (
             "inbox/hero.psd",
-            "“hero.psd” is in a format that Goldsmith does not read, so it is ignored. Save the picture as PNG or TIFF.",
+            "“hero.psd” is a Photoshop document, which Goldsmith does not read: save it as “hero.png”.",
         ),
         ("inbox/README.txt", "“README.txt” is neither a picture nor a sidecar"),
         ("inbox/hero.png.part", "“hero.png.part” is ignored"),

@@ -313,6 +313,11 @@ def is_unreadable_suffix(suffix: str) -> bool:
     return suffix in _UNREADABLE_SUFFIXES
 
 
+def describe_suffix(suffix: str) -> str:
+    """Return the description of an unreadable file by its suffix, in lower case: "a Photoshop document"; "a file" if it is unknown."""
+    return next((row.description for row in UNREADABLE_FORMATS if suffix in row.suffixes), "a file")
+
+
 def picture_suffixes() -> tuple[str, ...]:
     """Return the suffixes of all pictures that Goldsmith reads."""
     return tuple(suffix for row in FORMATS.values() if row.reader for suffix in row.suffixes)

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from goldsmith.files import display_name, fold_name
-from goldsmith.pipeline.intake.file_names import FileRole, ParsedName, classify, target_stem, truncate_for_note
+from goldsmith.picture.formats.table import describe_suffix
+from goldsmith.pipeline.intake.file_names import (
+    FileRole,
+    ParsedName,
+    classify,
+    strip_repeated_suffix,
+    target_stem,
+    truncate_for_note,
+)
 
 
 class BundleKey(NamedTuple):
@@ -41,8 +49,10 @@ class Bundle:
     prompt: str | None = None
     note: str | None = None
     campaign_brief: str | None = None
-    # A sentence if it is unclear to which picture a sidecar belongs, or if two sidecars have the same role.
+    # A sentence if it is unclear to which picture a sidecar belongs, if two sidecars have the same role, or if one cannot be read.
     ambiguity: str = ""
+    # The files that ``ambiguity`` is about and that are in no other field.
+    disputed: tuple[str, ...] = ()
 
     @property
     def asset(self) -> str:
@@ -86,26 +96,30 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
     ``campaign_brief`` is the path of the nearest ``brief.toml`` up the folders, if any.
     """
     parsed_names = {name: classify(name) for name in sorted(names)}
-    pictures = _pictures(parsed_names)
+    pictures = _pictures(parsed_names, has_campaign_brief=campaign_brief is not None)
     sorter = _SidecarSorter(pictures)
     for name, parsed in parsed_names.items():
         if parsed.role not in ("picture", "foreign", "litter", "other", "campaign") and name not in pictures:
             sorter.assign(name, parsed)
+    for name, parsed in parsed_names.items():
+        if parsed.role == "foreign" and name not in pictures:
+            sorter.assign_foreign(name, parsed)
     parent = posixpath.join(folder, campaign)
     bundles = []
     for name, sidecars in sorter.sidecars.items():
         key = BundleKey(folder, campaign, name)
-        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name, ""), campaign_brief))
+        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name), campaign_brief))
     for folded, orphans in sorter.orphans.items():
         stem = target_stem(next(iter(orphans.values())))
-        bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, "", campaign_brief))
+        bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, None, campaign_brief))
     return sorted(bundles, key=lambda bundle: bundle.key)
 
 
-def _pictures(parsed_names: Mapping[str, ParsedName]) -> dict[str, str]:
+def _pictures(parsed_names: Mapping[str, ParsedName], *, has_campaign_brief: bool) -> dict[str, str]:
     """Return name -> stem of each picture.
 
-    ``face_mask.png`` and ``face.psd`` count as pictures if there is no ``face`` and a sidecar refers to one.
+    ``face_mask.png`` and ``face.psd`` count as pictures if there is no ``face`` and a sidecar refers to one; ``face.psd`` also if the
+    campaign has a brief.
     """
     pictures = {name: parsed.stem for name, parsed in parsed_names.items() if parsed.role == "picture"}
     known = {fold_name(stem) for stem in pictures.values()} | {fold_name(name) for name in pictures}
@@ -115,7 +129,10 @@ def _pictures(parsed_names: Mapping[str, ParsedName]) -> dict[str, str]:
         if (
             parsed.picture_stem
             and fold_name(parsed.stem) not in known
-            and not sidecar_stems.isdisjoint((fold_name(parsed.picture_stem), fold_name(name)))
+            and (
+                (has_campaign_brief and parsed.foreign_role == parsed.role == "foreign")
+                or not sidecar_stems.isdisjoint((fold_name(parsed.picture_stem), fold_name(name)))
+            )
         ):
             pictures[name] = parsed.picture_stem
     return dict(sorted(pictures.items()))
@@ -127,13 +144,16 @@ class _SidecarSorter:
     def __init__(self, pictures: Mapping[str, str]) -> None:
         self.sidecars: dict[str, dict[str, ParsedName]] = {name: {} for name in pictures}
         self.orphans: dict[str, dict[str, ParsedName]] = {}
-        self.ambiguities: dict[str, str] = {}
+        # Picture -> a sentence, and the sidecars that it is about.
+        self.ambiguities: dict[str, tuple[str, list[str]]] = {}
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name, stem in pictures.items():
             for folded in {fold_name(name), fold_name(truncate_for_note(name))}:
                 self._by_name.setdefault(folded, []).append(name)
             self._by_stem.setdefault(fold_name(stem), []).append(name)
+        for name in pictures:
+            self._by_name.setdefault(fold_name(strip_repeated_suffix(name)), [name])
 
     def assign(self, name: str, parsed: ParsedName) -> None:
         candidates = self._candidates(parsed)
@@ -141,9 +161,23 @@ class _SidecarSorter:
             self.sidecars[candidates[0]][name] = parsed
         elif candidates:
             for picture in candidates:
-                self.ambiguities.setdefault(picture, _ambiguity_message(name, parsed, candidates))
+                self._dispute(picture, name, _ambiguity_message(name, parsed, candidates))
         else:
             self.orphans.setdefault(fold_name(target_stem(parsed)), {})[name] = parsed
+
+    def assign_foreign(self, name: str, parsed: ParsedName) -> None:
+        """Report a foreign file that is named as a sidecar, unless its picture has that sidecar in a format that is read."""
+        if parsed.foreign_role == "foreign":
+            return
+        for picture in self._candidates(parsed):
+            has_readable = any(
+                (known.role, known.label) == (parsed.foreign_role, parsed.label) for known in self.sidecars[picture].values()
+            )
+            if not has_readable:
+                self._dispute(picture, name, _foreign_message(name))
+
+    def _dispute(self, picture: str, name: str, sentence: str) -> None:
+        self.ambiguities.setdefault(picture, (sentence, []))[1].append(name)
 
     def _candidates(self, parsed: ParsedName) -> list[str]:
         if parsed.stem in self.sidecars:
@@ -158,8 +192,14 @@ class _SidecarSorter:
 
 
 def _make_bundle(
-    key: BundleKey, stem: str, parent: str, sidecars: Mapping[str, ParsedName], ambiguity: str, campaign_brief: str | None
+    key: BundleKey,
+    stem: str,
+    parent: str,
+    sidecars: Mapping[str, ParsedName],
+    dispute: tuple[str, list[str]] | None,
+    campaign_brief: str | None,
 ) -> Bundle:
+    ambiguity, disputed = dispute or ("", [])
     labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
     flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "brief": [], "prompt": [], "note": []}
     for name, parsed in sidecars.items():
@@ -169,8 +209,8 @@ def _make_bundle(
         else:
             flat[parsed.role].append(name)
     for role in ("brief", "prompt"):
-        flat[role], conflict = _pick_one(key.name, flat[role], sidecars)
-        ambiguity = ambiguity or conflict
+        flat[role], conflict, others = _pick_one(key.name, flat[role], sidecars)
+        ambiguity, disputed = ambiguity or conflict, [*disputed, *others]
     paths = {role: tuple(posixpath.join(parent, name) for name in names) for role, names in flat.items()}
     return Bundle(
         key,
@@ -186,18 +226,23 @@ def _make_bundle(
         note=next(iter(paths["note"]), None),
         campaign_brief=campaign_brief,
         ambiguity=ambiguity,
+        disputed=tuple(posixpath.join(parent, name) for name in disputed),
     )
 
 
-def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str]:
-    """Return the one brief (or prompt) to use, and a sentence if two conflict. A name with the picture's whole name wins."""
+def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str, list[str]]:
+    """Return the one brief (or prompt) to use; if several conflict, also a sentence and the others.
+
+    A name with the picture's whole name wins.
+    """
     if len(names) < 2:
-        return names, ""
+        return names, "", []
     exact = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
     if len(exact) == 1:
-        return exact, ""
+        return exact, "", []
     listed = " and ".join(f"“{display_name(name)}”" for name in names)
-    return names[:1], f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
+    sentence = f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
+    return names[:1], sentence, names[1:]
 
 
 def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> str:
@@ -205,6 +250,12 @@ def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> 
     pictures = " or ".join(f"“{display_name(picture)}”" for picture in candidates)
     clearer = " or ".join(f"“{display_name(picture + suffix)}”" for picture in candidates)
     return f"“{display_name(name)}” could belong to {pictures}: call it {clearer}."
+
+
+def _foreign_message(name: str) -> str:
+    base, suffix = os.path.splitext(name)
+    kind = describe_suffix(suffix.lower())
+    return f"“{display_name(name)}” is {kind}, which Goldsmith does not read: save it as “{display_name(base + '.png')}”."
 
 
 def bundle_key(path: str) -> BundleKey:

@@ -10,10 +10,12 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
+from goldsmith.pipeline.intake.near_misses import is_mask_folder, is_near_miss
 
 # The change token of a file that exists and was not examined.
 UNCHECKED = 0
@@ -41,7 +43,7 @@ def _group_cached(folder: str, campaign: str, names: tuple[str, ...], campaign_b
 class FolderIndex:
     """The names in one folder: a stage folder (campaign ``""``) or a campaign folder."""
 
-    __slots__ = ("brief", "campaign", "children", "names", "names_by_key", "path", "stage_folder")
+    __slots__ = ("brief", "campaign", "children", "names", "names_by_key", "near_misses", "path", "picture_count", "stage_folder")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -49,21 +51,28 @@ class FolderIndex:
         self.names: dict[str, int] = {}
         self.names_by_key: dict[int, str | list[str]] = {}
         self.children: set[str] = set()
+        self.picture_count = 0
+        # Names that may be meant as something else.
+        self.near_misses: dict[str, None] = {}
         # Path of this folder's own ``brief.toml``.
         self.brief: str | None = None
 
     def add(self, name: str, token: int) -> None:
-        """Add a name. A name without a role is ignored."""
+        """Add a name. A name without a role is ignored, unless it may be meant as something else."""
         if name in self.names:
             self.names[name] = token
             return
-        if classify(name).role == "campaign":
+        role = classify(name).role
+        if role == "campaign":
             self.names[name] = token
             self.brief = posixpath.join(self.path, min(name, posixpath.basename(self.brief or name)))
             return
+        if is_near_miss(name) or (role in ("picture", "mask") and is_mask_folder(self.path)):
+            self.near_misses[name] = None
         keys = group_keys(name)
-        if not keys:
+        if not keys and name not in self.near_misses:
             return
+        self.picture_count += role == "picture"
         self.names[name] = token
         for key in map(hash, keys):
             known = self.names_by_key.get(key)
@@ -78,7 +87,10 @@ class FolderIndex:
         """Remove a name."""
         if self.names.pop(name, None) is None:
             return
-        if classify(name).role == "campaign":
+        role = classify(name).role
+        self.picture_count -= role == "picture"
+        self.near_misses.pop(name, None)
+        if role == "campaign":
             remaining = [other for other in self.names if classify(other).role == "campaign"]
             self.brief = posixpath.join(self.path, min(remaining)) if remaining else None
         for key in map(hash, group_keys(name)):
@@ -109,6 +121,20 @@ class FolderIndex:
                         reached.add(key)
                         pending.append(key)
         return list(names), reached
+
+    def pictures_with_stem(self, stem: str) -> list[str]:
+        """Return the names of the pictures with this folded stem."""
+        return [name for name in self.names_for(hash(stem)) if classify(name).role == "picture" and fold_name(classify(name).stem) == stem]
+
+    def has_mask(self, stem: str) -> bool:
+        """Return whether a picture with this folded stem has an unnamed mask."""
+        parsed_names = map(classify, self.names_for(hash(stem)))
+        return any((parsed.role, parsed.label, fold_name(parsed.stem)) == ("mask", "mask", stem) for parsed in parsed_names)
+
+    def some_pictures(self) -> list[str]:
+        """Return the names of two pictures that are no near misses; fewer if there are fewer."""
+        pictures = (name for name in self.names if name not in self.near_misses and classify(name).role == "picture")
+        return list(islice(pictures, 2))
 
     def is_lone_picture(self, group_key: int) -> bool:
         """Return whether the only name with this key is a picture."""

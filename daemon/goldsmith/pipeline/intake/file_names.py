@@ -38,6 +38,8 @@ class ParsedName(NamedTuple):
     label: str = ""
     # The stem that the file has if it is a picture itself: ``hero_mask.png`` and ``hero.psd`` are one if there is no ``hero``.
     picture_stem: str = ""
+    # The role that a foreign file would have in a format that is read: ``mask`` for ``hero.mask.bmp``.
+    foreign_role: FileRole = "foreign"
 
 
 @lru_cache(maxsize=1024)
@@ -47,14 +49,18 @@ def classify(name: str) -> ParsedName:
         return ParsedName(name, "litter")
     if name.casefold().endswith(HIDDEN_BRIEF_SUFFIX):
         return classify(name[: -len(".txt")])
+    name = strip_repeated_suffix(name)
     base, dot, tail = name.rpartition(".")
     suffix = (dot + tail).lower()
     if not base:
         return ParsedName(name, "other")
     if is_picture_suffix(suffix):
-        return _classify_image(base, suffix)
+        return _classify_image(base, is_mask=is_mask_suffix(suffix))
     if is_unreadable_suffix(suffix):
-        return ParsedName(base, "foreign", picture_stem=base)
+        readable = _classify_image(base, is_mask=True)
+        if readable.role == "picture":
+            return ParsedName(base, "foreign", picture_stem=base)
+        return ParsedName(readable.stem, "foreign", readable.label, base, readable.role)
     role = "other" if name.casefold() == README_NAME else _ROLE_BY_SUFFIX.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:
         return ParsedName("", "campaign")
@@ -63,8 +69,11 @@ def classify(name: str) -> ParsedName:
     return ParsedName(base, role)
 
 
-def _classify_image(base: str, suffix: str) -> ParsedName:
-    """Return the meaning of a name with the suffix of a picture: a picture, or a mask, keep, layer or reference of one."""
+def _classify_image(base: str, *, is_mask: bool) -> ParsedName:
+    """Return the meaning of a picture's name without its suffix: a picture, or a mask, keep, layer or reference of one.
+
+    ``is_mask``: a file with this suffix can be a mask by ``_mask`` at the end of its name.
+    """
     dotted = _DOTTED_SIDECAR.fullmatch(base)
     if dotted is not None:
         role = dotted["role"].lower()
@@ -72,7 +81,7 @@ def _classify_image(base: str, suffix: str) -> ParsedName:
         if role in ("mask", "keep"):
             return ParsedName(dotted["stem"], "mask" if role == "mask" else "keep", label or "mask")
         return ParsedName(dotted["stem"], "layer" if role == "layer" else "ref", label)
-    joined = _JOINED_MASK.fullmatch(base) if is_mask_suffix(suffix) else None
+    joined = _JOINED_MASK.fullmatch(base) if is_mask else None
     if joined is not None:
         return ParsedName(joined["stem"], "mask", "mask", base)
     return ParsedName(base, "picture")
@@ -102,9 +111,20 @@ def target_stem(parsed: ParsedName) -> str:
 
 
 def strip_picture_suffix(stem: str) -> str:
-    """Return the stem without a picture's suffix: ``hero`` for ``hero.png``."""
-    base, suffix = os.path.splitext(stem)
+    """Return the stem without a picture's suffix: ``hero`` for ``hero.png`` and for ``hero.png.png``."""
+    base, suffix = os.path.splitext(strip_repeated_suffix(stem))
     return base if is_picture_suffix(suffix.lower()) else stem
+
+
+def strip_repeated_suffix(name: str) -> str:
+    """Return the name with its suffix once: ``hero.png`` for ``hero.png.png``, which is what Windows makes when it hides suffixes."""
+    base, suffix = os.path.splitext(name)
+    low = suffix.lower()
+    if low not in _ROLE_BY_SUFFIX and not is_picture_suffix(low) and not is_unreadable_suffix(low):
+        return name
+    while base.lower().endswith(low) and len(base) > len(low):
+        base = base[: -len(low)]
+    return base + suffix
 
 
 def truncate_for_note(name: str) -> str:

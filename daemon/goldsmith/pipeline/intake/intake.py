@@ -10,13 +10,13 @@ import os
 import posixpath
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
-from goldsmith.pipeline.intake.bundle_index import SYMLINK, UNCHECKED, BundleIndex
+from goldsmith.pipeline.intake.bundle_index import SYMLINK, UNCHECKED, BundleIndex, FolderIndex
 from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.pipeline.intake.file_tracker import FileState, FileTracker, SettleTimes, refusal_reason
 from goldsmith.pipeline.intake.folder_scan import library_fingerprint
@@ -69,6 +69,8 @@ class Intake:
         self._library_fingerprint = 0
         self._weights_stamp = weights_stamp
         self._last_weights_stamp = weights_stamp()
+        # How many bundles ``collect`` has returned so far.
+        self._returned_count = 0
         # Set when a file in ``library/`` changed, or the result of ``weights_stamp``. The reader resets it.
         self.library_changed = False
 
@@ -97,7 +99,9 @@ class Intake:
         self._scanner.continue_scan(now, self._clock)
         for path in self._files.check_due(now, _MAX_CHECKS):
             self._scanner.on_state_changed(path)
-        return self._ready.pop(MAX_BUNDLES)
+        keys = self._ready.pop(MAX_BUNDLES)
+        self._returned_count += len(keys)
+        return keys
 
     def seconds_until_due(self, now: float) -> float:
         """Return the seconds until ``collect`` has something to do without a hint; a hint makes ``watcher.fd`` readable before that."""
@@ -153,6 +157,27 @@ class Intake:
             return False
         parsed_names = (classify(name) for name in index.names_for(hash(stem)))
         return any(parsed.role in ("picture", "brief") and fold_name(parsed.stem) == stem for parsed in parsed_names)
+
+    @property
+    def change_count(self) -> int:
+        """A number that grows whenever a name comes or goes, or a bundle must be checked again."""
+        return self._scanner.change_count + self._returned_count
+
+    def is_present(self, stage_folder: str) -> bool:
+        """Return whether a stage's folder is there, and is the one that is watched: then files may be written into it."""
+        return not self._stage_folders.is_unavailable(stage_folder) and self._stage_folders.is_unchanged(stage_folder)
+
+    def folder(self, path: str) -> FolderIndex | None:
+        """Return the names in a folder; None if it is not known."""
+        return self._index.folders.get(path)
+
+    def folders_in(self, stage_folder: str) -> list[FolderIndex]:
+        """Return the names in a stage's folder and in its campaign folders, folder by folder."""
+        return self._index.subtree(stage_folder)
+
+    def instructed_bundles(self) -> Collection[BundleKey]:
+        """Return the keys of the bundles that have an instruction."""
+        return self._ready.instructed_keys
 
     @property
     def is_busy(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import OrderedDict
+from collections.abc import Collection
 
 from goldsmith.files import fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
@@ -23,6 +24,11 @@ class ReadyQueue:
 
     def __bool__(self) -> bool:
         return bool(self._changed or self._removed)
+
+    @property
+    def instructed_keys(self) -> Collection[BundleKey]:
+        """The keys that were returned with an instruction, and are still there."""
+        return self._handed_out
 
     def enqueue(self, folder: FolderIndex, name: str) -> None:
         """Queue the bundles of a name that changed."""

@@ -15,6 +15,7 @@ from goldsmith.pipeline.intake.bundle_index import UNCHECKED, BundleIndex, Folde
 from goldsmith.pipeline.intake.file_names import classify, group_keys
 from goldsmith.pipeline.intake.file_tracker import FileTracker
 from goldsmith.pipeline.intake.folder_scan import scan_folder
+from goldsmith.pipeline.intake.near_misses import is_near_miss
 from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.stage_folders import StageFolder, StageFolders
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
@@ -48,6 +49,8 @@ class Scanner:
         self._unreadable_folders: dict[str, str] = {}
         # Folders at the greatest depth that have subfolders.
         self._folders_above_unsearched: set[str] = set()
+        # How many names have come and gone so far.
+        self.change_count = 0
 
     def unreadable_folders(self) -> dict[str, str]:
         """Return the campaign folders that cannot be read or searched completely, each with a sentence."""
@@ -107,6 +110,7 @@ class Scanner:
             folder.add(name, change_token)
             if name not in folder.names:
                 return
+            self.change_count += 1
         path = posixpath.join(folder.path, name)
         role = classify(name).role
         if role == "campaign":
@@ -137,9 +141,11 @@ class Scanner:
         self._ready.enqueue_removed(folder, name)
         self.enqueue(path)
         folder.remove(name)
+        self.change_count += 1
 
     def _remove_folder(self, path: str) -> None:
         """Remove a folder that is gone, with all names in and below it."""
+        self.change_count += 1
         for folder in self._index.remove_subtree(path):
             self._unreadable_folders.pop(folder.path, None)
             self._folders_above_unsearched.discard(folder.path)
@@ -247,7 +253,7 @@ class Scanner:
 
     def _process_name(self, folder: FolderIndex, name: str, fd: int, now: float) -> None:
         """Process a name that a scan found in the open folder ``fd``. It may be gone again, because scans are processed in parts."""
-        if not group_keys(name) and classify(name).role != "campaign":
+        if not group_keys(name) and classify(name).role != "campaign" and not is_near_miss(name):
             return
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)

@@ -67,6 +67,15 @@ class Holds:
         self._retries: dict[str, _Retry] = {}
         self._retry_timers: list[tuple[float, str]] = []
 
+    @property
+    def records(self) -> Mapping[str, HoldRecord]:
+        """The held assets, by path."""
+        return self._held
+
+    def has_key(self, key: BundleKey) -> bool:
+        """Return whether the bundle with this key is held."""
+        return key in self._picture_by_key
+
     def waiting_for_library(self) -> tuple[str, ...]:
         """Return the held pictures whose problem may be solved by a change in the library."""
         return tuple(picture for picture in self._held if picture in self._waiting_for_library)

@@ -175,6 +175,10 @@ class Results:
         """Return the monotonic time at which a file that cannot be read is reported: a program may still be setting its permissions."""
         return unreadable_since + self._settle_policy.incomplete_seconds
 
+    def broken_due_at(self, changed_at: float) -> float:
+        """Return the monotonic time at which a file that has not changed since ``changed_at`` and is still incomplete counts as broken."""
+        return changed_at + self._settle_policy.incomplete_seconds
+
     def sidecars_due_at(self, paths: Iterable[str]) -> float:
         """Return the monotonic time at which the newest of these files has waited long enough for its sidecars."""
         arrived = (self._intake.state(path).changed_at for path in paths if self._intake.known_sha256(path) is None)
@@ -203,6 +207,7 @@ class Results:
 
     def _handle_progress(self, work: StageWork, event: JobProgress) -> None:
         until = self._lease_until(work)
+        work.progress = event
         if event.step == 0 and not event.op:
             self._journal.record_started(event.job_id, self._wall_clock(), until)
         else:
@@ -226,6 +231,7 @@ class Results:
 
     def _handle_requeue(self, work: StageWork, event: JobRequeued) -> None:
         """Record that a job is back in its queue because its device failed. This does not count as an attempt."""
+        work.progress = None
         self._journal.record_queued(work.job.id, work.job.stage, work.job.queue, work.asset_path, work.started_at)
         self._on_event("requeued", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
 

@@ -6,6 +6,7 @@ jobs, and commits finished work in batches. No call waits, decodes a picture, or
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -307,6 +308,8 @@ class Scheduler:
         # This comes before the check for settled files: after a restart unchanged files have not settled yet, and the hold still applies.
         if self._holds.is_still_held(bundle, readable):
             return
+        if self._is_held_as_empty(bundle, states, now):
+            return
         sigs = self._settled_sigs(paths)
         if sigs is None:
             self._hold_if_unusable(bundle, states, readable, now)
@@ -330,6 +333,20 @@ class Scheduler:
             self._holds.release(bundle.asset)
             if verdict.depends_on_library:
                 self._waiting_for_library[bundle.key] = None
+
+    def _is_held_as_empty(self, bundle: Bundle, states: Mapping[str, FileState], now: float) -> bool:
+        """Hold a bundle with a file that has stayed empty for so long that its bytes will not come, and return whether it is held."""
+        empty = {path: state.changed_at for path, state in states.items() if state.sig is not None and state.sig.size == 0}
+        if not empty:
+            return False
+        path, changed_at = next(iter(empty.items()))
+        due = self._results.broken_due_at(changed_at)
+        if due > now:
+            self._in_flight.recheck_at(due, bundle.key)
+            return False
+        problem = InputError(f"{display_name(posixpath.basename(path))} is empty: it has 0 bytes.", "Copy or save it again, or remove it.")
+        self._results.hold(bundle, {path: state.sig for path, state in states.items() if state.sig is not None}, problem, None)
+        return True
 
     def _hold_if_unusable(self, bundle: Bundle, states: Mapping[str, FileState], readable: Mapping[str, FileSignature], now: float) -> None:
         """Hold a bundle with a link, a pipe or a device, which never settles, or with a file that cannot be read.
@@ -505,8 +522,9 @@ def _unexpected_sentence(error: Exception) -> str:
 
 
 def _all_files(bundle: Bundle) -> tuple[str, ...]:
-    """Return every file that is an input of the bundle's work, including the campaign's brief."""
-    return bundle.files if bundle.campaign_brief is None else (*bundle.files, bundle.campaign_brief)
+    """Return every file that is an input of the bundle's work, including the campaign's brief, and what the bundle's ambiguity is about."""
+    campaign_brief = () if bundle.campaign_brief is None else (bundle.campaign_brief,)
+    return (*bundle.files, *campaign_brief, *bundle.disputed)
 
 
 def _result_paths(plan: Plan) -> list[str]:

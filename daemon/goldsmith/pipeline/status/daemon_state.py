@@ -78,6 +78,8 @@ class DaemonState(_StateRecord):
     permission_refusals: dict[str, str] = {}
     # Held picture whose folder takes no problem note -> its problem. A long list is cut off.
     holds_without_note: dict[str, str] = {}
+    # Stage folder -> why it takes no status file.
+    status_file_refusals: dict[str, str] = {}
     # Why no events arrive, or "".
     watcher_error: str = ""
 

@@ -10,19 +10,31 @@ import os
 import posixpath
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, display_name, has_writer, is_ignored_file, is_ignored_folder
+from goldsmith.files import (
+    STATUS_FILE_NAME,
+    FileSignature,
+    display_name,
+    fold_name,
+    has_writer,
+    is_ignored_file,
+    is_ignored_folder,
+)
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob, HistoryRow, HoldRecord
 from goldsmith.mounts import kind_of_device
+from goldsmith.picture.formats.table import describe_suffix
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
+from goldsmith.pipeline.intake.bundle_index import UNCHECKED, FolderIndex
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
+from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names, is_mask_folder, is_near_miss
 from goldsmith.pipeline.intake.scanner import too_deep_sentence
 from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
@@ -47,8 +59,21 @@ class Explanation(NamedTuple):
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class LiveRecords:
+    """What the daemon itself knows: then the explanations read neither the holds and jobs in the journal nor whole folders."""
+
+    holds: Mapping[str, HoldRecord]
+    active_jobs: Sequence[ActiveJob]
+    # Returns the names in a folder; None if there is no such folder.
+    folder: Callable[[str], FolderIndex | None]
+
+
 class Explainer:
-    """Explains the files of one root, as of its construction. ``journal`` is None if it cannot be read."""
+    """Explains the files of one root, as of its construction. ``journal`` is None if it cannot be read.
+
+    ``live``: what the daemon itself knows; None for other programs, which read it from the journal and the folders.
+    """
 
     def __init__(
         self,
@@ -59,6 +84,7 @@ class Explainer:
         daemon: DaemonState,
         settle_times: SettleTimes,
         wall_clock: Callable[[], float] = time.time,
+        live: LiveRecords | None = None,
     ) -> None:
         self._root = RootFolder(root)
         self._pipeline = pipeline
@@ -67,12 +93,17 @@ class Explainer:
         self._daemon = daemon
         self._settle_times = settle_times
         self._campaign_briefs: dict[str, str | None] = {}
-        self._holds: dict[str, HoldRecord] = {held.path: held for held in (journal.all_holds() if journal is not None else ())}
+        self._live = live
+        self._questions: dict[str, dict[str, NameQuestion]] = {}
+        self._folders: dict[str, FolderIndex | None] = {}
+        held_before = journal.all_holds() if journal is not None and live is None else ()
+        self._holds: Mapping[str, HoldRecord] = {held.path: held for held in held_before} if live is None else live.holds
         self._active_jobs: dict[str, tuple[int, ActiveJob]] = {}
         self._expired_jobs: dict[str, ActiveJob] = {}
         now = wall_clock()
         ahead: dict[str, int] = {}
-        for job in journal.active_jobs() if journal is not None and daemon.holder else ():
+        recorded = journal.active_jobs() if journal is not None and daemon.holder and live is None else ()
+        for job in recorded if live is None else live.active_jobs:
             if job.lease_expired(now):
                 self._expired_jobs[job.path] = job
                 continue
@@ -111,6 +142,8 @@ class Explainer:
         if path.count("/") > MAX_FOLDER_DEPTH + 1:
             return too_deep_sentence("/".join(path.split("/")[:2]))
         name = posixpath.basename(path)
+        if name.casefold() == STATUS_FILE_NAME:
+            return f"Goldsmith writes “{display_name(name)}”: it says what is at work in this folder, what waits, and for what."
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
@@ -122,14 +155,31 @@ class Explainer:
         role = classify(name).role
         if role == "campaign":
             return "This is the campaign's brief: it applies to every picture in this folder and below that has no brief of its own."
+        question = self.questions(posixpath.dirname(path)).get(name)
         if role in ("other", "litter"):
-            return f"“{display_name(name)}” is neither a picture nor a sidecar, so nothing happens to it."
+            return (
+                question.sentence if question else f"“{display_name(name)}” is neither a picture nor a sidecar, so nothing happens to it."
+            )
         bundle = self.bundle_containing(path)
         if role == "foreign" and (bundle is None or bundle.picture != path):
-            return f"“{display_name(name)}” is in a format that Goldsmith does not read, so it is ignored. Save the picture as PNG or TIFF."
+            return question.sentence if question else self._explain_foreign(path, name)
         if bundle is None:
             return f"“{display_name(name)}” belongs to no picture in this folder."
-        return self.explain_bundle(bundle).sentence
+        sentence = self.explain_bundle(bundle).sentence
+        return f"{question.sentence} {sentence}" if question else sentence
+
+    def _explain_foreign(self, path: str, name: str) -> str:
+        """Return the sentence about a file in a format that is not read, beside a picture that it could belong to."""
+        folder_path = posixpath.dirname(path)
+        bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
+        quoted_name = f"“{display_name(name)}”"
+        unusable = next((bundle.ambiguity for bundle in bundles if bundle.ambiguity.startswith(f"{quoted_name} is ")), "")
+        if unusable:
+            return unusable
+        stem = fold_name(classify(name).stem)
+        picture = next((bundle.picture for bundle in bundles if bundle.picture and fold_name(bundle.stem) == stem), "")
+        used = f", and “{display_name(posixpath.basename(picture))}” is used instead" if picture else ""
+        return f"{quoted_name} is ignored: Goldsmith does not read {describe_suffix(os.path.splitext(name)[1].lower())}{used}."
 
     def explain_bundle(self, bundle: Bundle) -> Explanation:
         """Return the status of a picture with its sidecars, and the reason."""
@@ -176,12 +226,52 @@ class Explainer:
         except OSError as error:
             return Explanation("waiting", f"A file beside it cannot be read: {error.strerror}.")
         if isinstance(result, Waiting):
-            return Explanation("waiting", result.sentence)
+            return Explanation("waiting", f"{result.sentence} {self._mask_question(bundle)}".rstrip())
         if isinstance(result, Ready):
             if self._daemon.holder:
                 return Explanation("waiting", f"Everything is here: {result.stage.name} is next.")
             return Explanation("waiting", f"Everything is here: {result.stage.name} is next, as soon as Goldsmith runs.")
         return Explanation("held", str(result.problem))
+
+    def _mask_question(self, bundle: Bundle) -> str:
+        """Return the question about a file that may be meant as the mask of a waiting picture; "" if there is none."""
+        if bundle.picture is None or "mask" in bundle.masks:
+            return ""
+        folder_path, name = posixpath.split(bundle.picture)
+        questions = self.questions(folder_path).values()
+        question = next((question.sentence for question in questions if question.picture == name), "")
+        if question or not bundle.masks:
+            return question
+        label, paths = next(iter(bundle.masks.items()))
+        mask = display_name(posixpath.basename(paths[0]))
+        plain = display_name(f"{bundle.stem}.mask{os.path.splitext(paths[0])[1]}")
+        return f"“{mask}” is the mask called “{display_name(label)}”: if no step asks for that name, call it “{plain}”."
+
+    def questions(self, folder_path: str) -> dict[str, NameQuestion]:
+        """Return the questions about names in a folder that may be meant as something else, by name."""
+        known = self._questions.get(folder_path)
+        if known is None:
+            known = self._questions[folder_path] = {}
+            folder = self._folder(folder_path) if self._may_have_questions(folder_path) else None
+            if folder is not None and folder.near_misses:
+                parent = self._folder(posixpath.dirname(folder_path)) if is_mask_folder(folder_path) else None
+                known.update((question.name, question) for question in ask_about_names(folder, folder.near_misses, parent))
+        return known
+
+    def _may_have_questions(self, folder_path: str) -> bool:
+        """Return whether it is worth while to index a folder's names."""
+        if self._live is not None or is_mask_folder(folder_path):
+            return True
+        return any(map(is_near_miss, self._root.list_names(folder_path)[0]))
+
+    def _folder(self, path: str) -> FolderIndex | None:
+        if self._live is not None:
+            return self._live.folder(path)
+        if path not in self._folders:
+            folder = self._folders[path] = FolderIndex(path)
+            for name in self._root.list_names(path)[0]:
+                folder.add(name, UNCHECKED)
+        return self._folders[path]
 
     def _incomplete_reason(self, bundle: Bundle) -> str:
         """Return why a file of the bundle is not complete yet; "" if all are complete."""
