@@ -12,8 +12,10 @@ import socket
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +38,8 @@ from goldsmith.journal.location import journal_path, prepare_journal_folder, wei
 from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
+from goldsmith.pipeline.archive.daily_pruning import DailyPruning
+from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
 from goldsmith.pipeline.commit.planner import Planner
@@ -91,7 +95,7 @@ _RECOVERY_RESULTS = {
 _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
-    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed"), "warning"),
+    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "not pruned"), "warning"),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
@@ -171,6 +175,8 @@ class DaemonRuntime:
             CommitParts(planner, executor),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
+        begin_pruning = partial(begin_daily_pruning, setup, journal) if settings.keep_days else None
+        self.pruning = DailyPruning(begin_pruning, clock, on_event)
         self._poll = select.poll()
 
     def start(self) -> None:
@@ -187,12 +193,14 @@ class DaemonRuntime:
     def run_once(self, max_wait: float) -> None:
         """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
         try:
-            seconds = self.scheduler.seconds_until_due()
-            self._poll.poll(1000 * (max_wait if seconds is None else min(seconds, max_wait)))
+            due = (self.scheduler.seconds_until_due(), None if self.host_health.is_unhealthy else self.pruning.seconds_until_due())
+            self._poll.poll(1000 * min(max_wait, *(seconds for seconds in due if seconds is not None)))
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
             self.scheduler.report_failed_turn(error)
             threading.Event().wait(_FAILURE_PAUSE_SECONDS)
         self.scheduler.run_once()
+        if not self.host_health.is_unhealthy:
+            self.pruning.run_once()
 
     def drain(self, timeout: float, keep_alive: Callable[[], None]) -> None:
         """Start no more jobs; let running jobs finish for ``timeout`` seconds and commit them. Other pictures stay in their folders."""
@@ -523,6 +531,31 @@ def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEv
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
         return DaemonRuntime(setup, lock, journal, on_event, fs)
+
+
+def begin_daily_pruning(setup: Setup, journal: Journal) -> Pruning:
+    """Return a pruning of everything that is older than ``keep_days``."""
+    return Pruning(setup.root, setup.pipeline.folders, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
+
+
+def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
+    """Prune the archive and the journal of a root on which no daemon runs, and return what was removed, or in a dry run what would be.
+
+    Raises AlreadyRunningError if a daemon runs (a dry run does not mind), InputError if a manifest cannot be read, UsageError, HostError.
+    """
+    folders, now = setup.pipeline.folders, time.time()
+    journal_file = journal_path(setup.root, setup.settings.state_dir)
+    if is_dry_run:
+        with contextlib.closing(Journal.open(journal_file, read_only=True)) as journal:
+            pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=True)
+            deque(pruning.steps(), maxlen=0)
+            return pruning.report
+    # A new, empty journal knows of no picture in work, so what that needs would go.
+    Journal.open(journal_file, read_only=True).close()
+    with RootLock.acquire(setup.root), contextlib.closing(Journal.open(journal_file)) as journal:
+        pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=False)
+        deque(pruning.steps(), maxlen=0)
+        return pruning.report
 
 
 def refuse_inspection() -> None:

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     drain: Seconds = 20.0
     """Seconds that running jobs get to finish when the service stops."""
 
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days for which archive and journal keep what no younger delivery needs. 0 = for ever; else the service prunes once a day."""
+
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
