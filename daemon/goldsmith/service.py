@@ -12,8 +12,10 @@ import socket
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -36,6 +38,8 @@ from goldsmith.journal.location import journal_path, prepare_journal_folder, wei
 from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
+from goldsmith.pipeline.archive.daily_pruning import DailyPruning
+from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
 from goldsmith.pipeline.commit.planner import Planner
@@ -92,7 +96,7 @@ _RECOVERY_RESULTS = {
 _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
-    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file"), "warning"),
+    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file", "not pruned"), "warning"),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
@@ -179,6 +183,8 @@ class DaemonRuntime:
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
         self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)
+        begin_pruning = partial(begin_daily_pruning, setup, journal) if settings.keep_days else None
+        self.pruning = DailyPruning(begin_pruning, clock, on_event)
         self._poll = select.poll()
 
     def start(self) -> None:
@@ -195,13 +201,16 @@ class DaemonRuntime:
     def run_once(self, max_wait: float) -> None:
         """Wait for work, at most ``max_wait`` seconds, and do all that is due."""
         try:
+            pruning_due = None if self.host_health.is_unhealthy else self.pruning.seconds_until_due()
             status_due = None if self.folder_status is None else self.folder_status.seconds_until_due()
-            due = [seconds for seconds in (self.scheduler.seconds_until_due(), status_due) if seconds is not None]
+            due = [seconds for seconds in (self.scheduler.seconds_until_due(), pruning_due, status_due) if seconds is not None]
             self._poll.poll(1000 * min([max_wait, *due]))
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
             self.scheduler.report_failed_turn(error)
             threading.Event().wait(_FAILURE_PAUSE_SECONDS)
         self.scheduler.run_once()
+        if not self.host_health.is_unhealthy:
+            self.pruning.run_once()
         self._write_folder_status()
 
     def say_stopped(self) -> None:
@@ -590,6 +599,31 @@ def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEv
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
         return DaemonRuntime(setup, lock, journal, on_event, fs)
+
+
+def begin_daily_pruning(setup: Setup, journal: Journal) -> Pruning:
+    """Return a pruning of everything that is older than ``keep_days``."""
+    return Pruning(setup.root, setup.pipeline.folders, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
+
+
+def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
+    """Prune the archive and the journal of a root on which no daemon runs, and return what was removed, or in a dry run what would be.
+
+    Raises AlreadyRunningError if a daemon runs (a dry run does not mind), InputError if a manifest cannot be read, UsageError, HostError.
+    """
+    folders, now = setup.pipeline.folders, time.time()
+    journal_file = journal_path(setup.root, setup.settings.state_dir)
+    if is_dry_run:
+        with contextlib.closing(Journal.open(journal_file, read_only=True)) as journal:
+            pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=True)
+            deque(pruning.steps(), maxlen=0)
+            return pruning.report
+    # A new, empty journal knows of no picture in work, so what that needs would go.
+    Journal.open(journal_file, read_only=True).close()
+    with RootLock.acquire(setup.root), contextlib.closing(Journal.open(journal_file)) as journal:
+        pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=False)
+        deque(pruning.steps(), maxlen=0)
+        return pruning.report
 
 
 def refuse_inspection() -> None:

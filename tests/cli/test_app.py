@@ -16,7 +16,7 @@ from goldsmith.cli.replay import EXIT_DIFFERS
 from goldsmith.errors import AlreadyRunningError, GoldsmithError, HostError, InputError, UsageError
 from goldsmith.journal.journal import Journal
 
-COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "demo"]
+COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor", "demo"]
 HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
 
 
@@ -35,7 +35,11 @@ def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: s
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "status", "why", "check", "retry", "history", "replay", "ops", "doctor", "models list", "models fetch"]
+    "command",
+    [
+        *("run", "status", "why", "check", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor"),
+        *("models list", "models fetch"),
+    ],
 )
 def test_every_command_takes_root_and_config_in_the_same_way(goldsmith: Goldsmith, command: str) -> None:
     """The options are -r, --root and -c, --config; GOLDSMITH_ROOT can replace the first."""

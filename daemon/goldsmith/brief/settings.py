@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     folder_status: bool = True
     """true = each stage's folder has a file _status.txt that says what is at work there and what waits, and for what."""
 
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days for which archive and journal keep what no younger delivery needs. 0 = for ever; else the service prunes once a day."""
+
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

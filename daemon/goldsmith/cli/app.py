@@ -14,10 +14,13 @@ from goldsmith.cli.history import history
 from goldsmith.cli.init import init
 from goldsmith.cli.models import models
 from goldsmith.cli.ops import ops
+from goldsmith.cli.prune import prune
 from goldsmith.cli.replay import replay
+from goldsmith.cli.restore import restore
 from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
 from goldsmith.cli.status import status
+from goldsmith.cli.verify import verify
 from goldsmith.cli.why import why
 
 # Every error in the arguments; ``show(file)`` prints it. Typer has no public name for it, and its own printing does not clean file names.
@@ -60,6 +63,9 @@ app.command()(check)
 app.command()(retry)
 app.command()(history)
 app.command()(replay)
+app.command()(restore)
+app.command()(verify)
+app.command()(prune)
 app.command()(ops)
 app.add_typer(models)
 app.command()(doctor)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
-from goldsmith.cli.journal_checks import check_journal
+from goldsmith.cli.journal_checks import check_journal, check_store_size
 from goldsmith.cli.mount_checks import FolderFacts, check_properties, measure_folder
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
 from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
@@ -62,6 +62,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
             facts += _measure(root, folder)
         if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
             usable.append(folder)
+    yield check_store_size(root, journal, setup.settings.keep_days)
     yield from check_sharing(root, setup.pipeline.folders, _PROBE_FILE, daemon.permission_refusals)
     yield from _check_events(root, usable, daemon)
     yield from _check_leases(root, usable, daemon)

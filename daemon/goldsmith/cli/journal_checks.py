@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
+from goldsmith.cli.output import format_size
+from goldsmith.cli.store_size import MAX_COUNT_SECONDS, MAX_COUNTED_FILES, archive_sentence
 from goldsmith.cli.system_checks import nearest_existing
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.journal.damage import broken_journals, check_files
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.location import check_journal_folder
+from goldsmith.journal.location import check_journal_folder, journal_bytes
 from goldsmith.mounts import kind_at
+from goldsmith.pipeline.archive.archived_files import measure_archive
 from goldsmith.pipeline.status.daemon_state import DaemonState
 
 # A journal of a million jobs has several GB: the check stops after this time and says so.
@@ -61,3 +64,10 @@ def _check_content(journal: Path, kind: str, daemon: DaemonState) -> Finding:
         return fault("journal", f"{journal} is broken: {damage}.", remedy)
     extent = "its content is sound" if is_whole else f"no fault in the part of it that was read in {time.monotonic() - started:.0f} s"
     return ok("journal", f"{journal} on {kind}, a local disk; {extent}.")
+
+
+def check_store_size(root: Path, journal: Path, keep_days: int) -> Finding:
+    """Return the sizes of archive and journal, and whether anything is ever pruned."""
+    sentence = archive_sentence(measure_archive(root, MAX_COUNTED_FILES, MAX_COUNT_SECONDS))
+    pruning = f"pruned after {keep_days} days" if keep_days else "nothing is pruned (keep_days = 0)"
+    return ok("archive and journal", f"{sentence} The journal has {format_size(journal_bytes(journal))}; {pruning}.")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from goldsmith.cli import worker_table
 from goldsmith.cli.location import Location
+from goldsmith.cli.output import format_size
+from goldsmith.cli.store_size import MAX_COUNT_SECONDS, MAX_COUNTED_FILES, archive_sentence
 from goldsmith.files import is_ignored_file
 from goldsmith.journal.damage import broken_journals
+from goldsmith.journal.location import journal_bytes
 from goldsmith.journal.records import ActiveJob
+from goldsmith.pipeline.archive.archived_files import measure_archive
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import README_NAME, classify
@@ -190,6 +194,8 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "status_file_refusals": dict(daemon.status_file_refusals),
         "watcher_error": daemon.watcher_error,
         "journal": str(location.journal_file),
+        "journal_bytes": journal_bytes(location.journal_file),
+        "archive": asdict(measure_archive(location.root, MAX_COUNTED_FILES, MAX_COUNT_SECONDS)),
         "journal_error": location.journal_error,
         "broken_journals": [str(kept) for kept in broken_journals(location.journal_file)],
         "folders": [_folder_as_json(folder_summary) for folder_summary in summary.folders],
@@ -213,6 +219,12 @@ def _job_as_json(job: ActiveJob, now: float) -> dict[str, object]:
     seconds = round(now - (job.started_at or now), 1)
     keys = ("job_id", "stage", "queue", "path", "step", "op", "fraction", "note")
     return {**{key: getattr(job, key) for key in keys}, "started_at": job.started_at, "seconds": seconds}
+
+
+def store_sentence(location: Location) -> str:
+    """Return the size of the archive and of the journal as a sentence."""
+    size = measure_archive(location.root, MAX_COUNTED_FILES, MAX_COUNT_SECONDS)
+    return f"{archive_sentence(size)} The journal has {format_size(journal_bytes(location.journal_file))}."
 
 
 def remarks(location: Location) -> Iterator[str]:

@@ -48,10 +48,10 @@ def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOp
 
 
 def _print_overview(location: Location, summary: Overview) -> None:
-    from goldsmith.cli.overview import remarks
+    from goldsmith.cli.overview import remarks, store_sentence
 
     _print_daemon(location)
-    for sentence in remarks(location):
+    for sentence in (*remarks(location), store_sentence(location)):
         print_text(sentence)
     print_text()
     print_table(

@@ -101,6 +101,12 @@ def committed_row(db: sqlite3.Connection, job_id: str) -> HistoryRow | None:
     return None if row is None else read_record(_to_row, row)
 
 
+def row_of_seq(db: sqlite3.Connection, seq: int) -> tuple[HistoryRow, int]:
+    """Return the row with this number and the bytes of its texts."""
+    columns = db.execute(f"SELECT {_COLUMNS} FROM history WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants
+    return read_record(_to_row, columns), sum(len(value) for value in columns if isinstance(value, str | bytes))
+
+
 def index_files(db: sqlite3.Connection) -> None:
     """Fill the index of files and the column of names for the rows of an older journal."""
     query = f"SELECT seq, {_COLUMNS} FROM history ORDER BY seq"  # noqa: S608 - constants

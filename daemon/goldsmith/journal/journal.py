@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 from goldsmith.errors import UsageError
 from goldsmith.files import FileSignature
-from goldsmith.journal import history_table
+from goldsmith.journal import history_table, old_rows
 from goldsmith.journal.damage import check_files, check_tables, find_damage, remove_journal, set_aside
 from goldsmith.journal.history_table import to_json
 from goldsmith.journal.migrations import migrate, pending_migrations
+from goldsmith.journal.old_rows import OldRow
 from goldsmith.journal.records import (
     ActiveJob,
     CompletedPlan,
@@ -343,6 +344,55 @@ class Journal:
         """Return the path of the last input with this bare name, in any folder, or None. Upper and lower case do not matter."""
         with self._translated():
             return history_table.last_path_named(self._db, name)
+
+    # ------------------------------------------------------------------ pruning
+
+    def next_old_rows(self, taken_before: float, after: OldRow | None, limit: int) -> list[OldRow]:
+        """Return at most ``limit`` rows that were taken before ``taken_before`` (Unix seconds), the newest first, from ``after`` on."""
+        with self._translated():
+            return old_rows.next_old_rows(self._db, taken_before, after, limit)
+
+    def next_jobs(self, job_id: str) -> list[int]:
+        """Return the ``seq`` of every history row whose input the job has made."""
+        with self._translated():
+            return old_rows.next_jobs(self._db, job_id)
+
+    def placed_paths(self, job_id: str) -> list[str]:
+        """Return the paths at which files of the job were placed last."""
+        with self._translated():
+            return old_rows.placed_paths(self._db, job_id)
+
+    def rows_with_file(self, path: str) -> list[int]:
+        """Return the ``seq`` of every history row that read, made or archived the file."""
+        with self._translated():
+            return old_rows.rows_with_file(self._db, path)
+
+    def row_bytes(self, rows: Sequence[OldRow]) -> int:
+        """Return about how many bytes the removal of these rows would free."""
+        with self._translated():
+            return old_rows.row_bytes(self._db, rows)
+
+    def remove_rows(self, rows: Sequence[OldRow]) -> int:
+        """Remove rows of the history with what belongs to them, in one transaction, and return about how many bytes that frees."""
+        with self._transaction() as db:
+            return old_rows.remove_rows(db, rows)
+
+    def record_prune(self, now: float, archived_before: str) -> None:
+        """Record that the archive was pruned at ``now`` (Unix seconds): of the days before ``archived_before``, files are missing."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO prune (at, archived_before) VALUES (?, ?)", (now, archived_before))
+
+    def pruned_before(self) -> str:
+        """Return the day before which files of the archive were pruned, as 2026-10-31, or ""."""
+        with self._translated():
+            return str(self._db.execute("SELECT COALESCE(MAX(archived_before), '') FROM prune").fetchone()[0])
+
+    def shrink(self, max_pages: int) -> bool:
+        """Give at most this many unused pages back to the disk. Return whether more may be unused."""
+        with self._translated():
+            before = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+            self._db.execute(f"PRAGMA incremental_vacuum({max_pages:d})").fetchall()
+            return 0 < int(self._db.execute("PRAGMA freelist_count").fetchone()[0]) < int(before)
 
     def lineage(self, job_id: str) -> list[HistoryRow]:
         """Return the jobs that led to ``job_id``, that job last: each row made the input of the next one."""

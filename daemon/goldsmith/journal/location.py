@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -35,6 +36,15 @@ def default_state_dir() -> Path:
 def journal_path(root: Path, state_dir: Path | None = None) -> Path:
     """Return the path of the journal of ``root``. Nothing is created or checked."""
     return (state_dir or default_state_dir()) / root_key(root) / "journal.sqlite"
+
+
+def journal_bytes(path: Path) -> int:
+    """Return the size of a journal with its log, in bytes; 0 if there is none or it cannot be looked at."""
+    total = 0
+    for ending in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            total += os.stat(f"{path}{ending}").st_size
+    return total
 
 
 def weights_notes_path(state_dir: Path | None = None) -> Path | None:

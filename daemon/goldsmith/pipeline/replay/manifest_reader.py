@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -93,6 +93,12 @@ class OutputRecord(_Data):
     sha256: Sha256Hex
 
 
+class ArchivedResult(_Data):
+    """A result of a stage that went to the archive alone: a candidate, a contact sheet."""
+
+    archived: Annotated[str, AfterValidator(_check_archive_path)]
+
+
 class StepRecord(_Data):
     """One step that has run."""
 
@@ -126,6 +132,7 @@ class StageRecord(_Data):
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]
     outputs: Annotated[tuple[OutputRecord, ...], Field(max_length=_MAX_FILES)]
     archived: dict[PathInRoot, Annotated[str, AfterValidator(_check_archive_path)]]
+    archive_only: Annotated[tuple[ArchivedResult, ...], Field(max_length=_MAX_FILES)] = ()
     environment: dict[str, JsonValue]
 
     @property
@@ -158,6 +165,7 @@ class Manifest(_Data):
     """The part of a manifest that a replay needs."""
 
     goldsmith: Annotated[str, Field(max_length=100)]
+    delivered_at: Annotated[str, Field(max_length=100)] = ""
     deliverables: Annotated[tuple[DeliverableRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     stages: Annotated[tuple[StageRecord, ...], Field(min_length=1, max_length=_MAX_STAGES)]
 
@@ -172,14 +180,20 @@ class ValidatedManifest:
     steps: tuple[tuple[Step, ...], ...]
 
 
+def archived_paths(stages: Sequence[StageRecord]) -> dict[str, list[str]]:
+    """Return the recorded archive paths of the inputs of these stages by their hashes."""
+    paths_by_hash: dict[str, list[str]] = {}
+    for stage in stages:
+        for each in stage.inputs:
+            if each.path in stage.archived:
+                paths_by_hash.setdefault(each.sha256, []).append(stage.archived[each.path])
+    return paths_by_hash
+
+
 def read_manifest(root: RootFolder, path: Path, catalogue: OperationCatalogue) -> ValidatedManifest:
     """Return the delivery in the manifest at the absolute ``path``, inside the root or not. Raises InputError with its problems."""
     name = display_name(path.name)
-    content = _read_json(root, path, name)
-    try:
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        raise InputError(_problems_text(name, _error_messages(error)), _REMEDY) from error
+    manifest = read_record(root, path)
     problems: list[BriefProblem] = []
     steps = tuple(
         _check_steps(stage, catalogue, f"stages.{number}.{stage.stage}", problems) for number, stage in enumerate(manifest.stages, 1)
@@ -187,6 +201,15 @@ def read_manifest(root: RootFolder, path: Path, catalogue: OperationCatalogue) -
     if problems:
         raise InputError(_problems_text(name, [str(problem) for problem in problems]), _REMEDY)
     return ValidatedManifest(manifest.deliverables, manifest.stages, steps)
+
+
+def read_record(root: RootFolder, path: Path) -> Manifest:
+    """Return what the manifest at the absolute ``path`` says, without a check of its steps. Raises InputError with its problems."""
+    name = display_name(path.name)
+    try:
+        return Manifest.model_validate(_read_json(root, path, name))
+    except ValidationError as error:
+        raise InputError(_problems_text(name, _error_messages(error)), _REMEDY) from error
 
 
 def _check_steps(stage: StageRecord, catalogue: OperationCatalogue, location: str, problems: list[BriefProblem]) -> tuple[Step, ...]:

@@ -16,7 +16,14 @@ from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.jobs.job import Job, JobInput, Outcome, StepSpec
 from goldsmith.pipeline.replay.comparison import DeliveryComparison
 from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner, OnStageProgress
-from goldsmith.pipeline.replay.manifest_reader import InputRecord, OutputRecord, StageRecord, StepRecord, ValidatedManifest
+from goldsmith.pipeline.replay.manifest_reader import (
+    InputRecord,
+    OutputRecord,
+    StageRecord,
+    StepRecord,
+    ValidatedManifest,
+    archived_paths,
+)
 from goldsmith.pipeline.replay.report import ReplayReport, StageRerun, build_report
 from goldsmith.pipeline.replay.sources import MissingSource, ReplaySources
 from goldsmith.pipeline.scheduler.limits import JobLimits
@@ -65,7 +72,7 @@ class Replay:
 
     def _collect_sources(self) -> None:
         """Copy every original from the archive and every library file. Raises MissingSource with all that are missing."""
-        places = self._archived_paths()
+        places = archived_paths(self._manifest.stages)
         remade_hashes: set[str] = set()
         missing: dict[str, None] = {}
         for number, stage in enumerate(self._manifest.stages, 1):
@@ -85,20 +92,11 @@ class Replay:
         except MissingSource as fault:
             missing[fault.sentence] = None
 
-    def _copy_original(self, record: InputRecord, archived_paths: Mapping[str, list[str]]) -> None:
-        self._sources.copy_original(record.path, record.sha256, archived_paths.get(record.sha256, []), self._files_by_hash[record.sha256])
+    def _copy_original(self, record: InputRecord, places: Mapping[str, list[str]]) -> None:
+        self._sources.copy_original(record.path, record.sha256, places.get(record.sha256, []), self._files_by_hash[record.sha256])
 
     def _copy_library_file(self, name: str, number: int) -> None:
         self._sources.copy_library_file(name, self._stage_folder(number) / "library" / name)
-
-    def _archived_paths(self) -> dict[str, list[str]]:
-        """Return the recorded archive paths of files by their hashes."""
-        paths_by_hash: dict[str, list[str]] = {}
-        for stage in self._manifest.stages:
-            for each in stage.inputs:
-                if each.path in stage.archived:
-                    paths_by_hash.setdefault(each.sha256, []).append(stage.archived[each.path])
-        return paths_by_hash
 
     # ------------------------------------------------------------------ one stage
 

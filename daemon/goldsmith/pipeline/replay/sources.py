@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,19 +31,29 @@ class ReplaySources:
         self._root = RootFolder(root)
         # Bytes of the largest file that is copied, as in a worker.
         self._max_bytes = max_bytes
+        # The hashes that ``find_original`` has read, by path.
+        self._hashes: dict[str, str] = {}
 
     def copy_original(self, path: str, sha256: str, archived_paths: Sequence[str], target: Path) -> None:
         """Copy the original that was once at ``path`` to ``target``. ``archived_paths`` are its recorded places.
 
         It is found by its hash under another number or another day, too. Raises MissingSource with the searched places.
         """
+        self._search(path, sha256, archived_paths, lambda place: self._copy(place, target, sha256))
+
+    def find_original(self, path: str, sha256: str, archived_paths: Sequence[str]) -> str:
+        """Return where the original that was once at ``path`` lies in the archive. No file is hashed twice. Raises MissingSource."""
+        return self._search(path, sha256, archived_paths, self._hash)
+
+    def _search(self, path: str, sha256: str, archived_paths: Sequence[str], read: Callable[[str], str]) -> str:
+        """Return the first place of which ``read`` returns this hash. Raises MissingSource with the searched places."""
         mismatches: list[str] = []
         for place in self._candidate_paths(path, archived_paths):
-            copied_sha256 = self._copy(place, target, sha256)
-            if copied_sha256 == sha256:
-                return
-            if copied_sha256:
-                mismatches.append(f"{place} is now another file (sha256 {copied_sha256[:12]}…)")
+            read_sha256 = read(place)
+            if read_sha256 == sha256:
+                return place
+            if read_sha256:
+                mismatches.append(f"{place} is now another file (sha256 {read_sha256[:12]}…)")
         where = (
             "; ".join(map(display_name, mismatches[:3]))
             or f"there is no file at {display_name(next(iter(archived_paths), f'{ARCHIVE_FOLDER}/*/{path}'))}"
@@ -82,16 +92,32 @@ class ReplaySources:
         file_names, folder_names = self._root.list_names(folder)
         return [*file_names, *folder_names]
 
-    def _copy(self, path: str, target: Path, expected_sha256: str = "") -> str:
-        """Copy an ordinary file to ``target`` and return its SHA-256; "" if there is none. A copy with an unexpected hash is removed."""
+    def _hash(self, path: str) -> str:
+        """Return the SHA-256 of an ordinary file; "" if there is none."""
+        if path not in self._hashes:
+            fd = self._open(path)
+            if fd is None:
+                return ""
+            with os.fdopen(fd, "rb") as file:
+                self._hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._hashes[path]
+
+    def _open(self, path: str) -> int | None:
+        """Return the descriptor of an ordinary file, or None if there is none."""
         try:
-            fd = self._root.open_file(path)
+            return self._root.open_file(path)
         except InputError:
-            return ""  # the daemon never puts links, pipes or devices into the archive
+            return None  # the daemon never puts links, pipes or devices into the archive
         except OSError as error:
             if error.errno in _MISSING_ERRNOS:
-                return ""
+                return None
             raise
+
+    def _copy(self, path: str, target: Path, expected_sha256: str = "") -> str:
+        """Copy an ordinary file to ``target`` and return its SHA-256; "" if there is none. A copy with an unexpected hash is removed."""
+        fd = self._open(path)
+        if fd is None:
+            return ""
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
             if status.st_size > self._max_bytes:
