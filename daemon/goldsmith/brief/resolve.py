@@ -170,7 +170,7 @@ class Resolver:
 
     def _read_layer(self, source_file: SourceFile, source: str) -> BriefLayer:
         data, file = source_file
-        check_size(len(data), file)
+        check_size(len(data), file, data)
         digest = hashlib.sha256(data).hexdigest()
         read = partial(read_brief, data, file, self._pipeline, catalogue=self._catalogue, source=source)
         return BriefLayer(digest, source, self._briefs.get_or_create((digest, source), read))
