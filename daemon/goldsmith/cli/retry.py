@@ -31,6 +31,13 @@ def retry(
 def _remove_hold_note(location: Location, path: str) -> None:
     explain = location.explain()
     bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.folders else None
+    if bundle is not None and bundle.note is None:
+        status, sentence = explain.explain_bundle(bundle)
+        if status == "held":
+            raise UsageError(
+                f"{sanitise(path)} has a problem, but there is no note to delete: {sentence}",
+                "Goldsmith tries it again as soon as one of its files changes.",
+            )
     if bundle is None or bundle.note is None:
         raise UsageError(f"There is nothing to retry: {sanitise(path)} has no problem note.", explain.explain_file(path))
     _delete_note(location.root, bundle.note)

@@ -14,6 +14,7 @@ Without a subject the background is undefined, and so it is missing too.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,6 +168,13 @@ def suggest_region(expression: str) -> str:
     while parts and parts[-1] in ("&", "|", "!"):
         parts.pop()
     return " ".join(parts).replace("! ", "!")
+
+
+def suggest_word(name: str) -> str:
+    """Return the region that a mask's name may mean: another word for it, or one much like it; "" if there is none."""
+    phrase = suggest_region(name)
+    near = difflib.get_close_matches(fold_name(name), sorted(_ALL_WORDS - {"mask"}), n=1, cutoff=0.75)
+    return phrase if phrase and fold_name(phrase) != fold_name(name) else next(iter(near), "")
 
 
 def _suggestion_error(expression: str) -> ValueError:
