@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -291,6 +292,12 @@ class Operation(BaseModel):
     """True if the result may have another size than the picture. The result of any other operation is discarded if its size differs."""
     keeps_region_only: ClassVar[bool] = False
     """True if its region says what is kept of the picture: the result may be transparent where the picture was not."""
+
+    also_called: ClassVar[str] = ""
+    """Other words that people write for it in a brief, such as "remove clean-up". They are not accepted: the note about the brief says
+    which word to write."""
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Its settings, each with other words that people write for it, in the same way. Spellings such as color and dpi need no entry."""
 
     removes_content: ClassVar[bool] = False
     """True if the content of its region is removed: a detected object then includes all of its soft edge."""

@@ -226,3 +226,20 @@ def test_a_brief_that_ends_before_its_folder_is_reported(goldsmith: Goldsmith, r
     result = goldsmith("check", _put(root, "graded/hero.toml", '[[edit]]\nop = "denoise"\n'))
     assert result.code == 0
     assert "It ends with edit: in graded/ a picture waits until you add [[deliver]]" in result.out
+
+
+@pytest.mark.parametrize("file", ["/nowhere/hero.toml", "hero.toml", "selected/hero.toml"])
+def test_a_missing_file_is_called_missing_wherever_it_is_named(goldsmith: Goldsmith, root: Path, file: str) -> None:
+    """The message does not ask for a file inside the folders: a brief may lie anywhere."""
+    result = goldsmith("check", file, "-r", root)
+    assert result.code == 2
+    assert f"{file} does not exist." in result.err
+    assert "inside the folders" not in result.err
+
+
+def test_a_picture_where_a_mask_moves_nothing_is_told_of_a_brief_only(goldsmith: Goldsmith, root: Path) -> None:
+    """The sentence depends on the folder."""
+    for folder in ("selected", "graded"):
+        (root / folder / "hero.png").write_bytes(b"x")
+    assert "put a brief or a mask beside it" in goldsmith("check", "selected/hero.png", "-r", root).out
+    assert "no instructions: put a brief beside it" in goldsmith("check", "graded/hero.png", "-r", root).out

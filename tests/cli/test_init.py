@@ -90,3 +90,11 @@ def test_a_root_that_cannot_be_created_is_an_error(goldsmith: Goldsmith, tmp_pat
     result = goldsmith("init", tmp_path / "file")
     assert result.code == 4
     assert "cannot be created" in result.err
+
+
+def test_a_readme_names_a_mask_only_where_a_mask_has_an_effect(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """A mask alone moves nothing in masked/ and graded/."""
+    goldsmith("init", tmp_path / "hot")
+    texts = {path.parent.name: path.read_text() for path in (tmp_path / "hot").glob("*/README.txt")}
+    assert {folder for folder, text in texts.items() if "or a mask (hero.mask.png)" in text} == {"inbox", "selected"}
+    assert {folder for folder, text in texts.items() if "With a brief (hero.toml)" in text} == {"inbox", "selected", "masked", "graded"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.commandline import Goldsmith, WriteState
 from goldsmith.cli.location import abbreviate_list, candidate_paths, find_root
 from goldsmith.errors import UsageError
 
@@ -76,3 +77,15 @@ def test_a_long_list_of_names_is_cut_off() -> None:
     """An ellipsis follows the first names."""
     assert abbreviate_list(["a", "b", "c"]) == "a, b, c"
     assert abbreviate_list(["a", "b", "c", "d"]) == "a, b, c, …"
+
+
+def test_another_user_is_not_told_to_start_what_runs(
+    goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Somebody whose state folder is another one finds no journal: the message says that Goldsmith runs, and where to look."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "other"))
+    result = goldsmith("history", "-r", root)
+    assert result.code == 2
+    assert "Goldsmith is running here" in result.err
+    assert "GOLDSMITH_STATE_DIR" in result.err
+    assert "goldsmith run" not in result.err

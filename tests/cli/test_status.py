@@ -178,7 +178,7 @@ def test_the_state_of_the_daemon_is_shown_in_sentences(
     assert "No events come from inbox/: polling" in result
     assert "In inbox/ Goldsmith cannot tell if a program is still writing" in result
     assert "Everything waits: The disk is full." in result
-    assert "The GPU queue is paused: The GPU does not answer." in result
+    assert "The queue “gpu” is paused: The GPU does not answer." in result
     assert "masked/ is not there: is the share mounted?" in result
 
 

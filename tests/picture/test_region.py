@@ -129,7 +129,7 @@ def test_the_error_for_an_empty_region_names_the_undetected_words(where: str, wo
     ("where", "message"),
     [
         ("", "must not be empty"),
-        ("mask sky", 'expected "&", "|" or the end at letter 6 of "mask sky", not "sky"'),
+        ("mask sky", "no region is called so; there is subject, background"),
         ("mask &", '"mask &" breaks off: expected a region'),
         ("(mask", '"(mask" breaks off: expected ")"'),
         ("mask)", "at letter 5"),

@@ -9,16 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from goldsmith.brief.other_files import OtherFile, describe_text
 from goldsmith.brief.parsing import (
     BriefError,
     BriefProblem,
     did_you_mean,
+    file_stem,
     library_name_error,
     quote_value,
+    read_text,
     read_toml,
 )
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
+from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.ops import catalogue as all_operations
@@ -105,11 +109,14 @@ def read_brief(
     ``source`` is recorded in its steps; "" is the picture's own brief. With an ``availability``, missing models and library files are
     problems too. Raises BriefError with every problem.
     """
-    values = read_toml(data, file)
+    values = _read_values(data, file)
     stages = {stage.name: stage for stage in pipeline.stages}
     problems: list[BriefProblem] = []
-    head = _read_header({key: value for key, value in values.items() if key not in stages}, list(stages), problems)
-    reader = StepReader(all_operations() if catalogue is None else catalogue, problems, source)
+    operations = all_operations() if catalogue is None else catalogue
+    words = [StageWords(stage.name, stage.folder, stage.allowed_ops) for stage in pipeline.stages]
+    vocabulary = Vocabulary(operations, words, pipeline.final_folder, _picture_stem(file))
+    head = _read_header({key: value for key, value in values.items() if key not in stages}, list(stages), problems, vocabulary)
+    reader = StepReader(operations, problems, source, vocabulary)
     tables = {name: reader.read_steps(name, values[name], stage.allowed_ops) for name, stage in stages.items() if name in values}
     if availability is not None:
         problems += availability_problems((step for steps in tables.values() for step in steps), availability)
@@ -119,13 +126,41 @@ def read_brief(
     return Brief(head.title, head.prompt, head.recipe, head.seed, head.working, fit, head.resolved, MappingProxyType(tables))
 
 
-def _read_header(raw: dict[str, object], stage_names: list[str], problems: list[BriefProblem]) -> _BriefHeader | None:
+def _picture_stem(file: str) -> str:
+    """Return the name of the picture that a brief lies beside; NAME for a campaign's brief and a recipe, which have many pictures."""
+    stem = file_stem(file)
+    return "NAME" if stem.casefold() == "brief" or "/" in file else stem
+
+
+def _read_values(data: bytes, file: str) -> dict[str, object]:
+    """Return the values of a brief. Raises BriefError, which says what the file is if it is no brief at all."""
+    try:
+        return read_toml(data, file)
+    except BriefError:
+        other = _other_file(data, file)
+        if other is None:
+            raise
+        raise BriefError(file, [BriefProblem("", f"is {other.description}, not a brief.")], other.remedy) from None
+
+
+def _other_file(data: bytes, file: str) -> OtherFile | None:
+    """Return what a text file is that is no TOML; None if it is an attempt at a brief, or not even text."""
+    try:
+        stem = _picture_stem(file)
+        return describe_text(read_text(data, file), "" if stem == "NAME" else stem)
+    except BriefError:
+        return None
+
+
+def _read_header(
+    raw: dict[str, object], stage_names: list[str], problems: list[BriefProblem], vocabulary: Vocabulary
+) -> _BriefHeader | None:
     known = [*_BriefHeader.model_fields, *stage_names]
-    for key in [key for key in raw if key not in _BriefHeader.model_fields]:
-        if _looks_like_steps(raw.pop(key)):
-            problems.append(BriefProblem(key, f"is not a stage of the pipeline{did_you_mean(key, stage_names)}"))
-        else:
-            problems.append(BriefProblem(key, f"is not a setting of a brief{did_you_mean(key, known)}"))
+    unknown = {key: raw.pop(key) for key in [key for key in raw if key not in _BriefHeader.model_fields]}
+    problems += vocabulary.unknown_name_problems(unknown, known)
+    if isinstance(raw.get("mask"), str):
+        sentence = f"is {quote_value(raw.pop('mask'))}, but masks are not named in a brief: lay the mask beside the picture as "
+        problems.append(BriefProblem("mask", f"{sentence}{vocabulary.stem}.mask.png."))
     try:
         head = _BriefHeader.model_validate(raw)
     except ValidationError as error:
@@ -142,11 +177,6 @@ def _read_header(raw: dict[str, object], stage_names: list[str], problems: list[
                 )
             )
     return head
-
-
-def _looks_like_steps(raw: object) -> bool:
-    first = raw[0] if isinstance(raw, list) and raw else raw
-    return isinstance(first, dict)
 
 
 def availability_problems(steps: Iterable[Step], availability: Availability, has_sidecar: FileLookup | None = None) -> list[BriefProblem]:

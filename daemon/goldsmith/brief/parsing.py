@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 import math
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from goldsmith.brief.other_files import START_BYTES, describe_bytes
+from goldsmith.brief.syntax_messages import syntax_message
 from goldsmith.errors import InputError, UsageError
 
 # The largest brief, recipe or configuration file that is read.
@@ -27,6 +30,7 @@ MAX_STRING_LENGTH = 4000
 # The most problems that are listed; the others are counted.
 MAX_PROBLEMS_SHOWN = 20
 
+_NO_TEXT_REMEDY = "Remove it, or write the brief into it: a brief is a short text file."
 _MAX_DIGITS = 300
 _INTEGER_LIMIT = 2**63
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -35,26 +39,7 @@ _TOKEN = re.compile(
     r"""#[^\n]*|\"{3}(?:\\(?:.|\Z)|[^\\])*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|[0-9_]+|[\[\]{}.=,\n]""",
     re.DOTALL,
 )
-_POSITION = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 _BOMS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
-_SYNTAX_MESSAGES = {
-    "Invalid statement": "this is neither `name = value` nor a [section]",
-    "Invalid value": 'the value is not valid TOML: texts need "quotes", numbers have a point and no comma',
-    "Expected '=' after a key in a key/value pair": "an = is missing after the name",
-    "Invalid initial character for a key part": 'a name is missing here, or it needs "quotes"',
-    "Unclosed array": "a [ has no closing ]",
-    "Unclosed inline table": "a { has no closing }",
-    "Illegal character '\\n'": "a text has no closing quote on its line; use three quotes for several lines",
-    "Unterminated string": "a text has no closing quote",
-    "Unescaped '\\' in a string": "a \\ in \"quotes\" must be written \\\\ (or put the text in 'single quotes')",
-    "Invalid hex value": "a \\ in \"quotes\" must be written \\\\ (or put the text in 'single quotes')",
-    "Escaped character is not a Unicode scalar value": "a \\ in \"quotes\" must be written \\\\ (or put the text in 'single quotes')",
-    "Invalid date or datetime": "this looks like a date but is not one",
-    "Cannot overwrite a value": "this name occurs twice",
-    "Expected ']' at the end of a table declaration": "the name of a section must end with ]",
-    "Expected ']]' at the end of an array declaration": "the name of a step must end with ]]",
-    "Expected newline or end of document after a statement": "there is something after the end of the value",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +62,10 @@ class BriefProblem:
 class BriefError(InputError):
     """A brief or recipe that cannot be run. ``problems`` lists everything that is wrong."""
 
-    def __init__(self, file: str, problems: Sequence[BriefProblem]) -> None:
+    def __init__(self, file: str, problems: Sequence[BriefProblem], remedy: str = "") -> None:
         is_transient = bool(problems) and all(problem.is_transient for problem in problems)
-        remedy = "It continues by itself once that is there." if is_transient else "Correct it and save it: it is read again at once."
-        super().__init__(_format_problems(file, problems), remedy)
+        usual = "It continues by itself once that is there." if is_transient else "Correct it and save it: it is read again at once."
+        super().__init__(_format_problems(file, problems), remedy or usual)
         self.problems = tuple(problems)
 
 
@@ -92,18 +77,35 @@ class ConfigError(UsageError):
         self.problems = tuple(problems)
 
 
-def check_size(size: int, file: str) -> None:
-    """Raise BriefError if a file of ``size`` bytes is too large to be read."""
-    if size > MAX_FILE_BYTES:
-        size_text = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
-        raise BriefError(
-            file, [BriefProblem("", f"has {size_text}; more than {MAX_FILE_BYTES // 1024} KiB is not read. Is this the right file?")]
-        )
+def check_size(size: int, file: str, start: bytes = b"") -> None:
+    """Raise BriefError if a file of ``size`` bytes is too large to be read. ``start`` has its first bytes, which tell what it is."""
+    if size <= MAX_FILE_BYTES:
+        return
+    _check_kind(start[:START_BYTES], file)
+    size_text = f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size // 1024} KiB"
+    raise BriefError(
+        file,
+        [BriefProblem("", f"has {size_text}; more than {MAX_FILE_BYTES // 1024} KiB is not read.")],
+        "Shorten it, or remove it if it is no brief.",
+    )
+
+
+def file_stem(file: str) -> str:
+    """Return the name of the picture that a brief or prompt called ``file`` belongs to."""
+    return re.sub(r"(?:\.toml|\.txt)+$", "", posixpath.basename(file), flags=re.IGNORECASE) or "hero"
+
+
+def _check_kind(start: bytes, file: str) -> None:
+    """Raise BriefError if the first bytes are those of a picture or a document."""
+    other = describe_bytes(start, file_stem(file))
+    if other is not None:
+        raise BriefError(file, [BriefProblem("", f"is {other.description}, not plain text.")], other.remedy)
 
 
 def read_text(data: bytes, file: str) -> str:
     """Return the text of a small file: UTF-8 with or without a byte order mark, with \\n as line ends. Raises BriefError."""
-    check_size(len(data), file)
+    check_size(len(data), file, data)
+    _check_kind(data[:START_BYTES], file)
     for mark, name in _BOMS:
         if data.startswith(mark):
             raise BriefError(file, [BriefProblem("", f"is encoded as {name}: save it as UTF-8.")])
@@ -112,8 +114,13 @@ def read_text(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         if b"\0" in data:
-            raise BriefError(file, [BriefProblem("", "is not a text file.")]) from None
-        raise BriefError(file, [BriefProblem(f"line {line}", "has bytes that are not UTF-8: save it as UTF-8.")]) from None
+            raise BriefError(file, [BriefProblem("", "is not plain text.")], _NO_TEXT_REMEDY) from None
+        sentence = "has bytes that are not UTF-8 (the editor saved it as ANSI, Latin-1 or MacRoman): save it as UTF-8."
+        raise BriefError(file, [BriefProblem(f"line {line}", sentence)]) from None
+    if b"\0" in data:
+        is_utf_16 = b"\0\0" in (data[:4:2], data[1:4:2])
+        sentence = "is encoded as UTF-16: save it as UTF-8." if is_utf_16 else "is not plain text."
+        raise BriefError(file, [BriefProblem("", sentence)], "" if is_utf_16 else _NO_TEXT_REMEDY)
     return text.replace("\r\n", "\n")
 
 
@@ -135,6 +142,10 @@ def read_toml(data: bytes, file: str, *, allow_dates: bool = False) -> dict[str,
     """
     text = read_text(data, file)
     _check_nesting(text, file)
+    if "\r" in text:
+        line = text.count("\n", 0, text.index("\r")) + 1
+        sentence = "has the line ends of an old Mac (CR alone): save it with the line ends LF or CRLF."
+        raise BriefError(file, [BriefProblem(f"line {line}", sentence)])
     try:
         values: dict[str, object] = tomllib.loads(text)
     except ValueError as error:
@@ -225,20 +236,11 @@ def _check_nesting(text: str, file: str) -> None:
 
 
 def _syntax_problem(message: str, text: str) -> BriefProblem:
-    """Return the parser's message as a problem. A message without a translation is passed on as it is."""
-    match = _POSITION.match(message)
-    reason, line, column = (match[1], match[2], match[3]) if match else (message, None, None)
+    """Return the parser's message as a problem, with the line that it is about."""
+    place, sentence = syntax_message(message, text)
     lines = text.split("\n")
-    number = int(line) if line else len(lines)
+    number = int(place.removeprefix("line ").partition(",")[0])
     line_text = lines[number - 1].strip() if number <= len(lines) else ""
-    if line_text.startswith("[") and not line_text.startswith("[[") and reason.startswith("Cannot"):
-        name = line_text.strip("[] ")
-        sentence = f"[{truncate(name)}] occurs twice; write each of several as [[{truncate(name)}]]"
-    elif reason.startswith(("Cannot", "Duplicate")):
-        sentence = "this name occurs twice"
-    else:
-        sentence = _SYNTAX_MESSAGES.get(reason, reason)
-    place = f"line {number}" + (f", column {column}" if column else "")
     return BriefProblem(f"{place}:", sentence + (f" (“{truncate(line_text)}”)." if line_text else "."))
 
 

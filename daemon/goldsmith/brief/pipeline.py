@@ -67,6 +67,10 @@ class Pipeline:
         """Return the stage's place in the pipeline, from 0; -1 if there is no such stage."""
         return next((number for number, stage in enumerate(self.stages) if stage.name == name), -1)
 
+    def moves_with_mask(self, stage: Stage) -> bool:
+        """Return whether a mask alone is an instruction in ``stage.folder``: this stage or a later one has steps for a mask."""
+        return any(each.mask_steps for each in self.stages[self.index_of(stage.name) :])
+
     @property
     def folders(self) -> tuple[str, ...]:
         """Every folder of the pipeline in order, with the last one, which no stage reads."""

@@ -170,7 +170,7 @@ class Resolver:
 
     def _read_layer(self, source_file: SourceFile, source: str) -> BriefLayer:
         data, file = source_file
-        check_size(len(data), file)
+        check_size(len(data), file, data)
         digest = hashlib.sha256(data).hexdigest()
         read = partial(read_brief, data, file, self._pipeline, catalogue=self._catalogue, source=source)
         return BriefLayer(digest, source, self._briefs.get_or_create((digest, source), read))
@@ -284,14 +284,9 @@ def _implicit_steps(
 
     ``names_stages``: a brief mentions stages, all of them before this one.
     """
-    if has_mask and (stage.mask_steps or has_prompt or (not names_stages and _uses_mask_later(stage, pipeline))):
+    if has_mask and (stage.mask_steps or has_prompt or (not names_stages and pipeline.moves_with_mask(stage))):
         return stage.mask_steps or stage.default_steps
     return stage.default_steps if has_prompt or (has_brief and not names_stages) else None
-
-
-def _uses_mask_later(stage: Stage, pipeline: Pipeline) -> bool:
-    """Return whether this stage or a later one has steps for a mask. After the last such stage, a mask adds no steps."""
-    return any(each.mask_steps for each in pipeline.stages[pipeline.index_of(stage.name) :])
 
 
 FieldValue = TypeVar("FieldValue")

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from goldsmith.brief.parsing import BriefProblem, did_you_mean, library_name_error, quote_value
+from goldsmith.brief.suggestions import Vocabulary
 from goldsmith.brief.validation_messages import coercion_problems, validation_problems
 from goldsmith.files import fold_name
 from goldsmith.operation import FileOperation, Operation, SetOperation
@@ -38,15 +39,18 @@ class Step:
 class StepReader:
     """Reads the steps of one file and collects their problems."""
 
-    def __init__(self, catalogue: OperationCatalogue, problems: list[BriefProblem], source: str = "") -> None:
+    def __init__(
+        self, catalogue: OperationCatalogue, problems: list[BriefProblem], source: str = "", vocabulary: Vocabulary | None = None
+    ) -> None:
         self._catalogue = catalogue
         self._problems = problems
         self._source = source
+        self._vocabulary = Vocabulary(catalogue) if vocabulary is None else vocabulary
 
     def read_steps(self, location: str, raw: object, allowed: Collection[str] | None) -> tuple[Step, ...]:
         """Return the valid steps in ``raw`` and add the problems of the others. ``allowed`` names the operations; None = all."""
         if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
-            self._problems.append(_not_a_list_problem(location, raw))
+            self._problems.append(self._vocabulary.not_a_list_problem(location, raw, self._allowed_names(allowed)))
             return ()
         if len(raw) > MAX_STEPS:
             self._problems.append(BriefProblem(location, f"has {len(raw)} steps; a stage has at most {MAX_STEPS}."))
@@ -107,20 +111,9 @@ class StepReader:
 
     def _read_step(self, location: str, raw: dict[str, object], allowed: Collection[str] | None) -> Step | None:
         op = raw.get("op")
-        names = sorted(self._catalogue if allowed is None else set(allowed) & set(self._catalogue))
-        if not isinstance(op, str):
-            sentence = "has no `op`" if op is None else f"has op = {quote_value(op)}, which is not a text"
-            self._problems.append(BriefProblem(location, f"{sentence}: each step names its operation{did_you_mean('', names)}"))
-            return None
-        if op not in self._catalogue:
-            self._problems.append(
-                BriefProblem(f"{location}.op", f"is {quote_value(op)}, but there is no such operation{did_you_mean(op, names)}")
-            )
-            return None
-        if op not in names:
-            self._problems.append(
-                BriefProblem(f"{location}.op", f"is {quote_value(op)}, which is not allowed in this stage{did_you_mean('', names)}")
-            )
+        problem = self._op_problem(location, op, raw, self._allowed_names(allowed))
+        if problem is not None or not isinstance(op, str):
+            self._problems.extend([problem] if problem is not None else [])
             return None
         settings = {key: value for key, value in raw.items() if key != "op"}
         operation = self._validate(location, self._catalogue[op], settings)
@@ -128,11 +121,25 @@ class StepReader:
             return None
         return Step(op, operation, MappingProxyType(settings), location=location, source_file=self._source)
 
+    def _allowed_names(self, allowed: Collection[str] | None) -> list[str]:
+        return sorted(self._catalogue if allowed is None else set(allowed) & set(self._catalogue))
+
+    def _op_problem(self, location: str, op: object, raw: dict[str, object], names: Sequence[str]) -> BriefProblem | None:
+        """Return the problem of a step's ``op``; None if the stage allows it. ``names`` lists the operations that it allows."""
+        if op is None:
+            return self._vocabulary.missing_op_problem(location, raw, names)
+        if not isinstance(op, str):
+            sentence = f"has op = {quote_value(op)}, which is not a text: each step names its operation"
+            return BriefProblem(location, f"{sentence}{did_you_mean('', names)}")
+        if op not in self._catalogue:
+            return self._vocabulary.unknown_op_problem(location, op, names)
+        return None if op in names else self._vocabulary.misplaced_op_problem(location, op, names)
+
     def _validate(self, location: str, operation_type: type[Operation], settings: dict[str, object]) -> Operation | None:
         try:
             operation = operation_type.model_validate(settings)
         except ValidationError as error:
-            self._problems.extend(validation_problems(error, settings, location, operation_type))
+            self._problems.extend(validation_problems(error, settings, location, operation_type, self._vocabulary.stem))
             return None
         coerced = coercion_problems(settings, operation, location)
         if coerced:
@@ -150,13 +157,3 @@ class StepReader:
 def _setting_location(location: str, settings: Mapping[str, object], value: object) -> str:
     """Return the location of the setting that has this value."""
     return next((f"{location}.{key}" for key, setting in settings.items() if setting == value), location)
-
-
-def _not_a_list_problem(location: str, raw: object) -> BriefProblem:
-    if isinstance(raw, dict):
-        return BriefProblem(location, f"is written as [{location}]; a step begins with two brackets: [[{location}]].")
-    if isinstance(raw, str):
-        return BriefProblem(
-            location, f"is {quote_value(raw)}, but a stage is written as [[{location}]] with op = {quote_value(raw)} on the next line."
-        )
-    return BriefProblem(location, f'is {quote_value(raw)}, but a stage is written as [[{location}]] with op = "…" on the next line.')

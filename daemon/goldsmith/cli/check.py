@@ -50,7 +50,10 @@ def _find_file(file: Path, root: Path | None, config: Path | None) -> Path:
     from goldsmith.service import load_setup
 
     setup = load_setup(find_root(root, config, near=file), config)
-    path = setup.root / candidate_paths(setup.root, file)[0]
+    try:
+        path = setup.root / candidate_paths(setup.root, file)[0]
+    except UsageError:  # a missing file may be named outside the root as well
+        path = Path(os.path.abspath(file))
     if os.path.lexists(path):
         return path
     match = find_by_name(setup, file)

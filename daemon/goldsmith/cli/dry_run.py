@@ -46,7 +46,9 @@ class DryRun:
             raise InputError(bundle.ambiguity)
         own, prompt, campaign = self._source_files(name, data, bundle, kind)
         if own is None and prompt is None and campaign is None and not (bundle and (bundle.masks or bundle.keeps)):
-            print_text(f"{name}: no errors, and no instructions: put a brief or a mask beside it.")
+            stage = self._start_stage(path_in_root, None)
+            instruction = "a brief or a mask" if self._setup.pipeline.moves_with_mask(stage) else "a brief"
+            print_text(f"{name}: no errors, and no instructions: put {instruction} beside it.")
             return
         self._check(own, prompt, campaign, bundle)
         stage = self._start_stage(path_in_root, own or campaign)

@@ -132,7 +132,13 @@ def open_location(root: Path | None, config: Path | None, near: Path | None = No
     except OSError as error:
         is_unreadable = True
         fault = UsageError(f"The journal {file} cannot be read: {error.strerror}.", "Run this as the service's user, or as root.")
-    location = Location(setup, journal, fault, is_unreadable, file, read_daemon_state(setup.root, file.parent / STATE_FILE))
+    daemon = read_daemon_state(setup.root, file.parent / STATE_FILE)
+    if isinstance(fault, UsageError) and daemon.holder and not daemon.has_state_file and not is_unreadable:
+        fault = UsageError(
+            f"Goldsmith is running here ({daemon.holder}), but its journal is not at {file}.",
+            "Name its folder with GOLDSMITH_STATE_DIR, or run this as the service's user.",
+        )
+    location = Location(setup, journal, fault, is_unreadable, file, daemon)
     if journal is None:
         yield location
         return

@@ -20,7 +20,7 @@ from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import README_NAME, classify
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence
-from goldsmith.pipeline.status.sentences import progress_note
+from goldsmith.pipeline.status.sentences import progress_note, queue_title
 from goldsmith.root_folder import RootFolder
 
 # A group lists at most this many names.
@@ -110,7 +110,9 @@ def collect_overview(location: Location) -> Overview:
         if job.started_at is not None:
             overview.working.append(job)
         else:
-            _add_to_group(overview.queued.setdefault(job.queue, WaitingGroup("", f"Waiting for the {job.queue.upper()}")), job.path)
+            _add_to_group(
+                overview.queued.setdefault(job.queue, WaitingGroup("", f"Waiting for {queue_title(job.queue, location.daemon)}")), job.path
+            )
     overview.waiting = sorted(groups.values(), key=lambda group: (pipeline.folders.index(group.folder), -group.count))
     overview.problems.sort(key=lambda problem: (problem.since or 0.0, problem.path))
     return overview
@@ -234,7 +236,7 @@ def remarks(location: Location) -> Iterator[str]:
         yield f"The journal was broken and is kept as {kept}: Goldsmith went on with a new one, and the history from before is not in it."
     if daemon.pause_reason:
         yield f"Everything waits: {daemon.pause_reason}"
-    yield from (f"The {queue.upper()} queue is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
+    yield from (f"The queue “{queue}” is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
     yield from daemon.unavailable_folders.values()
     yield from daemon.permission_refusals.values()
     yield from daemon.status_file_refusals.values()

@@ -68,9 +68,17 @@ class HistoryRow(_Data):
 
     def file_paths(self) -> list[str]:
         """Return every path that the job read, made or archived, without repetition."""
+        return list(dict.fromkeys([self.path, *self.results, *self.archive_paths(), *self.input_paths()]))
+
+    def input_paths(self) -> list[str]:
+        """Return every path that the job read: the picture, its masks, its brief and its other sidecars."""
         inputs = self.record.get("inputs")
-        read = [str(entry["path"]) for entry in (inputs if isinstance(inputs, list) else ()) if _has_path(entry, "path")]
-        return list(dict.fromkeys([self.path, *self.results, *self.archive_paths(), *read]))
+        return [str(entry["path"]) for entry in (inputs if isinstance(inputs, list) else ()) if _has_path(entry, "path")]
+
+    def archived_as(self, path: str) -> str:
+        """Return where in the archive the input that was at ``path`` is; "" if it is not there."""
+        archived = self.record.get("archived")
+        return str(archived.get(path, "")) if isinstance(archived, dict) else ""
 
 
 def _has_path(entry: JsonValue, key: str) -> TypeGuard[dict[str, JsonValue]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
 from pydantic import Field
 
 from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
@@ -15,6 +19,9 @@ class Denoise(PictureOperation):
 
     A picture without measurable noise is not changed.
     """
+
+    also_called: ClassVar[str] = "noise noise-reduction remove-noise degrain"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"luma": "strength amount", "colour": "chroma"})
 
     luma: float = Field(default=40, ge=0, le=100)
     """Strength on brightness (0 to 100; 50 = the measured noise, 0 = none)."""

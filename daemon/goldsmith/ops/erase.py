@@ -15,6 +15,8 @@ from goldsmith.stitching import StitchOperation
 class Erase(StitchOperation):
     """Remove the masked part and continue the background over it; every other pixel stays bit for bit the same."""
 
+    also_called: ClassVar[str] = "remove delete eraser clean-up heal healing object-removal clone-stamp spot-removal retouch-out take-out"
+
     removes_content: ClassVar[bool] = True
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
@@ -69,6 +70,16 @@ class Export(FileOperation):
 
     The picture itself is not changed. Give each export of a brief its own name.
     """
+
+    also_called: ClassVar[str] = "save output write save-as convert jpeg jpg png tiff webp avif pdf"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "name": "filename file path output suffix",
+            "quality": "compression",
+            "profile": "color-space colour-space colorspace icc",
+            "max_kb": "max-size filesize file-size kb",
+        }
+    )
 
     name: str = Field(default="", max_length=64)
     """The part of the file's name after the picture's name and "_": letters, digits, - _ and . (hero_web.avif). Empty: no such part."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +28,9 @@ _PROMPT_SETTINGS = ("prompt", "negative", "strength", "steps", "guidance", "lora
 
 class Inpaint(StitchOperation):
     """Repaint the masked part, from its surroundings or from a prompt; every other pixel stays bit for bit the same."""
+
+    also_called: ClassVar[str] = "fill generative-fill replace repaint paint add insert change"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "text description", "negative": "negative-prompt"})
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """The region to repaint: a mask's name or an expression such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""

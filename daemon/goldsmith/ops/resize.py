@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -29,6 +31,9 @@ class Resize(PictureOperation):
 
     Give exactly one of ``size``, ``factor`` and ``percent``. To enlarge with new detail, use ``upscale``.
     """
+
+    also_called: ClassVar[str] = "scale crop shrink size downscale thumbnail scale-down resample"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale", "mode": "fit", "enlarge": "upscale"})
 
     changes_geometry: ClassVar[bool] = True
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +21,9 @@ class Sharpen(PictureOperation):
 
     Use it as the last step before ``export``, at the size of the deliverable.
     """
+
+    also_called: ClassVar[str] = "sharpness sharp unsharp-mask usm clarity"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"amount": "strength"})
 
     amount: float = Field(default=60, ge=0, le=500)
     """Strength in per cent (0 to 500; 0 changes nothing)."""

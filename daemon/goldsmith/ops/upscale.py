@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -27,6 +28,9 @@ TONE_SIGMA = 4.0
 
 class Upscale(PictureOperation):
     """Enlarge the picture with new detail; its colours are kept."""
+
+    also_called: ClassVar[str] = "enlarge enhance super-resolution superres magnify scale-up upsample"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale times size"})
 
     changes_geometry: ClassVar[bool] = True
 

@@ -14,6 +14,7 @@ Without a subject the background is undefined, and so it is missing too.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,26 @@ _NAMED_BOXES = {
     "bottom": (0.0, 0.5, 1.0, 0.5),
     "center": (_THIRD, _THIRD, _THIRD, _THIRD),
 }
+
+_ALL_WORDS = RESERVED_WORDS | SIDES | {"mask"}
+_SIGNS_IN_PHRASES = frozenset("&|!")
+# What people write for a region or between two regions; "" is left out.
+_REGION_WORDS = {
+    **dict.fromkeys(("the", "a", "an", "of", "in", "on", "at", "side", "part", "half", "area", "corner", "hand", "picture", "image"), ""),
+    **dict.fromkeys(("and", "+", ",", "with"), "&"),
+    "or": "|",
+    **dict.fromkeys(("not", "without", "except"), "!"),
+    **dict.fromkeys(("middle", "centre"), "center"),
+    **dict.fromkeys(("person", "people", "man", "woman", "model", "figure", "foreground", "object"), "subject"),
+    **dict.fromkeys(("bg", "backdrop"), "background"),
+    **dict.fromkeys(("upper", "above"), "top"),
+    **dict.fromkeys(("lower", "below"), "bottom"),
+    "faces": "face",
+    "words": "text",
+    "letters": "text",
+    "masked": "mask",
+}
+_KNOWN_REGIONS = "subject, background, face, hands, text, left, right, top, bottom, center or box(x, y, w, h)"
 
 # For every detected word its mask (h, w), or None if the picture has none.
 DetectedMasks = Mapping[str, Mask | None]
@@ -130,6 +151,39 @@ class _Token:
     column: int
 
 
+def suggest_region(expression: str) -> str:
+    """Return the expression that a phrase stands for: ``background & left`` for "Background left"; "" if it has an unknown word."""
+    if not re.fullmatch(r"[^\W\d][\w\s&|!+,'-]*\w", expression.strip()):
+        return ""
+    parts: list[str] = []
+    for word in re.findall(r"[^\W\d]\w*|[&|!+,]", fold_name(expression)):
+        known = _REGION_WORDS.get(word, word if word in _ALL_WORDS or word in _SIGNS_IN_PHRASES else None)
+        if known is None:
+            return ""
+        if known in ("&", "|") and parts[-1:] not in ([], ["&"], ["|"], ["!"]):
+            parts.append(known)
+        elif known == "!" or known not in ("", "&", "|"):
+            parts += ["&"] if parts and parts[-1] not in ("&", "|", "!") else []
+            parts.append(known)
+    while parts and parts[-1] in ("&", "|", "!"):
+        parts.pop()
+    return " ".join(parts).replace("! ", "!")
+
+
+def suggest_word(name: str) -> str:
+    """Return the region that a mask's name may mean: another word for it, or one much like it; "" if there is none."""
+    phrase = suggest_region(name)
+    near = difflib.get_close_matches(fold_name(name), sorted(_ALL_WORDS - {"mask"}), n=1, cutoff=0.75)
+    return phrase if phrase and fold_name(phrase) != fold_name(name) else next(iter(near), "")
+
+
+def _suggestion_error(expression: str) -> ValueError:
+    suggestion = suggest_region(expression)
+    if " & " in suggestion and re.search(r"\band\b|\+|,", expression, re.IGNORECASE):
+        return ValueError(f'write "{suggestion}" for the part where both are, or "{suggestion.replace("&", "|")}" for either')
+    return ValueError(f'write "{suggestion}"')
+
+
 def _tokenise(expression: str) -> list[_Token]:
     tokens, position = [], 0
     end = len(expression.rstrip())
@@ -137,6 +191,8 @@ def _tokenise(expression: str) -> list[_Token]:
         match = _TOKEN_PATTERN.match(expression, position)
         if match is None or match.lastgroup is None:
             column = position + len(expression[position:]) - len(expression[position:].lstrip())
+            if suggest_region(expression):
+                raise _suggestion_error(expression)
             raise ValueError(
                 f'"{expression[column]}" at letter {column + 1} of "{expression}" means nothing here; regions are joined with & | ! and ( )'
             )
@@ -159,10 +215,12 @@ class _RegionParser:
 
     def syntax_error(self, expected: str) -> ValueError:
         if not self.tokens:
-            return ValueError(
-                "a region must not be empty: write mask, a mask's name, subject, background, face, hands, text, left, right, top, bottom, "
-                "center or box(x, y, w, h)"
-            )
+            return ValueError(f"a region must not be empty: write mask, a mask's name, {_KNOWN_REGIONS}")
+        if suggest_region(self.text):
+            return _suggestion_error(self.text)
+        words = self.text.split()
+        if len(words) > 1 and all(re.fullmatch(r"[^\W\d][\w'-]*", word.strip(",.;")) for word in words):
+            return ValueError(f'no region is called so; there is {_KNOWN_REGIONS}. For anything else, paint a mask and write "mask"')
         if self.position >= len(self.tokens):
             return ValueError(f'"{self.text}" breaks off: {expected}')
         token = self.tokens[self.position]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -20,9 +21,9 @@ from goldsmith.pipeline.intake.file_tracker import SettleTimes
 from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
-from goldsmith.pipeline.status.daemon_state import DaemonState
+from goldsmith.pipeline.status.daemon_state import DaemonState, WorkerStatus
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence
-from goldsmith.root_folder import MAX_FOLDER_DEPTH
+from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 RUNNING = DaemonState(holder="process 1 on atelier", has_state_file=True)
 # The current time in the tests, in Unix seconds.
@@ -96,6 +97,24 @@ def test_a_picture_alone_waits_for_an_instruction(root: Path, make_explainer: Ma
     put(root, "inbox/hero.png")
     sentence = make_explainer().explain_file("inbox/hero.png")
     assert sentence == "Waiting for an instruction: put a mask (“hero.mask.png”) or a brief (“hero.toml”) beside it."
+
+
+@pytest.mark.parametrize("folder", ["masked", "graded"])
+def test_no_mask_is_asked_for_where_it_moves_nothing(root: Path, make_explainer: MakeExplainer, folder: str) -> None:
+    """Only a brief helps there; beside a mask, the sentence says that the mask alone does nothing."""
+    put(root, f"{folder}/hero.png")
+    sentence = make_explainer().explain_file(f"{folder}/hero.png")
+    assert sentence == "Waiting for an instruction: put a brief (“hero.toml”) beside it."
+    put(root, f"{folder}/hero.mask.png")
+    assert " does nothing with a mask alone; put a brief (“hero.toml”)" in make_explainer().explain_file(f"{folder}/hero.png")
+
+
+def test_a_misspelt_region_is_told_from_a_missing_mask(root: Path, make_explainer: MakeExplainer) -> None:
+    """A name that is no region is a mask's; the sentence also names the region that is much like it."""
+    put(root, "selected/hero.png")
+    put(root, "selected/hero.toml", data=b'[[edit]]\nop = "erase"\nwhere = "backgroud"\n')
+    sentence = make_explainer().explain_file("selected/hero.png")
+    assert sentence.endswith("put “hero.mask.backgroud.png” beside it. If you mean a region and no mask, write “background”.")
 
 
 def test_a_step_waits_for_its_mask_by_name(root: Path, make_explainer: MakeExplainer) -> None:
@@ -446,3 +465,103 @@ def test_a_file_in_a_folder_that_lies_too_deep_has_its_sentence(make_explainer: 
     path = "inbox/acme" + "/x" * MAX_FOLDER_DEPTH + "/hero.png"
     put(root, path)
     assert make_explainer().explain_file(path).startswith("inbox/acme/ has folders more than 64 deep")
+
+
+# --- sidecars that were used, and folders that are in the way
+
+
+def test_a_sidecar_that_was_used_is_explained(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+    """The sentence says for which picture, by which stage, and where the mask is kept."""
+    inputs = [{"role": "mask", "name": "mask", "path": "selected/hero.mask.png", "sha256": "00"}]
+    inputs.append({"role": "prompt", "name": "", "path": "selected/hero.txt", "sha256": "01"})
+    row = HistoryRow(
+        job_id="1",
+        path="selected/hero.png",
+        sha256="00",
+        started_at=0.0,
+        taken_at=1.0,
+        stage="edit",
+        outcome="passed",
+        results=("masked/hero.png",),
+        record={"inputs": inputs, "archived": {"selected/hero.mask.png": "archive/2026/selected/hero.mask.png"}},
+    )
+    journal.complete_plans([CompletedPlan("1", (row,), (), ())])
+    explainer = make_explainer()
+    sentence = explainer.explain_file("selected/hero.mask.png")
+    assert sentence.startswith("selected/hero.mask.png was used by edit for selected/hero.png (")
+    assert sentence.endswith(" It is kept as archive/2026/selected/hero.mask.png.")
+    assert explainer.explain_file("selected/hero.txt").endswith(" It went on with the picture.")
+    assert explainer.explain_file("selected/other.mask.png").endswith("does not exist, and Goldsmith never processed it.")
+
+
+def test_a_file_in_a_linked_folder_is_not_said_to_be_missing(root: Path, make_explainer: MakeExplainer, tmp_path: Path) -> None:
+    """The link is named, and what to do."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "hero.png").write_bytes(b"x")
+    (root / "selected" / "linked").symlink_to(tmp_path / "elsewhere")
+    sentence = make_explainer().explain_file("selected/linked/hero.png")
+    assert sentence == "selected/linked is a link, and links are not followed: move the folder itself here."
+    put(root, "selected/file")
+    assert make_explainer().explain_file("selected/file/hero.png") == "selected/file is a file, not a folder."
+
+
+def test_a_file_in_an_unreadable_folder_is_explained(root: Path, make_explainer: MakeExplainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the folder's files nor a brief of the campaign can be seen: the folder's permission is named."""
+    put(root, "selected/locked/hero.png", "selected/hero.png", "selected/hero.mask.png")
+    really_open = RootFolder.open_folder
+
+    def open_folder(self: RootFolder, path: str) -> int:
+        if path == "selected/locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really_open(self, path)
+
+    monkeypatch.setattr(RootFolder, "open_folder", open_folder)
+    sentence = make_explainer().explain_file("selected/locked/hero.png")
+    assert sentence.startswith("selected/locked/ cannot be read (Permission denied), so nothing happens to the files in it")
+    assert make_explainer().explain_file("selected/hero.png").startswith("Everything is here")
+
+
+def test_a_folder_that_only_the_daemon_cannot_read_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
+    """Whoever asks may read it; the daemon has said that it may not."""
+    put(root, "selected/locked/hero.png")
+    daemon = DaemonState(
+        holder="process 1 on atelier", unavailable_folders={"selected/locked": "selected/locked/ cannot be read (EACCES)."}
+    )
+    assert make_explainer(daemon).explain_file("selected/locked/hero.png") == "selected/locked/ cannot be read (EACCES)."
+
+
+def test_a_brief_beside_two_pictures_says_so_itself(root: Path, make_explainer: MakeExplainer) -> None:
+    """The pictures have the sentence as well."""
+    put(root, "selected/tw.png", "selected/tw.jpg", "selected/tw.toml")
+    expected = "“tw.toml” could belong to “tw.jpg” or “tw.png”: call it “tw.jpg.toml” or “tw.png.toml”."
+    assert make_explainer().explain_file("selected/tw.toml") == expected
+
+
+# --- jobs
+
+
+def _start(journal: Journal, path: str, queue: str = "gpu") -> None:
+    journal.record_queued("1", "edit", queue, path, 0.0)
+    journal.record_started("1", 1.0, 1e12)
+
+
+def test_results_that_cannot_be_put_down_are_not_called_work(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+    """While the next folder is missing or everything is paused, a finished job would otherwise be "worked on" for ever."""
+    put(root, "selected/hero.png", "selected/hero.mask.png")
+    _start(journal, "selected/hero.png")
+    assert make_explainer().explain_file("selected/hero.png") == "Being read for edit."
+    paused = DaemonState(holder="process 1 on atelier", pause_reason="The disk is full.")
+    assert make_explainer(paused).explain_file("selected/hero.png") == "Its results wait: The disk is full."
+    (root / "masked").rmdir()
+    assert make_explainer().explain_file("selected/hero.png") == "Its results wait: masked/ is not there: is the share mounted?"
+
+
+@pytest.mark.parametrize(("device", "title"), [("cpu", "the CPU"), ("cuda:0", "the GPU")])
+def test_nobody_waits_for_a_gpu_that_is_not_there(
+    root: Path, make_explainer: MakeExplainer, journal: Journal, device: str, title: str
+) -> None:
+    """Without a GPU, the queue of the models has a worker on the CPU."""
+    put(root, "selected/hero.png", "selected/hero.mask.png")
+    journal.record_queued("1", "edit", "gpu", "selected/hero.png", 0.0)
+    daemon = DaemonState(holder="process 1 on atelier", workers=(WorkerStatus(queue="gpu", device=device), WorkerStatus(queue="cpu")))
+    assert make_explainer(daemon).explain_file("selected/hero.png") == f"Waiting for {title}, 1st in the queue."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
@@ -77,6 +78,14 @@ class Check(FileOperation):
 
     Each file is read back from the disk. A fault holds the picture; the note lists every fault of every file.
     """
+
+    also_called: ClassVar[str] = "preflight verify validate quality-check qa proof"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "max_kb": "max-size filesize",
+            "min_size": "min-width min-height",
+        }
+    )
 
     is_preflight: ClassVar[bool] = True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -21,6 +23,9 @@ class Composite(PictureOperation):
 
     From the bottom up, on display-encoded values in the picture's own profile.
     """
+
+    also_called: ClassVar[str] = "comp compositing overlay logo watermark merge blend layers layer"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"layers": "layer images"})
 
     layers: Annotated[tuple[LayerSettings, ...], Field(min_length=1, max_length=_MAX_LAYERS)]
     """The layers, the lowest first (1 to 32)."""

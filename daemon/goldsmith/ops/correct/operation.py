@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -46,6 +47,16 @@ class Correct(PictureOperation):
 
     Returns the same picture if nothing is found.
     """
+
+    also_called: ClassVar[str] = "fix repair retouch artifacts fix-artifacts cleanup-artifacts correction"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "fringes": "fringe",
+            "halos": "halo",
+            "seams": "seam",
+            "repeats": "repeat",
+        }
+    )
 
     banding: CorrectionStrength = "auto"
     """Smooth slopes that go in steps: "auto" corrects what is found, "off" does not look, 0 to 100 percent (0 only records)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -40,6 +42,17 @@ _Limit = Annotated[float, Field(ge=0, le=1)]
 
 class Cutout(PictureOperation):
     """Cut out the subject with the hairs at its edge: on transparency, on a colour, or on a picture from the library."""
+
+    also_called: ClassVar[str] = (
+        "cut-out remove-background background-removal removebg rembg isolate knockout matting matte mask-out clip transparent"
+    )
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "onto": "background",
+            "max_unsure": "threshold",
+            "where": "subject",
+        }
+    )
 
     changes_geometry: ClassVar[bool] = True
     keeps_region_only: ClassVar[bool] = True

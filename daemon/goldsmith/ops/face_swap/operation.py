@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -54,6 +56,9 @@ class _MeshedFace(NamedTuple):
 
 class FaceSwap(PictureOperation):
     """Put a face from the library onto a face in the picture, with consent on file, and measure the identity of the result."""
+
+    also_called: ClassVar[str] = "swap swap-face faceswap face replace-face deepfake"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"face": "person name source", "which": "target"})
 
     face: Annotated[str, Field(min_length=1, max_length=200)]
     """The face: a picture in library/faces/, with that person's consent beside it in NAME.toml."""

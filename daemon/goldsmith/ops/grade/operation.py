@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -57,6 +59,20 @@ class Grade(PictureOperation):
     The order is that of a camera and a print: light first, in linear light; then tone and colour on display values; then the effects that
     act on the picture as a whole. All work in the picture's own profile, which is kept.
     """
+
+    also_called: ClassVar[str] = (
+        "color colour color-grade colour-grade color-grading colour-grading color-correction colour-correction grading lut look "
+        "tone saturation brightness contrast exposure temperature white-balance vignette grain curves black-and-white"
+    )
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "look": "lut",
+            "white_balance": "temperature tint",
+            "saturation": "vibrance colour color",
+            "exposure": "brightness",
+            "look_strength": "intensity strength",
+        }
+    )
 
     look_from: str = Field(default="", max_length=200)
     """The hero frame that this picture is matched to, by its name in library/heroes/; the match comes first."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -56,6 +58,9 @@ class Outpaint(PictureOperation):
 
     Give one of ``aspect``, ``size`` and the sides ``left``, ``right``, ``top``, ``bottom``.
     """
+
+    also_called: ClassVar[str] = "extend expand uncrop extend-canvas canvas enlarge-canvas"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "text", "aspect": "ratio"})
 
     changes_geometry: ClassVar[bool] = True
 

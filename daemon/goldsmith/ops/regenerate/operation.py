@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -47,6 +48,16 @@ class Regenerate(SetOperation):
 
     A brief without a picture generates pictures from words. With a picture, the words change it; a higher ``strength`` changes more.
     """
+
+    also_called: ClassVar[str] = "generate img2img image-to-image create reroll variation variations make imagine draw"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "prompt": "text",
+            "negative": "negative-prompt",
+            "candidates": "count number variations",
+            "strength": "denoise",
+        }
+    )
 
     changes_geometry: ClassVar[bool] = True
 

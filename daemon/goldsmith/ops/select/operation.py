@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from pydantic import Field
@@ -24,6 +25,9 @@ class Select(SetOperation):
 
     No pixel is changed. With the default settings every picture passes, and its measurements are recorded.
     """
+
+    also_called: ClassVar[str] = "pick choose curate best rank filter"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"keep": "count number best top", "min_side": "min-size"})
 
     closes_set: ClassVar[bool] = True
 

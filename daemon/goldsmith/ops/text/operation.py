@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from goldsmith.errors import InputError
 from goldsmith.operation import PictureOperation, RecordValue, StepContext, StepNeeds, check_bare_name
@@ -103,6 +103,23 @@ class TextPanel(BaseModel):
 class Text(PictureOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
+    also_called: ClassVar[str] = "title caption headline type typography label write-text add-text copy"
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "string": "text content words copy caption",
+            "font": "font-family typeface bold",
+            "size": "font-size fontsize",
+            "colour": "color fill",
+            "tracking": "letter-spacing",
+            "leading": "line-height",
+            "align": "alignment",
+            "valign": "vertical-align",
+            "stroke": "outline border",
+            "panel": "background",
+            "axes": "weight",
+        }
+    )
+
     string: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(text_settings.normalise_text)]
     """The text; its line breaks are kept."""
     font: str = Field(default="Manrope-Bold", min_length=1, max_length=200)
@@ -158,13 +175,23 @@ class Text(PictureOperation):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Text:
-        if self.box[2] <= 0 or self.box[3] <= 0 or self.box[0] + self.box[2] > 1.0001 or self.box[1] + self.box[3] > 1.0001:
-            raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
         if self.knock_out and self.shadow is not None:
             raise ValueError("a hole casts no shadow: leave out either knock_out or shadow")
-        for font in (self.font, *self.also):
-            check_bare_name(font, "give the font's name in library/fonts/, without the folder")
         return self
+
+    @field_validator("font", "also")
+    @classmethod
+    def _check_fonts(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for font in (value,) if isinstance(value, str) else value:
+            check_bare_name(font, "give the font's name in library/fonts/, without the folder")
+        return value
+
+    @field_validator("box")
+    @classmethod
+    def _check_box(cls, value: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if value[2] <= 0 or value[3] <= 0 or value[0] + value[2] > 1.0001 or value[1] + value[3] > 1.0001:
+            raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
+        return value
 
     def bytes_per_pixel(self) -> int:
         """Return more than the default: type may fill the whole picture, with a shadow and a stroke."""

@@ -16,6 +16,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
+from goldsmith.picture.region import suggest_word
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.stage_work import Ready
 
@@ -70,11 +71,18 @@ class Readiness:
         if bundle.is_lone_brief:
             return self._check_lone_brief(stage, resolved, bundle)
         if resolved is None:
-            name = display_name(bundle.stem)
-            return Waiting(f"Waiting for an instruction: put a mask (“{name}.mask.png”) or a brief (“{name}.toml”) beside it.")
+            return Waiting(self._instruction_sentence(stage, bundle))
         if not resolved.reaches(stage):
             return Waiting(_end_of_brief_sentence(stage, resolved, bundle))
         return self._check_needs(stage, resolved, bundle)
+
+    def _instruction_sentence(self, stage: Stage, bundle: Bundle) -> str:
+        """Return what would make a picture without instructions move on: a mask too, where a mask has an effect."""
+        name = display_name(bundle.stem)
+        if self._pipeline.moves_with_mask(stage):
+            return f"Waiting for an instruction: put a mask (“{name}.mask.png”) or a brief (“{name}.toml”) beside it."
+        because = f"{stage.name} does nothing with a mask alone; " if bundle.masks or bundle.keeps else ""
+        return f"Waiting for an instruction: {because}put a brief (“{name}.toml”) beside it."
 
     def _resolve(self, stage: Stage, bundle: Bundle) -> ResolvedBrief | None:
         beside = {fold_name(os.path.basename(path)) for path in bundle.looks}
@@ -116,14 +124,17 @@ class Readiness:
         if missing:
             name = first_missing_mask(steps, available)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
-            return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{display_name(file)}” beside it.")
+            word = suggest_word(name) if name != "mask" else ""
+            instead = f" If you mean a region and no mask, write “{word}”." if word else ""
+            return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{display_name(file)}” beside it.{instead}")
         name, missing = missing_layer(stage.name, steps, lambda name: self._has_layer(name, bundle))
         if missing:
             file = display_name(f"{bundle.stem}.layer.{name}.png")
             library_file = f"a picture called “{display_name(name)}” into {LAYER_FOLDERS_TEXT}"
             return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{file}” beside it, or {library_file}.", depends_on_library=True)
         if resolved.is_single_stage and not steps:
-            return Waiting(f"Waiting for a brief or a mask: {stage.name} has no steps of its own for a prompt alone.")
+            instruction = "a brief or a mask" if self._pipeline.moves_with_mask(stage) else "a brief"
+            return Waiting(f"Waiting for {instruction}: {stage.name} has no steps of its own for a prompt alone.")
         return Ready(stage, resolved, steps, has_all_named_inputs=any(step.operation.needs().masks for step in steps))
 
     def _has_layer(self, name: str, bundle: Bundle) -> bool:

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.brief.parsing import check_size
+from goldsmith.brief.other_files import START_BYTES
+from goldsmith.brief.parsing import MAX_FILE_BYTES, check_size
 from goldsmith.errors import InputError, UnreadableFileError
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.mounts import synced_status
@@ -65,7 +66,8 @@ class TextFileCache:
         descriptor = self._root.open_file(path)
         try:
             status = synced_status(descriptor)
-            check_size(status.st_size, os.path.basename(path))
+            if status.st_size > MAX_FILE_BYTES:
+                check_size(status.st_size, display_name(os.path.basename(path)), read_start(descriptor, START_BYTES))
             data = read_start(descriptor, status.st_size)
             return TextFile(data, hashlib.sha256(data).hexdigest(), FileSignature.from_stat(status))
         finally:

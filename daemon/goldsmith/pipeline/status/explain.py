@@ -40,7 +40,14 @@ from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
 from goldsmith.pipeline.stage_work import Ready
 from goldsmith.pipeline.status.daemon_state import DaemonState
-from goldsmith.pipeline.status.sentences import expired_lease_sentence, format_time, ordinal, progress_note, working_sentence
+from goldsmith.pipeline.status.sentences import (
+    expired_lease_sentence,
+    format_time,
+    ordinal,
+    progress_note,
+    queue_title,
+    working_sentence,
+)
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 _SPECIAL_FOLDERS = {
@@ -133,8 +140,9 @@ class Explainer:
         try:
             status = self._root.lstat(path)
         except OSError as error:
-            # A path that the kernel does not take leads below the folders that are searched.
-            return too_deep_sentence("/".join(path.split("/")[:2])) if error.errno == errno.ENAMETOOLONG else self._explain_missing(path)
+            if error.errno == errno.ENAMETOOLONG:  # a path that the kernel does not take leads below the folders that are searched
+                return too_deep_sentence("/".join(path.split("/")[:2]))
+            return self._explain_blocked_folder(path) or self._explain_missing(path)
         if stat.S_ISDIR(status.st_mode):
             return f"{display_name(path)} is a folder: name a picture in it instead."
         if top == self._pipeline.final_folder:
@@ -160,11 +168,14 @@ class Explainer:
             return (
                 question.sentence if question else f"“{display_name(name)}” is neither a picture nor a sidecar, so nothing happens to it."
             )
+        blocked = self._explain_blocked_folder(path)
+        if blocked:
+            return blocked
         bundle = self.bundle_containing(path)
         if role == "foreign" and (bundle is None or bundle.picture != path):
             return question.sentence if question else self._explain_foreign(path, name)
         if bundle is None:
-            return f"“{display_name(name)}” belongs to no picture in this folder."
+            return self._explain_ambiguous(path, name) or f"“{display_name(name)}” belongs to no picture in this folder."
         sentence = self.explain_bundle(bundle).sentence
         return f"{question.sentence} {sentence}" if question else sentence
 
@@ -181,16 +192,37 @@ class Explainer:
         used = f", and “{display_name(posixpath.basename(picture))}” is used instead" if picture else ""
         return f"{quoted_name} is ignored: Goldsmith does not read {describe_suffix(os.path.splitext(name)[1].lower())}{used}."
 
+    def _explain_ambiguous(self, path: str, name: str) -> str:
+        """Return the sentence about a sidecar that may belong to several pictures; "" if it is none."""
+        folder_path = posixpath.dirname(path)
+        bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
+        return next((bundle.ambiguity for bundle in bundles if f"“{display_name(name)}”" in bundle.ambiguity), "")
+
+    def _explain_blocked_folder(self, path: str) -> str:
+        """Return why no file of a folder above ``path`` is processed: it is a link, a file, or cannot be read; "" if it can be."""
+        folders = path.split("/")[:-1]
+        for depth in range(1, len(folders) + 1):
+            folder = "/".join(folders[:depth])
+            try:
+                mode = self._root.lstat(folder).st_mode
+                if stat.S_ISLNK(mode):
+                    return f"{display_name(folder)} is a link, and links are not followed: move the folder itself here."
+                if not stat.S_ISDIR(mode):
+                    return f"{display_name(folder)} is a file, not a folder."
+                with self._root.opened_folder(folder):
+                    pass
+            except FileNotFoundError:
+                return ""
+            except OSError as error:
+                reason = f"{display_name(folder)}/ cannot be read ({error.strerror})"
+                return f"{reason}, so nothing happens to the files in it: let Goldsmith's user read it (chmod g+rx)."
+        return self._daemon.unavailable_folders.get("/".join(folders), "") if len(folders) > 1 else ""
+
     def explain_bundle(self, bundle: Bundle) -> Explanation:
         """Return the status of a picture with its sidecars, and the reason."""
         active = self._active_jobs.get(bundle.asset)
         if active is not None:
-            position, job = active
-            pause_reason = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
-            if job.started_at is None:
-                position_sentence = f"Waiting for the {job.queue.upper()}, {ordinal(position)} in the queue."
-                return Explanation("queued", f"Waiting: {pause_reason}" if pause_reason else position_sentence)
-            return Explanation("working", working_sentence(job, progress_note(job, self._daemon)))
+            return self._explain_job(bundle, *active)
         problem = self._hold_sentence(bundle)
         if problem:
             return Explanation("held", problem)
@@ -204,6 +236,27 @@ class Explainer:
             return Explanation("waiting", expired_lease_sentence(expired, self._daemon.holder))
         incomplete = self._incomplete_reason(bundle)
         return Explanation("waiting", incomplete) if incomplete else self._explain_readiness(bundle)
+
+    def _explain_job(self, bundle: Bundle, position: int, job: ActiveJob) -> Explanation:
+        """Return the status of a queued or running job, and the reason. The results of a running job may have to wait for a folder."""
+        pause_reason = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
+        if job.started_at is None:
+            place = f"Waiting for {queue_title(job.queue, self._daemon)}, {ordinal(position)} in the queue."
+            return Explanation("queued", f"Waiting: {pause_reason}" if pause_reason else place)
+        obstacle = self._commit_obstacle(bundle)
+        if obstacle:
+            return Explanation("waiting", f"Its results wait: {obstacle}")
+        return Explanation("working", working_sentence(job, progress_note(job, self._daemon)))
+
+    def _commit_obstacle(self, bundle: Bundle) -> str:
+        """Return why finished results cannot be put into the next folder now; "" if nothing is known to prevent it."""
+        stage = self._pipeline.stage_of_folder(bundle.folder)
+        for folder in (bundle.folder, stage.next_folder) if stage is not None else ():
+            if folder in self._daemon.unavailable_folders:
+                return self._daemon.unavailable_folders[folder]
+            if not self._root.exists(folder):
+                return f"{folder}/ is not there: is the share mounted?"
+        return self._daemon.pause_reason
 
     def _hold_sentence(self, bundle: Bundle) -> str:
         """Return the problem that holds the bundle; "" if the bundle has no problem note."""
@@ -311,9 +364,20 @@ class Explainer:
     def _explain_missing(self, path: str) -> str:
         row = self._journal.last_row_at(path) if self._journal is not None else None
         if row is None:
-            return f"{display_name(path)} does not exist, and Goldsmith never processed it."
+            return self._explain_used_sidecar(path) or f"{display_name(path)} does not exist, and Goldsmith never processed it."
         results = ", ".join(map(display_name, row.results)) or "nothing"
         return f"{display_name(path)} was processed by {row.stage} ({format_time(row.taken_at)}). It became {results}."
+
+    def _explain_used_sidecar(self, path: str) -> str:
+        """Return which job used a mask, brief or prompt that is gone, and where it is kept; "" if none did."""
+        rows = self._journal.related_rows([path], with_problems=False) if self._journal is not None else ()
+        uses = [row for row in rows if path in row.input_paths()]
+        if not uses:
+            return ""
+        row = uses[-1]
+        kept = row.archived_as(path)
+        where = f" It is kept as {display_name(kept)}." if kept else " It went on with the picture." if row.outcome == "passed" else ""
+        return f"{display_name(path)} was used by {row.stage} for {display_name(row.path)} ({format_time(row.taken_at)}).{where}"
 
     def _explain_delivered(self, path: str) -> str:
         first = self._first_history_row(path)

@@ -8,6 +8,14 @@ from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.status.daemon_state import DaemonState
 
 
+def queue_title(queue: str, daemon: DaemonState) -> str:
+    """Return what a job in ``queue`` waits for: the GPU only if the queue has one, else the CPU, or a queue that the studio has named."""
+    devices = [worker.device for worker in daemon.workers if worker.queue == queue]
+    if devices:
+        return "the CPU" if all(device == "cpu" for device in devices) else "the GPU"
+    return "the CPU" if queue == "cpu" else "the GPU" if queue == "gpu" and not daemon.workers else f"the queue “{queue}”"
+
+
 def working_sentence(job: ActiveJob, note: str) -> str:
     """Return what a running job does at the moment. ``note`` is the step's own progress note."""
     if not job.step:
