@@ -53,13 +53,13 @@ class Place:
         self.until(lambda: self.studio.events_of(event), event)
 
     def visible_files(self) -> dict[str, bytes]:
-        """Return the bytes of every file in and beside the root, except for scratch files, notes and the journal."""
+        """Return the bytes of every file in and beside the root, except for scratch files, notes, status files and the journal."""
         above = self.studio.root.parent
         files = {str(path.relative_to(above)): path for path in above.rglob("*") if path.is_file() and not path.is_symlink()}
         return {
             name: path.read_bytes()
             for name, path in files.items()
-            if not name.startswith(("state/", "root/.goldsmith/")) and not name.endswith(".problem.txt")
+            if not name.startswith(("state/", "root/.goldsmith/")) and not name.endswith((".problem.txt", "/_status.txt"))
         }
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from doubles.commission import EXPORT, INPAINT, SELECT
 from doubles.pictures import mask, png
 from doubles.shared_studio import PYTHON_PATH, SERVICE, STUDIO, drop, run_service, shared_studio
 from doubles.studio import Daemon, Studio
+from goldsmith.worker.landlock import landlock_version
 
 CAP_LEASE = 1 << 28
 ALL_STAGES = SELECT + INPAINT + '[[grade]]\nop = "grade"\nsaturation = 0.7\n' + EXPORT
@@ -99,6 +101,29 @@ def test_the_daemon_and_its_workers_run_behind_the_filters(studio: Studio) -> No
             assert (rows["Seccomp"], rows["NoNewPrivs"], set(rows["Uid"].split())) == ("2", "1", {str(SERVICE)})
             assert int(rows["CapPrm"], 16) & ~CAP_LEASE == 0
         assert daemon.end() == 0
+
+
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_the_fence_is_up_in_the_workers_of_the_service() -> None:
+    """The tests of the fence from inside a worker process pass for the service's user behind the unit's filters, too.
+
+    One of them needs TCP, which the unit refuses already.
+    """
+    checkout = Path(__file__).parents[2]
+    with tempfile.TemporaryDirectory(prefix="goldsmith-fence-") as place:
+        os.chown(place, SERVICE, SERVICE)
+        program = service_user.program(SERVICE, (SERVICE,))
+        start_code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+        options = ("-v", "-p", "no:cacheprovider", "-c", checkout / "pyproject.toml", "--basetemp", f"{place}/tests")
+        chosen = ("-k", "writes_its_scratch_folder_only or reads_its_inputs", checkout / "tests/worker/test_fence.py")
+        result = subprocess.run(
+            [sys.executable, "-P", *program, *options, *chosen],
+            env={**os.environ, "PYTHONPATH": PYTHON_PATH, "HOME": place, service_user.START_CODE: start_code},
+            capture_output=True,
+            text=True,
+        )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    assert result.stdout.count("PASSED") == 2
 
 
 @pytest.mark.parametrize(("groups", "severity"), [((SERVICE, STUDIO), "ok"), ((SERVICE,), "fault")])
