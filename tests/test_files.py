@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doubles.attached import attached, make
 from doubles.disk import Disk, Script
-from doubles.real_mounts import make, mounted
 from goldsmith.errors import InputError
 from goldsmith.files import (
     FileSignature,
@@ -33,12 +33,11 @@ from goldsmith.files import (
     inherit_folder_permissions,
     is_ignored_file,
     is_ignored_folder,
-    mount_device,
-    mount_id,
     open_input,
     resource_path,
     write_atomically,
 )
+from goldsmith.mounts import mount_device, mount_id
 from goldsmith.pipeline.scheduler.problem_notes import write_note, write_preview
 from goldsmith.root_folder import RootFolder
 
@@ -150,7 +149,7 @@ def test_a_file_with_two_names_keeps_its_permissions(tmp_path: Path) -> None:
 def test_a_bind_mount_has_its_own_number(tmp_path: Path) -> None:
     """Its device is the one of the filesystem that it shows."""
     folder, other = make(tmp_path / "folder"), make(tmp_path / "other")
-    with mounted("--bind", other, folder), _opened(tmp_path) as parent, _opened(folder) as inside, _opened(other) as beside:
+    with attached("--bind", other, folder), _opened(tmp_path) as parent, _opened(folder) as inside, _opened(other) as beside:
         assert os.fstat(inside).st_dev == os.fstat(parent).st_dev
         assert mount_id(parent) == mount_id(beside) != mount_id(inside)
         assert mount_device(mount_id(inside)) == mount_device(mount_id(parent))

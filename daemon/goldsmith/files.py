@@ -16,14 +16,13 @@ import secrets
 import signal
 import stat
 import struct
-import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from goldsmith.errors import InputError
-from goldsmith.mounts import kind_of_device
+from goldsmith.mounts import kind_of_device, refresh_status
 
 # Errors for which the machine is at fault, not the file.
 MACHINE_ERRNOS = frozenset(
@@ -86,22 +85,6 @@ def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 
 
 _renameat2 = _find_renameat2()
-
-_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x100, 0x1000, 0x2000
-_STATX_BASIC_STATS, _STATX_MNT_ID = 0x7FF, 0x1000
-# Size of ``struct statx`` and the offset of ``stx_mnt_id`` in it (linux/stat.h).
-_STATX_BYTES, _STATX_MNT_ID_OFFSET = 256, 0x90
-
-
-def _find_statx() -> Callable[[int, bytes, int, int, ctypes.Array[ctypes.c_char]], int] | None:
-    """Return statx(2) of the C library; None if the library has no such call."""
-    function = getattr(ctypes.CDLL(None, use_errno=True), "statx", None)
-    if function is not None:
-        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p)
-    return cast("Callable[[int, bytes, int, int, ctypes.Array[ctypes.c_char]], int] | None", function)
-
-
-_statx = _find_statx()
 
 
 class FileSignature(NamedTuple):
@@ -208,7 +191,7 @@ class Filesystem:
                 raise
         else:
             self.unlink(source)
-            return _refresh_status(target)
+            return refresh_status(target.dir_fd, target.name)
         try:
             self.lstat(target)
         except FileNotFoundError:
@@ -314,13 +297,6 @@ class Filesystem:
             os.close(fd)
             raise OSError(errno.EINVAL, "It is not an ordinary file", at.name)
         return fd
-
-
-def _refresh_status(at: PathAt) -> None:
-    """Make the kernel ask the filesystem for a file's status: FUSE mounts would go on to count two names for up to a second."""
-    if _statx is not None:
-        buffer = ctypes.create_string_buffer(_STATX_BYTES)
-        _statx(at.dir_fd, os.fsencode(at.name), _AT_SYMLINK_NOFOLLOW | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS, buffer)
 
 
 def write_atomically(fs: Filesystem, path: Path, data: bytes, *, replace: bool = False) -> None:
@@ -458,33 +434,6 @@ def _without_execute(acl: bytes) -> bytes:
     entries = list(struct.iter_unpack("<HHI", acl[4:]))
     capped = {_ACL_USER_OBJ, _ACL_OTHER, _ACL_MASK if any(tag == _ACL_MASK for tag, _, _ in entries) else _ACL_GROUP_OBJ}
     return acl[:4] + b"".join(struct.pack("<HHI", tag, perm & 6 if tag in capped else perm, who) for tag, perm, who in entries)
-
-
-def mount_id(fd: int) -> int:
-    """Return the number of the mount that an open file or folder was reached through, as in /proc/self/mountinfo.
-
-    A bind mount has a number of its own, although its device is that of the filesystem that it shows. A kernel before Linux 5.8 does not
-    tell the number; the result is then the device's. Raises OSError.
-    """
-    buffer = ctypes.create_string_buffer(_STATX_BYTES)
-    if _statx is None or _statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer) != 0 or not _has_mount_id(buffer.raw):
-        return os.fstat(fd).st_dev
-    return int.from_bytes(buffer.raw[_STATX_MNT_ID_OFFSET : _STATX_MNT_ID_OFFSET + 8], sys.byteorder)
-
-
-def mount_device(number: int) -> str:
-    """Return the device of the mount with this number as /proc/locks writes it ("fe:00"). Raises OSError.
-
-    Each subvolume of btrfs has a device of its own in stat(2); this is the device that they have in common.
-    """
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
-        devices = (row.split(maxsplit=3)[2] for row in table if row.startswith(f"{number} "))
-        major, minor = map(int, next(devices, f"{os.major(number)}:{os.minor(number)}").split(":"))
-    return f"{major:02x}:{minor:02x}"
-
-
-def _has_mount_id(statx: bytes) -> bool:
-    return bool(int.from_bytes(statx[:4], sys.byteorder) & _STATX_MNT_ID)
 
 
 def resource_path(*parts: str) -> Path:

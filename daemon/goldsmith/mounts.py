@@ -5,10 +5,12 @@ The kernel's table of mounts (/proc/self/mountinfo, proc(5)) says which kind a p
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
 import select
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Literal
@@ -18,9 +20,10 @@ from typing import Literal
 Place = Literal["local", "stacked", "network"]
 
 _OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
-_AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x1000, 0x2000
-_STATX_BASIC_STATS = 0x7FF
-_STATX_BYTES = 256
+_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH, _AT_STATX_FORCE_SYNC = 0x100, 0x1000, 0x2000
+_STATX_BASIC_STATS, _STATX_MNT_ID = 0x7FF, 0x1000
+# Size of ``struct statx``, and the offset of ``stx_mnt_id`` in it (linux/stat.h).
+_STATX_BYTES, _STATX_MNT_ID_OFFSET = 256, 0x90
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -249,11 +252,46 @@ def synced_status(fd: int) -> os.stat_result:
     status = os.fstat(fd)
     if not kind_of_device(status.st_dev).is_shared:
         return status
+    _statx(fd, "", _AT_EMPTY_PATH | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS)
+    return os.fstat(fd)
+
+
+def refresh_status(folder: int, name: str) -> None:
+    """Make the kernel ask the filesystem for a file's status: FUSE mounts would go on to count two names for up to a second."""
+    with contextlib.suppress(OSError):  # then the old status lasts a second longer
+        _statx(folder, name, _AT_SYMLINK_NOFOLLOW | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS)
+
+
+def mount_id(fd: int) -> int:
+    """Return the number of the mount that an open file or folder was reached through, as in the kernel's table.
+
+    A bind mount has a number of its own, although its device is that of the filesystem that it shows. A kernel before Linux 5.8 does not
+    tell the number; the result is then the device's. Raises OSError.
+    """
+    answer = _statx(fd, "", _AT_EMPTY_PATH, _STATX_MNT_ID)
+    if not int.from_bytes(answer[:4], sys.byteorder) & _STATX_MNT_ID:
+        return os.fstat(fd).st_dev
+    return int.from_bytes(answer[_STATX_MNT_ID_OFFSET : _STATX_MNT_ID_OFFSET + 8], sys.byteorder)
+
+
+def mount_device(number: int) -> str:
+    """Return the device of the mount with this number as /proc/locks writes it ("fe:00"). Raises OSError.
+
+    Each subvolume of btrfs has a device of its own in stat(2); this is the device that they have in common.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        devices = (row.split(maxsplit=3)[2] for row in table if row.startswith(f"{number} "))
+        major, minor = map(int, next(devices, f"{os.major(number)}:{os.minor(number)}").split(":"))
+    return f"{major:02x}:{minor:02x}"
+
+
+def _statx(folder: int, name: str, flags: int, mask: int) -> bytes:
+    """Return the ``struct statx`` of a name in an open folder, or with ``""`` and AT_EMPTY_PATH of the descriptor. Raises OSError."""
     answer = ctypes.create_string_buffer(_STATX_BYTES)
-    if _libc.statx(fd, b"", _AT_EMPTY_PATH | _AT_STATX_FORCE_SYNC, _STATX_BASIC_STATS, answer) != 0:
+    if _libc.statx(folder, os.fsencode(name), flags, mask, answer) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-    return os.fstat(fd)
+    return answer.raw
 
 
 def _unescape(field: bytes) -> bytes:

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 
 from goldsmith.errors import InputError
-from goldsmith.files import OPEN_FOLDER_FLAGS, display_name, is_ignored_folder, mount_id, open_input
+from goldsmith.files import OPEN_FOLDER_FLAGS, display_name, is_ignored_folder, open_input
+from goldsmith.mounts import mount_id
 
 # Folders further below a stage's folder than this are not searched.
 MAX_FOLDER_DEPTH = 64
@@ -121,7 +122,7 @@ class RootFolder:
             os.close(fd)
 
     def mount_id(self, path: str) -> int:
-        """Return the number of the mount that holds a file or folder, as in ``files.mount_id``; with ``""`` the root's. Raises OSError."""
+        """Return the number of the mount that holds a file or folder, as in ``mounts.mount_id``; with ``""`` the root's. Raises OSError."""
         fd = self._open(path, os.O_PATH) if path else os.open(self.path, os.O_PATH | os.O_CLOEXEC)
         try:
             return mount_id(fd)

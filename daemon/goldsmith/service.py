@@ -41,6 +41,7 @@ from goldsmith.library.library import Library
 from goldsmith.pipeline.archive.daily_pruning import DailyPruning
 from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.pipeline.commit.nested_roots import require_separate_root
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.commit.recovery import recover_plans
@@ -451,6 +452,7 @@ class Service:
     def _open_root(self, stack: contextlib.ExitStack) -> tuple[RootLock, Journal]:
         """Read the configuration, take the root and open its journal. ``stack`` closes both at the end."""
         setup = self._setup = self._read_setup()
+        require_separate_root(setup.root, setup.pipeline.folders)
         journal_file = prepare_journal_folder(setup.root, setup.settings.state_dir)
         create_folders(setup)
         with contextlib.ExitStack() as opened:

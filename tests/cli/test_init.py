@@ -98,3 +98,20 @@ def test_a_readme_names_a_mask_only_where_a_mask_has_an_effect(goldsmith: Goldsm
     texts = {path.parent.name: path.read_text() for path in (tmp_path / "hot").glob("*/README.txt")}
     assert {folder for folder, text in texts.items() if "or a mask (hero.mask.png)" in text} == {"inbox", "selected"}
     assert {folder for folder, text in texts.items() if "With a brief (hero.toml)" in text} == {"inbox", "selected", "masked", "graded"}
+
+
+def test_a_root_inside_another_is_refused_and_nothing_is_created(goldsmith: Goldsmith, root: Path) -> None:
+    """The exit code is 2."""
+    result = goldsmith("init", root / "inbox" / "acme")
+    assert result.code == 2
+    assert f"{root}/inbox/acme lies in {root}/inbox, a folder of another root" in result.err
+    assert not (root / "inbox" / "acme").exists()
+
+
+def test_a_root_above_another_is_refused_and_nothing_is_created(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """The exit code is 2."""
+    assert goldsmith("init", tmp_path / "studio" / "inbox").code == 0
+    result = goldsmith("init", tmp_path / "studio")
+    assert result.code == 2
+    assert f"{tmp_path}/studio/inbox is a root of its own" in result.err
+    assert [path.name for path in (tmp_path / "studio").iterdir()] == ["inbox"]

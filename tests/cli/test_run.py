@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
+from goldsmith.cli.init import make_root
 from goldsmith.pipeline.commit.root_lock import RootLock
 
 BRIEF = """
@@ -74,6 +75,17 @@ def test_a_second_daemon_is_refused(goldsmith: Goldsmith, root: Path) -> None:
         result = goldsmith("run", "--root", root)
     assert result.code == 5
     assert f"Goldsmith is already running on {root} (process {os.getpid()} on " in result.err
+
+
+def test_a_root_in_a_folder_of_another_does_not_start(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
+    """It was made before the other one, or moved there. The exit code is 2, and nothing is created."""
+    make_root(tmp_path / "moved")
+    (tmp_path / "moved").rename(root / "inbox" / "moved")
+    inner, outer = goldsmith("run", "--root", root / "inbox" / "moved"), goldsmith("run", "--root", root)
+    assert (inner.code, outer.code) == (2, 2)
+    assert f"{root}/inbox/moved lies in {root}/inbox, a folder of another root" in inner.err
+    assert f"{root}/inbox/moved is a root of its own, in a folder of {root}" in outer.err
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_configuration_with_errors_is_refused(goldsmith: Goldsmith, root: Path) -> None:

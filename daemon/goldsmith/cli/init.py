@@ -43,12 +43,17 @@ def init(root: Annotated[Path, typer.Argument(help="The folder in which to creat
 
 
 def make_root(root: Path) -> Pipeline:
-    """Create the missing folders and files of a root, and return its pipeline. Raises HostError if the disk refuses."""
+    """Create the missing folders and files of a root, and return its pipeline.
+
+    Raises UsageError if the root lies in another one or holds another one, and HostError if the disk refuses.
+    """
     from goldsmith.jobs.work_folder import WorkFolder
     from goldsmith.library.library import LIBRARY_FOLDERS
+    from goldsmith.pipeline.commit.nested_roots import require_separate_root
 
     share = RootFolder(root)
     try:
+        require_separate_root(root, _read_pipeline(root / "config").folders, trust_everybody=True)
         root.mkdir(parents=True, exist_ok=True)
         # First, because it refuses a filesystem on which `goldsmith run` would refuse everything else.
         WorkFolder(root).prepare()
@@ -70,7 +75,6 @@ def make_root(root: Path) -> Pipeline:
 
 def _create_config(config: Path) -> Pipeline:
     """Create config/ and its files, and return the pipeline. Only their owner may write them, because they control what runs here."""
-    from goldsmith.brief.pipeline import read_pipeline
     from goldsmith.brief.settings import CONFIG_FILES
 
     if not config.is_dir():
@@ -79,7 +83,15 @@ def _create_config(config: Path) -> Pipeline:
     for name in CONFIG_FILES:
         if _write_if_missing(config / name, resource_path("config", name).read_text()):
             (config / name).chmod(0o644)
-    file = config / "pipeline.toml"
+    return _read_pipeline(config)
+
+
+def _read_pipeline(config: Path) -> Pipeline:
+    """Return the pipeline of a configuration, or the shipped one if it has none yet."""
+    from goldsmith.brief.pipeline import read_pipeline
+
+    own, shipped = config / "pipeline.toml", resource_path("config", "pipeline.toml")
+    file = own if own.exists() else shipped
     return read_pipeline(file.read_bytes(), str(file))
 
 

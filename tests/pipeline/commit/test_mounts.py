@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from doubles.attached import attached, make
 from doubles.disk import Disk, Killed, Script, ScriptedJournal
-from doubles.real_mounts import KINDS, make, mounted, mounted_kind
+from doubles.mounted import KINDS, mounted
 from doubles.share import DAY, Share
 from goldsmith.files import Filesystem
 from goldsmith.pipeline.commit.plan_executor import FileRefused, PlanCommitted, PlanHalted, PlanResult
@@ -35,8 +36,8 @@ def _commit(share: Share, *names: str, fs: Filesystem | None = None) -> list[Pla
 @pytest.mark.parametrize("kind", [*(kind for kind in KINDS if kind != "cryfs"), CRYFS])
 def test_a_commit_works_on_every_kind_of_mount(tmp_path: Path, kind: str) -> None:
     """Inputs and results are in place, each once, and a taken name is never overwritten."""
-    with mounted_kind(kind, tmp_path / "kind") as root:
-        share = Share(tmp_path, root)
+    with mounted(kind, tmp_path / "parts", tmp_path / "root"):
+        share = Share(tmp_path)
         share.put("masked/second_web.avif", b"older")
         assert [type(result) for result in _commit(share, "first", "second")] == [PlanCommitted, PlanCommitted]
         assert share.files() == {
@@ -57,11 +58,12 @@ def test_a_commit_works_on_every_kind_of_mount(tmp_path: Path, kind: str) -> Non
 @contextlib.contextmanager
 def _stages_on(kind: str, place: Path, root: Path) -> Iterator[None]:
     """Put each stage's folder on this kind: as subvolumes of one btrfs, or as a mount of one folder each."""
-    with mounted_kind(kind, place) as disk, contextlib.ExitStack() as stack:
+    disk = place / "disk"
+    with mounted(kind, place / "parts", disk), contextlib.ExitStack() as stack:
         for name in ("selected", "masked", "archive"):
             if kind == "btrfs":
                 subprocess.run(["btrfs", "subvolume", "create", str(disk / name)], capture_output=True, check=True)
-            stack.enter_context(mounted("--bind", make(disk / name), make(root / name)))
+            stack.enter_context(attached("--bind", make(disk / name), make(root / name)))
         yield
 
 
@@ -95,7 +97,7 @@ def test_a_bind_mount_of_the_same_filesystem_that_vanishes_is_noticed(tmp_path: 
     """The folder beneath has the same device. Nothing is written there, and work goes on after the mount's return."""
     journal = share.journal()
     with contextlib.closing(journal):
-        with mounted("--bind", make(tmp_path / "elsewhere"), share.root / name):
+        with attached("--bind", make(tmp_path / "elsewhere"), share.root / name):
             executor = share.deliver(journal)
             plan = share.worked("a")
         before = share.files()
@@ -103,7 +105,7 @@ def test_a_bind_mount_of_the_same_filesystem_that_vanishes_is_noticed(tmp_path: 
         assert isinstance(result, PlanHalted)
         assert f"{name} has lost its mount" in result.sentence
         assert share.files() == before
-        with mounted("--bind", tmp_path / "elsewhere", share.root / name):
+        with attached("--bind", tmp_path / "elsewhere", share.root / name):
             assert isinstance(executor.commit([plan])[0], PlanCommitted)
             assert share.plan_state(plan) == "done"
 
@@ -112,7 +114,7 @@ def test_a_mount_is_remembered_when_the_configuration_is_read_again(tmp_path: Pa
     """A reload makes a new executor while the mount is missing."""
     journal = share.journal()
     with contextlib.closing(journal), RootLock.acquire(share.root) as lock:
-        with mounted("--bind", make(tmp_path / "elsewhere"), share.root / "masked"):
+        with attached("--bind", make(tmp_path / "elsewhere"), share.root / "masked"):
             share.deliver(journal, lock=lock)
         result = share.deliver(journal, lock=lock).commit([share.worked("a")])[0]
         assert isinstance(result, PlanHalted)
@@ -125,7 +127,7 @@ def test_a_campaign_that_lost_its_mount_waits_alone(tmp_path: Path, share: Share
     make(share.root / "masked" / "acme")
     with contextlib.closing(journal):
         executor = share.deliver(journal)
-        with mounted("--bind", make(tmp_path / "elsewhere"), share.root / "masked" / "acme"):
+        with attached("--bind", make(tmp_path / "elsewhere"), share.root / "masked" / "acme"):
             assert isinstance(executor.commit([share.worked("a", campaign="acme/")])[0], PlanCommitted)
             assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["hero.png", "hero.toml", "hero_web.avif"]
         plans = [share.worked("b", "next", campaign="acme/"), share.worked("c", "other")]

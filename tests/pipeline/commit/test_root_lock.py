@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from doubles.attached import attached, make
+from doubles.mounted import mounted
 from doubles.other_users import as_user
-from doubles.real_mounts import make, mounted, mounted_kind
 from doubles.smb_locks import MandatoryLocks
 from goldsmith.errors import AlreadyRunningError, HostError
 from goldsmith.files import Filesystem
@@ -161,15 +162,15 @@ def test_no_lock_is_made_in_the_folder_below_a_lost_mount(tmp_path: Path) -> Non
     """The root is a mount of its own. While it is missing, the daemon waits; then it locks what is mounted again."""
     root, disk = tmp_path / "root", tmp_path / "disk"
     root.mkdir()
-    with mounted("--bind", make(disk), root):
+    with attached("--bind", make(disk), root):
         lock = RootLock.acquire(root)
     with pytest.raises(HostError, match="is not the folder that it was"):
         lock.check()
     assert list(root.iterdir()) == []
-    with mounted("--bind", disk, root):
+    with attached("--bind", disk, root):
         assert lock.is_current()
         assert not lock.check()
-    with mounted("-t", "tmpfs", "tmpfs", root), contextlib.closing(lock):
+    with attached("-t", "tmpfs", "tmpfs", root), contextlib.closing(lock):
         (root / ".goldsmith").mkdir(mode=0o700)
         assert lock.check()
         assert lock.is_current()
@@ -197,7 +198,7 @@ def test_a_full_disk_does_not_prevent_the_lock(tmp_path: Path, monkeypatch: pyte
 def test_a_file_of_another_filesystem_with_the_same_inode_is_no_lock(tmp_path: Path) -> None:
     """The kernel's table of locks names device and inode. Two new filesystems give the first file the same inode."""
     first, second = tmp_path / "first", tmp_path / "second"
-    with mounted("-t", "tmpfs", "tmpfs", make(first)), mounted("-t", "tmpfs", "tmpfs", make(second)):
+    with attached("-t", "tmpfs", "tmpfs", make(first)), attached("-t", "tmpfs", "tmpfs", make(second)):
         with RootLock.acquire(second):
             pass
         with RootLock.acquire(first):
@@ -207,12 +208,18 @@ def test_a_file_of_another_filesystem_with_the_same_inode_is_no_lock(tmp_path: P
             assert lock_holder(second) == ""
 
 
-@pytest.mark.parametrize("kind", ["btrfs", "overlay", "tmpfs", "xfs"])
+@pytest.mark.parametrize("kind", ["btrfs", "overlay", "tmpfs", "xfs", "bindfs", "mergerfs", "rclone", "ntfs-3g"])
 def test_the_holder_is_found_on_every_kind_of_filesystem(tmp_path: Path, kind: str) -> None:
     """Device and inode in the kernel's table are not always those of stat: on a subvolume of btrfs, the device is another one."""
-    with mounted_kind(kind, tmp_path) as root, RootLock.acquire(root) as lock:
-        assert lock_holder(root) == f"process {os.getpid()} on {os.uname().nodename}"
-        assert lock.is_current()
+    root = tmp_path / "root"
+    with mounted(kind, tmp_path / "parts", root):
+        if kind == "btrfs":
+            root = root / "subvolume"
+            subprocess.run(["btrfs", "subvolume", "create", str(root)], capture_output=True, check=True)
+        with RootLock.acquire(root) as lock:
+            assert lock_holder(root) == f"process {os.getpid()} on {os.uname().nodename}"
+            assert lock.is_current()
+            assert not lock.check()
 
 
 # ---------------------------------------------------------------------- SMB: nobody but its holder reads a locked file

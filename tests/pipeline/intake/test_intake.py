@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.attached import attached, make
 from doubles.pretended_mounts import pretend
 from doubles.yard import FakeWatcher, ManualClock, Yard
 from goldsmith.files import FileSignature
@@ -493,6 +494,21 @@ def test_an_empty_mount_point_is_not_an_empty_folder(yard: Yard, monkeypatch: py
     yard.intake._stage_folders.by_name["inbox"].was_mounted = True
     yard.collect(later=2.0)
     assert yard.intake.unavailable_folders() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
+
+
+def test_a_bind_mount_that_vanishes_is_noticed(tmp_path: Path) -> None:
+    """It shows a folder of the root's own filesystem, so the device stays the same. Its pictures are not taken for deleted ones."""
+    root = make(tmp_path / "root")
+    with attached("--bind", make(tmp_path / "elsewhere"), make(root / "inbox")):
+        yard = Yard(root)
+        yard.put("inbox/hero.png")
+        yard.put("inbox/hero.txt")
+        assert yard.names(later=2.0) == ["hero.png"]
+    yard.collect(later=2.0)
+    assert yard.intake.unavailable_folders() == {"inbox": "inbox/ was a mount of its own and is not mounted now: is the share mounted?"}
+    with attached("--bind", tmp_path / "elsewhere", root / "inbox"):
+        yard.collect(later=2.0)
+        assert yard.intake.unavailable_folders() == {}
 
 
 def test_a_link_as_stage_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:

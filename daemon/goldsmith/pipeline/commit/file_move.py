@@ -193,11 +193,12 @@ class FileMove:
     def _check_arrived_result(self, fd: int, checked_sig: FileSignature, destination: PathAt) -> None:
         """Raise ResultReplaced unless the file at the destination is the one that was checked, and no program writes to it.
 
-        From now on no worker can open the file for writing: it is not in a scratch folder any more.
+        From now on no worker can open the file for writing: it is not in a scratch folder any more. If a rename changes inode or mtime, as
+        on some mounts, the hash decides.
         """
         self.destination_sig = FileSignature.from_stat(self.fs.lstat(destination))
         is_checked_file = self.destination_sig.same_content(checked_sig)
-        if has_writer(fd, is_own=True) or not (is_checked_file or self._matches(destination, self.destination_sig)):
+        if has_writer(fd, is_own=True) or not (is_checked_file or self._hash_matches(destination)):
             raise ResultReplaced(self, f"{self.name} was replaced while it was being published.")
 
     def confirm_consumed(self) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 
 from goldsmith.errors import HostError, InputError
-from goldsmith.files import Filesystem, PathAt, display_name, mount_id
+from goldsmith.files import Filesystem, PathAt, display_name
 from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
+from goldsmith.mounts import mount_id
 from goldsmith.pipeline.commit.shared_folders import make_shared_folder
 from goldsmith.root_folder import RootFolder, open_subfolder
 

@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import NamedTuple
 
 from goldsmith.errors import AlreadyRunningError, HostError, InputError
-from goldsmith.files import Filesystem, mount_device, write_atomically_in
+from goldsmith.files import Filesystem, write_atomically_in
 from goldsmith.jobs.job import PRIVATE_FOLDER
 from goldsmith.jobs.work_folder import open_private_folder
+from goldsmith.mounts import mount_device
 from goldsmith.root_folder import RootFolder
 
 _LOCK_NAME, _HOLDER_NAME = "lock", "holder"
