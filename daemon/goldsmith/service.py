@@ -34,7 +34,7 @@ from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.damage import replaced_remedy, set_aside
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.location import journal_path, prepare_journal_folder, weights_notes_path
+from goldsmith.journal.location import journal_path, prepare_journal_folder, register_root, weights_notes_path
 from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
@@ -97,7 +97,10 @@ _RECOVERY_RESULTS = {
 _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
-    **dict.fromkeys(("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file", "not pruned"), "warning"),
+    **dict.fromkeys(
+        ("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file", "not pruned", "root recognised"),
+        "warning",
+    ),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),
 }
 
@@ -453,10 +456,12 @@ class Service:
         """Read the configuration, take the root and open its journal. ``stack`` closes both at the end."""
         setup = self._setup = self._read_setup()
         require_separate_root(setup.root, setup.pipeline.folders)
-        journal_file = prepare_journal_folder(setup.root, setup.settings.state_dir)
         create_folders(setup)
         with contextlib.ExitStack() as opened:
             lock = opened.enter_context(RootLock.acquire(setup.root))
+            journal_file = prepare_journal_folder(setup.root, setup.settings.state_dir)
+            if sentence := register_root(setup.root, journal_file.parent):
+                self._on_event("root recognised", sentence=sentence)
             journal = open_journal(journal_file, self._on_event)
             opened.callback(journal.close)
             stack.push(opened.pop_all())

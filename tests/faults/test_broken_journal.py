@@ -125,3 +125,26 @@ def test_the_service_starts_beside_a_broken_journal_and_logs_it(studio: Studio) 
         assert daemon.end() == 0
     assert (entry["level"], "it is empty" in entry["sentence"]) == ("error", True)
     assert str(broken_journals(path)[0]) in entry["remedy"]
+
+
+def test_the_service_finds_the_journal_of_a_moved_root(studio: Studio, tmp_path: Path) -> None:
+    """The history goes on in the same journal, and the log says where the root was."""
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    with Daemon(studio) as daemon:
+        daemon.until_ready()
+        daemon.until(lambda: "hero.png" in studio.folder("masked"), "the first picture")
+        daemon.end()
+    journal_file = studio.journal_path
+    old_root = studio.root
+    studio.root = studio.root.rename(tmp_path / "moved")
+    studio.put("selected/next.png", png(3))
+    studio.put("selected/next.toml", SHARPEN)
+    with Daemon(studio) as daemon:
+        daemon.until_ready()
+        daemon.until(lambda: "next.png" in studio.folder("masked"), "the picture")
+        (entry,) = daemon.events_of("root recognised")
+        daemon.end()
+    assert f"was at {old_root} before" in entry["sentence"]
+    assert studio.journal_path == journal_file
+    assert [row.path for row in studio.history()] == ["selected/hero.png", "selected/next.png"]

@@ -13,12 +13,17 @@ import numpy as np
 import pytest
 
 from doubles.jobs import FAULTY, GENEROUS, Share, left_half, picture, png
+from goldsmith.engines.registry import hash_notes
 from goldsmith.files import Filesystem, PathAt
 from goldsmith.jobs.job import Job, JobProgress, Outcome, OutputFile
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.library.library import Library
 from goldsmith.picture.codec import decode, decode_mask
+from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.job_runner import run_job, step_seed
+from goldsmith.worker.scratch_folder import ScratchFolder
+from goldsmith.worker.step_context import StepRecorder, WorkerLibrary
 
 PROVIDER = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
 Step = tuple[str, dict[str, Any]]
@@ -304,6 +309,36 @@ def test_a_library_file_of_a_terabyte_is_the_pictures_problem(share: Share, fold
     assert fault is not None
     assert fault.kind == "problem"
     assert f"library/{folder}/{name} has 1,048,576 MiB" in fault.sentence
+
+
+def test_a_lora_is_read_once_for_all_steps(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step records the same hash; only a changed file is read again. The step gets the file's own path, not a copy."""
+    path = share.put("library/loras/brand.safetensors", b"tensors")
+    share.put("inbox/hero.png", png(picture()))
+    reads: list[object] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hash_notes.hashlib, "file_digest", lambda source, name: reads.append(source) or digest(source, name))
+
+    def recorded_hash() -> str:
+        recorder = StepRecorder()
+        library = WorkerLibrary(
+            job=share.job(),
+            library=Library(share.root),
+            reads={},
+            scratch_folder=ScratchFolder(share.root / "scratch", Filesystem()),
+            memory_budget=MemoryBudget(2**30),
+            recorder=recorder,
+        )
+        assert library.file("loras", "brand", (".safetensors",)) == path
+        references = recorder.findings["references"]
+        assert isinstance(references, dict)
+        return str(references["loras/brand.safetensors"])
+
+    assert {recorded_hash() for _ in range(3)} == {hashlib.sha256(b"tensors").hexdigest()}
+    assert len(reads) == 1
+    path.write_bytes(b"others")
+    assert recorded_hash() == hashlib.sha256(b"others").hexdigest()
+    assert len(reads) == 2
 
 
 def test_a_withdrawn_job_stops_at_its_next_report(share: Share) -> None:

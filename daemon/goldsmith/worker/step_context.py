@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -12,9 +13,10 @@ from pydantic import JsonValue
 
 from goldsmith.engines.kinds import FACE_EMBEDDER
 from goldsmith.engines.protocols import EngineNeed, EngineT, GenerationOptions
+from goldsmith.engines.registry.hash_notes import HANDED_OUT
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
-from goldsmith.errors import InputError
-from goldsmith.files import fold_name
+from goldsmith.errors import HostError, InputError
+from goldsmith.files import MACHINE_ERRNOS, display_name, fold_name
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.consent import FACES_FOLDER, find_consent, local_today
@@ -223,13 +225,27 @@ class WorkerLibrary:
             return self._private_copy(sidecar)
         path = self.library.require(folder, name, suffixes)
         max_bytes = MAX_FILE_BYTES.get(folder, self.job.limits.max_memory_bytes // 2)
-        if folder == _LARGE_FILES_FOLDER or self.library.is_shipped(path):
+        if folder == _LARGE_FILES_FOLDER:
+            self.recorder.add_reference(f"{folder}/{path.name}", self._hand_out(path, max_bytes))
+            return path
+        if self.library.is_shipped(path):
             self.recorder.add_reference(f"{folder}/{path.name}", self.library.hash_file(path, max_bytes))
             return path
         data = self.library.read_file(path, max_bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         self.recorder.add_reference(f"{folder}/{path.name}", sha256)
         return self.scratch_folder.keep_copy(sha256, path.name, data)
+
+    def _hand_out(self, path: Path, max_bytes: int) -> str:
+        """Return the hash of a file that an engine will load. It is read only if this process has not read it in its present state."""
+        fd = self.library.open_file(path, max_bytes)
+        try:
+            return HANDED_OUT.hand_out(path, fd)
+        except OSError as error:
+            kind = HostError if error.errno in MACHINE_ERRNOS else InputError
+            raise kind(f"library/{path.parent.name}/{display_name(path.name)} cannot be read: {error.strerror}.", "Try again.") from error
+        finally:
+            os.close(fd)
 
     def names(self, folder: str, suffixes: Sequence[str]) -> Sequence[str]:
         return self.library.list_names(folder, suffixes)

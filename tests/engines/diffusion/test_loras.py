@@ -17,6 +17,7 @@ from doubles.weights import change_in_place
 from goldsmith.engines.diffusion.loras import LoraAdapters
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
 from goldsmith.engines.protocols import GenerationOptions
+from goldsmith.engines.registry.hash_notes import HANDED_OUT
 from goldsmith.errors import HostError, InputError, JobCancelled
 
 
@@ -112,6 +113,24 @@ def test_a_lora_that_changes_while_it_is_loaded_is_refused(tmp_path: Path, monke
         with pytest.raises(InputError, match=r"brand\.safetensors: this file of weights changed while it was loaded"):
             picture_bytes(own_engine, (path, 1.0))
     path.write_bytes(right)
+    assert picture_bytes(own_engine, (path, 1.0)) == expected
+
+
+def test_a_lora_that_changes_after_it_was_handed_out_is_refused(tmp_path: Path) -> None:
+    """The step context has recorded the hash of one file: another in its place is not applied, also through a link to it."""
+    (tmp_path / "loras").mkdir()
+    path, own_engine = lora(tmp_path / "loras" / "brand.safetensors", "sdxl"), opened("sdxl")
+    with path.open("rb") as file:
+        HANDED_OUT.hand_out(path, file.fileno())
+    expected = picture_bytes(own_engine, (path, 1.0))
+    (tmp_path / "loras").rename(tmp_path / "aside")
+    (tmp_path / "elsewhere").mkdir()
+    lora(tmp_path / "elsewhere" / "brand.safetensors", "sdxl", seed=7)
+    (tmp_path / "loras").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"brand\.safetensors: this file of weights changed while it was loaded"):
+        picture_bytes(own_engine, (path, 1.0))
+    (tmp_path / "loras").unlink()
+    (tmp_path / "aside").rename(tmp_path / "loras")
     assert picture_bytes(own_engine, (path, 1.0)) == expected
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from doubles.weights import change_in_place
+from goldsmith.engines.open_weights import make_stamp
 from goldsmith.engines.registry import hash_notes
-from goldsmith.engines.registry.hash_notes import HashNotes
+from goldsmith.engines.registry.hash_notes import HandedOutFiles, HashNotes
 
 RIGHT, WRONG = b"the right weights", b"the wrong weights"
 SHA = hashlib.sha256(RIGHT).hexdigest()
@@ -137,3 +138,39 @@ def test_a_state_folder_that_cannot_be_written_is_no_fault(weights: Path, tmp_pa
     notes.read(weights)
     notes.save()
     assert notes.find(weights)
+
+
+def _hand_out(files: HandedOutFiles, path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return files.hand_out(path, fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_file_that_is_handed_out_is_read_once_for_each_state(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gigabytes are not read for each step. A changed file is read again, also with its old size and time."""
+    reads: list[object] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hash_notes.hashlib, "file_digest", lambda source, name: reads.append(source) or digest(source, name))
+    files = HandedOutFiles()
+    assert [_hand_out(files, weights) for _ in range(3)] == [SHA] * 3
+    assert files.note(weights).sha256 == SHA
+    assert len(reads) == 1
+    change_in_place(weights, WRONG)
+    assert _hand_out(files, weights) == hashlib.sha256(WRONG).hexdigest()
+    assert len(reads) == 2
+
+
+def test_what_was_handed_out_stays_the_state_that_is_loaded(weights: Path) -> None:
+    """If the file changes after it was handed out, the note is still that of the handed-out state: the load is then refused."""
+    files = HandedOutFiles()
+    _hand_out(files, weights)
+    weights.write_bytes(WRONG)
+    assert files.note(weights).sha256 == SHA
+    assert files.note(weights).stamp != make_stamp(weights.stat())
+    other = weights.with_name("other.onnx")
+    other.write_bytes(RIGHT)
+    assert files.note(other).sha256 == SHA
+    other.write_bytes(WRONG)
+    assert files.note(other).sha256 == hashlib.sha256(WRONG).hexdigest(), "it was never handed out"

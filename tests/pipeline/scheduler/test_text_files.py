@@ -67,6 +67,24 @@ def test_the_cache_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.Monkey
     assert cache.read_bytes("0.toml") == b"0"
 
 
+def test_the_cache_has_a_maximum_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of long prompts fit no memory: the oldest ones leave, and a text that changes counts once."""
+    monkeypatch.setattr(text_files, "_MAX_CACHED_BYTES", 1000)
+    cache = TextFileCache(tmp_path)
+    for size in (100, 350):
+        (tmp_path / "a.txt").write_bytes(b"a" * size)
+        assert len(cache.read_bytes("a.txt")) == size
+    for name in ("b", "c", "d"):
+        (tmp_path / f"{name}.txt").write_bytes(name.encode() * 300)
+        cache.read(f"{name}.txt")
+        assert sum(len(text.data) for text in cache._cache.values()) <= 1000
+    assert list(cache._cache) == ["b.txt", "c.txt", "d.txt"]
+    assert cache._cached_bytes == 900
+    (tmp_path / "large.txt").write_bytes(b"x" * 1001)
+    assert len(cache.read_bytes("large.txt")) == 1001
+    assert (list(cache._cache), cache._cached_bytes) == ([], 0)
+
+
 def test_a_text_is_not_read_through_a_campaign_that_became_a_link(tmp_path: Path) -> None:
     """It counts as gone, also if it was read before: the unchanged file behind the link is not the one that was named."""
     (tmp_path / "root/inbox/acme").mkdir(parents=True)

@@ -14,14 +14,15 @@ from typing import Any
 
 from goldsmith.engines.diffusion.diffusers_tree import check_safetensors
 from goldsmith.engines.memory import is_device_failure, is_out_of_memory
-from goldsmith.engines.open_weights import require_unchanged
-from goldsmith.engines.registry.hash_notes import file_sha256
+from goldsmith.engines.open_weights import FileStamp, require_unchanged
+from goldsmith.engines.registry.hash_notes import HANDED_OUT, HashNote
 from goldsmith.errors import HostError, InputError
 
 # Each changed layer has two tensors; this matches the name of one of them.
 _LORA_DOWN_TENSOR = re.compile(r"\.lora(_A|_down|_linear_layer\.down|\.down)\b")
 # Maximum number of loaded LoRAs; they are small compared with the model.
 _MAX_LOADED = 4
+_REMEDY = "Put the LoRA there, or remove it from the brief."
 
 
 class LoraAdapters:
@@ -57,10 +58,10 @@ class LoraAdapters:
 
     def _open(self, path: Path) -> tuple[str, str, dict[str, object]]:
         """Return the adapter of a LoRA, the sha256 of its file, and the facts about its fit. Raises InputError if the file changes."""
-        sha256 = ""
+        note = _note(path)
+        sha256 = note.sha256
         try:
-            with _unchanged(path):
-                sha256 = file_sha256(path)
+            with _unchanged(path, note.stamp):
                 adapter = self._adapter(path, sha256)
                 return adapter, sha256, self._fit_facts(path, adapter)
         except InputError:
@@ -123,12 +124,20 @@ def _count_layers(path: Path) -> int:
         return sum(_LORA_DOWN_TENSOR.search(name) is not None for name in file.keys())  # noqa: SIM118 - it is no mapping
 
 
+def _note(path: Path) -> HashNote:
+    """Return the hash of a file and the state in which it was read. Raises InputError if it cannot be read."""
+    try:
+        return HANDED_OUT.note(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.", _REMEDY) from error
+
+
 @contextlib.contextmanager
-def _unchanged(path: Path) -> Iterator[None]:
-    """Raise InputError if the file cannot be read, or changes within this block, so that what is hashed is what is loaded."""
+def _unchanged(path: Path, stamp: FileStamp) -> Iterator[None]:
+    """Raise InputError if the file is not in the state that was hashed, or changes within this block: what is hashed is what is loaded."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(require_unchanged([path], None, {}))
+            stack.enter_context(require_unchanged([path], None, {path: stamp}))
         except HostError as error:
-            raise InputError(error.sentence, "Put the LoRA there, or remove it from the brief.") from error
+            raise InputError(error.sentence, _REMEDY) from error
         yield

@@ -89,6 +89,14 @@ class HashNotes:
             self._notes[str(path)] = self._new[str(path)] = note
         return note
 
+    def read_open(self, path: Path, fd: int) -> HashNote:
+        """Return the note of the open file ``fd``, which was opened as ``path``, and read it if there is none. Raises OSError."""
+        note = self._notes.get(str(path))
+        if note is None or note.stamp != make_stamp(os.fstat(fd)):
+            note = _hash_open_file(fd, path)
+            self._notes[str(path)] = self._new[str(path)] = note
+        return note
+
     def save(self) -> None:
         """Write new notes to the file, without those of files that no longer exist. A file that cannot be written stays as it is."""
         if self._file is None or not self._new:
@@ -106,14 +114,47 @@ def _is_trusted(status: os.stat_result, folder_owner: int) -> bool:
     return is_own and stat.S_ISREG(status.st_mode) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+class HandedOutFiles:
+    """Files of the library that a step was given to load, each with the hash of the state in which it was opened.
+
+    A LoRA has gigabytes: it is read once for its hash, and what an engine then loads must be in that state.
+    """
+
+    def __init__(self) -> None:
+        self._notes = HashNotes()
+        self._paths: set[str] = set()
+
+    def hand_out(self, path: Path, fd: int) -> str:
+        """Return the sha256 of the open file ``fd``, which was opened as ``path``. Raises OSError, also if the file changes meanwhile."""
+        self._paths.add(str(path))
+        return self._notes.read_open(path, fd).sha256
+
+    def note(self, path: Path) -> HashNote:
+        """Return the note of a file as it was handed out; of one that was not, as it is now. Raises OSError."""
+        note = self._notes.last(path) if str(path) in self._paths else None
+        return self._notes.read(path) if note is None else note
+
+
+# Those of this process: the step context hands a file out, and an engine loads it.
+HANDED_OUT = HandedOutFiles()
+
+
 def _read_file(path: Path, *, from_disk: bool) -> HashNote:
     """Hash a file through one descriptor. Raises OSError, also if the file changes meanwhile."""
-    with open(open_regular(path), "rb") as source:
+    fd = open_regular(path)
+    try:
         if from_disk:
-            os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # decay on the disk does not show in the cache
-        stamp = make_stamp(os.fstat(source.fileno()))
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # decay on the disk does not show in the cache
+        return _hash_open_file(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _hash_open_file(fd: int, path: Path) -> HashNote:
+    with open(fd, "rb", closefd=False) as source:
+        stamp = make_stamp(os.fstat(fd))
         sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-        if make_stamp(os.fstat(source.fileno())) != stamp:
+        if make_stamp(os.fstat(fd)) != stamp:
             raise OSError(errno.EBUSY, "it changes while it is read", str(path))
     return HashNote(sha256, stamp, int(time.time()))
 

@@ -15,8 +15,9 @@ from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder, read_start
 
-# Maximum number of files in the cache.
+# Maximum number of files in the cache, and of bytes in them: a text has at most 256 KiB, and a brief usually less than one.
 _MAX_CACHED = 4096
+_MAX_CACHED_BYTES = 8 * 2**20
 _DISK_REMEDY = "Check the disk and the mount of its folder. It is tried again by itself."
 _PERMISSION_REMEDY = "Let Goldsmith's user read it and enter its folders (chmod g+rX). It is tried again by itself."
 
@@ -36,6 +37,7 @@ class TextFileCache:
     def __init__(self, root: Path) -> None:
         self._root = RootFolder(root)
         self._cache: OrderedDict[str, TextFile] = OrderedDict()
+        self._cached_bytes = 0
 
     def read(self, path: str) -> TextFile:
         """Return the file at ``path`` (relative to the root).
@@ -53,10 +55,16 @@ class TextFileCache:
         except OSError as error:
             remedy = _DISK_REMEDY if error.errno in MACHINE_ERRNOS else _PERMISSION_REMEDY
             raise UnreadableFileError(f"{display_name(path)} cannot be read: {error.strerror}.", remedy) from error
-        self._cache[path] = text
-        if len(self._cache) > _MAX_CACHED:
-            self._cache.popitem(last=False)
+        self._keep(path, text)
         return text
+
+    def _keep(self, path: str, text: TextFile) -> None:
+        """Put a text into the cache, and take the oldest ones out that are too many or too large together."""
+        replaced = self._cache.pop(path, None)
+        self._cached_bytes += len(text.data) - (len(replaced.data) if replaced is not None else 0)
+        self._cache[path] = text
+        while len(self._cache) > _MAX_CACHED or self._cached_bytes > _MAX_CACHED_BYTES:
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1].data)
 
     def read_bytes(self, path: str) -> bytes:
         """Return the bytes of the file at ``path``. Raises InputError as ``read`` does."""
