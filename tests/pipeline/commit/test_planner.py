@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SHARPEN
+from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SELECT, SHARPEN
 from doubles.share import DAY, NOON, Share, sha256
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
@@ -45,12 +45,20 @@ class PlannerOnShare:
             lambda: NOON,
         )
 
-    def work(self, *names: str, brief: str = SHARPEN, folder: str = "selected", campaign: str = "", job: str = "job1") -> StageWork:
+    def work(
+        self,
+        *names: str,
+        brief: str = SHARPEN,
+        folder: str = "selected",
+        campaign: str = "",
+        job: str = "job1",
+        campaign_brief: str | None = None,
+    ) -> StageWork:
         """Put the files of a bundle on the share and return the work on it."""
         bundle_folder = f"{folder}/{campaign}".rstrip("/")
         for name in names:
             self.share.put(f"{bundle_folder}/{name}", brief.encode() if name.endswith(".toml") else name.encode())
-        (bundle,) = group_bundles(folder, campaign, names)
+        (bundle,) = group_bundles(folder, campaign, names, campaign_brief)
         ready = Readiness(
             self.pipeline, Resolver(self.pipeline, lambda name: (b"", name)), lambda path: (self.share.root / path).read_bytes()
         ).check(bundle)
@@ -105,6 +113,37 @@ def test_the_texts_of_a_plan_lie_where_no_worker_process_may_write(share_planner
     (text,) = [publish for publish in plan.publishes if publish.destination == "masked/hero.toml"]
     assert Path(text.source).parent == work.text_folder == share_planner.share.root / ".goldsmith/work" / work.job.id
     assert work.job.scratch == ""
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "brief", "destinations"),
+    [
+        ("inbox", ("hero.png", "hero.txt"), "", {"hero.txt": "selected/hero.txt"}),
+        ("inbox", ("hero.png", "hero.txt.txt"), "", {"hero.txt.txt": "selected/hero.txt"}),
+        ("inbox", ("hero.png", "hero.toml"), 'prompt = "a chair"', {"hero.toml": "selected/hero.toml"}),
+        ("inbox", ("hero.png", "hero.toml"), 'title = "Chair"', {"hero.toml": f"archive/{DAY}/inbox/hero.toml"}),
+        ("inbox", ("hero.png", "hero.toml", "hero.txt"), SELECT, {"hero.txt": f"archive/{DAY}/inbox/hero.txt"}),
+        ("selected", ("hero.png", "hero.mask.png", "hero.txt"), "", {"hero.txt": f"archive/{DAY}/selected/hero.txt"}),
+        ("masked", ("hero.png", "hero.txt"), "", {"hero.txt": f"archive/{DAY}/masked/hero.txt"}),
+    ],
+)
+def test_words_travel_until_a_step_reads_them(
+    share_planner: PlannerOnShare, folder: str, names: tuple[str, ...], brief: str, destinations: dict[str, str]
+) -> None:
+    """``select`` reads none, and ``inpaint`` in the next stage does. After that stage they are archived: no later step reads them."""
+    plan = share_planner.plan(share_planner.work(*names, folder=folder, brief=brief), (".png", b"new"))
+    taken = {os.path.basename(consume.path): consume.destination for consume in plan.consumes}
+    assert {name: taken[name] for name in destinations} == destinations
+
+
+def test_the_words_of_a_campaign_travel_with_each_picture(share_planner: PlannerOnShare) -> None:
+    """The next folder need not have the campaign's brief: the words go there as the picture's own."""
+    share_planner.share.put("inbox/acme/brief.toml", b'prompt = "a chair"')
+    work = share_planner.work("hero.png", folder="inbox", campaign="acme", campaign_brief="inbox/acme/brief.toml")
+    plan = share_planner.plan(work, (".png", b"new"))
+    (text,) = [publish for publish in plan.publishes if publish.destination == "selected/acme/hero.txt"]
+    assert Path(text.source).read_bytes() == b"a chair\n"
+    assert "inbox/acme/brief.toml" not in [consume.path for consume in plan.consumes]
 
 
 def input_destinations(plan: Plan) -> dict[str, str]:

@@ -200,29 +200,37 @@ def test_a_change_that_the_text_does_not_show_writes_nothing(studio: Studio) -> 
 
 def test_a_folder_s_file_is_written_at_most_once_in_three_seconds(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last change within the three seconds is written when they are over."""
-    studio.put("selected/a.png", png())
-    until_told(studio, "Pictures without an instruction (1)")
+    studio.start()
+    studio.until_idle()
+    words = ["first"]
+
+    class Report:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def lines(self) -> Iterator[str]:
+            yield from words
+
     monkeypatch.setattr(folder_status, "WRITE_INTERVAL_SECONDS", 3.0)
+    monkeypatch.setattr(folder_status, "_FolderReport", Report)
     clock, files = Clock(), status_files(studio)
     monkeypatch.setattr(files, "_clock", clock)
-    assert studio.runtime is not None
 
-    def drop(name: str) -> None:
-        count_before = studio.runtime.intake.change_count if studio.runtime else 0
-        studio.put(name, png())
-        studio.until(lambda: studio.runtime is not None and studio.runtime.intake.change_count > count_before, name)
+    def change(word: str) -> str:
+        words[0] = word
+        files.mark_changed()
+        files.write_due()
+        return status_of(studio).split("\n")[-2]
 
-    drop("selected/b.png")
-    assert "instruction (2)" in status_of(studio)
-    drop("selected/c.png")
-    assert "instruction (2)" in status_of(studio)
+    assert change("second") == "second"
+    assert change("third") == "second"
     assert files.seconds_until_due() == 3.0
     clock.now += 2.9
-    studio.runtime.run_once(0.0)
-    assert "instruction (2)" in status_of(studio)
+    assert change("fourth") == "second"
     clock.now += 0.2
-    studio.runtime.run_once(0.0)
-    assert "instruction (3)" in status_of(studio)
+    files.write_due()
+    assert status_of(studio).endswith("fourth\n")
+    assert files.seconds_until_due() is None
 
 
 # --- what it never does

@@ -84,6 +84,7 @@ class Planner:
         if outcome.is_unchanged:
             tails.append(os.path.splitext(work.asset_path)[1])
         tails.append(MANIFEST_SUFFIX if stage.next_folder == self._final_folder else ".toml")
+        tails += [".txt"] if work.ready.keeps_prompt else []
 
         def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
@@ -207,8 +208,14 @@ class _PlanDraft:
                 self._forward(path, tail)
 
     def _add_brief(self, row: HistoryRow) -> None:
-        """Send the resolved brief on; at the end of the pipeline the manifest replaces it. An instruction for one stage is archived."""
+        """Send the resolved brief on; at the end of the pipeline the manifest replaces it.
+
+        An instruction for one stage is archived, unless its words are for a step of a later stage.
+        """
         bundle, resolved = self._work.bundle, self._work.ready.resolved
+        if self._work.ready.keeps_prompt:
+            self._forward_prompt()
+            return
         if bundle.prompt is not None:
             self._archive(bundle.prompt)
         if self._is_final:
@@ -230,6 +237,15 @@ class _PlanDraft:
         if bundle.brief is not None:
             self._archive(bundle.brief)
         self._publish_text(".toml", resolved.to_toml())
+
+    def _forward_prompt(self) -> None:
+        """Send a prompt on as it is written: in ``hero.txt``, in a brief without steps, or in the campaign's."""
+        bundle = self._work.bundle
+        for path, tail in ((bundle.prompt, ".txt"), (bundle.brief, ".toml")):
+            if path is not None:
+                self._forward(path, tail)
+        if bundle.prompt is None and bundle.brief is None:
+            self._publish_text(".txt", f"{self._work.ready.resolved.prompt}\n".encode())
 
     def _history_row(self, archive_only: list[dict[str, Any]]) -> HistoryRow:
         work, outcome = self._work, self._outcome
