@@ -141,8 +141,8 @@ def test_words_travel_until_a_step_reads_them(
 ) -> None:
     """``select`` reads none, and ``inpaint`` in the next stage does. After that stage they are archived: no later step reads them."""
     plan = share_planner.plan(share_planner.work(*names, folder=folder, brief=brief), (".png", b"new"))
-    taken = {os.path.basename(consume.path): consume.destination for consume in plan.consumes}
-    assert {name: taken[name] for name in destinations} == destinations
+    destination_by_name = {os.path.basename(consume.path): consume.destination for consume in plan.consumes}
+    assert {name: destination_by_name[name] for name in destinations} == destinations
 
 
 def test_the_words_of_a_campaign_travel_with_each_picture(share_planner: PlannerOnShare) -> None:

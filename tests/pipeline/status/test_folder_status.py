@@ -70,13 +70,15 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
     studio.put("selected/layers.psd", b"8BPS" + bytes(60))
-    text = until_told(studio, "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)")
+    text = until_told(
+        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)"
+    )
     assert text.startswith("Goldsmith: the state of selected/\nLast change: ")
     assert "  acme/clay.png\n      Waiting for the mask “sky” (step 1 of edit needs it): put “clay.mask.sky.png” beside it.\n" in text
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
     assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
-    assert "“NAME.toml”" in text
+    assert text.endswith("Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it.\n")
     assert status_of(studio, "inbox").endswith("\nNothing is at work here, and nothing waits.\n")
 
 
@@ -106,7 +108,7 @@ def test_a_pause_comes_first(studio: Studio) -> None:
     """What stops everything is told before all else, also in folders without pictures."""
     works = studio.start()
     studio.until_idle()
-    works.host_health.report_failure(HostError("The disk is full.", "Make room."))
+    works.host_health.report_failure(HostError("The disk is full.", "Make room."), "turn")
     works.host_health.retry_at = float("inf")
     text = until_told(studio, "The disk is full. Make room.", folder="masked")
     assert text.split("\n")[3] == "Everything here waits (1)"
