@@ -306,6 +306,10 @@ class Operation(BaseModel):
         """Return what this step needs before it starts."""
         return StepNeeds()
 
+    def uses_brief_prompt(self) -> bool:
+        """Return whether the step reads the brief's prompt: it has a setting ``prompt``, and the setting is empty."""
+        return getattr(self, "prompt", None) == ""
+
     def bytes_per_pixel(self) -> int:
         """Return the most bytes of memory it uses for each pixel of an RGB picture, including the picture's own 12; a test measures it.
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,7 +154,7 @@ class DaemonRuntime:
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
         fs.on_refused = self.permission_refusals.add
-        planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._stem_taken, time.time)
+        planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._names_with_stem, time.time, setup.pipeline.folders)
         executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock)
         work_folder = WorkFolder(root)
         journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
@@ -308,8 +308,8 @@ class DaemonRuntime:
             status_file_refusals={} if self.folder_status is None else self.folder_status.refusals,
         )
 
-    def _stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
-        return self.intake.is_stem_taken(folder, campaign, fold_name(stem))
+    def _names_with_stem(self, folder: str, campaign: str, stem: str) -> Collection[str]:
+        return self.intake.names_with_stem(folder, campaign, fold_name(stem))
 
 
 def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:

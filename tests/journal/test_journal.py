@@ -66,13 +66,15 @@ def test_a_plan_is_open_until_it_is_complete(journal: Journal, path: Path) -> No
     journal = Journal.open(path)
     assert journal.open_plans() == [_plan("j1"), _plan("j2")]
     placed = PlacedFile(path=ODD_PATH, sig=SIGNATURE, sha256="bb", job_id="j1")
-    journal.complete_plans([CompletedPlan("p-j1", (_row(),), (placed,), (PlacedVersion("masked", "her\udcff", 2),))])
+    journal.complete_plans([CompletedPlan("p-j1", (_row(),), (placed,), (PlacedVersion("masked", "her\udcff", 2, "her\udcff.png"),))])
     assert journal.open_plans() == [_plan("j2")]
     assert list(journal.history()) == [_row()]
     assert journal.placed_file(ODD_PATH) == placed
     assert journal.placed_file("elsewhere") is None
     assert journal.placed_versions("masked", "her\udcff") == {2}
     assert journal.placed_versions("graded", "her\udcff") == set()
+    assert journal.placed_sources("masked", "her\udcff") == {"her\udcff.png"}
+    assert journal.placed_sources("graded", "her\udcff") == set()
 
 
 def test_an_open_plan_can_be_changed(journal: Journal) -> None:
@@ -255,6 +257,7 @@ def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path)
         db.executescript("DROP TABLE active_job; DROP TABLE attempt; DROP TABLE hold")
         db.executescript("DROP TABLE history_file; DROP TABLE prune; DROP INDEX history_parent; DROP INDEX history_taken")
         db.executescript("DROP INDEX placed_file_job; DROP INDEX history_name; ALTER TABLE history DROP COLUMN name")
+        db.execute("ALTER TABLE placed_version DROP COLUMN source")
         db.executemany("DELETE FROM migration WHERE name = ?", [(name,) for name, _ in MIGRATIONS[2:]])
     db.close()
     with pytest.raises(UsageError, match="not up to date"):

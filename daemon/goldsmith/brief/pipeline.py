@@ -71,6 +71,11 @@ class Pipeline:
         """Return whether a mask alone is an instruction in ``stage.folder``: this stage or a later one has steps for a mask."""
         return any(each.mask_steps for each in self.stages[self.index_of(stage.name) :])
 
+    def uses_prompt_after(self, stage: Stage) -> bool:
+        """Return whether a later stage has steps of its own that read a prompt: then words beside a picture travel on to it."""
+        later = self.stages[self.index_of(stage.name) + 1 :]
+        return any(step.operation.uses_brief_prompt() for each in later for step in (*each.default_steps, *each.mask_steps))
+
     @property
     def folders(self) -> tuple[str, ...]:
         """Every folder of the pipeline in order, with the last one, which no stage reads."""

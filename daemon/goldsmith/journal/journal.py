@@ -276,9 +276,9 @@ class Journal:
                 ],
             )
             db.executemany(
-                "INSERT OR IGNORE INTO placed_version (folder, stem, number) VALUES (?, ?, ?)",
+                "INSERT OR IGNORE INTO placed_version (folder, stem, number, source) VALUES (?, ?, ?, ?)",
                 [
-                    (os.fsencode(version.folder), os.fsencode(version.stem), version.number)
+                    (os.fsencode(version.folder), os.fsencode(version.stem), version.number, os.fsencode(version.source))
                     for plan in completed
                     for version in plan.versions
                 ],
@@ -304,6 +304,13 @@ class Journal:
         with self._translated():
             query = "SELECT number FROM placed_version WHERE folder = ? AND stem = ?"
             return {read_record(int, row[0]) for row in self._db.execute(query, (os.fsencode(folder), os.fsencode(stem)))}
+
+    def placed_sources(self, folder: str, stem: str) -> set[str]:
+        """Return the names of the assets from which the versions in ``placed_versions`` were made, folded and without a version."""
+        with self._translated():
+            query = "SELECT DISTINCT source FROM placed_version WHERE folder = ? AND stem = ? AND source <> x''"
+            rows = self._db.execute(query, (os.fsencode(folder), os.fsencode(stem)))
+            return {read_record(os.fsdecode, row[0]) for row in rows}
 
     # ------------------------------------------------------------------ history
 

@@ -63,6 +63,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         CREATE TABLE prune (at REAL NOT NULL, archived_before TEXT NOT NULL)
         """,
     ),
+    ("the source of each placed version", "ALTER TABLE placed_version ADD COLUMN source BLOB NOT NULL DEFAULT x''"),
 )
 # What fills the new tables and columns of a migration from the old rows, by the migration's name.
 _FILLED_BY: dict[str, Callable[[sqlite3.Connection], None]] = {"an index of the files in the history": index_files}

@@ -122,6 +122,8 @@ class PlacedVersion(NamedTuple):
     # The name, folded and without its version.
     stem: str
     number: int
+    # The name of the asset that it was made from, folded and without its version ("hero.jpg"); "" if unknown.
+    source: str = ""
 
 
 class CompletedPlan(NamedTuple):

@@ -28,6 +28,8 @@ class Ready:
     steps: tuple[Step, ...]
     # True if the steps name the masks that they need: then no further sidecar is waited for.
     has_all_named_inputs: bool
+    # True if a prompt without steps in a brief travels on, because no step here reads it and a later stage's own steps can.
+    keeps_prompt: bool = False
 
 
 @dataclass(slots=True)

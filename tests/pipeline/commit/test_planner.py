@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SHARPEN
+from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SELECT, SHARPEN
 from doubles.share import DAY, NOON, Share, sha256
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
@@ -34,23 +34,33 @@ class PlannerOnShare:
 
     def __init__(self, share: Share, journal: Journal) -> None:
         self.share, self.journal = share, journal
-        self.taken_stems: set[tuple[str, str, str]] = set()
+        # (Folder, campaign, stem) -> the names with that stem.
+        self.taken_stems: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self.pipeline = read_pipeline(PIPELINE.encode(), "pipeline.toml")
         self.planner = Planner(
             share.root,
             self.pipeline.final_folder,
             journal,
             Filesystem(),
-            lambda folder, campaign, stem: (folder, campaign, stem) in self.taken_stems,
+            lambda folder, campaign, stem: self.taken_stems.get((folder, campaign, stem), ()),
             lambda: NOON,
+            self.pipeline.folders,
         )
 
-    def work(self, *names: str, brief: str = SHARPEN, folder: str = "selected", campaign: str = "", job: str = "job1") -> StageWork:
+    def work(
+        self,
+        *names: str,
+        brief: str = SHARPEN,
+        folder: str = "selected",
+        campaign: str = "",
+        job: str = "job1",
+        campaign_brief: str | None = None,
+    ) -> StageWork:
         """Put the files of a bundle on the share and return the work on it."""
         bundle_folder = f"{folder}/{campaign}".rstrip("/")
         for name in names:
             self.share.put(f"{bundle_folder}/{name}", brief.encode() if name.endswith(".toml") else name.encode())
-        (bundle,) = group_bundles(folder, campaign, names)
+        (bundle,) = group_bundles(folder, campaign, names, campaign_brief)
         ready = Readiness(
             self.pipeline, Resolver(self.pipeline, lambda name: (b"", name)), lambda path: (self.share.root / path).read_bytes()
         ).check(bundle)
@@ -68,6 +78,13 @@ class PlannerOnShare:
             ready.stage.next_folder == self.pipeline.final_folder,
         )
         return StageWork(bundle, ready, built, sigs, hashes, NOON - 5)
+
+    def twin(self, name: str, campaign: str, *sidecars: str) -> StageWork:
+        """Return the work on one of two pictures that lie together, each with its own brief."""
+        work = self.work(name, f"{name}.toml", *sidecars, campaign=campaign, job=f"job-{name}")
+        bundles = group_bundles("selected", campaign, (*TWIN, *sidecars))
+        bundle = next(bundle for bundle in bundles if bundle.asset == work.asset_path)
+        return StageWork(bundle, work.ready, work.job, work.sigs, work.hashes, work.started_at)
 
     def plan(
         self, work: StageWork, *outputs: tuple[str, bytes], unchanged: bool = False, original: bool = False, used: tuple[str, ...] = ()
@@ -105,6 +122,37 @@ def test_the_texts_of_a_plan_lie_where_no_worker_process_may_write(share_planner
     (text,) = [publish for publish in plan.publishes if publish.destination == "masked/hero.toml"]
     assert Path(text.source).parent == work.text_folder == share_planner.share.root / ".goldsmith/work" / work.job.id
     assert work.job.scratch == ""
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "brief", "destinations"),
+    [
+        ("inbox", ("hero.png", "hero.txt"), "", {"hero.txt": "selected/hero.txt"}),
+        ("inbox", ("hero.png", "hero.txt.txt"), "", {"hero.txt.txt": "selected/hero.txt"}),
+        ("inbox", ("hero.png", "hero.toml"), 'prompt = "a chair"', {"hero.toml": "selected/hero.toml"}),
+        ("inbox", ("hero.png", "hero.toml"), 'title = "Chair"', {"hero.toml": f"archive/{DAY}/inbox/hero.toml"}),
+        ("inbox", ("hero.png", "hero.toml", "hero.txt"), SELECT, {"hero.txt": f"archive/{DAY}/inbox/hero.txt"}),
+        ("selected", ("hero.png", "hero.mask.png", "hero.txt"), "", {"hero.txt": f"archive/{DAY}/selected/hero.txt"}),
+        ("masked", ("hero.png", "hero.txt"), "", {"hero.txt": f"archive/{DAY}/masked/hero.txt"}),
+    ],
+)
+def test_words_travel_until_a_step_reads_them(
+    share_planner: PlannerOnShare, folder: str, names: tuple[str, ...], brief: str, destinations: dict[str, str]
+) -> None:
+    """``select`` reads none, and ``inpaint`` in the next stage does. After that stage they are archived: no later step reads them."""
+    plan = share_planner.plan(share_planner.work(*names, folder=folder, brief=brief), (".png", b"new"))
+    destination_by_name = {os.path.basename(consume.path): consume.destination for consume in plan.consumes}
+    assert {name: destination_by_name[name] for name in destinations} == destinations
+
+
+def test_the_words_of_a_campaign_travel_with_each_picture(share_planner: PlannerOnShare) -> None:
+    """The next folder need not have the campaign's brief: the words go there as the picture's own."""
+    share_planner.share.put("inbox/acme/brief.toml", b'prompt = "a chair"')
+    work = share_planner.work("hero.png", folder="inbox", campaign="acme", campaign_brief="inbox/acme/brief.toml")
+    plan = share_planner.plan(work, (".png", b"new"))
+    (text,) = [publish for publish in plan.publishes if publish.destination == "selected/acme/hero.txt"]
+    assert Path(text.source).read_bytes() == b"a chair\n"
+    assert "inbox/acme/brief.toml" not in [consume.path for consume in plan.consumes]
 
 
 def input_destinations(plan: Plan) -> dict[str, str]:
@@ -265,6 +313,64 @@ def test_the_next_version_is_above_every_earlier_version(share_planner: PlannerO
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml", campaign=campaign), (".png", b"new")).stem == "hero_v005"
 
 
+TWIN = ("hero.png", "hero.jpg", "hero.png.toml", "hero.jpg.toml")
+
+
+@pytest.mark.parametrize("campaign", ["", "acme"])
+def test_of_two_pictures_with_one_stem_one_gets_its_suffix_into_the_name(share_planner: PlannerOnShare, campaign: str) -> None:
+    """They are two assets, never versions of each other, whichever is finished first. The format that comes first keeps the stem."""
+    stems = {name: share_planner.plan(share_planner.twin(name, campaign), (".png", b"new")).stem for name in ("hero.jpg", "hero.png")}
+    assert stems == {"hero.jpg": "hero_jpg", "hero.png": "hero"}
+
+
+def test_sidecars_keep_to_their_picture_under_its_new_name(share_planner: PlannerOnShare) -> None:
+    """hero.jpg.mask.png becomes the mask of hero_jpg.png."""
+    work = share_planner.twin("hero.jpg", "", "hero.jpg.mask.png")
+    plan = share_planner.plan(work, (".png", b"new"))
+    assert "masked/hero_jpg.mask.png" in plan.destinations
+    assert output_paths(plan) == ["masked/hero_jpg.png", "masked/hero_jpg.toml"]
+
+
+def placed_before(share_planner: PlannerOnShare, source: str, stem: str = "hero", sha256: str = "") -> None:
+    """Record that an asset was placed in masked/ before, and has moved on."""
+    placed = PlacedFile(path="masked/hero.png", sig=FileSignature(1, 2, 3, 4, 5), sha256=sha256, job_id="before")
+    share_planner.journal.complete_plans([CompletedPlan("before", (), (placed,), (PlacedVersion("masked", stem, 1, source),))])
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "stem"),
+    [
+        ("hero.png", "hero.png", "hero_v002"),
+        ("hero.png", "hero.jpg", "hero_png"),
+        ("hero.jpg", "hero.png", "hero_jpg"),
+        ("hero_v002.png", "hero.png", "hero_v002"),
+        ("hero_v002.jpg", "hero.png", "hero_jpg_v002"),
+        ("HERO.JPG", "hero.jpg", "HERO_v002"),
+        ("hero.png", "hero.toml", "hero_v002"),
+        ("hero.png", "", "hero_v002"),
+    ],
+)
+def test_a_picture_of_another_format_that_comes_later_is_no_version(
+    share_planner: PlannerOnShare, name: str, source: str, stem: str
+) -> None:
+    """The journal knows from which asset the earlier version was made. A brief alone, and a journal of before, say nothing."""
+    placed_before(share_planner, source)
+    assert share_planner.plan(share_planner.work(name, f"{name}.toml"), (".png", b"new")).stem == stem
+
+
+def test_a_result_that_is_dragged_back_is_a_version_also_of_another_format(share_planner: PlannerOnShare) -> None:
+    """selected/hero.jpg became masked/hero.png, which is dragged back unchanged to selected/: its bytes say so."""
+    placed_before(share_planner, "hero.jpg", sha256=sha256(b"hero.png"))
+    assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_v002"
+
+
+def test_a_third_picture_finds_a_stem_of_its_own(share_planner: PlannerOnShare) -> None:
+    """hero_jpg belongs to a picture that is really called so."""
+    placed_before(share_planner, "hero.png")
+    placed_before(share_planner, "hero_jpg.png", "hero_jpg")
+    assert share_planner.plan(share_planner.work("hero.jpg", "hero.toml"), (".png", b"new")).stem == "hero_jpg_2"
+
+
 @pytest.mark.parametrize("existing", ["masked/hero.png", "masked/hero.toml"])
 def test_a_file_in_the_next_folder_is_never_overwritten(share_planner: PlannerOnShare, existing: str) -> None:
     """An existing picture or brief leads to the next version."""
@@ -276,8 +382,14 @@ def test_a_file_in_the_next_folder_is_never_overwritten(share_planner: PlannerOn
 
 
 def test_the_stem_of_another_picture_in_the_next_folder_is_taken(share_planner: PlannerOnShare) -> None:
-    """hero.jpg is in the next folder. With hero.png beside hero.jpg, their sidecars would be ambiguous."""
-    share_planner.taken_stems.add(("masked", "", "hero"))
+    """Somebody has put hero.jpg into the next folder. hero.png is no version of it, and must not make its sidecars ambiguous."""
+    share_planner.taken_stems["masked", "", "hero"] = ("hero.jpg",)
+    assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_png"
+
+
+def test_a_brief_of_the_same_stem_in_the_next_folder_gives_the_next_version(share_planner: PlannerOnShare) -> None:
+    """The brief would else belong to the new picture."""
+    share_planner.taken_stems["masked", "", "hero"] = ("hero.toml.toml",)
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_v002"
 
 
@@ -287,7 +399,10 @@ def test_two_plans_of_one_batch_never_share_a_stem(share_planner: PlannerOnShare
     for name in ("hero.png", "hero.png.mask.png"):
         (share_planner.share.root / "selected" / name).unlink()
     second = share_planner.plan(share_planner.work("hero.jpg", "hero.jpg.mask.png", job="job2"), unchanged=True)
-    assert (first.stem, second.stem) == ("hero", "hero_v002")
+    assert (first.stem, second.stem) == ("hero", "hero_jpg")
+    share_planner.share.put("selected/hero.png", b"again")
+    third = share_planner.plan(share_planner.work("hero.png", "hero.png.mask.png", job="job3"), unchanged=True)
+    assert third.stem == "hero_v002"
 
 
 def test_two_plans_of_one_batch_never_share_an_archive_path(share_planner: PlannerOnShare) -> None:

@@ -596,9 +596,9 @@ def test_a_stem_is_taken_by_a_picture_or_a_brief_of_that_name(yard: Yard) -> Non
     for path in ("selected/acme/Hero.png", "selected/acme/other.toml", "selected/acme/third.mask.png"):
         yard.put(path)
     yard.settle()
-    are_taken = [yard.intake.is_stem_taken("selected", "acme", stem) for stem in ("hero", "other", "third", "fourth")]
+    are_taken = [bool(yard.intake.names_with_stem("selected", "acme", stem)) for stem in ("hero", "other", "third", "fourth")]
     assert are_taken == [True, True, False, False]
-    assert not yard.intake.is_stem_taken("selected", "nowhere", "hero")
+    assert not yard.intake.names_with_stem("selected", "nowhere", "hero")
 
 
 def test_the_intake_is_busy_until_everything_has_settled(yard: Yard) -> None:

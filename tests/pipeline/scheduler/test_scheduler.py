@@ -80,6 +80,18 @@ def test_a_bare_mask_applies_to_one_stage(studio: Studio) -> None:
     assert studio.archived() == ["selected/hero.mask.png", "selected/hero.png"]
 
 
+def test_a_prompt_passes_through_select_and_is_painted(studio: Studio) -> None:
+    """In inbox/ no step reads hero.txt: it travels with the mask, and the inpainting in selected/ uses both."""
+    studio.put("inbox/hero.mask.png", mask())
+    studio.put("inbox/hero.txt", "a red chair")
+    studio.put("inbox/hero.png", png())
+    studio.until(lambda: "hero.png" in studio.folder("masked"), "hero in masked")
+    studio.until_idle()
+    assert [row.record["prompt"] for row in studio.history()] == ["a red chair", "a red chair"]
+    assert "selected/hero.txt" in studio.archived()
+    assert studio.folders() == {"masked": ["hero.png"]}
+
+
 def test_a_prompt_applies_to_one_stage(studio: Studio) -> None:
     """hero.txt runs the stage's default steps with its text as the prompt."""
     studio.put("masked/hero.png", png())

@@ -70,13 +70,15 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
     studio.put("selected/layers.psd", b"8BPS" + bytes(60))
-    text = until_told(studio, "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)")
+    text = until_told(
+        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)"
+    )
     assert text.startswith("Goldsmith: the state of selected/\nLast change: ")
     assert "  acme/clay.png\n      Waiting for the mask “sky” (step 1 of edit needs it): put “clay.mask.sky.png” beside it.\n" in text
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
     assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
-    assert "“NAME.toml”" in text
+    assert text.endswith("Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it.\n")
     assert status_of(studio, "inbox").endswith("\nNothing is at work here, and nothing waits.\n")
 
 
@@ -106,7 +108,7 @@ def test_a_pause_comes_first(studio: Studio) -> None:
     """What stops everything is told before all else, also in folders without pictures."""
     works = studio.start()
     studio.until_idle()
-    works.host_health.report_failure(HostError("The disk is full.", "Make room."))
+    works.host_health.report_failure(HostError("The disk is full.", "Make room."), "turn")
     works.host_health.retry_at = float("inf")
     text = until_told(studio, "The disk is full. Make room.", folder="masked")
     assert text.split("\n")[3] == "Everything here waits (1)"
@@ -200,29 +202,37 @@ def test_a_change_that_the_text_does_not_show_writes_nothing(studio: Studio) -> 
 
 def test_a_folder_s_file_is_written_at_most_once_in_three_seconds(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last change within the three seconds is written when they are over."""
-    studio.put("selected/a.png", png())
-    until_told(studio, "Pictures without an instruction (1)")
+    studio.start()
+    studio.until_idle()
+    words = ["first"]
+
+    class Report:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def lines(self) -> Iterator[str]:
+            yield from words
+
     monkeypatch.setattr(folder_status, "WRITE_INTERVAL_SECONDS", 3.0)
+    monkeypatch.setattr(folder_status, "_FolderReport", Report)
     clock, files = Clock(), status_files(studio)
     monkeypatch.setattr(files, "_clock", clock)
-    assert studio.runtime is not None
 
-    def drop(name: str) -> None:
-        count_before = studio.runtime.intake.change_count if studio.runtime else 0
-        studio.put(name, png())
-        studio.until(lambda: studio.runtime is not None and studio.runtime.intake.change_count > count_before, name)
+    def change(word: str) -> str:
+        words[0] = word
+        files.mark_changed()
+        files.write_due()
+        return status_of(studio).split("\n")[-2]
 
-    drop("selected/b.png")
-    assert "instruction (2)" in status_of(studio)
-    drop("selected/c.png")
-    assert "instruction (2)" in status_of(studio)
+    assert change("second") == "second"
+    assert change("third") == "second"
     assert files.seconds_until_due() == 3.0
     clock.now += 2.9
-    studio.runtime.run_once(0.0)
-    assert "instruction (2)" in status_of(studio)
+    assert change("fourth") == "second"
     clock.now += 0.2
-    studio.runtime.run_once(0.0)
-    assert "instruction (3)" in status_of(studio)
+    files.write_due()
+    assert status_of(studio).endswith("fourth\n")
+    assert files.seconds_until_due() is None
 
 
 # --- what it never does

@@ -303,6 +303,12 @@ def is_picture_suffix(suffix: str) -> bool:
     return any(row.reader and suffix in row.suffixes for row in FORMATS.values())
 
 
+def format_order(suffix: str) -> int:
+    """Return the place of a suffix, in lower case, among those of all pictures; a suffix of no picture is behind them."""
+    suffixes = picture_suffixes()
+    return suffixes.index(suffix) if suffix in suffixes else len(suffixes)
+
+
 def is_mask_suffix(suffix: str) -> bool:
     """Return True if ``hero_mask`` with this suffix, in lower case, is a mask."""
     return any(row.can_be_mask and suffix in row.suffixes for row in FORMATS.values())

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
+from goldsmith.files import fold_name
+
 # The folder that keeps every original input.
 ARCHIVE_FOLDER = "archive"
 # Maximum length of a file name on all common filesystems.
@@ -33,6 +35,23 @@ def with_version(base: str, number: int, max_bytes: int = MAX_NAME_BYTES) -> str
     """Return the stem of a version: ("hero", 2) -> ``hero_v002``. The base is shortened if the stem would exceed ``max_bytes``."""
     version = f"_v{number:03d}"
     return truncate_name(base, max_bytes - len(version)) + version
+
+
+def source_name(name: str) -> str:
+    """Return the name by which versions of one asset are known, folded and without a version: ``Hero_v002.JPG`` -> ``hero.jpg``."""
+    base, suffix = os.path.splitext(name)
+    return fold_name(split_version(base)[0] + suffix)
+
+
+def stem_with_suffix(stem: str, suffix: str, number: int = 1) -> str:
+    """Return the stem of an asset whose own stem belongs to another: ``hero_v002`` and ``.JPG`` -> ``hero_jpg_v002``.
+
+    ``number``: from 2 for a further one, ``hero_jpg_2``.
+    """
+    base, version = split_version(stem)
+    tail = f"_{suffix.lower().lstrip('.')}" + (f"_{number}" if number > 1 else "")
+    stem = truncate_name(base, MAX_NAME_BYTES - len(os.fsencode(tail))) + tail
+    return stem if version == 1 else with_version(stem, version)
 
 
 def next_free_stem(stem: str, used_versions: Collection[int], is_free: Callable[[str], bool], max_bytes: int = MAX_NAME_BYTES) -> str:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, PlacedVersion, Plan
 from goldsmith.pipeline.commit.file_move import FileMove, ResultLost, SidecarArrived, SourceMissing
-from goldsmith.pipeline.commit.naming import archive_path, is_in_archive, split_version
+from goldsmith.pipeline.commit.naming import archive_path, is_in_archive, source_name, split_version
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 from goldsmith.pipeline.intake.bundle_index import find_companion
 
@@ -154,4 +154,5 @@ def plan_versions(plan: Plan) -> tuple[PlacedVersion, ...]:
     """Return the versions that a plan places: one in each folder that gets results."""
     base, number = split_version(plan.stem)
     folders = {path.rpartition("/")[0] for path in plan.destinations if not is_in_archive(path)}
-    return tuple(PlacedVersion(folder, fold_name(base), number) for folder in sorted(folders))
+    source = source_name(posixpath.basename(plan.history_row.path))
+    return tuple(PlacedVersion(folder, fold_name(base), number, source) for folder in sorted(folders))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
+from goldsmith.picture.formats.table import format_order, is_picture_suffix
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX, RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
     archive_path,
     is_in_archive,
     next_free_stem,
+    source_name,
     split_version,
+    stem_with_suffix,
     truncate_name,
 )
 from goldsmith.pipeline.commit.plan_executor import with_new_stem
@@ -35,7 +38,10 @@ _RESERVED_TAIL_BYTES = 40
 
 
 class Planner:
-    """Makes plans. ``is_stem_taken(folder, campaign, stem)`` says whether a stage's folder has a picture or brief with that stem."""
+    """Makes plans. ``names_with_stem(folder, campaign, stem)`` returns the pictures and briefs of that stem in a stage's folder.
+
+    Versions are of one asset. ``hero.png`` and ``hero.jpg`` are two: the results of the second are called ``hero_jpg``.
+    """
 
     def __init__(
         self,
@@ -43,17 +49,22 @@ class Planner:
         final_folder: str,
         journal: Journal,
         fs: Filesystem,
-        is_stem_taken: Callable[[str, str, str], bool],
+        names_with_stem: Callable[[str, str, str], Collection[str]],
         wall_clock: Callable[[], float],
+        folders: Sequence[str] = (),
     ) -> None:
+        """``folders``: all folders of the pipeline, from which a picture may be dragged back."""
         self._root = RootFolder(root)
+        self._folders = folders
         self._work_folder = WorkFolder(root)
         self._final_folder = final_folder
         self._journal = journal
         self._fs = fs
-        self._is_stem_taken = is_stem_taken
+        self._names_with_stem = names_with_stem
         self._wall_clock = wall_clock
         self._reserved: set[str] = set()
+        # (Folder, folded stem without its version) -> the asset that gets it in this batch.
+        self._reserved_for: dict[tuple[str, str], str] = {}
 
     def plan(self, work: StageWork) -> Plan:
         """Return the plan for finished work, with names that are free at this moment.
@@ -70,6 +81,7 @@ class Planner:
     def clear_reservations(self) -> None:
         """Forget the reserved names, once the plans of a batch are committed and the files themselves take the names."""
         self._reserved.clear()
+        self._reserved_for.clear()
 
     def reserve(self, path: str) -> None:
         self._reserved.add(fold_name(path))
@@ -84,19 +96,60 @@ class Planner:
         if outcome.is_unchanged:
             tails.append(os.path.splitext(work.asset_path)[1])
         tails.append(MANIFEST_SUFFIX if stage.next_folder == self._final_folder else ".toml")
+        tails += [".txt"] if work.ready.keeps_prompt else []
 
         def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
                 return False
-            if stage.next_folder != self._final_folder and self._is_stem_taken(stage.next_folder, bundle.campaign, stem):
+            if stage.next_folder != self._final_folder and self._names_with_stem(stage.next_folder, bundle.campaign, stem):
                 return False
             return all(self.is_free(posixpath.join(target, stem + tail)) for tail in tails)
 
-        base, _ = split_version(bundle.stem)
-        used = self._journal.placed_versions(target, fold_name(base))
-        stem = next_free_stem(bundle.stem, used, is_free, 255 - _RESERVED_TAIL_BYTES)
+        own_stem = self._own_stem(work, target)
+        base = fold_name(split_version(own_stem)[0])
+        used = self._journal.placed_versions(target, base)
+        stem = next_free_stem(own_stem, used, is_free, 255 - _RESERVED_TAIL_BYTES)
         self.reserve(_stem_reservation(target, stem))
+        self._reserved_for[target, base] = source_name(posixpath.basename(work.asset_path))
         return stem
+
+    def _own_stem(self, work: StageWork, target: str) -> str:
+        """Return the asset's stem; with its suffix if a picture of another format has that stem in its folder or in ``target``."""
+        stem, name = work.bundle.stem, posixpath.basename(work.asset_path)
+        if work.bundle.is_lone_brief or (
+            all(_twin_order(name) < _twin_order(twin) for twin in work.bundle.twins) and self._is_own(work, target, stem)
+        ):
+            return stem
+        suffix, number = os.path.splitext(name)[1], 1
+        while not self._is_own(work, target, stem_with_suffix(stem, suffix, number)):
+            number += 1
+        return stem_with_suffix(stem, suffix, number)
+
+    def _is_own(self, work: StageWork, target: str, stem: str) -> bool:
+        """Return whether no other asset has that stem in ``target``: none has placed a version there, and nobody has put one there.
+
+        A file that Goldsmith has placed there itself, and that was dragged back unchanged, is the same asset under its new name.
+        """
+        name, base = posixpath.basename(work.asset_path), fold_name(split_version(stem)[0])
+        sources = self._journal.placed_sources(target, base) | {self._reserved_for.get((target, base), "")}
+        others = {source for source in sources if is_picture_suffix(os.path.splitext(source)[1])} - {source_name(name)}
+        return not (others or self._is_somebody_else_s(work, target, stem)) or self._was_placed(name, work)
+
+    def _is_somebody_else_s(self, work: StageWork, target: str, stem: str) -> bool:
+        """Return whether a person has put a picture of another format with that stem into the next folder."""
+        suffix = os.path.splitext(work.asset_path)[1].lower()
+        names = self._names_with_stem(work.ready.stage.next_folder, work.bundle.campaign, stem)
+        suffixes = {name: os.path.splitext(name)[1].lower() for name in names}
+        return any(
+            is_picture_suffix(other) and other != suffix and self._journal.placed_file(posixpath.join(target, name)) is None
+            for name, other in suffixes.items()
+        )
+
+    def _was_placed(self, name: str, work: StageWork) -> bool:
+        """Return whether the asset has the name and the bytes of a file that Goldsmith has placed in one of the pipeline's folders."""
+        paths = (posixpath.join(folder, work.bundle.campaign, name) for folder in self._folders)
+        placed_files = map(self._journal.placed_file, paths)
+        return any(placed is not None and placed.sha256 == work.hashes[work.asset_path] for placed in placed_files)
 
     def rename_plan(self, plan: Plan, stem: str) -> Plan:
         """Return the plan with another stem, for names that were taken at the last moment. Its manifest gets the new names."""
@@ -207,8 +260,14 @@ class _PlanDraft:
                 self._forward(path, tail)
 
     def _add_brief(self, row: HistoryRow) -> None:
-        """Send the resolved brief on; at the end of the pipeline the manifest replaces it. An instruction for one stage is archived."""
+        """Send the resolved brief on; at the end of the pipeline the manifest replaces it.
+
+        An instruction for one stage is archived, unless its words are for a step of a later stage.
+        """
         bundle, resolved = self._work.bundle, self._work.ready.resolved
+        if self._work.ready.keeps_prompt:
+            self._forward_prompt()
+            return
         if bundle.prompt is not None:
             self._archive(bundle.prompt)
         if self._is_final:
@@ -230,6 +289,15 @@ class _PlanDraft:
         if bundle.brief is not None:
             self._archive(bundle.brief)
         self._publish_text(".toml", resolved.to_toml())
+
+    def _forward_prompt(self) -> None:
+        """Send a prompt on as it is written: in ``hero.txt``, in a brief without steps, or in the campaign's."""
+        bundle = self._work.bundle
+        for path, tail in ((bundle.prompt, ".txt"), (bundle.brief, ".toml")):
+            if path is not None:
+                self._forward(path, tail)
+        if bundle.prompt is None and bundle.brief is None:
+            self._publish_text(".txt", f"{self._work.ready.resolved.prompt}\n".encode())
 
     def _history_row(self, archive_only: list[dict[str, Any]]) -> HistoryRow:
         work, outcome = self._work, self._outcome
@@ -324,6 +392,11 @@ class _PlanDraft:
         name = tail.lstrip(".")
         source, sig = self._planner.write_text_file(self._work, f"text-{name}", data)
         self._publish(source, tail, hashlib.sha256(data).hexdigest(), sig)
+
+
+def _twin_order(name: str) -> tuple[int, str]:
+    """Return the place of a picture among those of its stem; the first one keeps the stem. The order of the formats is the table's."""
+    return format_order(os.path.splitext(name)[1].lower()), name
 
 
 def _stem_reservation(target: str, stem: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from goldsmith.files import display_name, fold_name
@@ -53,6 +53,8 @@ class Bundle:
     ambiguity: str = ""
     # The files that ``ambiguity`` is about and that are in no other field.
     disputed: tuple[str, ...] = ()
+    # The other pictures of the folder with the same stem, by name: ``hero.jpg`` beside ``hero.png``. Each is an asset of its own.
+    twins: tuple[str, ...] = ()
 
     @property
     def asset(self) -> str:
@@ -108,7 +110,8 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
     bundles = []
     for name, sidecars in sorter.sidecars.items():
         key = BundleKey(folder, campaign, name)
-        bundles.append(_make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name), campaign_brief))
+        bundle = _make_bundle(key, pictures[name], parent, sidecars, sorter.ambiguities.get(name), campaign_brief)
+        bundles.append(replace(bundle, twins=twins) if (twins := sorter.twins(name, bundle.stem)) else bundle)
     for folded, orphans in sorter.orphans.items():
         stem = target_stem(next(iter(orphans.values())))
         bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, None, campaign_brief))
@@ -154,6 +157,10 @@ class _SidecarSorter:
             self._by_stem.setdefault(fold_name(stem), []).append(name)
         for name in pictures:
             self._by_name.setdefault(fold_name(strip_repeated_suffix(name)), [name])
+
+    def twins(self, name: str, stem: str) -> tuple[str, ...]:
+        """Return the other pictures with the same folded stem."""
+        return tuple(other for other in self._by_stem.get(fold_name(stem), ()) if other != name)
 
     def assign(self, name: str, parsed: ParsedName) -> None:
         candidates = self._candidates(parsed)

@@ -150,13 +150,11 @@ class Intake:
         """Return whether this file is followed."""
         return path in self._files
 
-    def is_stem_taken(self, folder: str, campaign: str, stem: str) -> bool:
-        """Return whether the folder has a picture or a brief with this (folded) stem."""
+    def names_with_stem(self, folder: str, campaign: str, stem: str) -> list[str]:
+        """Return the names of the pictures and briefs with this (folded) stem in a folder."""
         index = self._index.folders.get(posixpath.join(folder, campaign) if campaign else folder)
-        if index is None:
-            return False
-        parsed_names = (classify(name) for name in index.names_for(hash(stem)))
-        return any(parsed.role in ("picture", "brief") and fold_name(parsed.stem) == stem for parsed in parsed_names)
+        names = () if index is None else index.names_for(hash(stem))
+        return [name for name in names if classify(name).role in ("picture", "brief") and fold_name(classify(name).stem) == stem]
 
     @property
     def change_count(self) -> int:

@@ -135,7 +135,14 @@ class Readiness:
         if resolved.is_single_stage and not steps:
             instruction = "a brief or a mask" if self._pipeline.moves_with_mask(stage) else "a brief"
             return Waiting(f"Waiting for {instruction}: {stage.name} has no steps of its own for a prompt alone.")
-        return Ready(stage, resolved, steps, has_all_named_inputs=any(step.operation.needs().masks for step in steps))
+        has_all_named_inputs = any(step.operation.needs().masks for step in steps)
+        return Ready(stage, resolved, steps, has_all_named_inputs, self._keeps_prompt(stage, resolved))
+
+    def _keeps_prompt(self, stage: Stage, resolved: ResolvedBrief) -> bool:
+        if not resolved.is_single_stage or not resolved.prompt:
+            return False  # a brief with steps has the prompt in itself, and travels
+        is_read = any(step.operation.uses_brief_prompt() for step in resolved.steps_for(stage))
+        return not is_read and self._pipeline.uses_prompt_after(stage)
 
     def _has_layer(self, name: str, bundle: Bundle) -> bool:
         beside = any(fold_name(name) == fold_name(known) for known in bundle.layers)

@@ -175,28 +175,28 @@ class Explainer:
         if role == "foreign" and (bundle is None or bundle.picture != path):
             return question.sentence if question else self._explain_foreign(path, name)
         if bundle is None:
-            return self._explain_ambiguous(path, name) or f"“{display_name(name)}” belongs to no picture in this folder."
+            return self._explain_ambiguous(path) or f"“{display_name(name)}” belongs to no picture in this folder."
         sentence = self.explain_bundle(bundle).sentence
         return f"{question.sentence} {sentence}" if question else sentence
 
     def _explain_foreign(self, path: str, name: str) -> str:
         """Return the sentence about a file in a format that is not read, beside a picture that it could belong to."""
-        folder_path = posixpath.dirname(path)
-        bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
-        quoted_name = f"“{display_name(name)}”"
-        unusable = next((bundle.ambiguity for bundle in bundles if bundle.ambiguity.startswith(f"{quoted_name} is ")), "")
+        unusable = self._explain_ambiguous(path)
         if unusable:
             return unusable
+        folder_path = posixpath.dirname(path)
+        bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
         stem = fold_name(classify(name).stem)
         picture = next((bundle.picture for bundle in bundles if bundle.picture and fold_name(bundle.stem) == stem), "")
         used = f", and “{display_name(posixpath.basename(picture))}” is used instead" if picture else ""
-        return f"{quoted_name} is ignored: Goldsmith does not read {describe_suffix(os.path.splitext(name)[1].lower())}{used}."
+        kind = describe_suffix(os.path.splitext(name)[1].lower())
+        return f"“{display_name(name)}” is ignored: Goldsmith does not read {kind}{used}."
 
-    def _explain_ambiguous(self, path: str, name: str) -> str:
-        """Return the sentence about a sidecar that may belong to several pictures; "" if it is none."""
+    def _explain_ambiguous(self, path: str) -> str:
+        """Return the sentence about a sidecar that may belong to several pictures, or cannot be read; "" if it is none."""
         folder_path = posixpath.dirname(path)
         bundles = self._group_files(folder_path, self._root.list_names(folder_path)[0])
-        return next((bundle.ambiguity for bundle in bundles if f"“{display_name(name)}”" in bundle.ambiguity), "")
+        return next((bundle.ambiguity for bundle in bundles if path in bundle.disputed), "")
 
     def _explain_blocked_folder(self, path: str) -> str:
         """Return why no file of a folder above ``path`` is processed: it is a link, a file, or cannot be read; "" if it can be."""
@@ -218,8 +218,8 @@ class Explainer:
                 return f"{reason}, so nothing happens to the files in it: let Goldsmith's user read it (chmod g+rx)."
         return self._daemon.unavailable_folders.get("/".join(folders), "") if len(folders) > 1 else ""
 
-    def explain_bundle(self, bundle: Bundle) -> Explanation:
-        """Return the status of a picture with its sidecars, and the reason."""
+    def explain_bundle(self, bundle: Bundle, *, ask_about_mask: bool = True) -> Explanation:
+        """Return the status of a picture with its sidecars, and the reason; with the question about a file that may be its mask."""
         active = self._active_jobs.get(bundle.asset)
         if active is not None:
             return self._explain_job(bundle, *active)
@@ -227,7 +227,7 @@ class Explainer:
         if problem:
             return Explanation("held", problem)
         if not bundle.has_instructions:
-            return Explanation("waiting", self._explain_readiness(bundle)[1])
+            return Explanation("waiting", self._explain_readiness(bundle, ask_about_mask=ask_about_mask)[1])
         pause_reason = self._daemon.unavailable_folders.get(bundle.folder) or self._daemon.pause_reason
         if pause_reason:
             return Explanation("waiting", f"Everything waits: {pause_reason}")
@@ -273,13 +273,13 @@ class Explainer:
         hold = self._holds.get(bundle.asset or bundle.stem)
         return hold is not None and not hold.note_path
 
-    def _explain_readiness(self, bundle: Bundle) -> Explanation:
+    def _explain_readiness(self, bundle: Bundle, *, ask_about_mask: bool = True) -> Explanation:
         try:
             result = self._readiness.check(bundle)
         except OSError as error:
             return Explanation("waiting", f"A file beside it cannot be read: {error.strerror}.")
         if isinstance(result, Waiting):
-            return Explanation("waiting", f"{result.sentence} {self._mask_question(bundle)}".rstrip())
+            return Explanation("waiting", f"{result.sentence} {self._mask_question(bundle) if ask_about_mask else ''}".rstrip())
         if isinstance(result, Ready):
             if self._daemon.holder:
                 return Explanation("waiting", f"Everything is here: {result.stage.name} is next.")

@@ -307,8 +307,7 @@ class _FolderReport:
                     continue
                 bundle = self._sources.intake.bundle(key)
                 if bundle is not None:
-                    sentence = self._explainer.explain_bundle(bundle).sentence
-                    return generalise_sentence(bundle, sentence)
+                    return generalise_sentence(bundle, self._explainer.explain_bundle(bundle, ask_about_mask=False).sentence)
         return ""
 
     def _path_in_folder(self, path: str) -> str:
