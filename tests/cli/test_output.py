@@ -74,3 +74,58 @@ def test_the_log_is_json_if_the_settings_say_so(monkeypatch: pytest.MonkeyPatch)
     (line,) = stderr.getvalue().splitlines()
     result = json.loads(line)
     assert (result["event"], result["level"], result["picture"]) == ("held", "info", "inbox/a.png")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that the output goes to a terminal of 80 columns."""
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_sentence_is_wrapped_between_words_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """No line is longer than the terminal, except for a word that is; further lines of a list are indented."""
+    path = "selected/" + "x" * 90
+    output.print_sentence(f"hero.toml has 2 problems:\n- {'word ' * 30}\n- see {path} for it")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80] == [f"  {path}"]
+    assert lines[1].startswith("- word")
+    assert lines[2].startswith("  word")
+
+
+def test_a_sentence_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program reads whole sentences."""
+    output.print_sentence("word " * 60)
+    assert capsys.readouterr().out == "word " * 60 + "\n"
+
+
+COLUMNS = ("when", "file", "results")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_records_that_fit_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is one line."""
+    output.print_records(COLUMNS, [("today", "a.png", "b.png")], headline=("when",))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [list(COLUMNS), ["today", "a.png", "b.png"]]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_records_that_do_not_fit_are_paragraphs(capsys: pytest.CaptureFixture[str]) -> None:
+    """No path is broken, an empty cell has no line, and the columns of the first line have no names."""
+    long_path = f"inbox/{'y' * 60}.png"
+    output.print_records(COLUMNS, [("today", long_path, f"{long_path}, {long_path}"), ("now", "[red]b[/red].png", "")], headline=("when",))
+    assert capsys.readouterr().out.splitlines() == [
+        "today",
+        f"  file     {long_path}",
+        f"  results  {long_path},",
+        f"           {long_path}",
+        "now",
+        "  file     [red]b[/red].png",
+    ]
+
+
+def test_records_in_a_pipe_are_tabs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As for a table."""
+    output.print_records(COLUMNS, [("today", "a", "b")], headline=("when",))
+    assert capsys.readouterr().out == "when\tfile\tresults\ntoday\ta\tb\n"

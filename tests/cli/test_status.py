@@ -42,8 +42,8 @@ def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: 
     """The line has the count, the reason, and three names for any number of pictures."""
     _put(root, *(f"inbox/{number}.png" for number in range(500)))
     result = goldsmith("status", "-r", root)
-    assert ["500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
-        row[:2] for row in result.rows
+    assert ["inbox/", "500", "Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it."] in [
+        row[:3] for row in result.rows
     ]
     assert len(result.out.splitlines()) < 20
     assert "inbox/0.png, inbox/1.png, inbox/10.png, …" in result.out
@@ -89,7 +89,7 @@ def test_running_jobs_show_their_progress(goldsmith: Goldsmith, root: Path, jour
     journal.record_progress("1", 1, "upscale", 0.25, "", time.time() + 60.0)
     result = goldsmith("status", "-r", root)
     assert _table(result, "picture")["selected/a.png"][:3] == ["edit", "1. upscale", "25%"]
-    assert ["1", "Waiting for the GPU", "selected/b.png"] in result.rows
+    assert ["queued", "1", "Waiting for the GPU", "selected/b.png"] in result.rows
     assert _table(result, "folder")["selected/"][4:6] == ["1", "1"]
 
 
@@ -250,3 +250,12 @@ def test_an_unreadable_journal_is_reported(
     assert result.code == 0
     assert "cannot be read: Permission denied. Run this as the service's user" in result.out
     assert _table(result, "folder")["inbox/"][0] == "1"
+
+
+def test_the_same_reason_in_two_folders_has_a_line_for_each(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """Each line of what waits names its folder."""
+    _put(root, "masked/a.png", "graded/a.png", "graded/b.png")
+    rows = [row[:3] for row in goldsmith("status", "-r", root).rows]
+    reason = "Waiting for an instruction: put a brief (“NAME.toml”) beside it."
+    assert ["masked/", "1", reason] in rows
+    assert ["graded/", "2", reason] in rows

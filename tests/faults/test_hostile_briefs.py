@@ -22,7 +22,7 @@ BRIEFS = {
     "a path out of the library": (b'[[grade]]\nop="grade"\nlook="../../etc/passwd"\n', "is a path"),
     "an absolute path": (b'recipe="/etc/passwd"\n', "absolute path"),
     "an address": (b'[[edit]]\nop="erase"\nmodel="https://example.org/x"\n', "edit.1.model"),
-    "binary data": (bytes(range(256)) * 8, "is not a text file"),
+    "binary data": (bytes(range(256)) * 8, "is not plain text"),
     "100 MB": (b"#" * 100_000_000, "more than 256 KiB is not read"),
     "5,000 steps": (b'[[edit]]\nop="erase"\n' * 5_000, "5000"),
 }

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from goldsmith.brief.other_files import OtherFile, describe_text
+from goldsmith.brief.other_files import describe_text
 from goldsmith.brief.parsing import (
     BriefError,
     BriefProblem,
+    TomlSyntaxError,
     did_you_mean,
     file_stem,
     library_name_error,
@@ -29,6 +30,8 @@ from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
+# Stands for the picture's name in a brief of many pictures.
+_ANY_PICTURE = "NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +132,19 @@ def read_brief(
 def _picture_stem(file: str) -> str:
     """Return the name of the picture that a brief lies beside; NAME for a campaign's brief and a recipe, which have many pictures."""
     stem = file_stem(file)
-    return "NAME" if stem.casefold() == "brief" or "/" in file else stem
+    return _ANY_PICTURE if stem.casefold() == "brief" or "/" in file else stem
 
 
 def _read_values(data: bytes, file: str) -> dict[str, object]:
     """Return the values of a brief. Raises BriefError, which says what the file is if it is no brief at all."""
     try:
         return read_toml(data, file)
-    except BriefError:
-        other = _other_file(data, file)
+    except TomlSyntaxError:
+        stem = _picture_stem(file)
+        other = describe_text(read_text(data, file), "" if stem == _ANY_PICTURE else stem)
         if other is None:
             raise
         raise BriefError(file, [BriefProblem("", f"is {other.description}, not a brief.")], other.remedy) from None
-
-
-def _other_file(data: bytes, file: str) -> OtherFile | None:
-    """Return what a text file is that is no TOML; None if it is an attempt at a brief, or not even text."""
-    try:
-        stem = _picture_stem(file)
-        return describe_text(read_text(data, file), "" if stem == "NAME" else stem)
-    except BriefError:
-        return None
 
 
 def _read_header(

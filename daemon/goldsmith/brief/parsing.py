@@ -69,6 +69,10 @@ class BriefError(InputError):
         self.problems = tuple(problems)
 
 
+class TomlSyntaxError(BriefError):
+    """A text that is not TOML. It may be no brief at all."""
+
+
 class ConfigError(UsageError):
     """A configuration file that cannot be used. ``problems`` lists everything that is wrong."""
 
@@ -149,7 +153,7 @@ def read_toml(data: bytes, file: str, *, allow_dates: bool = False) -> dict[str,
     try:
         values: dict[str, object] = tomllib.loads(text)
     except ValueError as error:
-        raise BriefError(file, [_syntax_problem(str(error), text)]) from None
+        raise TomlSyntaxError(file, [_syntax_problem(str(error), text)]) from None
     problems = list(_unsupported_values(values, allow_dates=allow_dates))
     if problems:
         raise BriefError(file, problems)

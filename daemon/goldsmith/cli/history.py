@@ -19,7 +19,7 @@ from goldsmith.cli.location import (
     find_in_history,
     open_location,
 )
-from goldsmith.cli.output import is_terminal, is_wide, print_heading, print_json, print_table
+from goldsmith.cli.output import is_terminal, print_heading, print_json, print_records
 from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,17 +53,16 @@ def history(
             for row in rows:
                 print_json(_row_as_json(row))
             return
-        columns = ("when", "file", "stage", "outcome", "seconds", "results", "steps")
-        width = len(columns) if is_wide() else len(columns) - 1
+        columns, headline = ("when", "file", "stage", "outcome", "seconds", "results", "steps"), ("when", "stage", "outcome", "seconds")
         if file is None:
-            print_table(columns[:width], (_table_row(row)[:width] for row in rows))
+            print_records(columns, (_table_row(row) for row in rows), headline)
             return
         selected = list(rows)
-        print_table(columns[:width], [_table_row(row)[:width] for row in selected])
+        print_records(columns, [_table_row(row) for row in selected], headline)
         engines = [cells for row in selected for cells in _engine_rows(row)]
         if engines:
             print_heading("Models")
-            print_table(("step", "requested", "used", "revision", "device", "threads", "seeds", "weights"), engines)
+            print_records(("step", "requested", "used", "revision", "device", "threads", "seeds", "weights"), engines, ("step", "used"))
 
 
 def _select_rows(location: Location, file: Path | None, limit: int, *, with_problems: bool) -> Iterator[HistoryRow]:
@@ -114,7 +113,7 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
 def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
     steps = ", ".join(_step_text(step) for step in record.get("steps", ()))
-    seconds = f"{record['seconds']:.2f}" if "seconds" in record else ""
+    seconds = f"{record['seconds']:.2f}{' s' if is_terminal() else ''}" if "seconds" in record else ""
     results = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
 

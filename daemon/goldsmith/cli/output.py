@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,20 @@ def sanitise(text: str) -> str:
 def print_text(text: str = "") -> None:
     """Print ``text``. Line breaks stay; other control characters are replaced, so that the terminal does not execute them."""
     print(display_text(text))
+
+
+def print_sentence(text: str) -> None:
+    """Print sentences for people: on a terminal wrapped between words, in a pipe as they are. Lines that begin with "- " are hung."""
+    print("\n".join(_wrapped(display_text(text), is_terminal())))
+
+
+def _wrapped(text: str, to_terminal: bool, margin: int = 0) -> Iterator[str]:
+    """Yield the lines of a text, wrapped for a terminal less a margin. A path or another long word is never broken: it can be copied."""
+    columns = max(_MIN_TEXT_COLUMNS, min(shutil.get_terminal_size().columns, _MAX_TEXT_COLUMNS) - margin)
+    for line in text.split("\n"):
+        hang = "  " if line.startswith("- ") else ""
+        wrapped = textwrap.wrap(line, columns, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False)
+        yield from (wrapped or [""]) if to_terminal else [line]
 
 
 def is_wide() -> bool:
@@ -65,6 +80,37 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(highlight=False).print(table)
 
 
+def print_records(columns: Sequence[str], rows: Iterable[Sequence[str]], headline: Sequence[str]) -> None:
+    """Print a table if each of its rows fits on one line of the terminal, else each row as a paragraph; in a pipe as ``print_table``.
+
+    ``headline`` names the columns that make up a paragraph's first line. The others follow with their names, where they are not empty.
+    """
+    if not is_terminal():
+        print_table(columns, rows)
+        return
+    cells = [list(map(sanitise, row)) for row in rows]
+    widths = [max(len(row[number]) for row in [columns, *cells]) for number in range(len(columns))]
+    if sum(widths) + 2 * (len(widths) - 1) <= shutil.get_terminal_size().columns:
+        print_table(columns, cells)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console, label_width = Console(highlight=False, soft_wrap=True), max(len(column) for column in columns if column not in headline)
+    for row in cells:
+        by_column = dict(zip(columns, row, strict=True))
+        first = [Text(by_column[column], style=_STYLES.get(by_column[column], "bold")) for column in headline if by_column[column]]
+        console.print(Text("  ").join(first))
+        for column in columns:
+            if column not in headline and by_column[column]:
+                label = f"  {column:<{label_width}}  "
+                lines = _wrapped(by_column[column], to_terminal=True, margin=len(label))
+                console.print(Text(label + ("\n" + " " * len(label)).join(lines)))
+
+
+# Sentences are not wrapped wider than this: long lines are hard to read.
+_MAX_TEXT_COLUMNS = 100
+_MIN_TEXT_COLUMNS = 20
 _WIDE_COLUMNS = 120
 # A column whose cells have at most this many letters does not wrap.
 _NO_WRAP_LENGTH = 20
@@ -150,7 +196,7 @@ class _LineProgress:
 def print_error(error: GoldsmithError) -> None:
     """Print the error and its remedy on stderr."""
     text = f"goldsmith: {error.sentence}" + (f"\n{error.remedy}" if error.remedy else "")
-    print(display_text(text), file=sys.stderr)
+    print("\n".join(_wrapped(display_text(text), sys.stderr.isatty())), file=sys.stderr)
 
 
 def print_command_line_error(error: Any) -> None:

@@ -19,6 +19,8 @@ from goldsmith.cli.output import (
     is_terminal,
     print_heading,
     print_json,
+    print_records,
+    print_sentence,
     print_table,
     print_text,
     progress_text,
@@ -52,7 +54,7 @@ def _print_overview(location: Location, summary: Overview) -> None:
 
     _print_daemon(location)
     for sentence in (*remarks(location), store_sentence(location)):
-        print_text(sentence)
+        print_sentence(sentence)
     print_text()
     print_table(
         ("folder", "pictures", "sidecars", "other", "next", "working", "waiting", "problems"),
@@ -133,10 +135,16 @@ def _print_waiting(summary: Overview) -> None:
     groups: list[WaitingGroup] = [*summary.queued.values(), *summary.waiting]
     if groups:
         print_heading("Waiting")
-        print_table(
-            ("pictures", "reason", "examples"), [(str(group.count), group.sentence, example_names(group)) for group in groups[:_MAX_ROWS]]
+        print_records(
+            ("folder", "pictures", "reason", "examples"),
+            [_waiting_row(group) for group in groups[:_MAX_ROWS]],
+            headline=("folder",),
         )
         _print_more(len(groups))
+
+
+def _waiting_row(group: WaitingGroup) -> tuple[str, str, str, str]:
+    return f"{group.folder}/" if group.folder else "queued", str(group.count), group.sentence, example_names(group)
 
 
 def example_names(group: WaitingGroup) -> str:
@@ -147,7 +155,11 @@ def example_names(group: WaitingGroup) -> str:
 def _print_problems(summary: Overview) -> None:
     if summary.problems:
         print_heading("Problems (change a file, or run: goldsmith retry FILE)")
-        print_table(("picture", "problem"), [(entry.path, " ".join(entry.sentence.split("\n"))) for entry in summary.problems[:_MAX_ROWS]])
+        print_records(
+            ("picture", "problem"),
+            [(entry.path, " ".join(entry.sentence.split("\n"))) for entry in summary.problems[:_MAX_ROWS]],
+            headline=("picture",),
+        )
         _print_more(summary.problem_count)
 
 

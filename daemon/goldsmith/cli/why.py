@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from goldsmith.cli.location import ConfigOption, RootOption, open_location, read_with_journal, resolve_file
-from goldsmith.cli.output import print_text
+from goldsmith.cli.output import print_sentence
 
 
 def why(
@@ -22,6 +22,6 @@ def why(
     """
     with open_location(root, config, near=file) as opened:
         location, sentence = read_with_journal(opened, lambda location: location.explain().explain_file(resolve_file(location, file)))
-        print_text(sentence)
+        print_sentence(sentence)
         if location.journal_problem:
-            print_text(f"This is what the folders alone say, without the journal. {location.journal_problem}")
+            print_sentence(f"This is what the folders alone say, without the journal. {location.journal_problem}")

@@ -190,5 +190,8 @@ def transform_codes(
             flags=(_LCMS_BLACK_POINT if black_point_compensation else 0) | _LCMS_NO_OPTIMISATION,
         )
     except DECODER_ERRORS as fault:
-        raise InputError(f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used ({fault}).") from fault
+        raise InputError(
+            f"The colour profile {profile_name(source)} or {profile_name(target)} is damaged, or made for something else than pictures.",
+            "Save the picture with another profile, such as sRGB.",
+        ) from fault
     return np.asarray(result.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))

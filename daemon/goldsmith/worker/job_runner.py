@@ -85,6 +85,7 @@ def run_job(
             remedy=error.remedy,
             path=runner.current_path,
             preview_path=runner.problem_image,
+            detail=_cause_text(error),
         )
         return runner.failure(fault)
     except OSError as error:
@@ -93,6 +94,14 @@ def run_job(
         return runner.failure(
             JobFault(kind="machine", sentence=f"{job_faults.picture_name(job)} could not be processed: {error.strerror}.")
         )
+
+
+def _cause_text(error: BaseException) -> str:
+    """Return what a decoder or another library said, for the log: its words are for programmers. "" if no library raised the error."""
+    cause = error.__cause__
+    while isinstance(cause, GoldsmithError):
+        cause = cause.__cause__
+    return "" if cause is None else f"{type(cause).__name__}: {cause}"
 
 
 def _fault_kind(error: GoldsmithError) -> JobFaultKind:

@@ -110,23 +110,27 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "JPEG of many scans": ("a.jpg", lambda: jpeg_with_scans(MAX_SCANS + 1), "more than 100 JPEG scans"),
     "JPEG of many comments": ("a.jpg", lambda: jpeg_with_segments(b"\xff\xfe\0\3x" * (MAX_TEXTS + 1)), "more than 1,000 texts"),
     "JPEG of long comments": ("a.jpg", lambda: jpeg_with_segments((b"\xff\xfe\xff\xff" + bytes(65533)) * 62), "more than 4 MB of texts"),
-    "JPEG of many segments": ("a.jpg", lambda: jpeg_with_segments(b"\xff\x01" * 5001), "more than 5,000 segments"),
+    "JPEG of many segments": ("a.jpg", lambda: jpeg_with_segments(b"\xff\x01" * 5001), "more than 5,000 parts"),
     "JPEG that is one picture many times": ("a.jpg", lambda: multi_picture_jpeg(200, 256), "201 frames of together 13 MP"),
     "PNG of many texts": ("a.png", lambda: png(texts(MAX_TEXTS + 1)), "more than 1,000 texts"),
     "PNG of many raw profiles": ("a.png", lambda: png(make_chunk(b"tEXt", b"Raw profile type exif\0") * 1001), "more than 1,000 texts"),
     "PNG of long texts": ("a.png", lambda: png(texts(5, bytes(900_000))), "more than 4 MB of texts"),
     "PNG of packed texts": ("a.png", lambda: png(packed_texts(5, 900_000)), "more than 4 MB of texts"),
     "PNG of one packed text": ("a.png", lambda: png(packed_texts(1, MAX_TEXT_BYTES + 1)), "more than 4 MB of texts"),
-    "PNG of many chunks": ("a.png", lambda: png(make_chunk(b"abCd", b"") * 11_000), "chunks"),
+    "PNG of many chunks": ("a.png", lambda: png(make_chunk(b"abCd", b"") * 11_000), "parts"),
     "PNG with IPTC of many words": ("a.png", lambda: png(make_chunk(b"tEXt", b"Raw profile type iptc\0" + b"a " * 2_100_000)), "IPTC"),
     "PNG of many frames": ("a.png", lambda: animated_png(160, 256), "160 frames of together 11 MP"),
     "WebP of many frames": ("a.webp", lambda: animated_webp(160, 256), "160 frames of together 10 MP"),
     "WebP of frames beyond the picture": ("a.webp", lambda: animated_webp(160, 256, canvas_side=8), "160 frames of together 10 MP"),
     "WebP of much XMP": ("a.webp", lambda: animated_webp(1, 8, b"XMP " + struct.pack("<I", 33 << 20) + bytes(33 << 20)), "XMP block"),
     "WebP of many parts": ("a.webp", lambda: animated_webp(1, 8, b"abcd\0\0\0\0" * 20_001), "more than 20,000 parts"),
-    "AVIF of many boxes": ("a.avif", lambda: saved_avif() + b"\0\0\0\x08free" * 10_000, "more than 10,000 boxes"),
-    "TIFF of many entries": ("a.tif", lambda: tiff(17, [(50_000, _LONG, 1, 0)] * 4087), "more than 65,536 entries"),
-    "TIFF of shared values": ("a.tif", lambda: tiff(1, [(50_000, _UNDEFINED, 1 << 20, 8)] * 20, bytes(1 << 20)), "more bytes than it has"),
+    "AVIF of many boxes": ("a.avif", lambda: saved_avif() + b"\0\0\0\x08free" * 10_000, "more than 10,000 parts"),
+    "TIFF of many entries": ("a.tif", lambda: tiff(17, [(50_000, _LONG, 1, 0)] * 4087), "more than 65,536 properties"),
+    "TIFF of shared values": (
+        "a.tif",
+        lambda: tiff(1, [(50_000, _UNDEFINED, 1 << 20, 8)] * 20, bytes(1 << 20)),
+        "announces more than the file holds",
+    ),
     "TIFF of many texts": ("a.tif", lambda: tiff(1, [(50_000, 2, 4, 0)] * (MAX_TEXTS + 1)), "more than 1,000 texts"),
     "TIFF around a JPEG of many scans": ("a.tif", lambda: tiff(part=jpeg_with_scans(MAX_SCANS + 1, 8)), "more than 100 JPEG scans"),
     "TIFF around a JPEG of another size": ("a.tif", lambda: tiff(part=saved_jpeg(512)), "512 x 512 pixels"),
@@ -184,7 +188,7 @@ def test_a_profile_that_costs_too_much_for_each_pixel_is_refused(elements: int, 
 def test_a_tiff_of_too_many_strips_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each strip costs as much time as a small file."""
     monkeypatch.setattr("goldsmith.picture.formats.tiff._MAX_PARTS", 0)
-    with pytest.raises(InputError, match="more than 0 strips or tiles"):
+    with pytest.raises(InputError, match="more than 0 parts"):
         verify(tiff(), "a.tif", LIMIT)
 
 

@@ -91,7 +91,7 @@ def test_a_wrong_checksum_is_reported_as_damage(photo: Any, saved: Any) -> None:
     """Flipping a bit anywhere in a chunk is noticed, and the message names the chunk."""
     data = bytearray(saved(photo, "PNG"))
     data[data.index(b"IDAT") + 40] ^= 1
-    with pytest.raises(InputError, match="checksum of its IDAT chunk") as caught:
+    with pytest.raises(InputError, match="some of its bytes were changed after it was saved") as caught:
         verify(bytes(data), "a.png", LIMIT)
     assert not isinstance(caught.value, IncompleteFileError)
 

@@ -20,7 +20,7 @@ def test_a_file_truncated_anywhere_is_incomplete(lossless: bool, photo: Any, sav
     """RIFF gives the length of the file in its header."""
     data = saved(photo, "WEBP", lossless=lossless)
     for end in range(20, len(data) - 1, 61):
-        with pytest.raises(IncompleteFileError, match=rf"{end} of its {len(data)} bytes are there"):
+        with pytest.raises(IncompleteFileError, match=rf"{end:,} of {len(data):,} bytes are there"):
             verify(data[:end], "a.webp", LIMIT)
 
 

@@ -14,6 +14,8 @@ from goldsmith.errors import IncompleteFileError, InputError
 # Decoded channels as stored in the file: (h, w, n) uint8, uint16 or float32; alpha, if any, is last.
 Samples = NDArray[Any]
 
+# The size of a smaller file is given to the byte.
+_SMALL_FILE_BYTES = 10_000
 # Larger profiles and metadata blocks are not unpacked: a real one has a thousandth of this.
 MAX_METADATA_BYTES = 32 << 20
 
@@ -89,6 +91,22 @@ def truncated_error(name: str, detail: str) -> IncompleteFileError:
     return IncompleteFileError(f"{name} ends too soon: {detail}.", "If nothing is copying it any more, save or copy it again.")
 
 
+def describe_arrival(present: int, expected: int | None = None) -> str:
+    """Return how much of a file is there, for ``truncated_error``: "12 kB of 48 kB are there". ``expected`` may be a lower bound."""
+    if expected is None:
+        return f"only its first {_format_bytes(present)} are there"
+    expected = max(expected, present + 1)
+    if expected < _SMALL_FILE_BYTES:
+        return f"{present:,} of {expected:,} bytes are there"
+    return f"{_format_bytes(present)} of {_format_bytes(expected)} are there"
+
+
+def _format_bytes(count: int) -> str:
+    if count < _SMALL_FILE_BYTES:
+        return f"{count:,} bytes"
+    return f"{count / 1000:,.0f} kB" if count < 10_000_000 else f"{count / 1e6:,.1f} MB"
+
+
 def check_metadata_size(name: str, label: str, size: int) -> None:
     """Refuse a picture by the size in bytes of its profile or of a metadata block; ``label`` says which, as "colour profile"."""
     if size > MAX_METADATA_BYTES:
@@ -100,7 +118,7 @@ def check_metadata_size(name: str, label: str, size: int) -> None:
 def check_size(name: str, width: int, height: int, frame_count: int, max_pixels: int) -> None:
     """Refuse a picture by the size in its header, before memory of that size is allocated."""
     if width <= 0 or height <= 0:
-        raise damaged_error(name, f"its header gives a size of {width} x {height} px")
+        raise damaged_error(name, f"its header gives a size of {width} x {height} pixels")
     if width * height > max_pixels:
         announced = f"{width} x {height} pixels ({width * height / 1e6:,.0f} MP)"
         raise InputError(
@@ -129,15 +147,15 @@ def translate_decoder_errors(name: str, data: bytes) -> Iterator[None]:
         yield
     except DamagedFile as problem:
         if ends_in_zeros(data):
-            raise truncated_error(name, "its end contains only zeros") from problem
+            raise truncated_error(name, "its end is still empty") from problem
         raise
     except InputError:
         raise
     except (*DECODER_ERRORS, struct.error, zlib.error) as fault:
         if ends_in_zeros(data):
-            raise truncated_error(name, "its end contains only zeros") from fault
-        message = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
-        raise damaged_error(name, f"it cannot be decoded ({message})") from fault
+            raise truncated_error(name, "its end is still empty") from fault
+        # The decoder's own words are for programmers: they stay in the log, as the cause.
+        raise damaged_error(name, "the data of its picture makes no sense") from fault
 
 
 def ends_in_zeros(data: bytes) -> bool:

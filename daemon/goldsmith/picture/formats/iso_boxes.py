@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from goldsmith.picture.formats.image_info import damaged_error, truncated_error
+from goldsmith.picture.formats.image_info import damaged_error, describe_arrival, truncated_error
 
 # Top-level boxes: a picture has about five, an animation in fragments one or two for each frame.
 _MAX_BOXES = 10_000
@@ -52,20 +52,20 @@ def check_complete(data: bytes, name: str) -> None:
     while offset < len(data):
         box_count += 1
         if box_count > _MAX_BOXES:
-            raise damaged_error(name, f"it has more than {_MAX_BOXES:,} boxes")
+            raise damaged_error(name, f"it has more than {_MAX_BOXES:,} parts")
         head = data[offset : offset + 16]
         size = int.from_bytes(head[:4], "big")
         size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - offset
         if len(head) < 8 or offset + size > len(data):
-            raise truncated_error(name, f"{len(data)} of at least {offset + max(size, 16)} bytes are there")
+            raise truncated_error(name, describe_arrival(len(data), offset + max(size, 16)))
         if size < 8:
-            raise damaged_error(name, f"at byte {offset} a box should begin, but does not")
+            raise damaged_error(name, f"a part of it is missing or was changed (at byte {offset:,})")
         kinds.add(head[4:8])
         offset += size
     if b"meta" not in kinds and b"moov" not in kinds:
         raise truncated_error(name, "its header has not arrived")
     if not kinds & {b"mdat", b"idat"} and not find_boxes(data, b"meta", b"idat"):
-        raise truncated_error(name, "its picture data has not arrived")
+        raise truncated_error(name, "its picture has not arrived")
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.decoding_limits import TextBudget, check_scan_count
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, truncated_error
+from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, describe_arrival, truncated_error
 from goldsmith.picture.formats.jpeg_markers import (
     END_OF_IMAGE,
     SOF_MARKERS,
@@ -58,7 +58,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
         header.notes.append("the extended part of its XMP was not read")
     for offset, size in segments.further_pictures:
         if offset + size > len(data):
-            raise truncated_error(name, f"its further pictures end at byte {offset + size} and {len(data)} bytes are there")
+            raise truncated_error(name, f"of the further pictures in it, {describe_arrival(len(data), offset + size)}")
     return header
 
 
@@ -74,7 +74,7 @@ def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
     for offset, size in first.further_pictures:
         part = data[offset : offset + size]
         if not part.startswith(b"\xff\xd8"):
-            raise damaged_error(name, f"there is no picture at byte {offset}, where its index says so")
+            raise damaged_error(name, "a further picture that it announces is not in it")
         segments = _read_segments(part, 0, name, header.width * header.height)
         _decode(part, segments, name)
 
@@ -85,7 +85,7 @@ def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
     result: Samples = imagecodecs.jpeg8_decode(data)
     width, height = segments.size
     if result.shape[:2] != (height, width):
-        raise damaged_error(name, "its picture data is of another size than its header says")
+        raise damaged_error(name, "its picture is of another size than its header says")
     result = result.reshape(height, width, -1)
     if segments.components == 4 and segments.has_adobe_marker:
         result = (2**segments.depth - 1) - result
@@ -106,7 +106,7 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
             _read_frame_header(segments, data[body_start:end], name, max_pixels)
         elif code == START_OF_SCAN:
             if not segments.components:
-                raise damaged_error(name, "its picture data comes before its size")
+                raise damaged_error(name, "its picture begins before its size is given")
             scan_count += 1
             check_scan_count(name, scan_count)
             end = find_scan_end(data, end, name)
@@ -123,9 +123,9 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
 
 def _read_frame_header(segments: _JpegSegments, body: bytes, name: str, max_pixels: int) -> None:
     if len(body) < 6:
-        raise damaged_error(name, "its size segment is too short")
+        raise damaged_error(name, "its header is too short")
     if segments.components:
-        raise damaged_error(name, "it says its size twice")
+        raise damaged_error(name, "it gives its size twice")
     segments.depth, height, width, segments.components = struct.unpack(">BHHB", body[:6])
     segments.size = (width, height)
     check_size(name, width, height, 1, max_pixels)

@@ -7,7 +7,7 @@ import struct
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.decoding_limits import check_scan_count
-from goldsmith.picture.formats.image_info import DamagedFile, damaged_error, truncated_error
+from goldsmith.picture.formats.image_info import DamagedFile, damaged_error, describe_arrival, truncated_error
 
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -20,7 +20,7 @@ _MAX_SEGMENTS = 5000
 def check_segment_count(name: str, count: int) -> None:
     """Raise DamagedFile if a stream has more segments than any program writes."""
     if count > _MAX_SEGMENTS:
-        raise damaged_error(name, f"it has more than {_MAX_SEGMENTS:,} segments")
+        raise damaged_error(name, f"it has more than {_MAX_SEGMENTS:,} parts before its picture")
 
 
 def next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
@@ -28,17 +28,17 @@ def next_segment(data: bytes, offset: int, name: str) -> tuple[int, int, int]:
     fill = _FILL_BYTES.match(data, offset)
     offset = offset if fill is None else fill.end()
     if offset + 2 > len(data):
-        raise truncated_error(name, f"its end mark is missing after {len(data)} bytes")
+        raise truncated_error(name, f"its end is missing, and {describe_arrival(len(data))}")
     if data[offset] != 0xFF:
-        raise damaged_error(name, f"at byte {offset} a segment should begin, but does not")
+        raise damaged_error(name, f"a part of it is missing or was changed (at byte {offset:,})")
     code = data[offset + 1]
     if code == END_OF_IMAGE or code in (0x01, *range(0xD0, 0xD8)):
         return code, offset + 2, offset + 2
     length = int.from_bytes(data[offset + 2 : offset + 4], "big")
     if offset + 2 + max(length, 2) > len(data):
-        raise truncated_error(name, f"it breaks off in its header after {len(data)} bytes")
+        raise truncated_error(name, f"{describe_arrival(len(data))}, and its picture has not begun")
     if length < 2 or code < 0xC0:
-        raise damaged_error(name, f"its segment at byte {offset} makes no sense")
+        raise damaged_error(name, f"a part of its header makes no sense (at byte {offset:,})")
     return code, offset + 4, offset + 2 + length
 
 
@@ -46,7 +46,7 @@ def find_scan_end(data: bytes, offset: int, name: str) -> int:
     """Return the offset of the first segment after the scan whose data begins at ``offset``."""
     match = _MARKER.search(data, offset)
     if match is None:
-        raise truncated_error(name, f"its picture data breaks off after {len(data)} bytes")
+        raise truncated_error(name, f"its picture breaks off, and {describe_arrival(len(data))}")
     return match.start()
 
 

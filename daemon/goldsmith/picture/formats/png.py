@@ -100,13 +100,13 @@ def _decode(chunks: _PngChunks, frame: _Frame, name: str) -> Samples:
     import imagecodecs
 
     if not frame.data_parts:
-        raise damaged_error(name, "a frame has no picture data")
+        raise damaged_error(name, "a frame of its animation is empty")
     parts = [PNG_SIGNATURE, make_chunk(b"IHDR", struct.pack(">II", frame.width, frame.height) + chunks.ihdr[8:])]
     parts += [make_chunk(kind, chunks.by_kind[kind]) for kind in (b"PLTE", b"tRNS") if kind in chunks.by_kind]
     parts += [make_chunk(b"IDAT", b"".join(frame.data_parts)), make_chunk(b"IEND", b"")]
     result: Samples = imagecodecs.png_decode(b"".join(parts))
     if result.shape[:2] != (frame.height, frame.width):
-        raise damaged_error(name, "its picture data is of another size than its header says")
+        raise damaged_error(name, "its picture is of another size than its header says")
     return result.reshape(frame.height, frame.width, -1)
 
 
@@ -119,10 +119,10 @@ def _read_ihdr(data: bytes, name: str) -> tuple[int, int, int, int]:
     if len(data) < 33:
         raise truncated_error(name, f"it has {len(data)} bytes, not even a whole header")
     if data[8:16] != b"\0\0\0\rIHDR":
-        raise damaged_error(name, "it does not begin with an IHDR chunk")
+        raise damaged_error(name, "its header is missing")
     width, height, depth, colour, method, filtering, interlace = struct.unpack(">IIBBBBB", data[16:29])
     if depth not in _DEPTHS.get(colour, ()) or method or filtering or interlace > 1:
-        raise damaged_error(name, f"its header asks for colour type {colour} at {depth} bits, which PNG does not have")
+        raise damaged_error(name, f"its header asks for colours that PNG does not have (type {colour}, {depth} bits)")
     return width, height, depth, colour
 
 
@@ -132,19 +132,19 @@ def _read_chunks(data: bytes, name: str) -> _PngChunks:
     offset, is_last, chunks_left = 8, False, _FREE_CHUNKS + len(data) // _BYTES_PER_CHUNK
     while not is_last:
         if not chunks_left:
-            raise damaged_error(name, f"it has more than {_FREE_CHUNKS + len(data) // _BYTES_PER_CHUNK:,} chunks")
+            raise damaged_error(name, f"it has more than {_FREE_CHUNKS + len(data) // _BYTES_PER_CHUNK:,} parts")
         chunks_left -= 1
         length, kind = _read_chunk_head(data, offset, chunks, name)
         payload = view[offset + 8 : offset + 8 + length]
         if zlib.crc32(payload, zlib.crc32(kind)) != int.from_bytes(data[offset + 8 + length : offset + 12 + length], "big"):
-            raise damaged_error(name, f"the checksum of its {kind.decode('latin-1')} chunk at byte {offset} is wrong")
+            raise damaged_error(name, f"some of its bytes were changed after it was saved (from byte {offset:,} on)")
         is_last = kind == b"IEND"
         if kind in _TEXT_KINDS:
             texts.add(0)
         _store_chunk(chunks, kind, payload)
         offset += 12 + length
     if not chunks.image_parts:
-        raise damaged_error(name, "it has no picture data")
+        raise damaged_error(name, "it has no picture in it")
     return chunks
 
 
@@ -153,7 +153,7 @@ def _read_chunk_head(data: bytes, offset: int, chunks: _PngChunks, name: str) ->
         raise truncated_error(name, _describe_truncation(chunks, b""))
     length, kind = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
     if length > 0x7FFFFFFF or not kind.isalpha():
-        raise damaged_error(name, f"at byte {offset} a chunk should begin, but does not")
+        raise damaged_error(name, f"a part of it is missing or was changed (at byte {offset:,})")
     if offset + 12 + length > len(data):
         raise truncated_error(name, _describe_truncation(chunks, data[offset + 8 :] if kind == b"IDAT" else b""))
     return length, kind
@@ -188,8 +188,9 @@ def _describe_truncation(chunks: _PngChunks, partial_data: bytes) -> str:
                     unpacked += len(inflate.decompress(piece, 1 << 20))
                     piece = inflate.unconsumed_tail
     except zlib.error:
-        return "its picture data breaks off"
-    return f"about {min(height, unpacked // row)} of {height} rows are there"
+        return "its picture breaks off"
+    rows = unpacked // row
+    return f"about {rows} of {height} rows are there" if rows < height else "every row is there, but the end of the file is missing"
 
 
 def _is_grey(palette: bytes) -> bool:

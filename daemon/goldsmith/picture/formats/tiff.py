@@ -20,6 +20,7 @@ from goldsmith.picture.formats.image_info import (
     check_metadata_size,
     check_size,
     damaged_error,
+    describe_arrival,
     truncated_error,
 )
 from goldsmith.picture.formats.jpeg_markers import check_stream
@@ -49,6 +50,21 @@ _JPEG = 7
 # Compressions whose parts are JPEG streams: the old and the new one, and two of camera makers.
 _JPEG_COMPRESSIONS = (6, _JPEG, 33007, 34892)
 _PREMULTIPLIED, _STRAIGHT = 1, 2
+# Colours that are not read, by their number (TIFF 6.0 and its supplements), as they complete "a TIFF with …".
+_OTHER_COLOURS = {
+    4: "a mask of transparency in place of a picture",
+    8: "Lab colours",
+    9: "Lab colours",
+    10: "Lab colours",
+    32803: "a camera's raw data",
+    34892: "a camera's raw data",
+    32844: "LogLuv colours",
+    32845: "LogLuv colours",
+}
+_MAX_CHANNELS = 16
+_SUPPORTED_REMEDY = "Save it as RGB or grey, 8 or 16 bits a channel, uncompressed or with LZW or ZIP."
+# Below this share, nothing of a picture counts as there.
+_MIN_SHARE = 0.005
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
@@ -110,14 +126,14 @@ def check_directories(data: bytes, name: str) -> None:
     totals = _DirectoryTotals(TextBudget(name))
     while offset:
         if offset in visited or len(visited) > MAX_FRAMES:
-            raise damaged_error(name, "its pages lead in a circle or have no end")
+            raise damaged_error(name, "the list of its pages leads in a circle")
         visited.add(offset)
         count = _read_uint(data, offset, order, 8 if big else 2, name)
         if count > _MAX_ENTRIES:
-            raise damaged_error(name, f"a page announces {count} entries")
+            raise damaged_error(name, f"a page announces {count:,} properties")
         totals.entries += count
         if totals.entries > _MAX_TOTAL_ENTRIES:
-            raise damaged_error(name, f"its pages have more than {_MAX_TOTAL_ENTRIES:,} entries")
+            raise damaged_error(name, f"its pages have more than {_MAX_TOTAL_ENTRIES:,} properties")
         first_entry, entry_size = offset + (8 if big else 2), 20 if big else 12
         for entry_offset in range(first_entry, first_entry + count * entry_size, entry_size):
             _check_entry(data, entry_offset, order, big, name, totals)
@@ -128,7 +144,7 @@ def check_directories(data: bytes, name: str) -> None:
 
 def _read_uint(data: bytes, offset: int, byte_order: str, size: int, name: str) -> int:
     if offset + size > len(data):
-        raise truncated_error(name, f"its directory would lie at byte {offset}, and {len(data)} bytes are there")
+        raise truncated_error(name, describe_arrival(len(data), offset + size))
     return int(struct.unpack_from(byte_order + {2: "H", 4: "I", 8: "Q"}[size], data, offset)[0])
 
 
@@ -139,43 +155,59 @@ def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bo
     size = count * _TYPE_SIZES.get(kind, 1)
     offset = _read_uint(data, entry_offset + 4 + inline, byte_order, inline, name)
     if size > inline and offset + size > len(data):
-        raise truncated_error(name, f"it refers to byte {offset + size}, and {len(data)} bytes are there")
+        raise truncated_error(name, describe_arrival(len(data), offset + size))
     if kind == _ASCII:
         totals.texts.add(size)
     totals.value_bytes += size if size > inline else 0
     if totals.value_bytes > len(data) + _MAX_SHARED_BYTES:
-        raise damaged_error(name, "its directories refer to more bytes than it has")
+        raise damaged_error(name, "its header announces more than the file holds")
 
 
 def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
     width, height = page.imagewidth, page.imagelength
     check_size(name, width, height, 1, max_pixels)
-    colours = _COLOUR_CHANNELS.get(page.photometric)
-    is_unsupported = page.imagedepth != 1 or page.samplesperpixel > 16 or page.dtype is None or page.dtype.kind not in "ubf"
-    if colours is None or is_unsupported or page.samplesperpixel < (1 if page.photometric == _PALETTE else colours):
-        raise InputError(
-            f"{name} is a kind of TIFF that is not supported ({_describe_page(page)}).", "Save it as RGB or grey, 8 or 16 bits."
-        )
-    if page.photometric == _YCBCR and page.compression != _JPEG:
-        raise InputError(f"{name} is a TIFF with YCbCr colours, which is not supported.", "Save it as RGB.")
+    unsupported = _describe_unsupported(page)
+    if unsupported:
+        raise InputError(f"{name} is a TIFF with {unsupported}, which Goldsmith does not read.", _SUPPORTED_REMEDY)
     if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, 1 << 20):
-        raise damaged_error(name, f"its tiles are {page.tilewidth} x {page.tilelength} pixels large")
+        raise damaged_error(name, f"its header announces tiles of {page.tilewidth} x {page.tilelength} pixels")
     end = max((offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
     if end > len(data):
-        complete_count = sum(offset + size <= len(data) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False))
-        raise truncated_error(name, f"{complete_count} of the {len(page.dataoffsets)} parts of its picture are there")
+        raise truncated_error(name, _describe_present_share(page, len(data)))
     if not end:
         raise damaged_error(name, "it does not say where its picture is")
     if len(page.dataoffsets) > _MAX_PARTS:
-        raise damaged_error(name, f"a page has more than {_MAX_PARTS:,} strips or tiles")
+        raise damaged_error(name, f"a page is cut into more than {_MAX_PARTS:,} parts")
     if page.compression in _JPEG_COMPRESSIONS:
         part_pixels = page.tilewidth * page.tilelength if page.is_tiled else width * min(page.rowsperstrip, height)
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
             check_stream(data[offset : offset + size], name, min(max_pixels, _JPEG_PADDING * part_pixels + _MIN_JPEG_PIXELS))
 
 
-def _describe_page(page: Any) -> str:
-    return f"photometric {page.photometric}, {page.samplesperpixel} x {page.bitspersample} bits"
+def _describe_unsupported(page: Any) -> str:
+    """Return the property of a page that is not supported, as people name it; "" if all are."""
+    import tifffile
+
+    colours = _COLOUR_CHANNELS.get(page.photometric)
+    if colours is None:
+        return _OTHER_COLOURS.get(int(page.photometric), f"a rare kind of colours (number {int(page.photometric)})")
+    if page.photometric == _YCBCR and page.compression != _JPEG:
+        return "YCbCr colours"
+    if page.imagedepth != 1:
+        return f"{page.imagedepth} layers in depth"
+    if page.samplesperpixel > _MAX_CHANNELS or page.samplesperpixel < (1 if page.photometric == _PALETTE else colours):
+        return f"{page.samplesperpixel} channel{'s' if page.samplesperpixel != 1 else ''} where {colours} belong"
+    if page.dtype is None or page.dtype.kind not in "ubf":
+        kind = {"i": "signed numbers", "c": "complex numbers"}.get(page.dtype.kind if page.dtype is not None else "", "values")
+        return f"{kind} of {page.bitspersample} bits"
+    return "" if page.compression in tifffile.TIFF.DECOMPRESSORS else "a compression of its own"
+
+
+def _describe_present_share(page: Any, size: int) -> str:
+    """Return how much of a page's picture lies within a file of ``size`` bytes."""
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    share = sum(min(count, max(0, size - offset)) for offset, count in parts) / max(1, sum(count for _, count in parts))
+    return f"about {share:.0%} of its picture is there" if share >= _MIN_SHARE else "its picture is missing"
 
 
 def _read_extra_channels(page: Any, header: ImageHeader) -> None:
@@ -239,7 +271,7 @@ def _read_page(page: Any, name: str) -> Samples:
     if page.planarconfig == 2 and result.ndim == 3:
         result = np.moveaxis(result, 0, 2)
     if result.shape[:2] != (page.imagelength, page.imagewidth):
-        raise damaged_error(name, "its picture data is of another size than its directory says")
+        raise damaged_error(name, "its picture is of another size than its header says")
     return result.reshape(page.imagelength, page.imagewidth, -1)
 
 

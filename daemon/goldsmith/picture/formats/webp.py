@@ -9,7 +9,7 @@ from itertools import count
 
 import numpy as np
 
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, truncated_error
+from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, describe_arrival, truncated_error
 from goldsmith.picture.formats.metadata import read_orientation, read_resolution, strip_exif_prefix
 
 _ALPHA_FLAG = 0x10
@@ -86,7 +86,7 @@ def _decode(frame: _Frame, name: str) -> Samples:
         body = b"VP8X\x0a\0\0\0" + bytes((_ALPHA_FLAG, 0, 0, 0)) + canvas + body
     result: Samples = imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body)
     if result.shape[:2] != (frame.height, frame.width):
-        raise damaged_error(name, "its picture data is of another size than its header says")
+        raise damaged_error(name, "its picture is of another size than its header says")
     return result.reshape(frame.height, frame.width, -1)
 
 
@@ -98,7 +98,7 @@ def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tupl
             raise damaged_error(name, f"it has more than {_MAX_CHUNKS:,} parts")
         size = int.from_bytes(data[offset + 4 : offset + 8], "little")
         if offset + 8 + size > end:
-            raise truncated_error(name, f"a part of it ends at byte {offset + 8 + size}, and {end} bytes are there")
+            raise truncated_error(name, describe_arrival(end, offset + 8 + size))
         yield data[offset : offset + 4], data[offset + 8 : offset + 8 + size]
         offset += 8 + size + size % 2
 
@@ -107,7 +107,7 @@ def _read_frames(data: bytes, name: str) -> tuple[tuple[int, int], list[_Frame]]
     """Return the canvas's size and the frames in order."""
     announced = int.from_bytes(data[4:8], "little") + 8
     if announced > len(data):
-        raise truncated_error(name, f"{len(data)} of its {announced} bytes are there")
+        raise truncated_error(name, describe_arrival(len(data), announced))
     canvas, still, frames = None, list[tuple[bytes, bytes]](), list[_Frame]()
     for kind, payload in _iter_chunks(data, 12, announced, name):
         if kind == b"VP8X" and len(payload) >= 10:
@@ -139,7 +139,7 @@ def _stream_size(kind: bytes, payload: bytes, name: str) -> tuple[int, int]:
     if kind == b"VP8 " and len(payload) >= 10:
         across, down = struct.unpack("<HH", payload[6:10])
         return across & 0x3FFF, down & 0x3FFF
-    raise damaged_error(name, "its picture data is too short")
+    raise damaged_error(name, "its picture is too short")
 
 
 def _has_alpha(frame: _Frame) -> bool:

@@ -20,6 +20,7 @@ from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, PlacedFile, Plan
+from goldsmith.pipeline.commit.commit_refusals import error_text, explain_refusal
 from goldsmith.pipeline.commit.file_move import NameTaken, ResultLost, ResultReplaced, SourceChanged
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
@@ -308,15 +309,14 @@ class PlanExecutor:
             return FileRefused(plan, cause.sentence, cause.remedy)
         is_denied = isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM)
         if isinstance(cause, OSError) and (is_job_error(cause) or (is_denied and self._is_job_permission_fault(plan))):
-            sentence = f"{plan.history_row.path} could not be moved on: {_error_text(cause)}."
-            remedy = "Check the names and permissions of its folder and of the folder that it goes to."
+            sentence, remedy = explain_refusal(RootFolder(self.root), plan, cause)
             return FileRefused(plan, sentence, remedy, _plan_folders(plan) if is_denied else None)
         return self._halted(plan, cause)
 
     def _halted(self, plan: Plan, cause: Exception) -> PlanHalted:
         if isinstance(cause, GoldsmithError):
             return PlanHalted(plan, cause.sentence, cause.remedy, is_pending=False)
-        reason = _error_text(cause) if isinstance(cause, OSError) else str(cause)
+        reason = error_text(cause) if isinstance(cause, OSError) else str(cause)
         return PlanHalted(
             plan,
             f"{plan.history_row.path} could not be moved on: {reason}.",
@@ -410,10 +410,6 @@ def _plan_folders(plan: Plan) -> tuple[str, ...]:
 def empty_completion(plan: Plan) -> CompletedPlan:
     """Return the completion of a plan of which nothing was done and nothing is recorded."""
     return CompletedPlan(plan.id, (), (), ())
-
-
-def _error_text(error: OSError) -> str:
-    return f"{error.strerror or error}" + (f" ({error.errno})" if error.strerror is None else "")
 
 
 _DEFAULT_REMEDY = "Check the disk and its mounts. All files stay in place until then."
