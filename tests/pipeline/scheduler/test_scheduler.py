@@ -301,7 +301,7 @@ def test_a_held_picture_is_tried_again_when_its_bundle_changes_or_its_note_is_de
     """An invalid brief gets a note at once; each change leads to exactly one new try."""
     studio.put("selected/hero.png", png())
     studio.put("selected/hero.toml", BROKEN)
-    assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
+    assert 'write op = "sharpen"' in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     assert len(studio.events_of("held")) == 1
     if change == "brief":
@@ -310,7 +310,7 @@ def test_a_held_picture_is_tried_again_when_its_bundle_changes_or_its_note_is_de
         assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
     else:
         os.unlink(studio.at("selected/hero.png.problem.txt"))
-        assert "did you mean sharpen?" in wait_for_note(studio, "selected/hero.png")
+        assert 'write op = "sharpen"' in wait_for_note(studio, "selected/hero.png")
         assert len(studio.events_of("held")) == 2
 
 
@@ -410,7 +410,7 @@ def test_a_recipe_that_is_fixed_in_the_library_releases_the_pictures_that_it_hel
     assert "spring" in wait_for_note(studio, "selected/hero.png")
     studio.until_idle()
     studio.put("library/recipes/spring.toml", BROKEN)
-    studio.until(lambda: "did you mean sharpen?" in studio.note("selected/hero.png"))
+    studio.until(lambda: 'write op = "sharpen"' in studio.note("selected/hero.png"))
     studio.put("library/recipes/spring.toml", SHARPEN)
     studio.until(lambda: studio.folder("masked"))
     assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
