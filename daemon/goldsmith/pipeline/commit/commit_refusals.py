@@ -45,11 +45,11 @@ def error_text(error: OSError) -> str:
 def _folders(plan: Plan) -> Iterator[str]:
     """Yield each folder of the plan's destinations and inputs, with those above it, the outermost first."""
     paths = [*plan.destinations, *(move.path for move in plan.consumes)]
-    found: dict[str, None] = {}
+    folders: dict[str, None] = {}
     for path in paths:
         parts = path.split("/")[:-1]
-        found.update({"/".join(parts[: depth + 1]): None for depth in range(len(parts))})
-    yield from found
+        folders.update({"/".join(parts[: depth + 1]): None for depth in range(len(parts))})
+    yield from folders
 
 
 def _kind_of(root: RootFolder, folder: str) -> str:
