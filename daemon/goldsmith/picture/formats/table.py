@@ -365,7 +365,7 @@ def parse_format_name(value: object) -> object:
         for spelling in (row.name, *(suffix[1:] for suffix in row.suffixes))
     }
     if word not in known:
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
         hint = f"; the nearest is “{known[near[0]]}”" if near else ""
         raise ValueError(f"“{value[:40]}” is not one of {', '.join(export_formats())}{hint}")
     return known[word]
