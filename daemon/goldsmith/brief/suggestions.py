@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -109,7 +110,11 @@ class Vocabulary:
         self._stages = stages
         self._final_folder = final_folder
         self.stem = stem
-        self._op_by_word = {fold(word): name for name, operation in catalogue.items() for word in (*operation.also_called.split(), name)}
+
+    @cached_property
+    def _op_by_word(self) -> dict[str, str]:
+        """Every name of an operation, folded. It is made for a brief with a mistake only."""
+        return {fold(word): name for name, operation in self._catalogue.items() for word in (*operation.also_called.split(), name)}
 
     def operation_meant(self, word: str) -> str:
         """Return the operation that a word stands for: its name in another spelling, another name for it, or a name much like it."""
