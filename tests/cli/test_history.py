@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import CommandResult, Goldsmith
+from goldsmith.cli import history, output
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 
@@ -174,3 +175,29 @@ def test_the_history_of_a_file_lists_its_models(goldsmith: Goldsmith, root: Path
     ]
     assert "Models" not in goldsmith("history", "-r", root).out
     assert _json(goldsmith("history", "selected/new.png", "--json", "-r", root))[0]["environment"] == {"threads": 4, "torch": "2.13.0"}
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that the output goes to a terminal of 80 columns without colours."""
+    for module in (output, history):
+        monkeypatch.setattr(module, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_history_is_readable_at_80_columns(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """Paths stay in one piece: an input whose row does not fit is a paragraph, each result on a line of its own."""
+    folder = "acme/spring-and-summer/second-round"
+    row = _row("9", f"inbox/{folder}/hero.png", "generate", f"selected/{folder}/hero.png", f"selected/{folder}/hero.toml")
+    journal.complete_plans([CompletedPlan("9", (row,), (), ())])
+    lines = [line.rstrip() for line in goldsmith("history", f"inbox/{folder}/hero.png", "-r", root).out.splitlines()]
+    assert lines[0].endswith("  generate  passed  1.25 s")
+    assert lines[1:4] == [
+        f"  file     inbox/{folder}/hero.png",
+        f"  results  selected/{folder}/hero.png,",
+        f"           selected/{folder}/hero.toml",
+    ]
+    assert lines[4] == "  steps    select (seed 7, 0.50 s)"
+    assert max(map(len, lines)) <= 80

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
+from goldsmith.cli import output
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 
@@ -123,3 +124,17 @@ def test_a_path_that_is_too_long_for_the_kernel_is_in_folders_that_are_too_deep(
     result = goldsmith("why", "--root", root, "/".join(["inbox/acme", *["deeper"] * 800, "hero.png"]))
     sentence = "inbox/acme/ has folders more than 64 deep: pictures in those are not found. Move them up.\n"
     assert (result.code, result.out) == (0, sentence), result.err
+
+
+def test_the_sentence_is_wrapped_to_the_terminal(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No word is broken, and in a pipe it is one line."""
+    (root / "selected" / "hero.png").write_bytes(b"x")
+    (root / "selected" / "hero.toml").write_text('[[edit]]\nop = "erase"\nwhere = "the lamp"\n')
+    monkeypatch.setenv("GOLDSMITH_QUIET", "0.1")
+    whole = goldsmith("why", "selected/hero.png", "-r", root).out
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    wrapped = goldsmith("why", "selected/hero.png", "-r", root).out
+    assert max(map(len, wrapped.splitlines())) <= 60
+    assert wrapped.split() == whole.split()
+    assert len(whole.splitlines()) == 1 < len(wrapped.splitlines())

@@ -37,6 +37,22 @@ def test_the_message_for_an_unreadable_file_names_its_kind(data: bytes, message:
     assert caught.value.sentence.startswith("hero.png is not a picture")
 
 
+@pytest.mark.parametrize(
+    ("data", "remedy"),
+    [
+        (b"8BPS\0\x01 and so on, and so on", "Save it as PNG"),
+        (b"<html lang=en><body>404</body></html>", "Download or copy the picture itself again"),
+        (b"just a few plain words in a file", "Download or copy the picture itself again"),
+        (b"\0\0\0\x20ftypisom and so on, and so on", "Download or copy the picture itself again"),
+    ],
+)
+def test_only_a_picture_is_to_be_saved_in_another_format(data: bytes, remedy: str) -> None:
+    """A web page or a text that has a picture's name cannot be saved as one."""
+    with pytest.raises(InputError) as caught:
+        verify(data, "hero.png", LIMIT)
+    assert caught.value.remedy.startswith(remedy)
+
+
 @pytest.mark.parametrize("data", [b"", b"\x89PN", b"\0" * 5000])
 def test_a_file_that_is_still_arriving_is_incomplete(data: bytes) -> None:
     """Empty files, a few bytes and reserved space count as the beginning of a file."""

@@ -6,7 +6,7 @@ import json
 import re
 from typing import NamedTuple
 
-from goldsmith.picture.formats.table import describe_unreadable, detect_by_content
+from goldsmith.picture.formats.table import detect_by_content, find_unreadable
 
 # Bytes at the start of a file that are enough to recognise it.
 START_BYTES = 512
@@ -49,9 +49,9 @@ def describe_bytes(start: bytes, stem: str) -> OtherFile | None:
     document = next((description for magic, description in _DOCUMENTS if folded.startswith(magic)), "")
     if document:
         return OtherFile(document, "Save it as plain text (UTF-8), with nothing but the lines of the brief in it.")
-    description = describe_unreadable(folded)
-    if description and (folded.startswith(_TEXT_MAGICS) or not _is_text(start)):
-        return OtherFile(description, "Remove it, or write the brief into it: a brief is a short text file.")
+    kind = find_unreadable(folded)
+    if kind is not None and (folded.startswith(_TEXT_MAGICS) or not _is_text(start)):
+        return OtherFile(kind.description, "Remove it, or write the brief into it: a brief is a short text file.")
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -109,7 +110,11 @@ class Vocabulary:
         self._stages = stages
         self._final_folder = final_folder
         self.stem = stem
-        self._op_by_word = {fold(word): name for name, operation in catalogue.items() for word in (*operation.also_called.split(), name)}
+
+    @cached_property
+    def _op_by_word(self) -> dict[str, str]:
+        """Every name of an operation, folded. It is made for a brief with a mistake only."""
+        return {fold(word): name for name, operation in self._catalogue.items() for word in (*operation.also_called.split(), name)}
 
     def operation_meant(self, word: str) -> str:
         """Return the operation that a word stands for: its name in another spelling, another name for it, or a name much like it."""
@@ -173,7 +178,7 @@ class Vocabulary:
         return self._unknown_setting(key, known)
 
     def _unknown_setting(self, key: str, known: Sequence[str]) -> str:
-        owners = self._owners(key)
+        owners = self._owners(key) or self._owners(_SPELLINGS.get(fold(key), ""))
         if fold(key) in _KEYS_FOR_REMARKS:
             return "is not a setting of a brief: write a remark as a line that begins with #."
         if fold(key) in ("description", "subject", "words", "instruction", "instructions", "positive", "positiveprompt"):
@@ -182,10 +187,10 @@ class Vocabulary:
             return 'is not a setting of a brief: its title is written as title = "…".'
         if owners and self._stages:
             op = owners[0]
-            instead = (
-                f'write {self.headings_for(op)} and op = "{op}" above it' if len(owners) == 1 else f"it is a setting of {_listed(owners)}"
-            )
-            return f"belongs to a step: {instead}{'' if len(owners) == 1 else f', for example under [[{self.stages_with(op)[0]}]]'}."
+            above = f'[[{self.stages_with(op)[0]}]] and op = "{op}"'
+            if len(owners) == 1:
+                return f'belongs to a step: write {self.headings_for(op)} and op = "{op}" above it.'
+            return f"belongs to a step: it is a setting of {_listed(owners)}. Write {above} above it, for example."
         if fold(key) in _KEYS_FOR_FILES:
             return f"is not a setting of a brief: the brief belongs to the picture beside it, “{self.stem}”, which need not be named."
         return f"is not a setting of a brief{did_you_mean(key, known)}"
@@ -210,6 +215,8 @@ class Vocabulary:
             return BriefProblem(f"{location}.{truncate(inner[0])}", f'is written as a table: write op = "{inner[1]}" in the step itself.')
         fitting = [op for op in allowed if raw and all(key in self._fields(op) for key in raw)]
         stage = location.partition(".")[0]
+        if not raw:
+            return BriefProblem(location, "is empty: write the step's operation in it, or delete it.")
         likely = fitting[0] if len(fitting) == 1 else stage if stage in fitting else ""
         if likely:
             return BriefProblem(location, f'has no `op`: write op = "{likely}" in it.')
@@ -381,6 +388,8 @@ def suggest_value(name: str, value: object, rules: Mapping[str, Mapping[str, Any
         return f"write {key}{'true' if value else 'false'}"
     if rules.keys() <= _LIST_RULES and is_number and name == "size":
         return f"write size = [{value}, {value}], width and height"
+    if rules.keys() <= _LIST_RULES and isinstance(value, dict) and [fold(side)[:1] for side in value] == ["w", "h"]:
+        return f"write {key}[{', '.join(map(str, value.values()))}]"
     if "string_type" in rules and is_number:
         return f'write {key}"{value}"'
     if "string_type" in rules and isinstance(value, list) and name == "where":
@@ -404,7 +413,7 @@ def _suggest_for_text(key: str, value: str, rules: Mapping[str, Mapping[str, Any
         return f"write {key}{'true' if _WORDS_FOR_BOOLS[fold(value)] else 'false'}, without quotes"
     number = _NUMBER_WITH_UNIT.fullmatch(value)
     if rules.keys() & _NUMBER_RULES and number:
-        return f"write {key}{number[1].replace(',', '.')}, the number alone and without quotes"
+        return f"write {key}{_bare_number(number[1])}, the number alone and without quotes"
     expected = "".join(str(rules[kind].get("expected", "")) for kind in ("literal_error", "enum") if kind in rules)
     choices = re.findall(r"'([^']*)'", expected)
     same = [choice for choice in choices if fold(choice) == fold(value)]
@@ -412,12 +421,18 @@ def _suggest_for_text(key: str, value: str, rules: Mapping[str, Mapping[str, Any
     return f'write {key}"{near[0]}"' if near else ""
 
 
+def _bare_number(text: str) -> str:
+    return text.replace(",", ".").removeprefix("+")
+
+
 def _suggest_table(key: str, value: object, table: type[BaseModel] | None) -> str:
     if table is None:
         return ""
     fields = [field.alias or name for name, field in table.model_fields.items()]
     if isinstance(value, str):
-        return f"write {key}{{ {fields[0]} = {quote_value(value)} }}"
+        number = _NUMBER_WITH_UNIT.fullmatch(value) if "amount" in fields else None
+        entry = f"amount = {_bare_number(number[1])}" if number else f"{fields[0]} = {quote_value(value)}"
+        return f"write {key}{{ {entry} }}"
     has_required = any(field.is_required() for field in table.model_fields.values())
     if value is True and not has_required:
         return f"write {key}{{}} for its own defaults"

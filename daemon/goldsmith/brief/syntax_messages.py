@@ -86,6 +86,9 @@ def _twice_sentence(reason: str, line_text: str) -> str:
     if line_text.startswith("[") and not line_text.startswith("[[") and reason.startswith("Cannot"):
         name = _shorten(line_text.strip("[] "))
         return f"[{name}] occurs twice; write each of several as [[{name}]]"
+    if line_text.startswith("[["):
+        name = _shorten(line_text.strip("[] "))
+        return f"{name} was written with one bracket before: write [[{name}]] each time"
     return "this name occurs twice"
 
 
@@ -173,6 +176,11 @@ _LINE_MISTAKES: tuple[tuple[re.Pattern[str], Rewrite], ...] = tuple(
             rf"{_KEY}\s*=\s*\"\"[^\s,].*\"\"",
             lambda match: f"a text in \"quotes\" has no quotes in it: put it in single ones, {match['key']} = '…'",
         ),
+        (rf"{_KEY}\s*=\s*\"\"[^\s,].*'", lambda match: "a text in 'quotes' has no ' in it: put it in double quotes, \"…\""),
+        (
+            rf"{_KEY}\s*=\s*\((?P<values>[^()]*)\)",
+            lambda match: f"a list stands in square brackets: write {match['key']} = [{match['values']}]",
+        ),
         (rf"{_KEY}\s*=\s*\"\"\s*(?://|--|/\*).*", lambda match: "a remark begins with #"),
         (rf"{_KEY}\s*=\s*\"\"\s+[^#\s=].*", lambda match: "delete what stands behind the value, or put # before it"),
         (rf"{_KEY}\s*=\s*(?:'[^\"']*\"|\"[^\"']*')", lambda match: "a text begins and ends with the same quote"),
@@ -180,6 +188,10 @@ _LINE_MISTAKES: tuple[tuple[re.Pattern[str], Rewrite], ...] = tuple(
         (rf"{_KEY}\s*=.*\S\s*(?P<sign>[,;])", lambda match: f"delete the {match['sign']} at the end of the line: each setting has its own"),
         (rf"{_KEY}\s*=[^,]*[^,\s]\s*,\s*[\w.-]+\s*=.*", lambda match: "write each setting on a line of its own, without commas"),
         (rf"{_KEY}\s*=\s*(?P<value>[^\W\d][^\"'=\[\]{{}}#]*?)\s*(?:#.*)?", _rewrite_word),
+        (
+            r"(?P<stage>[A-Za-z][\w-]*)\s*:?",
+            lambda match: f"a stage is written as [[{match['stage'].lower()}]], and a setting has an =",
+        ),
         (
             r"(?P<name>[\w.-]+(?:\s+[\w.-]+)+)\s*=.*",
             lambda match: f"a name has no spaces: write {'_'.join(match['name'].split())} = …",

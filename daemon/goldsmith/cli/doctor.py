@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, find_root
-from goldsmith.cli.output import print_json, print_table, print_text
+from goldsmith.cli.output import print_json, print_records, print_text
 from goldsmith.errors import HostError
 
 
@@ -20,7 +20,8 @@ def doctor(root: RootOption = None, config: ConfigOption = None, as_json: JsonOp
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        print_table(("", "subject", "finding", "remedy"), [(each.severity, each.subject, each.sentence, each.remedy) for each in findings])
+        rows = [(each.severity, each.subject, each.sentence, each.remedy) for each in findings]
+        print_records(("", "subject", "finding", "remedy"), rows, headline=("", "subject"))
     faults = sum(each.severity == "fault" for each in findings)
     if faults:
         raise HostError(f"{faults} fault{'s' if faults > 1 else ''} found.", "" if as_json else "The remedy is beside each fault.")

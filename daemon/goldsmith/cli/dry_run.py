@@ -13,7 +13,7 @@ from goldsmith.brief.parsing import BriefError, read_prompt
 from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
-from goldsmith.cli.output import print_table, print_text, sanitise
+from goldsmith.cli.output import print_records, print_sentence, print_text, sanitise
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.files import fold_name
@@ -141,11 +141,13 @@ class DryRun:
             return
         stages = self._setup.pipeline.stages
         remaining = stages[self._setup.pipeline.index_of(stage.name) : self._setup.pipeline.index_of(resolved.last_stage) + 1]
-        print_table(
-            ("stage", "step", "settings", "from"), [row for each in remaining for row in _step_rows(each, resolved.steps_for(each))]
+        print_records(
+            ("stage", "step", "settings", "from"),
+            [row for each in remaining for row in _step_rows(each, resolved.steps_for(each))],
+            headline=("stage", "step"),
         )
         for sentence in self._remarks(remaining, resolved, bundle):
-            print_text(sentence)
+            print_sentence(sentence)
 
     def _remarks(self, stages: Sequence[Stage], resolved: ResolvedBrief, bundle: Bundle | None) -> Iterator[str]:
         next_folder = stages[-1].next_folder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldsmith.cli.location import ConfigOption, JsonOption, Location, RootOption, candidate_paths, find_in_history, open_location
-from goldsmith.cli.output import is_terminal, print_json, print_table, print_text, progress_bars
+from goldsmith.cli.output import is_terminal, print_json, print_records, print_text, progress_bars
 from goldsmith.cli.replay import EXIT_DIFFERS
 from goldsmith.errors import UsageError
 from goldsmith.files import display_name
@@ -96,4 +96,4 @@ def _print_files(location: Location, files: list[RestorableFile], *, as_json: bo
             print_json({"path": each.path, "sha256": each.sha256, "at": each.taken_at, "stage": each.stage, "archived": each.archived})
         rows.append((each.path, time.strftime("%Y-%m-%d %H:%M", time.localtime(each.taken_at)), each.stage, source))
     if not as_json and rows:
-        print_table(("file", "when", "stage", "source"), rows)
+        print_records(("file", "when", "stage", "source"), rows, headline=("when", "stage"))

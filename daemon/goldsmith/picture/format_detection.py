@@ -6,7 +6,7 @@ import os
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.image_info import ends_in_zeros
-from goldsmith.picture.formats.table import FORMATS, FileFormat, describe_unreadable, detect_by_content, format_claimed_by
+from goldsmith.picture.formats.table import FORMATS, FileFormat, detect_by_content, find_unreadable, format_claimed_by
 
 
 def detect_format(data: bytes, name: str) -> FileFormat:
@@ -28,6 +28,9 @@ def detect_format(data: bytes, name: str) -> FileFormat:
     return file_format
 
 
+_NO_PICTURE_REMEDY = "Download or copy the picture itself again, or remove this file."
+
+
 def _remedy() -> str:
     *names, last = [row.name.upper() for row in FORMATS.values() if row.reader and row.writer]
     return f"Save it as {', '.join(names)} or {last}."
@@ -44,11 +47,12 @@ def _unreadable_error(data: bytes, name: str) -> InputError:
             f"{name} is not a picture: it has only {size}.", "If nothing is copying it any more, save or copy it again."
         )
     start = data.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:64].lower()
-    description = describe_unreadable(start)
-    if description:
-        return InputError(f"{name} is not a picture that can be read: it starts like {description}.", _remedy())
+    kind = find_unreadable(start)
+    if kind is not None:
+        remedy = _remedy() if kind.is_picture else _NO_PICTURE_REMEDY
+        return InputError(f"{name} is not a picture that can be read: it starts like {kind.description}.", remedy)
     if data[4:8] == b"ftyp":
-        return InputError(f"{name} is not a picture that can be read: it starts like a film or a sound.", _remedy())
+        return InputError(f"{name} is not a picture that can be read: it starts like a film or a sound.", _NO_PICTURE_REMEDY)
     if all(byte >= 32 or byte in b"\t\r\n" for byte in data[:256]):
-        return InputError(f"{name} is not a picture: it starts like text.", _remedy())
+        return InputError(f"{name} is not a picture: it starts like text.", _NO_PICTURE_REMEDY)
     return InputError(f"{name} is not a picture that can be read: its first bytes match no known format.", _remedy())

@@ -36,6 +36,7 @@ _TOKEN_PATTERN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P
 # Slightly more than a brief may contain, for code that combines two regions.
 _MAX_LENGTH = 512
 _MAX_NESTING = 31
+_BOX_NUMBERS = 4
 _THIRD = 1 / 3
 _NAMED_BOXES = {
     "left": (0.0, 0.0, 0.5, 1.0),
@@ -177,6 +178,12 @@ def suggest_word(name: str) -> str:
     return phrase if phrase and fold_name(phrase) != fold_name(name) else next(iter(near), "")
 
 
+def _suggest_box(expression: str) -> str:
+    """Return the box that an expression with four fractions stands for; "" if it is none."""
+    numbers = re.findall(r"\d[.,]\d+|\b[01]\b", expression) if expression.strip().lower().startswith("box") else []
+    return f"box({', '.join(number.replace(',', '.') for number in numbers)})" if len(numbers) == _BOX_NUMBERS else ""
+
+
 def _suggestion_error(expression: str) -> ValueError:
     suggestion = suggest_region(expression)
     if " & " in suggestion and re.search(r"\band\b|\+|,", expression, re.IGNORECASE):
@@ -218,6 +225,9 @@ class _RegionParser:
             return ValueError(f"a region must not be empty: write mask, a mask's name, {_KNOWN_REGIONS}")
         if suggest_region(self.text):
             return _suggestion_error(self.text)
+        box = _suggest_box(self.text)
+        if box:
+            return ValueError(f'write "{box}", with points in the numbers')
         words = self.text.split()
         if len(words) > 1 and all(re.fullmatch(r"[^\W\d][\w'-]*", word.strip(",.;")) for word in words):
             return ValueError(f'no region is called so; there is {_KNOWN_REGIONS}. For anything else, paint a mask and write "mask"')

@@ -113,7 +113,7 @@ class Text(PictureOperation):
             "tracking": "letter-spacing",
             "leading": "line-height",
             "align": "alignment",
-            "valign": "vertical-align",
+            "valign": "vertical-align position",
             "stroke": "outline border",
             "panel": "background",
             "axes": "weight",

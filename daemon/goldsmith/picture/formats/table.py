@@ -117,6 +117,11 @@ class UnreadableFormat:
     magics: tuple[bytes, ...] = ()
     suffixes: tuple[str, ...] = ()
 
+    @property
+    def is_picture(self) -> bool:
+        """True for a picture or a drawing, which can be saved in another format."""
+        return bool(self.suffixes)
+
 
 def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
     return lambda data: data.startswith(magics)
@@ -288,9 +293,9 @@ def detect_by_content(start: bytes) -> FileFormat | None:
     return next((row for row in FORMATS.values() if row.reader and row.matches(start)), None)
 
 
-def describe_unreadable(start: bytes) -> str:
-    """Return the description of a file that is not a picture Goldsmith reads, by its first bytes in lower case; "" if unknown."""
-    return next((row.description for row in UNREADABLE_FORMATS if start.startswith(row.magics)), "")
+def find_unreadable(start: bytes) -> UnreadableFormat | None:
+    """Return the kind of a file that is not a picture Goldsmith reads, by its first bytes in lower case; None if unknown."""
+    return next((row for row in UNREADABLE_FORMATS if start.startswith(row.magics)), None)
 
 
 def format_claimed_by(suffix: str) -> FileFormat | None:
@@ -360,7 +365,7 @@ def parse_format_name(value: object) -> object:
         for spelling in (row.name, *(suffix[1:] for suffix in row.suffixes))
     }
     if word not in known:
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
         hint = f"; the nearest is “{known[near[0]]}”" if near else ""
         raise ValueError(f"“{value[:40]}” is not one of {', '.join(export_formats())}{hint}")
     return known[word]

@@ -319,7 +319,7 @@ class PlanExecutor:
         reason = error_text(cause) if isinstance(cause, OSError) else str(cause)
         return PlanHalted(
             plan,
-            f"{plan.history_row.path} could not be moved on: {reason}.",
+            f"{plan.history_row.path} cannot be moved on: {reason}.",
             _REMEDY_BY_ERRNO.get(getattr(cause, "errno", 0), _DEFAULT_REMEDY),
             is_pending=False,
         )
