@@ -78,3 +78,14 @@ def test_a_missing_notify_socket_is_no_error(tmp_path: Path, monkeypatch: pytest
     SystemdNotifier().ready()
     monkeypatch.delenv("NOTIFY_SOCKET")
     SystemdNotifier().ready()
+
+
+def test_a_long_start_asks_for_more_time_every_five_seconds(take_messages: TakeMessages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recovery may copy large files before the daemon is ready. It pings the watchdog as well."""
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    clock = ManualClock()
+    notify = SystemdNotifier(clock)
+    for seconds in (0.0, 1.0, 4.0, 4.9):
+        clock.now += seconds
+        notify.keep_starting()
+    assert take_messages() == ["WATCHDOG=1", "EXTEND_TIMEOUT_USEC=90000000", "EXTEND_TIMEOUT_USEC=90000000"]

@@ -170,6 +170,8 @@ class Filesystem:
 
     # Is called with an open folder and what a file or folder in it did not get, as ``inherit_folder_permissions`` returns it.
     on_refused: Callable[[int, str], None] | None = None
+    # Is called after each block of a copy for which the caller waits: a large file may take minutes.
+    on_copied_block: Callable[[], None] | None = None
 
     def rename_noreplace(self, source: PathAt, target: PathAt) -> None:
         """Rename without ever overwriting. Raises FileExistsError if ``target`` is taken.
@@ -259,11 +261,19 @@ class Filesystem:
         while rest:
             rest = rest[self.write(fd, rest) :]
 
-    def copy(self, source: PathAt, target: PathAt, permissions_from: int | None = None) -> str:
+    def can_rename_between(self, folder: int, other_folder: int) -> bool:
+        """Return whether two open folders are in one mount of one filesystem: else a file is copied from one to the other."""
+        same_device = os.fstat(folder).st_dev == os.fstat(other_folder).st_dev
+        return same_device and mount_id(folder) == mount_id(other_folder)
+
+    def copy(
+        self, source: PathAt, target: PathAt, permissions_from: int | None = None, is_stopped: Callable[[], bool] | None = None
+    ) -> str:
         """Copy ``source`` to the new file ``target``, fsync it and return the SHA-256 (hex) of the copied bytes.
 
         The copy gets the times of ``source`` and, through the descriptor that wrote it, the permissions of the open folder
-        ``permissions_from``. After an OSError the caller removes the incomplete copy. EINVAL means that ``source`` is no ordinary file.
+        ``permissions_from``. After an OSError the caller removes the incomplete copy. EINVAL means that ``source`` is no ordinary file,
+        ECANCELED that ``is_stopped`` became true.
         """
         reader = self._open_ordinary_file(source)
         try:
@@ -273,6 +283,7 @@ class Filesystem:
                 while block := os.read(reader, 1 << 20):
                     self.write_all(writer, block)
                     digest.update(block)
+                    self._after_block(is_stopped)
                 status = os.fstat(reader)
                 os.utime(writer, ns=(status.st_atime_ns, status.st_mtime_ns))
                 if permissions_from is not None:
@@ -283,6 +294,12 @@ class Filesystem:
         finally:
             os.close(reader)
         return digest.hexdigest()
+
+    def _after_block(self, is_stopped: Callable[[], bool] | None) -> None:
+        if is_stopped is not None and is_stopped():
+            raise OSError(errno.ECANCELED, "The copy was stopped")
+        if is_stopped is None and self.on_copied_block is not None:
+            self.on_copied_block()
 
     def sha256(self, at: PathAt) -> str:
         """Return the SHA-256 (hex) of a file. Raises OSError with EINVAL if it is no ordinary file."""

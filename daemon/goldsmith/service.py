@@ -40,6 +40,7 @@ from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.archive.daily_pruning import DailyPruning
 from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
+from goldsmith.pipeline.commit.copier import Copier
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.nested_roots import require_separate_root
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
@@ -47,6 +48,7 @@ from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.commit.recovery import recover_plans
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.commit.shared_folders import PermissionRefusals
+from goldsmith.pipeline.intake.bundle import bundle_key
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.scheduler.holds import Holds
@@ -60,6 +62,7 @@ from goldsmith.pipeline.scheduler.scheduler import CommitParts, JobPreparation, 
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.status.folder_status import FolderStatusFiles, FolderStatusSources
+from goldsmith.pipeline.turns import FolderTurns
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
@@ -142,7 +145,15 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
 class DaemonRuntime:
     """All parts of the daemon for one root and one configuration. ``run_once`` is one round of the main loop."""
 
-    def __init__(self, setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        lock: RootLock,
+        journal: Journal,
+        on_event: OnEvent,
+        fs: Filesystem | None = None,
+        keep_alive: Callable[[], None] = lambda: None,  # called while the recovery copies large files: the main loop does not run then
+    ) -> None:
         self.setup = setup
         self._event_count = 0
         # What the folders' status files depended on when they were last composed.
@@ -154,10 +165,12 @@ class DaemonRuntime:
         fs = fs or Filesystem()
         self.permission_refusals = PermissionRefusals(root, on_event)
         fs.on_refused = self.permission_refusals.add
+        fs.on_copied_block = keep_alive
         planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._names_with_stem, time.time, setup.pipeline.folders)
-        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock)
+        self.copier = Copier(fs, root)
+        executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock, self.copier)
         work_folder = WorkFolder(root)
-        journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
+        queued_before = journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
             on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
         self._holds = holds = Holds(root, journal, fs, time.time, clock, settings.retry_machine)
@@ -172,8 +185,10 @@ class DaemonRuntime:
         self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
+        turns = FolderTurns(stage.folder for stage in setup.pipeline.stages)
+        in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
         shared = SharedParts(
-            SchedulerState(InFlight(journal, work_folder), holds, self.host_health, journal, work_folder, lock),
+            SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock),
             self.intake,
             self.workers,
             Clocks(monotonic=clock, wall=time.time),
@@ -195,7 +210,7 @@ class DaemonRuntime:
         """Watch the folders and start the worker processes. The first scan reports the files that are there already."""
         self.intake.start()
         self.workers.prewarm()
-        for descriptor in (self.watcher.fd, *self.workers.readable_fds()):
+        for descriptor in (self.watcher.fd, self.copier.fd, *self.workers.readable_fds()):
             self._poll.register(descriptor, select.POLLIN)
 
     def add_wakeup_fd(self, fd: int) -> None:
@@ -281,8 +296,11 @@ class DaemonRuntime:
             keep_alive()
 
     def close(self) -> None:
-        """Stop the worker processes and the watcher. Nothing is raised: the process or the next runtime must not depend on it."""
-        for close in (lambda: self.workers.stop(0.0), self.watcher.close):
+        """Stop the copies, the worker processes and the watcher.
+
+        Nothing is raised: the process or the next runtime must not depend on it.
+        """
+        for close in (self.copier.close, lambda: self.workers.stop(0.0), self.watcher.close):
             try:
                 close()
             except Exception as error:  # noqa: BLE001 - the kernel ends what is left with the process
@@ -471,7 +489,7 @@ class Service:
         setup = self._setup
         if setup is None:
             raise RuntimeError("the configuration is not read yet")
-        runtime = build_runtime(setup, lock, journal, self._on_event)
+        runtime = build_runtime(setup, lock, journal, self._on_event, keep_alive=self._notify.keep_starting)
         try:
             runtime.start()
         except BaseException:
@@ -598,14 +616,21 @@ def open_journal(path: Path, on_event: OnEvent) -> Journal:
         return Journal.open(path)
 
 
-def build_runtime(setup: Setup, lock: RootLock, journal: Journal, on_event: OnEvent, fs: Filesystem | None = None) -> DaemonRuntime:
+def build_runtime(
+    setup: Setup,
+    lock: RootLock,
+    journal: Journal,
+    on_event: OnEvent,
+    fs: Filesystem | None = None,
+    keep_alive: Callable[[], None] = lambda: None,
+) -> DaemonRuntime:
     """Return the parts of the daemon. If the journal turns out to be broken while they read it, they get a new one."""
     try:
-        return DaemonRuntime(setup, lock, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs, keep_alive)
     except JournalBroken as damage:
         kept = journal.replace_broken(time.time())
         on_event("journal replaced", sentence=damage.sentence, remedy=replaced_remedy(kept))
-        return DaemonRuntime(setup, lock, journal, on_event, fs)
+        return DaemonRuntime(setup, lock, journal, on_event, fs, keep_alive)
 
 
 def begin_daily_pruning(setup: Setup, journal: Journal) -> Pruning:

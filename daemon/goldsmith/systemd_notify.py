@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import time
 from collections.abc import Callable
 
 from goldsmith.files import display_text
+
+# A start that takes long asks systemd for this much more time, this often.
+_EXTENSION_SECONDS = 90
+_EXTENSION_INTERVAL_SECONDS = 5.0
 
 
 class SystemdNotifier:
@@ -18,6 +23,7 @@ class SystemdNotifier:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
         self._clock = clock
         self._last_ping_at: float | None = None
+        self._last_extension_at = -math.inf
         # Seconds without a ping after which systemd restarts the service; 0 = no watchdog.
         self._watchdog_timeout = int(os.environ.get("WATCHDOG_USEC", "0") or 0) / 1e6
 
@@ -50,6 +56,14 @@ class SystemdNotifier:
         if self._last_ping_at is None or now - self._last_ping_at >= self._watchdog_timeout / 4:
             self._last_ping_at = now
             self._send("WATCHDOG=1")
+
+    def keep_starting(self) -> None:
+        """Report that a long start goes on: systemd waits as long again for the next report. Call it often; it reports every 5 s."""
+        self.ping_watchdog()
+        now = self._clock()
+        if now - self._last_extension_at >= _EXTENSION_INTERVAL_SECONDS:
+            self._last_extension_at = now
+            self._send(f"EXTEND_TIMEOUT_USEC={_EXTENSION_SECONDS * 1_000_000}")
 
     def _send(self, message: str) -> None:
         if not self._address:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, generating, hole, idle, matting, memory
+from bench import assets, chain, cold, drops, generating, hole, idle, matting, memory, turns
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -23,6 +23,7 @@ _FULL_RUN: dict[str, Measure] = {
     "drops": drops.measure,
     "assets": assets.measure,
     "idle": idle.measure,
+    "turns": turns.measure,
     "hole": hole.measure,
     "chain": chain.measure,
     "matting": matting.measure,
@@ -34,6 +35,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "drops": lambda place: drops.measure(place, 40, 20.0),
     "assets": lambda place: assets.measure(place, 200),
     "idle": lambda place: idle.measure(place, 10_000, 10.0),
+    "turns": lambda place: turns.measure(place, 300, 3.0),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "chain": lambda place: chain.measure(place, (2000, 1500)),
     "matting": lambda place: matting.measure(place, 2000),

@@ -11,6 +11,7 @@ from typing import Any
 from goldsmith.files import Filesystem, PathAt
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, Plan
+from goldsmith.pipeline.commit.copier import Copier, CopyTask, copy_files
 
 
 class Killed(BaseException):
@@ -89,6 +90,9 @@ class Disk(Filesystem):
     def _mount(self, at: PathAt) -> str:
         return next((part for part in str(at).split("/") if part in self.mounts), "")
 
+    def can_rename_between(self, folder: int, other_folder: int) -> bool:
+        return self._mount(PathAt(folder, "")) == self._mount(PathAt(other_folder, ""))
+
     def rename_flagged(self, source: PathAt, target: PathAt) -> None:
         self._refuse_across_mounts(source, target)
         if not self.flags:
@@ -131,6 +135,14 @@ class Disk(Filesystem):
     def lstat(self, at: PathAt) -> os.stat_result:
         status: os.stat_result = self.script.do("lstat", lambda: super(Disk, self).lstat(at))
         return status
+
+
+class ImmediateCopier(Copier):
+    """Makes the copies of a plan at once, in the caller's thread, so that a script counts their calls."""
+
+    def begin(self, task: CopyTask) -> None:
+        copy_files(self._fs, self._root, set(), task, lambda: self._is_stopped)
+        self._finished.append(task)
 
 
 class Overwritten(Disk):

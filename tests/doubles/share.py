@@ -12,6 +12,7 @@ from goldsmith.files import FileSignature, Filesystem
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
+from goldsmith.pipeline.commit.copier import Copier
 from goldsmith.pipeline.commit.plan_executor import PlanExecutor
 from goldsmith.pipeline.commit.root_lock import RootLock
 
@@ -48,8 +49,10 @@ class Share:
             self.journal_path.write_bytes(_empty_journal())
         return kind.open(self.journal_path)
 
-    def deliver(self, journal: Journal, fs: Filesystem | None = None, lock: RootLock | None = None) -> PlanExecutor:
-        return PlanExecutor(self.root, journal, fs, now=lambda: NOON, lock=lock)
+    def deliver(
+        self, journal: Journal, fs: Filesystem | None = None, lock: RootLock | None = None, copier: Copier | None = None
+    ) -> PlanExecutor:
+        return PlanExecutor(self.root, journal, fs, now=lambda: NOON, lock=lock, copier=copier)
 
     def put(self, path: str, data: bytes) -> str:
         at = self.root / path

@@ -16,12 +16,21 @@ from pathlib import Path
 
 import pytest
 
-from doubles.disk import Disk, Killed, Overwritten, Script, ScriptedJournal
+from doubles.disk import Disk, ImmediateCopier, Killed, Overwritten, Script, ScriptedJournal
 from doubles.share import Share
 from goldsmith.errors import HostError
 from goldsmith.files import Filesystem
+from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
-from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanHalted, PlanResult, ResultsRejected
+from goldsmith.pipeline.commit.plan_executor import (
+    FileRefused,
+    FilesChanged,
+    PlanCommitted,
+    PlanExecutor,
+    PlanHalted,
+    PlanResult,
+    ResultsRejected,
+)
 from goldsmith.pipeline.commit.recovery import recover_plans
 from goldsmith.service import open_journal
 
@@ -30,16 +39,27 @@ Prepare = Callable[[Share], list[Plan]]
 
 @dataclass(frozen=True)
 class Scenario:
-    """The plans of a commit, and the kind of disk."""
+    """The plans of a commit, and the kind of disk. ``copies_first``: files are copied between disks before their commit."""
 
     prepare: Prepare
     flags: bool = True
     links: bool | int = True
     mounts: tuple[str, ...] = ()
     taken_first: bool = False
+    copies_first: bool = False
 
     def disk(self, script: Script) -> Disk:
         return Disk(script, flags=self.flags, links=self.links, mounts=self.mounts, taken_first=self.taken_first)
+
+    def commit(self, share: Share, journal: Journal, script: Script, plans: list[Plan]) -> tuple[PlanExecutor, list[PlanResult]]:
+        """Commit the plans, and wait for their copies."""
+        disk = self.disk(script)
+        with contextlib.closing(ImmediateCopier(disk, share.root)) as copier:
+            executor = share.deliver(journal, disk, copier=copier if self.copies_first else None)
+            results = executor.commit(plans)
+            while executor.copying_plans:
+                results += executor.finish_copied()
+        return executor, results
 
 
 def _one_plan(share: Share) -> list[Plan]:
@@ -82,6 +102,9 @@ SCENARIOS = {
     "archive is a mount": Scenario(_two_plans, mounts=("archive",)),
     "all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive")),
     "mounts, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive")),
+    "copies first": Scenario(_one_plan, mounts=("archive",), copies_first=True),
+    "copies first, all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive"), copies_first=True),
+    "copies first, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive"), copies_first=True),
 }
 TROUBLES = [
     *(pytest.param(number, False, id=errno.errorcode[number]) for number in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)),
@@ -109,7 +132,7 @@ def _commit(scenario: Scenario, share: Share, plans: list[Plan], script: Script)
     assert isinstance(journal, ScriptedJournal)
     journal.script = script
     try:
-        return share.deliver(journal, scenario.disk(script)).commit(plans)
+        return scenario.commit(share, journal, script, plans)[1]
     except Killed:
         return None
     finally:
@@ -189,8 +212,7 @@ def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, ne
         journal = share.journal(ScriptedJournal)
         assert isinstance(journal, ScriptedJournal)
         journal.script = script
-        executor = share.deliver(journal, scenario.disk(script))
-        first = executor.commit(plans)
+        executor, first = scenario.commit(share, journal, script, plans)
         pending = {result.plan.job_id for result in first if isinstance(result, PlanHalted) and result.is_pending}
         assert set(executor.pending_jobs) == pending
         script.at = 0

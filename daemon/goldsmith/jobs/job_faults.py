@@ -133,9 +133,9 @@ def describe_exit(exit_status: int) -> str:
     return f"signal {-exit_status}, {_SIGNAL_MEANINGS.get(number, number.name)}"
 
 
-def cancelled(job: Job) -> JobFault:
-    """Return the fault of a job that the daemon cancelled: its inputs were withdrawn or changed, or the daemon is stopping."""
-    return JobFault(kind="cancelled", sentence=f"Work on {picture_name(job)} was cancelled.", path=job.asset.path)
+def cancelled(path: str) -> JobFault:
+    """Return the fault of the job for the asset at ``path`` that the daemon cancelled: its inputs changed, or the daemon is stopping."""
+    return JobFault(kind="cancelled", sentence=f"Work on {display_name(os.path.basename(path))} was cancelled.", path=path)
 
 
 def unexpected_error(job: Job, last: JobProgress | None, error: Exception) -> JobFault:

@@ -44,10 +44,12 @@ class StageWork:
     # SHA-256 by path, of the bytes that were read.
     hashes: dict[str, str]
     started_at: float
+    # Its place in the queue, which it keeps if the work begins again.
+    number: int = 0
     outcome: Outcome | None = field(default=None, init=False)
     # Set while its commit is in progress.
     plan_id: str = field(default="", init=False)
-    # True once its job is in the queue of a worker.
+    # True once its job was in the queue of a worker.
     was_submitted: bool = field(default=False, init=False)
     is_cancelled: bool = field(default=False, init=False)
     # What its worker process has reported last; None while the job waits in its queue.

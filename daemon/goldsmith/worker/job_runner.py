@@ -75,7 +75,7 @@ def run_job(
     try:
         return runner.run()
     except JobCancelled:
-        return runner.failure(job_faults.cancelled(job))
+        return runner.failure(job_faults.cancelled(job.asset.path))
     except InputChanged as changed:
         return runner.failure(JobFault(kind="changed", sentence=changed.sentence, path=changed.path))
     except GoldsmithError as error:

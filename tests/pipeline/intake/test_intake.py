@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import select
@@ -19,8 +20,10 @@ from doubles.yard import FakeWatcher, ManualClock, Yard
 from goldsmith.files import FileSignature
 from goldsmith.pipeline.intake import stage_folders
 from goldsmith.pipeline.intake.bundle import BundleKey
+from goldsmith.pipeline.intake.file_tracker import FileTracker, SettleTimes
 from goldsmith.pipeline.intake.intake import MAX_BUNDLES, Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.pipeline.turns import FolderTurns
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 
@@ -33,6 +36,57 @@ def yard(tmp_path: Path) -> Yard:
 def yard_without_events(tmp_path: Path) -> Yard:
     """Return a yard from which no events arrive."""
     return Yard(tmp_path, gives_events=False)
+
+
+# --- floods
+
+FLOOD = 1200
+
+
+def collects_until(yard: Yard, name: str) -> tuple[int, int]:
+    """Return how often ``collect`` was called until it returned this bundle, and how many bundles the last call returned before it."""
+    for calls in itertools.count(1):
+        assert yard.intake.seconds_until_due(yard.clock.now) == 0, f"{name} is not returned"
+        names = [key.name for key in yard.collect()]
+        if name in names:
+            return calls, names.index(name)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("flooded", ["inbox/acme", "inbox", "selected"])
+@pytest.mark.parametrize("how", ["hints", "scan"])
+def test_a_single_picture_is_found_in_its_turn_behind_a_flood(tmp_path: Path, flooded: str, how: str) -> None:
+    """A thousand pictures of one campaign were there before. The first call returns that of another campaign among its first bundles.
+
+    In order of arrival it would be returned in the third call.
+    """
+    yard = Yard(tmp_path)
+    (yard.root / "inbox/bolt").mkdir()
+    yard.put(f"{flooded}/brief.toml", b"")
+    yard.put("inbox/bolt/hero.txt")
+    yard.settle()
+    for number in range(FLOOD):
+        yard.put(f"{flooded}/{number}.png", hint=how == "hints")
+    yard.put("inbox/bolt/hero.png", hint=how == "hints")
+    yard.watcher.has_lost_hints = how == "scan"
+    calls, before = collects_until(yard, "hero.png")
+    assert calls == 1
+    assert before <= 3
+
+
+def test_a_file_s_check_is_done_in_its_turn_behind_a_flood(tmp_path: Path) -> None:
+    """Thousands of files are due for a check before that of another campaign; two checks suffice to reach it."""
+    tracker = FileTracker(str(tmp_path), SettleTimes(), turns=FolderTurns(["inbox", "graded"]))
+    for folder in ("inbox/acme", "graded"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number in range(FLOOD):
+        (tmp_path / f"inbox/acme/{number}.png").write_bytes(b"picture")
+        tracker.follow(f"inbox/acme/{number}.png", 10.0)
+    (tmp_path / "graded/hero.png").write_bytes(b"picture")
+    tracker.follow("graded/hero.png", 10.5)
+    assert tracker.check_due(11.0, 1) == ["inbox/acme/0.png"]
+    assert "graded/hero.png" in [path for _ in range(3) for path in tracker.check_due(11.0, 1)]
+    assert tracker.next_check_at() == 0.0
 
 
 # --- which bundles are returned

@@ -11,10 +11,15 @@ import pytest
 
 from doubles.commission import EXPORT, GRADE, INPAINT, NULLS, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import black, mask, png
+from doubles.slow_copies import SlowCopies
 from doubles.studio import Studio, studio_at
-from goldsmith.jobs.job import Job, JobFault, JobFaultKind, Outcome
+from doubles.worker_queues import pause_queue, resume_queue
+from goldsmith.jobs.job import JobFault, JobFaultKind, Outcome
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER
+from goldsmith.pipeline.scheduler import scheduler
 from goldsmith.pipeline.scheduler.results import Results
+from goldsmith.pipeline.workers.job_queue import QueuedJob
+from goldsmith.service import DaemonRuntime
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
 
@@ -441,7 +446,9 @@ def _kill_the_worker_of_every_job(studio: Studio, kind: JobFaultKind) -> None:
     workers = studio.start().workers
     outcomes: list[Outcome] = []
 
-    def submit(job: Job) -> None:
+    def enqueue(queued: QueuedJob) -> None:
+        job = workers.build_job(queued)
+        assert job is not None
         outcomes.append(Outcome(job_id=job.id, fault=JobFault(kind=kind, sentence="The worker died.", remedy="Relax its limits.")))
 
     def collect(now: float) -> list[Outcome]:
@@ -449,7 +456,7 @@ def _kill_the_worker_of_every_job(studio: Studio, kind: JobFaultKind) -> None:
         outcomes.clear()
         return events
 
-    workers.submit = submit  # type: ignore[method-assign]
+    workers.enqueue = enqueue  # type: ignore[method-assign]
     workers.collect = collect  # type: ignore[method-assign, assignment]
     workers.seconds_until_due = lambda now: 0.0 if outcomes else None  # type: ignore[method-assign]
 
@@ -529,11 +536,11 @@ def test_a_bundle_that_changes_repeatedly_moves_on_once(studio: Studio) -> None:
 
 def test_a_campaigns_brief_that_is_edited_during_the_work_applies_to_all_twenty_pictures(studio: Studio) -> None:
     """Results of the old brief are discarded."""
-    studio.flags["quiet"] = 1.5
+    studio.flags["quiet"] = 4.0
     studio.put("selected/acme/brief.toml", SHARPEN)
     for number in range(20):
         studio.put(f"selected/acme/p{number}.png", png(number))
-    studio.until_event("started", count=3)
+    studio.until_event("started")
     studio.put("selected/acme/brief.toml", SHARPEN + GRADE)
     studio.until_idle()
     assert len([name for name in studio.folder("graded") if name.endswith(".png")]) == 20
@@ -664,3 +671,140 @@ def test_finished_work_that_waits_longer_than_the_drain_does_not_delay_the_end(s
     studio.runtime.drain(60.0, lambda: turns.append(None))
     assert len(turns) < 10
     assert studio.folders() == {"selected": ["hero.png", "hero.toml"]}
+
+
+# ---------------------------------------------------------------------- copies to another filesystem
+
+
+def _finish_with_a_slow_archive(studio: Studio, disk: SlowCopies) -> None:
+    """Finish the work on a picture whose original goes to the archive on another disk, up to its copy."""
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    studio.start(disk)
+    studio.until(lambda: disk.copying_threads, "the copy")
+    assert studio.folder("masked") == []
+
+
+def test_the_loop_goes_on_while_a_file_is_copied_to_another_disk(studio: Studio) -> None:
+    """Other pictures pass all their stages meanwhile, and the copied picture moves on when its copy is made."""
+    disk = SlowCopies()
+    _finish_with_a_slow_archive(studio, disk)
+    studio.put("masked/brief.toml", GRADE)
+    studio.put("masked/bolt/brief.toml", 'grade = []\n[[deliver]]\nop = "export"\n')
+    studio.put("graded/bolt/other.png", b"not a picture")
+    studio.put("graded/bolt/other.toml", EXPORT)
+    studio.until(lambda: studio.note("graded/bolt/other.png"), "a note on another picture")
+    assert studio.folder("masked") == ["bolt/brief.toml", "brief.toml"]
+    assert not studio.runtime.scheduler.is_idle  # type: ignore[union-attr]
+    disk.go_on.set()
+    studio.until(lambda: "hero.png" in studio.folder("masked") + studio.folder("graded"), "the copied picture")
+    assert set(disk.copying_threads) == {"copy"}
+
+
+def test_the_end_waits_for_a_copy_until_its_time_is_over(studio: Studio) -> None:
+    """A copy that goes on is finished and committed; one that does not is left to the next start, which delivers it once."""
+    disk = SlowCopies()
+    _finish_with_a_slow_archive(studio, disk)
+    works = studio.runtime
+    assert works is not None
+    works.drain(0.3, lambda: None)
+    assert studio.folder("masked") == []
+    studio.stop()
+    studio.until_idle()
+    assert studio.folders() == {"masked": ["hero.png", "hero.toml"]}
+    assert studio.archived() == ["selected/hero.png", "selected/hero.toml"]
+    disk = SlowCopies()
+    studio.stop()
+    studio.put("selected/other.png", png(1))
+    studio.put("selected/other.toml", SHARPEN)
+    works = studio.start(disk)
+    studio.until(lambda: disk.copying_threads, "the copy")
+    works.drain(600.0, disk.go_on.set)
+    assert "other.png" in studio.folder("masked")
+
+
+def test_no_job_starts_while_too_much_finished_work_waits_for_its_copies(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results that wait would fill the scratch disk. Work goes on when some are committed."""
+    monkeypatch.setattr(scheduler, "MAX_UNCOMMITTED", 2)
+    disk = SlowCopies()
+    for number in range(6):
+        studio.put(f"selected/p{number}.png", png(number))
+        studio.put(f"selected/p{number}.toml", SHARPEN)
+    works = studio.start(disk)
+    studio.until(lambda: works.workers.is_held, "the hold")
+    assert studio.folder("masked") == []
+    assert len(studio.events_of("started")) < 6
+    disk.go_on.set()
+    studio.until_idle()
+    assert len(studio.folder("masked")) == 12
+
+
+# ---------------------------------------------------------------------- turns
+
+
+def _start_paused(studio: Studio, *pictures: str) -> DaemonRuntime:
+    """Start the daemon with these pictures in the queue, and no worker that takes them."""
+    works = studio.start()
+    pause_queue(works.workers, "cpu")
+    _queue(studio, *pictures)
+    return works
+
+
+def _queue(studio: Studio, *pictures: str) -> None:
+    works = studio.runtime
+    assert works is not None
+    before = works.workers.queue_length("cpu")
+    for number, picture in enumerate(pictures):
+        studio.put(f"{picture}.toml", SHARPEN + GRADE)
+        studio.put(f"{picture}.png", png(number))
+    studio.until(lambda: works.workers.queue_length("cpu") == before + len(pictures), "the queue")
+
+
+def _starts(studio: Studio, count: int) -> list[str]:
+    """Return the pictures whose work started, in order, once there are as many as ``count``."""
+    works = studio.runtime
+    assert works is not None
+    resume_queue(works.workers, "cpu")
+    studio.until_event("started", count=count, stage="edit")
+    return [str(facts["picture"]).removesuffix(".png") for facts in studio.events_of("started", stage="edit")][:count]
+
+
+def test_a_single_picture_starts_behind_one_picture_of_a_flood(studio: Studio) -> None:
+    """It arrives last, in another campaign. The order in the state file says so before."""
+    works = _start_paused(studio, *(f"selected/acme/p{number:02d}" for number in range(30)))
+    _queue(studio, "selected/bolt/hero")
+    assert len(works.state().queue_order["cpu"]) == 31
+    assert studio.journal.active_jobs()[-1].job_id in works.state().queue_order["cpu"][:2]
+    assert "selected/bolt/hero" in _starts(studio, 2)
+
+
+def test_a_picture_that_is_saved_over_while_it_waits_keeps_its_place(studio: Studio) -> None:
+    """No job of its old contents runs."""
+    works = _start_paused(studio, *(f"selected/p{number}" for number in range(4)))
+    studio.put("selected/p1.toml", GRADE)
+    studio.until(lambda: works.workers.queue_length("cpu") == 3, "the changed picture's leaving")
+    studio.put("selected/p1.toml", SHARPEN)
+    studio.until(lambda: works.workers.queue_length("cpu") == 4, "its return")
+    assert _starts(studio, 3) == ["selected/p0", "selected/p1", "selected/p2"]
+    assert len(studio.events_of("started", picture="selected/p1.png")) == 1
+
+
+def test_a_queue_keeps_its_order_over_a_restart(studio: Studio) -> None:
+    """Names would be read in their own order, which is not that of arrival."""
+    works = _start_paused(studio, "selected/c")
+    _queue(studio, "selected/b")
+    _queue(studio, "selected/a")
+    studio.stop()
+    works = studio.start()
+    pause_queue(works.workers, "cpu")
+    studio.until(lambda: works.workers.queue_length("cpu") == 3, "the queue")
+    assert _starts(studio, 3) == ["selected/c", "selected/b", "selected/a"]
+
+
+def test_a_brief_that_cannot_be_used_any_more_is_held_although_its_picture_is_queued(studio: Studio) -> None:
+    """The note is there at once, not when the picture's turn comes."""
+    works = _start_paused(studio, "selected/a", "selected/b")
+    studio.put("selected/b.toml", BROKEN)
+    assert "no such operation" in wait_for_note(studio, "selected/b.png")
+    assert works.workers.queue_length("cpu") == 1
+    assert len(studio.journal.active_jobs()) == 1

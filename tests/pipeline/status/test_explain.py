@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -272,6 +273,21 @@ def test_the_position_in_the_queue_is_that_predicted_by_the_daemon(root: Path, m
         "1st in the queue.",
         "4th in the queue.",
     ]
+
+
+def test_a_position_beyond_the_state_file_counts_in_fair_turns(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+    """The state file lists the first jobs only. Of the others, two campaigns take turns, although one arrived a thousand jobs later."""
+    for number in range(1000):
+        journal.record_queued(f"acme{number}", "edit", "gpu", f"selected/acme/{number}.png", 0.0)
+    for number in range(10):
+        journal.record_queued(f"bolt{number}", "edit", "gpu", f"selected/bolt/{number}.png", 0.0)
+    names = ["selected/acme/1.png", "selected/bolt/9.png", "selected/acme/999.png"]
+    put(root, *names)
+    daemon = DaemonState(holder="process 1 on atelier", has_state_file=True, queue_order={"gpu": ("acme0", "bolt0", "acme1")})
+    positions = [int(re.findall(r"(\d+)\w\w in the queue", make_explainer(daemon).explain_file(name))[0]) for name in names]
+    assert positions[0] == 3
+    assert 19 <= positions[1] <= 22
+    assert positions[2] == 1010
 
 
 def test_a_job_gives_its_position_in_the_queue_or_its_progress(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:

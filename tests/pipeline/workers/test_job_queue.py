@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldsmith.jobs.job import Job, JobInput, ResourceLimits
-from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, MAX_SKIPS, JobQueue, LoadedModels
+from goldsmith.pipeline.turns import turn_of
+from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, MAX_SKIPS, JobQueue, LoadedModels, QueuedJob
 
 A, B = frozenset({"a"}), frozenset({"b"})
 NO_MODELS: LoadedModels = frozenset()
@@ -164,6 +165,72 @@ def test_the_predicted_order_is_the_real_order(loaded: LoadedModels) -> None:
     predicted = queue.predict_order([loaded], 0.0, 100)
     assert predicted == queue.predict_order([loaded], 0.0, 100)
     assert "".join(predicted) == order_of(queue, loaded)
+
+
+def flooded(count: int, *models: str) -> JobQueue:
+    """Return a queue of unbuilt jobs of the campaign acme in the first stage, whose jobs are built when they are taken."""
+    queue = JobQueue(lambda queued: job(queued.id, *queued.models))
+    for number in range(count):
+        queue.enqueue(QueuedJob(f"acme{number}", "gpu", turn_of("acme", 0), number + 1, models))
+    return queue
+
+
+@pytest.mark.parametrize(
+    ("models", "slots"), [((), [NO_MODELS]), (("a",), [A]), ((), [A])], ids=["no models", "all of one model", "loaded, not needed"]
+)
+def test_a_single_job_passes_a_flood_of_another_campaign(models: tuple[str, ...], slots: list[LoadedModels]) -> None:
+    """Behind 20,000 jobs of one campaign, one job at most starts before the job of another; so says the prediction, too."""
+    queue = flooded(20_000, *models)
+    for _ in range(10):
+        take(queue, slots)
+    queue.enqueue(QueuedJob("single", "gpu", turn_of("", 3), 20_001, models))
+    assert "single" in queue.predict_order(slots, 0.0, 2)
+    assert "single" in [take(queue, slots)[1].id for _ in range(2)]
+
+
+def test_jobs_are_built_when_a_worker_takes_them() -> None:
+    """The queue holds no job before that. A job that is not to be done any more leaves the queue, and no slot gets it."""
+    built: list[str] = []
+
+    def build(queued: QueuedJob) -> Job | None:
+        built.append(queued.id)
+        return None if queued.id == "b" else job(queued.id)
+
+    queue = JobQueue(build)
+    for number, name in enumerate("abc", 1):
+        queue.enqueue(QueuedJob(name, "gpu", turn_of("", 0), number))
+    assert built == []
+    assert take(queue, [NO_MODELS])[1].id == "a"
+    assert queue.take_next([NO_MODELS], 0.0) is None
+    assert take(queue, [NO_MODELS])[1].id == "c"
+    assert built == ["a", "b", "c"]
+    assert len(queue) == 0
+
+
+def test_a_job_with_an_earlier_number_goes_first() -> None:
+    """So a job that begins again has the place that it had."""
+    queue = flooded(5)
+    first = take(queue, [NO_MODELS])[1]
+    queue.enqueue(QueuedJob(f"{first.id} again", "gpu", turn_of("acme", 0), 1))
+    assert take(queue, [NO_MODELS])[1].id == "acme0 again"
+
+
+def test_a_job_is_removed_from_anywhere_in_the_queue() -> None:
+    """Also from among the jobs that were taken back, and only once."""
+    queue = flooded(3)
+    queue.requeue([job("x")])
+    assert [queue.remove(name) is not None for name in ("acme1", "x", "x", "acme1")] == [True, True, False, False]
+    assert [each.id for each in queue] == ["acme0", "acme2"]
+
+
+def test_a_batch_takes_no_job_whose_settings_have_changed() -> None:
+    """A brief may be edited while its job waits. The job that is built then is the next to start, alone."""
+    queue = JobQueue(lambda queued: job(queued.id, "a", batch_key="edited" if queued.id == "2" else "x"))
+    for number in range(1, 4):
+        queue.enqueue(QueuedJob(f"{number}", "gpu", turn_of("", 0), number, ("a",), "x"))
+    _, first = take(queue, [A])
+    assert [other.id for other in queue.take_compatible(first, 5, lambda each: True, 0.0)] == ["3"]
+    assert take(queue, [A])[1].batch_key == "edited"
 
 
 @dataclass

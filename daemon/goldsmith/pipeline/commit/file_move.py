@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer
@@ -67,6 +68,17 @@ class SidecarArrived(SourceChanged):
         self.path = path
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedCopy:
+    """A copy that lies under a dot-name in the destination's folder already, or the error that prevented it."""
+
+    # Hash of the bytes that were copied.
+    sha256: str = ""
+    # Signature of the copy; None if there is none.
+    sig: FileSignature | None = None
+    error: Exception | None = None
+
+
 class FileMove:
     """One move of a plan, of an input or of a result. ``is_recovery``: an earlier run may have done part of it."""
 
@@ -80,6 +92,8 @@ class FileMove:
         # True once the rename is done: the file at the destination came from the source, even if it is not the file that was read.
         self.was_renamed = False
         self.is_cross_device = False
+        # The copy that was made before the commit, if the destination is in another filesystem.
+        self.prepared: PreparedCopy | None = None
         # Signature of the file at the destination, once it is there.
         self.destination_sig: FileSignature | None = None
         # Signature of the file after a rollback: the two renames change its ctime.
@@ -209,7 +223,11 @@ class FileMove:
         self._mark_changed(source, destination)
 
     def clean_up(self) -> None:
-        """Delete the source of a copy between filesystems. Call this when the whole plan is durable."""
+        """Delete the source of a copy between filesystems, and a prepared copy without use. Call this when the whole plan is durable."""
+        if self.prepared is not None:
+            destination = self.folders.locate(self.destination)
+            self._unlink(PathAt(destination.dir_fd, COPY_PREFIX + self.move_id))
+            self._mark_changed(destination)
         if self.is_cross_device and self.is_consume:
             source = self.folders.locate(self.source)
             self._unlink(self._parked_at(source))
@@ -277,12 +295,22 @@ class FileMove:
             raise NameTaken(self)
         if arrived is None:
             partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
-            self._unlink(partial)
-            if self.fs.copy(start, partial, destination.dir_fd) != self.sha256 and self.sha256:
+            if self._copy_to(partial, start) != self.sha256 and self.sha256:
                 kind = SourceChanged if self.is_consume else ResultReplaced
                 raise kind(self, f"{self.name} was changed while it was being worked on.")
             self.fs.rename_noreplace(partial, destination)
         self.destination_sig = self._sig_at(destination)
+
+    def _copy_to(self, partial: PathAt, start: PathAt) -> str:
+        """Return the hash of the copy at ``partial``, and make the copy now unless it is prepared. Raises the error of the preparation."""
+        prepared, self.prepared = self.prepared, None
+        if prepared is not None and prepared.error is not None:
+            raise prepared.error
+        current_sig = None if prepared is None else self._sig_at(partial)
+        if prepared is not None and prepared.sig is not None and current_sig is not None and current_sig.same_content(prepared.sig):
+            return prepared.sha256
+        self._unlink(partial)
+        return self.fs.copy(start, partial, partial.dir_fd)
 
     def _park(self, source: PathAt) -> PathAt:
         """Rename the source to a dot-name in its own folder, check it once more, and return the new name."""
@@ -330,7 +358,7 @@ class FileMove:
 
     def roll_back(self) -> bool:
         """Undo every part of the move that was done. Return False if a new file at the source prevents it."""
-        if not (self.has_started or self.is_recovery):
+        if not (self.has_started or self.is_recovery or self.prepared is not None):
             return True
         destination = self.folders.locate(self.destination, create=True)
         try:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, PlacedFile, Plan
 from goldsmith.pipeline.commit.commit_refusals import error_text, explain_refusal
-from goldsmith.pipeline.commit.file_move import NameTaken, ResultLost, ResultReplaced, SourceChanged
+from goldsmith.pipeline.commit.copier import Copier, CopyTask, FileToCopy
+from goldsmith.pipeline.commit.file_move import NameTaken, PreparedCopy, ResultLost, ResultReplaced, SourceChanged
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
     is_in_archive,
@@ -96,7 +97,10 @@ PlanResult = PlanCommitted | FilesChanged | ResultsRejected | FileRefused | Plan
 
 
 class PlanExecutor:
-    """Carries out plans for one root. It must be used by one thread only."""
+    """Carries out plans for one root. It must be used by one thread only.
+
+    With a ``copier``, plans that move files between filesystems are carried out later, when their files are copied: ``finish_copied``.
+    """
 
     def __init__(
         self,
@@ -106,6 +110,7 @@ class PlanExecutor:
         now: Callable[[], float] = time.time,
         rename_plan: RenamePlan | None = None,
         lock: RootLock | None = None,
+        copier: Copier | None = None,
     ) -> None:
         """``lock``: the daemon's lock of the root. While it is lost, nothing is committed; None in a process that needs none."""
         self.root = root
@@ -116,6 +121,9 @@ class PlanExecutor:
         self._lock = lock
         self._mounts: set[str] = set() if lock is None else lock.mounts
         self._mounts |= find_mounts(root)
+        self._copier = copier
+        # The plans whose files are being copied, by id.
+        self._copying: dict[str, Plan] = {}
         self._restored_sigs: dict[str, FileSignature] = {}
         self._pending: dict[str, Plan] = {}
         self._unrecorded: dict[str, CompletedPlan] = {}
@@ -130,10 +138,18 @@ class PlanExecutor:
         """The job ids of plans that could be neither finished nor undone. Until they are, nothing new is committed."""
         return [plan.job_id for plan in self._pending.values()]
 
+    @property
+    def copying_plans(self) -> Collection[str]:
+        """The ids of the plans whose files are being copied, or are copied and not moved yet."""
+        return self._copying.keys()
+
     # ------------------------------------------------------------------ the commit
 
     def commit(self, plans: Sequence[Plan]) -> list[PlanResult]:
-        """Carry out plans, and return first the results of pending plans that are now finished or undone, then one result per plan."""
+        """Carry out plans, and return first the results of pending plans that are now finished or undone, then one result per plan.
+
+        A plan whose files must be copied has no result yet.
+        """
         results = self.finish_open_plans()
         halt = next((result for result in results if isinstance(result, PlanHalted)), None) or self._lock_fault()
         if halt is not None:
@@ -156,7 +172,60 @@ class PlanExecutor:
             self._set_current(())
             self._unrecorded.update({plan.id: empty_completion(plan) for plan in ready})
             return [*results, *(PlanHalted(plan, fault.sentence, fault.remedy, is_pending=False) for plan in ready)]
-        return [*results, *self._execute(ready, is_recovery=False)]
+        tasks = self._copy_tasks(ready)
+        now = [plan for plan, task in zip(ready, tasks, strict=True) if task is None]
+        for task in filter(None, tasks):
+            self._begin_copies(task)
+        return [*results, *(self._execute(now, is_recovery=False) if now else ())]
+
+    def finish_copied(self) -> list[PlanResult]:
+        """Carry out the plans whose files are copied, and return one result for each. After a failure of the host the others wait."""
+        results: list[PlanResult] = []
+        while self._copying and not any(isinstance(result, PlanHalted) for result in results):
+            task = self._require_copier().take_finished()
+            if task is None:
+                break
+            results += self.finish_open_plans()
+            if any(isinstance(result, PlanHalted) for result in results):
+                self._require_copier().put_back(task)
+                break
+            lock_fault = self._lock_fault()
+            if lock_fault is not None:
+                self._require_copier().put_back(task)
+                return [*results, PlanHalted(task.plan, lock_fault.sentence, lock_fault.remedy, is_pending=True)]
+            del self._copying[task.plan.id]
+            self._set_current([task.plan])
+            results += self._execute([task.plan], task.copies, is_recovery=False)
+        return results
+
+    def _copy_tasks(self, plans: Sequence[Plan]) -> list[CopyTask | None]:
+        """Return the copies that each plan needs; None for a plan that needs none."""
+        if self._copier is None:
+            return [None] * len(plans)
+        with OpenFolders(self.fs, self.root, self._mounts) as folders:
+            return [self._copy_task(plan, folders) for plan in plans]
+
+    def _copy_task(self, plan: Plan, folders: OpenFolders) -> CopyTask | None:
+        """Return the copies that a plan needs; None if it needs none, or if its folders cannot be opened: then its moves report that."""
+        moves = [*((move.path, move.destination) for move in plan.consumes), *((each.source, each.destination) for each in plan.publishes)]
+        files = []
+        try:
+            for number, (source, destination) in enumerate(moves):
+                folder = folders.open_folder(self._nearest_folder(destination))
+                if not self.fs.can_rename_between(folders.locate(source).dir_fd, folder):
+                    files.append(FileToCopy(number, source, destination))
+        except (OSError, HostError, InputError):
+            return None
+        return CopyTask(plan, tuple(files)) if files else None
+
+    def _begin_copies(self, task: CopyTask) -> None:
+        self._copying[task.plan.id] = task.plan
+        self._require_copier().begin(task)
+
+    def _require_copier(self) -> Copier:
+        if self._copier is None:
+            raise RuntimeError("This executor has no copier.")
+        return self._copier
 
     def finish_open_plans(self, plans: Iterable[Plan] = ()) -> list[PlanResult]:
         """Finish or undo the plans that were left half done: the pending ones, and ``plans`` that were found open at the start."""
@@ -174,12 +243,12 @@ class PlanExecutor:
         return self._execute(waiting, is_recovery=True) if waiting else []
 
     def record_again(self) -> None:
-        """Record the pending plans in a new journal. Raises HostError if its disk fails."""
-        self.journal.record_plans(list(self._pending.values()))
+        """Record the plans that are not carried out yet in a new journal. Raises HostError if its disk fails."""
+        self.journal.record_plans([*self._pending.values(), *self._copying.values()])
 
     def _set_current(self, plans: Iterable[Plan]) -> None:
-        """Put the plans that are about to be carried out, and the pending ones, into the copy."""
-        self._current = {**self._pending, **{plan.id: plan for plan in plans}}
+        """Put the plans that are about to be carried out, those whose files are being copied, and the pending ones into the copy."""
+        self._current = {**self._pending, **self._copying, **{plan.id: plan for plan in plans}}
         self._copy.write(list(self._current.values()))
 
     def _lock_fault(self) -> HostError | None:
@@ -191,13 +260,14 @@ class PlanExecutor:
             "Goldsmith makes the lock anew and goes on by itself, or stops if another one runs.",
         )
 
-    def _execute(self, plans: Sequence[Plan], *, is_recovery: bool) -> list[PlanResult]:
+    def _execute(self, plans: Sequence[Plan], copies: Mapping[int, PreparedCopy] | None = None, *, is_recovery: bool) -> list[PlanResult]:
+        """Carry out recorded plans. ``copies`` are those of the plan, if there is only one."""
         with OpenFolders(self.fs, self.root, self._mounts) as folders:
             ends: list[_PlanProgress] = []
             halt: PlanHalted | None = None
             for plan in plans:
                 if halt is None:
-                    ends.append(self._execute_plan(plan, folders, is_recovery=is_recovery))
+                    ends.append(self._execute_plan(plan, folders, copies, is_recovery=is_recovery))
                     halt = ends[-1].halt
                 else:
                     untouched = PlanHalted(plan, halt.sentence, halt.remedy, is_pending=is_recovery)
@@ -205,6 +275,8 @@ class PlanExecutor:
             self._sync_folders(folders, ends)
             self._record_completed(folders, ends)
         for end in ends:
+            if end.is_copying:
+                continue
             if end.completed is None:
                 self._pending[end.plan.id] = end.plan
             else:
@@ -212,10 +284,12 @@ class PlanExecutor:
         self._set_current(())
         return [end.result for end in ends if end.result is not None]
 
-    def _execute_plan(self, plan: Plan, folders: OpenFolders, *, is_recovery: bool) -> _PlanProgress:
+    def _execute_plan(
+        self, plan: Plan, folders: OpenFolders, copies: Mapping[int, PreparedCopy] | None, *, is_recovery: bool
+    ) -> _PlanProgress:
         """Carry out one plan. If a name is taken, undo the plan and try the next name; after any other failure, undo it for good."""
         for _ in range(_MAX_NAME_TRIES):
-            moves = PlanMoves(self.fs, folders, plan, self._restored_sigs, is_recovery=is_recovery)
+            moves = PlanMoves(self.fs, folders, plan, self._restored_sigs, copies, is_recovery=is_recovery)
             try:
                 moves.apply()
                 return _PlanProgress(plan, None, None, moves)
@@ -230,6 +304,10 @@ class PlanExecutor:
                 self.journal.update_plan(plan)
             except (OSError, HostError, InputError) as error:
                 return _PlanProgress(plan, self._failure_result(plan, error), empty_completion(plan))
+            task = None if copies is None else self._copy_task(plan, folders)
+            if task is not None:  # the rollback has removed the copies
+                self._begin_copies(task)
+                return _PlanProgress(plan, None, None, is_copying=True)
         return end
 
     def _roll_back(self, moves: PlanMoves, cause: Exception) -> _PlanProgress:
@@ -254,7 +332,8 @@ class PlanExecutor:
             folders.sync_changed()
         except OSError as error:
             for number, end in enumerate(progress):
-                progress[number] = _PlanProgress(end.plan, replace(self._halted(end.plan, error), is_pending=True), None)
+                if not end.is_copying:
+                    progress[number] = _PlanProgress(end.plan, replace(self._halted(end.plan, error), is_pending=True), None)
 
     def _record_completed(self, folders: OpenFolders, progress: list[_PlanProgress]) -> None:
         now = self._now()
@@ -357,6 +436,8 @@ class _PlanProgress:
     result: PlanResult | None
     completed: CompletedPlan | None
     moves: PlanMoves | None = None
+    # True if its files are being copied for another try.
+    is_copying: bool = False
 
     @property
     def halt(self) -> PlanHalted | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, PlacedVersion, Plan
-from goldsmith.pipeline.commit.file_move import FileMove, ResultLost, SidecarArrived, SourceMissing
+from goldsmith.pipeline.commit.file_move import FileMove, PreparedCopy, ResultLost, SidecarArrived, SourceMissing
 from goldsmith.pipeline.commit.naming import archive_path, is_in_archive, source_name, split_version
 from goldsmith.pipeline.commit.open_folders import OpenFolders
 from goldsmith.pipeline.intake.bundle_index import find_companion
@@ -18,11 +19,18 @@ class PlanMoves:
     """Carries out one plan. ``is_recovery``: the plan was found open, and an earlier run may have done any part of it.
 
     ``restored_sigs`` holds the new signature of each input that a rollback has restored, by path: the next try must not take the rollback
-    for a change.
+    for a change. ``copies`` holds the copies that were made before the commit, by the numbers of their moves.
     """
 
     def __init__(
-        self, fs: Filesystem, folders: OpenFolders, plan: Plan, restored_sigs: dict[str, FileSignature], *, is_recovery: bool
+        self,
+        fs: Filesystem,
+        folders: OpenFolders,
+        plan: Plan,
+        restored_sigs: dict[str, FileSignature],
+        copies: Mapping[int, PreparedCopy] | None = None,
+        *,
+        is_recovery: bool,
     ) -> None:
         self.fs, self.folders, self.plan, self.restored_sigs, self.is_recovery = fs, folders, plan, restored_sigs, is_recovery
         self.consumes = [
@@ -36,6 +44,8 @@ class PlanMoves:
             move.is_consume, move.sig, move.restored_sig = True, consume.sig, restored_sigs.get(consume.path)
         for move, publish in zip(self.publishes, plan.publishes, strict=True):
             move.sig = publish.sig
+        for number, move in enumerate(self.consumes + self.publishes):
+            move.prepared = (copies or {}).get(number)
         # Inputs that could not return to their source, with their path in the archive.
         self.displaced: list[tuple[FileMove, str]] = []
 

@@ -62,15 +62,18 @@ class Planner:
         self._fs = fs
         self._names_with_stem = names_with_stem
         self._wall_clock = wall_clock
-        self._reserved: set[str] = set()
-        # (Folder, folded stem without its version) -> the asset that gets it in this batch.
-        self._reserved_for: dict[tuple[str, str], str] = {}
+        # The folded names that plans without a commit so far have reserved, each with the id of its plan.
+        self._reserved: dict[str, str] = {}
+        self._reserving_plan = ""
+        # (Folder, folded stem without its version) -> the asset that gets it in this batch, and the id of its plan.
+        self._reserved_for: dict[tuple[str, str], tuple[str, str]] = {}
 
     def plan(self, work: StageWork) -> Plan:
         """Return the plan for finished work, with names that are free at this moment.
 
         Raises OSError or HostError if the disk fails, and ScratchError if the job's scratch folder cannot be used.
         """
+        self._reserving_plan = work.job.id
         outcome = work.final_outcome
         target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
         stem = self._choose_stem(work, target, outcome)
@@ -78,13 +81,13 @@ class Planner:
         is_own_file = placed is not None and placed.sha256 == work.hashes[work.asset_path]
         return _PlanDraft(self, work, outcome, target, stem, placed.job_id if placed is not None and is_own_file else "").plan()
 
-    def clear_reservations(self) -> None:
-        """Forget the reserved names, once the plans of a batch are committed and the files themselves take the names."""
-        self._reserved.clear()
-        self._reserved_for.clear()
+    def clear_reservations(self, open_plans: Collection[str] = ()) -> None:
+        """Forget the reserved names, once plans are committed and the files themselves take the names, except those of ``open_plans``."""
+        self._reserved = {name: plan_id for name, plan_id in self._reserved.items() if plan_id in open_plans}
+        self._reserved_for = {name: reserved for name, reserved in self._reserved_for.items() if reserved[1] in open_plans}
 
     def reserve(self, path: str) -> None:
-        self._reserved.add(fold_name(path))
+        self._reserved[fold_name(path)] = self._reserving_plan
 
     def is_free(self, path: str) -> bool:
         """Return whether no file is at ``path`` and no plan of this batch has reserved it."""
@@ -110,7 +113,7 @@ class Planner:
         used = self._journal.placed_versions(target, base)
         stem = next_free_stem(own_stem, used, is_free, 255 - _RESERVED_TAIL_BYTES)
         self.reserve(_stem_reservation(target, stem))
-        self._reserved_for[target, base] = source_name(posixpath.basename(work.asset_path))
+        self._reserved_for[target, base] = source_name(posixpath.basename(work.asset_path)), work.job.id
         return stem
 
     def _own_stem(self, work: StageWork, target: str) -> str:
@@ -131,7 +134,7 @@ class Planner:
         A file that Goldsmith has placed there itself, and that was dragged back unchanged, is the same asset under its new name.
         """
         name, base = posixpath.basename(work.asset_path), fold_name(split_version(stem)[0])
-        sources = self._journal.placed_sources(target, base) | {self._reserved_for.get((target, base), "")}
+        sources = self._journal.placed_sources(target, base) | {self._reserved_for.get((target, base), ("", ""))[0]}
         others = {source for source in sources if is_picture_suffix(os.path.splitext(source)[1])} - {source_name(name)}
         return not (others or self._is_somebody_else_s(work, target, stem)) or self._was_placed(name, work)
 

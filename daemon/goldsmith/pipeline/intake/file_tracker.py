@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import heapq
 import os
+import posixpath
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, display_name, has_writer
 from goldsmith.mounts import synced_status
+from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 from goldsmith.root_folder import RootFolder
 
 # "unreadable": the system refuses to look at the file or to read it.
 FileStatus = Literal["gone", "refused", "unreadable", "new", "writing", "looks_complete", "settled"]
 
 _ARRIVING: frozenset[FileStatus] = frozenset({"new", "looks_complete", "writing"})
+# How many files become due in one call at most.
+_MAX_DUE = 4096
 _FIRST_RETRY_SECONDS = 0.25
 _WRITING_RETRY_SECONDS = 1.0
 _EMPTY_RETRY_SECONDS = 10.0
@@ -71,13 +76,26 @@ class _TrackedFile:
 class FileTracker:
     """The states of the files that are followed. Paths are POSIX, relative to the root. A check costs an lstat, and at times an open."""
 
-    def __init__(self, root: str, times: SettleTimes, is_folder_present: Callable[[str], bool] = lambda _: True) -> None:
-        """``is_folder_present`` tells whether a stage folder is still the same: a file that is missing with its mount is not gone."""
+    def __init__(
+        self,
+        root: str,
+        times: SettleTimes,
+        is_folder_present: Callable[[str], bool] = lambda _: True,
+        turns: FolderTurns | None = None,
+    ) -> None:
+        """``is_folder_present`` tells whether a stage folder is still the same: a file that is missing with its mount is not gone.
+
+        ``turns`` gives the order in which files of several campaigns are checked.
+        """
         self._root = RootFolder(root)
         self._times = times
         self._is_folder_present = is_folder_present
         self._tracked: dict[str, _TrackedFile] = {}
         self._rechecks: list[tuple[float, str]] = []
+        self._turns = turns or FolderTurns(())
+        # The files whose recheck is due, in fair turns.
+        self._due: TurnQueue[str, str] = TurnQueue()
+        self._due_count = 0
         # Stage folders in which no lease tells whether a file is being written.
         self.weak_quiet_folders: set[str] = set()
 
@@ -117,29 +135,42 @@ class FileTracker:
             del self._tracked[path]
         return before != (tracked.status, tracked.reason)
 
-    def check_due(self, now: float, limit: int) -> list[str]:
-        """Check up to ``limit`` files that are due; return the paths of those with a change."""
-        changed, checked = [], 0
-        while self._rechecks and self._rechecks[0][0] <= now and checked < limit:
+    def check_due(self, now: float, limit: int, is_over: Callable[[], bool] = lambda: False) -> list[str]:
+        """Check up to ``limit`` files that are due, in fair turns, until ``is_over``; return the paths of those with a change."""
+        last = self._due_count + _MAX_DUE
+        while self._rechecks and self._rechecks[0][0] <= now and self._due_count < last:
             due, path = heapq.heappop(self._rechecks)
+            turn = self._turns.of_folder(posixpath.dirname(path))
+            if self._is_due(path, due) and not self._due.contains(path, turn):
+                self._due_count += 1
+                self._due.add(path, path, turn, self._due_count)
+        changed, checked = [], 0
+        while self._due and checked < limit and not is_over():
+            path = self._due.pop()
             tracked = self._tracked.get(path)
-            if tracked is None or tracked.recheck_at != due:
+            if tracked is None or not 0.0 < tracked.recheck_at <= now:
                 continue
             checked += 1
             if self.check(path, now):
                 changed.append(path)
         return changed
 
+    def _is_due(self, path: str, due: float) -> bool:
+        """Return whether this file is still to be checked at the time ``due``."""
+        tracked = self._tracked.get(path)
+        return tracked is not None and tracked.recheck_at == due
+
     def has_arriving(self) -> bool:
         """Return whether a followed file that is not empty has not settled yet."""
         return any(tracked.status in _ARRIVING and tracked.sig is not None and tracked.sig.size > 0 for tracked in self._tracked.values())
 
     def next_check_at(self) -> float | None:
-        """Return when the next check is due."""
+        """Return when the next check is due; 0 for a check that is overdue."""
+        if self._due:
+            return 0.0
         while self._rechecks:
             due, path = self._rechecks[0]
-            tracked = self._tracked.get(path)
-            if tracked is not None and tracked.recheck_at == due:
+            if self._is_due(path, due):
                 return due
             heapq.heappop(self._rechecks)
         return None
@@ -189,7 +220,7 @@ class FileTracker:
             self._retry_later(tracked, now, "new", "its folder is not there", _EMPTY_RETRY_SECONDS)
 
     def _reset(self, tracked: _TrackedFile, sig: FileSignature, now: float) -> None:
-        tracked.status, tracked.sig, tracked.changed_at, tracked.sha256 = "new", sig, now, ""
+        tracked.status, tracked.sig, tracked.changed_at, tracked.sha256 = "new", _compact(sig), now, ""
         tracked.reason, tracked.retry_delay = "", _FIRST_RETRY_SECONDS
         tracked.recheck_at = now + self._times.breath
 
@@ -254,6 +285,18 @@ class FileTracker:
         tracked.status, tracked.reason = status, reason
         tracked.recheck_at = now + min(tracked.retry_delay, max_delay)
         tracked.retry_delay = min(tracked.retry_delay * 2, max_delay)
+
+
+@lru_cache(maxsize=64)
+def _shared_number(number: int) -> int:
+    """Return one object for equal numbers: all files of a disk have the same device."""
+    return number
+
+
+def _compact(sig: FileSignature) -> FileSignature:
+    """Return an equal signature that shares its numbers where it can: tens of thousands of files are followed in a flood."""
+    ctime_ns = sig.mtime_ns if sig.ctime_ns == sig.mtime_ns else sig.ctime_ns
+    return FileSignature(_shared_number(sig.dev), sig.ino, sig.size, sig.mtime_ns, ctime_ns)
 
 
 def refusal_reason(path: str, mode: int) -> str | None:

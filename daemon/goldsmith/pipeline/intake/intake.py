@@ -24,6 +24,7 @@ from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.scanner import Scanner
 from goldsmith.pipeline.intake.stage_folders import StageFolders, WatchMode
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 from goldsmith.root_folder import RootFolder
 
 LIBRARY_FOLDER = "library"
@@ -31,6 +32,8 @@ LIBRARY_FOLDER = "library"
 MAX_BUNDLES = 512
 _MAX_HINTS = 4096
 _MAX_CHECKS = 512
+# Seconds that one ``collect`` spends at most on each of hints, scans and checks of files, so that the main loop goes on.
+_MAX_SECONDS = 0.015
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,13 @@ class Intake:
         self._clock = clock
         self._stage_folders = StageFolders(self._root, folders, watcher, settings.sweep_events, settings.sweep_polling)
         self._index = BundleIndex()
-        self._files = FileTracker(self._root, settings, self._stage_folders.is_unchanged)
-        self._ready = ReadyQueue(self._index)
-        self._scanner = Scanner(self._root, self._index, self._files, self._ready, self._stage_folders, watcher.is_watched)
+        self._turns = FolderTurns(folders)
+        self._files = FileTracker(self._root, settings, self._stage_folders.is_unchanged, self._turns)
+        self._ready = ReadyQueue(self._index, self._turns)
+        self._scanner = Scanner(self._root, self._index, self._files, self._ready, self._stage_folders, watcher.is_watched, self._turns)
+        # Hints that are not processed yet, in fair turns.
+        self._hints: TurnQueue[str, str] = TurnQueue()
+        self._hint_count = 0
         self._library_fingerprint = 0
         self._weights_stamp = weights_stamp
         self._last_weights_stamp = weights_stamp()
@@ -82,8 +89,8 @@ class Intake:
         self._library_fingerprint = library_fingerprint(self._root_folder, LIBRARY_FOLDER)
         self._stage_folders.check(self._clock())
 
-    def collect(self, now: float) -> list[BundleKey]:
-        """Process what has happened. Return the bundles to check again, in order of arrival, at most ``MAX_BUNDLES``.
+    def collect(self, now: float, limit: int = MAX_BUNDLES) -> list[BundleKey]:
+        """Process what has happened. Return the bundles to check again, in fair turns, at most ``limit``.
 
         A bundle is returned if it has an instruction and a file of it came, changed, went, or advanced. It is returned once more when it is
         gone or has lost its instruction.
@@ -91,21 +98,37 @@ class Intake:
         if now >= self._stage_folders.next_check_at():
             self._stage_folders.check(now)
             self._check_weights()
-        paths, lost = self._watcher.take_hints(_MAX_HINTS)
+        lost = self._take_hints()
         self._stage_folders.note_canaries()
         self._start_sweeps(now, all_folders=lost)
-        for path in paths:
-            self._on_hint(path, now)
-        self._scanner.continue_scan(now, self._clock)
-        for path in self._files.check_due(now, _MAX_CHECKS):
+        is_over = self._deadline()
+        while self._hints and not is_over():
+            self._on_hint(self._hints.pop(), now)
+        self._scanner.continue_scan(now, self._clock, self._deadline())
+        for path in self._files.check_due(now, _MAX_CHECKS, self._deadline()):
             self._scanner.on_state_changed(path)
-        keys = self._ready.pop(MAX_BUNDLES)
+        keys = self._ready.pop(limit)
         self._returned_count += len(keys)
         return keys
 
+    def _take_hints(self) -> bool:
+        """Take hints from the watcher, and return whether hints were lost. They wait here, where the order is fair."""
+        paths, lost = self._watcher.take_hints(_MAX_HINTS)
+        for path in paths:
+            turn = self._turns.of_folder(os.path.dirname(path)[len(self._root) + 1 :])
+            if not self._hints.contains(path, turn):
+                self._hint_count += 1
+                self._hints.add(path, path, turn, self._hint_count)
+        return lost
+
+    def _deadline(self) -> Callable[[], bool]:
+        """Return a function that is true when this part of ``collect`` has had its time."""
+        end = self._clock() + _MAX_SECONDS
+        return lambda: self._clock() >= end
+
     def seconds_until_due(self, now: float) -> float:
         """Return the seconds until ``collect`` has something to do without a hint; a hint makes ``watcher.fd`` readable before that."""
-        if self._watcher.has_hints() or self._scanner or self._ready:
+        if self._hints or self._watcher.has_hints() or self._scanner or self._ready:
             return 0.0
         due = (self._stage_folders.next_check_at(), self._stage_folders.next_sweep_at(), self._files.next_check_at())
         return max(0.0, min(when for when in due if when is not None) - now)
@@ -180,7 +203,7 @@ class Intake:
     @property
     def is_busy(self) -> bool:
         """True while files are arriving, folders must be scanned, or bundles must be returned."""
-        return bool(self._scanner or self._ready or self._watcher.has_hints() or self._files.has_arriving())
+        return bool(self._scanner or self._ready or self._hints or self._watcher.has_hints() or self._files.has_arriving())
 
     def watch_modes(self) -> dict[str, WatchMode]:
         """Return for each stage folder whether events arrive or it is scanned at intervals."""

@@ -1,4 +1,4 @@
-"""The queue of bundles that must be checked again, in order, a limited number at a time."""
+"""The queue of bundles that must be checked again, in fair turns, a limited number at a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from goldsmith.files import fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
 from goldsmith.pipeline.intake.bundle_index import BundleIndex, FolderIndex
 from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
+from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 
 
 class ReadyQueue:
     """Takes changed names, and returns the keys of bundles that have an instruction."""
 
-    def __init__(self, index: BundleIndex) -> None:
+    def __init__(self, index: BundleIndex, turns: FolderTurns) -> None:
         self._index = index
-        self._changed: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._turns = turns
+        # Path and group key of each group of names that changed.
+        self._changed: TurnQueue[tuple[str, int], tuple[str, int]] = TurnQueue()
+        self._changed_count = 0
         self._removed: OrderedDict[BundleKey, None] = OrderedDict()
         # Keys that were returned with an instruction, and may have jobs.
         self._handed_out: set[BundleKey] = set()
@@ -34,12 +38,13 @@ class ReadyQueue:
         """Queue the bundles of a name that changed."""
         for group_key in map(hash, group_keys(name)):
             if not self._is_idle(folder, group_key):
-                self._changed[folder.path, group_key] = None
+                self._add_changed(folder, group_key)
 
     def enqueue_campaign(self, campaign_brief: str) -> None:
         """Queue all bundles in the folder of a campaign's brief and below, because the brief changed."""
         for folder in self._index.subtree(posixpath.dirname(campaign_brief)):
-            self._changed.update(dict.fromkeys((folder.path, group_key) for group_key in folder.names_by_key))
+            for group_key in folder.names_by_key:
+                self._add_changed(folder, group_key)
 
     def enqueue_removed(self, folder: FolderIndex, name: str) -> None:
         """Queue the bundles that have the key of a name which is being removed."""
@@ -50,7 +55,7 @@ class ReadyQueue:
         self._handed_out.difference_update(_possible_keys(folder, name))
 
     def pop(self, limit: int) -> list[BundleKey]:
-        """Return up to ``limit`` keys, each once, in the order in which their bundles were queued."""
+        """Return up to ``limit`` keys, each once, in fair turns; in each campaign in the order in which their bundles were queued."""
         keys: dict[BundleKey, None] = {}
         steps = 4 * limit
         while self and len(keys) < limit and steps > 0:
@@ -68,13 +73,13 @@ class ReadyQueue:
             keys[key] = None
 
     def _pop_changed(self, keys: dict[BundleKey, None]) -> None:
-        (path, group_key), _ = self._changed.popitem(last=False)
+        path, group_key = self._changed.pop()
         folder = self._index.folders.get(path)
         if folder is None:
             return
         names, reached = folder.connected_names(group_key)
         for reached_key in reached:
-            self._changed.pop((path, reached_key), None)
+            self._changed.remove((path, reached_key), self._turns.of_folder(path))
         bundles = self._index.bundles_for_names(folder, names)
         for bundle in bundles:
             self._hand_out(bundle, keys)
@@ -84,6 +89,12 @@ class ReadyQueue:
                 if key in self._handed_out and key not in present:
                     self._handed_out.discard(key)
                     keys[key] = None
+
+    def _add_changed(self, folder: FolderIndex, group_key: int) -> None:
+        turn = self._turns.of_folder(folder.path)
+        if not self._changed.contains((folder.path, group_key), turn):
+            self._changed_count += 1
+            self._changed.add((folder.path, group_key), (folder.path, group_key), turn, self._changed_count)
 
     def _hand_out(self, bundle: Bundle, keys: dict[BundleKey, None]) -> None:
         if bundle.has_instructions:

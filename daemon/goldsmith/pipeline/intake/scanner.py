@@ -6,7 +6,6 @@ import contextlib
 import os
 import posixpath
 import stat
-from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -18,10 +17,12 @@ from goldsmith.pipeline.intake.folder_scan import scan_folder
 from goldsmith.pipeline.intake.near_misses import is_near_miss
 from goldsmith.pipeline.intake.ready_queue import ReadyQueue
 from goldsmith.pipeline.intake.stage_folders import StageFolder, StageFolders
+from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
-# How many names one call of ``continue_scan`` processes at most.
+# How many names one call of ``continue_scan`` processes at most, and how many of one folder before another campaign has its turn.
 _MAX_ENTRIES = 4096
+_MAX_NAMES_PER_TURN = 64
 
 
 class Scanner:
@@ -35,6 +36,7 @@ class Scanner:
         ready: ReadyQueue,
         stage_folders: StageFolders,
         is_watched: Callable[[str], bool],
+        turns: FolderTurns,
     ) -> None:
         self._root = root
         self._root_folder = RootFolder(root)
@@ -43,8 +45,11 @@ class Scanner:
         self._ready = ready
         self._stage_folders = stage_folders
         self._is_watched = is_watched
-        self._pending_folders: OrderedDict[str, None] = OrderedDict()
-        self._pending_names: deque[tuple[str, Iterator[str]]] = deque()
+        self._turns = turns
+        # Folders to scan, and the names that a scan found in each folder, in fair turns.
+        self._pending_folders: TurnQueue[str, str] = TurnQueue()
+        self._pending_names: TurnQueue[int, tuple[str, Iterator[str]]] = TurnQueue()
+        self._pending_count = 0
         # Campaign folders that cannot be read, each with a sentence.
         self._unreadable_folders: dict[str, str] = {}
         # Folders at the greatest depth that have subfolders.
@@ -97,7 +102,7 @@ class Scanner:
     def _add_pending(self, path: str) -> None:
         """Scan this folder later, unless it lies too deep."""
         if path.count("/") <= MAX_FOLDER_DEPTH:
-            self._pending_folders[path] = None
+            self._queue_scan(path)
         else:
             self._folders_above_unsearched.add(posixpath.dirname(path))
 
@@ -186,16 +191,23 @@ class Scanner:
     def start_sweep(self, stage_folder: StageFolder, now: float) -> None:
         """Start to scan a whole stage folder again."""
         stage_folder.swept_at, stage_folder.sweep_seconds = now, 0.0
-        self._pending_folders[stage_folder.name] = None
+        self._queue_scan(stage_folder.name)
 
-    def continue_scan(self, now: float, clock: Callable[[], float]) -> None:
-        """Scan folders and process names, up to a bounded number."""
+    def _queue_scan(self, path: str) -> None:
+        turn = self._turns.of_folder(path)
+        if not self._pending_folders.contains(path, turn):
+            self._pending_count += 1
+            self._pending_folders.add(path, path, turn, self._pending_count)
+
+    def continue_scan(self, now: float, clock: Callable[[], float], is_over: Callable[[], bool] = lambda: False) -> None:
+        """Scan folders and process names in turn, up to a bounded number or until ``is_over``."""
         remaining = _MAX_ENTRIES
-        while remaining > 0 and self:
+        while remaining > 0 and self and not is_over():
             if self._pending_names:
-                remaining -= self._process_names(*self._pending_names[0], now, remaining)
+                remaining -= self._process_names(*self._pending_names.pop(), now, min(remaining, _MAX_NAMES_PER_TURN))
+            if not self._pending_folders:
                 continue
-            path, _ = self._pending_folders.popitem(last=False)
+            path = self._pending_folders.pop()
             stage_folder = self._stage_folders.by_name[path.partition("/")[0]]
             if stage_folder.unavailable_reason:
                 continue
@@ -228,16 +240,20 @@ class Scanner:
         for name in result.changed:
             self._name_changed(folder, name, now)
         if result.appeared:
-            self._pending_names.append((path, iter(sorted(result.appeared))))
+            self._queue_names(path, iter(sorted(result.appeared)))
         for name in sorted(result.folders):
             self._add_pending(posixpath.join(path, name))
+
+    def _queue_names(self, path: str, names: Iterator[str]) -> None:
+        self._pending_count += 1
+        self._pending_names.add(self._pending_count, (path, names), self._turns.of_folder(path), self._pending_count)
 
     def _process_names(self, path: str, names: Iterator[str], now: float, limit: int) -> int:
         """Process the next names that a scan found; return how many."""
         folder = self._index.folders.get(path)
         batch = list(islice(names, limit)) if folder is not None else []
-        if folder is None or len(batch) < limit:
-            self._pending_names.popleft()
+        if len(batch) == limit:
+            self._queue_names(path, names)
         if folder is not None and batch:
             with contextlib.suppress(OSError), self._root_folder.opened_folder(path) as fd:
                 for name in batch:

@@ -73,7 +73,7 @@ class Results:
         elif isinstance(event, JobRequeued):
             self._handle_requeue(work, event)
         elif work.is_cancelled:
-            self._in_flight.remove(work)
+            self._in_flight.remove(work, keeps_place=True)
             self._in_flight.recheck([work.bundle.key])
         elif event.fault is not None:
             self._handle_fault(work, event.fault, event, now)
@@ -111,7 +111,7 @@ class Results:
         if work.plan_id:
             return  # a failing disk left the commit half done; it must be finished or undone first
         if work.outcome is not None:
-            self._in_flight.remove(work)
+            self._in_flight.remove(work, keeps_place=True)
             self._in_flight.recheck([work.bundle.key])
         elif not work.is_cancelled:
             work.is_cancelled = True
@@ -242,13 +242,13 @@ class Results:
         key = work.bundle.key
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         if fault.kind == "machine":
-            self._in_flight.remove(work)
+            self._in_flight.remove(work, keeps_place=True)
             self._host_health.report_failure(HostError(fault.sentence, fault.remedy), "job")
             self._in_flight.recheck([key])
         elif fault.kind == "disputed":
             self._handle_dispute(work, fault, now)
         elif fault.kind in ("changed", "cancelled"):
-            self._in_flight.remove(work)
+            self._in_flight.remove(work, keeps_place=True)
             self._intake.recheck(fault.path or work.asset_path)
             self._in_flight.recheck_at(now + _RECHECK_SECONDS, key)
         elif fault.kind in ("crash", "timeout", "memory", "refused", "lost"):
@@ -273,8 +273,9 @@ class Results:
     def _handle_failed_attempt(self, work: StageWork, fault: JobFault) -> None:
         """Count an attempt for which the picture need not be at fault. Try again, or hold the asset after the last attempt."""
         attempts = self._journal.count_attempt(work.asset_path, fingerprint(work.sigs))
-        self._in_flight.remove(work)
-        if attempts < self._settle_policy.max_attempts:
+        is_last = attempts >= self._settle_policy.max_attempts
+        self._in_flight.remove(work, keeps_place=not is_last)
+        if not is_last:
             self._in_flight.recheck([work.bundle.key])
             return
         self._disputes.pop(work.asset_path, None)

@@ -11,12 +11,14 @@ import secrets
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature, display_name, display_text
-from goldsmith.jobs.job import InputRead, Outcome
+from goldsmith.jobs.job import InputRead, Job, Outcome
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
@@ -35,15 +37,26 @@ from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
 from goldsmith.pipeline.intake.file_tracker import FileState
 from goldsmith.pipeline.intake.stage_folders import CHECK_INTERVAL_SECONDS
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
+from goldsmith.pipeline.scheduler.in_flight import files_token
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Waiting
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
+from goldsmith.pipeline.turns import TurnQueue
+from goldsmith.pipeline.workers.job_queue import QueuedJob
 
 # Maximum number of plans in one commit: they share one record in the journal and one fsync per folder.
 COMMIT_BATCH_SIZE = 64
+# Maximum number of plans whose files are being copied, after a first batch. A single picture waits behind so many copies at most.
+_MAX_COPYING_PLANS = 8
+# While this much finished work waits for its commit, no further job starts: its results lie in scratch folders.
+MAX_UNCOMMITTED = 128
+# Maximum number of bundles that are due for a check at a time. The others stay in the intake, which has a fair order of its own.
+MAX_DUE_CHECKS = 512
+# Seconds after which a turn of the loop checks no further bundle, so that workers, signals and the watchdog get their answers.
+_CHECK_SECONDS = 0.03
 # Lines of a traceback in the log: a RecursionError has a thousand.
 _TRACEBACK_LIMIT = 20
 _LOCK_RENEWED = "The lock in .goldsmith was removed or replaced. It is made anew; leave that folder alone while Goldsmith runs."
@@ -110,6 +123,9 @@ class Scheduler:
         # Monotonic time of the next check of the service's own folder.
         self._work_folder_check_at = 0.0
         self._group_commit_delay = GroupCommitDelay(COMMIT_BATCH_SIZE, self._clock)
+        # Work that is being queued: if a worker takes it at once, it is not built twice.
+        self._just_queued: StageWork | None = None
+        self._workers.build_job = self._build_job
 
     # ------------------------------------------------------------------ the main loop's interface
 
@@ -141,15 +157,18 @@ class Scheduler:
         self._check_work_folder(now)
         if self._host_health.is_unhealthy and now >= self._host_health.retry_at:
             self._begin_trial()
+        self._workers.hold(self._must_hold)
         written = self._journal.change_count
         with self._journal.batch():
             self._results.process_events(now)
             self._check_bundles(now)
         if self._journal.change_count != written:
             self._host_health.report_success("turn")
-        if not self._host_health.is_unhealthy and self._in_flight.ready_to_commit and not self._commit_delay():
+        if not self._host_health.is_unhealthy and self._plan_executor.copying_plans:
+            self._finish_copied()
+        if not self._host_health.is_unhealthy and self._commit_room and not self._commit_delay():
             self._commit_batch()
-        if self._host_health.is_on_trial and not len(self._in_flight) and not self._in_flight.has_immediate_rechecks:
+        if self._host_health.is_on_trial and not len(self._in_flight) and not self._in_flight.due_count:
             self._probe_host()
 
     def _replace_journal(self, damage: JournalBroken) -> None:
@@ -160,9 +179,30 @@ class Scheduler:
             self._plan_executor.record_again()
             with self._journal.batch():
                 self._results.record_again(self._clock())
+                self._record_queue_again()
             self._begin_trial()
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on
             self.report_failed_turn(error)
+
+    def _record_queue_again(self) -> None:
+        """Record the bundles that wait for a worker in a new journal."""
+        for key, queued in self._in_flight.queued():
+            bundle, stage = self._intake.bundle(key), self._pipeline.stage_of_folder(key.folder)
+            if bundle is not None and stage is not None:
+                self._journal.record_queued(queued.id, stage.name, queued.queue, bundle.asset, self._wall_clock())
+
+    @property
+    def _must_hold(self) -> bool:
+        """True while no further job may start: the host has failed, or finished work waits for a slow disk."""
+        uncommitted = len(self._in_flight.ready_to_commit) + len(self._plan_executor.copying_plans)
+        return self._host_health.is_unhealthy or uncommitted >= MAX_UNCOMMITTED
+
+    @property
+    def _commit_room(self) -> int:
+        """How many plans the next commit may have. Few plans wait for the copies of their files, so that others get their turns."""
+        copying = len(self._plan_executor.copying_plans)
+        limit = COMMIT_BATCH_SIZE if not copying else max(0, _MAX_COPYING_PLANS - copying)
+        return min(limit, len(self._in_flight.ready_to_commit))
 
     def _check_work_folder(self, now: float) -> None:
         """Check at intervals, and before a pause ends or a commit without a lock, that the root is this daemon's alone.
@@ -187,10 +227,10 @@ class Scheduler:
         now = self._clock()
         if self._host_health.is_unhealthy:
             return max(0.05, self._host_health.retry_at - now)
-        if self._in_flight.has_immediate_rechecks:
+        if self._in_flight.due_count or (self._workers.is_held and not self._must_hold):
             return 0.0
         due = [self._workers.seconds_until_due(now), self._seconds_to_next_check(now)]
-        if self._in_flight.ready_to_commit:
+        if self._commit_room:
             due.append(self._commit_delay())
         known = [max(0.0, seconds) for seconds in due if seconds is not None]
         return min(known) if known else None
@@ -218,7 +258,8 @@ class Scheduler:
 
     def can_finish_by(self, deadline: float) -> bool:
         """Return whether started work can still be committed by ``deadline`` (monotonic time): a job runs, or a commit is due by then."""
-        is_active = self._workers.running_jobs() or self._in_flight.ready_to_commit or self._results.has_commit_due_by(deadline)
+        is_committing = self._in_flight.ready_to_commit or self._plan_executor.copying_plans
+        is_active = self._workers.running_jobs() or is_committing or self._results.has_commit_due_by(deadline)
         return bool(is_active) and not self._host_health.is_unhealthy
 
     def drain(self) -> None:
@@ -228,37 +269,34 @@ class Scheduler:
 
     # ------------------------------------------------------------------ checking bundles
 
-    def _collect_keys(self, now: float) -> dict[BundleKey, None]:
-        """Return the bundles that are due for a check. If the system refuses to look at the folders, none is forgotten."""
-        keys = dict.fromkeys(self._in_flight.pop_due(now))
-        try:
-            keys.update(dict.fromkeys(self._intake.collect(now)))
-            keys.update(dict.fromkeys(map(bundle_key, self._holds.pop_due_retries(now))))
-            if self._intake.library_changed:
-                keys.update(dict.fromkeys(self._retry_library_holds()))
-                keys.update(self._waiting_for_library)
-                self._intake.library_changed = False
-                self._waiting_for_library.clear()
-        except BaseException:
-            self._in_flight.recheck(keys)
-            raise
-        return keys
+    def _collect_due(self, now: float) -> None:
+        """Make the checks due that are to be done now. If the system refuses to look at the folders, none is forgotten."""
+        self._in_flight.collect_due(now)
+        self._in_flight.recheck(self._intake.collect(now, max(0, MAX_DUE_CHECKS - self._in_flight.due_count)))
+        self._in_flight.recheck(map(bundle_key, self._holds.pop_due_retries(now)))
+        if self._intake.library_changed:
+            self._in_flight.recheck(self._retry_library_holds())
+            self._in_flight.recheck(self._waiting_for_library)
+            self._intake.library_changed = False
+            self._waiting_for_library.clear()
 
     def _check_bundles(self, now: float) -> None:
-        keys = self._collect_keys(now)
-        waiting = list(keys)
-        try:
-            while waiting:
-                try:
-                    self._check_bundle(waiting[0], now)
-                except (RecursionError, MemoryError) as error:
-                    self._hold_exhausting(waiting.pop(0), error)
-                except OSError as error:
-                    self._hold_unreadable(waiting.pop(0), error)
-                else:
-                    del waiting[0]
-        finally:
-            self._in_flight.recheck(waiting)  # not empty if the journal failed during a check
+        """Check the bundles that are due, in fair turns and for a limited time: the others are due in the next turn."""
+        self._collect_due(now)
+        end = self._clock() + _CHECK_SECONDS
+        for _ in range(self._in_flight.due_count):
+            key = self._in_flight.pop_due()
+            try:
+                self._check_bundle(key, now)
+            except (RecursionError, MemoryError) as error:
+                self._hold_exhausting(key, error)
+            except OSError as error:
+                self._hold_unreadable(key, error)
+            except BaseException:
+                self._in_flight.recheck([key])  # the journal failed during the check
+                raise
+            if self._clock() >= end:
+                break
 
     def _hold_exhausting(self, key: BundleKey, error: RecursionError | MemoryError) -> None:
         """Hold a bundle whose check used up the stack or the memory. Raises the error again if there is no such bundle any more."""
@@ -292,12 +330,33 @@ class Scheduler:
         work = self._in_flight.get(key)
         if work is not None:
             self._recheck_work(work, bundle, now)
-        elif bundle is None or not bundle.asset:
+            return
+        if self._in_flight.get_queued(key) is not None and not self._withdraw_if_changed(key, bundle):
+            return
+        if bundle is None or not bundle.asset:
+            self._in_flight.forget_number(key)
             self._holds.release_key(key)
         elif bundle.has_instructions:
             self._check_instructed(bundle, now)
         else:
+            self._in_flight.forget_number(key)
             self._holds.release_bundle(bundle)
+
+    def _withdraw_if_changed(self, key: BundleKey, bundle: Bundle | None) -> bool:
+        """Take a bundle that has changed out of its queue. Return whether it has changed."""
+        queued = self._in_flight.get_queued(key)
+        sigs = None if bundle is None else self._settled_sigs(_all_files(bundle))
+        if queued is None or (sigs is not None and files_token(sigs) == queued.token):
+            return False
+        self._withdraw(key)
+        return True
+
+    def _withdraw(self, key: BundleKey) -> None:
+        """Take a bundle out of its queue, unless a worker has taken it."""
+        queued = self._in_flight.get_queued(key)
+        if queued is not None:
+            self._in_flight.remove_queued(key)
+            self._workers.withdraw(queued)
 
     def _check_instructed(self, bundle: Bundle, now: float) -> None:
         """Start a bundle that has instructions as soon as all its files look complete."""
@@ -323,12 +382,14 @@ class Scheduler:
             return
         self._holds.release_bundle(bundle)
         verdict = self._readiness.check(bundle)
+        if isinstance(verdict, Ready):
+            self._start(bundle, verdict, sigs, now)
+            return
+        self._in_flight.forget_number(bundle.key)
         if isinstance(verdict, Invalid):
             if self._may_be_unfinished(paths):
                 return  # the bundle comes back when its files have settled
             self._results.hold(bundle, sigs, verdict.problem, None)
-        elif isinstance(verdict, Ready):
-            self._start(bundle, verdict, sigs, now)
         elif isinstance(verdict, Waiting):
             self._holds.release(bundle.asset)
             if verdict.depends_on_library:
@@ -407,43 +468,92 @@ class Scheduler:
             self._results.commit_or_wait(work, now)
 
     def _start(self, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature], now: float) -> None:
-        try:
-            texts = {path: self._text_files.read(path) for path in (bundle.brief, bundle.prompt) if path is not None}
-        except (OSError, InputError):  # the file has disappeared or is no regular file any more: the intake will report it
+        """Queue a bundle for a worker, or finish it at once if its stage has nothing to do."""
+        work = self._make_work(secrets.token_hex(8), bundle, ready, sigs)
+        if work is None:
             self._in_flight.recheck_at(now + 1.0, bundle.key)
             return
+        job = work.job
+        work.number = self._in_flight.take_number(bundle.key)
+        if not job.steps and all(each.sha256 for each in job.inputs):
+            # The daemon wrote these files, their hashes are known and nobody has changed them: no worker has to read them.
+            self._begin(work)
+            try:
+                self._results.finish(work, _unchanged_outcome(work), now)
+            except BaseException:
+                self._in_flight.remove(work, keeps_place=True)  # else the bundle would count as being worked on for ever
+                raise
+            return
+        turn = self._in_flight.turns.of(bundle.folder, bundle.campaign)
+        queued = QueuedJob(job.id, job.queue, turn, work.number, job.models, job.batch_key, bundle.key, files_token(sigs))
+        self._in_flight.add_queued(bundle.key, queued)
+        self._just_queued = work
+        try:
+            self._journal.record_queued(job.id, job.stage, job.queue, work.asset_path, work.started_at)
+            self._workers.enqueue(queued)
+        except BaseException:
+            self._withdraw(bundle.key)  # else the bundle would count as queued for ever
+            raise
+        finally:
+            self._just_queued = None
+
+    def _make_work(self, job_id: str, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature]) -> StageWork | None:
+        """Return the work on a bundle with its job; None if a file has disappeared or is no regular file any more."""
+        try:
+            texts = {path: self._text_files.read(path) for path in (bundle.brief, bundle.prompt) if path is not None}
+        except (OSError, InputError):  # the intake will report it
+            return None
         if any(not text.sig.same_content(sigs[path]) for path, text in texts.items()):  # it changed after the intake looked at it
             for path in texts:
                 self._intake.recheck(path)
-            self._in_flight.recheck_at(now + 1.0, bundle.key)
-            return
+            return None
         hashes = {path: text.sha256 for path, text in texts.items()}
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.stage.next_folder == self._pipeline.final_folder
-        job = build_job(secrets.token_hex(8), self._root, bundle, ready, inputs, self._job_limits.base, is_final)
-        job = self._job_limits.apply(job, ready.steps)
-        work = StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
+        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final)
+        return StageWork(bundle, ready, self._job_limits.apply(job, ready.steps), sigs, hashes, self._wall_clock())
+
+    def _begin(self, work: StageWork) -> None:
         self._in_flight.add(work)
-        self._on_event("started", picture=work.asset_path, stage=job.stage, steps=[step.op for step in job.steps])
-        try:
-            if not job.steps and all(each.sha256 for each in inputs):
-                # The daemon wrote these files, their hashes are known and nobody has changed them: no worker has to read them.
-                self._results.finish(work, _unchanged_outcome(work), now)
-                return
-            work.was_submitted = True
-            self._journal.record_queued(job.id, job.stage, job.queue, work.asset_path, work.started_at)
-            self._workers.submit(job)
-        except BaseException:
-            self._in_flight.remove(work)  # else the bundle would count as being worked on for ever
-            raise
+        self._on_event("started", picture=work.asset_path, stage=work.job.stage, steps=[step.op for step in work.job.steps])
+
+    def _build_job(self, queued: QueuedJob) -> Job | None:
+        """Return the job of queued work, which a worker takes now. Return None, and check the bundle again, if it has changed."""
+        key, work = cast(BundleKey, queued.origin), self._just_queued
+        if work is None or work.job.id != queued.id:
+            try:
+                work = self._rebuild_work(key, queued)
+            except (HostError, OSError) as fault:
+                self._host_health.report_failure(fault, "turn")
+                self._workers.hold(True)
+                work = None
+            except (RecursionError, MemoryError):  # the check of the bundle holds it
+                work = None
+        if work is None:
+            self._in_flight.remove_queued(key)
+            self._in_flight.recheck([key])
+            return None
+        work.number, work.was_submitted = queued.number, True
+        self._begin(work)
+        return work.job
+
+    def _rebuild_work(self, key: BundleKey, queued: QueuedJob) -> StageWork | None:
+        """Return the work on a bundle as it is now; None if it has changed since it was queued."""
+        bundle = self._intake.bundle(key)
+        sigs = None if bundle is None else self._settled_sigs(_all_files(bundle))
+        if bundle is None or sigs is None or files_token(sigs) != queued.token:
+            return None
+        verdict = self._readiness.check(bundle)
+        work = self._make_work(queued.id, bundle, verdict, sigs) if isinstance(verdict, Ready) else None
+        return work if work is not None and work.job.queue == queued.queue else None
 
     # ------------------------------------------------------------------ committing
 
     def _commit_batch(self) -> None:
         started_at = self._clock()
         plans: list[Plan] = []
-        for key in list(self._in_flight.ready_to_commit)[:COMMIT_BATCH_SIZE]:
+        for key in self._next_to_commit(self._commit_room):
             del self._in_flight.ready_to_commit[key]
             work = self._in_flight.get(key)
             if work is None:
@@ -460,10 +570,24 @@ class Scheduler:
                 break
             work.plan_id = plan.id
             plans.append(plan)
-        self._planner.clear_reservations()
-        for result in self._plan_executor.commit(plans) if plans else ():
+        results = self._plan_executor.commit(plans) if plans else ()
+        self._planner.clear_reservations(self._plan_executor.copying_plans)
+        for result in results:
             self._handle_result(result)
         self._group_commit_delay.record_commit(started_at)
+
+    def _next_to_commit(self, count: int) -> list[BundleKey]:
+        """Return the keys of the next finished work, in fair turns."""
+        waiting: TurnQueue[BundleKey, BundleKey] = TurnQueue()
+        for number, key in enumerate(self._in_flight.ready_to_commit):
+            waiting.add(key, key, self._in_flight.turns.of(key.folder, key.campaign), number)
+        return list(islice(waiting, count))
+
+    def _finish_copied(self) -> None:
+        """Commit the work whose files are copied to the filesystems of their destinations."""
+        for result in self._plan_executor.finish_copied():
+            self._handle_result(result)
+        self._planner.clear_reservations(self._plan_executor.copying_plans)
 
     def _begin_trial(self) -> None:
         """Let work go on to see whether the host has recovered, and first finish or undo the plans that it left half done."""

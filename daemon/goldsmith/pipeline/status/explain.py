@@ -48,6 +48,7 @@ from goldsmith.pipeline.status.sentences import (
     queue_title,
     working_sentence,
 )
+from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 
 _SPECIAL_FOLDERS = {
@@ -105,27 +106,34 @@ class Explainer:
         self._folders: dict[str, FolderIndex | None] = {}
         held_before = journal.all_holds() if journal is not None and live is None else ()
         self._holds: Mapping[str, HoldRecord] = {held.path: held for held in held_before} if live is None else live.holds
-        self._active_jobs: dict[str, tuple[int, ActiveJob]] = {}
+        self._active_jobs: dict[str, ActiveJob] = {}
         self._expired_jobs: dict[str, ActiveJob] = {}
+        self._queue_orders: dict[str, dict[str, int]] = {}
         now = wall_clock()
-        ahead: dict[str, int] = {}
         recorded = journal.active_jobs() if journal is not None and daemon.holder and live is None else ()
         for job in recorded if live is None else live.active_jobs:
-            if job.lease_expired(now):
-                self._expired_jobs[job.path] = job
-                continue
-            ahead[job.queue] = ahead.get(job.queue, 0) + (job.started_at is None)
-            self._active_jobs[job.path] = (self._queue_position(job, ahead[job.queue]), job)
+            (self._expired_jobs if job.lease_expired(now) else self._active_jobs)[job.path] = job
 
     @property
     def active_jobs(self) -> list[ActiveJob]:
         """The queued and running jobs in the order in which they were queued, without those whose lease has expired."""
-        return [job for _, job in self._active_jobs.values()]
+        return list(self._active_jobs.values())
 
-    def _queue_position(self, job: ActiveJob, arrival_position: int) -> int:
-        """Return the job's position in its queue: from the daemon's own order if the job is in it, else from the order of arrival."""
-        order = self._daemon.queue_order.get(job.queue, ())
-        return order.index(job.job_id) + 1 if job.job_id in order else arrival_position
+    def _queue_position(self, job: ActiveJob) -> int:
+        """Return the job's position in its queue, from 1."""
+        if job.queue not in self._queue_orders:
+            self._queue_orders[job.queue] = self._queue_order(job.queue)
+        return self._queue_orders[job.queue][job.job_id]
+
+    def _queue_order(self, queue: str) -> dict[str, int]:
+        """Return the position of each waiting job by its id: first those in the daemon's own order, then the others in fair turns."""
+        waiting = {job.job_id: job for job in self._active_jobs.values() if job.queue == queue and job.started_at is None}
+        first = dict.fromkeys(self._daemon.queue_order.get(queue, ()))
+        turns, others = FolderTurns(self._pipeline.folders), TurnQueue[str, str]()
+        for number, (job_id, job) in enumerate(waiting.items()):
+            if job_id not in first:
+                others.add(job_id, job_id, turns.of_folder(posixpath.dirname(job.path)), number)
+        return {job_id: position for position, job_id in enumerate((*first, *others), 1)}
 
     # ------------------------------------------------------------------ one file
 
@@ -222,7 +230,7 @@ class Explainer:
         """Return the status of a picture with its sidecars, and the reason; with the question about a file that may be its mask."""
         active = self._active_jobs.get(bundle.asset)
         if active is not None:
-            return self._explain_job(bundle, *active)
+            return self._explain_job(bundle, active)
         problem = self._hold_sentence(bundle)
         if problem:
             return Explanation("held", problem)
@@ -237,11 +245,11 @@ class Explainer:
         incomplete = self._incomplete_reason(bundle)
         return Explanation("waiting", incomplete) if incomplete else self._explain_readiness(bundle)
 
-    def _explain_job(self, bundle: Bundle, position: int, job: ActiveJob) -> Explanation:
+    def _explain_job(self, bundle: Bundle, job: ActiveJob) -> Explanation:
         """Return the status of a queued or running job, and the reason. The results of a running job may have to wait for a folder."""
         pause_reason = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
         if job.started_at is None:
-            place = f"Waiting for {queue_title(job.queue, self._daemon)}, {ordinal(position)} in the queue."
+            place = f"Waiting for {queue_title(job.queue, self._daemon)}, {ordinal(self._queue_position(job))} in the queue."
             return Explanation("queued", f"Waiting: {pause_reason}" if pause_reason else place)
         obstacle = self._commit_obstacle(bundle)
         if obstacle:

@@ -191,16 +191,15 @@ class _FolderReport:
         self._queue = stage.queue if stage is not None else ""
         self._indexes = sources.intake.folders_in(folder)
         self._working: list[StageWork] = []
-        self._queued_count = 0
+        self._queued: dict[str, BundleKey] = {}
         self._waiting: list[BundleKey] = []
         self._instructed_pictures = 0
         for key in sources.intake.instructed_bundles():
             if key.folder == folder:
                 self._add(key)
-        queued = [sources.in_flight.get_by_job(job_id) for ids in state.queue_order.values() for job_id in ids]
-        self._next = [work for work in queued if work is not None and work.bundle.folder == folder and work.progress is None]
+        self._next = [self._queued[job_id] for ids in state.queue_order.values() for job_id in ids if job_id in self._queued][:_MAX_LISTED]
         self._held = [held for path, held in sources.holds.records.items() if path.startswith(f"{folder}/")]
-        jobs = [_active_job(work) for work in (*self._working, *self._next)]
+        jobs = [*map(_active_job, self._working), *(job for key in self._next if (job := self._queued_job(key)) is not None)]
         live = LiveRecords(sources.holds.records, jobs, sources.intake.folder)
         # Its own process holds the root, whatever the lock says.
         daemon = state if state.holder else state.model_copy(update={"holder": f"process {state.pid} on {state.host}"})
@@ -208,21 +207,22 @@ class _FolderReport:
 
     def _add(self, key: BundleKey) -> None:
         self._instructed_pictures += classify(key.name).role == "picture"
-        work = self._sources.in_flight.get(key)
-        if work is None:
-            if not self._sources.holds.has_key(key):
-                self._waiting.append(key)
-        elif work.progress is not None or work.outcome is not None:
+        work, queued = self._sources.in_flight.get(key), self._sources.in_flight.get_queued(key)
+        if work is not None and (work.progress is not None or work.outcome is not None):
             self._working.append(work)
-        else:
-            self._queued_count += 1
+        elif work is not None:  # a worker has it and has not begun, or it is back in the queue because its device failed
+            self._queued[work.job.id] = key
+        elif queued is not None:
+            self._queued[queued.id] = key
+        elif not self._sources.holds.has_key(key):
+            self._waiting.append(key)
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the text."""
         sections = [
             *self._section("Everything here waits", [("", sentence) for sentence in self._pauses()]),
             *self._section("At work", self._working_entries(), len(self._working)),
-            *self._section("In the queue", self._queue_entries(), self._queued_count),
+            *self._section("In the queue", self._queue_entries(), len(self._queued)),
             *self._section("Waiting", self._waiting_entries(), len(self._waiting)),
             *self._section("Problems", self._problem_entries(), len(self._held)),
             *self._section("Names to check", self._name_entries()),
@@ -259,14 +259,27 @@ class _FolderReport:
         return [self._entry_of_work(work) for work in works]
 
     def _queue_entries(self) -> list[tuple[str, str]]:
-        return [self._entry_of_work(work) for work in self._next[:_MAX_LISTED]]
+        return self._entries(self._next)
+
+    def _queued_job(self, key: BundleKey) -> ActiveJob | None:
+        """Return the job of a bundle in a queue as the journal's table would have it; None if the bundle has just gone."""
+        work, queued = self._sources.in_flight.get(key), self._sources.in_flight.get_queued(key)
+        bundle = self._sources.intake.bundle(key)
+        if work is not None:
+            return _active_job(work)
+        if queued is None or bundle is None:
+            return None
+        return ActiveJob(queued.id, "", queued.queue, bundle.asset, 0.0, None, None, 0, "", 0.0, "")
 
     def _entry_of_work(self, work: StageWork) -> tuple[str, str]:
         return self._path_in_folder(work.asset_path), self._explainer.explain_bundle(work.bundle).sentence
 
     def _waiting_entries(self) -> list[tuple[str, str]]:
+        return self._entries(heapq.nsmallest(_MAX_LISTED, self._waiting))
+
+    def _entries(self, keys: Sequence[BundleKey]) -> list[tuple[str, str]]:
         entries = []
-        for key in heapq.nsmallest(_MAX_LISTED, self._waiting):
+        for key in keys:
             bundle = self._sources.intake.bundle(key)
             if bundle is not None:
                 path = bundle.asset or next(iter(bundle.files), bundle.stem)
@@ -288,7 +301,8 @@ class _FolderReport:
     def _is_told(self, index: FolderIndex, name: str) -> bool:
         """Return whether a file with a question is at work, queued or held: then the text has it already."""
         key = BundleKey(index.stage_folder, index.campaign, name)
-        return self._sources.in_flight.get(key) is not None or self._sources.holds.has_key(key)
+        in_flight = self._sources.in_flight
+        return in_flight.get(key) is not None or in_flight.get_queued(key) is not None or self._sources.holds.has_key(key)
 
     def _lone_pictures(self) -> Iterator[str]:
         """Yield a line about the pictures without an instruction, in the words of one of them."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobFault, JobRequeued, Outcome
-from goldsmith.pipeline.workers.job_queue import JobQueue
+from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
 from goldsmith.pipeline.workers.slot import JobRun, Slot
 
 # How often a job is sent to a process that dies before it starts the job, or for another job's file. After that the job is suspected.
@@ -26,7 +26,7 @@ class FailurePolicy:
         self._sends: dict[str, int] = {}
         self._isolated_jobs: set[str] = set()
 
-    def can_share_process(self, job: Job) -> bool:
+    def can_share_process(self, job: Job | QueuedJob) -> bool:
         """Return whether the job may share a process with others.
 
         After a process with several jobs has died, each of these jobs runs alone, which shows the one that is at fault.
@@ -74,7 +74,7 @@ class FailurePolicy:
         for run in slot.runs:
             fault = run.kill_reason or job_faults.crashed(run.job, -9 if exit_status is None else exit_status)
             if run.cancelled_at is not None:
-                self._fail(run.job, job_faults.cancelled(run.job), stderr)
+                self._fail(run.job, job_faults.cancelled(run.job.asset.path), stderr)
             elif run.is_job_fault and not slot.device_failure:
                 self._fail(run.job, fault, stderr)
             elif slot.device_failure or is_shared or slot.is_distrusted or (is_reported and self._may_resend(run.job)):

@@ -23,7 +23,7 @@ from goldsmith.jobs.protocol import (
 )
 from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.failure_policy import FailurePolicy
-from goldsmith.pipeline.workers.job_queue import JobQueue
+from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_progress, clean_models
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier, Verification
 from goldsmith.pipeline.workers.process_folder import ProcessFolder
@@ -62,12 +62,15 @@ class WorkerPool:
         epoll: select.epoll,
         verifier: OutcomeVerifier,
         emit: Callable[[Event], None],
+        build_job: Callable[[QueuedJob], Job | None],
     ) -> None:
         self.name = specs[0].queue
-        self.queue = JobQueue()
+        self.queue = JobQueue(build_job)
         self.slots: list[Slot] = []
         self.devices = [WorkerDevice(spec, DeviceHealth(spec.queue, spec.device)) for spec in specs]
         self.is_draining = False
+        # True while no further job may start, for example because finished work waits for a disk.
+        self.is_held = False
         self._read_config = read_config
         self._folders = folders
         # Folders of ended processes with results that are not committed yet.
@@ -96,13 +99,14 @@ class WorkerPool:
         """Cancel a job that is queued or runs; return False if there is no such job."""
         queued = self.queue.remove(job_id)
         if queued is not None:
-            self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(queued)))
+            path = "" if queued.job is None else queued.job.asset.path
+            self._finish(Outcome(job_id=job_id, fault=job_faults.cancelled(path)))
             return True
         for entry in self._verifications:
             if entry[1].job.id == job_id:
                 self._verifications.remove(entry)
                 entry[2].is_stopped = True
-                fault = job_faults.cancelled(entry[1].job)
+                fault = job_faults.cancelled(entry[1].job.asset.path)
                 self._finish(Outcome(job_id=job_id, fault=fault, scratch=entry[1].job.scratch))
                 return True
         for slot, run in self.running_jobs():
@@ -134,16 +138,16 @@ class WorkerPool:
 
     def dispatch(self, now: float) -> None:
         """Give queued jobs to free slots, and start processes while there are fewer than allowed."""
-        if self.is_draining or not self.queue or self.is_blocked(now):
+        if self.is_draining or self.is_held or not self.queue or self.is_blocked(now):
             return
         self._replace_outdated(now)
         vacant = self._vacant_devices(now)
         free = [slot for slot in self.slots if self._can_take_job(slot) and not slot.device.is_unhealthy(now)]
         starting = sum(not slot.process.is_ready for slot in self.slots)
-        while free and self.queue:
+        while free and self.queue and not self.is_held:
             # A process unloads no model for another while there is, or will soon be, a process without models.
             pick = self.queue.take_next([slot.loaded_models for slot in free], now, may_evict=not (starting or vacant))
-            if pick is None:
+            if pick is None:  # or the job was withdrawn when it should start; the next turn goes on
                 break
             self._assign(free.pop(pick[0]), pick[1], len(free) + len(vacant), now)
         for device in vacant[: max(0, len(self.queue) - starting)]:
@@ -210,8 +214,8 @@ class WorkerPool:
             has_ended = slot.process.wait_exit(1.0)
             slot.process.close()
             self._leave_folder(slot, has_ended)
-        for job in [*(run.job for _, run in self.running_jobs()), *self.queue]:
-            self._finish(Outcome(job_id=job.id, fault=job_faults.cancelled(job)))
+        for job in [*(run.job for _, run in self.running_jobs()), *self.queue.built_jobs()]:
+            self._finish(Outcome(job_id=job.id, fault=job_faults.cancelled(job.asset.path)))
         self.slots.clear()
         self.queue.clear()
         self._verifications.clear()
@@ -373,7 +377,7 @@ class WorkerPool:
             return
         slot.runs.remove(run)
         if run.cancelled_at is not None:  # a cancelled job has no result, even if it was done by then
-            fault = job_faults.cancelled(run.job)
+            fault = job_faults.cancelled(run.job.asset.path)
             self._finish(Outcome(job_id=run.job.id, fault=fault, seconds=outcome.seconds, scratch=run.job.scratch))
         else:
             self._verifications.append((slot, run, self._verifier.begin(run.job, outcome)))

@@ -14,6 +14,7 @@ from time import monotonic
 
 from goldsmith.jobs.job import Job
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.pipeline.workers.job_queue import QueuedJob
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pool import MEMORY_CHECK_SECONDS, Event, WorkerPool
@@ -43,6 +44,8 @@ class WorkerPools:
     ) -> None:
         """``config``: the configuration of every worker process, or a function that returns that of a process that starts now."""
         read_config = config if callable(config) else lambda: config
+        # Returns the job of a queued one when a worker takes it, or None if it is not to be done any more. Set by the scheduler.
+        self.build_job: Callable[[QueuedJob], Job | None] = lambda _: None
         self._clock = clock
         self._events: deque[Event] = deque()
         self._epoll = select.epoll()
@@ -52,7 +55,7 @@ class WorkerPools:
         for spec in specs:
             specs_by_queue.setdefault(spec.queue, []).append(spec)
         self._pools = {
-            queue: WorkerPool(own_specs, read_config, folders, spawn, self._epoll, self._verifier, self._events.append)
+            queue: WorkerPool(own_specs, read_config, folders, spawn, self._epoll, self._verifier, self._events.append, self._build_job)
             for queue, own_specs in specs_by_queue.items()
         }
 
@@ -61,6 +64,16 @@ class WorkerPools:
         pool = self._pool(job.queue)
         pool.queue.append(job)
         pool.dispatch(self._clock())
+
+    def enqueue(self, queued: QueuedJob) -> None:
+        """Queue a job that ``build_job`` builds when a worker takes it."""
+        pool = self._pool(queued.queue)
+        pool.queue.enqueue(queued)
+        pool.dispatch(self._clock())
+
+    def withdraw(self, queued: QueuedJob) -> None:
+        """Remove a job that no worker has taken yet. It has no outcome."""
+        self._pool(queued.queue).queue.remove(queued.id)
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; its outcome is then ``cancelled``. Return False if there is no such job."""
@@ -116,6 +129,16 @@ class WorkerPools:
             pool.collect(readable_fds, now)
         return self._pop_events()
 
+    @property
+    def is_held(self) -> bool:
+        """True while no further job starts, whatever waits."""
+        return any(pool.is_held for pool in self._pools.values())
+
+    def hold(self, is_held: bool) -> None:
+        """Start no further job until this is called with False; running jobs go on, and others may still be queued."""
+        for pool in self._pools.values():
+            pool.is_held = is_held
+
     def drain(self) -> None:
         """Start no more jobs; running jobs go on."""
         for pool in self._pools.values():
@@ -136,6 +159,9 @@ class WorkerPools:
             pool.terminate()
         self._verifier.close()
         return events + self._pop_events()
+
+    def _build_job(self, queued: QueuedJob) -> Job | None:
+        return self.build_job(queued)
 
     def _pop_events(self) -> list[Event]:
         events = list(self._events)
