@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,14 @@ from doubles.commission import GRADE, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import png
 from doubles.studio import Daemon, Studio
 from goldsmith.engines.registry.hash_notes import HashNotes
+from goldsmith.errors import HostError, UsageError
 from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
+from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import weights_notes_path
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
-from goldsmith.service import Service, refuse_inspection, worker_config, worker_status
+from goldsmith.service import Service, StateReport, refuse_inspection, require_root, worker_config, worker_status
+from goldsmith.systemd_notify import SystemdNotifier
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
@@ -171,6 +175,93 @@ def test_the_state_of_a_worker_does_not_change_with_time() -> None:
     )
     paused = worker_status(WorkerSnapshot(spec, "It is gone."), 1000.0)
     assert (paused.pause_reason, paused.loading_since) == ("It is gone.", 0)
+
+
+class Reported:
+    """A state report on a clock that only the test moves, with the events and the state file that it makes."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.now = 100.0
+        self.file = tmp_path / "state" / STATE_FILE
+        self.file.parent.mkdir()
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.report = StateReport(
+            self.file, SystemdNotifier(), lambda event, /, **facts: self.events.append((event, facts)), lambda: self.now
+        )
+
+    def update(self, later: float, **fields: Any) -> None:
+        self.now += later
+        self.report.update(lambda: DaemonState(**fields))
+
+    @property
+    def written_reason(self) -> str:
+        return DaemonState.from_json(self.file.read_bytes(), "").pause_reason
+
+
+def test_the_last_state_gets_through(tmp_path: Path) -> None:
+    """A state that comes within a second of the one before is written at the end of that second, without another event."""
+    reported = Reported(tmp_path)
+    reported.update(0.0)
+    assert reported.report.seconds_until_due(60.0) == 60.0
+    reported.update(0.25, pause_reason="The disk is full.")
+    assert (reported.written_reason, reported.report.seconds_until_due(60.0)) == ("", 0.75)
+    reported.update(0.75, pause_reason="The disk is full.")
+    assert (reported.written_reason, reported.report.seconds_until_due(60.0)) == ("The disk is full.", 60.0)
+
+
+def test_a_state_file_that_cannot_be_written_is_reported_once_and_tried_again(tmp_path: Path) -> None:
+    """The work does not depend on it."""
+    reported = Reported(tmp_path)
+    reported.file.parent.rmdir()
+    for _ in range(3):
+        reported.update(1.0, pause_reason="The disk is full.")
+    assert [event for event, _ in reported.events] == ["state not written"]
+    assert reported.report.seconds_until_due(60.0) == 1.0
+    reported.file.parent.mkdir()
+    reported.update(1.0, pause_reason="The disk is full.")
+    assert (reported.written_reason, reported.report.seconds_until_due(60.0)) == ("The disk is full.", 60.0)
+
+
+def test_each_change_of_a_queue_or_a_folder_is_logged_once(tmp_path: Path) -> None:
+    """Only the time of the next try differs between the second report and the first, which is no change."""
+    reported = Reported(tmp_path)
+    for seconds in ("0.5", "1"):
+        sentence = f"The workers of queue cpu cannot start (denied). They are tried again within {seconds} s."
+        reported.update(1.0, queue_pauses={"cpu": sentence, "gpu": ""}, unavailable_folders={"inbox": "inbox/ is not there."})
+    reported.update(1.0, queue_pauses={"cpu": "", "gpu": ""})
+    assert [(event, facts.get("queue") or facts.get("folder")) for event, facts in reported.events] == [
+        ("queue paused", "cpu"),
+        ("folder unavailable", "inbox"),
+        ("queue resumed", "cpu"),
+        ("folder available", "inbox"),
+    ]
+
+
+def test_a_root_that_was_used_before_is_waited_for(studio: Studio) -> None:
+    """Its share is probably not mounted. A root that no daemon has seen is a mistake in the command."""
+    with pytest.raises(UsageError, match="does not exist"):
+        require_root(studio.root.parent / "elsewhere", studio.state_dir)
+    Journal.open(studio.journal_path).close()
+    shutil.rmtree(studio.root)
+    with pytest.raises(HostError, match="has worked on it before"):
+        require_root(studio.root, studio.state_dir)
+    studio.root.mkdir()
+    require_root(studio.root, studio.state_dir)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(studio: Studio) -> None:
+    """Its disk may be full, or the program that reads it may have ended."""
+
+    def refuse(event: str, /, **facts: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    try:
+        Service(studio.setup, refuse).run(until_idle=True)
+    finally:
+        _prctl(_PR_SET_DUMPABLE, 1)
+    assert "hero.png" in studio.folder("masked")
 
 
 def test_worker_processes_get_the_notes_of_hashes_as_they_are_when_they_start(studio: Studio, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from goldsmith.errors import InputError
-from goldsmith.mounts import kind_of_device, refresh_status
+from goldsmith.mounts import kind_of_device, mount_id, refresh_status
 
 # Errors for which the machine is at fault, not the file.
 MACHINE_ERRNOS = frozenset(

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -128,18 +129,40 @@ class Setup:
 def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup:
     """Return the settings, the pipeline and the models of ``root``. ``flags`` override the settings.
 
-    Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file.
+    Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file, and HostError if a disk fails or the
+    root, on which a daemon has worked before, is not mounted.
     """
     root = Path(os.path.abspath(root))
-    if not root.is_dir():
-        raise UsageError(f"{root} does not exist.", f"Run: goldsmith init {root}")
     files = find_config(config, root)
     settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
     settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
+    require_root(root, settings.state_dir)
     pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
     notes = HashNotes(weights_notes_path(settings.state_dir))
     weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)
     return Setup(root, settings, pipeline, weights, models_file, Library(root))
+
+
+def require_root(root: Path, state_dir: Path | None) -> None:
+    """Raise UsageError if there is no folder at ``root``; HostError if a daemon has worked on it before, because then its mount is gone."""
+    try:
+        if stat.S_ISDIR(os.stat(root).st_mode):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise HostError(f"{root} cannot be opened: {error_text(error)}.", "Check its disk and its permissions.") from error
+    if _was_used(root, state_dir):
+        raise HostError(f"{root} is not there, and Goldsmith has worked on it before.", "Check that the share is mounted.")
+    raise UsageError(f"{root} does not exist.", f"Run: goldsmith init {root}")
+
+
+def _was_used(root: Path, state_dir: Path | None) -> bool:
+    """Return whether a daemon has worked on this root: then it has a journal."""
+    try:
+        return journal_path(root, state_dir).exists()
+    except (OSError, UsageError):
+        return False
 
 
 class DaemonRuntime:
@@ -457,7 +480,7 @@ class Service:
             report = StateReport(journal.path.parent / STATE_FILE, self._notify, self._on_event)
             stack.callback(lambda: report.remove() if lock.is_current() else None)  # else it may be the file of another daemon
             while not self._stop_requested:
-                runtime = self._until_possible(lambda: self._start_runtime(lock, journal), wakeup_fd)
+                runtime = self._until_possible(lambda: self._start_runtime(lock, journal, wakeup_fd), wakeup_fd)
                 if runtime is None:
                     return
                 with contextlib.closing(runtime):
@@ -485,13 +508,14 @@ class Service:
             stack.push(opened.pop_all())
         return lock, journal
 
-    def _start_runtime(self, lock: RootLock, journal: Journal) -> DaemonRuntime:
+    def _start_runtime(self, lock: RootLock, journal: Journal, wakeup_fd: int) -> DaemonRuntime:
         setup = self._setup
         if setup is None:
             raise RuntimeError("the configuration is not read yet")
         runtime = build_runtime(setup, lock, journal, self._on_event, keep_alive=self._notify.keep_starting)
         try:
             runtime.start()
+            runtime.add_wakeup_fd(wakeup_fd)
         except BaseException:
             runtime.close()
             raise
@@ -536,7 +560,6 @@ class Service:
 
     def _loop(self, runtime: DaemonRuntime, wakeup_fd: int, report: StateReport, *, until_idle: bool) -> Setup | None:
         """Work until the daemon shall stop, and return None; or until there is a new configuration that can be used, and return it."""
-        runtime.add_wakeup_fd(wakeup_fd)
         runtime.scheduler.run_once()
         report.update(runtime.state)
         self._notify.ready()
@@ -582,7 +605,7 @@ class Service:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[int]:
         """Yield a descriptor that SIGTERM, SIGINT and SIGHUP make readable. The handlers only set a flag."""
-        wakeup_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        wakeup_fd, write_fd = self._open_wakeup_pipe()
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._stop_requested = True
@@ -599,8 +622,18 @@ class Service:
             for number, handler in previous:
                 signal.signal(number, handler)
             signal.set_wakeup_fd(previous_fd)
-            os.close(wakeup_fd)
-            os.close(write_fd)
+            for fd in (wakeup_fd, write_fd):
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+
+    def _open_wakeup_pipe(self) -> tuple[int, int]:
+        """Return both ends of a new pipe. Wait until the system has descriptors to give."""
+        while True:
+            try:
+                return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                self._report_wait(error)
+                threading.Event().wait(_FAILURE_PAUSE_SECONDS)
 
 
 def open_journal(path: Path, on_event: OnEvent) -> Journal:
@@ -751,12 +784,15 @@ def _job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:
 def create_folders(setup: Setup) -> None:
     """Create the pipeline's missing folders, for example the folder of a stage that was added to pipeline.toml.
 
-    Raises UsageError if none of them exists, because then ``root`` is probably the wrong folder, and HostError if the service's own
-    folder is not its alone.
+    If none of them exists, ``root`` is probably the wrong folder: raises UsageError; HostError if a daemon has worked on it before, because
+    then its mount is probably gone. Also raises HostError if the service's own folder is not its alone, and OSError.
     """
     folders = setup.pipeline.folders
     if not any((setup.root / name).is_dir() for name in folders):
-        raise UsageError(f"{setup.root} has none of the pipeline's folders ({', '.join(folders)}).", f"Run: goldsmith init {setup.root}")
+        sentence = f"{setup.root} has none of the pipeline's folders ({', '.join(folders)})."
+        if _was_used(setup.root, setup.settings.state_dir):
+            raise HostError(sentence, "Check that the share is mounted and that pipeline.toml names its folders.")
+        raise UsageError(sentence, f"Run: goldsmith init {setup.root}")
     root = RootFolder(setup.root)
     for name in _input_folders(setup.pipeline):
         root.make_folder(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -21,7 +22,7 @@ from goldsmith.brief.settings import (
     read_config,
     read_settings,
 )
-from goldsmith.errors import UsageError
+from goldsmith.errors import HostError, UsageError
 from goldsmith.files import resource_path
 
 # Fields whose default depends on the machine: the shipped file shows an example.
@@ -188,6 +189,35 @@ def test_a_configuration_file_is_read_within_limits(tmp_path: Path) -> None:
         read_config(tmp_path / "gone.toml")
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_configuration_that_cannot_be_seen_is_not_replaced_by_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Raise HostError: with another pipeline, pictures would go other ways."""
+    (tmp_path / "config").mkdir()
+    config_folder = find_config(root=tmp_path, environ={})
+
+    def refuse(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    with pytest.raises(HostError, match="config cannot be looked at"):
+        find_config(root=tmp_path, environ={})
+    with pytest.raises(HostError, match=r"pipeline\.toml cannot be looked at"):
+        config_folder.path_of("pipeline.toml")
+
+
+def test_a_configuration_on_a_failing_disk_is_a_fault_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start waits for it instead of ending with the exit code of a wrong configuration."""
+
+    def refuse(path: Path, mode: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(HostError, match="cannot be read: Input/output error"):
+        read_config(tmp_path / "pipeline.toml")
 
 
 def test_reading_briefs_imports_no_picture_library() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -23,12 +24,13 @@ from goldsmith.brief.parsing import (
     read_toml,
 )
 from goldsmith.brief.validation_messages import validation_problems
-from goldsmith.errors import UsageError
+from goldsmith.errors import HostError, UsageError
 from goldsmith.files import resource_path
 from goldsmith.mounts import kind_at
 
 CONFIG_FILES = ("goldsmith.toml", "pipeline.toml", "models.toml")
 _PREFIX = "GOLDSMITH_"
+_WRONG_PATH_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 def _core_count() -> int:
@@ -153,7 +155,7 @@ class ConfigDir:
     def path_of(self, name: str) -> Path:
         """Return the path of ``goldsmith.toml``, ``pipeline.toml`` or ``models.toml``."""
         own = None if self.folder is None else self.folder / name
-        return own if own is not None and own.exists() else resource_path("config", name)
+        return own if own is not None and _is_there(own) else resource_path("config", name)
 
 
 def find_config(explicit: Path | None = None, root: Path | None = None, environ: Mapping[str, str] = os.environ) -> ConfigDir:
@@ -170,12 +172,26 @@ def find_config(explicit: Path | None = None, root: Path | None = None, environ:
                 f"The configuration folder {config_folder} does not exist.", "Name the folder that holds goldsmith.toml and pipeline.toml."
             )
         return ConfigDir(folder)
-    if root is None or not os.path.lexists(root / "config"):
+    if root is None or not _is_there(root / "config"):
         return ConfigDir(None)
     folder = root / "config"
     for path in (folder, *(folder / name for name in CONFIG_FILES)):
         _require_trusted_owner(path)
     return ConfigDir(folder)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a file, a folder or a link at ``path``.
+
+    Raises HostError if the system refuses to look: a configuration that cannot be seen must not be replaced by the shipped one.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise HostError(f"{path} cannot be looked at: {error.strerror}.", "Check its disk and its permissions.") from error
+    return True
 
 
 def _require_trusted_owner(path: Path) -> None:
@@ -200,7 +216,7 @@ def _require_trusted_owner(path: Path) -> None:
 
 
 def read_config(path: Path) -> bytes:
-    """Return the bytes of a configuration file. Raises UsageError if it cannot be read or is too large."""
+    """Return the bytes of a configuration file. Raises UsageError if it is missing or too large, and HostError if the system refuses it."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -208,7 +224,8 @@ def read_config(path: Path) -> bytes:
     except BriefError as error:
         raise ConfigError(str(path), error.problems) from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
+        kind = UsageError if error.errno in _WRONG_PATH_ERRNOS else HostError
+        raise kind(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
     return data
 
 

@@ -132,7 +132,7 @@ class Journal:
             if self._batching:
                 yield self._db
                 return
-            self._db.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._db
                 self._db.execute("COMMIT")
@@ -140,6 +140,12 @@ class Journal:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
+
+    def _begin(self) -> None:
+        """Begin a transaction. End one that a failing disk left open, because neither its COMMIT nor its ROLLBACK worked."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._db.execute("BEGIN IMMEDIATE")
 
     @contextlib.contextmanager
     def _durable_transaction(self) -> Iterator[sqlite3.Connection]:
@@ -155,9 +161,10 @@ class Journal:
         finally:
             self._batching = batching
             with self._translated():
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                if batching:
-                    self._db.execute("BEGIN IMMEDIATE")
+                if not self._db.in_transaction:  # else the first COMMIT has failed, and the batch ends with its rollback
+                    self._db.execute("PRAGMA synchronous = NORMAL")
+                    if batching:
+                        self._begin()
 
     # ------------------------------------------------------------------ queued and running jobs, for `status` and `why`
 

@@ -157,6 +157,7 @@ def test_an_unreadable_file_waits_with_a_sentence(tracker: FileTracker, root: Pa
         state = tracker.state(HERO, 10.2)
         assert state is not None
         assert state.reason == "cannot be read: its permissions keep Goldsmith out"
+        assert (state.status, tracker.has_arriving()) == ("unreadable", False)
     os.chmod(root / HERO, 0o640)
     tracker.check(HERO, 20.0)
     assert tracker.check_due(20.15, 99) == [HERO]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import mmap
 import os
@@ -361,6 +362,29 @@ def test_an_unreadable_folder_has_a_sentence(yard: Yard, monkeypatch: pytest.Mon
     yard.hint("inbox/acme")
     assert yard.names() == ["acme/a.png"]
     assert yard.intake.unreadable_folders() == {}
+
+
+@pytest.mark.parametrize("refused", ["open_folder", "stat"])
+def test_a_folder_that_could_not_be_read_is_scanned_again_by_itself(yard: Yard, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    """A disk that works again sends no event; without this, its pictures would wait for the next sweep, ten minutes later."""
+    yard.put("inbox/acme/a.png", hint=False)
+    yard.put("inbox/acme/a.txt", hint=False)
+    target = RootFolder if refused == "open_folder" else os
+    call = getattr(target, refused)
+
+    def refuse(*arguments: object, **options: object) -> object:
+        if any(str(argument).endswith(("acme", "a.png", "a.txt")) for argument in arguments):
+            raise OSError(errno.EIO, "Input/output error")
+        return call(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, refused, refuse)
+        yard.hint("inbox/acme")
+        assert yard.names() == []
+        assert yard.names(later=0.6) == []
+    assert 0 < yard.intake.seconds_until_due(yard.clock.now) <= 1.0
+    assert yard.names(later=1.0) == ["acme/a.png"]
+    assert yard.intake.seconds_until_due(yard.clock.now) > 0
 
 
 def test_folders_that_lie_too_deep_are_not_searched_and_are_reported(yard: Yard) -> None:

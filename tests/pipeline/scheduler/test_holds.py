@@ -17,6 +17,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.pipeline.scheduler.holds import Holds
+from goldsmith.root_folder import RootFolder
 
 WRONG = InputError("The mask is all black.", "Paint white where to change.")
 
@@ -150,3 +151,104 @@ def test_a_preview_is_written_and_deleted_with_its_note(share: Share, journal: J
     holds.release_bundle(bundle)
     assert not preview.exists()
     assert not note_file(share).exists()
+
+
+# ---------------------------------------------------------------------- holds that are tried again by themselves
+
+
+class RetriedHolds:
+    """Holds on a clock that only the test moves."""
+
+    def __init__(self, share: Share, journal: Journal) -> None:
+        self.now = 1000.0
+        self.share = share
+        self.holds = Holds(share.root, journal, Filesystem(), lambda: 1000.0, lambda: self.now, retry_seconds=10.0)
+
+    def hold(self, *denied_folders: str) -> None:
+        self.holds.hold(*bundle_in(self.share), WRONG, None, denied_folders=denied_folders)
+
+    def due(self, later: float) -> list[str]:
+        self.now += later
+        return self.holds.pop_due_retries(self.now)
+
+
+def test_a_hold_over_a_permission_is_tried_again_at_growing_intervals(share: Share, journal: Journal) -> None:
+    """The first time after ten seconds, and never more than ten minutes apart. In between the hold applies."""
+    retried = RetriedHolds(share, journal)
+    retried.hold()
+    for seconds in (10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0):
+        assert retried.holds.next_retry_at() == retried.now + seconds
+        assert retried.due(seconds - 0.1) == []
+        assert retried.holds.is_still_held(*bundle_in(share))
+        assert retried.due(0.1) == ["selected/hero.png"]
+        assert not retried.holds.is_still_held(*bundle_in(share))
+        retried.hold()
+    retried.holds.release("selected/hero.png")
+    assert retried.holds.next_retry_at() is None
+
+
+def test_a_folder_that_still_refuses_files_costs_no_try(share: Share, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try may cost minutes on a GPU. It begins when the folder, or the nearest one above it that exists, takes files."""
+    retried = RetriedHolds(share, journal)
+    retried.hold("selected", "masked/acme")
+    with monkeypatch.context() as patch:
+        patch.setattr(RootFolder, "can_write", lambda root, path: path != "masked")
+        assert [retried.due(10.0) for _ in range(3)] == [[], [], []]
+        assert retried.holds.is_still_held(*bundle_in(share))
+    assert retried.due(10.0) == ["selected/hero.png"]
+
+
+def test_a_changed_file_is_tried_at_once(share: Share, journal: Journal) -> None:
+    """`goldsmith retry` relies on it when there is no note to delete."""
+    retried = RetriedHolds(share, journal)
+    retried.hold()
+    picture = share.root / "selected/hero.png"
+    os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1_000_000))
+    assert not retried.holds.is_still_held(*bundle_in(share))
+
+
+def test_the_next_daemon_tries_such_a_hold_at_its_start(share: Share, journal: Journal) -> None:
+    """The permission may have been mended meanwhile. Its note stays until the result is known."""
+    RetriedHolds(share, journal).hold()
+    holds = holds_of(share, journal)
+    bundle, sigs = bundle_in(share)
+    assert not holds.is_still_held(bundle, sigs)
+    holds.release_bundle(bundle)
+    assert note_file(share).exists()
+    holds.release(bundle.asset)
+    assert not note_file(share).exists()
+
+
+def test_the_same_problem_leaves_its_note_untouched(share: Share, journal: Journal) -> None:
+    """A folder that is synchronised is not written to at every try."""
+    retried = RetriedHolds(share, journal)
+    retried.hold()
+    before = note_file(share).stat()
+    assert retried.holds.is_held_for(bundle_in(share)[0], WRONG)
+    retried.hold()
+    assert note_file(share).stat().st_ino == before.st_ino
+    retried.holds.hold(*bundle_in(share), InputError("Another problem."), None)
+    assert note_file(share).read_text().startswith("Another problem.")
+    assert retried.holds.next_retry_at() is None
+
+
+def test_holds_without_a_note_are_listed_with_their_problem(share: Share, journal: Journal) -> None:
+    """Nobody can see them in their folder. They are tried again when the folder takes files."""
+    disk = Disk(Script(at=1, trouble=lambda name: PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
+    holds = holds_of(share, journal, disk)
+    holds.hold(*bundle_in(share), WRONG, None)
+    assert holds.without_note(9) == {"selected/hero.png": "The mask is all black. Paint white where to change."}
+    assert holds.without_note(0) == {}
+    assert holds.next_retry_at() is not None
+
+
+def test_an_unreadable_folder_releases_no_hold_at_the_start(share: Share, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a picture that is certainly gone is released."""
+    holds_of(share, journal).hold(*bundle_in(share), WRONG, None)
+
+    def refuse(root: RootFolder, path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(RootFolder, "lstat", refuse)
+    holds_of(share, journal).release_missing()
+    assert [held.path for held in journal.all_holds()] == ["selected/hero.png"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -285,6 +287,35 @@ def test_a_queue_whose_processes_cannot_start_pauses_and_its_jobs_wait(workers: 
     assert workers.pools.pause_reason("cpu") is None
 
 
+def test_the_reason_of_a_failed_start_stays_until_a_process_is_ready(share: Share) -> None:
+    """The next try does not hide it, so that people do not read of a recovery with every try."""
+    workers = FakeWorkers(refuses=True)
+    workers.pools.submit(share.job())
+    workers.refuses = False
+    workers.later(1.0)
+    assert len(workers.processes) == 1
+    assert "cannot start (Cannot allocate memory)" in (workers.pools.pause_reason("cpu") or "")
+    workers.ready()
+    assert workers.pools.pause_reason("cpu") is None
+    workers.close()
+
+
+def test_a_message_that_cannot_be_sent_ends_the_process(workers: FakeWorkers, share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job would wait for ever for a worker that has never heard of it. The next process gets it."""
+    workers.pools.prewarm()
+    process = workers.ready()
+
+    def refuse(connection: socket.socket, data: bytes) -> int:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "send", refuse)
+        workers.pools.submit(job := share.job())
+    assert process.status == KILLED
+    assert workers.later(0.1) + workers.later(0.1) == []
+    assert workers.ready().start_job().id == job.id
+
+
 def test_a_failed_spawn_pauses_the_queue_too(share: Share) -> None:
     """Too little memory for a process is the machine's fault, not the job's."""
     workers = FakeWorkers(refuses=True)
@@ -292,6 +323,7 @@ def test_a_failed_spawn_pauses_the_queue_too(share: Share) -> None:
     assert "Cannot allocate memory" in (workers.pools.pause_reason("cpu") or "")
     workers.refuses = False
     workers.later(0.6)
+    workers.ready()
     assert (workers.pools.pause_reason("cpu"), len(workers.processes)) == (None, 1)
     workers.pools.stop(0)
 

@@ -45,7 +45,8 @@ class OpenFolders:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for fd in self._fd_by_path.values():
-            os.close(fd)
+            with contextlib.suppress(OSError):  # the folders are only read and fsynced, and a commit must not fail after its end
+                os.close(fd)
         self._fd_by_path.clear()
 
     def locate(self, path: str, *, create: bool = False) -> PathAt:

@@ -52,8 +52,9 @@ class _Locked(NamedTuple):
     folder: int
 
     def close(self) -> None:
-        os.close(self.file)
-        os.close(self.folder)
+        for fd in self:
+            with contextlib.suppress(OSError):  # a descriptor is closed even if close(2) reports an error
+                os.close(fd)
 
 
 class RootLock:

@@ -17,6 +17,7 @@ A hint is only a path, so the halves of a move need not be matched here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -70,12 +71,13 @@ class FolderWatches:
         self._descriptors: dict[bytes, WatchDescriptor] = {}
         self._is_stopped = False
         self._reader = InotifyFD()
-        self._reader.start()
         try:
+            self._reader.start()
             with self._lock:
                 self._watch_tree(self._root)
-        except OSError:
-            self.stop()
+        except (OSError, RuntimeError):
+            with contextlib.suppress(OSError, RuntimeError):
+                self.stop()
             raise
 
     def stop(self) -> None:
@@ -130,7 +132,7 @@ class FolderWatches:
                 if not self._is_stopped:
                     self._unwatch_tree(self._root)
                     self._watch_tree(self._root)
-        except OSError:
+        except Exception:  # noqa: BLE001 - the border to the library's thread
             _log.exception("The watches could not be renewed after an overflow of the kernel's queue.")
         finally:
             self._on_lost()

@@ -130,7 +130,10 @@ class Intake:
         """Return the seconds until ``collect`` has something to do without a hint; a hint makes ``watcher.fd`` readable before that."""
         if self._hints or self._watcher.has_hints() or self._scanner or self._ready:
             return 0.0
-        due = (self._stage_folders.next_check_at(), self._stage_folders.next_sweep_at(), self._files.next_check_at())
+        due = (
+            *(self._stage_folders.next_check_at(), self._stage_folders.next_sweep_at()),
+            *(self._files.next_check_at(), self._scanner.next_retry_at()),
+        )
         return max(0.0, min(when for when in due if when is not None) - now)
 
     # --- queries

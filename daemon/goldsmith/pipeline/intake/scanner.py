@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import posixpath
 import stat
@@ -23,6 +23,8 @@ from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
 # How many names one call of ``continue_scan`` processes at most, and how many of one folder before another campaign has its turn.
 _MAX_ENTRIES = 4096
 _MAX_NAMES_PER_TURN = 64
+# Seconds until a folder that could not be read is scanned again, doubled with each failure.
+_FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.5, 60.0
 
 
 class Scanner:
@@ -52,6 +54,8 @@ class Scanner:
         self._pending_count = 0
         # Campaign folders that cannot be read, each with a sentence.
         self._unreadable_folders: dict[str, str] = {}
+        # Folders that the system refused to read, in whole or in part: when each is scanned again, and the seconds from the last try.
+        self._retries: dict[str, tuple[float, float]] = {}
         # Folders at the greatest depth that have subfolders.
         self._folders_above_unsearched: set[str] = set()
         # How many names have come and gone so far.
@@ -61,6 +65,21 @@ class Scanner:
         """Return the campaign folders that cannot be read or searched completely, each with a sentence."""
         campaigns = {"/".join(path.split("/")[:2]) for path in self._folders_above_unsearched}
         return {**self._unreadable_folders, **{campaign: too_deep_sentence(campaign) for campaign in campaigns}}
+
+    def next_retry_at(self) -> float | None:
+        """Return when a folder that could not be read is scanned again, or None."""
+        return min((at for at, _ in self._retries.values()), default=None)
+
+    def _retry_later(self, path: str, now: float) -> None:
+        """Scan this folder again after a while: a disk that works again sends no event."""
+        _, delay = self._retries.get(path, (0.0, 0.0))
+        delay = min(2 * delay or _FIRST_RETRY_SECONDS, _MAX_RETRY_SECONDS)
+        self._retries[path] = (now + delay, delay)
+
+    def _take_due_retries(self, now: float) -> None:
+        for path in [path for path, (at, _) in self._retries.items() if at <= now]:
+            self._retries[path] = (math.inf, self._retries[path][1])  # the scan ends it, or sets the next time
+            self._add_pending(path)
 
     def __bool__(self) -> bool:
         """Return whether there is something left to scan."""
@@ -82,6 +101,7 @@ class Scanner:
             self._handle_missing(parent, name)
             return
         except OSError:
+            self._retry_later(parent or relative, now)
             return
         if stat.S_ISDIR(status.st_mode):
             if not parent or not is_ignored_folder(name):
@@ -153,6 +173,7 @@ class Scanner:
         self.change_count += 1
         for folder in self._index.remove_subtree(path):
             self._unreadable_folders.pop(folder.path, None)
+            self._retries.pop(folder.path, None)
             self._folders_above_unsearched.discard(folder.path)
             self._stage_folders.by_name[folder.stage_folder].unwatched_folders.discard(folder.path)
             for name in folder.names:
@@ -202,6 +223,7 @@ class Scanner:
     def continue_scan(self, now: float, clock: Callable[[], float], is_over: Callable[[], bool] = lambda: False) -> None:
         """Scan folders and process names in turn, up to a bounded number or until ``is_over``."""
         remaining = _MAX_ENTRIES
+        self._take_due_retries(now)
         while remaining > 0 and self and not is_over():
             if self._pending_names:
                 remaining -= self._process_names(*self._pending_names.pop(), now, min(remaining, _MAX_NAMES_PER_TURN))
@@ -229,8 +251,10 @@ class Scanner:
             return
         except OSError as error:
             self._unreadable_folders[path] = f"{path}/ cannot be read ({error.strerror})."
+            self._retry_later(path, now)
             return
         self._unreadable_folders.pop(path, None)
+        self._retries.pop(path, None)
         self._folders_above_unsearched.discard(path)
         folder = self._index.get_or_create(path)
         for name in result.vanished:
@@ -255,9 +279,14 @@ class Scanner:
         if len(batch) == limit:
             self._queue_names(path, names)
         if folder is not None and batch:
-            with contextlib.suppress(OSError), self._root_folder.opened_folder(path) as fd:
-                for name in batch:
-                    self._process_name(folder, name, fd, now)
+            try:
+                with self._root_folder.opened_folder(path) as fd:
+                    for name in batch:
+                        self._process_name(folder, name, fd, now)
+            except (FileNotFoundError, NotADirectoryError):
+                self._handle_missing(*posixpath.split(path))
+            except OSError:
+                self._retry_later(path, now)
         return len(batch)
 
     def _name_changed(self, folder: FolderIndex, name: str, now: float) -> None:
@@ -273,7 +302,10 @@ class Scanner:
             return
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return
         except OSError:
+            self._retry_later(folder.path, now)
             return
         if not stat.S_ISDIR(status.st_mode):
             self._process_file(folder, name, change_token(status), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Collection
@@ -45,8 +46,9 @@ class Watcher:
         self._canaries.clear()
         try:
             self._watches = FolderWatches(self.root, self._folders, self._on_path, self._mark_lost)
-        except OSError as error:
-            self.error = f"No events arrive from {self.root} ({error.strerror or error}). The folders are read at intervals instead."
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            self.error = f"No events arrive from {self.root} ({reason}). The folders are read at intervals instead."
             return False
         self.error = ""
         self._mark_lost()
@@ -66,9 +68,9 @@ class Watcher:
     def close(self) -> None:
         """Stop, and close the wake descriptor."""
         self.stop()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def is_healthy(self) -> bool:
         """Return whether hints can arrive: the watching thread runs, and the root is watched."""
@@ -112,7 +114,8 @@ class Watcher:
                     del self._hints[path]
             are_lost, self._has_lost_hints = self._has_lost_hints, False
             if not self._hints and self._is_signalled:
-                os.eventfd_read(self.fd)
+                with contextlib.suppress(OSError):  # a descriptor that stays readable only wakes the loop once more
+                    os.eventfd_read(self.fd)
                 self._is_signalled = False
         return paths, are_lost
 
@@ -143,5 +146,6 @@ class Watcher:
 
     def _signal(self) -> None:
         if not self._is_signalled and self.fd >= 0:
-            self._is_signalled = True
-            os.eventfd_write(self.fd, 1)
+            with contextlib.suppress(OSError):  # the loop then finds the hint at its next regular turn
+                os.eventfd_write(self.fd, 1)
+                self._is_signalled = True

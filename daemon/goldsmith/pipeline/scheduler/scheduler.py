@@ -630,14 +630,14 @@ class Scheduler:
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._host_health.report_success("commit")
         self._in_flight.remove(work)
+        seconds = result.plan.history_row.record["seconds"]
+        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, results=_result_paths(result.plan), seconds=seconds)
         for path in work.bundle.files:
             self._intake.forget(path)
         for placed in result.placed_files:
             if self._pipeline.stage_of_folder(placed.path.partition("/")[0]) is not None:
                 self._intake.add_settled(placed.path, placed.sig, placed.sha256)
-        seconds = result.plan.history_row.record["seconds"]
         self._holds.release(work.asset_path)  # if it was tried again with its note still there
-        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, results=_result_paths(result.plan), seconds=seconds)
 
 
 def _unexpected_sentence(error: Exception) -> str:

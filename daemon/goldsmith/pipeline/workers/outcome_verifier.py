@@ -76,15 +76,26 @@ class OutcomeVerifier:
         if bytes_to_hash(job, outcome) <= MAX_IMMEDIATE_BYTES and not needs_disk_probe(outcome):
             verification.run()
             return verification
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="verify", daemon=True)
-            self._thread.start()
+        if not self._has_thread():
+            verification.run()
+            return verification
         self._waiting.put(verification)
         return verification
 
+    def _has_thread(self) -> bool:
+        """Return whether the thread runs; start it the first time. False if the system has no thread to give."""
+        if self._thread is None:
+            thread = Thread(target=self._run, name="verify", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
+
     def clear_signal(self) -> None:
         """Make ``fd`` unreadable again, before the finished verifications are collected."""
-        with suppress(BlockingIOError):
+        with suppress(OSError):
             os.eventfd_read(self.fd)
 
     def close(self) -> None:
@@ -95,7 +106,8 @@ class OutcomeVerifier:
             self._waiting.put(None)
             self._thread.join(_JOIN_SECONDS)
         if self._thread is None or not self._thread.is_alive():  # a thread that hangs would write to a descriptor of something else
-            os.close(self.fd)
+            with suppress(OSError):
+                os.close(self.fd)
         self.fd = -1
 
     def _run(self) -> None:

@@ -169,8 +169,9 @@ class WorkerProcess:
                 del self._unsent[: self._connection.send(self._unsent)]
         except BlockingIOError:
             return
-        except OSError:
+        except OSError:  # the rest of the message is lost, so the worker would wait for ever
             self._unsent.clear()
+            self.kill()
 
     def read_messages(self) -> list[tuple[MessageType, bytes]]:
         """Return the messages since the last call; set ``has_ended`` at the end. Raises ProtocolError for an invalid message."""
@@ -243,11 +244,13 @@ class WorkerProcess:
         return self.exit_status is not None
 
     def close(self) -> None:
-        """Close the descriptors. A process that still runs ends itself when its connection closes."""
-        self._connection.close()
+        """Close the descriptors. A process that still runs ends itself when its connection closes. Nothing is raised."""
+        with suppress(OSError):
+            self._connection.close()
         self._close_stderr()
 
     def _close_stderr(self) -> None:
-        if self._stderr_fd >= 0:
-            os.close(self._stderr_fd)
-            self._stderr_fd = -1
+        fd, self._stderr_fd = self._stderr_fd, -1
+        if fd >= 0:
+            with suppress(OSError):  # a descriptor is closed even if close(2) reports an error
+                os.close(fd)
