@@ -104,3 +104,11 @@ def test_a_file_that_the_system_refuses_is_a_wait_of_its_bundle(tmp_path: Path, 
         monkeypatch.setattr(RootFolder, "lstat", lambda root, path, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(UnreadableFileError, match=r"hero\.toml cannot be read.*It is tried again by itself"):
             TextFileCache(tmp_path).read("hero.toml")
+
+
+def test_a_large_picture_that_is_called_a_brief_is_named_from_its_first_bytes(tmp_path: Path) -> None:
+    """It is not read, and the remedy is not to correct it."""
+    (tmp_path / "hero.toml").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(457 * 1024))
+    with pytest.raises(InputError, match=r"hero\.toml is a PNG picture, not plain text") as caught:
+        TextFileCache(tmp_path).read("hero.toml")
+    assert caught.value.remedy.startswith("If it is the picture, rename it to hero.png")

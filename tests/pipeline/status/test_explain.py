@@ -544,6 +544,8 @@ def test_a_folder_that_only_the_daemon_cannot_read_is_explained(root: Path, make
         holder="process 1 on atelier", unavailable_folders={"selected/locked": "selected/locked/ cannot be read (EACCES)."}
     )
     assert make_explainer(daemon).explain_file("selected/locked/hero.png") == "selected/locked/ cannot be read (EACCES)."
+    put(root, "selected/locked/deeper/hero.png")
+    assert make_explainer(daemon).explain_file("selected/locked/deeper/hero.png") == "selected/locked/ cannot be read (EACCES)."
 
 
 def test_a_brief_beside_two_pictures_says_so_itself(root: Path, make_explainer: MakeExplainer) -> None:

@@ -224,7 +224,8 @@ class Explainer:
             except OSError as error:
                 reason = f"{display_name(folder)}/ cannot be read ({error.strerror})"
                 return f"{reason}, so nothing happens to the files in it: let Goldsmith's user read it (chmod g+rx)."
-        return self._daemon.unavailable_folders.get("/".join(folders), "") if len(folders) > 1 else ""
+        campaigns = ("/".join(folders[:depth]) for depth in range(2, len(folders) + 1))
+        return next((self._daemon.unavailable_folders[each] for each in campaigns if each in self._daemon.unavailable_folders), "")
 
     def explain_bundle(self, bundle: Bundle, *, ask_about_mask: bool = True) -> Explanation:
         """Return the status of a picture with its sidecars, and the reason; with the question about a file that may be its mask."""
