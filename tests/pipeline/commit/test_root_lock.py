@@ -132,6 +132,15 @@ def test_a_daemon_whose_root_was_taken_over_stops(tmp_path: Path, remove: Callab
             first.check()
 
 
+def test_a_mount_that_changes_inode_numbers_takes_no_lock_away(tmp_path: Path) -> None:
+    """The lock file has another number than before, and the lock on it is this daemon's own."""
+    with RootLock.acquire(tmp_path) as lock:
+        lock._lock_identity = (0, 0)
+        assert not lock.is_current()
+        assert not lock.check()
+        assert lock.is_current()
+
+
 def test_a_lock_that_another_host_does_not_see_is_noticed(tmp_path: Path) -> None:
     """Some mounts lock on each host alone. The file beside the lock then names the other daemon."""
     with RootLock.acquire(tmp_path) as lock:
