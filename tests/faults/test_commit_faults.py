@@ -101,6 +101,7 @@ SCENARIOS = {
     "subvolumes of btrfs": Scenario(_one_plan, mounts=("selected", "masked", "archive"), taken_first=True),
     "archive is a mount": Scenario(_two_plans, mounts=("archive",)),
     "all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive")),
+    "all are mounts, no flag": Scenario(_one_plan, flags=False, mounts=("selected", "masked", "archive")),
     "mounts, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive")),
     "copies first": Scenario(_one_plan, mounts=("archive",), copies_first=True),
     "copies first, all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive"), copies_first=True),

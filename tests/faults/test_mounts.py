@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,13 @@ RESIZED = '[[generate]]\nop = "resize"\nsize = [12, 8]\n'
 PICTURES = {"plain": ONWARD, "second": ONWARD, "small": RESIZED}
 # The call of a commit at which the first daemon kills itself: some files are moved by then, and others are not.
 LAST_CALL = "6"
-# Commits need hard links or renames that refuse to overwrite, and these have neither.
-WITHOUT_COMMITS = ("rclone", "cryfs")
+# A file that was just written may get another mtime when it has been uploaded: then it is read once more.
+LATE_TIMES = ("rclone",)
+# Its password costs 13 s of processor time.
+SLOW = ("cryfs",)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_COMMITS])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.soak) if kind in SLOW else kind for kind in KINDS])
 def test_each_picture_comes_through_once_on(kind: str, tmp_path: Path) -> None:
     """Kill the daemon within a commit, then let another finish. No file may be called changed, since nobody changes one."""
     with mounted(kind, tmp_path / "mount", tmp_path / "root"):
@@ -43,4 +46,23 @@ def test_each_picture_comes_through_once_on(kind: str, tmp_path: Path) -> None:
         assert studio.read("selected/acme/small.png") != data["small"]
         originals = [studio.read(f"archive/{path}") for path in studio.folder("archive") if path.endswith(".png")]
         assert sorted(originals) == sorted(data.values())
-        assert false_changes == []
+        assert false_changes == [] or kind in LATE_TIMES
+
+
+@pytest.mark.parametrize("call", [12, 20, 28, 36])
+def test_a_kill_between_subvolumes_of_btrfs_makes_no_second_version(call: int, tmp_path: Path) -> None:
+    """Each stage is a subvolume, so every move is a copy. The kernel says that a name is taken before it says so."""
+    with mounted("btrfs", tmp_path / "mount", tmp_path / "root"):
+        for folder in ("inbox", "selected", "archive"):
+            subprocess.run(["btrfs", "subvolume", "create", str(tmp_path / "root" / folder)], capture_output=True, check=True)
+        studio = Studio(tmp_path)
+        for number, name in enumerate(PICTURES):
+            studio.put(f"inbox/{name}.toml", RESIZED)
+            studio.put(f"inbox/{name}.png", png(number))
+        for program, end in (((dying.__file__, str(call)), -signal.SIGKILL), (("-m", "goldsmith"), 0)):
+            with Daemon(studio, "--until-idle", program=program) as daemon:
+                daemon.until(lambda daemon=daemon: daemon.process.poll() is not None, "the end of the daemon")
+                daemon.listen(0)
+            assert daemon.process.returncode == end, daemon.stderr.decode()
+        assert studio.folders() == {"selected": [f"{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]}
+        assert studio.archived() == [f"inbox/{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]

@@ -293,12 +293,14 @@ class FileMove:
         arrived = self._sig_at(destination)
         if arrived is not None and not (self.is_recovery and self._is_expected_file(destination)):
             raise NameTaken(self)
+        partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
         if arrived is None:
-            partial = PathAt(destination.dir_fd, COPY_PREFIX + self.move_id)
             if self._copy_to(partial, start) != self.sha256 and self.sha256:
                 kind = SourceChanged if self.is_consume else ResultReplaced
                 raise kind(self, f"{self.name} was changed while it was being worked on.")
             self.fs.rename_noreplace(partial, destination)
+        else:
+            self._unlink(partial)  # the second name that a rename made of link and unlink leaves if it is interrupted
         self.destination_sig = self._sig_at(destination)
 
     def _copy_to(self, partial: PathAt, start: PathAt) -> str:
