@@ -67,6 +67,20 @@ def test_a_folder_is_outdated_once_a_path_names_another_folder(tmp_path: Path) -
     assert not folder.is_current()
 
 
+@pytest.mark.parametrize("link", [".goldsmith", ".goldsmith/work"])
+def test_no_scratch_folder_is_made_behind_a_link(tmp_path: Path, link: str) -> None:
+    """A member of the group may be able to put one in the place of the service's folder, at any moment."""
+    (tmp_path / "victim/work").mkdir(parents=True)
+    (tmp_path / "root/.goldsmith").mkdir(parents=True)
+    target = tmp_path / ("victim" if link == ".goldsmith" else "victim/work")
+    if link == ".goldsmith":
+        (tmp_path / "root/.goldsmith").rmdir()
+    (tmp_path / "root" / link).symlink_to(target)
+    with pytest.raises(OSError, match="cannot be created"):
+        ProcessFolder(WorkerFolders(work=str(tmp_path / "root/.goldsmith/work"), inputs=()))
+    assert [path.name for path in (tmp_path / "victim").rglob("*")] == ["work"]
+
+
 def test_a_job_gets_a_scratch_folder_in_that_of_its_process(workers: FakeWorkers, share: Share) -> None:
     """The outcome names it, whatever the worker says."""
     received = started_job(workers, share.job())

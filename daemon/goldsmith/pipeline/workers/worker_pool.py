@@ -339,6 +339,8 @@ class WorkerPool:
             slot.models = models
         elif kind is MessageType.STARTED:
             run = _require_run(slot, payload.decode("ascii", "replace"))
+            if run.has_begun:  # else a worker could put off its timeout without end
+                raise ProtocolError("A worker started a job twice.")
             run.has_begun, run.started_at = True, now
             self._emit(JobProgress(job_id=run.job.id, step=0, op="", fraction=0.0))
         elif kind is MessageType.PROGRESS:
