@@ -72,6 +72,9 @@ class ProcessFolder:
 def _opened_work(path: str, *, create: bool = False) -> Iterator[int]:
     """Open the folder of all scratch folders. Neither it nor the folder that it lies in, ``.goldsmith``, may be a link. Raises OSError."""
     above, name = os.path.split(path)
+    if create:
+        with suppress(FileExistsError):
+            os.mkdir(above, 0o700)
     with _opened(above) as parent:
         if create:
             with suppress(FileExistsError):
