@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
 WORKERS ?= 3
 
-.PHONY: install demo test lint tests bench bench-gpu soak audit sbom pin-wheels clean
+.PHONY: install demo test lint tests bench bench-gpu soak audit sbom man pin-wheels clean
 
 install: $(STAMP)
 
@@ -51,6 +51,10 @@ audit:
 sbom:
 	$(PYTHON) -E -s -S .ci/sbom.py $(AUDITED) > goldsmith.cdx.json
 	@echo "goldsmith.cdx.json"
+
+# After a change of a command's help.
+man: install
+	$(BIN)/python .ci/man_page.py
 
 # Needs the network: downloads every pinned wheel that has no hash yet.
 pin-wheels: install

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import CommandResult, Goldsmith, WriteState
-from goldsmith.cli import main
+from goldsmith.cli import environment_file, main
 from goldsmith.cli.init import make_root
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path, prepare_journal_folder
@@ -21,6 +21,7 @@ from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState
 @pytest.fixture(autouse=True)
 def _without_own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep this computer's own settings away from the commands."""
+    monkeypatch.setattr(environment_file, "ENVIRONMENT_FILE", tmp_path / "no-such-file")
     for name in [name for name in os.environ if name.startswith("GOLDSMITH_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "state"))

@@ -16,7 +16,7 @@ import pytest
 from doubles import service_user, unit_filters
 from doubles.commission import EXPORT, INPAINT, SELECT
 from doubles.pictures import mask, png
-from doubles.shared_studio import PYTHON_PATH, SERVICE, STUDIO, drop, run_service, shared_studio
+from doubles.shared_studio import PYTHON_PATH, SERVICE, STUDIO, as_designer, drop, run_command, run_service, shared_studio
 from doubles.studio import Daemon, Studio
 from goldsmith.worker.landlock import landlock_version
 
@@ -101,6 +101,32 @@ def test_the_daemon_and_its_workers_run_behind_the_filters(studio: Studio) -> No
             assert (rows["Seccomp"], rows["NoNewPrivs"], set(rows["Uid"].split())) == ("2", "1", {str(SERVICE)})
             assert int(rows["CapPrm"], 16) & ~CAP_LEASE == 0
         assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+def test_doctor_names_campaign_folders_that_the_service_cannot_use(studio: Studio, is_root: bool) -> None:
+    """A desktop makes folders that only their owner may change. Root is not asked for its own rights but for the service's."""
+
+    def make(name: str, mode: int) -> None:
+        studio.at(f"inbox/{name}").mkdir()
+        studio.at(f"inbox/{name}").chmod(mode)
+
+    for name, mode in (("open", 0o2770), ("closed", 0o700), ("readable", 0o2750)):
+        as_designer(lambda name=name, mode=mode: make(name, mode))  # type: ignore[misc]
+    # Root does not trust the service's own config/.
+    words = ("doctor", "--root", str(studio.root), "--config", str(Path(__file__).parents[2] / "config"), "--json")
+    if is_root:
+        environment = {**os.environ, "PYTHONPATH": PYTHON_PATH, "GOLDSMITH_STATE_DIR": str(studio.state_dir)}
+        program = [sys.executable, "-P", "-m", "goldsmith", *words]
+        output = subprocess.run(program, env=environment, capture_output=True, text=True).stdout
+    else:
+        output = run_command(studio, *words).stdout
+    findings = [each["sentence"] for each in json.loads(output) if each["subject"] == "sharing" and each["severity"] == "fault"]
+    assert findings == ["The service cannot read and change inbox/closed/, inbox/readable/, so pictures there wait."]
+    for name in ("closed", "readable"):
+        studio.at(f"inbox/{name}").chmod(0o2770)
+        os.chown(studio.at(f"inbox/{name}"), -1, STUDIO)
+    assert "cannot read and change" not in run_command(studio, *words).stdout
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")

@@ -33,7 +33,7 @@ def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_
                 drop(studio, asset)
             _kill_one(daemon, rng)
         assert daemon.end() == 0
-        deaths = [event for event in daemon.events_of("fault") if event["kind"] == "crash"]
+        deaths = [*daemon.events_of("requeued"), *(event for event in daemon.events_of("fault") if event["kind"] == "crash")]
         assert len(deaths) >= 4, "the workers were killed while they were idle"
     with Daemon(studio, "--until-idle") as daemon:
         daemon.until(lambda: daemon.process.poll() is not None, "the end of the run")

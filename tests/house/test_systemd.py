@@ -12,6 +12,8 @@ import pytest
 from doubles import unit_filters
 from doubles.unit_filters import UNIT
 
+TEMPLATE = UNIT.with_name("goldsmith@.service")
+
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
@@ -26,7 +28,7 @@ def unit(tmp_path: Path) -> Path:
 @needs_systemd
 def test_systemd_analyze_verify_finds_no_error(unit: Path) -> None:
     """Its output has no line about the unit."""
-    result = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
     assert (result.returncode, [line for line in result.stderr.splitlines() if "goldsmith.service" in line]) == (0, [])
 
 
@@ -86,11 +88,31 @@ def _settings() -> dict[str, list[str]]:
     return settings
 
 
-def test_every_setting_of_the_unit_has_a_comment() -> None:
+@needs_systemd
+def test_an_instance_of_the_template_takes_its_root_from_its_name(tmp_path: Path) -> None:
+    """`systemd-escape --path /srv/acme` gives the name; systemd finds no error in the unit."""
+    name = subprocess.run(["systemd-escape", "--path", "/srv/acme folder"], capture_output=True, text=True, check=True).stdout.strip()
+    instance = tmp_path / f"goldsmith@{name}.service"
+    instance.write_text(TEMPLATE.read_text().replace("/opt/goldsmith/bin/goldsmith", "/bin/true"))
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(instance)], capture_output=True, text=True)
+    assert (result.returncode, [line for line in result.stderr.splitlines() if "goldsmith@" in line]) == (0, [])
+
+
+def test_the_template_differs_from_the_unit_in_the_root_only() -> None:
+    """A setting that is changed in one of them is changed in the other."""
+    unit, template = ([line for line in path.read_text().splitlines() if line and not line.startswith("#")] for path in (UNIT, TEMPLATE))
+    (description,) = (line for line in unit if line.startswith("Description="))
+    expected = [f"{line}, in %f" if line == description else line.replace("/srv/hotfolders", "%f") for line in unit]
+    assert template == expected
+    assert "/srv/" not in TEMPLATE.read_text().replace("/srv/acme", "")
+
+
+@pytest.mark.parametrize("file", [UNIT, TEMPLATE])
+def test_every_setting_of_the_unit_has_a_comment(file: Path) -> None:
     """Each line is in a paragraph that begins with a comment, except for the names of the unit."""
     self_explanatory = {"Description", "Documentation", "WantedBy"}
     unexplained, explained = [], False
-    for line in UNIT.read_text().splitlines():
+    for line in file.read_text().splitlines():
         if line.startswith("#"):
             explained = True
         elif not line or line.startswith("["):

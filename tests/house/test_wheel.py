@@ -38,6 +38,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+def test_the_wheel_installs_the_manual_page(installed: Path) -> None:
+    """pip puts it into share/man of the environment."""
+    (page,) = installed.glob("*.data/data/share/man/man1/goldsmith.1")
+    assert page.read_text() == (CHECKOUT / "docs/goldsmith.1").read_text()
+
+
 def goldsmith(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the installed package, away from the checkout."""
     env = {

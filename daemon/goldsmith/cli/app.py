@@ -10,6 +10,7 @@ from goldsmith import __version__
 from goldsmith.cli.check import check
 from goldsmith.cli.demo import demo
 from goldsmith.cli.doctor import doctor
+from goldsmith.cli.environment_file import apply_environment_file
 from goldsmith.cli.history import history
 from goldsmith.cli.init import init
 from goldsmith.cli.models import models
@@ -46,12 +47,15 @@ def _print_version(requested: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     """Finish AI-made pictures: drop them into folders, stage by stage.
 
     Example: goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders
     """
+    if context.invoked_subcommand != "demo":  # it keeps everything in a folder of its own
+        apply_environment_file()
 
 
 # In the order in which a new user needs them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
 import textwrap
@@ -112,6 +113,8 @@ def print_records(columns: Sequence[str], rows: Iterable[Sequence[str]], headlin
 _MAX_TEXT_COLUMNS = 100
 _MIN_TEXT_COLUMNS = 20
 _WIDE_COLUMNS = 120
+# The priorities of syslog(3) for the levels of the log.
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 # A column whose cells have at most this many letters does not wrap.
 _NO_WRAP_LENGTH = 20
 _STYLES = {"ok": "green", "note": "yellow", "fault": "bold red", "problem": "red", "delivered": "green"}
@@ -195,8 +198,41 @@ class _LineProgress:
 
 def print_error(error: GoldsmithError) -> None:
     """Print the error and its remedy on stderr."""
-    text = f"goldsmith: {error.sentence}" + (f"\n{error.remedy}" if error.remedy else "")
-    print("\n".join(_wrapped(display_text(text), sys.stderr.isatty())), file=sys.stderr)
+    text = display_text(f"goldsmith: {error.sentence}" + (f"\n{error.remedy}" if error.remedy else ""))
+    text = "\n".join(_wrapped(text, sys.stderr.isatty()))
+    print(_with_priority("error", text) if goes_to_journald() else text, file=sys.stderr)
+
+
+def print_warning(sentence: str) -> None:
+    """Print a sentence on stderr. The command goes on."""
+    text = display_text(f"goldsmith: {sentence}")
+    print(_with_priority("warning", text) if goes_to_journald() else text, file=sys.stderr)
+
+
+def goes_to_journald() -> bool:
+    """Return whether stderr is the stream of the systemd journal, as JOURNAL_STREAM in systemd.exec(5) says."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _with_priority(level: str, text: str) -> str:
+    """Return the text with its syslog priority before each line, as sd-daemon(3) has it: ``journalctl -p warning`` goes by it."""
+    prefix = f"<{_PRIORITIES[level]}>"
+    return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def _add_priority(render: Callable[..., Any]) -> Callable[..., str]:
+    """Return a renderer of log events whose lines begin with the priority of their level."""
+
+    def render_with_priority(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.get("level", "info"))
+        return _with_priority(level if level in _PRIORITIES else "info", str(render(logger, method, event)))
+
+    return render_with_priority
 
 
 def print_command_line_error(error: Any) -> None:
@@ -228,7 +264,8 @@ def configure_logging(settings: Settings) -> None:
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
     # JSON has escapes of its own for everything but ASCII.
-    renderers = (_clean_event, structlog.dev.ConsoleRenderer()) if console else (structlog.processors.JSONRenderer(),)
+    render: Callable[..., Any] = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderers = (*((_clean_event,) if console else ()), _add_priority(render) if goes_to_journald() else render)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -8,11 +8,17 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
-from goldsmith.files import Filesystem, PathAt
+from goldsmith.cli.location import abbreviate_list
+from goldsmith.files import Filesystem, PathAt, display_name
+from goldsmith.jobs.job import PRIVATE_FOLDER
 from goldsmith.root_folder import RootFolder
+
+# How many folders of each stage are looked at.
+_MAX_CAMPAIGNS = 5000
 
 
 def check_sharing(root: Path, folders: Sequence[str], probe_name: str, refusals: Mapping[str, str]) -> Iterator[Finding]:
@@ -28,6 +34,7 @@ def check_sharing(root: Path, folders: Sequence[str], probe_name: str, refusals:
     statuses = {folder: status for folder, status in statuses.items() if stat.S_ISDIR(status.st_mode)}
     yield from _check_root(root)
     yield from _check_groups(statuses)
+    yield from _check_campaigns(root, statuses)
     yield from _check_group_change(root, statuses, probe_name)
     remedy = "Put the service's user into the group of its folders, keep SystemCallFilter=@chown in the unit, and restart the service."
     yield from (fault("sharing", sentence, remedy) for sentence in refusals.values())
@@ -56,6 +63,46 @@ def _check_groups(statuses: Mapping[str, os.stat_result]) -> Iterator[Finding]:
     ]
     if without_setgid:
         yield note("sharing", f"New subfolders in {', '.join(without_setgid)} will not get the folder's group.", "chmod g+s them.")
+
+
+def _check_campaigns(root: Path, statuses: Mapping[str, os.stat_result]) -> Iterator[Finding]:
+    """Yield a fault if the service cannot take pictures out of the campaign folders that people have made."""
+    try:
+        service = RootFolder(root).lstat(PRIVATE_FOLDER).st_uid
+    except OSError:
+        return
+    folder = RootFolder(root)
+    campaigns = (
+        (path, statuses[name]) for name in statuses for path, _ in islice(folder.walk(name), _MAX_CAMPAIGNS) if path not in statuses
+    )
+    closed = [f"{path}/" for path, stage in campaigns if not _can_use(folder, path, stage, service)]
+    if closed:
+        yield fault(
+            "sharing",
+            f"The service cannot read and change {abbreviate_list([display_name(path) for path in closed])}, so pictures there wait.",
+            "chmod g+rwx them, and give them the group of their stage's folder. The manual says how new folders get both by themselves "
+            "(running.md, Permissions).",
+        )
+
+
+def _can_use(root: RootFolder, path: str, stage: os.stat_result, service: int) -> bool:
+    """Return whether the service's user may read and change a campaign folder. Asked as another user, modes and ACLs must tell."""
+    try:
+        fd = root.open_folder(path)
+    except PermissionError:
+        return False
+    except OSError:
+        return True  # it has gone meanwhile
+    try:
+        if os.geteuid() == service:
+            return os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
+        status = os.fstat(fd)
+        if status.st_uid == service:
+            return status.st_mode & stat.S_IRWXU == stat.S_IRWXU
+        has_acl = any(name.endswith("posix_acl_access") for name in os.listxattr(fd))
+        return status.st_mode & stat.S_IRWXG == stat.S_IRWXG and (has_acl or status.st_gid == stage.st_gid)
+    finally:
+        os.close(fd)
 
 
 def _check_group_change(root: Path, statuses: Mapping[str, os.stat_result], probe_name: str) -> Iterator[Finding]:

@@ -15,9 +15,12 @@ MAX_DETAIL_CHARS = 4096
 # The exit status of a worker process that has sent the outcome of the job that is at fault, and then ended itself.
 REPORTED_EXIT_STATUS = 75
 
+MEMORY_EXHAUSTED = "This computer ran out of memory, and the kernel ended a worker process."
+MEMORY_EXHAUSTED_REMEDY = "If it happens again, lower cpu_workers or worker_memory_mb in goldsmith.toml, or end other programs."
+
 _SIGNAL_MEANINGS = {
     signal.SIGSEGV: "segmentation fault",
-    signal.SIGKILL: "killed from outside, perhaps because the machine ran out of memory",
+    signal.SIGKILL: "killed from outside",
     signal.SIGABRT: "aborted by itself",
     signal.SIGILL: "illegal instruction",
     signal.SIGBUS: "bus error",
@@ -64,6 +67,16 @@ def crashed(job: Job, exit_status: int) -> JobFault:
     """Return the fault of a job whose worker process ended. ``exit_status`` is that of ``Popen.returncode``."""
     return JobFault(
         kind="crash", sentence=f"The program died while working on {picture_name(job)} ({describe_exit(exit_status)}).", path=job.asset.path
+    )
+
+
+def killed_for_memory(job: Job) -> JobFault:
+    """Return the fault of a job whose process the kernel has ended again and again because memory ran out."""
+    return JobFault(
+        kind="memory",
+        sentence=f"Each time, this computer ran out of memory during the work on {picture_name(job)}.",
+        remedy=MEMORY_EXHAUSTED_REMEDY,
+        path=job.asset.path,
     )
 
 

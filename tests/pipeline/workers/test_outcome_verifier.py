@@ -131,6 +131,15 @@ def test_a_message_that_is_too_large_is_refused_by_its_header(workers: FakeWorke
     assert (kinds(workers.collect()), process.status) == (["crash"], KILLED)
 
 
+def test_a_job_that_starts_twice_ends_its_process(workers: FakeWorkers, share: Share) -> None:
+    """Each start would put off the timeout, so that a process that was taken over could keep its place for ever."""
+    workers.pools.submit(share.job())
+    process = workers.ready()
+    job = process.start_job()
+    process.send(MessageType.STARTED, job.id.encode())
+    assert (kinds(workers.collect()), process.status) == (["crash"], KILLED)
+
+
 @pytest.mark.parametrize("is_busy", [True, False])
 def test_a_process_that_sends_messages_without_end_is_replaced(workers: FakeWorkers, share: Share, is_busy: bool) -> None:
     """Each message costs the daemon time. A job that it runs has failed; without one, nobody is blamed."""

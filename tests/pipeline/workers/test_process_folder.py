@@ -67,6 +67,20 @@ def test_a_folder_is_outdated_once_a_path_names_another_folder(tmp_path: Path) -
     assert not folder.is_current()
 
 
+@pytest.mark.parametrize("link", [".goldsmith", ".goldsmith/work"])
+def test_no_scratch_folder_is_made_behind_a_link(tmp_path: Path, link: str) -> None:
+    """A member of the group may be able to put one in the place of the service's folder, at any moment."""
+    (tmp_path / "victim/work").mkdir(parents=True)
+    (tmp_path / "root/.goldsmith").mkdir(parents=True)
+    target = tmp_path / ("victim" if link == ".goldsmith" else "victim/work")
+    if link == ".goldsmith":
+        (tmp_path / "root/.goldsmith").rmdir()
+    (tmp_path / "root" / link).symlink_to(target)
+    with pytest.raises(OSError, match="cannot be created"):
+        ProcessFolder(WorkerFolders(work=str(tmp_path / "root/.goldsmith/work"), inputs=()))
+    assert [path.name for path in (tmp_path / "victim").rglob("*")] == ["work"]
+
+
 def test_a_job_gets_a_scratch_folder_in_that_of_its_process(workers: FakeWorkers, share: Share) -> None:
     """The outcome names it, whatever the worker says."""
     received = started_job(workers, share.job())
@@ -78,7 +92,7 @@ def test_a_job_gets_a_scratch_folder_in_that_of_its_process(workers: FakeWorkers
 def test_a_dead_process_leaves_nothing_behind(workers: FakeWorkers, share: Share) -> None:
     """A job that is tried again gets the scratch folder of another process."""
     first = started_job(workers, share.job())
-    workers.newest.exit(-9)
+    workers.newest.exit(-11)
     assert kinds(workers.collect()) == ["crash"]
     assert first.scratch.split("/")[-2] not in left_in(workers)
 
@@ -93,7 +107,7 @@ def test_folders_without_end_in_a_scratch_folder_are_removed_too(workers: FakeWo
         os.close(fd)
         fd = inner
     os.close(fd)
-    workers.newest.exit(-9)
+    workers.newest.exit(-11)
     assert kinds(workers.collect()) == ["crash"]
     assert received.scratch.split("/")[-2] not in left_in(workers)
     wait_for_removals()
@@ -111,7 +125,7 @@ def test_the_results_of_a_dead_process_stay_until_they_are_committed(workers: Fa
     assert sorted(os.listdir(received.scratch)) == ["000.png", "original"]
     shutil.rmtree(received.scratch)
     started_job(workers, share.job())
-    workers.newest.exit(-9)
+    workers.newest.exit(-11)
     workers.collect()
     assert process_name not in left_in(workers)
 
@@ -124,7 +138,7 @@ def test_an_idle_process_with_an_outdated_fence_is_replaced_before_it_gets_a_job
     first = share.job()
     workers.pools.submit(first)
     assert unfenced.start_job().id == first.id
-    unfenced.exit(-9)
+    unfenced.exit(-11)
     workers.collect()
 
     workers.pools.submit(share.job())

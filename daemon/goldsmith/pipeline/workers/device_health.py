@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from goldsmith.jobs.job import Job
+from goldsmith.jobs.job_faults import MEMORY_EXHAUSTED, MEMORY_EXHAUSTED_REMEDY
 
 # Seconds until a failed device is tried again, doubled with each failure. A driver that is being updated is back soon. A card that fell
 # off its bus needs a person, who takes longer than a pause of ten minutes.
@@ -84,6 +85,13 @@ class DeviceHealth:
             "the jobs stay queued."
         )
         self._start_failure = self.pause_reason
+
+    def on_memory_exhausted(self, now: float) -> None:
+        """Pause the device because the kernel ended a process on it for want of memory: other jobs and programs release some meanwhile."""
+        self.retry_at = now + INITIAL_PAUSE_SECONDS
+        self.pause_reason = (
+            f"{MEMORY_EXHAUSTED} The next job of queue {self._queue} starts within {INITIAL_PAUSE_SECONDS:g} s. {MEMORY_EXHAUSTED_REMEDY}"
+        )
 
     def on_device_failed(self, reason: str, now: float) -> None:
         """Pause the device because the device itself has failed; each pause in a row is longer."""

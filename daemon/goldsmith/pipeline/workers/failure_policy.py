@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobFault, JobRequeued, Outcome
 from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
+from goldsmith.pipeline.workers.memory_kills import read_memory_kill_count
 from goldsmith.pipeline.workers.slot import JobRun, Slot
 
 # How often a job is sent to a process that dies before it starts the job, or for another job's file. After that the job is suspected.
 _MAX_SENDS = 3
+# How often a job may lose its process to the kernel or a person without a counted attempt.
+MAX_EXCUSED_KILLS = 2
 # How often a device may fail on a job without a success in between, before that counts as an attempt. A device that is to blame has been
 # tried again for an hour by then. Without a limit, a picture that has taken its process over could pause the device for ever.
 MAX_DEVICE_CLAIMS = 10
@@ -24,6 +28,8 @@ class FailurePolicy:
         self._on_outcome = on_outcome
         self._emit = emit
         self._sends: dict[str, int] = {}
+        # By job, how often its process was killed from outside.
+        self._kills: dict[str, int] = {}
         self._isolated_jobs: set[str] = set()
 
     def can_share_process(self, job: Job | QueuedJob) -> bool:
@@ -41,6 +47,7 @@ class FailurePolicy:
     def forget(self, job_id: str) -> None:
         """Forget a job that has its outcome."""
         self._sends.pop(job_id, None)
+        self._kills.pop(job_id, None)
         self._isolated_jobs.discard(job_id)
 
     def on_device_failed(self, slot: Slot, run: JobRun, fault: JobFault, now: float) -> None:
@@ -81,6 +88,8 @@ class FailurePolicy:
                 requeued.append(run.job)
             elif not run.has_begun and run.kill_reason is None and self._may_resend(run.job):
                 self._queue.requeue([run.job])
+            elif exit_status == -signal.SIGKILL and not slot.is_killed:
+                self._on_killed_from_outside(slot, run, stderr, now)
             elif fault.kind in ("crash", "timeout") and slot.device.health.record_process_death(run.job):
                 slot.device_failure = job_faults.describe_repeated_failure(run.job, fault)
                 slot.device.health.on_device_failed(slot.device_failure, now)
@@ -90,6 +99,23 @@ class FailurePolicy:
         if is_shared and not (slot.device_failure or is_cancel_ignored or is_culprit_known):
             self._isolated_jobs.update(job.id for job in requeued)
         self._requeue(slot, requeued)
+
+    def _on_killed_from_outside(self, slot: Slot, run: JobRun, stderr: str, now: float) -> None:
+        """Queue the job again whose process somebody else has killed: the kernel when memory runs out, or a person.
+
+        Its picture need not be at fault, so the first kills count no attempt. A picture whose job is killed each time must get a note.
+        """
+        is_out_of_memory = read_memory_kill_count() > run.memory_kills_before
+        if is_out_of_memory:
+            slot.device.health.on_memory_exhausted(now)
+        self._kills[run.job.id] = self._kills.get(run.job.id, 0) + 1
+        if self._kills[run.job.id] <= MAX_EXCUSED_KILLS:
+            self._queue.requeue([run.job])
+            sentence = job_faults.MEMORY_EXHAUSTED if is_out_of_memory else "Its process was killed from outside."
+            self._emit(JobRequeued(job_id=run.job.id, sentence=sentence))
+        else:
+            fault = job_faults.killed_for_memory(run.job) if is_out_of_memory else job_faults.crashed(run.job, -signal.SIGKILL)
+            self._fail(run.job, fault, stderr)
 
     def _fail(self, job: Job, fault: JobFault, stderr: str) -> None:
         detail = "\n".join(text for text in (fault.detail, stderr) if text)

@@ -12,6 +12,7 @@ from goldsmith.files import OPEN_FOLDER_FLAGS
 from goldsmith.jobs.folder_removal import remove_tree
 from goldsmith.jobs.job import Job
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER, WorkerFolders
+from goldsmith.root_folder import open_subfolder
 
 # Begins the name of such a folder. The daemon's own folders beside it are named after jobs.
 _NAME_PREFIX = "worker-"
@@ -28,8 +29,7 @@ class ProcessFolder:
         self.path = os.path.join(folders.work, _NAME_PREFIX + secrets.token_hex(8))
         self._folders = folders
         try:
-            os.makedirs(folders.work, mode=0o700, exist_ok=True)
-            with _opened(folders.work) as work:
+            with _opened_work(folders.work, create=True) as work:
                 os.mkdir(os.path.basename(self.path), 0o700, dir_fd=work)
         except OSError as error:
             raise OSError(error.errno or errno.EIO, f"{self.path} cannot be created: {error.strerror}") from error
@@ -50,7 +50,7 @@ class ProcessFolder:
 
     def remove_scratch(self, jobs: Iterable[Job]) -> None:
         """Delete what these jobs, which have no result, and the process itself left behind. The process must have ended."""
-        with suppress(OSError), _opened(self._folders.work) as work, _opened(self.path) as folder:
+        with suppress(OSError), _opened_work(self._folders.work) as work, _opened(self.path) as folder:
             if _identity_of(os.fstat(folder)) != self._identities[0]:
                 return
             for name in (TEMPORARY_FOLDER, *(os.path.basename(job.scratch) for job in jobs)):
@@ -69,15 +69,38 @@ class ProcessFolder:
 
 
 @contextmanager
+def _opened_work(path: str, *, create: bool = False) -> Iterator[int]:
+    """Open the folder of all scratch folders. Neither it nor the folder that it lies in, ``.goldsmith``, may be a link. Raises OSError."""
+    above, name = os.path.split(path)
+    if create:
+        with suppress(FileExistsError):
+            os.mkdir(above, 0o700)
+    with _opened(above) as parent:
+        if create:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=parent)
+        fd = open_subfolder(parent, name)
+    try:
+        _require_own(fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def _opened(path: str) -> Iterator[int]:
     """Open a folder, but no link, that belongs to this user. Raises OSError."""
     fd = os.open(path, OPEN_FOLDER_FLAGS)
     try:
-        if os.fstat(fd).st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, f"{path} belongs to another user")
+        _require_own(fd, path)
         yield fd
     finally:
         os.close(fd)
+
+
+def _require_own(fd: int, path: str) -> None:
+    if os.fstat(fd).st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{path} belongs to another user")
 
 
 def _identity(path: str, follow_links: bool) -> tuple[int, int] | None:

@@ -39,6 +39,8 @@ class JobRun:
     # Seconds until the job times out. In a batch, where no job has the device to itself, the sum for all jobs of the batch.
     time_limit: float
     has_begun: bool = False
+    # How often the kernel had ended a process for want of memory when the job was sent.
+    memory_kills_before: int = 0
     # When the daemon cancelled the job.
     cancelled_at: float | None = None
     # Why the process of the job was killed.
@@ -107,6 +109,8 @@ class Slot:
     runs: list[JobRun] = field(default_factory=list)
     # Since when the end of the process is awaited.
     dying_since: float | None = None
+    # True once the daemon itself has killed the process.
+    is_killed: bool = False
     # The models that the process last reported.
     models: ModelsMessage = field(default_factory=ModelsMessage)
     loading_since: float = 0.0

@@ -24,6 +24,7 @@ from goldsmith.jobs.protocol import (
 from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.failure_policy import FailurePolicy
 from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
+from goldsmith.pipeline.workers.memory_kills import read_memory_kill_count
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_progress, clean_models
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier, Verification
 from goldsmith.pipeline.workers.process_folder import ProcessFolder
@@ -282,14 +283,15 @@ class WorkerPool:
         jobs = tuple(map(slot.folder.with_scratch, (job, *others)))
         slot.process.clear_stderr()
         time_limit = sum(job.limits.timeout_seconds for job in jobs)
-        slot.runs += [JobRun(job, now, time_limit) for job in jobs]
+        memory_kills = read_memory_kill_count()
+        slot.runs += [JobRun(job, now, time_limit, memory_kills_before=memory_kills) for job in jobs]
         slot.process.send(
             *((MessageType.BATCH, encode_message(BatchMessage(jobs=jobs))) if others else (MessageType.JOB, encode_message(jobs[0])))
         )
 
     def _kill(self, slot: Slot, now: float) -> None:
         slot.process.kill()
-        slot.dying_since = now
+        slot.is_killed, slot.dying_since = True, now
 
     def _reap(self, slot: Slot, now: float) -> None:
         """Remove the slot of a killed process, and decide about its jobs.
@@ -339,6 +341,8 @@ class WorkerPool:
             slot.models = models
         elif kind is MessageType.STARTED:
             run = _require_run(slot, payload.decode("ascii", "replace"))
+            if run.has_begun:  # else a worker could put off its timeout without end
+                raise ProtocolError("A worker started a job twice.")
             run.has_begun, run.started_at = True, now
             self._emit(JobProgress(job_id=run.job.id, step=0, op="", fraction=0.0))
         elif kind is MessageType.PROGRESS:
