@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _BOTH = frozenset({"inode", "ctime"})
 _INODE = frozenset({"inode"})
 _NEITHER: frozenset[str] = frozenset()
-_MICROSECOND_NS, _SECOND_NS = 1_000, 1_000_000_000
+_SECOND_NS = 1_000_000_000
 # Options of mount(8) that leave all files to their owner alone.
 _UMASK = "uid=USER,gid=GROUP,umask=077"
 _MODES = "uid=USER,gid=GROUP,dir_mode=0700,file_mode=0600"
@@ -130,8 +130,8 @@ _KINDS = {
             for name in ("s3fs", "gcsfuse", "goofys", "geesefs", "juicefs", "blobfuse2", "curlftpfs", "smbnetfs", "seaweedfs")
         ),
         *(MountKind(f"fuse.{name}", "network", "", _INODE) for name in ("glusterfs", "ceph", "ceph-fuse")),
-        # A rename leaves microseconds.
-        MountKind("fuse.encfs", "stacked", "", _INODE, _MICROSECOND_NS),
+        # A rename leaves microseconds of the mtime, a hard link whole seconds.
+        MountKind("fuse.encfs", "stacked", "", _INODE, _SECOND_NS),
         *(MountKind(f"fuse.{name}", "stacked", "", _INODE) for name in ("bindfs", "gocryptfs", "fuse-overlayfs")),
         # Inode numbers come from hashes of paths, or from a counter.
         *(

@@ -42,6 +42,7 @@ from goldsmith.library.library import Library
 from goldsmith.pipeline.archive.daily_pruning import DailyPruning
 from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
 from goldsmith.pipeline.commit.copier import Copier
+from goldsmith.pipeline.commit.late_writes import LateWrites
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.commit.nested_roots import require_separate_root
 from goldsmith.pipeline.commit.plan_executor import FileRefused, FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, ResultsRejected
@@ -221,7 +222,7 @@ class DaemonRuntime:
             shared,
             Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts)),
             JobPreparation(Readiness(setup.pipeline, setup.resolver, text_files.read_bytes), text_files, _job_limits(setup, specs)),
-            CommitParts(planner, executor),
+            CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
         self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import Goldsmith
+from doubles.mounted import NTFS_FOR_EVERYBODY, mounted
+from doubles.pretended_mounts import pretend
 from goldsmith.brief.settings import find_config
 from goldsmith.files import resource_path
 from goldsmith.library.library import LIBRARY_FOLDERS
@@ -115,3 +117,45 @@ def test_a_root_above_another_is_refused_and_nothing_is_created(goldsmith: Golds
     assert result.code == 2
     assert f"{tmp_path}/studio/inbox is a root of its own" in result.err
     assert [path.name for path in (tmp_path / "studio").iterdir()] == ["inbox"]
+
+
+def test_init_and_run_agree_about_a_disk_without_permissions(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """Both refuse it with the same remedy, which works there: chmod would change nothing. Nothing of a root is left but an empty folder."""
+    root = tmp_path / "disk" / "root"
+    with mounted(NTFS_FOR_EVERYBODY, tmp_path / "mount", tmp_path / "disk"):
+        created = goldsmith("init", root)
+        assert (created.code, [path.name for path in root.iterdir()]) == (4, [".goldsmith"])
+        (root / "config").mkdir()
+        started = goldsmith("run", "-r", root)
+        assert started.code == 2
+    options = f"uid={os.geteuid()},gid={os.getegid()},umask=077"
+    assert f"mount it with the options {options} " in created.err
+    assert f"mount it with the options {options} " in started.err
+
+
+def test_init_and_run_accept_a_disk_that_is_mounted_as_they_say(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """The options of the remedy are those with which ``mounted`` mounts the disk."""
+    with mounted("ntfs-3g", tmp_path / "mount", tmp_path / "disk"):
+        assert goldsmith("init", tmp_path / "disk" / "root").code == 0
+        assert goldsmith("run", "-r", tmp_path / "disk" / "root", "--until-idle").code == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("ext4", "Run chmod go-w "),
+        ("vfat", "Files have no permissions of their own on FAT (vfat): mount it with the options uid="),
+        ("cifs", "on SMB (cifs): mount it with the options uid="),
+        ("fuse.new", "as its owner; if that changes nothing, mount it with the options uid="),
+    ],
+)
+def test_the_remedy_for_a_configuration_that_others_can_change_fits_the_disk(
+    kind: str, remedy: str, goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """chmod is named where it can work."""
+    (root / "config" / "pipeline.toml").chmod(0o666)
+    pretend(monkeypatch, root, kind)
+    result = goldsmith("run", "-r", root)
+    assert result.code == 2
+    assert remedy in result.err
+    assert "or keep the configuration elsewhere" in result.err

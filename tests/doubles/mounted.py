@@ -137,6 +137,10 @@ def _mount_ntfs(place: Path, at: Path) -> None:
     _run("ntfs-3g", "-o", f"uid={os.geteuid()},gid={os.getegid()},umask=077", _image(place, "mkfs.ntfs", "-F", "-Q"), at)
 
 
+def _mount_ntfs_for_everybody(place: Path, at: Path) -> None:
+    _run("ntfs-3g", _image(place, "mkfs.ntfs", "-F", "-Q"), at)
+
+
 def _mount_exfat(place: Path, at: Path) -> None:
     _run("mount", "-t", "exfat", "-o", "loop,umask=077", _image(place, "mkfs.exfat"), at)
 
@@ -165,6 +169,9 @@ _RECIPES: dict[str, Callable[[Path, Path], Path | None]] = {
     "rclone": _mount_rclone,
 }
 KINDS = tuple(_RECIPES)
+# Every file has the mode 0777, whatever chmod(2) says.
+NTFS_FOR_EVERYBODY = "ntfs-3g for everybody"
+_RECIPES[NTFS_FOR_EVERYBODY] = _mount_ntfs_for_everybody
 
 
 @contextlib.contextmanager

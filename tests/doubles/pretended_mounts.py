@@ -42,7 +42,7 @@ class PretendedMount(mounts.MountTable):
         """Stand in for fcntl(2) on files."""
         if request == fcntl.F_SETLEASE and argument == fcntl.F_RDLCK:
             self.lease_questions += 1
-            answer = LEASE_ANSWERS[self.kind.name]
+            answer = LEASE_ANSWERS.get(self.kind.name)
             if answer is not None:
                 raise OSError(answer, os.strerror(answer))
         return _fcntl(fd, request, argument)

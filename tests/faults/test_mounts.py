@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from doubles import dying
 from doubles.mounted import KINDS, mounted
 from doubles.pictures import png
-from doubles.studio import Daemon, Studio
+from doubles.studio import Daemon, Studio, studio_at
 
 ONWARD = "generate = []\n"
 RESIZED = '[[generate]]\nop = "resize"\nsize = [12, 8]\n'
@@ -40,7 +42,8 @@ def test_each_picture_comes_through_once_on(kind: str, tmp_path: Path) -> None:
                 daemon.listen(0)
                 false_changes += [entry for entry in daemon.events_of("fault") if entry["kind"] == "changed"]
             assert daemon.process.returncode == end, daemon.stderr.decode()
-        assert studio.folders() == {"selected": [f"acme/{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]}
+        expected = {"selected": [f"acme/{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]}
+        assert studio.folders() == expected, studio.report()
         assert studio.read("selected/acme/plain.png") == data["plain"]
         assert studio.read("selected/acme/second.png") == data["second"]
         assert studio.read("selected/acme/small.png") != data["small"]
@@ -66,3 +69,25 @@ def test_a_kill_between_subvolumes_of_btrfs_makes_no_second_version(call: int, t
             assert daemon.process.returncode == end, daemon.stderr.decode()
         assert studio.folders() == {"selected": [f"{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]}
         assert studio.archived() == [f"inbox/{name}.{end}" for name in sorted(PICTURES) for end in ("png", "toml")]
+
+
+def test_a_picture_that_was_written_on_after_its_commit_comes_out_as_the_next_version(tmp_path: Path) -> None:
+    """A program on the other side pauses for longer than the weaker rule waits, and then writes the rest into the archived file."""
+    with mounted("sshfs", tmp_path / "mount", tmp_path / "root") as mount, studio_at(tmp_path) as studio:
+        assert mount.behind is not None
+        first, last = png(1), png(2)
+        studio.put("inbox/acme/hero.toml", RESIZED)
+        with (mount.behind / "inbox/acme/hero.png").open("wb", buffering=0) as other_side:
+            other_side.write(first)
+            studio.until(lambda: studio.folder("selected") == ["acme/hero.png", "acme/hero.toml"], "the first version")
+            other_side.seek(0)
+            other_side.truncate()
+            other_side.write(last)
+            os.utime(other_side.fileno(), (time.time() + 60, time.time() + 60))  # the program took a minute
+        studio.until_event("put_back")
+        studio.until(lambda: "acme/hero_v002.png" in studio.folder("selected"), "the next version")
+        studio.until_idle()
+        assert studio.folder("inbox") == []
+        originals = [studio.read(f"archive/{path}") for path in studio.folder("archive") if path.endswith(".png")]
+        assert originals == [last]
+        assert studio.read("selected/acme/hero_v002.png") != studio.read("selected/acme/hero.png")

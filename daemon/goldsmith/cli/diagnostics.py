@@ -14,7 +14,7 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.journal_checks import check_journal, check_store_size
-from goldsmith.cli.mount_checks import FolderFacts, check_properties, measure_folder
+from goldsmith.cli.mount_checks import check_properties, measure_folder
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
 from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
 from goldsmith.cli.weights_checks import check_hashes, check_weights
@@ -59,7 +59,10 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
         finding = _check_folder(root, folder)
         yield finding
         if finding.severity != "fault":
-            facts += _measure(root, folder)
+            try:
+                facts.append(measure_folder(RootFolder(root), folder, _PROBE_FILE))
+            except OSError as error:
+                yield note(f"{folder}/", f"What its filesystem can do could not be tried out ({error.strerror}).", "Run this once more.")
         if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
             usable.append(folder)
     yield check_store_size(root, journal, setup.settings.keep_days)
@@ -122,14 +125,6 @@ def _check_folder(root: Path, folder: str) -> Finding:
             subject, f"This user cannot write to it ({error.strerror}): {details}.", "Give the service's user or group write permission."
         )
     return ok(subject, f"{details}, writable.")
-
-
-def _measure(root: Path, folder: str) -> list[FolderFacts]:
-    """Return what the filesystem below a folder can do, or nothing if the folder fails meanwhile."""
-    try:
-        return [measure_folder(RootFolder(root), folder, _PROBE_FILE)]
-    except OSError:
-        return []
 
 
 def _check_events(root: Path, folders: Sequence[str], daemon: DaemonState) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.location import abbreviate_list
 from goldsmith.files import Filesystem, PathAt, display_name
 from goldsmith.jobs.job import PRIVATE_FOLDER
+from goldsmith.mounts import kind_at
 from goldsmith.root_folder import RootFolder
 
 # How many folders of each stage are looked at.
@@ -33,7 +34,7 @@ def check_sharing(root: Path, folders: Sequence[str], probe_name: str, refusals:
             statuses[folder] = os.lstat(root / folder)
     statuses = {folder: status for folder, status in statuses.items() if stat.S_ISDIR(status.st_mode)}
     yield from _check_root(root)
-    yield from _check_groups(statuses)
+    yield from _check_groups(root, statuses)
     yield from _check_campaigns(root, statuses)
     yield from _check_group_change(root, statuses, probe_name)
     remedy = "Put the service's user into the group of its folders, keep SystemCallFilter=@chown in the unit, and restart the service."
@@ -46,11 +47,11 @@ def _check_root(root: Path) -> Iterator[Finding]:
         yield note(
             "sharing",
             f"Other users may write to {root} itself, so they can rename .goldsmith or a stage's folder and put their own there.",
-            f"chmod go-w {root}",
+            kind_at(root).mode_remedy(f"chmod go-w {root}"),
         )
 
 
-def _check_groups(statuses: Mapping[str, os.stat_result]) -> Iterator[Finding]:
+def _check_groups(root: Path, statuses: Mapping[str, os.stat_result]) -> Iterator[Finding]:
     """Yield notes if results will not belong to the group that shares the folders."""
     if len({status.st_gid for status in statuses.values()}) > 1:
         yield note(
@@ -59,7 +60,10 @@ def _check_groups(statuses: Mapping[str, os.stat_result]) -> Iterator[Finding]:
             "chgrp the folders to one group.",
         )
     without_setgid = [
-        f"{name}/" for name, status in statuses.items() if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID
+        f"{name}/"
+        for name, status in statuses.items()
+        # Where files have no modes of their own, the mount's options give all of them one group.
+        if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISGID and not kind_at(root / name).owner_options
     ]
     if without_setgid:
         yield note("sharing", f"New subfolders in {', '.join(without_setgid)} will not get the folder's group.", "chmod g+s them.")

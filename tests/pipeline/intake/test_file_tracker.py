@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from doubles.mounted import mounted
+from doubles.pretended_mounts import LEASE_ANSWERS, pretend
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature
 from goldsmith.pipeline.intake import file_tracker
@@ -128,6 +130,49 @@ def test_files_settle_later_without_leases(tracker: FileTracker, monkeypatch: py
     assert (status_of(tracker, 12.0), tracker.next_check_at()) == ("looks_complete", 20.0)
     assert tracker.check_due(20.0, 99) == [HERO]
     assert (status_of(tracker, 20.0), tracker.weak_quiet_folders) == ("settled", {"inbox"})
+
+
+@pytest.mark.parametrize("kind", LEASE_ANSWERS)
+def test_the_weaker_rule_applies_on_a_shared_mount_whatever_the_kernel_answers(
+    kind: str, tracker: FileTracker, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS 4 and SMB would refuse every lease, and SSH would grant one while another machine writes. A change restarts the time."""
+    pretended = pretend(monkeypatch, root, kind)
+    tracker.follow(HERO, 10.0)
+    tracker.check_due(12.0, 99)
+    assert status_of(tracker, 12.0) == "looks_complete"
+    with (root / HERO).open("ab") as file:
+        file.write(b", and the rest after a pause")
+    assert tracker.check_due(20.0, 99) == [HERO]
+    assert status_of(tracker, 20.0) == "new"
+    tracker.check_due(22.0, 99)
+    assert tracker.check_due(29.9, 99) == []
+    assert tracker.check_due(30.0, 99) == [HERO]
+    assert (status_of(tracker, 30.0), tracker.weak_quiet_folders) == ("settled", {"inbox"})
+    assert pretended.lease_questions == 0
+
+
+def test_a_writer_on_the_other_side_of_ssh_is_noticed_in_time(tmp_path: Path) -> None:
+    """It pauses for six seconds, as the one did that gave half pictures. The kernel here remembers the size from before."""
+    with mounted("sshfs", tmp_path / "mount", tmp_path / "root") as mount:
+        assert mount.behind is not None
+        (mount.behind / "inbox").mkdir()
+        with (mount.behind / HERO).open("wb", buffering=0) as other_side:
+            other_side.write(b"the first half")
+            tracker = FileTracker(str(mount.at), SettleTimes())
+            tracker.follow(HERO, 10.0)
+            for now in (10.15, 12.0):
+                tracker.check_due(now, 99)
+            assert status_of(tracker, 12.0) == "looks_complete"
+            other_side.write(b", and the other half")
+        tracker.check_due(20.0, 99)
+        assert status_of(tracker, 20.0) == "new"
+        for now in (20.15, 22.0, 30.0):
+            tracker.check_due(now, 99)
+        state = tracker.state(HERO, 30.0)
+        assert state is not None
+        assert state.sig is not None
+        assert (state.status, state.sig.size) == ("settled", len(b"the first half, and the other half"))
 
 
 def test_an_empty_file_waits_for_its_bytes(tracker: FileTracker, root: Path) -> None:

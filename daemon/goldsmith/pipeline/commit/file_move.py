@@ -25,7 +25,7 @@ PARKED_PREFIX = ".goldsmith-taken-"
 # Dot-name of an unfinished copy, in the destination's folder.
 COPY_PREFIX = ".goldsmith-copy-"
 # The coarsest time stamps of any filesystem: FAT counts in steps of 2 s.
-_COARSEST_TIMESTAMP_NS = 2_000_000_000
+COARSEST_TIMESTAMP_NS = 2_000_000_000
 _NOT_A_FILE_ERRNOS = frozenset({errno.ELOOP, errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.EINVAL})
 
 
@@ -483,7 +483,7 @@ class FileMove:
             return True
         same_but_inode = (
             current_sig.size == self.sig.size
-            and abs(current_sig.mtime_ns - self.sig.mtime_ns) <= _COARSEST_TIMESTAMP_NS
+            and abs(current_sig.mtime_ns - self.sig.mtime_ns) <= COARSEST_TIMESTAMP_NS
             and not current_sig.is_same_file(self.sig)
         )
         if not same_but_inode:

@@ -23,6 +23,7 @@ from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
 from goldsmith.journal.sqlite_errors import JournalBroken
+from goldsmith.pipeline.commit.late_writes import LateWrites
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import (
     FilesChanged,
@@ -81,6 +82,7 @@ class CommitParts:
 
     planner: Planner
     executor: PlanExecutor
+    late_writes: LateWrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Scheduler:
         self._job_limits = parts.preparation.limits
         self._planner = parts.commit.planner
         self._plan_executor = parts.commit.executor
+        self._late_writes = parts.commit.late_writes
         # Bundles that wait for a file in the library, in the order in which they began to wait.
         self._waiting_for_library: dict[BundleKey, None] = {}
         self._is_draining = False
@@ -168,8 +171,16 @@ class Scheduler:
             self._finish_copied()
         if not self._host_health.is_unhealthy and self._commit_room and not self._commit_delay():
             self._commit_batch()
+        if not self._host_health.is_unhealthy:
+            self._put_back_late_writes(now)
         if self._host_health.is_on_trial and not len(self._in_flight) and not self._in_flight.due_count:
             self._probe_host()
+
+    def _put_back_late_writes(self, now: float) -> None:
+        """Take inputs that were written to after their commit as new work."""
+        for path in self._late_writes.put_back_changed(now):
+            self._on_event("put_back", picture=path, sentence="It was still being written when it was taken, and is done again.")
+            self._intake.recheck(path)
 
     def _replace_journal(self, damage: JournalBroken) -> None:
         """Set the broken journal aside, and put the work in progress into the new one. The folders hold everything else."""
@@ -237,7 +248,7 @@ class Scheduler:
 
     def _seconds_to_next_check(self, now: float) -> float | None:
         """Return the seconds until the next scheduled check of a bundle or of the intake."""
-        moments = (self._in_flight.next_due_at(), self._holds.next_retry_at())
+        moments = (self._in_flight.next_due_at(), self._holds.next_retry_at(), self._late_writes.next_look_at())
         return min([self._intake.seconds_until_due(now), *(moment - now for moment in moments if moment is not None)])
 
     def _commit_delay(self) -> float:
@@ -637,6 +648,8 @@ class Scheduler:
         for placed in result.placed_files:
             if self._pipeline.stage_of_folder(placed.path.partition("/")[0]) is not None:
                 self._intake.add_settled(placed.path, placed.sig, placed.sha256)
+        if not all(source.sha256 for source in work.job.inputs):  # else the daemon wrote them all itself
+            self._late_writes.watch(result.plan.consumes, self._clock())
         self._holds.release(work.asset_path)  # if it was tried again with its note still there
 
 
