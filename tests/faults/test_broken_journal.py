@@ -12,6 +12,7 @@ from doubles.broken_journal import break_open_journal
 from doubles.commission import PIPELINE, SHARPEN, WHOLE
 from doubles.pictures import png
 from doubles.studio import Daemon, Studio, studio_at
+from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.journal.damage import broken_journals
 
 DELIVERED = ["hero.manifest.json", "hero_print.png", "hero_web.jpg"]
@@ -79,6 +80,24 @@ def test_running_jobs_are_in_the_new_journal(studio: Studio) -> None:
     assert {job.job_id for job in studio.journal.active_jobs()} <= set(before)
     studio.until_idle()
     assert studio.folder("masked") == ["hero.png", "hero.toml"]
+
+
+def test_queued_jobs_are_in_the_new_journal(studio: Studio) -> None:
+    """Pictures that wait for a worker keep their rows, so that `why` goes on to tell their places."""
+    works = studio.start()
+    pause_queue(works.workers, "cpu")
+    for name in "ab":
+        studio.put(f"selected/{name}.png", png())
+        studio.put(f"selected/{name}.toml", SHARPEN)
+    studio.until(lambda: works.workers.queue_length("cpu") == 2, "the queue")
+    break_open_journal(studio.journal_path)
+    studio.put("selected/c.png", png())
+    studio.put("selected/c.toml", SHARPEN)
+    studio.until_event("journal replaced")
+    studio.until(lambda: works.workers.queue_length("cpu") == 3, "the third")
+    assert sorted(job.path for job in studio.journal.active_jobs()) == [f"selected/{name}.png" for name in "abc"]
+    resume_queue(works.workers, "cpu")
+    studio.until(lambda: len(studio.folder("masked")) == 6, "the results")
 
 
 def test_a_full_disk_sets_no_journal_aside(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

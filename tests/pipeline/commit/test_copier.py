@@ -15,9 +15,10 @@ import pytest
 from doubles.disk import Disk, ImmediateCopier, Script
 from doubles.share import Share
 from doubles.slow_copies import SlowCopies
-from goldsmith.files import Filesystem, PathAt, mount_id
+from goldsmith.files import Filesystem, PathAt
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Plan
+from goldsmith.mounts import mount_id
 from goldsmith.pipeline.commit.copier import Copier
 from goldsmith.pipeline.commit.plan_executor import FilesChanged, PlanCommitted, PlanExecutor, PlanHalted, PlanResult
 from goldsmith.pipeline.commit.recovery import recover_plans
