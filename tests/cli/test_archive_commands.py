@@ -47,6 +47,7 @@ def _make_older(delivery: Delivery, days: int) -> None:
     delivery.at(MANIFEST).write_text(text)
     journal = Journal.open(journal_path(delivery.root, delivery.root.parent / "state"))
     db = journal._db
+    db.execute("UPDATE migration SET at = 0")
     db.execute("UPDATE history SET taken_at = taken_at - ?", (86_400 * days,))
     old, new = f"archive/{day_folder.name}/".encode(), f"archive/{day}/".encode()
     db.execute("UPDATE history SET record = replace(record, ?, ?)", (old.decode(), new.decode()))
@@ -90,6 +91,13 @@ def test_prune_removes_an_old_delivery_s_sources_and_verify_tells_pruned_from_lo
         0,
         "0 of 1 deliveries can be made again: every input is in the archive, unchanged. Of 1, inputs were pruned.\n",
     )
+
+
+def test_prune_says_why_a_young_journal_removes_nothing(goldsmith: Goldsmith, delivery: Delivery) -> None:
+    """The journal was made a moment ago."""
+    result = goldsmith("prune", "--older", "90d", "-r", delivery.root)
+    assert result.code == 0
+    assert result.out.startswith("Nothing is removed: the journal begins on 20")
 
 
 def test_prune_is_refused_beside_a_running_service(goldsmith: Goldsmith, delivery: Delivery) -> None:
