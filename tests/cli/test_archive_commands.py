@@ -243,6 +243,32 @@ def test_an_original_that_is_gone_or_changed_is_said(goldsmith: Goldsmith, deliv
     assert list(delivery.at(f"inbox/{CAMPAIGN}").iterdir()) == []
 
 
+def test_without_the_journal_a_file_comes_back_by_its_manifest(
+    goldsmith: Goldsmith, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal was lost: an input comes from the archive, and a deliverable is made again."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(delivery.root.parent / "other"))
+    assert goldsmith("restore", f"inbox/{CAMPAIGN}/hero.png", "-r", delivery.root).code == 0
+    assert delivery.at(f"inbox/{CAMPAIGN}/hero_v002.png").read_bytes() == ORIGINAL
+    data = delivery.at(WEB).read_bytes()
+    result = goldsmith("restore", WEB, "-r", delivery.root)
+    assert (result.code, result.err) == (0, "")
+    assert delivery.at(f"delivered/{CAMPAIGN}/hero_v002_web.jpg").read_bytes() == data
+
+
+def test_a_manifest_cannot_name_a_place_outside_the_pipeline_s_folders(
+    goldsmith: Goldsmith, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who can write to the share can edit it: nothing is put into config/ or beside the root."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(delivery.root.parent / "other"))
+    text = delivery.at(MANIFEST).read_text()
+    for path in ("config/hero.png", "../hero.png", ".goldsmith/hero.png"):
+        delivery.at(MANIFEST).write_text(text.replace(f'"{WEB}"', f'"{path}"').replace(f'"{PRINT}"', f'"{path}"'))
+        before = sorted(str(each) for each in delivery.root.parent.rglob("*"))
+        assert goldsmith("restore", path, "-r", delivery.root).code in (2, 3)
+        assert sorted(str(each) for each in delivery.root.parent.rglob("*")) == before
+
+
 def test_a_file_that_goldsmith_never_had_is_an_error(goldsmith: Goldsmith, delivery: Delivery) -> None:
     """For the list, too."""
     for words in (("restore", "inbox/none.png"), ("restore", "--list", "inbox/none.png")):
