@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, generating, hole, idle, matting, memory, turns
+from bench import assets, chain, cold, drops, generating, hole, idle, journal, matting, memory, turns
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -24,6 +24,7 @@ _FULL_RUN: dict[str, Measure] = {
     "assets": assets.measure,
     "idle": idle.measure,
     "turns": turns.measure,
+    "journal": journal.measure,
     "hole": hole.measure,
     "chain": chain.measure,
     "matting": matting.measure,
@@ -36,6 +37,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "assets": lambda place: assets.measure(place, 200),
     "idle": lambda place: idle.measure(place, 10_000, 10.0),
     "turns": lambda place: turns.measure(place, 300, 3.0),
+    "journal": lambda place: journal.measure(place, 50_000),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "chain": lambda place: chain.measure(place, (2000, 1500)),
     "matting": lambda place: matting.measure(place, 2000),

@@ -47,6 +47,7 @@ def _make_older(delivery: Delivery, days: int) -> None:
     delivery.at(MANIFEST).write_text(text)
     journal = Journal.open(journal_path(delivery.root, delivery.root.parent / "state"))
     db = journal._db
+    db.execute("UPDATE migration SET at = 0")
     db.execute("UPDATE history SET taken_at = taken_at - ?", (86_400 * days,))
     old, new = f"archive/{day_folder.name}/".encode(), f"archive/{day}/".encode()
     db.execute("UPDATE history SET record = replace(record, ?, ?)", (old.decode(), new.decode()))
@@ -90,6 +91,13 @@ def test_prune_removes_an_old_delivery_s_sources_and_verify_tells_pruned_from_lo
         0,
         "0 of 1 deliveries can be made again: every input is in the archive, unchanged. Of 1, inputs were pruned.\n",
     )
+
+
+def test_prune_says_why_a_young_journal_removes_nothing(goldsmith: Goldsmith, delivery: Delivery) -> None:
+    """The journal was made a moment ago."""
+    result = goldsmith("prune", "--older", "90d", "-r", delivery.root)
+    assert result.code == 0
+    assert result.out.startswith("Nothing is removed: the journal begins on 20")
 
 
 def test_prune_is_refused_beside_a_running_service(goldsmith: Goldsmith, delivery: Delivery) -> None:
@@ -233,6 +241,32 @@ def test_an_original_that_is_gone_or_changed_is_said(goldsmith: Goldsmith, deliv
     result = goldsmith("restore", f"inbox/{CAMPAIGN}/hero.png", "-r", delivery.root)
     assert (result.code, "no longer in the archive" in result.err) == (3, True)
     assert list(delivery.at(f"inbox/{CAMPAIGN}").iterdir()) == []
+
+
+def test_without_the_journal_a_file_comes_back_by_its_manifest(
+    goldsmith: Goldsmith, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal was lost: an input comes from the archive, and a deliverable is made again."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(delivery.root.parent / "other"))
+    assert goldsmith("restore", f"inbox/{CAMPAIGN}/hero.png", "-r", delivery.root).code == 0
+    assert delivery.at(f"inbox/{CAMPAIGN}/hero_v002.png").read_bytes() == ORIGINAL
+    data = delivery.at(WEB).read_bytes()
+    result = goldsmith("restore", WEB, "-r", delivery.root)
+    assert (result.code, result.err) == (0, "")
+    assert delivery.at(f"delivered/{CAMPAIGN}/hero_v002_web.jpg").read_bytes() == data
+
+
+def test_a_manifest_cannot_name_a_place_outside_the_pipeline_s_folders(
+    goldsmith: Goldsmith, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who can write to the share can edit it: nothing is put into config/ or beside the root."""
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(delivery.root.parent / "other"))
+    text = delivery.at(MANIFEST).read_text()
+    for path in ("config/hero.png", "../hero.png", ".goldsmith/hero.png"):
+        delivery.at(MANIFEST).write_text(text.replace(f'"{WEB}"', f'"{path}"').replace(f'"{PRINT}"', f'"{path}"'))
+        before = sorted(str(each) for each in delivery.root.parent.rglob("*"))
+        assert goldsmith("restore", path, "-r", delivery.root).code in (2, 3)
+        assert sorted(str(each) for each in delivery.root.parent.rglob("*")) == before
 
 
 def test_a_file_that_goldsmith_never_had_is_an_error(goldsmith: Goldsmith, delivery: Delivery) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from doubles.commandline import CommandResult, Goldsmith, WriteState
+from goldsmith.cli.store_size import archive_sentence
 from goldsmith.journal.journal import Journal
+from goldsmith.pipeline.archive.archived_files import ArchiveSize
 
 
 def _put(root: Path, *paths: str, data: bytes = b"x") -> None:
@@ -259,3 +261,17 @@ def test_the_same_reason_in_two_folders_has_a_line_for_each(goldsmith: Goldsmith
     reason = "Waiting for an instruction: put a brief (“NAME.toml”) beside it."
     assert ["masked/", "1", reason] in rows
     assert ["graded/", "2", reason] in rows
+
+
+def test_the_sizes_of_archive_and_journal_are_shown(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:
+    """As a sentence, in the JSON and in `doctor`; a large archive is counted up to a limit."""
+    folder = root / "archive" / "2026-01-31" / "inbox"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(b"x" * 1000)
+    assert "The archive has 3.0 kB in 3 files, since 2026-01-31. The journal has " in goldsmith("status", "-r", root).out
+    state = json.loads(goldsmith("status", "--json", "-r", root).out)
+    assert state["archive"] == {"files": 3, "bytes": 3000, "is_complete": True, "first_day": "2026-01-31"}
+    assert state["journal_bytes"] > 4096
+    sentence = archive_sentence(ArchiveSize(50_000, 7_000_000_000, False, "2026-01-31"))
+    assert sentence == "The archive has more than 7.0 GB in 50000 files, since 2026-01-31 (its newest files were counted)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,10 @@ def _parse_age(text: str) -> int:
 
 
 def _print_report(report: PruneReport, *, is_dry_run: bool) -> None:
+    if report.journal_began_at:
+        began_on = time.strftime("%Y-%m-%d", time.gmtime(report.journal_began_at))
+        print_text(f"Nothing is removed: the journal begins on {began_on}, so it does not know what older pictures still need.")
+        return
     verb = "Would remove" if is_dry_run else "Removed"
     print_text(
         f"{verb} {report.files} files of the archive from before {report.archived_before} ({format_size(report.file_bytes)}), "

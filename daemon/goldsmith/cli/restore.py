@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from goldsmith.errors import UsageError
 from goldsmith.files import display_name
 
 if TYPE_CHECKING:
-    from goldsmith.journal.journal import Journal
+    from goldsmith.journal.records import HistoryRow
     from goldsmith.pipeline.archive.restoration import RestorableFile, Restoration
 
 
@@ -37,12 +38,10 @@ def restore(
     from goldsmith.pipeline.archive.restoration import Restoration, choose_file, restorable_files
 
     with open_location(root, config, near=file) as location:
-        journal = location.journal
-        if journal is None:
-            raise location.journal_fault or UsageError("There is no journal.")
         last_path = find_in_history(location, file)
         paths = dict.fromkeys([*candidate_paths(location.root, file), *([last_path] if last_path is not None else [])])
-        files = restorable_files(journal.related_rows(paths))
+        rows = _history_of(location, paths)
+        files = restorable_files(rows)
         if list_only:
             _print_files(location, files, as_json=as_json)
         if not files:
@@ -52,21 +51,35 @@ def restore(
         chosen = choose_file(files, paths)
         if chosen is None:
             raise UsageError(f"{file} is not a file that can be had.", f"Run: goldsmith restore --list {file}")
-        restoration = Restoration(location.root, journal)
-        path, is_same = (restoration.restore(chosen), True) if chosen.archived else _remake(location, journal, restoration, chosen)
+        restoration = Restoration(location.root, location.setup.pipeline.folders, location.journal)
+        path, is_same = (restoration.restore(chosen), True) if chosen.archived else _remake(location, rows, restoration, chosen)
         print_json({"path": path, "same": is_same}) if as_json else _print_restored(path, chosen, is_same)
         if not is_same:
             raise typer.Exit(EXIT_DIFFERS)
 
 
-def _remake(location: Location, journal: Journal, restoration: Restoration, file: RestorableFile) -> tuple[str, bool]:
+def _history_of(location: Location, paths: Collection[str]) -> list[HistoryRow]:
+    """Return the history of a file from the journal; if the journal has none or cannot be read, from the manifest of its delivery."""
+    from goldsmith.pipeline.archive.restoration import rows_of_manifests
+
+    rows = list(location.journal.related_rows(paths)) if location.journal is not None else []
+    return rows or rows_of_manifests(location.root, location.setup.pipeline.final_folder, paths)
+
+
+def _lineage(location: Location, rows: Sequence[HistoryRow], job_id: str) -> list[HistoryRow]:
+    """Return the jobs that led to ``job_id``, that job last."""
+    lineage = location.journal.lineage(job_id) if location.journal is not None else []
+    return lineage or [*rows[: next(number for number, row in enumerate(rows, 1) if row.job_id == job_id)]]
+
+
+def _remake(location: Location, rows: Sequence[HistoryRow], restoration: Restoration, file: RestorableFile) -> tuple[str, bool]:
     """Make a result again and put it down. Return its path, and whether it has the recorded pixels."""
     from goldsmith.pipeline.archive.restoration import recorded_manifest
     from goldsmith.service import run_replay
 
     with tempfile.TemporaryDirectory(prefix="goldsmith-restore-") as name:
         manifest, folder = Path(name, "restored.manifest.json"), Path(name, "results")
-        manifest.write_bytes(recorded_manifest(journal, file))
+        manifest.write_bytes(recorded_manifest(_lineage(location, rows, file.job_id), file))
         if is_terminal():
             with progress_bars() as advance:
                 report = run_replay(location.setup, manifest, advance, folder)

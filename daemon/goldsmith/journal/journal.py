@@ -391,6 +391,11 @@ class Journal:
         with self._transaction() as db:
             return old_rows.remove_rows(db, rows)
 
+    def began_at(self) -> float:
+        """Return when the journal was made, in Unix seconds: it knows nothing of what was done before."""
+        with self._translated():
+            return float(self._db.execute("SELECT MIN(at) FROM migration").fetchone()[0])
+
     def record_prune(self, now: float, archived_before: str) -> None:
         """Record that the archive was pruned at ``now`` (Unix seconds): of the days before ``archived_before``, files are missing."""
         with self._transaction() as db:

@@ -33,6 +33,7 @@ class Store:
         for folder in (*FOLDERS, "archive"):
             (self.root / folder).mkdir(parents=True)
         self.journal = Journal.open(place / "journal.sqlite")
+        self.journal._db.execute("UPDATE migration SET at = 0")
 
     def put(self, path: str, data: bytes = b"0123456789") -> str:
         at = self.root / path
@@ -250,6 +251,29 @@ def test_a_commit_under_way_keeps_the_row_that_it_will_name(store: Store) -> Non
     store.prune()
     assert first in store.archive()
     assert store.jobs() == ["1"]
+
+
+def test_a_journal_that_is_younger_than_the_limit_prunes_nothing(store: Store) -> None:
+    """After a loss of the journal, a new one does not know what the pictures in the folders need. It says since when it knows."""
+    old = store.put(f"archive/{day(365)}/inbox/a.png")
+    store.journal._db.execute("UPDATE migration SET at = ?", (moment(80),))
+    report = store.prune()
+    assert (report.files, report.rows, report.journal_began_at) == (0, 0, moment(80))
+    assert old in store.archive()
+    store.journal._db.execute("UPDATE migration SET at = ?", (moment(91),))
+    assert store.prune().files == 1
+
+
+def test_a_journal_that_is_replaced_during_a_run_ends_it(store: Store) -> None:
+    """The rows that protected a picture in work are gone with the broken journal."""
+    originals = [store.job(f"{number}-1", f"inbox/{number}.png", f"masked/{number}.png", 200) for number in range(30)]
+    for number in range(30):
+        store.put(f"masked/{number}.png")
+    steps = Pruning(store.root, FOLDERS, store.journal, DAYS, NOW, is_dry_run=False).steps()
+    next(steps)
+    store.journal.replace_broken(NOW)
+    deque(steps, maxlen=0)
+    assert len(store.archive() & set(originals)) >= 29
 
 
 def test_a_run_that_is_interrupted_is_completed_by_the_next(store: Store) -> None:

@@ -4,6 +4,9 @@ A row of the history is needed if it is young, if a needed job used its results,
 A file of the archive is needed if it is young, or if a needed row or the manifest of a young delivery names it. Rows go first, so an
 interrupted run leaves files that no row names, and the next run removes them.
 
+A journal knows nothing of what was done before it was made. If it was lost or broken a short time ago, it does not know what the pictures
+in the folders need, so nothing is pruned before it is older than the limit itself.
+
 The work is done in small steps, between which the daemon does its other work.
 """
 
@@ -16,6 +19,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from goldsmith.errors import HostError, InputError
@@ -29,7 +33,7 @@ from goldsmith.root_folder import RootFolder
 
 SECONDS_PER_DAY = 86_400.0
 # Rows that are looked at, or removed, in one step: a step holds the journal for a few milliseconds.
-_ROWS_PER_STEP = 50
+_ROWS_PER_STEP = 20
 # Pages of the journal that are given back to the disk in one step.
 _PAGES_PER_STEP = 200
 _NUMBER = re.compile(r"~\d+(?=\.[^./]*$|$)")
@@ -50,6 +54,8 @@ class PruneReport:
     kept_files: int = 0
     # Deliveries in the last folder that are older than the limit: their sources may be gone.
     old_deliveries: int = 0
+    # When the journal was made, in Unix seconds, if that is after the limit: then nothing was removed. Else 0.
+    journal_began_at: float = 0.0
     # The first file that could not be removed, with the reason, and how many there are.
     refusal: str = ""
     refused_files: int = 0
@@ -80,11 +86,17 @@ class Pruning:
 
         Raises InputError if the manifest of a young delivery cannot be read, before anything is removed; HostError if a disk fails.
         """
+        began_at = self._journal.began_at()
+        if began_at >= self._taken_before:
+            self.report.journal_began_at = began_at
+            return
         yield from self._read_manifests()
         if not self._is_dry_run:
             self._journal.record_prune(self._now, self.report.archived_before)
-        yield from self._prune_rows()
-        yield from self._prune_files()
+        for _ in chain(self._prune_rows(), self._prune_files()):
+            yield
+            if self._journal.began_at() != began_at:  # it was replaced meanwhile
+                return
         while not self._is_dry_run and self._journal.shrink(_PAGES_PER_STEP):
             yield
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import posixpath
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, TEMP_PREFIX, Filesystem, PathAt, display_name, fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow
+from goldsmith.pipeline.archive.archived_files import manifest_paths
 from goldsmith.pipeline.commit.manifest import build_manifest
 from goldsmith.pipeline.commit.naming import MAX_NAME_BYTES, next_free_stem, split_version
+from goldsmith.pipeline.replay.manifest_reader import MAX_MANIFEST_BYTES, read_record
 from goldsmith.pipeline.replay.sources import MissingSource
 from goldsmith.root_folder import RootFolder
 
@@ -63,9 +67,26 @@ def choose_file(files: Iterable[RestorableFile], paths: Collection[str]) -> Rest
     return next((each for each in reversed(list(files)) if each.path in paths or each.archived in paths), None)
 
 
-def recorded_manifest(journal: Journal, file: RestorableFile) -> bytes:
-    """Return a manifest that makes a result again: like that of a delivery which ends with the job that made it."""
-    rows = journal.lineage(file.job_id)
+def rows_of_manifests(root: Path, final_folder: str, paths: Collection[str]) -> list[HistoryRow]:
+    """Return the history that the manifests in the last folder have of a file with one of these paths, for a file that the journal lacks.
+
+    Manifests that cannot be read are left out. Raises HostError if a disk fails.
+    """
+    folder = RootFolder(root)
+    for manifest in manifest_paths(folder, final_folder):
+        with contextlib.suppress(InputError, FileNotFoundError, PermissionError, ValueError, TypeError, KeyError):
+            read_record(folder, Path(folder.path, manifest))
+            rows = _rows_of_manifest(json.loads(folder.read_file(manifest, MAX_MANIFEST_BYTES)))
+            if any(not set(paths).isdisjoint(row.file_paths()) for row in rows):
+                return rows
+    return []
+
+
+def recorded_manifest(rows: Sequence[HistoryRow], file: RestorableFile) -> bytes:
+    """Return a manifest that makes a result again: like that of a delivery which ends with the job that made it.
+
+    ``rows``: the jobs from a person's file to that job.
+    """
     entry = {"file": posixpath.basename(file.path), "sha256": file.sha256, "bytes": 0}
     return build_manifest(rows, [entry], str(rows[-1].record.get("brief", "")))
 
@@ -73,8 +94,10 @@ def recorded_manifest(journal: Journal, file: RestorableFile) -> bytes:
 class Restoration:
     """Puts files back into the folders of one root. Nothing is overwritten, and a file appears with all its bytes or not at all."""
 
-    def __init__(self, root: Path, journal: Journal, fs: Filesystem | None = None) -> None:
+    def __init__(self, root: Path, folders: Collection[str], journal: Journal | None, fs: Filesystem | None = None) -> None:
+        """``folders``: those of the pipeline; nothing is put anywhere else. ``journal``: None if it cannot be read."""
         self._root = RootFolder(root)
+        self._folders = frozenset(folders)
         self._journal = journal
         self._fs = fs or Filesystem()
 
@@ -84,6 +107,8 @@ class Restoration:
         Raises MissingSource if the archive does not have it, InputError if the folder refuses it, HostError if a disk fails.
         """
         folder = posixpath.dirname(file.path)
+        if file.path.partition("/")[0] not in self._folders:  # a manifest may name anything
+            raise InputError(f"{display_name(file.path)} is in none of the pipeline's folders.", "Name a file of one of these folders.")
         try:
             self._make_folders(folder)
             with self._root.opened_folder(folder) as target, self._opened_source(file, source) as origin:
@@ -144,7 +169,7 @@ class Restoration:
     def _rename(self, file: RestorableFile, folder: str, temporary: PathAt) -> str:
         """Rename the copy to the first free version, and return its name."""
         base, number = split_version(file.stem)
-        used = self._journal.placed_versions(folder, fold_name(base)) | {number}
+        used = {number, *(self._journal.placed_versions(folder, fold_name(base)) if self._journal is not None else ())}
         names = {fold_name(name) for name in self._root.list_names(folder)[0]}
         max_bytes = MAX_NAME_BYTES - len(os.fsencode(file.tail))
         for _ in range(_MAX_NAME_TRIES):
@@ -154,6 +179,27 @@ class Restoration:
                 return stem + file.tail
             names.add(fold_name(stem + file.tail))
         raise InputError(f"No free name was found for {display_name(file.path)}.", "Move older versions out of that folder.")
+
+
+def _rows_of_manifest(content: Mapping[str, Any]) -> list[HistoryRow]:
+    """Return the stages of a manifest as rows of the history, each made from the one before."""
+    rows: list[HistoryRow] = []
+    for number, stage in enumerate(content["stages"], 1):
+        taken_at = datetime.fromisoformat(str(stage.get("taken_at", "1970-01-01T00:00:00+00:00"))).timestamp()
+        row = HistoryRow(
+            job_id=str(number),
+            path=stage["inputs"][0]["path"],
+            sha256=stage["inputs"][0]["sha256"],
+            started_at=taken_at,
+            taken_at=taken_at,
+            stage=stage["stage"],
+            outcome="delivered" if number == len(content["stages"]) else "passed",
+            results=tuple(map(str, stage.get("results", ()))),
+            parent_job_id=rows[-1].job_id if rows else "",
+            record={key: value for key, value in stage.items() if key not in ("stage", "picture", "started_at", "taken_at", "results")},
+        )
+        rows.append(row)
+    return rows
 
 
 def _inputs(row: HistoryRow) -> Iterator[RestorableFile]:
