@@ -70,14 +70,21 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
     studio.put("selected/layers.psd", b"8BPS" + bytes(60))
+    studio.put("selected/#1 lamp.png", png())
+    studio.put("selected/old.jpe", png())
     text = until_told(
-        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)"
+        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (4)", "Pictures without an instruction (2)"
     )
     assert text.startswith("Goldsmith: the state of selected/\nLast change: ")
     assert "  acme/clay.png\n      Waiting for the mask “sky” (step 1 of edit needs it): put “clay.mask.sky.png” beside it.\n" in text
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
     assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
+    assert "  “#1 lamp.png” is ignored because it begins with “#”: call it “1 lamp.png”.\n" in text
+    assert "  “old.jpe” has an ending that Goldsmith does not take: call it “old.jpg”.\n" in text
+    for name in ("selected/#1 lamp.png", "selected/old.jpe"):
+        studio.at(name).unlink()
+    text = until_told(studio, "Names to check (2)")
     assert text.endswith("Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it.\n")
     assert status_of(studio, "inbox").endswith("\nNothing is at work here, and nothing waits.\n")
 

@@ -163,7 +163,8 @@ class Explainer:
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
-        if is_ignored_file(name) or any(map(is_ignored_folder, path.split("/")[:-1])):
+        is_ignored = is_ignored_file(name) and not is_near_miss(name)
+        if is_ignored or any(map(is_ignored_folder, path.split("/")[:-1])):
             return f"“{display_name(name)}” is ignored: files and folders with such names are temporary files of other programs."
         return self._explain_by_role(path, name)
 
