@@ -152,6 +152,15 @@ def test_a_long_list_is_cut_and_counted(studio: Studio) -> None:
     assert "p12.png" not in text
 
 
+def test_a_very_long_name_is_shortened(studio: Studio) -> None:
+    """Its start and its end are shown."""
+    name = "x" * 100 + "y" * 100
+    studio.put(f"selected/{name}.png", png())
+    studio.put(f"selected/{name}.toml", SKY)
+    text = until_told(studio, "Waiting for the mask “sky”")
+    assert f"\n  {'x' * 66} … {'y' * 20}.png\n" in text
+
+
 # --- how it is written
 
 
