@@ -36,6 +36,7 @@ from goldsmith.files import (
     open_input,
     resource_path,
     write_atomically,
+    write_atomically_in,
 )
 from goldsmith.mounts import mount_device, mount_id
 from goldsmith.pipeline.scheduler.problem_notes import write_note, write_preview
@@ -87,6 +88,16 @@ def test_an_atomic_write_writes_every_byte(tmp_path: Path) -> None:
     write_atomically(Disk(Script()), tmp_path / "note.txt", b"0123456789" * 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
     assert (tmp_path / "note.txt").read_bytes() == b"0123456789" * 1000
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_an_atomic_write_is_flushed_unless_it_need_not_be_durable(tmp_path: Path, is_durable: bool) -> None:
+    """The folders' status files are written often and are no loss: they wait for no disk."""
+    script, folder = Script(), os.open(tmp_path, os.O_RDONLY)
+    write_atomically_in(Disk(script), folder, "note.txt", b"text", replace=True, is_durable=is_durable)
+    os.close(folder)
+    assert (tmp_path / "note.txt").read_bytes() == b"text"
+    assert [name for name in script.calls if "fsync" in name] == (["fsync", "fsync_dir"] if is_durable else [])
 
 
 def test_an_atomic_write_replaces_a_file_only_if_asked_to(tmp_path: Path) -> None:

@@ -129,12 +129,13 @@ def fold_name(name: str) -> str:
 def is_ignored_file(name: str) -> bool:
     """Return whether a file of this name is never an asset: a dot-file, or a temporary file of an editor, browser or file manager."""
     low = name.casefold()
-    return (
-        low.startswith(_IGNORED_PREFIXES)
-        or low.endswith(_IGNORED_SUFFIXES)
-        or low in _IGNORED_NAMES
-        or ("nfli" in low and _CONFLICT_COPY.search(low) is not None)
-    )
+    return low.startswith(_IGNORED_PREFIXES) or low.endswith(_IGNORED_SUFFIXES) or low in _IGNORED_NAMES or is_conflict_copy(low)
+
+
+def is_conflict_copy(name: str) -> bool:
+    """Return whether a synchronisation program made this copy of a file because two people had changed it."""
+    low = name.casefold()
+    return "nfli" in low and _CONFLICT_COPY.search(low) is not None
 
 
 def is_ignored_folder(name: str) -> bool:

@@ -99,3 +99,16 @@ def test_an_empty_file_gets_a_note_after_a_while(studio: Studio, name: str) -> N
     studio.until(lambda: "hero.png" in studio.folder("graded"), "the picture in graded")
     studio.until_idle()
     assert "selected" not in studio.folders()
+
+
+def test_a_product_called_mask_is_not_eaten_as_the_mask_of_another(studio: Studio) -> None:
+    """clay-mask.png is a photograph: the note beside clay.png asks, and both go on once it has a name of its own."""
+    studio.put("selected/clay.png", png(1))
+    studio.put("selected/clay.toml", BRIEF)
+    studio.put("selected/clay-mask.png", png(2))
+    studio.until(lambda: studio.note("selected/clay.png"), "the note")
+    assert studio.note("selected/clay.png").startswith("clay-mask.png is named like the mask of clay, but ")
+    studio.until_idle()
+    studio.at("selected/clay-mask.png").rename(studio.at("selected/claypack.png"))
+    studio.put("selected/claypack.toml", BRIEF)
+    studio.until(lambda: {"clay.png", "claypack.png"} <= set(studio.folder("graded")), "both pictures in graded")

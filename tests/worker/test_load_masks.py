@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
-from goldsmith.worker.load_masks import check_mask
+from goldsmith.files import FileSignature
+from goldsmith.jobs.job import InputRead, Job, JobInput, ResourceLimits
+from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.worker.inputs import LoadedInput
+from goldsmith.worker.load_masks import check_mask, load_masks
 
 SIZE = (40, 60)
+SIG = FileSignature(1, 2, 3, 4, 5)
 
 
 def mask_with_boxes(*boxes: tuple[int, int, int, int]) -> NDArray[np.float32]:
@@ -75,3 +82,58 @@ def test_scale_resizes_smoothly() -> None:
     assert scaled[15, 15] == 1
     assert scaled[30, 40] == 0
     assert 0 <= scaled.min() <= scaled.max() <= 1
+
+
+# --- files that are called like a mask and are none
+
+
+def load(name: str, data: bytes) -> dict[str, NDArray[np.float32]]:
+    """Load one mask of a picture called clay with the size of ``SIZE``."""
+    source = JobInput(role="mask", name="mask", path=f"selected/{name}", sig=SIG)
+    job = Job(
+        id="j",
+        root="/",
+        stage="edit",
+        queue="cpu",
+        stem="clay",
+        inputs=(source,),
+        steps=(),
+        limits=ResourceLimits(timeout_seconds=1, max_memory_bytes=2**30, max_pixels=10**6),
+    )
+    picture = Picture(freeze(np.zeros((*SIZE, 3), np.float32)), None, 8, None, None, Metadata())
+    loaded = LoadedInput(source, data, InputRead(path=source.path, sig=SIG, sha256="00"))
+    return dict(load_masks(job, [loaded], picture, lambda each: None))
+
+
+def product(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a shaded product on white ground: (h, w, 3), codes 0..255."""
+    picture = np.full((*SIZE, 3), 255, np.uint8)
+    shade = np.linspace(0.4, 1.0, 40)[None, :, None]
+    picture[5:35, 10:50] = (np.array(colour) * shade).astype(np.uint8)
+    return picture
+
+
+@pytest.mark.parametrize("name", ["clay-mask.png", "clay_mask.png", "Clay_MASK001.png"])
+@pytest.mark.parametrize("colour", [(200, 120, 60), (180, 180, 180)])
+def test_a_product_that_is_called_mask_is_asked_about(saved: Callable[..., bytes], name: str, colour: tuple[int, int, int]) -> None:
+    """A face mask made of clay is no mask. The note says what to do in either case."""
+    with pytest.raises(InputError) as error:
+        load(name, saved(product(colour), "PNG"))
+    assert error.value.sentence.startswith(f"{name} is named like the mask of clay, but ")
+    assert error.value.sentence.endswith("of it is neither black nor white: is it a picture of its own?")
+    expected = "If it is, give it a name that does not end in “mask”. If it is the mask, call it clay.mask.png."
+    assert error.value.remedy == expected
+
+
+def test_a_soft_or_an_unmistakable_mask_is_not_questioned(saved: Callable[..., bytes]) -> None:
+    """Feathered edges, paint on transparent ground, and any file called .mask. are taken."""
+    soft = np.zeros(SIZE, np.uint8)
+    soft[10:30, 10:40], soft[10:30, 8:10], soft[10:30, 40:42] = 255, 120, 120
+    assert load("clay_mask.png", saved(soft, "PNG"))["mask"].max() == 1
+    paint = np.zeros((*SIZE, 4), np.uint8)
+    paint[10:30, 10:40] = (255, 0, 0, 255)
+    assert load("clay-mask.png", saved(paint, "PNG"))["mask"][20, 20] > 0
+    on_black = np.where(product((200, 120, 60)) == 255, 0, product((200, 120, 60))).astype(np.uint8)
+    with pytest.raises(InputError):
+        load("clay_mask.png", saved(on_black, "PNG"))
+    assert load("clay.mask.png", saved(on_black, "PNG"))["mask"].shape == SIZE

@@ -130,8 +130,12 @@ def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
 
 
 def decode_mask(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Mask:
-    """Return the file as a mask (h, w), 0..1: its luma, or its alpha if the luma is constant and the alpha is not."""
-    picture = decode(data, name, max_pixels, memory_budget)
+    """Return the file as a mask (h, w), 0..1, as ``mask_from_picture`` does."""
+    return mask_from_picture(decode(data, name, max_pixels, memory_budget))
+
+
+def mask_from_picture(picture: Picture) -> Mask:
+    """Return a picture as a mask (h, w), 0..1: its luma, or its alpha if the luma is constant and the alpha is not."""
     shade = picture.pixels[:, :, 0] if picture.channels == 1 else colour.luma(picture.pixels)
     if picture.alpha is None:
         return freeze(shade)

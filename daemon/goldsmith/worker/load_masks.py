@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
 from goldsmith.errors import InputError
+from goldsmith.files import display_name
 from goldsmith.jobs.job import Job
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Mask, Picture, freeze
@@ -16,6 +20,14 @@ from goldsmith.worker.inputs import LoadedInput
 # A mask that covers more than this share of the picture and touches all four edges is probably inverted.
 INVERTED_MASK_COVERAGE = 0.5
 _TOLERANCE = 0.5 / 255
+# The end of a name that a picture of its own may have too: ``clay-mask.png``, but not ``clay.mask.png``.
+_JOINED_NAME = re.compile(r"[_-]mask[_-]?\d*_?\.\w+$", re.IGNORECASE)
+# Shades up to this count as black, and from 1 minus this as white; a greater difference between the channels counts as colour.
+_BLACK = 0.1
+# The shares of grey and of coloured pixels that a mask has at most. Soft brushes leave a few per cent, photographs have far more.
+_MAX_GREY_SHARE, _MAX_COLOURED_SHARE = 0.25, 0.1
+# How many pixels are looked at, about.
+_MAX_SAMPLES = 250_000
 _PAINTING_HINTS = {
     False: "Paint white where the picture is to change and black where it is to stay.",
     True: "Paint white where the picture is to stay and black where it is to change.",
@@ -51,10 +63,35 @@ def load_masks(
 
 
 def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, memory_budget: MemoryBudget | None) -> Mask:
-    from goldsmith.picture.codec import decode_mask
+    from goldsmith.picture.codec import decode, mask_from_picture
 
-    mask = decode_mask(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
+    decoded = decode(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
+    if _JOINED_NAME.search(loaded.name):
+        _require_mask(decoded, loaded.name, job.stem)
+    mask = mask_from_picture(decoded)
+    del decoded
     return check_mask(mask, (picture.height, picture.width), loaded.name, job.mask_fit, is_keep_mask=is_keep)
+
+
+def _require_mask(picture: Picture, name: str, stem: str) -> None:
+    """Raise InputError if a file that is called ``clay-mask.png`` has the pixels of a picture: it may be a product of that name.
+
+    A mask is mostly black and white. What is called ``clay.mask.png`` is not questioned.
+    """
+    if picture.alpha is not None and np.ptp(picture.alpha) > 0:
+        return  # painted on transparent ground
+    stride = max(1, math.isqrt(picture.height * picture.width // _MAX_SAMPLES))
+    sample = picture.pixels[::stride, ::stride]
+    shade = sample.mean(axis=2)
+    grey = float(((shade > _BLACK) & (shade < 1 - _BLACK)).mean())
+    coloured = float((np.ptp(sample, axis=2) > _BLACK).mean())
+    if grey <= _MAX_GREY_SHARE and min(grey, coloured) <= _MAX_COLOURED_SHARE:
+        return
+    shown_stem, suffix = display_name(stem), os.path.splitext(name)[1]
+    raise InputError(
+        f"{name} is named like the mask of {shown_stem}, but {grey:.0%} of it is neither black nor white: is it a picture of its own?",
+        f"If it is, give it a name that does not end in “mask”. If it is the mask, call it {shown_stem}.mask{suffix}.",
+    )
 
 
 def check_mask(

@@ -120,10 +120,11 @@ def test_a_folder_of_masks_beside_the_pictures_is_asked_about(folder: str, expec
         ("stereo.mpo", "“stereo.mpo” has an ending that Goldsmith does not take: call it “stereo.jpg”."),
         ("anim.apng", "“anim.apng” has an ending that Goldsmith does not take: call it “anim.png”."),
         ("dotted.png.", "“dotted.png.” ends in a full stop: call it “dotted.png”."),
+        ("#1 hero.png", "“#1 hero.png” is ignored because it begins with “#”: call it “1 hero.png”."),
         ("trail.toml ", "“trail.toml ” ends in a space: call it “trail.toml”."),
     ],
 )
-def test_an_ending_that_is_not_taken_is_named_with_one_that_is(name: str, sentence: str) -> None:
+def test_a_name_that_is_not_taken_is_told_with_one_that_is(name: str, sentence: str) -> None:
     """The index keeps such names, so that the folder's status file can tell them."""
     folder = folder_with(name)
     assert list(folder.names) == [name]
@@ -135,7 +136,18 @@ def test_an_ending_that_is_not_taken_is_named_with_one_that_is(name: str, senten
 
 def test_other_files_raise_no_question() -> None:
     """Texts, documents and temporary files are nobody's near miss."""
-    names = ["README.txt", "notes.docx", "hero.manifest.json", "hero.png.part", ".DS_Store", "_status.txt", "hero.txt", "mask.txt"]
+    names = [
+        "README.txt",
+        "notes.docx",
+        "hero.manifest.json",
+        "hero.png.part",
+        ".DS_Store",
+        "_status.txt",
+        "hero.txt",
+        "mask.txt",
+        "#hero.png#",
+        "#notes",
+    ]
     assert [name for name in names if is_near_miss(name)] == []
 
 

@@ -219,7 +219,7 @@ def test_a_picture_and_its_near_miss_give_the_same_question(root: Path, make_exp
     question = "Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”."
     assert make_explainer().explain_file("selected/n9.png").startswith("Waiting for an instruction")
     assert make_explainer().explain_file("selected/n9.png").endswith(question)
-    assert make_explainer().explain_file("selected/n9_mask_final.png").startswith(question)
+    assert make_explainer().explain_file("selected/n9_mask_final.png").startswith(f"{question} If not: Waiting for an instruction")
     put(root, "selected/n9.toml", data=b'[[edit]]\nop = "inpaint"\nwhere = "mask"\n')
     assert make_explainer().explain_file("selected/n9.png").startswith("Waiting for a mask (step 1 of edit needs one)")
     assert make_explainer().explain_file("selected/n9.png").endswith(question)
@@ -237,7 +237,7 @@ def test_a_file_in_a_folder_of_masks_is_explained(root: Path, make_explainer: Ma
     put(root, "selected/spring/hero.png", "selected/spring/masks/hero.png")
     sentence = make_explainer().explain_file("selected/spring/masks/hero.png")
     assert sentence.startswith("Is “masks/hero.png” the mask of “hero.png”? Call it “hero.mask.png”.")
-    assert "so move it to selected/spring/. Waiting for an instruction" in sentence
+    assert "so move it to selected/spring/. If not: Waiting for an instruction" in sentence
 
 
 def test_a_foreign_file_beside_its_picture_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
@@ -249,6 +249,28 @@ def test_a_foreign_file_beside_its_picture_is_explained(root: Path, make_explain
     )
     sentence = "“lamp.mask.bmp” is a BMP picture, which Goldsmith does not read: save it as “lamp.mask.png”."
     assert explain("selected/lamp.png") == explain("selected/lamp.mask.bmp") == sentence
+
+
+@pytest.mark.parametrize("name", ["old.jpe", "#old.png", "old.png ", "old.psd"])
+def test_a_brief_that_waits_for_its_picture_is_told_of_a_picture_that_is_not_taken(
+    root: Path, make_explainer: MakeExplainer, name: str
+) -> None:
+    """The name that would be taken ends the sentence."""
+    put(root, f"selected/{name}")
+    put(root, "selected/old.toml", data=b'[[edit]]\nop = "sharpen"\n')
+    sentence = make_explainer().explain_file("selected/old.toml")
+    if name == "old.psd":  # then it is the picture, and the job's note says what to do
+        assert sentence == "Everything is here: edit is next."
+    else:
+        assert sentence.startswith("Waiting for its picture")
+        assert sentence.endswith(f": call it “{'old.jpg' if name == 'old.jpe' else 'old.png'}”.")
+
+
+def test_a_copy_of_a_conflict_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
+    """It is no temporary file."""
+    put(root, "selected/hero (copie en conflit de Anna).png")
+    sentence = make_explainer().explain_file("selected/hero (copie en conflit de Anna).png")
+    assert sentence.endswith("a synchronisation made this copy because two people changed the file. Rename it to use it.")
 
 
 def test_the_status_file_explains_itself(root: Path, make_explainer: MakeExplainer) -> None:

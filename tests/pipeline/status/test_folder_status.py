@@ -53,6 +53,21 @@ def status_files(studio: Studio) -> FolderStatusFiles:
     return studio.runtime.folder_status
 
 
+def use_report(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the text of every folder by these lines, which tests change."""
+    lines = ["first"]
+
+    class Report:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def lines(self) -> Iterator[str]:
+            yield from lines
+
+    monkeypatch.setattr(folder_status, "_FolderReport", Report)
+    return lines
+
+
 def until_told(studio: Studio, *parts: str, folder: str = "selected") -> str:
     studio.until(lambda: all(part in status_of(studio, folder) for part in parts), f"{parts} in {status_of(studio, folder)}")
     return status_of(studio, folder)
@@ -70,14 +85,21 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
     studio.put("selected/layers.psd", b"8BPS" + bytes(60))
+    studio.put("selected/#1 lamp.png", png())
+    studio.put("selected/old.jpe", png())
     text = until_told(
-        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (2)", "Pictures without an instruction (2)"
+        studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (4)", "Pictures without an instruction (2)"
     )
     assert text.startswith("Goldsmith: the state of selected/\nLast change: ")
     assert "  acme/clay.png\n      Waiting for the mask “sky” (step 1 of edit needs it): put “clay.mask.sky.png” beside it.\n" in text
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
     assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
+    assert "  “#1 lamp.png” is ignored because it begins with “#”: call it “1 lamp.png”.\n" in text
+    assert "  “old.jpe” has an ending that Goldsmith does not take: call it “old.jpg”.\n" in text
+    for name in ("selected/#1 lamp.png", "selected/old.jpe"):
+        studio.at(name).unlink()
+    text = until_told(studio, "Names to check (2)")
     assert text.endswith("Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it.\n")
     assert status_of(studio, "inbox").endswith("\nNothing is at work here, and nothing waits.\n")
 
@@ -145,6 +167,15 @@ def test_a_long_list_is_cut_and_counted(studio: Studio) -> None:
     assert "p12.png" not in text
 
 
+def test_a_very_long_name_is_shortened(studio: Studio) -> None:
+    """Its start and its end are shown."""
+    name = "x" * 100 + "y" * 100
+    studio.put(f"selected/{name}.png", png())
+    studio.put(f"selected/{name}.toml", SKY)
+    text = until_told(studio, "Waiting for the mask “sky”")
+    assert f"\n  {'x' * 66} … {'y' * 20}.png\n" in text
+
+
 # --- how it is written
 
 
@@ -204,17 +235,8 @@ def test_a_folder_s_file_is_written_at_most_once_in_three_seconds(studio: Studio
     """The last change within the three seconds is written when they are over."""
     studio.start()
     studio.until_idle()
-    words = ["first"]
-
-    class Report:
-        def __init__(self, *_: object) -> None:
-            pass
-
-        def lines(self) -> Iterator[str]:
-            yield from words
-
+    words = use_report(monkeypatch)
     monkeypatch.setattr(folder_status, "WRITE_INTERVAL_SECONDS", 3.0)
-    monkeypatch.setattr(folder_status, "_FolderReport", Report)
     clock, files = Clock(), status_files(studio)
     monkeypatch.setattr(files, "_clock", clock)
 
@@ -338,12 +360,14 @@ def test_it_says_when_goldsmith_has_stopped(tmp_path: Path) -> None:
             )
 
 
-def test_a_folder_whose_mount_is_gone_gets_no_file(studio: Studio) -> None:
-    """The file would lie beneath the mount."""
+def test_a_folder_whose_mount_is_gone_gets_no_file(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file would lie beneath the mount. The other folders get theirs."""
     studio.start()
     studio.until_idle()
+    use_report(monkeypatch)
     studio.at("selected").rename(studio.root / "elsewhere")
     studio.at("selected").mkdir()
     status_files(studio).mark_changed()
     status_files(studio).write_due()
     assert not studio.at(f"selected/{STATUS_FILE_NAME}").exists()
+    assert status_of(studio, "masked").endswith("\nfirst\n")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.files import FileSignature, is_ignored_file, is_ignored_folder
 from goldsmith.pipeline.intake.bundle_index import SPECIAL_FILE, SYMLINK, UNCHECKED, FolderIndex, change_token
+from goldsmith.pipeline.intake.near_misses import is_near_miss
 from goldsmith.root_folder import RootFolder
 
 
@@ -39,7 +40,7 @@ def scan_folder(root: RootFolder, known_folder: FolderIndex) -> ScanResult:
                 continue
             token = known.get(name)
             if token is None:
-                if not is_ignored_file(name):
+                if not is_ignored_file(name) or is_near_miss(name):
                     result.appeared.append(name)
                 continue
             known_count += 1

@@ -59,8 +59,8 @@ class NameQuestion(NamedTuple):
 def is_near_miss(name: str) -> bool:
     """Return whether there may be a question about this name. It is cheap, because every name in the folders is asked."""
     role = classify(name).role
-    if role == "other":
-        return bool(_ending_sentence(name))
+    if role in ("other", "litter"):
+        return bool(_sentence_about_ignored(name))
     if role == "mask":
         return _without_fillers(fold_name(classify(name).stem)) != fold_name(classify(name).stem)
     return role == "foreign" or (role == "picture" and _says_mask(_folded_base(name)))
@@ -80,8 +80,8 @@ def ask_about_names(folder: NamedFolder, near_misses: Iterable[str], parent: Nam
 def ask_about_name(folder: NamedFolder, name: str, parent: NamedFolder | None = None) -> NameQuestion | None:
     """Return the question about one name of a folder; None if there is none. ``parent``: the folder above a folder of masks."""
     parsed = classify(name)
-    if parsed.role == "other":
-        sentence = _ending_sentence(name)
+    if parsed.role in ("other", "litter"):
+        sentence = _sentence_about_ignored(name)
         return NameQuestion(name, "", sentence) if sentence else None
     if parent is not None and is_mask_folder(folder.path):
         return _ask_about_mask_folder(parent, folder, name, parsed)
@@ -144,9 +144,16 @@ def _ask_about_foreign(folder: NamedFolder, name: str, parsed: ParsedName) -> Na
     return NameQuestion(name, "", f"“{display_name(name)}” is {kind}, which Goldsmith does not read: save it as “{new_name}”.")
 
 
-def _ending_sentence(name: str) -> str:
-    """Return the sentence about a file that would be a picture under a slightly different ending; "" if it would not."""
+def _sentence_about_ignored(name: str) -> str:
+    """Return the sentence about a file that would be a picture or a sidecar under a slightly different name; "" if it would not."""
+    if name.startswith("#") and not name.endswith("#"):
+        visible = name.lstrip("# ")
+        if classify(visible).role in ("other", "litter"):
+            return ""
+        return f"“{display_name(name)}” is ignored because it begins with “#”: call it “{display_name(visible)}”."
     trimmed = name.rstrip(" .")
+    if classify(name).role == "litter":
+        return ""
     if trimmed != name and classify(trimmed).role not in ("other", "litter"):
         what = "a space" if name.endswith(" ") else "a full stop"
         return f"“{display_name(name)}” ends in {what}: call it “{display_name(trimmed)}”."

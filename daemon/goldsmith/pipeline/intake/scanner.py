@@ -107,7 +107,7 @@ class Scanner:
             if not parent or not is_ignored_folder(name):
                 self._remove_name(parent, name)
                 self._add_pending(relative)
-        elif parent and not is_ignored_file(name):
+        elif parent and (not is_ignored_file(name) or is_near_miss(name)):
             self._process_file(self._index.folders[parent], name, change_token(status), now)
 
     def _scan_unknown_ancestor(self, relative: str) -> None:

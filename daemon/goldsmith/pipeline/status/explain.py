@@ -23,6 +23,7 @@ from goldsmith.files import (
     display_name,
     fold_name,
     has_writer,
+    is_conflict_copy,
     is_ignored_file,
     is_ignored_folder,
 )
@@ -163,7 +164,11 @@ class Explainer:
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
-        if is_ignored_file(name) or any(map(is_ignored_folder, path.split("/")[:-1])):
+        is_ignored = is_ignored_file(name) and not is_near_miss(name)
+        if is_conflict_copy(name):
+            reason = "a synchronisation made this copy because two people changed the file. Rename it to use it."
+            return f"“{display_name(name)}” is ignored: {reason}"
+        if is_ignored or any(map(is_ignored_folder, path.split("/")[:-1])):
             return f"“{display_name(name)}” is ignored: files and folders with such names are temporary files of other programs."
         return self._explain_by_role(path, name)
 
@@ -185,7 +190,7 @@ class Explainer:
         if bundle is None:
             return self._explain_ambiguous(path) or f"“{display_name(name)}” belongs to no picture in this folder."
         sentence = self.explain_bundle(bundle).sentence
-        return f"{question.sentence} {sentence}" if question else sentence
+        return f"{question.sentence} If not: {sentence}" if question else sentence
 
     def _explain_foreign(self, path: str, name: str) -> str:
         """Return the sentence about a file in a format that is not read, beside a picture that it could belong to."""
@@ -296,8 +301,11 @@ class Explainer:
         return Explanation("held", str(result.problem))
 
     def _mask_question(self, bundle: Bundle) -> str:
-        """Return the question about a file that may be meant as the mask of a waiting picture; "" if there is none."""
-        if bundle.picture is None or "mask" in bundle.masks:
+        """Return the question about a file that may be meant as the mask of a waiting picture, or as the picture; "" if there is none."""
+        if bundle.picture is None:
+            questions = self.questions(posixpath.join(bundle.folder, bundle.campaign).rstrip("/")).values()
+            return next((question.sentence for question in questions if _visible_stem(question.name) == fold_name(bundle.stem)), "")
+        if "mask" in bundle.masks:
             return ""
         folder_path, name = posixpath.split(bundle.picture)
         questions = self.questions(folder_path).values()
@@ -429,6 +437,11 @@ class Explainer:
                 return brief
             folder_path = posixpath.dirname(folder_path)
         return None
+
+
+def _visible_stem(name: str) -> str:
+    """Return the folded stem of a name without the characters at its start and its end that make it ignored."""
+    return fold_name(os.path.splitext(name.lstrip("# ").rstrip(" ."))[0])
 
 
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:

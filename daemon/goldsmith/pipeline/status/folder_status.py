@@ -325,7 +325,12 @@ class _FolderReport:
         return ""
 
     def _path_in_folder(self, path: str) -> str:
-        return display_name(path.removeprefix(f"{self._folder}/"))
+        return _shortened(display_name(path.removeprefix(f"{self._folder}/")))
+
+
+def _shortened(text: str) -> str:
+    """Return a text that fits into a line: the middle of a very long name is left out."""
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 30]} … {text[-24:]}"
 
 
 def _active_job(work: StageWork) -> ActiveJob:
