@@ -257,3 +257,11 @@ def test_the_manual_names_no_registry() -> None:
     """Readers install packages through their own clients and mirrors, so no page has the address of a registry."""
     hosts = re.compile(r"pypi\.org|pythonhosted|npmjs|registry\.\w+\.(org|com|io|net|dev)|hf\.co|huggingface\.co/[a-z]", re.IGNORECASE)
     assert [_name(page) for page in PAGES if hosts.search(page.read_text())] == []
+
+
+def test_there_is_one_recipe_for_the_service() -> None:
+    """Two would differ some day. The user of the service is made in one place, and the README leads there."""
+    pages = [page for page in (CHECKOUT / "README.md", *(CHECKOUT / "docs").rglob("*.md")) if "useradd" in page.read_text()]
+    assert pages == [CHECKOUT / "docs/running.md"]
+    assert "docs/running.md#as-a-service" in (CHECKOUT / "README.md").read_text()
+    assert pages[0].read_text().count("useradd") == 1
