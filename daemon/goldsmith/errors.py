@@ -5,6 +5,10 @@ Every error that a user, a designer or an administrator can cause is one of thes
 
 from __future__ import annotations
 
+import errno
+
+_WRONG_PATH_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
 
 class GoldsmithError(Exception):
     """The base class of every error that is shown to people.
@@ -48,6 +52,15 @@ class HostError(GoldsmithError):
     """The machine has a fault: full disk, missing mount, dead device. The queue pauses and every file stays where it is."""
 
     exit_code = 4
+
+
+def unreadable_config(path: object, error: OSError) -> GoldsmithError:
+    """Return the error of a configuration file that cannot be read.
+
+    A wrong path is a wrong use, which a restart cannot solve. Everything else is a fault of the machine, which may pass.
+    """
+    kind = UsageError if error.errno in _WRONG_PATH_ERRNOS else HostError
+    return kind(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.")
 
 
 class DeviceError(HostError):

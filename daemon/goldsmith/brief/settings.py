@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -24,13 +23,12 @@ from goldsmith.brief.parsing import (
     read_toml,
 )
 from goldsmith.brief.validation_messages import validation_problems
-from goldsmith.errors import HostError, UsageError
+from goldsmith.errors import HostError, UsageError, unreadable_config
 from goldsmith.files import resource_path
 from goldsmith.mounts import kind_at
 
 CONFIG_FILES = ("goldsmith.toml", "pipeline.toml", "models.toml")
 _PREFIX = "GOLDSMITH_"
-_WRONG_PATH_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 def _core_count() -> int:
@@ -224,8 +222,7 @@ def read_config(path: Path) -> bytes:
     except BriefError as error:
         raise ConfigError(str(path), error.problems) from None
     except OSError as error:
-        kind = UsageError if error.errno in _WRONG_PATH_ERRNOS else HostError
-        raise kind(f"{path} cannot be read: {error.strerror}.", "The service's user must be able to read it.") from None
+        raise unreadable_config(path, error) from None
     return data
 
 

@@ -12,8 +12,9 @@ import pytest
 from goldsmith.engines.kinds import INPAINTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Models, read_models
+from goldsmith.engines.registry.pins import read_pins
 from goldsmith.engines.registry.weights_sources import HubSource, NpmSource, PipSource, UrlSource
-from goldsmith.errors import InputError, UsageError
+from goldsmith.errors import HostError, InputError, UsageError
 
 SHIPPED = Path(__file__).parents[3] / "config" / "models.toml"
 SHA = "0" * 64
@@ -140,8 +141,20 @@ def test_invalid_toml_is_reported(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     """Check that the message has its path and the reason of the system."""
-    with pytest.raises(UsageError, match=r"absent\.toml: cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
         read_models(tmp_path / "absent.toml")
+
+
+def test_a_failing_disk_is_a_fault_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's start waits for it; a wrong use would end the start."""
+
+    def refuse(path: Path, encoding: str) -> str:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    for read in (read_models, read_pins):
+        with pytest.raises(HostError, match="cannot be read: Input/output error"):
+            read(tmp_path / "models.toml")
 
 
 def test_an_unknown_model_gets_the_nearest_name() -> None:

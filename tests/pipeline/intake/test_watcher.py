@@ -197,16 +197,17 @@ def test_a_dead_watching_thread_is_noticed(listener: Listener) -> None:
     assert listener.until(lambda: not listener.watcher.is_healthy())
 
 
-def test_a_kernel_that_refuses_a_watch_gives_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the kernel's limit is reached, the watcher gives the reason and goes on without events."""
+@pytest.mark.parametrize("error", [OSError(24, "limit reached"), RuntimeError("limit reached"), ValueError("limit reached")])
+def test_a_kernel_that_refuses_a_watch_gives_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """If the kernel's limit is reached, or there is no thread, the watcher gives the reason and goes on without events."""
 
     def refuse() -> None:
-        raise OSError(24, "inotify instance limit reached")
+        raise error
 
     monkeypatch.setattr(folder_watches, "InotifyFD", refuse)
     watcher = Watcher(tmp_path)
     assert not watcher.start()
-    assert "inotify instance limit reached" in watcher.error
+    assert "(limit reached)" in watcher.error
     assert not watcher.is_healthy()
     assert not watcher.is_watched(str(tmp_path))
     watcher.close()

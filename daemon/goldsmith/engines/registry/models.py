@@ -17,7 +17,7 @@ from goldsmith.engines.kinds import ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAI
 from goldsmith.engines.protocols import Ability, EngineNeed
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
-from goldsmith.errors import InputError, UsageError
+from goldsmith.errors import InputError, UsageError, unreadable_config
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
 _SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url}; models.toml explains them"
@@ -271,11 +271,11 @@ class Models(ConfigTable):
 
 
 def read_models(path: Path) -> Models:
-    """Read ``models.toml``. Raises UsageError with all its faults: place, value, and the allowed values."""
+    """Read ``models.toml``. Raises UsageError with all its faults: place, value, and the allowed values; HostError if its disk fails."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise unreadable_config(path, error) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: this is not TOML: {error}.") from error
     try:

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from goldsmith.engines.registry.models import Model, ModelName
 from goldsmith.engines.registry.weights_sources import ConfigTable, refusal_reason
-from goldsmith.errors import HostError, UsageError
+from goldsmith.errors import HostError, UsageError, unreadable_config
 from goldsmith.files import Filesystem, resource_path, write_atomically
 
 PINS_FILE_NAME = "models.pins.toml"
@@ -67,14 +67,17 @@ def pins_path_for(models_file: Path, folder: Path) -> Path:
 
 
 def read_pins(path: Path) -> dict[str, ModelPin]:
-    """Return the pins in a file; none if the file does not exist. Raises UsageError if it is not a file of `goldsmith models pin`."""
+    """Return the pins in a file; none if the file does not exist. Raises UsageError if it is not a file of `goldsmith models pin`.
+
+    Raises HostError if its disk fails.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         pins = _PINS_ADAPTER.validate_python(tables)
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
+        raise unreadable_config(path, error) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: this is not TOML: {error}.", "Delete it and run: goldsmith models pin NAME") from error
     except ValidationError as error:

@@ -46,7 +46,7 @@ class Watcher:
         self._canaries.clear()
         try:
             self._watches = FolderWatches(self.root, self._folders, self._on_path, self._mark_lost)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
+        except (OSError, RuntimeError, ValueError) as error:  # no thread (RuntimeError), or no inotify object (ValueError) can be made
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             self.error = f"No events arrive from {self.root} ({reason}). The folders are read at intervals instead."
             return False

@@ -32,7 +32,7 @@ class ProcessFolder:
             with _opened(folders.work) as work:
                 os.mkdir(os.path.basename(self.path), 0o700, dir_fd=work)
         except OSError as error:
-            raise OSError(error.errno or errno.EIO, f"{self.path} cannot be created: {error.strerror}") from error
+            raise OSError(error.errno or errno.EIO, f"{folders.work} takes no folder for a worker: {error.strerror}") from error
         self._identities = self._read_identities()
 
     def is_current(self) -> bool:
