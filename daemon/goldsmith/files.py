@@ -29,6 +29,8 @@ MACHINE_ERRNOS = frozenset(
     {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
     | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
 )
+# Errors of the whole machine, whatever file it was asked for: it has no more descriptors or memory.
+EXHAUSTED_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 # Characters that a reader cannot see, that change the direction of the text, or that a terminal obeys: control characters (with ESC and
 # C1), line separators, format characters (without the visible number marks of Arabic and Kaithi), undecodable bytes, tag characters and

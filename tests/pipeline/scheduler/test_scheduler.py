@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from doubles.studio import Studio, studio_at
 from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.jobs.job import JobFault, JobFaultKind, Outcome
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER
+from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler import scheduler
+from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.workers.job_queue import QueuedJob
 from goldsmith.service import DaemonRuntime
@@ -808,3 +811,45 @@ def test_a_brief_that_cannot_be_used_any_more_is_held_although_its_picture_is_qu
     assert "no such operation" in wait_for_note(studio, "selected/b.png")
     assert works.workers.queue_length("cpu") == 1
     assert len(studio.journal.active_jobs()) == 1
+
+
+# ---------------------------------------------------------------------- what the system refuses
+
+
+@pytest.mark.parametrize(("number", "event", "other"), [(errno.EMFILE, "paused", "held"), (errno.EACCES, "held", "paused")])
+def test_only_a_fault_of_the_whole_machine_pauses_everything(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, number: int, event: str, other: str
+) -> None:
+    """A machine without descriptors pauses; a folder that refuses one bundle makes that bundle wait. Both go on by themselves."""
+    check = Readiness.check
+    refusals = iter(range(3))
+
+    def refuse(readiness: Readiness, bundle: Bundle) -> ReadinessResult:
+        if next(refusals, None) is not None:
+            raise OSError(number, os.strerror(number))
+        return check(readiness, bundle)
+
+    monkeypatch.setattr(Readiness, "check", refuse)
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    studio.until_event("committed")
+    assert (len(studio.events_of(event)), studio.events_of(other)) == (1, [])
+
+
+def test_an_unknown_error_pauses_and_is_logged_with_its_traceback(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the program does not end the daemon either."""
+    check = Readiness.check
+    refusals = iter(range(2))
+
+    def fail(readiness: Readiness, bundle: Bundle) -> ReadinessResult:
+        if next(refusals, None) is not None:
+            raise LookupError("no such thing")
+        return check(readiness, bundle)
+
+    monkeypatch.setattr(Readiness, "check", fail)
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", SHARPEN)
+    studio.until_event("committed")
+    assert "LookupError: no such thing" in studio.events_of("error")[0]["sentence"]
+    assert "in fail" in studio.events_of("error")[0]["detail"]
+    assert (len(studio.events_of("paused")), len(studio.events_of("resumed"))) == (1, 1)

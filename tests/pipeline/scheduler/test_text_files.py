@@ -112,3 +112,11 @@ def test_a_large_picture_that_is_called_a_brief_is_named_from_its_first_bytes(tm
     with pytest.raises(InputError, match=r"hero\.toml is a PNG picture, not plain text") as caught:
         TextFileCache(tmp_path).read("hero.toml")
     assert caught.value.remedy.startswith("If it is the picture, rename it to hero.png")
+
+
+def test_a_machine_without_descriptors_is_no_wait_of_one_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error reaches the main loop, which pauses all work."""
+    error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    monkeypatch.setattr(RootFolder, "lstat", lambda root, path: (_ for _ in ()).throw(error))
+    with pytest.raises(OSError, match="Too many open files"):
+        TextFileCache(tmp_path).read("hero.toml")

@@ -17,7 +17,7 @@ from typing import cast
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
-from goldsmith.files import FileSignature, display_name, display_text
+from goldsmith.files import EXHAUSTED_ERRNOS, FileSignature, display_name, display_text
 from goldsmith.jobs.job import InputRead, Job, Outcome
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
@@ -302,6 +302,9 @@ class Scheduler:
             except (RecursionError, MemoryError) as error:
                 self._hold_exhausting(key, error)
             except OSError as error:
+                if error.errno in EXHAUSTED_ERRNOS:
+                    self._in_flight.recheck([key])
+                    raise
                 self._hold_unreadable(key, error)
             except BaseException:
                 self._in_flight.recheck([key])  # the journal failed during the check

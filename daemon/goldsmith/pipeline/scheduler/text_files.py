@@ -11,7 +11,7 @@ from pathlib import Path
 from goldsmith.brief.other_files import START_BYTES
 from goldsmith.brief.parsing import MAX_FILE_BYTES, check_size
 from goldsmith.errors import InputError, UnreadableFileError
-from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
+from goldsmith.files import EXHAUSTED_ERRNOS, MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder, read_start
 
@@ -42,7 +42,8 @@ class TextFileCache:
     def read(self, path: str) -> TextFile:
         """Return the file at ``path`` (relative to the root).
 
-        Raises UnreadableFileError if the system refuses to read it, and InputError if it is gone, no ordinary file, or over 256 KiB.
+        Raises UnreadableFileError if the system refuses to read it, InputError if it is gone, no ordinary file, or over 256 KiB, and
+        OSError if the machine has no descriptors or memory left.
         """
         try:
             status = self._root.lstat(path)
@@ -53,6 +54,8 @@ class TextFileCache:
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"{display_name(path)} is gone.") from None
         except OSError as error:
+            if error.errno in EXHAUSTED_ERRNOS:
+                raise
             remedy = _DISK_REMEDY if error.errno in MACHINE_ERRNOS else _PERMISSION_REMEDY
             raise UnreadableFileError(f"{display_name(path)} cannot be read: {error.strerror}.", remedy) from error
         self._keep(path, text)
