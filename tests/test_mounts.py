@@ -9,7 +9,7 @@ import pytest
 
 from doubles.mounted import mounted
 from doubles.pretended_mounts import LEASE_ANSWERS, pretend
-from goldsmith.files import FileSignature, has_writer
+from goldsmith.files import FileSignature, Filesystem, PathAt, has_writer
 from goldsmith.mounts import MountTable, kind_at, kind_of_device, kind_of_type, synced_status
 
 
@@ -129,6 +129,24 @@ def test_a_look_sees_what_others_write(kind: str, tmp_path: Path) -> None:
                 other_side.write(bytes(1000))
                 with (mount.at / "hero.png").open("rb") as file:
                     assert synced_status(file.fileno()).st_size == size
+
+
+@pytest.mark.parametrize("kind", ["bindfs", "encfs", "mergerfs", "gocryptfs", "sshfs"])
+def test_a_move_is_no_change(kind: str, tmp_path: Path) -> None:
+    """The move gives a new ctime there, and with some kinds a new inode or a coarser mtime, at once or when the kernel asks again."""
+    with mounted(kind, tmp_path / "mount", tmp_path / "at") as mount:
+        before, after = mount.at / "inbox" / "hero.png", mount.at / "selected" / "hero.png"
+        for path in (before, after):
+            path.parent.mkdir()
+        before.write_bytes(b"unchanged")
+        os.utime(before, ns=(1_700_000_001_123_456_789, 1_700_000_001_123_456_789))
+        read = FileSignature.from_stat(before.lstat())
+        with before.open("rb"):  # a commit holds its results open
+            Filesystem().rename_noreplace(PathAt.from_path(before), PathAt.from_path(after))
+            assert FileSignature.from_stat(after.lstat()) == read
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+        with after.open("rb") as file:
+            assert FileSignature.from_stat(synced_status(file.fileno())) == read
 
 
 def test_a_new_mount_is_noticed(tmp_path: Path) -> None:
