@@ -90,6 +90,23 @@ def test_a_file_s_check_is_done_in_its_turn_behind_a_flood(tmp_path: Path) -> No
     assert tracker.next_check_at() == 0.0
 
 
+class _HurryingClock(ManualClock):
+    """A clock on which every look takes a second, as on a machine without time to spare."""
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_each_call_gets_something_done_on_a_machine_without_time_to_spare(yard: Yard) -> None:
+    """The limits in time have run out before the first hint, and dozens of hints are processed all the same."""
+    for number in range(100):
+        yard.put(f"inbox/{number}.txt")
+    yard.clock.__class__ = _HurryingClock
+    assert 60 <= len(yard.collect()) < 100
+    assert len(yard.collect()) >= 30
+
+
 # --- which bundles are returned
 
 

@@ -6,6 +6,7 @@ loop may sleep on ``watcher.fd``. A file is checked only after it is followed, s
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import stat
@@ -34,6 +35,8 @@ _MAX_HINTS = 4096
 _MAX_CHECKS = 512
 # Seconds that one ``collect`` spends at most on each of hints, scans and checks of files, so that the main loop goes on.
 _MAX_SECONDS = 0.015
+# How many hints and files it looks at in any case: on a machine without time to spare, the cost of each turn would be all it pays for.
+_MIN_STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Intake:
         is_over = self._deadline()
         while self._hints and not is_over():
             self._on_hint(self._hints.pop(), now)
-        self._scanner.continue_scan(now, self._clock, self._deadline())
+        self._scanner.continue_scan(now, self._clock, self._deadline(1))
         for path in self._files.check_due(now, _MAX_CHECKS, self._deadline()):
             self._scanner.on_state_changed(path)
         keys = self._ready.pop(limit)
@@ -121,10 +124,10 @@ class Intake:
                 self._hints.add(path, path, turn, self._hint_count)
         return lost
 
-    def _deadline(self) -> Callable[[], bool]:
-        """Return a function that is true when this part of ``collect`` has had its time."""
-        end = self._clock() + _MAX_SECONDS
-        return lambda: self._clock() >= end
+    def _deadline(self, min_steps: int = _MIN_STEPS) -> Callable[[], bool]:
+        """Return a function that is true when this part of ``collect`` has had its time, and was asked ``min_steps`` times before."""
+        end, steps = self._clock() + _MAX_SECONDS, itertools.count()
+        return lambda: next(steps) >= min_steps and self._clock() >= end
 
     def seconds_until_due(self, now: float) -> float:
         """Return the seconds until ``collect`` has something to do without a hint; a hint makes ``watcher.fd`` readable before that."""
