@@ -288,7 +288,7 @@ def test_the_manifest_names_the_files_of_its_own_version(studio: Studio) -> None
 
 
 def test_two_pictures_with_one_stem_are_two_assets(studio: Studio) -> None:
-    """hero.png and hero.jpg each have a brief: neither is overwritten or lost."""
+    """hero.png and hero.jpg each have a brief: neither is overwritten or lost, and none is a version of the other."""
     from PIL import Image
 
     studio.put("selected/hero.png", png(1))
