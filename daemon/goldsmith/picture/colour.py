@@ -191,7 +191,7 @@ def transform_codes(
         )
     except DECODER_ERRORS as fault:
         raise InputError(
-            f"The colour profile {profile_name(source)} or {profile_name(target)} is damaged, or made for something else than pictures.",
-            "Save the picture with another profile, such as sRGB.",
+            f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used: it is damaged, or not made for pictures.",
+            "Save the picture with another profile, such as sRGB, or name another profile of a press.",
         ) from fault
     return np.asarray(result.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))

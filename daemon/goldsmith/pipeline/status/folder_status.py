@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
@@ -19,6 +20,7 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import STATUS_FILE_NAME, Filesystem, display_name, write_atomically_in
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob
+from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.intake.bundle import BundleKey
 from goldsmith.pipeline.intake.bundle_index import FolderIndex
 from goldsmith.pipeline.intake.file_names import classify
@@ -38,6 +40,10 @@ from goldsmith.root_folder import RootFolder, read_start
 WRITE_INTERVAL_SECONDS = 3.0
 # The time after which a folder that took no file is tried again, in seconds.
 _RETRY_SECONDS = 60.0
+# Composing a text takes at most this share of the main loop's time: a flood makes it longer, and then it is composed less often.
+_MAX_TIME_SHARE = 0.02
+# How many names are looked at for a picture without an instruction.
+_MAX_NAMES = 5000
 # How many entries each list shows; the rest are only counted.
 _MAX_LISTED = 12
 _WIDTH = 96
@@ -123,7 +129,9 @@ class FolderStatusFiles:
             file.is_current, file.next_write_at = True, now + WRITE_INTERVAL_SECONDS
             if not self._sources.intake.is_present(folder):
                 continue  # its mount is gone, and a file would lie beneath the mount
+            started_at = self._clock()
             body = list(_FolderReport(folder, self._root_path, self._pipeline, self._sources, state).lines())
+            file.next_write_at = now + max(WRITE_INTERVAL_SECONDS, (self._clock() - started_at) / _MAX_TIME_SHARE)
             if body != file.body:
                 self._write(folder, file, body)
 
@@ -206,7 +214,7 @@ class _FolderReport:
         self._explainer = Explainer(root, pipeline, sources.readiness, sources.journal, daemon, sources.settle_times, live=live)
 
     def _add(self, key: BundleKey) -> None:
-        self._instructed_pictures += classify(key.name).role == "picture"
+        self._instructed_pictures += _is_picture_name(key.name)
         work, queued = self._sources.in_flight.get(key), self._sources.in_flight.get_queued(key)
         if work is not None and (work.progress is not None or work.outcome is not None):
             self._working.append(work)
@@ -314,18 +322,23 @@ class _FolderReport:
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="  ")
 
     def _lone_sentence(self) -> str:
-        for index in self._indexes:
-            for name in index.names:
-                key = BundleKey(index.stage_folder, index.campaign, name)
-                if name in index.near_misses or classify(name).role != "picture" or key in self._sources.intake.instructed_bundles():
-                    continue
-                bundle = self._sources.intake.bundle(key)
-                if bundle is not None:
-                    return generalise_sentence(bundle, self._explainer.explain_bundle(bundle, ask_about_mask=False).sentence)
+        instructed = self._sources.intake.instructed_bundles()
+        for index, name in islice(((folder, name) for folder in self._indexes for name in folder.names), _MAX_NAMES):
+            if not _is_picture_name(name) or name in index.near_misses:
+                continue
+            key = BundleKey(index.stage_folder, index.campaign, name)
+            bundle = None if key in instructed or classify(name).role != "picture" else self._sources.intake.bundle(key)
+            if bundle is not None:
+                return generalise_sentence(bundle, self._explainer.explain_bundle(bundle, ask_about_mask=False).sentence)
         return ""
 
     def _path_in_folder(self, path: str) -> str:
         return _shortened(display_name(path.removeprefix(f"{self._folder}/")))
+
+
+def _is_picture_name(name: str) -> bool:
+    """Return whether the name has the suffix of a picture; it may also be that of a mask."""
+    return is_picture_suffix(os.path.splitext(name)[1].lower())
 
 
 def _shortened(text: str) -> str:
