@@ -129,17 +129,20 @@ def test_a_member_of_the_group_cannot_enter_the_service_s_folder(shared: Studio,
 
 
 @pytest.mark.parametrize("name", [".goldsmith", ".goldsmith/work"])
-def test_a_link_in_place_of_the_service_s_folder_stops_the_start(shared: Studio, name: str) -> None:
-    """Nothing behind the link is deleted, and the sentence names the folder."""
+def test_the_start_waits_while_a_link_is_in_place_of_the_service_s_folder(shared: Studio, name: str) -> None:
+    """Nothing behind the link is deleted, the sentence names the folder, and once the link is gone, the work begins."""
     _open_root_to_the_group(shared)
     os.chown(shared.at(".goldsmith"), SERVICE, STUDIO)
     shared.at(".goldsmith").chmod(0o2775)
     secrets = shared.root.parent / "secrets"
     _replace_by_link(shared.at(name), secrets if name == ".goldsmith" else secrets / "work")
     with run_service(shared) as daemon:
-        daemon.until(lambda: daemon.process.poll() is not None, "the end of the start")
-        assert daemon.process.returncode not in (0, None)
-        assert f"{shared.at(name)} is a link or a file" in daemon.stderr.decode()
+        daemon.until(lambda: daemon.events_of("waiting to start"), "the reason of the wait")
+        assert f"{shared.at(name)} is a link or a file" in str(daemon.events_of("waiting to start")[0])
+        assert sorted(path.name for path in secrets.rglob("*")) == ["hero.png", "hero.toml", "hero.txt", "journal", "work"]
+        shared.at(name).unlink()  # by the administrator
+        _until_delivered(shared, daemon)
+        assert daemon.end() == 0
     assert (secrets / "work/journal").read_bytes() == SECRET
 
 
