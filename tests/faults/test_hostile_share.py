@@ -244,10 +244,10 @@ def test_an_exhausted_turn_of_no_known_bundle_is_logged_and_the_loop_goes_on(
     collect = Intake.collect
     errors = [error()]
 
-    def exhausting_collect(intake: Intake, now: float) -> object:
+    def exhausting_collect(intake: Intake, *arguments: float) -> object:
         if errors:
             raise errors.pop()
-        return collect(intake, now)
+        return collect(intake, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Intake, "collect", exhausting_collect)
     own.put("inbox/witness.png", png(1))
