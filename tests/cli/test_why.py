@@ -130,7 +130,8 @@ def test_the_sentence_is_wrapped_to_the_terminal(goldsmith: Goldsmith, root: Pat
     """No word is broken, and in a pipe it is one line."""
     (root / "selected" / "hero.png").write_bytes(b"x")
     (root / "selected" / "hero.toml").write_text('[[edit]]\nop = "erase"\nwhere = "the lamp"\n')
-    monkeypatch.setenv("GOLDSMITH_QUIET", "0.1")
+    for name in ("hero.png", "hero.toml"):
+        os.utime(root / "selected" / name, (1e9, 1e9))
     whole = goldsmith("why", "selected/hero.png", "-r", root).out
     monkeypatch.setattr(output, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")

@@ -121,9 +121,10 @@ def test_a_file_that_arrives_between_the_last_check_and_the_commit_restarts_the_
 def test_a_brief_that_is_deleted_during_the_work_makes_no_picture(studio: Studio) -> None:
     """A brief that is edited during the work runs in its new form."""
     studio.put("inbox/gone.toml", BRIEF)
-    studio.put("inbox/edited.toml", BRIEF)
     studio.until_event("started", 1, picture="inbox/gone.toml")
     studio.at("inbox/gone.toml").unlink()
+    studio.put("inbox/edited.toml", BRIEF)
+    studio.until_event("started", 1, picture="inbox/edited.toml")
     studio.put("inbox/edited.toml", BRIEF.replace("red", "blue"))
     studio.until_idle()
     assert studio.folders() == {"selected": ["edited.png", "edited.toml"]}
