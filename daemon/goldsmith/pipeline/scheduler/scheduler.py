@@ -390,7 +390,8 @@ class Scheduler:
             self._hold_if_unusable(bundle, states, readable, now)
             return
         if self._host_health.is_unhealthy or self._is_draining:
-            self._in_flight.recheck_at(max(self._host_health.retry_at, now + 1.0), bundle.key)
+            # In the first turn of the trial, which does not end before the bundle has been checked.
+            self._in_flight.recheck_at(self._host_health.retry_at if self._host_health.is_unhealthy else now + 1.0, bundle.key)
             return
         gathered = self._results.sidecars_due_at(paths) if bundle.is_lone_brief else 0.0
         if gathered > now:
