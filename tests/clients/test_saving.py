@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+import pytest
+
 from clients import pictures
 from clients.watched import ONWARD, Drop, Watched, sequence
 
@@ -64,23 +66,27 @@ def test_krita(drop: Drop) -> None:
 @sequence()
 def test_photoshop_on_windows(drop: Drop) -> None:
     """ReplaceFile replaces a picture during the work on it. For a moment no file has the name."""
-    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
-    drop.without_brief()
-    drop.copy_in(old, "hero.png")
-    drop.write_brief(ONWARD)
-    drop.wait_for("started", drop.inbox / "hero.png")
-    drop.replay("photoshop_windows", new, drop.inbox / "hero.png")
-    drop.expect(drop.inbox / "hero.png", new)
+    _save_during_the_work(drop, "photoshop_windows")
 
 
 @sequence()
 def test_photoshop_on_a_mac(drop: Drop) -> None:
     """A safe save deletes the old picture before it renames the new one."""
-    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
-    drop.copy_in(old, "hero.png")
-    drop.wait_for("started", drop.inbox / "hero.png")
-    drop.replay("photoshop_mac", new, drop.inbox / "hero.png")
-    drop.expect(drop.inbox / "hero.png", new)
+    _save_during_the_work(drop, "photoshop_mac")
+
+
+def _save_during_the_work(drop: Drop, program: str) -> None:
+    """Save over a picture during the work on it. If the work has ended before that, the picture is taken as it was: try with the next."""
+    for number in range(20):
+        target = drop.inbox / f"hero{number}.png"
+        old, new = drop.picture(target.name, side=300, variant="old"), drop.picture(target.name, side=300)
+        drop.copy_in(old, target.name)
+        drop.wait_for("started", target)
+        if drop.replay_on(target, program, new):
+            drop.expect(target, new)
+            return
+        drop.expect(target, old)
+    pytest.fail("No picture was saved over during the work on it.")
 
 
 @sequence()

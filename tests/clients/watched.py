@@ -230,6 +230,18 @@ class Drop:
         """Run a recorded program, call by call, in a process of its own."""
         self.run(sys.executable, "-I", "-S", _REPLAY, program, *(word if isinstance(word, Path) else str(word) for word in words))
 
+    def replay_on(self, target: Path, program: str, source: Path) -> bool:
+        """Save over ``target`` with a recorded program, and remove what it leaves behind. Return False if the target was taken before."""
+        try:
+            self.replay(program, source, target)
+        except AssertionError as failure:
+            if "FileNotFoundError" not in str(failure):
+                raise
+            for temporary in (*self.inbox.glob("*.tmp"), *self.inbox.glob("*.sb-*")):
+                temporary.unlink()
+            return False
+        return True
+
     def wait_for(self, event: str, path: Path, count: int = 1) -> None:
         """Wait until the daemon logs this event of a picture."""
         relative = os.path.relpath(path, self.watched.root)
