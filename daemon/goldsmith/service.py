@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import re
 import select
 import signal
 import socket
@@ -29,7 +28,7 @@ from goldsmith.brief.settings import Settings, find_config, read_config, read_se
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import GoldsmithError, HostError, UsageError
-from goldsmith.files import Filesystem, fold_name, write_atomically
+from goldsmith.files import Filesystem, fold_name
 from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
@@ -69,6 +68,7 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
 from goldsmith.root_folder import RootFolder
+from goldsmith.state_report import StateReport, error_text
 from goldsmith.systemd_notify import SystemdNotifier
 
 if TYPE_CHECKING:
@@ -82,8 +82,6 @@ _PR_SET_DUMPABLE = 4
 _MAX_SLEEP_SECONDS = 60.0
 # The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100
-# The shortest interval between two writes of the state file.
-_STATE_INTERVAL_SECONDS = 1.0
 # The state file lists at most this many holds without a note.
 _MAX_HOLDS_WITHOUT_NOTE = 100
 # Seconds between two tries to start, until the settings are known.
@@ -368,89 +366,6 @@ def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:
         loading=models.loading,
         loading_since=round(now - snapshot.loading_seconds) if models.loading else 0,
     )
-
-
-class StateReport:
-    """Tells of the daemon's state: in the state file, in systemd's status, and in the log when a queue or a folder changes."""
-
-    def __init__(self, file: Path, notify: SystemdNotifier, on_event: OnEvent, clock: Callable[[], float] = time.monotonic) -> None:
-        self._file = file
-        self._notify = notify
-        self._on_event = on_event
-        self._clock = clock
-        self._written = b""
-        self._next_at = 0.0
-        self._is_due = False
-        self._error = ""
-        # What was last reported of each queue and folder, so that each change is reported once.
-        self._queue_pauses: dict[str, str] = {}
-        self._unavailable_folders: dict[str, str] = {}
-
-    def seconds_until_due(self, longest: float) -> float:
-        """Return the seconds until the next update is due, at most ``longest``: the last state always gets through."""
-        return min(longest, max(0.0, self._next_at - self._clock())) if self._is_due else longest
-
-    def update(self, read_state: Callable[[], DaemonState]) -> None:
-        """Report the state if it has changed, at most once a second. What falls into that second is reported at its end."""
-        now = self._clock()
-        self._is_due = now < self._next_at
-        if self._is_due:
-            return
-        self._next_at = now + _STATE_INTERVAL_SECONDS
-        try:
-            state = read_state()
-            self._report_changes(state)
-            content = state.to_json()
-            if content != self._written:
-                self._notify.status(" ".join(_pause_sentences(state)) or "Watching the folders.")
-                write_atomically(Filesystem(), self._file, content, replace=True)
-                self._written = content
-            self._error = ""
-        except (OSError, GoldsmithError) as error:  # the folders matter more than the report about them
-            self._is_due = True
-            self._report_failure(f"The state file {self._file} cannot be written: {error_text(error)}.")
-
-    def remove(self) -> None:
-        """Delete the state file: no daemon runs any more. A file that is left behind is ignored by its readers."""
-        with contextlib.suppress(OSError):
-            self._file.unlink(missing_ok=True)
-
-    def _report_failure(self, sentence: str) -> None:
-        if sentence != self._error:
-            remedy = "Check the disk of the state folder. It is tried again by itself."
-            self._on_event("state not written", sentence=sentence, remedy=remedy)
-        self._error = sentence
-
-    def _report_changes(self, state: DaemonState) -> None:
-        pauses = {queue: reason for queue, reason in state.queue_pauses.items() if reason}
-        for queue, sentence in pauses.items():
-            if _without_numbers(self._queue_pauses.get(queue, "")) != _without_numbers(sentence):
-                self._on_event("queue paused", queue=queue, sentence=sentence)
-        for queue in self._queue_pauses.keys() - pauses.keys():
-            self._on_event("queue resumed", queue=queue)
-        self._queue_pauses = pauses
-        for folder, sentence in state.unavailable_folders.items():
-            if self._unavailable_folders.get(folder) != sentence:
-                self._on_event("folder unavailable", folder=folder, sentence=sentence)
-        for folder in self._unavailable_folders.keys() - state.unavailable_folders.keys():
-            self._on_event("folder available", folder=folder)
-        self._unavailable_folders = dict(state.unavailable_folders)
-
-
-def _pause_sentences(state: DaemonState) -> list[str]:
-    """Return why work waits, for systemd's status."""
-    return [reason for reason in dict.fromkeys((state.pause_reason, *state.queue_pauses.values())) if reason]
-
-
-def _without_numbers(sentence: str) -> str:
-    """Return the sentence without its figures: the time of the next try alone is no change."""
-    return re.sub(r"\d[\d.:]*", "", sentence)
-
-
-def error_text(error: Exception) -> str:
-    """Return an error as a part of a sentence, without a full stop."""
-    text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    return text.rstrip(".")
 
 
 class Service:

@@ -1,4 +1,4 @@
-"""The unit file, checked with systemd's own tools."""
+"""The unit files, checked with systemd's own tools."""
 
 from __future__ import annotations
 
@@ -13,28 +13,35 @@ from doubles import unit_filters
 from doubles.unit_filters import UNIT
 
 TEMPLATE = UNIT.with_name("goldsmith@.service")
+UNITS = sorted(path for path in UNIT.parent.iterdir() if path.suffix in (".service", ".timer"))
+SERVICES = [path for path in UNITS if path.suffix == ".service" and path != TEMPLATE]
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """Return a copy of the unit with an existing program in ExecStart."""
-    copy = tmp_path / "goldsmith.service"
-    copy.write_text(UNIT.read_text().replace("/opt/goldsmith/bin/goldsmith", "/bin/true"))
-    return copy
+def units(tmp_path: Path) -> list[Path]:
+    """Return copies of all units except the template, with an existing program in ExecStart."""
+    copies = []
+    for path in UNITS:
+        if path != TEMPLATE:
+            copies.append(tmp_path / path.name)
+            copies[-1].write_text(path.read_text().replace("/opt/goldsmith/bin/goldsmith", "/bin/true"))
+    return copies
 
 
 @needs_systemd
-def test_systemd_analyze_verify_finds_no_error(unit: Path) -> None:
-    """Its output has no line about the unit."""
-    result = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
-    assert (result.returncode, [line for line in result.stderr.splitlines() if "goldsmith.service" in line]) == (0, [])
+def test_systemd_analyze_verify_finds_no_error(units: list[Path]) -> None:
+    """Its output has no line about the units."""
+    result = subprocess.run(["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True)
+    assert (result.returncode, [line for line in result.stderr.splitlines() if "goldsmith" in line]) == (0, [])
 
 
 @needs_systemd
-def test_the_exposure_is_below_two(unit: Path) -> None:
-    """``systemd-analyze security`` rates the unit below 2.0."""
+@pytest.mark.parametrize("name", [path.name for path in SERVICES])
+def test_the_exposure_is_below_two(units: list[Path], name: str) -> None:
+    """``systemd-analyze security`` rates each service below 2.0."""
+    unit = next(path for path in units if path.name == name)
     result = subprocess.run(["systemd-analyze", "security", "--offline=true", str(unit)], capture_output=True, text=True)
     rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)
     assert rating is not None, result.stdout + result.stderr
@@ -107,8 +114,8 @@ def test_the_template_differs_from_the_unit_in_the_root_only() -> None:
     assert "/srv/" not in TEMPLATE.read_text().replace("/srv/acme", "")
 
 
-@pytest.mark.parametrize("file", [UNIT, TEMPLATE])
-def test_every_setting_of_the_unit_has_a_comment(file: Path) -> None:
+@pytest.mark.parametrize("file", UNITS, ids=[path.name for path in UNITS])
+def test_every_setting_of_a_unit_has_a_comment(file: Path) -> None:
     """Each line is in a paragraph that begins with a comment, except for the names of the unit."""
     self_explanatory = {"Description", "Documentation", "WantedBy"}
     unexplained, explained = [], False
