@@ -95,7 +95,7 @@ class Studio:
 
     def folders(self) -> dict[str, list[str]]:
         """Return the files of each folder of the pipeline that is not empty."""
-        pipeline = load_setup(self.root, **self.flags).pipeline
+        pipeline = load_setup(self.root, None, **self.flags).pipeline
         held = {name: self.folder(name) for name in pipeline.folders}
         return {name: files for name, files in held.items() if files}
 
@@ -135,7 +135,7 @@ class Studio:
         return prepare_journal_folder(self.root, self.state_dir)
 
     def setup(self) -> Setup:
-        return load_setup(self.root, **self.flags)
+        return load_setup(self.root, None, **self.flags)
 
     def start(self, fs: Filesystem | None = None) -> DaemonRuntime:
         """Start the daemon: lock, journal, recovery, watcher, worker processes. The main loop does not run yet."""
