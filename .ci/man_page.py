@@ -30,7 +30,7 @@ _FILES = (
 
 def man_page() -> str:
     """Return the page in the format of man(7)."""
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     context = command.context_class(command, info_name="goldsmith", **command.context_settings)
     lines = [
         '.\\" Made from the help of the commands: run `make man` after a change of it.',
