@@ -60,7 +60,7 @@ def test_all_commands_agree_about_a_run(goldsmith: Goldsmith, root_after_run: Pa
 
     note = (root_after_run / "inbox" / "wrong.png.problem.txt").read_text()
     sentence = goldsmith("why", "inbox/wrong.png", "-r", root_after_run).out
-    assert sentence.partition(";")[0] in note
+    assert sentence.partition(". Correct")[0] in note
     status = json.loads(goldsmith("status", "--json", "-r", root_after_run).out)
     assert [problem["path"] for problem in status["problems"]] == ["inbox/wrong.png"]
     assert {folder["folder"]: folder["pictures"] for folder in status["folders"]}["delivered"] == 1

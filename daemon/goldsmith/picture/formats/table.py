@@ -12,7 +12,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 MetadataKind = Literal["icc", "exif", "xmp", "iptc", "ppi", "text"]
@@ -304,7 +303,6 @@ def format_claimed_by(suffix: str) -> FileFormat | None:
     return next((row for row in FORMATS.values() if row.reader and row.accepts_suffix(suffix)), None)
 
 
-@lru_cache(maxsize=1024)
 def is_picture_suffix(suffix: str) -> bool:
     """Return True if the stages take a file with this suffix, in lower case, as a picture."""
     return any(row.reader and suffix in row.suffixes for row in FORMATS.values())

@@ -129,9 +129,9 @@ class FolderStatusFiles:
             file.is_current, file.next_write_at = True, now + WRITE_INTERVAL_SECONDS
             if not self._sources.intake.is_present(folder):
                 continue  # its mount is gone, and a file would lie beneath the mount
-            started_at = self._clock()
+            started_at = time.thread_time()
             body = list(_FolderReport(folder, self._root_path, self._pipeline, self._sources, state).lines())
-            file.next_write_at = now + max(WRITE_INTERVAL_SECONDS, (self._clock() - started_at) / _MAX_TIME_SHARE)
+            file.next_write_at = now + max(WRITE_INTERVAL_SECONDS, (time.thread_time() - started_at) / _MAX_TIME_SHARE)
             if body != file.body:
                 self._write(folder, file, body)
 
