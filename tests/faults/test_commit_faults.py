@@ -235,7 +235,7 @@ def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(scenario: Sce
         _check(share, plans, {"undone", "done"})
 
 
-@pytest.mark.parametrize("stride", [2, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_kill_and_the_loss_of_the_journal_leave_no_half_commit(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
     """The journal that had the plan is broken at the next start: the copy of the plan finishes or undoes it, once."""
     for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
@@ -263,7 +263,7 @@ def test_a_kill_makes_no_second_version(after: bool, new_folder: Callable[[], Pa
             assert not [path for path in share.files() if "_v002" in path], at
 
 
-@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("stride", [29, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_recovery_that_is_killed_is_completed_by_the_next_recovery(
     scenario: Scenario, stride: int, new_folder: Callable[[], Path]
 ) -> None:
