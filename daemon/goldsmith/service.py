@@ -53,7 +53,7 @@ from goldsmith.pipeline.intake.bundle import bundle_key
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.scheduler.holds import Holds
-from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent
+from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import InFlight
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import Clocks, SchedulerState, SharedParts
@@ -271,7 +271,7 @@ class DaemonRuntime:
         except Exception as error:  # noqa: BLE001 - see above; the next change writes the files again
             sentence = f"The folders' status files cannot be written: {error_text(error)}."
             if sentence != self._status_failure:
-                self._on_event("no status file", sentence=sentence)
+                self._on_event("no status file", sentence=sentence, detail=traceback_text(error))
             self._status_failure = sentence
 
     def _write_due_status(self) -> None:
@@ -326,7 +326,8 @@ class DaemonRuntime:
             try:
                 close()
             except Exception as error:  # noqa: BLE001 - the kernel ends what is left with the process
-                self._on_event("error", sentence=f"A part of Goldsmith could not be closed: {error_text(error)}.")
+                sentence = f"A part of Goldsmith could not be closed: {error_text(error)}."
+                self._on_event("error", sentence=sentence, detail=traceback_text(error))
 
     def state(self) -> DaemonState:
         """Return the state that the command line shows of a running daemon."""
@@ -498,10 +499,10 @@ class Service:
         try:
             setup = self._read_setup()
             create_folders(setup)
-        except (GoldsmithError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
             sentence = error.sentence if isinstance(error, GoldsmithError) else f"The configuration cannot be read: {error_text(error)}."
-            remedy = getattr(error, "remedy", "")
-            self._on_event("not reloaded", sentence=sentence, remedy=f"{remedy} The old configuration stays in force.".strip())
+            remedy = f"{getattr(error, 'remedy', '')} The old configuration stays in force.".strip()
+            self._on_event("not reloaded", sentence=sentence, remedy=remedy, detail=traceback_text(error))
             self._notify.ready()
             return None
         if setup.settings.state_dir != old.settings.state_dir:
