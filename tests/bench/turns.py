@@ -53,7 +53,7 @@ def measure(place: Path, count: int = 20_000, seconds: float = 60.0) -> list[Row
     limit = 2 * longest + 1.0
     note = f"longest job {longest:.2f} s, {left} still queued"
     rows = [
-        Row(_BENCHMARK, f"a picture in {folder}/ behind {count}: drop to start, longest of {_ROUNDS}", max(own), "s", limit, note=note)
+        Row(_BENCHMARK, f"a picture in {folder}/ behind {count}: drop to start, longest of {_ROUNDS + 1}", max(own), "s", limit, note=note)
         for (folder, _, _), own in zip(_SINGLES, zip(*delays, strict=True), strict=True)
     ]
     share = 100 * (1 - beside / alone)
@@ -64,9 +64,12 @@ def measure(place: Path, count: int = 20_000, seconds: float = 60.0) -> list[Row
 
 
 def _measure_rounds(daemon: Daemon, root: Path, picture: Path, seconds: float) -> tuple[list[list[float]], float, float]:
-    """Return the delays of the single pictures, a list each round, and the flood's commits a second without and with them."""
-    delays, alone, beside = [], [], []
-    for number in range(_ROUNDS):
+    """Return the delays of the single pictures, a list each round, and the flood's commits a second without and with them.
+
+    The first round starts worker processes and loads libraries, which happens once: only its delays count.
+    """
+    delays, alone, beside = [[_single_delay(daemon, root, picture, 0, *single) for single in _SINGLES]], [], []
+    for number in range(1, _ROUNDS + 1):
         alone.append(_throughput(daemon, seconds))
         since = time.monotonic()
         delays.append([_single_delay(daemon, root, picture, number, *single) for single in _SINGLES])
