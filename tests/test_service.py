@@ -25,9 +25,12 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import weights_notes_path
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
-from goldsmith.service import Service, refuse_inspection, require_root, worker_config, worker_status
-from goldsmith.state_report import StateReport
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.inspection import refuse_inspection
+from goldsmith.service.runtime import worker_status
+from goldsmith.service.service import Service
+from goldsmith.service.setup import require_root, worker_config
+from goldsmith.service.state_report import StateReport
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'

@@ -32,7 +32,7 @@ from goldsmith.pipeline.commit.plan_executor import (
     ResultsRejected,
 )
 from goldsmith.pipeline.commit.recovery import recover_plans
-from goldsmith.service import open_journal
+from goldsmith.service.service import open_journal
 
 Prepare = Callable[[Share], list[Plan]]
 

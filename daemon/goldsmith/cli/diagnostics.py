@@ -27,7 +27,7 @@ from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.workers.worker_specs import find_accelerators
 from goldsmith.root_folder import RootFolder
-from goldsmith.service import load_setup
+from goldsmith.service.setup import load_setup
 
 _PROBE_FILE = ".goldsmith-canary-doctor"
 # Seconds to wait for the event of a probe file.

@@ -27,7 +27,7 @@ from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer
-from goldsmith.service import Setup
+from goldsmith.service.setup import Setup
 
 
 class DryRun:

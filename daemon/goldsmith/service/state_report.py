@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from goldsmith.errors import error_text
 from goldsmith.files import Filesystem, write_atomically
 from goldsmith.pipeline.scheduler.host_health import OnEvent, traceback_text
 from goldsmith.pipeline.status.daemon_state import DaemonState
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 # The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
@@ -105,9 +106,3 @@ def _pause_sentences(state: DaemonState) -> list[str]:
 def _without_numbers(sentence: str) -> str:
     """Return the sentence without its figures: the time of the next try alone is no change."""
     return re.sub(r"\d[\d.:]*", "", sentence)
-
-
-def error_text(error: Exception) -> str:
-    """Return an error as a part of a sentence, without a full stop."""
-    text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    return text.rstrip(".")
