@@ -71,7 +71,8 @@ class DiffusionEngine:
         self._busy = Lock()
         self._loaded: LoadedModel | None = None
         configure_cublas()
-        precision = self._load().layout.precision
+        loaded = self._load()
+        precision = loaded.layout.precision
         self.descriptor = EngineDescriptor(
             name=name,
             kind="generate",
@@ -80,7 +81,8 @@ class DiffusionEngine:
             takes_prompt=True,
             can=can,
             native_pixels=self._diffusion.pixels,
-            weights=model_files.weights,
+            # The weights of a part in the tree do not count if the part came from the single file.
+            weights=tuple(each for each in model_files.weights if each[0].split("/")[0] not in loaded.parts_in_file),
             device=f"{device.name} {precision}, {device.threads} thread{'s' if device.threads > 1 else ''}",
             revision=model_files.revision,
         )
