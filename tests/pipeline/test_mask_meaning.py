@@ -121,11 +121,14 @@ def test_files_that_mean_a_mask_change_what_they_select_and_nothing_else(studio:
     for name, (codes, _) in OBEYED.items():
         studio.put(f"selected/{name}.png", saved(original))
         studio.put(f"selected/{name}.mask.png", saved(codes))
+    for kind in ("gif", "bmp"):
+        studio.put(f"selected/{kind}.png", saved(original))
+        studio.put(f"selected/{kind}_mask.{kind}", saved(box(*SIZE), kind.upper()))
     studio.put("selected/kept.png", saved(original))
     studio.put("selected/kept.mask.png", saved(box(*SIZE)))
     studio.put("selected/kept.keep.png", saved(painted_copy()))
-    studio.until(lambda: len(studio.folder("masked")) == len(OBEYED) and studio.note("selected/kept.png"), "the results and the note")
-    for name, (_, share) in OBEYED.items():
+    studio.until(lambda: len(studio.folder("masked")) == len(OBEYED) + 2 and studio.note("selected/kept.png"), "the results and the note")
+    for name, share in (*((name, share) for name, (_, share) in OBEYED.items()), ("gif", 0.25), ("bmp", 0.25)):
         findings = studio.first_step(f"selected/{name}.png")["findings"]
         assert findings["outside_changed"] == 0
         assert 1 - findings["outside_pixels"] / original[:, :, 0].size == pytest.approx(share, abs=0.02), name

@@ -111,8 +111,14 @@ def decode(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget 
 
 def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> tuple[Picture, ImageInfo]:
     """Return the picture, as ``decode``, and the file's properties, with one reading."""
+    return _decode(data, name, max_pixels, memory_budget)
+
+
+def _decode(
+    data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None, *, is_mask: bool = False
+) -> tuple[Picture, ImageInfo]:
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
-        reader, header = _open(data, name, max_pixels)
+        reader, header = _open(data, name, max_pixels, is_mask=is_mask)
         decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
@@ -131,7 +137,12 @@ def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
 
 def decode_mask(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Mask:
     """Return the file as a mask (h, w), 0..1, as ``mask_from_picture`` does."""
-    return mask_from_picture(decode(data, name, max_pixels, memory_budget))
+    return mask_from_picture(decode_mask_file(data, name, max_pixels, memory_budget))
+
+
+def decode_mask_file(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Picture:
+    """Return the picture in a mask's file, as ``decode``; the file may also have a format that is read for masks only."""
+    return _decode(data, name, max_pixels, memory_budget, is_mask=True)[0]
 
 
 def mask_from_picture(picture: Picture) -> Mask:
@@ -212,8 +223,8 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
     return picture.with_pixels(picture.pixels * coverage + background_colour * (1 - coverage), alpha=None)
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:
-    reader = cast("FormatReader", importlib.import_module(detect_format(data, name).reader))
+def _open(data: bytes, name: str, max_pixels: int, *, is_mask: bool = False) -> tuple[FormatReader, ImageHeader]:
+    reader = cast("FormatReader", importlib.import_module(detect_format(data, name, is_mask=is_mask).reader))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)

@@ -70,10 +70,10 @@ def load_masks(
 def _load_mask(
     job: Job, loaded: LoadedInput, picture: Picture, on_remark: Callable[[str], None], memory_budget: MemoryBudget | None
 ) -> Mask:
-    from goldsmith.picture.codec import decode, mask_from_picture
+    from goldsmith.picture.codec import decode_mask_file, mask_from_picture
 
     is_keep = loaded.source.role == "keep"
-    decoded = decode(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
+    decoded = decode_mask_file(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
     if MADE_BY_GOLDSMITH in decoded.metadata.text_chunks:
         mask = mask_from_picture(decoded)
     else:
