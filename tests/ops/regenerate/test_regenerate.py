@@ -191,6 +191,28 @@ def test_reference_pictures_are_refused_if_the_model_cannot_use_them() -> None:
         regenerate([], StepContextDouble(prompt="x"), references=True)
 
 
+def test_a_strength_is_refused_if_reference_pictures_are_used() -> None:
+    """Check that a strength which no model could heed is not dropped in silence, and what ends the refusal."""
+    engine = NullGenerator()
+    context = StepContextDouble(prompt="x", generator=engine, reference_pictures=[picture(8, 8)])
+    with pytest.raises(InputError, match=r"strength = 0\.4 cannot be used: there is a reference picture \(hero\.ref\.png\)"):
+        regenerate([picture(64, 64)], context, strength=0.4)
+    assert not engine.calls
+    regenerate([picture(64, 64)], context)
+    regenerate([picture(64, 64)], context, strength=0.4, references=False)
+    assert [(request.options.strength, len(request.references)) for request in engine.calls] == [(None, 1), (0.4, 0)]
+
+
+def test_the_second_pass_uses_no_reference_pictures() -> None:
+    """Check that its tiles have the strength of the second pass, which no model has together with references."""
+    engine = NullGenerator()
+    context = StepContextDouble(prompt="x", generator=engine, upscaler=NullUpscaler(2), reference_pictures=[picture(8, 8)])
+    regenerate([], context, refine=2, refine_strength=0.3)
+    first, *tiles = engine.calls
+    assert len(first.references) == 1
+    assert {(len(tile.references), tile.options.strength) for tile in tiles} == {(0, 0.3)}
+
+
 def test_a_named_editing_model_takes_a_picture_but_no_strength() -> None:
     """A model that generates only from words takes no picture."""
     editor = NullGenerator(can=("edit",))

@@ -70,7 +70,9 @@ class Regenerate(SetOperation):
     candidates: int = Field(default=1, ge=1, le=100)
     """How many pictures are generated (1 to 100); a select step chooses among them, and the others go to the archive."""
     strength: float | None = Field(default=None, gt=0, le=1)
-    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture."""
+    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture. No model has a
+    strength while it uses reference pictures.
+    """
     size: tuple[_Side, _Side] | None = None
     """Size of the result, [width, height] in px, each 16 to 30000; default: about the model's native number of pixels."""
     aspect: str = Field(default="", pattern=r"^(|\d{1,5}(\.\d{1,4})?:\d{1,5}(\.\d{1,4})?)$")
@@ -148,10 +150,21 @@ class Regenerate(SetOperation):
         if self.references is True and not references:
             sentence = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
             raise InputError(sentence, "Put one there, or remove references from the step.")
+        if references and pictures:
+            self._refuse_strength(context.stem)
         engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(references))
-        strength = self._effective_strength(engine) if pictures else None
+        strength = self._effective_strength(engine) if pictures and not references else None
         options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
         return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self.candidates)
+
+    def _refuse_strength(self, stem: str) -> None:
+        """Raise InputError if the step has a strength: it is for a picture with references, which no model weighs against a strength."""
+        if self.strength is not None:
+            raise InputError(
+                f"strength = {self.strength:g} cannot be used: there is a reference picture ({stem}.ref.png), and no model has a strength "
+                "while it uses reference pictures.",
+                "Remove strength from the step, or set references = false: the reference picture is then ignored.",
+            )
 
     def _effective_strength(self, engine: Generator) -> float | None:
         """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
@@ -232,7 +245,8 @@ class Regenerate(SetOperation):
         options = replace(run.options, strength=self.refine_strength)
 
         def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
-            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=run.references)
+            # Without the references: with them a model has no strength and would draw every tile anew from the words.
+            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile)
             return run.engine.generate(request, on_tile_progress).pictures[0]
 
         refined = refine_by_tiles(
