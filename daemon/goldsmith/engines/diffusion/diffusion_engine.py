@@ -150,6 +150,12 @@ class DiffusionEngine:
             if options.strength is None
             else options.strength
         )
+        if options.strength is not None and strength is None and request.picture is not None:
+            what = "uses reference pictures" if request.references else "changes a picture by instruction"
+            raise InputError(
+                f"The model {self._name!r} {what} here and has no strength, but the step has strength = {options.strength:g}.",
+                "Remove strength from the step" + (", or set references = false." if request.references else ", or name another model."),
+            )
         if strength is not None:
             if strength < _MIN_STRENGTH:
                 raise InputError(
@@ -210,6 +216,7 @@ class DiffusionEngine:
                 inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
                 share = _ProgressShare(on_progress, begin, len(group), len(frames))
                 pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
+                self._refuse_unused_guidance(pipe, group)
                 arguments = self._pipeline_arguments(pipe, call, inputs) | {"generator": seeded_generators([frame.seed for frame in group])}
                 images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
                 generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, inputs.prompts)
@@ -231,6 +238,15 @@ class DiffusionEngine:
             checked = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
             ready.append(resize(checked, call.width, call.height))
         return ready
+
+    def _refuse_unused_guidance(self, pipe: Any, frames: Sequence[_SeededRequest]) -> None:
+        """Raise InputError if a request has a guidance of its own and the model is distilled to run without: its pipeline ignores it."""
+        guidance = max((frame.request.options.guidance or 0.0 for frame in frames), default=0.0)
+        if guidance > 1 and pipe.config.get("is_distilled") and self._diffusion.family == "flux2-klein":
+            raise InputError(
+                f"The model {self._name!r} is distilled and runs without guidance, but the step has guidance = {guidance:g}.",
+                "Remove guidance from the step, or name another model.",
+            )
 
     def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
         family = self._family
