@@ -63,9 +63,10 @@ def load_masks(
 
 
 def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, memory_budget: MemoryBudget | None) -> Mask:
-    from goldsmith.picture.codec import decode, mask_from_picture
+    from goldsmith.picture.codec import ReadingOptions, decode, mask_from_picture
 
-    decoded = decode(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
+    reading = ReadingOptions(float_range=job.float_range, ignores_colour=True)
+    decoded = decode(loaded.data, loaded.name, job.limits.max_pixels, memory_budget, reading)
     if _JOINED_NAME.search(loaded.name):
         _require_mask(decoded, loaded.name, job.stem)
     mask = mask_from_picture(decoded)
