@@ -98,7 +98,7 @@ class Export(FileOperation):
     max_kb: int | None = Field(default=None, ge=1, le=1_000_000)
     """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): the quality is lowered as far as necessary."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
-    """Colour profile of the file: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
+    """Colour profile of the file, embedded: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
     background: str | None = None
     """Background of transparent parts, as "#rrggbb". Unset: white for jpeg, pdf and inks; in other formats they stay transparent."""
     cmyk: str = Field(default="", max_length=200)
@@ -250,6 +250,7 @@ class Export(FileOperation):
         facts = {
             **self._file_facts(page, depth, data, quality),
             "profile": colour.profile_name(result.icc),
+            "profile_embedded": result.icc is not None or self._row.is_print_page,
             "alpha": result.alpha is not None,
         }
         return Deliverable(self._name_tail, self._row.suffix, data, facts)
@@ -270,6 +271,7 @@ class Export(FileOperation):
             **self._file_facts(page, depth, data, quality),
             "mode": "CMYK",
             "profile": colour.profile_name(icc),
+            "profile_embedded": True,
             "alpha": False,
             "intent": self.intent,
             "black_point": black_point,
@@ -387,7 +389,7 @@ class Export(FileOperation):
         placed = self._size_picture(picture)
         result = placed.picture
         if self.profile is not None:
-            result = colour.convert_profile(result, self.profile)
+            result = colour.embed_profile(colour.convert_profile(result, self.profile))
         if self.background is not None or self.cmyk or not self._row.holds_alpha:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[start : start + 2], 16) / 255 for start in (1, 3, 5))

@@ -37,7 +37,7 @@ from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
-from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name
+from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region
 from goldsmith.worker.scratch_folder import ScratchFolder
@@ -186,7 +186,7 @@ class _JobRunner:
         """Verify the complete file for a job without steps; it goes on unchanged."""
         from goldsmith.picture.codec import verify
 
-        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels))
+        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job)))
         return self._unchanged_outcome(picture.data, facts)
 
     def _unchanged_outcome(self, data: bytes, facts: Mapping[str, object], results: StepResults | None = None) -> Outcome:
@@ -199,9 +199,10 @@ class _JobRunner:
     ) -> tuple[Picture, dict[str, object]]:
         from goldsmith.picture.codec import decode_with_info, verify
 
-        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
+        reading = reading_options(self._job)
+        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
         if facts.frames > 1:
-            verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
+            verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # a file is complete only if its last frame is
         remarks: list[str] = []
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, remarks.append, memory_budget)
         self.current_path = self._job.asset.path

@@ -73,7 +73,7 @@ def _load_mask(
     from goldsmith.picture.codec import decode_mask_file, mask_from_picture
 
     is_keep = loaded.source.role == "keep"
-    decoded = decode_mask_file(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
+    decoded = decode_mask_file(loaded.data, loaded.name, job.limits.max_pixels, memory_budget, job.float_range)
     if MADE_BY_GOLDSMITH in decoded.metadata.text_chunks:
         mask = mask_from_picture(decoded)
     else:

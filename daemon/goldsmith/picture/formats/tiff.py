@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import tifffile
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP, _ICC = 274, 700, 33723, 34377, 34675
-_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
 # The JPEG stream of a strip or tile may be padded to this many times the strip's own pixels; the smallest have a fixed padding.
 _JPEG_PADDING, _MIN_JPEG_PIXELS = 2, 1 << 16
 # Tags that describe the picture rather than its bytes: description, make, model, software, date, artist, copyright.
@@ -260,6 +260,8 @@ def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
         for directory in (_EXIF_IFD, _GPS_IFD):
             if directory in exif:
                 result.get_ifd(directory).update(exif.get_ifd(directory))
+        if _EXIF_IFD in exif and result.get_ifd(_EXIF_IFD).pop(_INTEROP_IFD, None):  # its place in the file means nothing in the block
+            result.get_ifd(_EXIF_IFD)[_INTEROP_IFD] = dict(exif.get_ifd(_INTEROP_IFD))
         return result.tobytes().removeprefix(b"Exif\0\0") if len(result) or _EXIF_IFD in exif or _GPS_IFD in exif else None
     except (*DECODER_ERRORS, struct.error):
         header.notes.append("its Exif could not be read")
