@@ -195,8 +195,11 @@ class ResultsFacet(Protocol):
         It is used only if the step then raises InputError. A later picture replaces an earlier one.
         """
 
-    def check_memory(self, width: int, height: int) -> None:
-        """Raise InputError if a picture of that size, in px, needs more memory than the job may use. Call it before making one."""
+    def check_memory(self, width: int, height: int, bytes_per_pixel: int | None = None) -> None:
+        """Raise InputError if a picture of that size, in px, needs more memory than the job may use. Call it before making one.
+
+        bytes_per_pixel: the memory for each pixel of it, if that is not what the operation declares.
+        """
 
 
 class ProgressFacet(Protocol):
@@ -261,6 +264,14 @@ class StepNeeds:
     consents: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class StepInputs:
+    """What lies beside the brief of a step: known from the names of the files, before any of them is opened."""
+
+    has_picture: bool = True
+    has_references: bool = False
+
+
 _ENGINE_FOR_REGION: Mapping[str, EngineKind[Any]] = {
     "subject": MATTE_ESTIMATOR,
     "face": FACE_DETECTOR,
@@ -306,9 +317,21 @@ class Operation(BaseModel):
         """Return what this step needs before it starts."""
         return StepNeeds()
 
+    def needs_beside(self, inputs: StepInputs) -> StepNeeds:
+        """Return what this step needs if these inputs lie beside the brief."""
+        return self.needs()
+
+    def input_problem(self, inputs: StepInputs) -> tuple[str, str]:
+        """Return the setting that these inputs contradict, and the end of a sentence that begins with it; two empty texts if none does."""
+        return "", ""
+
     def uses_brief_prompt(self) -> bool:
         """Return whether the step reads the brief's prompt: it has a setting ``prompt``, and the setting is empty."""
         return getattr(self, "prompt", None) == ""
+
+    def remarks(self, native_pixels: int) -> Sequence[str]:
+        """Return remarks about the settings, for ``goldsmith check``; ``native_pixels``: those of the step's model, 0 without one."""
+        return ()
 
     def bytes_per_pixel(self) -> int:
         """Return the most bytes of memory it uses for each pixel of an RGB picture, including the picture's own 12; a test measures it.

@@ -243,3 +243,25 @@ def test_a_picture_where_a_mask_moves_nothing_is_told_of_a_brief_only(goldsmith:
         (root / folder / "hero.png").write_bytes(b"x")
     assert "put a brief or a mask beside it" in goldsmith("check", "selected/hero.png", "-r", root).out
     assert "no instructions: put a brief beside it" in goldsmith("check", "graded/hero.png", "-r", root).out
+
+
+def test_a_size_far_above_that_of_the_model_is_remarked(goldsmith: Goldsmith, root: Path) -> None:
+    """The remark has the place, the factor, and what to write instead."""
+    brief = 'prompt = "x"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\nsize = [2000, 1704]\n'
+    result = goldsmith("check", _put(root, "inbox/hero.toml", brief))
+    assert result.code == 0
+    expected = "generate.1: size = [2000, 1704] is 52 times the size at which the model draws (0.1 MP): the picture is enlarged without"
+    assert expected in " ".join(result.out.split())
+
+
+def test_what_the_model_cannot_do_with_the_files_beside_the_brief_is_an_error(goldsmith: Goldsmith, root: Path) -> None:
+    """A strength beside a reference picture is refused, and a brief alone waits for a picture if its model needs one."""
+    brief = 'prompt = "x"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\nstrength = 0.4\n'
+    _put(root, "inbox/hero.png")
+    _put(root, "inbox/hero.ref.png")
+    result = goldsmith("check", _put(root, "inbox/hero.toml", brief))
+    assert result.code == 3
+    assert "generate.1.strength is 0.4, but there is a reference picture beside it" in " ".join(result.err.split())
+    words = brief.replace("null-generate", "sdxl-inpaint").replace("strength = 0.4\n", "")
+    result = goldsmith("check", _put(root, "inbox/other.toml", words))
+    assert "generate.1: it waits for its picture: The model 'sdxl-inpaint' can fill a hole" in " ".join(result.out.split())

@@ -33,6 +33,7 @@ from goldsmith.operation import (
     Portrait,
     RecordValue,
 )
+from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.outline_masks import cover_whole_object
 from goldsmith.picture.picture import Mask, Picture, Pixels
 from goldsmith.picture.region import RegionNotFound, parse_region
@@ -219,6 +220,8 @@ class ResultsDouble:
         self.added: list[Deliverable] = []
         self.problem_pictures: list[Picture] = []
         self.checked_sizes: list[tuple[int, int]] = []
+        # Of a job; 0 = no limit.
+        self.max_memory_bytes = 0
         self._exported = tuple(exported)
 
     def record(self, **findings: RecordValue) -> None:
@@ -236,8 +239,10 @@ class ResultsDouble:
     def show_problem(self, picture: Picture) -> None:
         self.problem_pictures.append(picture)
 
-    def check_memory(self, width: int, height: int) -> None:
+    def check_memory(self, width: int, height: int, bytes_per_pixel: int | None = None) -> None:
         self.checked_sizes.append((width, height))
+        if self.max_memory_bytes:
+            MemoryBudget(self.max_memory_bytes, bytes_per_pixel or BYTES_PER_PIXEL).check_size("What this step would make", width, height)
 
 
 class LibraryDouble:

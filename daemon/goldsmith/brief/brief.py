@@ -26,6 +26,7 @@ from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
+from goldsmith.operation import StepInputs
 from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
@@ -190,16 +191,25 @@ def _read_header(
     return head
 
 
-def availability_problems(steps: Iterable[Step], availability: Availability, has_sidecar: FileLookup | None = None) -> list[BriefProblem]:
+def availability_problems(
+    steps: Iterable[Step], availability: Availability, has_sidecar: FileLookup | None = None, inputs: StepInputs | None = None
+) -> list[BriefProblem]:
     """Return a problem for each missing model, library file and consent of the steps.
 
-    ``has_sidecar`` tells whether one of the picture's own sidecars replaces a library file.
+    ``has_sidecar`` tells whether one of the picture's own sidecars replaces a library file. ``inputs``: what lies beside the brief of these
+    steps, if that is known; a setting that contradicts it is a problem too.
     """
-    return [problem for step in steps for problem in _step_problems(step, availability, has_sidecar)]
+    return [problem for step in steps for problem in _step_problems(step, availability, has_sidecar, inputs)]
 
 
-def _step_problems(step: Step, availability: Availability, has_sidecar: FileLookup | None) -> Iterator[BriefProblem]:
-    needs = step.operation.needs()
+def _step_problems(
+    step: Step, availability: Availability, has_sidecar: FileLookup | None, inputs: StepInputs | None
+) -> Iterator[BriefProblem]:
+    needs = step.operation.needs() if inputs is None else step.operation.needs_beside(inputs)
+    if inputs is not None:
+        setting, sentence = step.operation.input_problem(inputs)
+        if sentence:
+            yield BriefProblem(f"{step.location}.{setting}", sentence)
     for need in needs.engines:
         yield from _engine_problems(step, need, availability)
     for folder, name, suffixes in needs.library_files:

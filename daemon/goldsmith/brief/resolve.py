@@ -30,6 +30,7 @@ from goldsmith.brief.brief import (
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
 from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
+from goldsmith.operation import StepInputs, StepNeeds
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -130,6 +131,7 @@ class Resolver:
         has_mask: bool = False,
         has_sidecar: FileLookup | None = None,
         own_look: str = "",
+        inputs: StepInputs | None = None,
     ) -> ResolvedBrief | None:
         """Return the resolved brief of a picture in ``stage.folder``; None if no file asks for a step.
 
@@ -139,6 +141,7 @@ class Resolver:
         has_mask:    whether there is a mask beside the picture.
         has_sidecar: (library folder, name, suffixes) -> whether a sidecar of the picture replaces that library file.
         own_look:    the name of the look beside the picture; "" = none.
+        inputs:      what lies beside the brief, for the steps of this stage.
         Raises BriefError with every problem of the first file that has one.
         """
         if own is None and campaign is None and prompt is None and not has_mask and not own_look:
@@ -149,8 +152,14 @@ class Resolver:
         resolved = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask, own_look))
         if resolved is not None and self._availability is not None:
             source = own or campaign or prompt or (b"", "the mask beside it" if has_mask else "the look beside it")
-            _check_availability(resolved, stage.name, self._availability, has_sidecar, source[1])
+            _check_availability(resolved, stage.name, self._availability, has_sidecar, source[1], inputs)
         return resolved
+
+    def why_no_engine(self, needs: StepNeeds) -> str | None:
+        """Return why this machine has no engine for a step with these needs, as complete sentences; None if it has one."""
+        why = self._availability.why_unavailable if self._availability is not None else None
+        refusals = [why(need) for need in needs.engines] if why is not None else []
+        return next((refusal.sentence for refusal in refusals if refusal is not None), None)
 
     def is_in_library(self, folder: str, name: str, suffixes: tuple[str, ...]) -> bool:
         """Return whether the library has such a file now. Without a library the answer is False."""
@@ -223,13 +232,20 @@ class _LruCache(Generic[CachedValue]):
 
 
 def _check_availability(
-    resolved: ResolvedBrief, stage: str, availability: Availability, has_sidecar: FileLookup | None, own_brief: str
+    resolved: ResolvedBrief,
+    stage: str,
+    availability: Availability,
+    has_sidecar: FileLookup | None,
+    own_brief: str,
+    inputs: StepInputs | None,
 ) -> None:
     """Raise BriefError if a step of ``stage`` or a later stage names something that is missing."""
     by_file: dict[str, list[BriefProblem]] = {}
     for name in resolved.stage_names[resolved.stage_names.index(stage) :]:
-        for step in resolved.steps_by_stage.get(name, ()):
-            problems = availability_problems([step], availability, has_sidecar)
+        for number, step in enumerate(resolved.steps_by_stage.get(name, ())):
+            # The first step may make the picture, so every later one has it.
+            step_inputs = None if inputs is None or name != stage else replace(inputs, has_picture=inputs.has_picture or number > 0)
+            problems = availability_problems([step], availability, has_sidecar, step_inputs)
             if problems:
                 by_file.setdefault(step.source_file or own_brief, []).extend(problems)
     for file, problems in by_file.items():

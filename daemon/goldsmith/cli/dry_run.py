@@ -20,7 +20,7 @@ from goldsmith.files import fold_name
 from goldsmith.library.availability import check_engine, model_names_by_kind, why_no_consent_today
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.library.library import Library
-from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
+from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
 from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask, own_look
@@ -54,7 +54,8 @@ class DryRun:
         self._check(own, prompt, campaign, bundle)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
         has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
-        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, own_look=look)
+        inputs = None if bundle is None or bundle.is_lone_brief else StepInputs(has_references=bool(bundle.refs))
+        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, inputs=inputs, own_look=look)
         print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)
 
@@ -162,11 +163,32 @@ class DryRun:
             yield f"It waits for a mask: “{stem}.mask{label}.png” beside the picture."
         steps = [step for each in stages for step in resolved.steps_for(each)]
         yield from self._missing_layer(steps, bundle)
+        yield from self._words_alone(steps, bundle)
+        for step in steps:
+            yield from (f"{step.location}: {remark}" for remark in step.operation.remarks(self._native_pixels(step)))
         checks = [(step, check_engine(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
         missing = [f"{step.location}: {unavailable.sentence}" for step, unavailable in checks if unavailable is not None]
         yield from missing
         if missing:
             yield "Until then, Goldsmith holds such a picture with a note; afterwards the picture goes on by itself."
+
+    def _words_alone(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
+        """Yield a sentence if there is no picture yet and the first step's model cannot do without one."""
+        if bundle is None or not bundle.is_lone_brief or not steps or steps[0].operation.needs().needs_picture:
+            return
+        needs = steps[0].operation.needs_beside(StepInputs(has_picture=False, has_references=bool(bundle.refs)))
+        for unavailable in (check_engine(self._setup.weights, need) for need in needs.engines):
+            if unavailable is not None and not unavailable.is_transient:
+                yield f"{steps[0].location}: it waits for its picture: {unavailable.sentence}"
+
+    def _native_pixels(self, step: Step) -> int:
+        """Return the native number of pixels of the step's first engine; 0 if it has none or its model is missing."""
+        need = next(iter(step.operation.needs().engines), None)
+        try:
+            diffusion = None if need is None else self._setup.weights.choose(need).model.diffusion
+        except InputError:
+            return 0
+        return 0 if diffusion is None else diffusion.pixels
 
     def _missing_layer(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
         """Yield a sentence about the first layer that is neither beside the picture nor in the library."""

@@ -86,6 +86,7 @@ class EngineNeed(Generic[EngineT]):
     model:          a name in models.toml, or None for the default.
     needs_prompt:   True if the step has a prompt: an engine that ignores it is not suitable.
     can:            generate: all abilities that the model must have.
+    can_any:        generate: abilities of which the model must have at least one; empty = no such condition.
     factor:         upscale: the enlargement, to choose among the defaults.
     extends_canvas: inpaint: True if the hole is beyond the edge of the picture, with no pixels on its far side.
     has_people:     matte: True if the subject is known to be people, to choose among the defaults.
@@ -95,6 +96,7 @@ class EngineNeed(Generic[EngineT]):
     model: str | None = None
     needs_prompt: bool = False
     can: frozenset[Ability] = frozenset()
+    can_any: frozenset[Ability] = frozenset()
     factor: int = 1
     extends_canvas: bool = False
     has_people: bool = False

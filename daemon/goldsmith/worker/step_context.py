@@ -349,8 +349,9 @@ class WorkerResults:
 
         self.scratch_folder.write_problem_image(encode(picture, EncodingOptions(format="jpeg", quality=88)))
 
-    def check_memory(self, width: int, height: int) -> None:
-        self.memory_budget.check_size("What this step would make of it", width, height)
+    def check_memory(self, width: int, height: int, bytes_per_pixel: int | None = None) -> None:
+        budget = self.memory_budget if bytes_per_pixel is None else replace(self.memory_budget, bytes_per_pixel=bytes_per_pixel)
+        budget.check_size("What this step would make of it", width, height)
 
 
 class WorkerStepContext:

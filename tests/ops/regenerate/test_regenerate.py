@@ -230,6 +230,55 @@ def test_the_second_pass_redraws_tiles_at_its_own_strength() -> None:
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"size": (8000, 8000)},
+            r"is 8000 x 8000 pixels \(64 MP\) large: work on it takes up to 4\.1 GiB of memory, and a job may have 2 GiB",
+        ),
+        ({"refine": 4}, r"is 4096 x 4096 pixels \(17 MP\) large: work on it takes up to 3 GiB"),
+        ({"refine": 4, "size": (64, 64)}, "is 4096 x 4096 pixels"),
+    ],
+)
+def test_a_result_that_needs_too_much_memory_is_refused_before_anything_is_drawn(settings: dict[str, Any], message: str) -> None:
+    """Check the result, the second pass, and a second pass whose result is made small again."""
+    engine = NullGenerator(pixels=1024 * 1024)
+    context = StepContextDouble(prompt="x", generator=engine, upscaler=NullUpscaler(4))
+    context.results.max_memory_bytes = 2 << 30
+    with pytest.raises(InputError, match=message):
+        regenerate([], context, **settings)
+    assert not engine.calls
+
+
+def test_the_memory_of_the_second_pass_is_as_declared() -> None:
+    """Check four candidates, whose first passes are in memory together, while the first one is refined."""
+
+    def peak(side: int) -> int:
+        generator = NullGenerator(pixels=side * side)
+        context = StepContextDouble(prompt="x", generator=generator, upscaler=NullUpscaler(2, side=64, pad=8))
+        tracemalloc.start()
+        for candidate in Regenerate(candidates=4, refine=2).apply_set([], context):
+            assert candidate.width == side * 2
+            generator.calls.clear()
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    growth = (peak(256) - peak(128)) / (4 * (256**2 - 128**2))
+    assert 80 < growth < 160
+
+
+def test_a_size_far_above_that_of_the_model_is_remarked() -> None:
+    """Check that refine counts, and that no model or no size gives no remark."""
+    (remark,) = Regenerate(size=(8192, 6656)).remarks(1024 * 1024)
+    assert remark.startswith("size = [8192, 6656] is 52 times the size at which the model draws (1.0 MP): the picture is enlarged without")
+    assert "(1.0 MP, refined to 16.8 MP)" in Regenerate(size=(8192, 6656), refine=4).remarks(1024 * 1024)[0]
+    for settings, pixels in (({"size": (1400, 1400)}, 1024 * 1024), ({"size": (2800, 2800), "refine": 2}, 1024 * 1024), ({}, 1024 * 1024)):
+        assert Regenerate.model_validate(settings).remarks(pixels) == ()
+    assert Regenerate(size=(8192, 6656)).remarks(0) == ()
+
+
 def test_reference_pictures_reach_a_model_that_uses_them() -> None:
     """The model gets them as sRGB; `references = false` leaves them out."""
     reference = picture(40, 30, 1)

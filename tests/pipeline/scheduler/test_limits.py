@@ -16,6 +16,7 @@ from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError
 from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
 from goldsmith.operation import Operation, PictureOperation, SetOperation, StepContext, StepNeeds
+from goldsmith.ops.regenerate.operation import Regenerate
 from goldsmith.picture.picture import Picture
 from goldsmith.pipeline.scheduler.limits import CPU_SLOWDOWN, GENERATION_GRACE_SECONDS, JobLimits
 
@@ -97,12 +98,13 @@ def job_for(
     cpu_queues: frozenset[str] = frozenset(),
     engineless_queue: str = "",
     queue: str = "gpu",
+    roles: tuple[str, ...] = ("picture",),
     **fields: Any,
 ) -> Job:
-    picture = JobInput.model_construct(role="picture", name="", path="inbox/hero.png", sig=None, sha256="")
+    inputs = tuple(JobInput.model_construct(role=role, name="", path=f"inbox/{role}", sig=None, sha256="") for role in roles)
     specs = tuple(StepSpec(op=type(each).__name__.lower(), settings=each.model_dump(exclude_unset=True)) for each in operations)
     job = Job.model_construct(
-        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=(picture,), steps=specs, scratch="", limits=BASE, **fields
+        id="1", root="/", stage="edit", queue=queue, stem="hero", inputs=inputs, steps=specs, scratch="", limits=BASE, **fields
     )
     steps = [cast(Any, SimpleNamespace(operation=each)) for each in operations]
     return JobLimits(BASE, weights, cpu_queues, engineless_queue).apply(job, steps)
@@ -141,6 +143,13 @@ def test_a_job_lists_its_models_and_their_memory(weights: WeightsRegistry) -> No
 def test_a_job_does_not_list_a_missing_model(weights: WeightsRegistry) -> None:
     """The step itself reports the missing model."""
     assert job_for(weights, Fill(model="nowhere")).models == ()
+
+
+def test_the_model_of_a_job_is_the_one_that_its_inputs_need(weights: WeightsRegistry) -> None:
+    """Check a brief alone, and a reference picture that the model cannot use: the step itself reports that."""
+    step = Regenerate(model="big", prompt="x")
+    assert job_for(weights, step).models == job_for(weights, step, roles=("brief",)).models == ("big",)
+    assert job_for(weights, step, roles=("picture", "ref")).models == ()
 
 
 def test_jobs_that_differ_only_in_seed_and_prompt_share_a_batch(weights: WeightsRegistry) -> None:

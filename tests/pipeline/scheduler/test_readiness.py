@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,11 @@ from doubles.commission import EXPORT, GRADE, INPAINT, PIPELINE, SELECT, SHARPEN
 from goldsmith.brief.brief import Availability
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.resolve import Resolver
+from goldsmith.engines.protocols import Ability
+from goldsmith.engines.registry.models import DiffusionSettings, Model, Models
+from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError
+from goldsmith.library.availability import check_engine
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, ReadinessResult, Waiting
 from goldsmith.pipeline.stage_work import Ready
@@ -19,9 +26,16 @@ TEXTS = Mapping[str, str]
 
 
 def check_readiness(
-    names: list[str], texts: TEXTS | None = None, folder: str = "selected", campaign_brief: str | None = None
+    names: list[str],
+    texts: TEXTS | None = None,
+    folder: str = "selected",
+    campaign_brief: str | None = None,
+    generators: Mapping[str, Sequence[Ability]] | None = None,
 ) -> ReadinessResult:
-    """Return the readiness of the first picture in a folder with these names; ``texts`` gives the contents of text files."""
+    """Return the readiness of the first picture in a folder with these names; ``texts`` gives the contents of text files.
+
+    generators: the abilities of each generating model on this machine.
+    """
     contents = dict(texts or {})
 
     def read(path: str) -> bytes:
@@ -34,7 +48,25 @@ def check_readiness(
 
     pipeline = read_pipeline(PIPELINE.encode(), "pipeline.toml")
     availability = Availability({"inpaint": ["null-inpaint"]}, lambda folder, name, suffixes: False, lambda folder: [])
+    if generators is not None:
+        availability = replace(availability, model_names=None, why_unavailable=partial(check_engine, _registry(generators)))
     return Readiness(pipeline, Resolver(pipeline, recipe, availability), read).check(_first(names, folder, campaign_brief))
+
+
+def _registry(generators: Mapping[str, Sequence[Ability]]) -> WeightsRegistry:
+    """Return models without weights, each with these abilities."""
+    models = {
+        name: Model(
+            kind="generate",
+            driver="null",
+            licence="MIT",
+            diffusion=DiffusionSettings(
+                family="sdxl", can=tuple(can), pixels=65536, multiple=8, steps=1, guidance=1, memory_mb=1, picture_mb=1
+            ),
+        )
+        for name, can in generators.items()
+    }
+    return WeightsRegistry(Models(models=models), Path("/nowhere"))
 
 
 def _first(names: list[str], folder: str, campaign_brief: str | None) -> Bundle:
@@ -79,6 +111,50 @@ def test_a_lone_brief_is_ready_if_its_first_step_needs_no_picture() -> None:
         assert isinstance(result, Ready), result
         assert [step.op for step in result.steps] == ["regenerate"]
         assert not result.has_all_named_inputs
+
+
+MODEL_BRIEF = PROMPT_BRIEF + 'model = "one"\n'
+WITH_PICTURE = ["hero.png", "hero.toml"]
+WITH_REFERENCE = [*WITH_PICTURE, "hero.ref.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "can", "expected"),
+    [
+        (WITH_PICTURE, "", ("text",), "'one' can make pictures from words alone; it cannot start from a picture or edit by instruction"),
+        (WITH_PICTURE, "strength = 0.4", ("edit",), "'one' can edit by instruction; it cannot start from a picture"),
+        (WITH_REFERENCE, "", ("text", "image"), "it cannot use reference pictures"),
+        (["hero.toml", "hero.ref.png"], "", ("text", "image"), "regenerate, cannot do without: The model 'one'"),
+        (["hero.toml"], "", ("edit",), "regenerate, cannot do without: The model 'one' can edit by instruction; it cannot make pictures"),
+        (WITH_REFERENCE, "strength = 0.4", ("image", "references"), "edit.1.strength is 0.4, but there is a reference picture beside it"),
+        (WITH_PICTURE, "references = true", ("image", "references"), "edit.1.references is true, but there is no reference picture"),
+    ],
+)
+def test_what_the_model_cannot_do_is_known_before_a_device_is_free(
+    names: list[str], settings: str, can: tuple[Ability, ...], expected: str
+) -> None:
+    """Check picture, words alone, references and a strength, from the names of the files alone."""
+    result = check_readiness(names, {"selected/hero.toml": f"{MODEL_BRIEF}{settings}\n"}, generators={"one": can})
+    assert expected in sentence(result)
+    assert isinstance(result, Waiting) == ("hero.png" not in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "can"),
+    [
+        (["hero.toml"], "", ("text",)),
+        (["hero.toml", "hero.ref.png"], "", ("references",)),
+        (WITH_PICTURE, "", ("edit",)),
+        (WITH_PICTURE, "", ("image",)),
+        (WITH_REFERENCE, "", ("references",)),
+        (WITH_REFERENCE, "references = false", ("image",)),
+        (WITH_REFERENCE, "references = false\nstrength = 0.4", ("image",)),
+    ],
+)
+def test_a_model_that_can_do_it_is_no_problem(names: list[str], settings: str, can: tuple[Ability, ...]) -> None:
+    """Check the same inputs with a suitable model, and references that the brief ignores."""
+    result = check_readiness(names, {"selected/hero.toml": f"{MODEL_BRIEF}{settings}\n"}, generators={"one": can})
+    assert isinstance(result, Ready), result
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, labe
         return InputError(f"The model {label} takes no prompt.", f"Remove the prompt, or name a model that takes one: {able}.")
     if model.diffusion is None or need.kind is UPSCALER:
         return InputError(f"The model {label} is for {model.kind}, not for {need.kind.name}.", f"Models for {need.kind.name}: {able}.")
-    missing = ability_phrase(sorted(need.can - set(model.diffusion.can))) or "fill a hole"
+    missing = ability_phrase(sorted(need.can - set(model.diffusion.can)))
+    if not missing and need.can_any:
+        missing = " or ".join(ability_phrase([ability]) for ability in sorted(need.can_any, reverse=True))
+    missing = missing or "fill a hole"
     return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {missing}.", f"Models that can: {able}.")
 
 

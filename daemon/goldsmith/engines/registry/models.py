@@ -106,6 +106,8 @@ class Model(ConfigTable):
         if self.diffusion is None:
             return True
         able = frozenset(self.diffusion.can)
+        if need.can_any and not need.can_any & able:
+            return False
         return need.can <= able and (need.kind is GENERATOR or bool(able & FILL_ABILITIES))
 
     @model_validator(mode="after")

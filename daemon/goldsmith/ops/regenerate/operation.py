@@ -20,6 +20,7 @@ from goldsmith.operation import (
     RecordValue,
     SetOperation,
     StepContext,
+    StepInputs,
     StepNeeds,
     lora_paths,
     lora_references,
@@ -37,6 +38,12 @@ DEFAULT_STRENGTH = 0.55
 # Pixels per call of the engine, which splits them further if memory is short.
 _MAX_BATCH_PIXELS = 4 * 1024 * 1024
 _MAX_BATCH = 8
+# Bytes for each pixel that this step makes at most, measured with eight candidates: while a picture is scaled into its size, and during
+# the second pass, in which it is there five times besides the tiles.
+_SCALING_BYTES = 60
+_REFINING_BYTES = 160
+# A picture with more than this many times the pixels that were drawn is remarked as soft.
+_MAX_SOFT_ENLARGEMENT = 2.0
 # The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
@@ -119,16 +126,44 @@ class Regenerate(SetOperation):
             raise ValueError(f"seeds has {twice} twice: both pictures would be the same")
 
     def needs(self) -> StepNeeds:
-        engine = EngineNeed(
-            GENERATOR,
-            self.model,
-            can=self._required_abilities(from_picture=self.strength is not None, with_references=self.references is True),
-        )
+        can: set[Ability] = {"image"} if self.strength is not None or self.refine > 1 else set()
+        return self._needs(EngineNeed(GENERATOR, self.model, can=frozenset(can | ({"references"} if self.references is True else set()))))
+
+    def needs_beside(self, inputs: StepInputs) -> StepNeeds:
+        return self._needs(self._generator_need(inputs))
+
+    def input_problem(self, inputs: StepInputs) -> tuple[str, str]:
+        if self.references is True and not inputs.has_references:
+            return "references", "is true, but there is no reference picture beside the brief, such as NAME.ref.png: put one there."
+        if self.strength is not None and inputs.has_picture and inputs.has_references and self.references is not False:
+            return "strength", (
+                f"is {self.strength:g}, but there is a reference picture beside it, and no model has a strength while it uses reference "
+                "pictures: remove strength, or write references = false to ignore the reference picture."
+            )
+        return "", ""
+
+    def _generator_need(self, inputs: StepInputs) -> EngineNeed[Generator]:
+        """Return the need for a model that can do everything the step asks.
+
+        A named model may also edit the picture by instruction, unless the step has a strength.
+        """
+        can: set[Ability] = {"image"} if self.refine > 1 else set()
+        can_any: set[Ability] = set()
+        if inputs.has_references and self.references is not False:
+            can.add("references")
+        elif not inputs.has_picture:
+            can.add("text")
+        elif self.model is None or self.strength is not None:
+            can.add("image")
+        else:
+            can_any = {"image", "edit"}
+        return EngineNeed(GENERATOR, self.model, can=frozenset(can), can_any=frozenset(can_any))
+
+    def _needs(self, generator: EngineNeed[Generator]) -> StepNeeds:
         upscalers = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
-        engines = (engine, *upscalers)
         return StepNeeds(
             library_files=lora_references(self.loras),
-            engines=engines,
+            engines=(generator, *upscalers),
             needs_picture=self.strength is not None,
             needs_prompt=not self.prompt,
         )
@@ -163,17 +198,16 @@ class Regenerate(SetOperation):
         if self.number is not None and len(pictures) > 1:
             raise InputError(f"number = {self.number} is for one picture, but there are {len(pictures)} here.", "Use seeds instead.")
         run = self._prepare(pictures, context)
+        sources: Sequence[Picture | None] = pictures or [None]
+        for source in sources:
+            self._check_memory(source, run)
         candidates: list[RecordValue] = []
-        for index, source in enumerate(pictures or [None]):
+        for index, source in enumerate(sources):
             numbered_seeds = self._numbered_seeds(index, context.seed)
             for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
                 yield replace(candidate, record_values={"number": number, "seed": seed})
             candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
         context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())
-
-    def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
-        abilities: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
-        return frozenset(abilities | ({"references"} if with_references else set()))
 
     def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
         """Return the engine and its request, the same for all candidates."""
@@ -186,7 +220,7 @@ class Regenerate(SetOperation):
             raise InputError(sentence, "Put one there, or remove references from the step.")
         if references and pictures:
             self._refuse_strength(context.stem)
-        engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(references))
+        engine = self._choose_engine(context, StepInputs(bool(pictures), bool(references)))
         strength = self._effective_strength(engine) if pictures and not references else None
         options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
         return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self._count)
@@ -206,18 +240,39 @@ class Regenerate(SetOperation):
             return None
         return DEFAULT_STRENGTH if self.strength is None else self.strength
 
-    def _choose_engine(self, context: StepContext, *, from_picture: bool, with_references: bool) -> Generator:
-        """Return a model that can do everything the step asks. For a picture, a model that edits by instruction may be named too: it has no
-        strength.
-        """
-        edits = from_picture and self.model is not None and self.strength is None
-        can = self._required_abilities(from_picture=from_picture and not edits, with_references=with_references)
-        engine = context.engines.get(EngineNeed(GENERATOR, self.model, can=can if from_picture else can | {"text"}))
-        if edits and not {"image", "edit"} & set(engine.descriptor.can):
+    def _choose_engine(self, context: StepContext, inputs: StepInputs) -> Generator:
+        """Return a model that can do everything the step asks."""
+        need = self._generator_need(inputs)
+        engine = context.engines.get(need)
+        if need.can_any and not need.can_any & set(engine.descriptor.can):
             raise InputError(
                 f"The model {engine.descriptor.name} cannot start from a picture.", "Name another model, or remove model from the step."
             )
         return engine
+
+    def remarks(self, native_pixels: int) -> Sequence[str]:
+        if self.size is None or not native_pixels:
+            return ()
+        refined_pixels = native_pixels * self.refine**2
+        times = self.size[0] * self.size[1] / refined_pixels
+        if times <= _MAX_SOFT_ENLARGEMENT:
+            return ()
+        wide, high = self.size
+        refined = f", refined to {refined_pixels / 1e6:.1f} MP" if self.refine > 1 else ""
+        size = f"size = [{wide}, {high}] is {times:.0f} times the size at which the model draws"
+        remedy = "the picture is enlarged without new detail. Set refine, or add an upscale step and leave size out."
+        return (f"{size} ({native_pixels / 1e6:.1f} MP{refined}): {remedy}",)
+
+    def _check_memory(self, source: Picture | None, run: _GenerationRun) -> None:
+        """Raise InputError, before anything is drawn, if a picture that the step makes needs more memory than the job may use."""
+        wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
+        run.context.results.check_memory(*self._result_size((wide, high)), _SCALING_BYTES)
+        if self.refine > 1:
+            run.context.results.check_memory(wide * self._upscale_factor, high * self._upscale_factor, _SCALING_BYTES)
+            run.context.results.check_memory(round(wide * self.refine), round(high * self.refine), _REFINING_BYTES)
+
+    def _result_size(self, native_size_px: Size) -> Size:
+        return self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
 
     def _make_candidates(
         self, source: Picture | None, done: int, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
@@ -256,7 +311,7 @@ class Regenerate(SetOperation):
 
     def _base_picture(self, source: Picture | None, native_size_px: Size) -> Picture:
         """Return the picture that the new pixels go onto: alpha, masks, profile and the rest, at the size of the result."""
-        size = self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
+        size = self._result_size(native_size_px)
         if source is None:
             return Picture(freeze(np.zeros((size[1], size[0], 3), np.float32)))
         part = _centre_crop(_centre_crop(source, native_size_px), size)

@@ -16,7 +16,7 @@ from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError
 from goldsmith.jobs.job import GPU_QUEUE, Job, ResourceLimits
-from goldsmith.operation import SetOperation
+from goldsmith.operation import SetOperation, StepInputs
 
 # Seconds that a cancelled job with a generating model gets to stop by itself. It checks after every step of the model, and the largest
 # models take some seconds per step. Killing the worker earlier would discard the loaded model, and loading it takes longer than waiting.
@@ -58,7 +58,8 @@ class JobLimits:
         """Return the job with its queue, its models, the limits that these need, and the batch key that lets jobs share a model."""
         if self._engineless_queue and job.queue == GPU_QUEUE and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"queue": self._engineless_queue})
-        model_uses = list(self._models_used(steps, bool(job.prompt)))
+        inputs = StepInputs(not job.is_lone_brief, any(each.role == "ref" for each in job.inputs))
+        model_uses = list(self._models_used(steps, bool(job.prompt), inputs))
         if not model_uses:
             return job
         models = {each.name: each.diffusion for each in model_uses}
@@ -78,18 +79,21 @@ class JobLimits:
             }
         )
 
-    def _models_used(self, steps: Sequence[Step], has_prompt: bool) -> Iterator[ModelUse]:
+    def _models_used(self, steps: Sequence[Step], has_prompt: bool, inputs: StepInputs) -> Iterator[ModelUse]:
         """Yield the models that the steps open, in order. ``has_prompt``: the brief has a prompt for steps without their own.
+
+        inputs: what lies beside the brief; the first step may make the picture.
 
         A missing model is skipped: the step itself reports it.
         """
         pictures = 1
-        for step in steps:
+        for number, step in enumerate(steps):
             operation = step.operation
             if isinstance(operation, SetOperation):
                 pictures = operation.max_results(pictures)
             uses_prompt = has_prompt and "prompt" in type(operation).model_fields
-            for need in operation.needs().engines:
+            step_inputs = replace(inputs, has_picture=inputs.has_picture or number > 0)
+            for need in operation.needs_beside(step_inputs).engines:
                 choice = self._choose_model(need, uses_prompt)
                 if choice is not None and choice.model.diffusion is not None:
                     yield ModelUse(choice.name, choice.model.diffusion, max(1, pictures))

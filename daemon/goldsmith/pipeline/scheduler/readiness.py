@@ -15,7 +15,7 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
-from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
+from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.picture.region import suggest_word
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.stage_work import Ready
@@ -102,6 +102,7 @@ class Readiness:
             has_mask=bool(bundle.masks or bundle.keeps),
             has_sidecar=is_beside,
             own_look=own_look(bundle, stage),
+            inputs=None if bundle.is_lone_brief else StepInputs(has_references=bool(bundle.refs)),
         )
 
     def _read_source(self, path: str | None) -> SourceFile | None:
@@ -120,6 +121,10 @@ class Readiness:
         if needs[0].needs_prompt and not resolved.prompt:
             name = display_name(os.path.basename(bundle.asset))
             return Waiting(f"Waiting for its picture, or for words to make one from: write a prompt into {name}.")
+        inputs = StepInputs(has_picture=False, has_references=bool(bundle.refs))
+        refusal = self._resolver.why_no_engine(steps[0].operation.needs_beside(inputs))
+        if refusal is not None:
+            return Waiting(_waiting_for_picture_sentence(bundle, f"step 1 of {stage.name}, {steps[0].op}, cannot do without: {refusal}"))
         return Ready(stage, resolved, steps, has_all_named_inputs=False)
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
