@@ -120,7 +120,7 @@ def luminance(pixels: Pixels) -> Mask:
     return luma(pixels)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def known_space(icc: bytes | None) -> str | None:
     """Return the name in ``PROFILE_NAMES`` of the space that a profile describes, whoever made the profile; None for another space."""
     if icc is None or icc == profiles.builtin_profile("grey-srgb"):

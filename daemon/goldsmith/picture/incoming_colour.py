@@ -23,6 +23,8 @@ from goldsmith.picture.picture import BitDepth, Pixels, quantise
 from goldsmith.picture.tone_mapping import tone_map
 
 _HEADER_BYTES = 132
+# A profile may have many MiB, and a cache keeps its bytes.
+_CACHED_PROFILES = 8
 _SPACE_NAMES = {b"GRAY": "grey", b"RGB ": "RGB", b"CMYK": "CMYK", b"Lab ": "Lab"}
 _CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "CMYK"}
 # Profiles of devices and spaces. Links, abstract profiles and named colours (ICC.1:2022, 7.2.5) do not describe the colours of pixels.
@@ -152,7 +154,7 @@ def _require_known_colours(fault: str, header: ImageHeader, name: str) -> None:
         )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED_PROFILES)
 def _examine(icc: bytes, channels: int) -> _Finding:
     """Return what becomes of a profile on pixels with that many channels."""
     fault = _find_fault(icc, channels)
@@ -170,9 +172,10 @@ def _find_fault(icc: bytes, channels: int) -> str:
     if not profiles.matches_channels(icc, channels):
         space = _SPACE_NAMES.get(icc[16:20], "other")
         return f"{_CHANNEL_NAMES[channels]} pixels and a colour profile for {space} pixels (“{profiles.profile_name(icc)}”)"
-    if profiles.is_cut_off(icc):
-        return f"a colour profile that is cut off: {len(icc):,} of {max(int.from_bytes(icc[:4], 'big'), len(icc) + 1):,} bytes are there"
     damage = f"a colour profile (“{profiles.profile_name(icc)}”) that is damaged"
+    if profiles.is_cut_off(icc):
+        size = int.from_bytes(icc[:4], "big")
+        return f"a colour profile that is cut off: {len(icc):,} of {size:,} bytes are there" if size > len(icc) else damage
     try:
         if channels == 4:
             steps = np.array([[[0, 0, 0, 0], [65535] * 4]], np.uint16)
