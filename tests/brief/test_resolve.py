@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from goldsmith.brief import resolve as resolve_module
 from goldsmith.brief.brief import Availability
 from goldsmith.brief.parsing import BriefError
-from goldsmith.brief.pipeline import Pipeline, Stage
+from goldsmith.brief.pipeline import Pipeline, Stage, read_pipeline
 from goldsmith.brief.resolve import ResolvedBrief, Resolver
 from goldsmith.errors import InputError
 from goldsmith.operation import Operation
@@ -202,6 +202,15 @@ def test_a_look_without_steps_in_a_brief_runs_the_look_steps(resolve: Resolve) -
     assert resolve("selected", look="hero") is None
     own = '[[grade]]\nop = "tone"\namount = 2\n'
     assert steps(resolve("masked", own, look="hero")) == {"grade": [{"op": "tone", "amount": 2}]}
+
+
+def test_the_look_steps_follow_the_default_steps(catalogue: Mapping[str, type[Operation]]) -> None:
+    """Grade a picture with its look after what the stage does to every picture; a default step that takes a look gets it too."""
+    row = b'[[stage]]\nname = "grade"\nfolder = "masked"\nnext = "graded"\n'
+    steps_of_row = b'default = [{ op = "fill" }, { op = "tone", look = "house" }]\nwith_look = [{ op = "tone", amount = 2 }]\n'
+    pipeline = read_pipeline(row + steps_of_row, "pipeline.toml", catalogue)
+    resolved = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[0], own_look="hero")
+    assert steps(resolved) == {"grade": [{"op": "fill"}, {"op": "tone", "look": "house"}, {"op": "tone", "amount": 2, "look": "hero"}]}
 
 
 def test_a_prompt_without_a_brief_runs_one_stage(resolve: Resolve) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from doubles.jobs import Share, picture, png
 from doubles.studio import Studio, studio_at
@@ -21,6 +23,7 @@ from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.library.layers import find_layer
 from goldsmith.library.library import Library
+from goldsmith.picture import profiles
 from goldsmith.picture.codec import decode
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult, Waiting
@@ -190,3 +193,18 @@ def test_a_layer_that_arrives_in_the_library_starts_the_job(studio: Studio) -> N
     studio.put("library/logos/logo.png", png(RED))
     studio.until(lambda: "hero.png" in studio.folder("graded"), "the comp")
     assert (studio.root / "library/logos/logo.png").exists()
+
+
+def test_what_was_unusual_about_a_layer_is_on_record(share: Share) -> None:
+    """A layer's remarks stand under its name; a layer whose colours are unknown holds the picture."""
+    srgb = profiles.builtin_profile("srgb")
+    out = io.BytesIO()
+    Image.new("L", (6, 4), 90).save(out, "PNG", icc_profile=srgb)
+    step = comp(share, {"from": "logo"}, sidecars={"logo": out.getvalue()}).steps[0]
+    assert step.findings["notes"] == {"hero.layer.logo.png": ["its grey has the RGB profile “sRGB IEC61966-2.1” and is read by it"]}
+    assert "notes" not in comp(share, {"from": "logo"}, sidecars={"logo": png(RED)}).steps[0].findings
+    out = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(out, "PNG", icc_profile=srgb[:200])
+    fault = comp(share, {"from": "logo"}, sidecars={"logo": out.getvalue()}).fault
+    assert fault is not None
+    assert "hero.layer.logo.png has a colour profile that is cut off" in fault.sentence

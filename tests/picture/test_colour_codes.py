@@ -228,3 +228,17 @@ def test_hdr_of_an_avif_and_of_grey_is_mapped(photo: NDArray[np.uint8], saved: A
     assert np.abs(srgb(picture.pixels[8, :, 1].astype(np.float64)) * 203 - eetf(np.linspace(0, 1000, 64), 1000, 203)).max() < 6
     grey = decode(with_cicp(saved(photo[:, :, 0], "PNG"), 9, 16, 0, 1), "a.png", LIMIT, reading=TONEMAP)
     assert (grey.channels, grey.icc) == (1, None)
+
+
+def test_hdr_of_a_heic_is_refused_and_p3_is_read(photo: NDArray[np.uint8]) -> None:
+    """Phones write HEIC with codes alone."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    for codes, expected in (((9, 16), None), ((12, 13), profiles.builtin_profile("display-p3"))):
+        file = pillow_heif.from_pillow(Image.fromarray(photo))
+        out = io.BytesIO()
+        file.save(out, color_primaries=codes[0], transfer_characteristics=codes[1], matrix_coefficients=9, full_range_flag=1)
+        if expected is None:
+            with pytest.raises(InputError, match=r"a\.heic is an HDR picture \(PQ\)"):
+                verify(out.getvalue(), "a.heic", LIMIT)
+        else:
+            assert decode(out.getvalue(), "a.heic", LIMIT).icc == expected

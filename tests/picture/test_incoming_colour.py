@@ -45,6 +45,10 @@ UNUSABLE = {
     "cut off in the list of its tags": (SRGB[:200], r"a colour profile that is cut off: 200 of \d+ bytes are there"),
     "a table that is cut off": (rgb_table_profile()[:-5000], "cut off"),
     "only its first bytes": (SRGB[:100], "a colour profile that is damaged"),
+    "tags that point elsewhere": (
+        SRGB[:136] + (1 << 24).to_bytes(4, "big") + SRGB[140:],
+        "a colour profile (“unnamed profile”) that is damaged",
+    ),
     "rubbish": (b"rubbish" * 100, "a colour profile that is damaged"),
     "all zeros": (bytes(600), "a colour profile that is damaged"),
     "without colours": (profile(b"RGB ", b"XYZ ", {}), "a colour profile (“test profile”) that is damaged"),

@@ -42,6 +42,7 @@ from goldsmith.picture.picture import (
 
 # From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
+_INKS = 4
 # Notes about one file, and letters of a note, that go on record.
 _MAX_NOTES = 32
 _MAX_NOTE_LENGTH = 300
@@ -303,10 +304,13 @@ def _upright_ppi(header: ImageHeader) -> tuple[float, float] | None:
 def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     samples = apply_orientation(samples, header.orientation)
     alpha = _normalise(samples[:, :, -1], _alpha_max_code(samples, header)) if header.has_alpha else None
-    pixels = _normalise(samples[:, :, :-1] if header.has_alpha else samples, header.max_code, header.black_code)
-    if header.is_premultiplied and alpha is not None:
-        pixels = np.clip(pixels / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
-    pixels, icc, depth = to_profile_of_picture(pixels, header)
+    values = samples[:, :, :-1] if header.has_alpha else samples
+    is_divided = header.is_premultiplied and alpha is not None
+    if header.channels != _INKS or is_divided or values.dtype.kind == "f":  # inks stay codes, which saves memory
+        values = _normalise(values, header.max_code, header.black_code)
+    if is_divided and alpha is not None:
+        values = np.clip(values / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
+    pixels, icc, depth = to_profile_of_picture(values, header)
     metadata = Metadata(reset_orientation(header.exif), header.xmp, header.iptc, tuple(header.text_chunks))
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
 

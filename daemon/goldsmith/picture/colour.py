@@ -41,6 +41,8 @@ __all__ = [
 REC709_WEIGHTS = (0.2126, 0.7152, 0.0722)
 # A colour is outside a gamut if a channel of its light is so far below 0 or above 1. A few such pixels may be noise.
 _GAMUT_TOLERANCE, _GAMUT_SHARE = 0.004, 0.001
+# Pixels from which that share is estimated, about.
+_GAMUT_SAMPLES = 1 << 19
 # Between profiles of one space by different makers, in the numbers of the matrix and in light.
 _SAME_MATRIX, _SAME_CURVE = 0.003, 0.004
 # For at most this many pixels, threads cost more than they gain.
@@ -97,17 +99,21 @@ def convert_to_wide_space(pixels: Pixels, icc: bytes) -> tuple[Pixels, Literal["
 
     Relative colorimetric with black point compensation. Raises InputError for a profile that lcms cannot use.
     """
-    linear = profiles.builtin_profile("linear-srgb")
-    light = map_slabs(pixels, lambda slab: transform_floats(slab, icc, linear))
-    in_adobe_rgb = _convert_light(light, "adobe-rgb")
-    is_outside = (in_adobe_rgb < -_GAMUT_TOLERANCE) | (in_adobe_rgb > 1 + _GAMUT_TOLERANCE)
+    stride = max(1, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / _GAMUT_SAMPLES)))
+    light = _to_builtin_light(np.ascontiguousarray(pixels[::stride, ::stride]), icc, "adobe-rgb")
+    is_outside = (light < -_GAMUT_TOLERANCE) | (light > 1 + _GAMUT_TOLERANCE)
     name: Literal["adobe-rgb", "prophoto"] = "prophoto" if is_outside.any(axis=2).mean() > _GAMUT_SHARE else "adobe-rgb"
-    result = in_adobe_rgb if name == "adobe-rgb" else _convert_light(light, name)
-    return np.clip(from_linear(np.clip(result, 0.0, 1.0), profiles.builtin_profile(name)), 0.0, 1.0), name
+    (curve, *_) = light_curves(profiles.builtin_profile(name), 3)
+
+    def convert(slab: Pixels) -> Pixels:
+        return np.clip(curve.from_linear(np.clip(_to_builtin_light(slab, icc, name), 0.0, 1.0)), 0.0, 1.0)
+
+    return map_slabs(pixels, convert), name
 
 
-def _convert_light(light: Pixels, name: str) -> Pixels:
-    """Return linear light of sRGB primaries (h, w, 3) as linear light of a built-in profile; outside its gamut below 0 or above 1."""
+def _to_builtin_light(pixels: Pixels, icc: bytes, name: str) -> Pixels:
+    """Return pixels (h, w, 3), 0..1, as linear light of a built-in profile; outside its gamut below 0 or above 1."""
+    light = transform_floats(pixels, icc, profiles.builtin_profile("linear-srgb"))
     matrix = np.linalg.solve(profiles.builtin_colorants(name), profiles.builtin_colorants("linear-srgb"))
     result: Pixels = light @ matrix.T.astype(np.float32)
     return result
@@ -120,7 +126,7 @@ def luminance(pixels: Pixels) -> Mask:
     return luma(pixels)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def known_space(icc: bytes | None) -> str | None:
     """Return the name in ``PROFILE_NAMES`` of the space that a profile describes, whoever made the profile; None for another space."""
     if icc is None or icc == profiles.builtin_profile("grey-srgb"):

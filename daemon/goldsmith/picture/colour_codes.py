@@ -60,9 +60,10 @@ class CodedColour(NamedTuple):
 def colour_from_codes(primaries: int, transfer: int, *, is_grey: bool) -> CodedColour | None:
     """Return the colours that the codes for primaries and transfer function stand for; None for codes without a known meaning.
 
-    Unspecified primaries are those of sRGB, and an unspecified transfer function is that of sRGB.
+    Unspecified primaries are those of sRGB, of HDR those of BT.2020; an unspecified transfer function is that of sRGB.
     """
-    primaries = 1 if primaries == UNSPECIFIED else primaries
+    if primaries == UNSPECIFIED:
+        primaries = 9 if transfer in _HDR_TRANSFERS else 1
     transfer = 13 if transfer == UNSPECIFIED or (primaries == 1 and transfer in _SRGB_TRANSFERS) else transfer
     if primaries not in _PRIMARIES:
         return None

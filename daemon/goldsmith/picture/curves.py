@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -63,11 +63,21 @@ class TableCurve:
 
     def to_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return linear light 0..1 of display-encoded values 0..1, of any shape (n, ...)."""
-        return np.interp(values, np.linspace(0, 1, len(self.samples)), self.samples).astype(np.float32)
+        table = self._table
+        position = np.clip(values, 0, 1) * np.float32(len(table) - 1)
+        index = np.minimum(position.astype(np.int32), len(table) - 2)
+        position -= index
+        result = table[index]
+        result += (table[index + 1] - result) * position
+        return result
 
     def from_linear(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return display-encoded values 0..1 of linear light 0..1, of any shape (n, ...)."""
-        return np.interp(values, self.samples, np.linspace(0, 1, len(self.samples))).astype(np.float32)
+        return np.interp(values, self._table, np.linspace(0, 1, len(self.samples))).astype(np.float32)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        return np.array(self.samples, np.float32)
 
 
 IccCurve = ParametricCurve | TableCurve
@@ -89,7 +99,7 @@ def profile_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...] | N
     return None if None in curves else tuple(curve for curve in curves if curve is not None)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def light_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...]:
     """Return a curve for each channel from display-encoded values to linear light: the profile's own, or that of its neutral colours.
 

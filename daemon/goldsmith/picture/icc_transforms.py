@@ -20,6 +20,8 @@ _LCMS_BLACK_POINT, _LCMS_NO_OPTIMISATION = 0x2000, 0x0100
 RenderingIntent = Literal["perceptual", "relative", "saturation", "absolute"]
 _LCMS_INTENTS: dict[RenderingIntent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
 _SPACES = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
+# A profile may have many MiB, and a cache keeps its bytes.
+_CACHED_PROFILES = 8
 # Samples of a neutral ramp. Between them the curve is a straight line, and its inverse is exact.
 _RAMP_STEPS = 4096
 # A share of a straight line in a sampled curve: where a table is flat, at its black or white, different codes stay different.
@@ -77,7 +79,7 @@ def _transform(
     return np.asarray(result.reshape(*values.shape[:2], -1))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED_PROFILES)
 def neutral_curve(icc: bytes, channels: int) -> tuple[float, ...]:
     """Return evenly spaced samples of the luminance, 0..1, of the profile's neutral colours: grey, or equal red, green and blue.
 
@@ -94,7 +96,7 @@ def neutral_luminance(icc: bytes, channels: int, values: NDArray[np.float64]) ->
     return _to_xyz(ramp, icc)[0, :, 1]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED_PROFILES)
 def sampled_colorants(icc: bytes) -> NDArray[np.float64]:
     """Return the matrix (3, 3) from linear light by ``neutral_curve``, 0..1, to XYZ at D50 that fits an RGB profile of tables best.
 

@@ -23,6 +23,8 @@ from goldsmith.picture.picture import BitDepth, Pixels, quantise
 from goldsmith.picture.tone_mapping import tone_map
 
 _HEADER_BYTES = 132
+# A profile may have many MiB, and a cache keeps its bytes.
+_CACHED_PROFILES = 8
 _SPACE_NAMES = {b"GRAY": "grey", b"RGB ": "RGB", b"CMYK": "CMYK", b"Lab ": "Lab"}
 _CHANNEL_NAMES = {1: "grey", 3: "RGB", 4: "CMYK"}
 # Profiles of devices and spaces. Links, abstract profiles and named colours (ICC.1:2022, 7.2.5) do not describe the colours of pixels.
@@ -75,13 +77,11 @@ def scale_floats(samples: Samples, header: ImageHeader, name: str, float_range: 
     is_number = np.isfinite(samples)
     if not is_number.all():
         header.notes.append(f"{int((~is_number).sum()):,} of its values are no numbers: they are read as black, or white if infinite")
-    numbers = np.where(is_number, samples, 0)
     if float_range != 1.0:
-        has_unit_alpha = header.has_alpha and numbers[:, :, -1].max(initial=0) <= 1
+        has_unit_alpha = header.has_alpha and samples[:, :, -1].max(initial=0, where=is_number[:, :, -1]) <= 1
         scaled = samples.astype(np.float32) / np.float32(float_range)
         samples = np.concatenate([scaled[:, :, :-1], samples[:, :, -1:].astype(np.float32)], axis=2) if has_unit_alpha else scaled
-        numbers = np.where(is_number, samples, 0)
-    low, high = float(numbers.min(initial=0)), float(numbers.max(initial=0))
+    low, high = float(samples.min(initial=0, where=is_number)), float(samples.max(initial=0, where=is_number))
     if low < -_FLOAT_OVERSHOOT or high > 1 + _FLOAT_OVERSHOOT:
         white = high * float_range
         suggestion = next((usual for usual in _USUAL_RANGES if usual / 4 < white <= usual), float(np.ceil(white * 100) / 100))
@@ -95,8 +95,10 @@ def scale_floats(samples: Samples, header: ImageHeader, name: str, float_range: 
     return samples
 
 
-def to_profile_of_picture(pixels: Pixels, header: ImageHeader) -> tuple[Pixels, bytes | None, BitDepth]:
+def to_profile_of_picture(values: Samples, header: ImageHeader) -> tuple[Pixels, bytes | None, BitDepth]:
     """Return the file's values (h, w, 1, 3 or 4), 0..1, as pixels of a picture (h, w, 1 or 3), their profile, and their depth.
+
+    Inks may also be the file's integer codes.
 
     Inks become sRGB; HDR becomes SDR of 16 bits with the same primaries; colours of a scanner or camera become Adobe RGB, or ProPhoto RGB
     of 16 bits if Adobe RGB does not hold them.
@@ -104,9 +106,9 @@ def to_profile_of_picture(pixels: Pixels, header: ImageHeader) -> tuple[Pixels, 
     icc = header.icc
     depth: BitDepth = 8 if header.depth <= 8 else 16
     if header.channels == 4:
-        if icc is None:
-            return colour.cmyk_to_srgb(pixels, 1.0, None), None, depth
-        return colour.cmyk_to_srgb(quantise(pixels, 16), 65535, icc), None, depth
+        codes, max_code = (quantise(values, 16), 65535.0) if values.dtype.kind == "f" else (values, header.max_code)
+        return colour.cmyk_to_srgb(codes, max_code, icc), None, depth
+    pixels: Pixels = values
     if header.hdr:
         return tone_map(pixels, header.hdr), icc, 16
     if pixels.shape[2] == 1 and profiles.matches_channels(icc, 3):
@@ -152,7 +154,7 @@ def _require_known_colours(fault: str, header: ImageHeader, name: str) -> None:
         )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=_CACHED_PROFILES)
 def _examine(icc: bytes, channels: int) -> _Finding:
     """Return what becomes of a profile on pixels with that many channels."""
     fault = _find_fault(icc, channels)
@@ -170,9 +172,10 @@ def _find_fault(icc: bytes, channels: int) -> str:
     if not profiles.matches_channels(icc, channels):
         space = _SPACE_NAMES.get(icc[16:20], "other")
         return f"{_CHANNEL_NAMES[channels]} pixels and a colour profile for {space} pixels (“{profiles.profile_name(icc)}”)"
-    if profiles.is_cut_off(icc):
-        return f"a colour profile that is cut off: {len(icc):,} of {max(int.from_bytes(icc[:4], 'big'), len(icc) + 1):,} bytes are there"
     damage = f"a colour profile (“{profiles.profile_name(icc)}”) that is damaged"
+    if profiles.is_cut_off(icc):
+        size = int.from_bytes(icc[:4], "big")
+        return f"a colour profile that is cut off: {len(icc):,} of {size:,} bytes are there" if size > len(icc) else damage
     try:
         if channels == 4:
             steps = np.array([[[0, 0, 0, 0], [65535] * 4]], np.uint16)

@@ -25,7 +25,7 @@ REFERENCE_WHITE = 203.0
 # Of the values in order: the few brightest pixels, which may be noise, do not decide how dark the rest becomes.
 _PEAK_QUANTILE = 0.9999
 # Pixels from which the peak is measured, about.
-_PEAK_SAMPLES = 1 << 21
+_PEAK_SAMPLES = 1 << 19
 
 
 def tone_map(pixels: Pixels, transfer: HdrTransfer) -> Pixels:

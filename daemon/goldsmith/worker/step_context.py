@@ -285,9 +285,14 @@ class WorkerLibrary:
         return self._decode(data, path.name)
 
     def _decode(self, data: bytes, name: str) -> Picture:
-        from goldsmith.picture.codec import decode
+        from goldsmith.picture.codec import decode_with_info
 
-        return decode(data, name, self.job.limits.max_pixels, self.memory_budget, reading_options(self.job))
+        picture, facts = decode_with_info(data, name, self.job.limits.max_pixels, self.memory_budget, reading_options(self.job))
+        if facts.notes:
+            notes = self.recorder.findings.setdefault("notes", {})
+            if isinstance(notes, dict):
+                notes[name] = list(facts.notes)
+        return picture
 
     def _own_sidecar(self, folder: str, name: str, suffixes: Sequence[str]) -> JobInput | None:
         """Return the sidecar of that name: its own NAME, or for a sidecar without one the picture's stem."""

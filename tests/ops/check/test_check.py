@@ -377,6 +377,25 @@ def test_inks_without_a_profile_are_not_srgb(tmp_path: Path) -> None:
         Check(profile="srgb").make_files(photograph(), context)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"format": "jpeg", "profile": "srgb"}, "sRGB IEC61966-2.1, embedded"),
+        ({"format": "png", "profile": "display-p3"}, "Display P3, embedded"),
+        ({"format": "jpeg"}, "none, sRGB assumed"),
+        ({"format": "avif"}, "none, sRGB by its colour codes"),
+    ],
+)
+def test_an_embedded_profile_is_told_from_an_assumed_one(settings: dict[str, str], expected: str, tmp_path: Path) -> None:
+    """The report and the record of the check say which it is; both pass as sRGB."""
+    file = export_file(tmp_path, photograph(), **settings)
+    context = StepContextDouble(exported=[file])
+    (report,) = Check(profile=settings.get("profile", "srgb")).make_files(photograph(), context)
+    assert f">{expected}<" in report.data.decode()
+    (checks,) = context.results.findings["files"].values()
+    assert [check["found"] for check in checks if check["check"] == "profile"] == [expected]
+
+
 def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     """Readers get the file in sRGB with transparent parts on white, whatever its profile."""
 

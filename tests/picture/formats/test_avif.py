@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,37 @@ def test_no_box_reaches_beyond_the_file() -> None:
     assert [box.content_end for box in iter_boxes(b"\0\0\0\x20free1234", 0, 12)] == [12]
     assert list(iter_boxes(b"\0\0\0\x04free1234", 0, 12)) == []
     assert find_boxes(b"\0\0\0\x0cfree1234", b"free", b"skip") == []
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_the_colour_codes_are_those_of_the_primary_picture(is_wide: bool) -> None:
+    """A gain map in PQ in front of an ordinary picture does not make it HDR; without an assignment the first codes count."""
+    size = b"ispe" + bytes(12)
+    gain_map, picture = (
+        _box(b"colr", b"nclx", struct.pack(">HHHB", primaries, transfer, 0, 128)) for primaries, transfer in ((9, 16), (12, 13))
+    )
+    ipco = _box(b"ipco", gain_map, _box(size[:4], size[4:]), picture)
+    numbers = struct.Struct(">H" if is_wide else ">B")
+    essential = 1 << (8 * numbers.size - 1)
+    item = ">I" if is_wide else ">H"
+    rows = [(7, [1, 2]), (9, [2 | essential, 3 | essential])]
+    entries = b"".join(struct.pack(item + "B", number, len(row)) + b"".join(numbers.pack(each) for each in row) for number, row in rows)
+    ipma = _box(b"ipma", bytes((int(is_wide), 0, 0, int(is_wide))), struct.pack(">I", len(rows)), entries)
+    pitm = _box(b"pitm", bytes((int(is_wide), 0, 0, 0)), struct.pack(item, 9))
+    meta = _box(b"meta", bytes(4), pitm, _box(b"iprp", ipco, ipma))
+    assert read_cicp(meta) == (12, 13)
+    assert read_cicp(_box(b"meta", bytes(4), _box(b"iprp", ipco))) == (9, 16)
+    for end in range(len(meta)):  # a box that is cut off is no error here
+        read_cicp(meta[:end])
+
+
+def test_embedded_srgb_has_the_colour_codes_of_srgb(photo: Any, make_picture: Any) -> None:
+    """Readers that look only at the codes get the same colours."""
+    for icc in (None, profiles.builtin_profile("srgb")):
+        assert read_cicp(encode(make_picture(photo, icc=icc), EncodingOptions("avif"))) == (1, 13)
+    assert read_cicp(encode(make_picture(photo, icc=profiles.builtin_profile("prophoto")), EncodingOptions("avif"))) == (2, 2)

@@ -42,9 +42,9 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     grey, lossless = picture.channels == 1, options.lossless
     if grey and not lossless:  # imagecodecs writes a single channel losslessly whatever the quality
         samples = np.concatenate([np.repeat(samples[:, :, :1], 3, axis=2), samples[:, :, 1:]], axis=2)
-    codes = (
-        _SRGB_CODES if picture.icc is None else _P3_CODES if picture.icc == profiles.builtin_profile("display-p3") else _UNSPECIFIED_CODES
-    )
+    is_srgb = picture.icc in (None, profiles.builtin_profile("srgb"), profiles.builtin_profile("grey-srgb"))
+    is_p3 = picture.icc == profiles.builtin_profile("display-p3")
+    codes = _SRGB_CODES if is_srgb else _P3_CODES if is_p3 else _UNSPECIFIED_CODES
     bare = imagecodecs.avif_encode(
         np.ascontiguousarray(samples[:, :, 0] if samples.shape[2] == 1 else samples),
         level=100 if lossless else min(options.quality, 99),  # 100 means lossless to libavif

@@ -29,7 +29,7 @@ class ImageInfo:
     depth:         bits per channel in the file.
     channels:      of colour: 1 grey (or a palette of greys), 3 RGB, 4 CMYK; alpha is not counted.
     alpha:         True if the file has alpha.
-    icc:           the embedded profile's own name, None if there is none.
+    icc:           the name of the profile that says what the colours are, None if there is none.
     frames:        1, or the number of frames or pages; the first is the picture.
     ppi:           horizontal and vertical pixels per inch, None if the file does not say.
     states_colour: True if the file says what its colours are, by a profile or in another way; else they are taken for sRGB.

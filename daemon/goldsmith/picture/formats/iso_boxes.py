@@ -69,9 +69,45 @@ def check_complete(data: bytes, name: str) -> None:
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:
-    """Return the primaries and the transfer function (ITU-T H.273) of the first ``nclx`` colour box, or None."""
-    for box in find_boxes(data, b"meta", b"iprp", b"ipco", b"colr"):
+    """Return the primaries and the transfer function (ITU-T H.273) in the ``nclx`` colour box of the primary picture, or None.
+
+    A gain map or a preview in the same file has a colour box of its own. If no box is assigned to the primary picture, the first counts.
+    """
+    properties = [
+        box for ipco in find_boxes(data, b"meta", b"iprp", b"ipco") for box in iter_boxes(data, ipco.content_start, ipco.content_end)
+    ]
+    assigned = _primary_properties(data)
+    own = [box for number, box in enumerate(properties, 1) if number in assigned and box.kind == b"colr"]
+    for box in own or [box for box in properties if box.kind == b"colr"]:
         if data[box.content_start : box.content_start + 4] == b"nclx" and box.content_end - box.content_start >= 8:
             codes = data[box.content_start + 4 : box.content_start + 8]
             return int.from_bytes(codes[:2], "big"), int.from_bytes(codes[2:], "big")
     return None
+
+
+def _primary_properties(data: bytes) -> set[int]:
+    """Return the numbers, from 1, of the properties of the primary picture: ``pitm`` and ``ipma`` (ISO/IEC 23008-12, 9.3.1)."""
+    for box in find_boxes(data, b"meta", b"pitm"):
+        block = data[box.content_start : box.content_end]
+        primary = int.from_bytes(block[4 : 6 if block[:1] == b"\0" else 8], "big")
+        for ipma in find_boxes(data, b"meta", b"iprp", b"ipma"):
+            numbers = _assigned_properties(data[ipma.content_start : ipma.content_end], primary)
+            if numbers:
+                return numbers
+    return set()
+
+
+def _assigned_properties(ipma: bytes, item: int) -> set[int]:
+    """Return the numbers of the properties that an ``ipma`` box assigns to an item."""
+    id_size, number_size = 2 if ipma[:1] == b"\0" else 4, 2 if ipma[3:4] and ipma[3] & 1 else 1
+    offset = 8
+    for _ in range(min(int.from_bytes(ipma[4:8], "big"), len(ipma))):
+        start = offset + id_size + 1
+        end = start + number_size * int.from_bytes(ipma[start - 1 : start], "big")
+        if start > len(ipma):
+            break
+        if int.from_bytes(ipma[offset : offset + id_size], "big") == item:
+            mask = (1 << (8 * number_size - 1)) - 1  # the highest bit says that a reader must know the property
+            return {int.from_bytes(ipma[at : at + number_size], "big") & mask for at in range(start, end, number_size)}
+        offset = end
+    return set()
