@@ -39,6 +39,9 @@ class Brief:
     """The content of one file. None marks a setting that the file does not have; another file may have it."""
 
     title: str | None = None
+    creator: str | None = None
+    rights: str | None = None
+    credit: str | None = None
     prompt: str | None = None
     recipe: str | None = None
     seed: int | None = None
@@ -90,6 +93,9 @@ class _BriefHeader(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     title: Annotated[str, Field(max_length=200)] | None = None
+    creator: Annotated[str, Field(max_length=200)] | None = None
+    rights: Annotated[str, Field(max_length=1000)] | None = None
+    credit: Annotated[str, Field(max_length=200)] | None = None
     prompt: str | None = None
     recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -126,7 +132,19 @@ def read_brief(
     if problems or head is None:
         raise BriefError(file, problems)
     fit = head.mask.fit if head.mask else None
-    return Brief(head.title, head.prompt, head.recipe, head.seed, head.working, fit, head.resolved, MappingProxyType(tables))
+    return Brief(
+        title=head.title,
+        creator=head.creator,
+        rights=head.rights,
+        credit=head.credit,
+        prompt=head.prompt,
+        recipe=head.recipe,
+        seed=head.seed,
+        working=head.working,
+        mask_fit=fit,
+        resolved=head.resolved,
+        steps_by_stage=MappingProxyType(tables),
+    )
 
 
 def _picture_stem(file: str) -> str:

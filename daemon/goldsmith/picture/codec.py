@@ -19,6 +19,7 @@ from goldsmith.picture.decoding_time import limited_decoding
 from goldsmith.picture.format_detection import detect_format
 from goldsmith.picture.formats.decoding_limits import check_frames_size
 from goldsmith.picture.formats.image_info import (
+    MAX_METADATA_BYTES,
     ImageHeader,
     ImageInfo,
     Samples,
@@ -27,8 +28,12 @@ from goldsmith.picture.formats.image_info import (
     translate_decoder_errors,
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
-from goldsmith.picture.formats.table import FORMATS, WriterOptions
+from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.memory_budget import MemoryBudget
+from goldsmith.picture.metadata.credits import with_rights_in_xmp
+from goldsmith.picture.metadata.extended_xmp import join_extension
+from goldsmith.picture.metadata.staleness import WrittenFile, update_metadata
+from goldsmith.picture.metadata.xmp_packet import UnreadableXmp, read_xmp
 from goldsmith.picture.picture import (
     Mask,
     Metadata,
@@ -163,7 +168,24 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
     )
     writer = cast("FormatWriter", importlib.import_module(row.writer))
     picture = picture if row.holds_grey else _to_rgb(picture)
-    return writer.write(to_codes(picture, depth), picture, settings)
+    codes = to_codes(picture, depth)
+    return writer.write(codes, picture.with_metadata(written_metadata(picture, row)), settings)
+
+
+def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | None = None) -> Metadata:
+    """Return the picture's metadata as a file of that format gets them: what is true of it. ``ink_profile``: of a file in CMYK."""
+    source, kinds = picture.metadata, row.metadata
+    if (source.iptc and "iptc" not in kinds) or (source.text_chunks and "text" not in kinds):
+        source = with_rights_in_xmp(source)
+    icc, channels = (picture.icc, picture.channels) if ink_profile is None else (ink_profile, 4)
+    metadata = Metadata(
+        exif=source.exif if "exif" in kinds else None,
+        xmp=source.xmp if "xmp" in kinds else None,
+        iptc=source.iptc if "iptc" in kinds else None,
+        text_chunks=source.text_chunks if "text" in kinds else (),
+        described_size=source.described_size,
+    )
+    return update_metadata(metadata, WrittenFile(picture.width, picture.height, channels, icc))
 
 
 def encode_to_size_limit(
@@ -263,9 +285,27 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
         pixels = _normalise(colours, header.max_code)
     if header.is_premultiplied and alpha is not None:
         pixels = np.clip(pixels / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
-    metadata = Metadata(reset_orientation(header.exif), header.xmp, header.iptc, tuple(header.text_chunks))
+    metadata = _read_metadata(header)
     depth: Literal[8, 16] = 8 if header.depth <= 8 else 16
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
+
+
+def _read_metadata(header: ImageHeader) -> Metadata:
+    """Return the file's metadata, with a note for XMP that cannot be read."""
+    xmp = header.xmp
+    try:
+        if xmp is not None and header.xmp_extension:
+            xmp = join_extension(xmp, header.xmp_extension, MAX_METADATA_BYTES)
+            if xmp is None:
+                header.notes.append("the extended part of its XMP is damaged or incomplete and was left out")
+                xmp = header.xmp
+        if xmp is not None:
+            read_xmp(xmp)
+    except UnreadableXmp as error:
+        header.notes.append(f"its XMP was left out: {error}")
+        xmp = None
+    size = (header.width, header.height) if header.orientation == 1 else (0, 0)
+    return Metadata(reset_orientation(header.exif), xmp, header.iptc, tuple(header.text_chunks), size)
 
 
 def _normalise(samples: Samples, max_code: float) -> Pixels:
