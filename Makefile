@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
 WORKERS ?= 3
 
-.PHONY: install demo test lint tests bench bench-gpu soak audit sbom man pin-wheels clean
+.PHONY: install demo test lint tests bench bench-gpu soak audit sbom man pin-wheels try-install clean
 
 install: $(STAMP)
 
@@ -55,6 +55,10 @@ sbom:
 # After a change of a command's help.
 man: install
 	$(BIN)/python .ci/man_page.py
+
+# Follows the install recipe of docs/running.md on a bare Debian with a systemd of its own. Needs root, debootstrap and the network.
+try-install:
+	bash .ci/try_install.sh
 
 # Needs the network: downloads every pinned wheel that has no hash yet.
 pin-wheels: install

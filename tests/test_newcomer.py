@@ -12,7 +12,8 @@ from doubles.commission import EXPORT
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.errors import UsageError
-from goldsmith.service import Service, load_setup
+from goldsmith.service.service import Service
+from goldsmith.service.setup import load_setup
 
 NO_STEPS = "generate = []\n"
 WITH_LOOK = '[[grade]]\nop = "grade"\nlook = "not-there-yet"\n'

@@ -19,14 +19,18 @@ from doubles.pictures import png
 from doubles.studio import Daemon, Studio
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.errors import HostError, UsageError
+from goldsmith.files import Filesystem, write_atomically
 from goldsmith.jobs.protocol import ModelsMessage, WorkerSpec
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import weights_notes_path
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, WorkerStatus
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
-from goldsmith.service import Service, refuse_inspection, require_root, worker_config, worker_status
-from goldsmith.state_report import StateReport
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.inspection import refuse_inspection
+from goldsmith.service.runtime import worker_status
+from goldsmith.service.service import Service
+from goldsmith.service.setup import require_root, worker_config
+from goldsmith.service.state_report import StateReport
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'
@@ -221,6 +225,34 @@ def test_a_state_file_that_cannot_be_written_is_reported_once_and_tried_again(tm
     reported.file.parent.mkdir()
     reported.update(1.0, pause_reason="The disk is full.")
     assert (reported.written_reason, reported.report.seconds_until_due(60.0)) == ("The disk is full.", 60.0)
+
+
+def test_a_state_file_that_another_daemon_has_replaced_is_written_again(tmp_path: Path) -> None:
+    """A daemon that has slept while its root was taken over may write once more before it notices; a deleted file comes back, too."""
+    reported = Reported(tmp_path)
+    reported.update(1.0, pause_reason="The disk is full.")
+    write_atomically(Filesystem(), reported.file, DaemonState(pause_reason="").to_json(), replace=True)
+    reported.update(1.0, pause_reason="The disk is full.")
+    assert reported.written_reason == "The disk is full."
+    reported.file.unlink()
+    reported.update(1.0, pause_reason="The disk is full.")
+    assert reported.written_reason == "The disk is full."
+    inode = reported.file.stat().st_ino
+    reported.update(1.0, pause_reason="The disk is full.")
+    assert reported.file.stat().st_ino == inode
+
+
+def test_a_mistake_in_the_state_s_report_is_logged_with_its_traceback(tmp_path: Path) -> None:
+    """The loop goes on."""
+    reported = Reported(tmp_path)
+
+    def fail() -> DaemonState:
+        raise KeyError("gpu")
+
+    reported.report.update(fail)
+    ((event, facts),) = reported.events
+    assert event == "state not written"
+    assert "KeyError: 'gpu'" in str(facts["detail"])
 
 
 def test_each_change_of_a_queue_or_a_folder_is_logged_once(tmp_path: Path) -> None:

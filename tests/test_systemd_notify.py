@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from doubles.yard import ManualClock
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 TakeMessages = Callable[[], list[str]]
 

@@ -75,3 +75,9 @@ class AlreadyRunningError(GoldsmithError):
 
 class JobCancelled(Exception):
     """The job's inputs were withdrawn or changed; its results are discarded."""
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as a part of a sentence, without a full stop."""
+    text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    return text.rstrip(".")

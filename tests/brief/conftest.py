@@ -34,6 +34,7 @@ name = "grade"
 folder = "masked"
 next = "graded"
 steps = ["tone"]
+with_look = [{ op = "tone" }]
 [[stage]]
 name = "deliver"
 folder = "graded"

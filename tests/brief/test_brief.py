@@ -30,6 +30,16 @@ def test_a_brief_holds_its_settings_and_steps(read: Read) -> None:
     ]
 
 
+def test_a_brief_says_how_its_pictures_are_read(read: Read, problems: Problems) -> None:
+    """HDR is tone-mapped and floating-point values are scaled only if the brief asks for it, with values that can be."""
+    brief = read('hdr = "tonemap"\nfloat_range = 255\n')
+    assert (brief.hdr, brief.float_range) == ("tonemap", 255)
+    assert problems('hdr = "yes"\n') == ['hdr is "yes", but must be "refuse" or "tonemap".']
+    for value in ("0", "-1", "1e12", '"255"'):
+        (problem,) = problems(f"float_range = {value}\n")
+        assert problem.startswith("float_range is ")
+
+
 def test_a_missing_setting_is_none(read: Read) -> None:
     """Read an empty brief."""
     assert read("") == Brief()

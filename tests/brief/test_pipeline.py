@@ -37,6 +37,15 @@ def test_the_shipped_pipeline_has_five_folders() -> None:
     edit = next(stage for stage in pipeline.stages if stage.name == "edit")
     assert edit is not None
     assert [(step.op, dict(step.settings)) for step in edit.mask_steps] == [("inpaint", {"where": "mask"})]
+    assert [[step.op for step in stage.look_steps] for stage in pipeline.stages] == [[], [], ["grade"], []]
+
+
+def test_steps_for_a_look_must_take_one(catalogue: Catalogue) -> None:
+    """A step that takes no look would ignore it in silence."""
+    row = '[[stage]]\nname = "edit"\nfolder = "selected"\nnext = "masked"\n'
+    assert problems(f'{row}with_look = [{{ op = "fill" }}]\n', catalogue) == [
+        "stage.1.with_look has no step with a setting `look`, so the look would do nothing."
+    ]
 
 
 def test_stages_are_found_by_their_folder(pipeline: Pipeline) -> None:

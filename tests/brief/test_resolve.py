@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def resolve(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Res
     resolver = Resolver(pipeline, recipe, catalogue=catalogue)
 
     def resolve_in_folder(
-        folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False
+        folder: str, own: str | bytes = "", prompt: str = "", campaign: str = "", mask: bool = False, look: str = ""
     ) -> ResolvedBrief | None:
         stage = pipeline.stage_of_folder(folder)
         assert stage is not None
@@ -49,6 +50,7 @@ def resolve(pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> Res
             prompt=(prompt.encode(), "hero.txt") if prompt else None,
             campaign=(campaign.encode(), "acme/brief.toml") if campaign else None,
             has_mask=mask,
+            own_look=look,
         )
 
     return resolve_in_folder
@@ -124,6 +126,23 @@ def test_settings_above_the_stages_are_merged_one_by_one(resolve: Resolve) -> No
     assert (resolved.title, resolved.prompt, resolved.seed, resolved.working, resolved.mask_fit) == ("T", "leaves", 5, "tiff", "scale")
 
 
+def test_how_pictures_are_read_travels_with_the_brief(resolve: Resolve) -> None:
+    """A campaign's brief may say it for all pictures, the own one otherwise; what is usual is not written."""
+    campaign = 'hdr = "tonemap"\nfloat_range = 255\n[[edit]]\nop = "fill"\n[[deliver]]\nop = "save"\nformat = "png"\n'
+    resolved = resolve("selected", "float_range = 65535\n", campaign=campaign)
+    assert resolved is not None
+    assert (resolved.hdr, resolved.float_range) == ("tonemap", 65535)
+    assert b'hdr = "tonemap"\nfloat_range = 65535' in resolved.to_toml()
+    moved = resolve("masked", resolved.to_toml())
+    assert moved is not None
+    assert (moved.hdr, moved.float_range) == ("tonemap", 65535)
+    usual = resolve("selected", '[[edit]]\nop = "fill"\n')
+    assert usual is not None
+    assert b"hdr" not in usual.to_toml()
+    assert b"float_range" not in usual.to_toml()
+    assert usual.digest != replace(usual, hdr="tonemap").digest != replace(usual, float_range=2.0).digest
+
+
 def test_a_campaigns_brief_may_name_a_recipe(resolve: Resolve) -> None:
     """Check that the campaign's own steps override its recipe."""
     resolved = resolve("selected", campaign='recipe = "spring"\n[[edit]]\nop = "fill"\n')
@@ -170,6 +189,19 @@ def test_an_unused_mask_after_the_last_mask_stage_runs_nothing(resolve: Resolve,
     resolved = resolve("masked", '[[edit]]\nop = "fill"\n', mask=True)
     assert resolved is not None
     assert not resolved.reaches(pipeline.stages[2])
+
+
+def test_a_look_without_steps_in_a_brief_runs_the_look_steps(resolve: Resolve) -> None:
+    """Put the look into the steps that take one, in the stage that has steps for a look, after its default steps."""
+    every: list[dict[str, Any]] = [{}, {"prompt": "p"}, {"own": 'title = "T"\n'}, {"own": '[[edit]]\nop = "fill"\n'}, {"mask": True}]
+    for instructions in every:
+        resolved = resolve("masked", look="hero", **instructions)
+        assert resolved is not None
+        assert [{"op": step.op, **step.settings} for step in resolved.steps_by_stage["grade"]] == [{"op": "tone", "look": "hero"}]
+        assert (resolved.is_single_stage, resolved.last_stage) == (True, "grade")
+    assert resolve("selected", look="hero") is None
+    own = '[[grade]]\nop = "tone"\namount = 2\n'
+    assert steps(resolve("masked", own, look="hero")) == {"grade": [{"op": "tone", "amount": 2}]}
 
 
 def test_a_prompt_without_a_brief_runs_one_stage(resolve: Resolve) -> None:

@@ -25,7 +25,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.scheduler.holds import Holds
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 # Sets a terminal's title, turns the text round, and hides letters.
 TRICKS = "\x1b]0;mine\x07\u202e\u061c\u200b\U000e0041\x9b31m"

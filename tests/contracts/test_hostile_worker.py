@@ -66,7 +66,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     workers = PretendedWorkers()
-    monkeypatch.setattr("goldsmith.service.WorkerPools", partial(WorkerPools, spawn=workers.spawn))
+    monkeypatch.setattr("goldsmith.service.runtime.WorkerPools", partial(WorkerPools, spawn=workers.spawn))
     with studio_at(tmp_path) as studio:
         studio.write_pipeline(PIPELINE)
         secret = tmp_path / "secret.png"

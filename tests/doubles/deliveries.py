@@ -13,7 +13,8 @@ from doubles.commission import PIPELINE, SELECT
 from doubles.pictures import mask, png
 from doubles.studio import HASTE, studio_at
 from goldsmith.pipeline.replay.report import ReplayReport
-from goldsmith.service import Setup, load_setup, run_replay
+from goldsmith.service.one_off import run_replay
+from goldsmith.service.setup import Setup, load_setup
 
 CAMPAIGN = "acme/spring"
 MANIFEST = f"delivered/{CAMPAIGN}/hero.manifest.json"

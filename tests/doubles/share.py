@@ -95,7 +95,7 @@ class Share:
     def chosen(self, job: str, stem: str = "hero") -> Plan:
         """Return a plan: a lone brief is archived, one of its candidates goes on, the others and their sheet go to the archive."""
         takes = (self.take(f"selected/{stem}.toml", f"archive/{DAY}/selected/{stem}.toml", b"brief " + os.fsencode(stem)),)
-        aside = [f"{stem}_candidate01.png", f"{stem}_candidate03.png", f"{stem}_candidates.jpg"]
+        aside = [f"{stem}_candidate001.png", f"{stem}_candidate003.png", f"{stem}_candidates.jpg"]
         puts = [self.result(job, "0.png", f"masked/{stem}.png", b"number 2 " + os.fsencode(stem))]
         puts += [self.result(job, name, f"archive/{DAY}/selected/{name}", name.encode()) for name in aside]
         return self.plan(job, stem, takes, tuple(puts))

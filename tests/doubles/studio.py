@@ -29,7 +29,9 @@ from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.file_names import classify, group_keys
-from goldsmith.service import DaemonRuntime, Setup, build_runtime, create_folders, load_setup, open_journal
+from goldsmith.service.runtime import DaemonRuntime, build_runtime
+from goldsmith.service.service import open_journal
+from goldsmith.service.setup import Setup, create_folders, load_setup
 
 # Seconds until a test gives up; for hangs only, because a loaded machine is slow.
 DEADLINE = 600.0

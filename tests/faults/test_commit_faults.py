@@ -32,7 +32,7 @@ from goldsmith.pipeline.commit.plan_executor import (
     ResultsRejected,
 )
 from goldsmith.pipeline.commit.recovery import recover_plans
-from goldsmith.service import open_journal
+from goldsmith.service.service import open_journal
 
 Prepare = Callable[[Share], list[Plan]]
 
@@ -72,7 +72,7 @@ def _two_plans(share: Share) -> list[Plan]:
 
 def _with_archive_only_files(share: Share) -> list[Plan]:
     plans = [share.chosen("a")]
-    path = "archive/2026-09-21/selected/hero_candidate03.png"
+    path = "archive/2026-09-21/selected/hero_candidate003.png"
     share.before[share.put(path, b"of this morning")] = b"of this morning"
     return plans
 

@@ -24,7 +24,8 @@ from doubles.studio import Studio
 from goldsmith.errors import AlreadyRunningError, GoldsmithError, UsageError
 from goldsmith.pipeline.scheduler import holds
 from goldsmith.pipeline.workers import device_health
-from goldsmith.service import DaemonRuntime, Service
+from goldsmith.service.runtime import DaemonRuntime
+from goldsmith.service.service import Service
 
 # watchdog's thread ends with the error; the daemon starts another one.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

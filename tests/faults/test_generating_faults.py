@@ -15,6 +15,7 @@ from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.errors import HostError
+from goldsmith.pipeline.workers import worker_pool
 
 BRIEF = """prompt = "a red chair"
 seed = 3
@@ -32,10 +33,14 @@ op = "export"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Studio, Faults]]:
-    """Yield one studio for all tests, whose device pauses only briefly: most of the time goes into importing the libraries."""
+    """Yield one studio for all tests, whose device pauses only briefly: most of the time goes into importing the libraries.
+
+    The processor stands in for a device that can fail.
+    """
     folder = tmp_path_factory.mktemp("daemon")
     with pytest.MonkeyPatch.context() as patch:
         faults = arm(folder / "faults", patch)
+        patch.setattr(worker_pool, "_DEVICES_WITHOUT_FAULTS", frozenset())
         with studio_at(folder / "studio", retry_machine=0.5) as studio:
             studio.put("config/models.toml", tiny.models_toml({"premium": "sdxl"}))
             yield studio, faults

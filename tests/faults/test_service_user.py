@@ -135,21 +135,34 @@ def test_the_fence_is_up_in_the_workers_of_the_service() -> None:
 
     One of them needs TCP, which the unit refuses already.
     """
+    result = _run_tests_as_the_service("tests/worker/test_fence.py", "writes_its_scratch_folder_only or reads_its_inputs")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    assert result.stdout.count("PASSED") == 2
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
+def test_the_service_believes_no_hostile_worker() -> None:
+    """The contract tests of hostile workers pass for the service's user behind the unit's filters, too."""
+    result = _run_tests_as_the_service("tests/contracts/test_hostile_worker.py", "")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    assert result.stdout.count("PASSED") > 20
+
+
+def _run_tests_as_the_service(file: str, expression: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a file of the checkout whose names match ``expression`` as the service's user behind the unit's filters."""
     checkout = Path(__file__).parents[2]
-    with tempfile.TemporaryDirectory(prefix="goldsmith-fence-") as place:
+    with tempfile.TemporaryDirectory(prefix="goldsmith-service-") as place:
         os.chown(place, SERVICE, SERVICE)
         program = service_user.program(SERVICE, (SERVICE,))
         start_code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
         options = ("-v", "-p", "no:cacheprovider", "-c", checkout / "pyproject.toml", "--basetemp", f"{place}/tests")
-        chosen = ("-k", "writes_its_scratch_folder_only or reads_its_inputs", checkout / "tests/worker/test_fence.py")
-        result = subprocess.run(
-            [sys.executable, "-P", *program, *options, *chosen],
+        return subprocess.run(
+            [sys.executable, "-P", *program, *options, "-k", expression, checkout / file],
             env={**os.environ, "PYTHONPATH": PYTHON_PATH, "HOME": place, service_user.START_CODE: start_code},
             capture_output=True,
             text=True,
         )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
-    assert result.stdout.count("PASSED") == 2
 
 
 @pytest.mark.parametrize(("groups", "severity"), [((SERVICE, STUDIO), "ok"), ((SERVICE,), "fault")])

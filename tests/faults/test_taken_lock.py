@@ -68,7 +68,8 @@ def test_a_daemon_stops_when_a_second_one_has_taken_its_root(daemon: Daemon, stu
         daemon.listen(0)
         assert daemon.process.returncode == 5
         assert f"Another Goldsmith (process {second.pid} on" in daemon.stderr.decode()
-        assert read_daemon_state(studio.root, studio.journal_path.parent / STATE_FILE).pid == second.pid
+        state_file = studio.journal_path.parent / STATE_FILE
+        second.until(lambda: read_daemon_state(studio.root, state_file).pid == second.pid, "the second's own state file")
         second.until(lambda: second.events_of("committed"), "the commit")
         assert second.end() == 0
     assert studio.folder("inbox") == []

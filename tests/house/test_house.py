@@ -70,13 +70,13 @@ USED_ELSEWHERE = {
     "engines.diffusion.diffusion_engine": "a driver is found by its file name: one thin file in drivers/ a kind of weights",
     "engines.engine_loader": "it opens the drivers, which only engines/ may import",
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
-    "pipeline.archive.daily_pruning": "service.py builds the parts of pipeline/ and owns none",
+    "pipeline.archive.daily_pruning": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.archive.restoration": "cli/ shows what pipeline/ does",
     "pipeline.archive.verification": "cli/ shows what pipeline/ does",
-    "pipeline.commit.recovery": "service.py builds the parts of pipeline/ and owns none",
-    "pipeline.replay.replay": "service.py builds the parts of pipeline/ and owns none",
-    "pipeline.status.folder_status": "service.py builds the parts of pipeline/ and owns none",
-    "pipeline.scheduler.scheduler": "service.py builds the parts of pipeline/ and owns none",
+    "pipeline.commit.recovery": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.replay.replay": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
 }
 
 
@@ -181,6 +181,6 @@ def test_the_daemon_imports_no_picture_or_model_library() -> None:
     """Only worker processes import torch, models and codecs."""
     models = ["torch", "diffusers", "transformers", "onnxruntime"]
     heavy = [*models, "cv2", "imagecodecs", "PyOpenColorIO", "tifffile", "PIL", "scipy", "uharfbuzz"]
-    code = f"import sys, goldsmith.service; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, goldsmith.service.service; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pikepdf
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 from pydantic import ValidationError
 from skimage import data
 
@@ -45,6 +47,27 @@ def _export(picture: Picture, **options: object) -> Deliverable:
 
 def _read(result: Deliverable) -> Picture:
     return decode(result.data, "hero" + result.suffix, 10**8)
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "tiff", "webp", "avif", "pdf"])
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize("icc", [None, bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())], ids=["plain", "tagged"])
+def test_the_profile_that_a_brief_names_is_in_the_file(form: str, channels: int, icc: bytes | None) -> None:
+    """sRGB is embedded too, in every format, in grey and in RGB; the record says so. Without the word, an untagged picture has none."""
+    picture = replace(_photograph(), pixels=freeze(_photograph().pixels[:, :, :channels]), icc=icc if channels == 3 else None)
+    settings = {"format": form} | ({"trim": [60, 40]} if form == "pdf" else {})
+    result = _export(picture, profile="srgb", **settings)
+    assert result.facts["profile_embedded"] is True
+    if form != "pdf":
+        image = Image.open(BytesIO(result.data)) if form != "tiff" else None
+        embedded = tifffile.TiffFile(BytesIO(result.data)).pages[0].tags.valueof(34675) if image is None else image.info["icc_profile"]
+        assert "sRGB" in profiles.profile_name(embedded)
+        assert embedded[16:20] == (b"RGB " if channels == 3 or form == "webp" else b"GRAY")
+        assert np.abs(_read(result).pixels[:, :, :1] - picture.pixels[:, :, :1]).mean() < 0.02
+    untagged = _export(replace(picture, icc=None), **settings)
+    assert untagged.facts["profile_embedded"] is (form == "pdf")
+    if form != "pdf":
+        assert b"acsp" not in untagged.data
 
 
 @pytest.mark.parametrize(

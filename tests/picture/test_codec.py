@@ -160,13 +160,6 @@ def test_orientation_is_applied_once(orientation: int, kind: str, photo: Any, sa
     assert np.array_equal(result.to_codes(), picture.to_codes())
 
 
-def test_a_profile_of_the_wrong_kind_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
-    """Grey pictures with an RGB profile have no profile, and a note gives the reason."""
-    facts = verify(saved(photo[:, :, 0], "PNG", icc_profile=profiles.builtin_profile("srgb")), "a.png", LIMIT)
-    assert facts.icc is None
-    assert facts.notes == ("its colour profile does not fit its channels and was ignored",)
-
-
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
 def test_animations_are_checked_and_counted(kind: str, photo: Any, saved: Any) -> None:
     """Verification decodes every frame; the first frame is the picture."""

@@ -112,18 +112,6 @@ def test_a_truncated_profile_is_refused(photo: Any, make_picture: Any) -> None:
         colour.convert_profile(make_picture(photo, icc=icc), "srgb")
 
 
-def test_profiles_without_curves_are_converted_by_lcms(photo: Any, make_picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Conversion to linear Rec. 709 light and back changes nothing."""
-    picture = make_picture(photo // 2 + 64, icc=profiles.builtin_profile("adobe-rgb"))
-    expected = colour.to_linear(colour.convert_profile(picture, "srgb").pixels, None)
-    monkeypatch.setattr(colour, "profile_curves", lambda _icc, _channels: None)
-    light = colour.to_linear(picture.pixels, picture.icc)
-    assert np.abs(light - expected).max() < 2e-4
-    inside = (light > 0.001).all(axis=2) & (light < 0.999).all(axis=2)
-    assert inside.mean() > 0.5
-    assert np.abs(colour.from_linear(light, picture.icc) - picture.pixels)[inside].max() < 1e-3
-
-
 def test_luminance_weighs_green_most() -> None:
     """Rec. 709 weights: white is 1, and grey keeps its value."""
     assert colour.luminance(np.ones((1, 1, 3), np.float32))[0, 0] == pytest.approx(1)

@@ -70,20 +70,20 @@ def test_every_foreign_format_gets_its_note(studio: Studio, suffix: str) -> None
 def test_a_mask_in_a_foreign_format_holds_its_picture_until_it_is_taken_away(studio: Studio) -> None:
     """The note gives the name to save it under. Without that file, or with the mask as PNG, the picture is tried again."""
     studio.put("selected/hero.png", png())
-    studio.put("selected/hero.mask.bmp", b"BM" + bytes(64))
+    studio.put("selected/hero.mask.psd", PHOTOSHOP)
     studio.put("selected/lamp.png", png())
     studio.put("selected/lamp.toml", BRIEF)
-    studio.put("selected/lamp_mask.gif", b"GIF89a" + bytes(64))
+    studio.put("selected/lamp_mask.xcf", b"gimp xcf v011" + bytes(64))
     studio.until(lambda: studio.note("selected/hero.png") and studio.note("selected/lamp.png"), "the notes")
-    assert "“hero.mask.bmp” is a BMP picture, which Goldsmith does not read: save it as “hero.mask.png”." in studio.note(
+    assert "“hero.mask.psd” is a Photoshop document, which Goldsmith does not read: save it as “hero.mask.png”." in studio.note(
         "selected/hero.png"
     )
     studio.until_idle()
-    studio.at("selected/lamp_mask.gif").unlink()
+    studio.at("selected/lamp_mask.xcf").unlink()
     studio.put("selected/hero.mask.png", mask())
     studio.until(lambda: "hero.png" in studio.folder("masked") and "lamp.png" in studio.folder("graded"), "both pictures")
     studio.until_idle()
-    assert studio.folders()["selected"] == ["hero.mask.bmp"]
+    assert studio.folders()["selected"] == ["hero.mask.psd"]
 
 
 @pytest.mark.parametrize("name", ["hero.png", "hero.mask.png", "hero.toml", "hero.txt"])

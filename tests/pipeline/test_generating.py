@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from doubles import tiny
@@ -12,6 +13,7 @@ from doubles.commission import PIPELINE
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_loras import lora
+from goldsmith.picture.codec import decode
 
 BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 
@@ -49,6 +51,23 @@ def test_equal_briefs_make_equal_pictures(studio: Studio) -> None:
     assert step["engine"]["name"] == "sdxl"
     assert step["findings"]["made"]["steps"] == 2
     assert len({each["seed"] for each in step["findings"]["candidates"]}) == 4
+
+
+def test_an_archived_candidate_is_made_again_by_its_seed(studio: Studio) -> None:
+    """Check another brief of another name, and that the picture is the same to the last code."""
+    studio.put("inbox/first.toml", BRIEF + "candidates = 3\nsteps = 2\n")
+    studio.until_idle()
+    archived = next(path for path in studio.archived() if "first_candidate" in path and path.endswith(".png"))
+    number = int(archived.removesuffix(".png")[-3:])
+    candidates = studio.first_step("inbox/first.toml")["findings"]["candidates"]
+    seed = next(each["seed"] for each in candidates if each["number"] == number)
+    for stem, line in (("exact", f"seeds = [{seed}]\n"), ("numbered", f"number = {number}\n")):
+        studio.put(f"inbox/{stem}.toml", BRIEF + line + "steps = 2\n")
+    studio.until_idle()
+    folder = next(studio.at("archive").rglob(archived.rsplit("/", 1)[1])).parent
+    expected = decode((folder / archived.rsplit("/", 1)[1]).read_bytes(), "one.png", 10**6).to_codes()
+    for stem in ("exact", "numbered"):
+        assert np.array_equal(decode(studio.read(f"selected/{stem}.png"), "two.png", 10**6).to_codes(), expected), stem
 
 
 def test_a_picture_is_the_starting_point_and_the_strength_matters(studio: Studio) -> None:

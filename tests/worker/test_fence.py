@@ -19,7 +19,7 @@ from goldsmith.files import resource_path
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
-from goldsmith.service import worker_folders
+from goldsmith.service.setup import worker_folders
 from goldsmith.worker import fence
 from goldsmith.worker.landlock import landlock_version
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import InputRead, Job, JobInput, ResourceLimits
+from goldsmith.picture.codec import EncodingOptions, encode
 from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.worker.inputs import LoadedInput
-from goldsmith.worker.load_masks import check_mask, load_masks
+from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, check_mask, load_masks
 
 SIZE = (40, 60)
 SIG = FileSignature(1, 2, 3, 4, 5)
@@ -102,7 +103,7 @@ def load(name: str, data: bytes) -> dict[str, NDArray[np.float32]]:
     )
     picture = Picture(freeze(np.zeros((*SIZE, 3), np.float32)), None, 8, None, None, Metadata())
     loaded = LoadedInput(source, data, InputRead(path=source.path, sig=SIG, sha256="00"))
-    return dict(load_masks(job, [loaded], picture, lambda each: None))
+    return dict(load_masks(job, [loaded], picture, lambda each: None, [].append))
 
 
 def product(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -126,14 +127,36 @@ def test_a_product_that_is_called_mask_is_asked_about(saved: Callable[..., bytes
 
 
 def test_a_soft_or_an_unmistakable_mask_is_not_questioned(saved: Callable[..., bytes]) -> None:
-    """Feathered edges, paint on transparent ground, and any file called .mask. are taken."""
+    """Feathered edges, paint on transparent ground, and any greys called .mask. are taken."""
     soft = np.zeros(SIZE, np.uint8)
     soft[10:30, 10:40], soft[10:30, 8:10], soft[10:30, 40:42] = 255, 120, 120
     assert load("clay_mask.png", saved(soft, "PNG"))["mask"].max() == 1
     paint = np.zeros((*SIZE, 4), np.uint8)
     paint[10:30, 10:40] = (255, 0, 0, 255)
     assert load("clay-mask.png", saved(paint, "PNG"))["mask"][20, 20] > 0
-    on_black = np.where(product((200, 120, 60)) == 255, 0, product((200, 120, 60))).astype(np.uint8)
-    with pytest.raises(InputError):
-        load("clay_mask.png", saved(on_black, "PNG"))
-    assert load("clay.mask.png", saved(on_black, "PNG"))["mask"].shape == SIZE
+    greys = np.tile(np.linspace(0, 255, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
+    with pytest.raises(InputError, match="is it a picture of its own"):
+        load("clay_mask.png", saved(greys, "PNG"))
+    assert load("clay.mask.png", saved(greys, "PNG"))["mask"].shape == SIZE
+
+
+def test_a_file_that_cannot_mean_a_mask_is_refused(saved: Callable[..., bytes]) -> None:
+    """The pixels are judged before the size, whatever the name is."""
+    with pytest.raises(InputError, match=r"clay.mask.png is painted in colour \(50% of it\)"):
+        load("clay.mask.png", saved(product((200, 120, 60)), "PNG"))
+    with pytest.raises(InputError, match="its brightest value is 1 of 255: a label map"):
+        load("clay.mask.png", saved(np.eye(20, dtype=np.uint8), "PNG"))
+
+
+def test_a_mask_that_a_job_has_written_is_not_judged(saved: Callable[..., bytes]) -> None:
+    """A thin line is faint in the mask of a reduced picture: it was judged when a person laid it down."""
+    line = np.zeros((*SIZE, 1), np.float32)
+    line[10, 5:30] = 0.1
+    text = Metadata(text_chunks=(MADE_BY_GOLDSMITH,))
+    for metadata, is_judged in ((text, False), (Metadata(), True)):
+        data = encode(Picture(freeze(line), depth=16, metadata=metadata), EncodingOptions(depth=16))
+        if is_judged:
+            with pytest.raises(InputError, match="its brightest value"):
+                load("clay.mask.png", data)
+        else:
+            assert load("clay.mask.png", data)["mask"].max() == pytest.approx(0.1, abs=1e-4)

@@ -30,6 +30,7 @@ from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
+HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.
 _ANY_PICTURE = "NAME"
 
@@ -46,6 +47,8 @@ class Brief:
     recipe: str | None = None
     seed: int | None = None
     working: WorkingFormat | None = None
+    hdr: HdrReading | None = None
+    float_range: float | None = None
     mask_fit: MaskFit | None = None
     # True for a brief that moves with its picture: it is complete, and nothing is merged into it.
     resolved: bool = False
@@ -100,6 +103,8 @@ class _BriefHeader(BaseModel):
     recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     working: WorkingFormat | None = None
+    hdr: HdrReading | None = None
+    float_range: Annotated[float, Field(gt=0, le=1e9)] | None = None
     mask: _MaskTable | None = None
     resolved: bool = False
 
@@ -141,6 +146,8 @@ def read_brief(
         recipe=head.recipe,
         seed=head.seed,
         working=head.working,
+        hdr=head.hdr,
+        float_range=head.float_range,
         mask_fit=fit,
         resolved=head.resolved,
         steps_by_stage=MappingProxyType(tables),

@@ -10,6 +10,7 @@
     steps = ["inpaint", "erase", "upscale"]      # operations allowed here; "*" = all
     default = []                                 # run if a brief goes further and does not mention the stage
     with_mask = [{ op = "inpaint", where = "mask" }]   # run for a picture with a mask and no brief
+    with_look = [{ op = "grade" }]               # run after the default steps for a picture with a look of its own and no brief
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from goldsmith.brief.parsing import (
     quote_value,
     read_toml,
 )
-from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
+from goldsmith.brief.steps import OperationCatalogue, Step, StepReader, takes_look
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.files import fold_name, is_ignored_file, is_ignored_folder
 from goldsmith.ops import catalogue as all_operations
 
 RESERVED_FOLDERS = frozenset({"library", "archive", "review", "config", ".goldsmith"})
-RESERVED_STAGE_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "mask", "resolved", "stage"})
+RESERVED_STAGE_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "hdr", "float_range", "mask", "resolved", "stage"})
 
 _Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -51,6 +52,7 @@ class Stage:
     allowed_ops: frozenset[str] | None
     default_steps: tuple[Step, ...] = ()
     mask_steps: tuple[Step, ...] = ()
+    look_steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class _StageRow(BaseModel):
     steps: tuple[str, ...] | str = "*"
     default: list[dict[str, object]] = []
     with_mask: list[dict[str, object]] = []
+    with_look: list[dict[str, object]] = []
 
 
 def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
@@ -171,7 +174,10 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
     reader = StepReader(catalogue, problems, source="config/pipeline.toml")
     default = reader.read_steps(f"{location}.default", row.default, allowed)
     with_mask = reader.read_steps(f"{location}.with_mask", row.with_mask, allowed)
-    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask)
+    with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
+    if with_look and not any(takes_look(step) for step in with_look):
+        problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look)
 
 
 def _folder_name_error(folder: str) -> str:

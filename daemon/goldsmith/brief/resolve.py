@@ -21,6 +21,7 @@ from goldsmith.brief.brief import (
     Availability,
     Brief,
     FileLookup,
+    HdrReading,
     MaskFit,
     WorkingFormat,
     availability_problems,
@@ -28,7 +29,7 @@ from goldsmith.brief.brief import (
 )
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
 from goldsmith.brief.pipeline import Pipeline, Stage
-from goldsmith.brief.steps import OperationCatalogue, Step
+from goldsmith.brief.steps import OperationCatalogue, Step, with_look
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -44,6 +45,8 @@ class ResolvedBrief:
     prompt: str
     seed: int
     working: WorkingFormat
+    hdr: HdrReading
+    float_range: float
     mask_fit: MaskFit
     # Steps by stage in the order of the pipeline, with the default steps of stages that no file mentions.
     steps_by_stage: Mapping[str, tuple[Step, ...]]
@@ -51,7 +54,7 @@ class ResolvedBrief:
     last_stage: str
     # The stages of the pipeline, in order.
     stage_names: tuple[str, ...] = field(repr=False)
-    # True for a mask or a prompt without a brief: only this stage runs, and no brief moves on.
+    # True for a mask, a look or a prompt without a brief: only this stage runs, and no brief moves on.
     is_single_stage: bool = False
     # True if the picture's own brief already has all of this: that brief moves on, byte for byte.
     is_complete: bool = field(default=False, compare=False)
@@ -89,6 +92,8 @@ class ResolvedBrief:
             self.prompt,
             self.seed,
             self.working,
+            self.hdr,
+            self.float_range,
             self.mask_fit,
             self.last_stage,
             self.is_single_stage,
@@ -131,6 +136,7 @@ class Resolver:
         campaign: SourceFile | None = None,
         has_mask: bool = False,
         has_sidecar: FileLookup | None = None,
+        own_look: str = "",
     ) -> ResolvedBrief | None:
         """Return the resolved brief of a picture in ``stage.folder``; None if no file asks for a step.
 
@@ -139,16 +145,17 @@ class Resolver:
         campaign:    the nearest ``brief.toml`` above the picture.
         has_mask:    whether there is a mask beside the picture.
         has_sidecar: (library folder, name, suffixes) -> whether a sidecar of the picture replaces that library file.
+        own_look:    the name of the look beside the picture; "" = none.
         Raises BriefError with every problem of the first file that has one.
         """
-        if own is None and campaign is None and prompt is None and not has_mask:
+        if own is None and campaign is None and prompt is None and not has_mask and not own_look:
             return None
         text = None if prompt is None else read_prompt(*prompt)
         layers = self._layers(own, campaign)
-        key = (stage.name, text, has_mask, *((layer.digest, layer.source) for layer in layers))
-        resolved = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask))
+        key = (stage.name, text, has_mask, own_look, *((layer.digest, layer.source) for layer in layers))
+        resolved = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask, own_look))
         if resolved is not None and self._availability is not None:
-            source = own or campaign or prompt or (b"", "the mask beside it")
+            source = own or campaign or prompt or (b"", "the mask beside it" if has_mask else "the look beside it")
             _check_availability(resolved, stage.name, self._availability, has_sidecar, source[1])
         return resolved
 
@@ -237,9 +244,12 @@ def _check_availability(
 
 
 def merge_layers(
-    stage: Stage, pipeline: Pipeline, layers: Sequence[BriefLayer], prompt: str | None, has_mask: bool
+    stage: Stage, pipeline: Pipeline, layers: Sequence[BriefLayer], prompt: str | None, has_mask: bool, own_look: str = ""
 ) -> ResolvedBrief | None:
-    """Merge the layers, the strongest first, for a picture in ``stage.folder``. ``prompt`` is the text of its ``hero.txt``."""
+    """Merge the layers, the strongest first, for a picture in ``stage.folder``.
+
+    ``prompt`` is the text of its ``hero.txt``, ``own_look`` the name of its ``hero.cube``.
+    """
     tables = {
         each.name: table
         for each in pipeline.stages
@@ -256,6 +266,9 @@ def merge_layers(
     implicit_steps = _implicit_steps(
         stage, pipeline, names_stages=last_index >= 0, has_brief=bool(layers), has_prompt=prompt is not None, has_mask=has_mask
     )
+    if own_look and stage.look_steps:
+        before = stage.default_steps if implicit_steps is None else implicit_steps
+        implicit_steps = tuple(with_look(step, own_look) for step in (*before, *stage.look_steps))
     if implicit_steps is None:
         return resolved_brief if last_index >= 0 else None
     return replace(
@@ -279,6 +292,8 @@ def _merge_fields(
         prompt=_first_set(prompts) or "",
         seed=_first_set(brief.seed for brief in briefs) or 0,
         working=_first_set(brief.working for brief in briefs) or "png",
+        hdr=_first_set(brief.hdr for brief in briefs) or "refuse",
+        float_range=_first_set(brief.float_range for brief in briefs) or 1.0,
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
         steps_by_stage=MappingProxyType(steps_by_stage),
         last_stage=pipeline.stages[last_index].name,
@@ -311,8 +326,13 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts = [_TOML_HEADER]
     if resolved.source_files:
         parts.append(f"# Merged from the picture's own brief and {', '.join(map(_comment_text, resolved.source_files))}.\n")
-    names = ("title", "creator", "rights", "credit", "prompt", "seed", "working")
-    head = {name: getattr(resolved, name) for name in names}
+    head: dict[str, object] = {
+        name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed", "working")
+    }
+    head |= {
+        "hdr": resolved.hdr if resolved.hdr != "refuse" else "",
+        "float_range": resolved.float_range if resolved.float_range != 1.0 else "",
+    }
     parts += [_format_pair(key, value) for key, value in head.items() if value != ""]
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from pydantic import ValidationError
@@ -34,6 +34,19 @@ class Step:
     location: str = field(default="", compare=False)
     # The step's file; "" for the picture's own brief.
     source_file: str = field(default="", compare=False)
+
+
+def takes_look(step: Step) -> bool:
+    """Return whether the step has a setting for a look that is not set."""
+    return "look" in type(step.operation).model_fields and "look" not in step.settings
+
+
+def with_look(step: Step, look: str) -> Step:
+    """Return the step with a look, given by its name, if it takes one."""
+    if not takes_look(step):
+        return step
+    settings = {**step.settings, "look": look}
+    return replace(step, settings=MappingProxyType(settings), operation=type(step.operation).model_validate(settings))
 
 
 class StepReader:

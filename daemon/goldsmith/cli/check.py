@@ -14,7 +14,7 @@ from goldsmith.errors import InputError, UsageError
 from goldsmith.files import fold_name, open_input
 
 if TYPE_CHECKING:
-    from goldsmith.service import Setup
+    from goldsmith.service.setup import Setup
 
 
 def check(
@@ -47,7 +47,7 @@ def _find_file(file: Path, root: Path | None, config: Path | None) -> Path:
     path = Path(os.path.abspath(file))
     if os.path.lexists(path):
         return path  # the file may be outside every root
-    from goldsmith.service import load_setup
+    from goldsmith.service.setup import load_setup
 
     setup = load_setup(find_root(root, config, near=file), config)
     try:
@@ -165,7 +165,7 @@ def _print_valid(path: Path, kind: str) -> None:
 
 def _load_setup(root: Path | None, config: Path | None, path: Path) -> Setup:
     """Return the setup that the file is checked against: of the root, or, without a root, of the supplied configuration."""
-    from goldsmith.service import load_setup
+    from goldsmith.service.setup import load_setup
 
     try:
         folder = find_root(root, config, near=path)

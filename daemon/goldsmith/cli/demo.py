@@ -21,7 +21,7 @@ from goldsmith.files import resource_path
 
 if TYPE_CHECKING:
     from goldsmith.engines.registry.weights_registry import WeightsRegistry
-    from goldsmith.service import Setup
+    from goldsmith.service.setup import Setup
 
 _SAMPLE = "astronaut"
 _MASKED_OBJECT = "the model of a space shuttle behind her"
@@ -49,7 +49,8 @@ def demo(
 
     Example: goldsmith demo
     """
-    from goldsmith.service import Service, load_setup
+    from goldsmith.service.service import Service
+    from goldsmith.service.setup import load_setup
 
     demo_folder = folder.absolute() / time.strftime("%Y-%m-%d_%H%M%S")
     root = demo_folder / "hotfolders"

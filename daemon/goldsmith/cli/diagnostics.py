@@ -27,7 +27,7 @@ from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.workers.worker_specs import find_accelerators
 from goldsmith.root_folder import RootFolder
-from goldsmith.service import load_setup
+from goldsmith.service.setup import load_setup
 
 _PROBE_FILE = ".goldsmith-canary-doctor"
 # Seconds to wait for the event of a probe file.
@@ -178,7 +178,9 @@ def _check_leases(root: Path, folders: Sequence[str], daemon: DaemonState) -> It
         yield note("leases", sentence, "Give the service CAP_LEASE, as the supplied unit does.")
     elif not daemon.holder and os.geteuid() != 0 and not _has_cap_lease():
         sentence = "Granted for this user's own files; the weaker rule applies to other users' files (they must be quiet for longer)."
-        yield note("leases", sentence, "Set AmbientCapabilities=CAP_LEASE in the unit.")
+        yield note(
+            "leases", sentence, "The supplied unit gives the service CAP_LEASE; a unit of your own needs AmbientCapabilities=CAP_LEASE."
+        )
     elif folders:
         yield ok("leases", "Goldsmith can tell if a program is still writing a file.")
 

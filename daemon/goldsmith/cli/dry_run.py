@@ -23,11 +23,11 @@ from goldsmith.library.library import Library
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
-from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask
+from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask, own_look
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer
-from goldsmith.service import Setup
+from goldsmith.service.setup import Setup
 
 
 class DryRun:
@@ -45,16 +45,16 @@ class DryRun:
         if bundle is not None and bundle.ambiguity:
             raise InputError(bundle.ambiguity)
         own, prompt, campaign = self._source_files(name, data, bundle, kind)
-        if own is None and prompt is None and campaign is None and not (bundle and (bundle.masks or bundle.keeps)):
-            stage = self._start_stage(path_in_root, None)
+        stage = self._start_stage(path_in_root, own or campaign)
+        look = "" if bundle is None else own_look(bundle, stage)
+        if own is None and prompt is None and campaign is None and not look and not (bundle and (bundle.masks or bundle.keeps)):
             instruction = "a brief or a mask" if self._setup.pipeline.moves_with_mask(stage) else "a brief"
             print_text(f"{name}: no errors, and no instructions: put {instruction} beside it.")
             return
         self._check(own, prompt, campaign, bundle)
-        stage = self._start_stage(path_in_root, own or campaign)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
         has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
-        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask)
+        resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, own_look=look)
         print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)
 

@@ -103,6 +103,7 @@ def _folder_description(pipeline: Pipeline, folder: str) -> str:
         "" if folder == pipeline.folders[0] else f"Pictures that have passed {pipeline.stages[pipeline.folders.index(folder) - 1].name}. "
     )
     mask = " or a mask (hero.mask.png)" if pipeline.moves_with_mask(stage) else ""
+    mask += " or a look (hero.cube)" if stage.look_steps else ""
     return (
         f"{origin}A picture alone waits here. With a brief (hero.toml){mask} beside it, "
         f"it goes through {stage.name} and moves to {stage.next_folder}/."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
     from goldsmith.pipeline.status.daemon_state import DaemonState
     from goldsmith.pipeline.status.explain import Explainer
-    from goldsmith.service import Setup
+    from goldsmith.service.setup import Setup
 
 RootOption = Annotated[
     Path | None,
@@ -120,7 +120,7 @@ def open_location(root: Path | None, config: Path | None, near: Path | None = No
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.location import journal_path
     from goldsmith.pipeline.status.daemon_state import STATE_FILE, read_daemon_state
-    from goldsmith.service import load_setup
+    from goldsmith.service.setup import load_setup
 
     setup = load_setup(find_root(root, config, near), config)
     file = journal_path(setup.root, setup.settings.state_dir)

@@ -34,7 +34,8 @@ def prune(
 
     Example: goldsmith prune --older 90d --dry-run
     """
-    from goldsmith.service import load_setup, run_pruning
+    from goldsmith.service.one_off import run_pruning
+    from goldsmith.service.setup import load_setup
 
     setup = load_setup(find_root(root, config), config)
     days = setup.settings.keep_days if older is None else _parse_age(older)

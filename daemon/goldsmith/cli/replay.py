@@ -32,7 +32,8 @@ def replay(
 
     Example: goldsmith replay delivered/spring/hero.manifest.json
     """
-    from goldsmith.service import load_setup, run_replay
+    from goldsmith.service.one_off import run_replay
+    from goldsmith.service.setup import load_setup
 
     setup = load_setup(find_root(root, config, near=manifest), config)
     file = next((path for path in (manifest.absolute(), setup.root / manifest) if path.is_file()), None)

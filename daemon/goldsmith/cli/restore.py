@@ -75,7 +75,7 @@ def _lineage(location: Location, rows: Sequence[HistoryRow], job_id: str) -> lis
 def _remake(location: Location, rows: Sequence[HistoryRow], restoration: Restoration, file: RestorableFile) -> tuple[str, bool]:
     """Make a result again and put it down. Return its path, and whether it has the recorded pixels."""
     from goldsmith.pipeline.archive.restoration import recorded_manifest
-    from goldsmith.service import run_replay
+    from goldsmith.service.one_off import run_replay
 
     with tempfile.TemporaryDirectory(prefix="goldsmith-restore-") as name:
         manifest, folder = Path(name, "restored.manifest.json"), Path(name, "results")

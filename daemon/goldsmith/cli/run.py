@@ -9,7 +9,7 @@ import typer
 from goldsmith.cli.location import ConfigOption, RootOption, find_root
 
 if TYPE_CHECKING:
-    from goldsmith.service import Setup
+    from goldsmith.service.setup import Setup
 
 
 def run(
@@ -22,7 +22,8 @@ def run(
     Example: goldsmith run --root ~/hotfolders
     """
     from goldsmith.cli.output import configure_logging
-    from goldsmith.service import Service, load_setup
+    from goldsmith.service.service import Service
+    from goldsmith.service.setup import load_setup
 
     root_folder = find_root(root, config)
 

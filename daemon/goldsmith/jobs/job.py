@@ -74,6 +74,10 @@ class Job(_Data):
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
     working: Literal["png", "tiff"] = "png"
+    hdr: Literal["refuse", "tonemap"] = "refuse"
+    """Whether HDR pictures (PQ, HLG) are refused, or tone-mapped when they are read."""
+    float_range: float = 1.0
+    """The value in floating-point pictures that means white."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""

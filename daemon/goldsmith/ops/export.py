@@ -101,7 +101,7 @@ class Export(FileOperation):
     max_kb: int | None = Field(default=None, ge=1, le=1_000_000)
     """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): the quality is lowered as far as necessary."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
-    """Colour profile of the file: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
+    """Colour profile of the file, embedded: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
     metadata: MetadataChoice = "rights"
     """What the file says of the picture: rights (title, creator, rights, keywords, dates), all (also place, camera, prompts) or none."""
     background: str | None = None
@@ -255,6 +255,7 @@ class Export(FileOperation):
         facts = {
             **self._file_facts(page, depth, data, quality),
             "profile": colour.profile_name(result.icc),
+            "profile_embedded": result.icc is not None or self._row.is_print_page,
             "alpha": result.alpha is not None,
             **self._metadata_facts(source_metadata, result),
         }
@@ -276,6 +277,7 @@ class Export(FileOperation):
             **self._file_facts(page, depth, data, quality),
             "mode": "CMYK",
             "profile": colour.profile_name(icc),
+            "profile_embedded": True,
             "alpha": False,
             "intent": self.intent,
             "black_point": black_point,
@@ -402,7 +404,7 @@ class Export(FileOperation):
         placed = self._size_picture(picture)
         result = placed.picture
         if self.profile is not None:
-            result = colour.convert_profile(result, self.profile)
+            result = colour.embed_profile(colour.convert_profile(result, self.profile))
         if self.background is not None or self.cmyk or not self._row.holds_alpha:
             code = self.background or "#ffffff"
             red, green, blue = (int(code[start : start + 2], 16) / 255 for start in (1, 3, 5))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from goldsmith.picture import colour
-from goldsmith.picture.curves import profile_curves
+from goldsmith.picture.curves import light_curves
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.resample import MIN_ALPHA, resize
 from goldsmith.picture.slab_processing import for_each_slab, map_slabs_with_row
@@ -58,16 +58,15 @@ class _LinearPlanes:
 
     def __init__(self, picture: Picture, at_once: bool) -> None:
         self._picture = picture
-        self._planes = self._linearise_all() if at_once or profile_curves(picture.icc, picture.channels) is None else {}
+        self._planes = self._linearise_all() if at_once else {}
 
     def pop(self, channel: int) -> Mask:
         """Return one plane, (h, w), 0..1, linear light, and give it up: the caller owns it."""
         return self._planes.pop(channel) if channel in self._planes else self._linearise_channel(channel)
 
     def _linearise_channel(self, channel: int) -> Mask:
-        pixels, curves = self._picture.pixels, profile_curves(self._picture.icc, self._picture.channels)
-        assert curves is not None  # noqa: S101 - otherwise ``_planes`` holds every plane
-        curve, result = curves[channel], self._empty_plane()
+        pixels, result = self._picture.pixels, self._empty_plane()
+        curve = light_curves(self._picture.icc, self._picture.channels)[channel]
 
         def run(rows: slice) -> None:
             result[rows] = curve.to_linear(np.ascontiguousarray(pixels[rows, :, channel]))

@@ -29,6 +29,7 @@ from goldsmith.picture.formats.image_info import (
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
+from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
@@ -91,37 +92,61 @@ class EncodingOptions:
     effort: int | None = None
 
 
-def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How to read files whose values can be understood in more than one way.
+
+    hdr:            "refuse" HDR values (PQ, HLG), or "tonemap" them to an ordinary screen.
+    float_range:    the floating-point value that means 1.0.
+    ignores_colour: read the values as they are, whatever profile or colour codes the file has, as for a mask.
+    is_mask:        the file may also have a format that is read for masks only.
+    """
+
+    hdr: Literal["refuse", "tonemap"] = "refuse"
+    float_range: float = 1.0
+    ignores_colour: bool = False
+    is_mask: bool = False
+
+
+ORDINARY_READING = ReadingOptions()
+MASK_READING = ReadingOptions(ignores_colour=True, is_mask=True)
+
+
+def verify(data: bytes, name: str, max_pixels: int, reading: ReadingOptions = ORDINARY_READING) -> ImageInfo:
     """Decode the whole file, every frame, and return its properties without making a picture.
 
     Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
-    damaged, too large or not supported.
+    damaged, too large or not supported, or if its colours are unknown.
     """
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
-        reader, header = _open(data, name, max_pixels)
+        reader, header = _open(data, name, max_pixels, reading)
         decoding.allow_pixels(_pixel_count(header))
-        reader.read_samples(data, header, name)
+        scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
         return _image_info(header)
 
 
-def decode(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Picture:
+def decode(
+    data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None, reading: ReadingOptions = ORDINARY_READING
+) -> Picture:
     """Return the file's (first) picture: upright, straight alpha, CMYK as sRGB. Raises like ``verify``; other frames are not read.
 
     If the picture is too large for ``memory_budget``, InputError is raised before a pixel is read.
     """
-    return decode_with_info(data, name, max_pixels, memory_budget)[0]
+    return decode_with_info(data, name, max_pixels, memory_budget, reading)[0]
 
 
-def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> tuple[Picture, ImageInfo]:
+def decode_with_info(
+    data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None, reading: ReadingOptions = ORDINARY_READING
+) -> tuple[Picture, ImageInfo]:
     """Return the picture, as ``decode``, and the file's properties, with one reading."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
-        reader, header = _open(data, name, max_pixels)
+        reader, header = _open(data, name, max_pixels, reading)
         decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
-        samples = reader.read_samples(data, header, name)
+        samples = scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
 
@@ -129,14 +154,21 @@ def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: Mem
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
     """Return the codes of a CMYK file's inks, (h, w, 4 or more), 0 = no ink. Raises like ``verify``."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
-        reader, header = _open(data, name, max_pixels)
+        reader, header = _open(data, name, max_pixels, ReadingOptions(ignores_colour=True))
         decoding.allow_pixels(_pixel_count(header))
         return reader.read_samples(data, header, name)
 
 
 def decode_mask(data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None) -> Mask:
     """Return the file as a mask (h, w), 0..1, as ``mask_from_picture`` does."""
-    return mask_from_picture(decode(data, name, max_pixels, memory_budget))
+    return mask_from_picture(decode_mask_file(data, name, max_pixels, memory_budget))
+
+
+def decode_mask_file(
+    data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None, float_range: float = 1.0
+) -> Picture:
+    """Return the picture in a mask's file, as ``decode``, with its values as they are; it may have a format that is read for masks only."""
+    return decode(data, name, max_pixels, memory_budget, replace(MASK_READING, float_range=float_range))
 
 
 def mask_from_picture(picture: Picture) -> Mask:
@@ -185,7 +217,8 @@ def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | Non
         text_chunks=source.text_chunks if "text" in kinds else (),
         described_size=source.described_size,
     )
-    return update_metadata(metadata, WrittenFile(picture.width, picture.height, channels, icc))
+    space, name = colour.known_space(icc), profiles.profile_name(icc)
+    return update_metadata(metadata, WrittenFile(picture.width, picture.height, channels, space, name))
 
 
 def encode_to_size_limit(
@@ -234,8 +267,8 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
     return picture.with_pixels(picture.pixels * coverage + background_colour * (1 - coverage), alpha=None)
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:
-    reader = cast("FormatReader", importlib.import_module(detect_format(data, name).reader))
+def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> tuple[FormatReader, ImageHeader]:
+    reader = cast("FormatReader", importlib.import_module(detect_format(data, name, is_mask=reading.is_mask).reader))
     header = reader.read_header(data, name, max_pixels)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)
@@ -246,11 +279,10 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
         ("IPTC block", header.iptc),
     ):
         check_metadata_size(name, label, len(block or b""))
-    if header.icc is not None:
-        profiles.check_processing_steps(header.icc, f"The colour profile in {name}")
-    if header.icc is not None and not profiles.matches_channels(header.icc, header.channels):
-        header.notes.append("its colour profile does not fit its channels and was ignored")
-        header.icc = None
+    if reading.ignores_colour:
+        header.icc, header.hdr = None, ""
+    else:
+        find_colours(header, name, tone_maps=reading.hdr == "tonemap")
     if header.frame_count > 1:
         header.notes.append(f"it has {header.frame_count} frames; the first is taken")
     return reader, header
@@ -266,7 +298,17 @@ def _image_info(header: ImageHeader) -> ImageInfo:
     icc = None if header.icc is None else profiles.profile_name(header.icc)
     notes = tuple(display_name(note)[:_MAX_NOTE_LENGTH] for note in header.notes[:_MAX_NOTES])
     return ImageInfo(
-        header.format, width, height, header.depth, header.channels, header.has_alpha, icc, header.frame_count, _upright_ppi(header), notes
+        format=header.format,
+        width=width,
+        height=height,
+        depth=header.depth,
+        channels=header.channels,
+        alpha=header.has_alpha,
+        icc=icc,
+        frames=header.frame_count,
+        ppi=_upright_ppi(header),
+        notes=notes,
+        states_colour=header.states_colour or header.icc is not None,
     )
 
 
@@ -276,17 +318,12 @@ def _upright_ppi(header: ImageHeader) -> tuple[float, float] | None:
 
 def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     samples = apply_orientation(samples, header.orientation)
-    alpha = _normalise(samples[:, :, -1], header.max_code) if header.has_alpha else None
-    colours = samples[:, :, :-1] if header.has_alpha else samples
-    icc = header.icc
-    if header.channels == 4:
-        pixels, icc = colour.cmyk_to_srgb(colours, header.max_code, icc), None
-    else:
-        pixels = _normalise(colours, header.max_code)
+    alpha = _normalise(samples[:, :, -1], _alpha_max_code(samples, header)) if header.has_alpha else None
+    pixels = _normalise(samples[:, :, :-1] if header.has_alpha else samples, header.max_code, header.black_code)
     if header.is_premultiplied and alpha is not None:
         pixels = np.clip(pixels / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
+    pixels, icc, depth = to_profile_of_picture(pixels, header)
     metadata = _read_metadata(header)
-    depth: Literal[8, 16] = 8 if header.depth <= 8 else 16
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
 
 
@@ -308,21 +345,31 @@ def _read_metadata(header: ImageHeader) -> Metadata:
     return Metadata(reset_orientation(header.exif), xmp, header.iptc, tuple(header.text_chunks), size)
 
 
-def _normalise(samples: Samples, max_code: float) -> Pixels:
+def _alpha_max_code(samples: Samples, header: ImageHeader) -> float:
+    """Return the code of full alpha, which is never in narrow range (PNG 3rd edition, 11.3.2.6)."""
+    return float(np.iinfo(samples.dtype).max) if header.black_code else header.max_code
+
+
+def _normalise(samples: Samples, max_code: float, black_code: float = 0.0) -> Pixels:
     """Return codes as float32 0..1, each exactly float32(code / max_code)."""
     if samples.dtype.kind == "f":
         return np.clip(np.nan_to_num(samples.astype(np.float32), posinf=1.0), 0.0, 1.0)
     result = np.ascontiguousarray(samples).astype(np.float32)
+    if black_code:
+        result -= np.float32(black_code)
+        result /= np.float32(max_code - black_code)
+        return np.asarray(np.clip(result, 0.0, 1.0))
     result /= np.float32(max_code)
     return result
 
 
 def _to_rgb(picture: Picture) -> Picture:
-    """Return a grey picture as RGB, for formats without grey."""
+    """Return a grey picture as RGB, for formats without grey: in sRGB, with the profile embedded if the grey had one."""
     if picture.channels == 3:
         return picture
     grey = picture.pixels if picture.icc is None else colour.from_linear(colour.to_linear(picture.pixels, picture.icc), None)
-    return replace(picture, pixels=freeze(np.repeat(grey, 3, axis=2)), icc=None)
+    icc = None if picture.icc is None else profiles.builtin_profile("srgb")
+    return replace(picture, pixels=freeze(np.repeat(grey, 3, axis=2)), icc=icc)
 
 
 def to_codes(picture: Picture, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:

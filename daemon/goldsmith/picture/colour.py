@@ -6,14 +6,16 @@ None as a profile means sRGB everywhere. "Linear" is the light of the profile's 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from goldsmith.errors import InputError
 from goldsmith.picture import profiles
-from goldsmith.picture.curves import CurveFunction, profile_curves
-from goldsmith.picture.formats.image_info import DECODER_ERRORS, Samples
+from goldsmith.picture.curves import CurveFunction, light_curves, profile_curves
+from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.icc_transforms import RenderingIntent, transform_codes, transform_floats
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze, quantise
 from goldsmith.picture.profiles import PROFILE_NAMES, profile_name
 from goldsmith.picture.slab_processing import map_slabs
@@ -21,9 +23,13 @@ from goldsmith.picture.slab_processing import map_slabs
 __all__ = [
     "PROFILE_NAMES",
     "REC709_WEIGHTS",
+    "RenderingIntent",
     "cmyk_to_srgb",
     "convert_profile",
+    "convert_to_wide_space",
+    "embed_profile",
     "from_linear",
+    "known_space",
     "luma",
     "luminance",
     "profile_name",
@@ -33,34 +39,27 @@ __all__ = [
 
 # Weights of red, green and blue light of Rec. 709 / sRGB primaries in luminance.
 REC709_WEIGHTS = (0.2126, 0.7152, 0.0722)
-# lcms flags. Without the second, lcms uses a coarse table, with errors of up to 5 % even between matrix profiles.
-_LCMS_BLACK_POINT, _LCMS_NO_OPTIMISATION = 0x2000, 0x0100
-# ICC's rendering intents; relative and absolute are the colorimetric ones.
-RenderingIntent = Literal["perceptual", "relative", "saturation", "absolute"]
-_LCMS_INTENTS: dict[RenderingIntent, int] = {"perceptual": 0, "relative": 1, "saturation": 2, "absolute": 3}
+# A colour is outside a gamut if a channel of its light is so far below 0 or above 1. A few such pixels may be noise.
+_GAMUT_TOLERANCE, _GAMUT_SHARE = 0.004, 0.001
+# Between profiles of one space by different makers, in the numbers of the matrix and in light.
+_SAME_MATRIX, _SAME_CURVE = 0.003, 0.004
 # For at most this many pixels, threads cost more than they gain.
 _SERIAL_MAX_PIXELS = 1 << 17
 
 
 def to_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
-    """Return display-encoded pixels (h, w, c), 0..1, as linear light 0..1, by the curve in the profile.
+    """Return display-encoded pixels (h, w, c), 0..1, as linear light 0..1 of the profile's own primaries, by the curve in the profile.
 
-    A table-based profile has no curve: its pixels are converted by lcms to linear light of Rec. 709 primaries, clipped to that gamut.
+    The curve of a profile made of tables is that of its neutral colours. No colour is clipped to another gamut.
     """
-    curves = profile_curves(icc, pixels.shape[2])
-    if curves is None:
-        return _convert_by_lcms(pixels, _profile_or_srgb(icc), _linear_srgb())
-    return _apply_curves(pixels, [curve.to_linear for curve in curves])
+    return _apply_curves(pixels, [curve.to_linear for curve in light_curves(icc, pixels.shape[2])])
 
 
 def from_linear(pixels: Pixels, icc: bytes | None) -> Pixels:
     """Return the inverse of ``to_linear``, (h, w, c), 0..1, display-encoded: within 1/65535 of the original, if the profile's curve is
     invertible.
     """
-    curves = profile_curves(icc, pixels.shape[2])
-    if curves is None:
-        return _convert_by_lcms(pixels, _linear_srgb(), _profile_or_srgb(icc))
-    return _apply_curves(pixels, [curve.from_linear for curve in curves])
+    return _apply_curves(pixels, [curve.from_linear for curve in light_curves(icc, pixels.shape[2])])
 
 
 def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
@@ -75,7 +74,7 @@ def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
         return picture
     stored_icc = None if icc == profiles.builtin_profile("srgb") else icc
     stays_grey = picture.channels == 1 and (stored_icc is None or profiles.matches_channels(icc, 1))
-    if stays_grey and profile_curves(picture.icc, 1) is not None and profile_curves(stored_icc, 1) is not None:
+    if stays_grey:
         return replace(picture, pixels=freeze(from_linear(to_linear(picture.pixels, picture.icc), stored_icc)), icc=stored_icc)
     source = picture.pixels
     if picture.channels == 1 and picture.icc is None:
@@ -86,11 +85,56 @@ def convert_profile(picture: Picture, target_profile: str | bytes) -> Picture:
     return replace(picture, pixels=freeze(result), icc=stored_icc)
 
 
+def embed_profile(picture: Picture) -> Picture:
+    """Return the picture with the profile of its sRGB in place of None, so that a file of it says so; other pictures unchanged."""
+    if picture.icc is not None:
+        return picture
+    return replace(picture, icc=profiles.builtin_profile("grey-srgb" if picture.channels == 1 else "srgb"))
+
+
+def convert_to_wide_space(pixels: Pixels, icc: bytes) -> tuple[Pixels, Literal["adobe-rgb", "prophoto"]]:
+    """Return pixels (h, w, 3), 0..1, of any RGB profile in the narrowest of two built-in profiles that holds their colours, and its name.
+
+    Relative colorimetric with black point compensation. Raises InputError for a profile that lcms cannot use.
+    """
+    linear = profiles.builtin_profile("linear-srgb")
+    light = map_slabs(pixels, lambda slab: transform_floats(slab, icc, linear))
+    in_adobe_rgb = _convert_light(light, "adobe-rgb")
+    is_outside = (in_adobe_rgb < -_GAMUT_TOLERANCE) | (in_adobe_rgb > 1 + _GAMUT_TOLERANCE)
+    name: Literal["adobe-rgb", "prophoto"] = "prophoto" if is_outside.any(axis=2).mean() > _GAMUT_SHARE else "adobe-rgb"
+    result = in_adobe_rgb if name == "adobe-rgb" else _convert_light(light, name)
+    return np.clip(from_linear(np.clip(result, 0.0, 1.0), profiles.builtin_profile(name)), 0.0, 1.0), name
+
+
+def _convert_light(light: Pixels, name: str) -> Pixels:
+    """Return linear light of sRGB primaries (h, w, 3) as linear light of a built-in profile; outside its gamut below 0 or above 1."""
+    matrix = np.linalg.solve(profiles.builtin_colorants(name), profiles.builtin_colorants("linear-srgb"))
+    result: Pixels = light @ matrix.T.astype(np.float32)
+    return result
+
+
 def luminance(pixels: Pixels) -> Mask:
     """Return the luminance, (h, w), 0..1, of linear light (h, w, c), 0..1, of Rec. 709 primaries; a grey picture is its own luminance. For
     encoded values it is the luma.
     """
     return luma(pixels)
+
+
+@lru_cache(maxsize=32)
+def known_space(icc: bytes | None) -> str | None:
+    """Return the name in ``PROFILE_NAMES`` of the space that a profile describes, whoever made the profile; None for another space."""
+    if icc is None or icc == profiles.builtin_profile("grey-srgb"):
+        return "srgb"
+    matrix, curves = profiles.colorant_matrix(icc), profile_curves(icc, 3)
+    if matrix is None or curves is None:
+        return None
+    ramp = np.linspace(0, 1, 33, dtype=np.float32)
+    for name in PROFILE_NAMES:
+        (expected, *_) = profile_curves(profiles.builtin_profile(name), 3) or curves
+        differences = [np.abs(curve.to_linear(ramp) - expected.to_linear(ramp)).max() for curve in curves]
+        if np.abs(matrix - profiles.builtin_colorants(name)).max() < _SAME_MATRIX and max(differences) < _SAME_CURVE:
+            return name
+    return None
 
 
 def luma(pixels: Pixels) -> Mask:
@@ -153,45 +197,8 @@ def _convert_by_matrix(pixels: Pixels, source: bytes | None, target: bytes) -> P
     return map_slabs(pixels, convert)
 
 
-def _linear_srgb() -> bytes:
-    return profiles.builtin_profile("linear-srgb")
-
-
 def _convert_by_lcms(pixels: Pixels, source: bytes, target: bytes) -> Pixels:
     """Return the pixels converted by lcms with 16-bit integers, without its optimisations."""
     if not (profiles.matches_channels(target, 1) or profiles.matches_channels(target, 3)):
         raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
     return transform_codes(quantise(pixels, 16), source, target)
-
-
-def transform_codes(
-    codes: Samples, source: bytes, target: bytes, intent: RenderingIntent = "relative", black_point_compensation: bool = True
-) -> Pixels:
-    """Return codes (h, w, 1, 3 or 4; uint8 or uint16), converted by lcms between profiles: (h, w, n), 0..1, CMYK with 0 = no ink.
-
-    At 16 bits, without lcms's optimisations. Raises InputError for a profile that lcms cannot use or of an unknown kind.
-    """
-    import imagecodecs
-
-    spaces = {b"GRAY": "gray", b"RGB ": "rgb", b"CMYK": "cmyk"}
-    spaces_used = spaces.get(source[16:20]), spaces.get(target[16:20])
-    if None in spaces_used:
-        raise InputError(f"A picture cannot be converted from {profile_name(source)} to {profile_name(target)}.", "Choose an RGB profile.")
-    flat_codes = codes[:, :, 0] if codes.shape[2] == 1 else codes
-    try:
-        result = imagecodecs.cms_transform(
-            np.ascontiguousarray(flat_codes),
-            source,
-            target,
-            colorspace=spaces_used[0],
-            outcolorspace=spaces_used[1],
-            outdtype="uint16",
-            intent=_LCMS_INTENTS[intent],
-            flags=(_LCMS_BLACK_POINT if black_point_compensation else 0) | _LCMS_NO_OPTIMISATION,
-        )
-    except DECODER_ERRORS as fault:
-        raise InputError(
-            f"The colour profile {profile_name(source)} or {profile_name(target)} cannot be used: it is damaged, or not made for pictures.",
-            "Save the picture with another profile, such as sRGB, or name another profile of a press.",
-        ) from fault
-    return np.asarray(result.reshape(*codes.shape[:2], -1).astype(np.float32) / np.float32(65535))

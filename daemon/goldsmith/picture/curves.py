@@ -1,4 +1,4 @@
-"""Tone curves of ICC matrix and grey profiles, read from their bytes: ICC.1:2022, 10.6 (curve) and 10.18 (parametric curve)."""
+"""Tone curves of ICC profiles: read from the bytes of matrix and grey profiles (ICC.1:2022, 10.6 and 10.18), sampled from tables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.picture.icc_transforms import neutral_curve
 from goldsmith.picture.profiles import SRGB_CURVE_PARAMETERS, read_icc_tag
 
 CurveFunction = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -75,14 +76,29 @@ SRGB_TRC = ParametricCurve(*SRGB_CURVE_PARAMETERS)
 
 @lru_cache(maxsize=32)
 def profile_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...] | None:
-    """Return the profile's curve for each channel; None if it is table-based (or its curves cannot be inverted)."""
+    """Return the profile's curve for each channel; None if it is made of tables (or its curves cannot be inverted).
+
+    The curve of a grey profile with a PCS of Lab gives lightness, not light: it counts as a table.
+    """
     if icc is None:
         return (SRGB_TRC,) * channels
-    if any(read_icc_tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0")):
+    if icc[20:24] != b"XYZ " or any(read_icc_tag(icc, name) for name in (b"A2B0", b"A2B1", b"D2B0", b"D2B1")):
         return None
     names = (b"kTRC",) if channels == 1 else (b"rTRC", b"gTRC", b"bTRC")
     curves = [_parse_curve(read_icc_tag(icc, name)) for name in names]
     return None if None in curves else tuple(curve for curve in curves if curve is not None)
+
+
+@lru_cache(maxsize=32)
+def light_curves(icc: bytes | None, channels: int) -> tuple[IccCurve, ...]:
+    """Return a curve for each channel from display-encoded values to linear light: the profile's own, or that of its neutral colours.
+
+    Raises InputError for a profile that lcms cannot use.
+    """
+    curves = profile_curves(icc, channels)
+    if curves is not None or icc is None:
+        return curves or ()
+    return (TableCurve(neutral_curve(icc, channels)),) * channels
 
 
 def _parse_curve(block: bytes) -> IccCurve | None:

@@ -9,13 +9,13 @@ from goldsmith.picture.formats.image_info import ends_in_zeros
 from goldsmith.picture.formats.table import FORMATS, FileFormat, detect_by_content, find_unreadable, format_claimed_by
 
 
-def detect_format(data: bytes, name: str) -> FileFormat:
-    """Return the format of a file by its first bytes.
+def detect_format(data: bytes, name: str, *, is_mask: bool = False) -> FileFormat:
+    """Return the format of a file by its first bytes. ``is_mask``: the file may have a format that is read for masks only.
 
     Raises InputError if the file is not a picture, is another kind of picture, or has a suffix that contradicts its content;
     IncompleteFileError if there are too few bytes to tell.
     """
-    file_format = detect_by_content(data)
+    file_format = detect_by_content(data, is_mask=is_mask)
     if file_format is None:
         raise _unreadable_error(data, name)
     base, suffix = os.path.splitext(os.path.basename(name))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.curves import profile_curves
+from goldsmith.picture.icc_transforms import sampled_colorants
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.slab_processing import PixelChange
 
@@ -44,13 +45,14 @@ class LinearLight:
 
     @cached_property
     def xyz_matrix(self) -> Float64Array:
-        """The matrix (3, 3) from linear light 0..1 to XYZ at D50. A table-based or grey profile is read as Rec. 709 light."""
-        matrix = None if self._icc is None or profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
-        if matrix is not None:
-            return matrix
-        srgb = profiles.colorant_matrix(profiles.builtin_profile("srgb"))
-        assert srgb is not None  # noqa: S101 - written here
-        return srgb
+        """The matrix (3, 3) from linear light 0..1 to XYZ at D50: the profile's own, or the one that fits its tables best.
+
+        A grey profile is read as Rec. 709 light.
+        """
+        if self._icc is None or self._grey:
+            return profiles.builtin_colorants("srgb")
+        matrix = None if profile_curves(self._icc, 3) is None else profiles.colorant_matrix(self._icc)
+        return sampled_colorants(self._icc) if matrix is None else matrix
 
     def linearise_colour(self, colour_values: tuple[float, float, float]) -> Float64Array:
         """Return one display-encoded colour, 0..1, as linear light, (3,)."""

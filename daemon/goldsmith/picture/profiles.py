@@ -20,15 +20,18 @@ _D65_XY, _D50_XY = (0.3127, 0.3290), (0.3457, 0.3585)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 SRGB_CURVE_PARAMETERS = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_CHROMATICITY_TOLERANCE = 0.002
 _ICC_SIGNATURES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
 _MAX_TAGS = 200
+# Some programs count the bytes that fill the last tag up to a multiple of four, and do not write them.
+_TAG_PADDING = 3
 # Processing elements of a floating-point table, and segments of a curve in it; a profile has three to five. Each costs time for every
 # pixel: a profile of 17 kB with 2,000 of them took 14 s a megapixel.
 _MAX_PROCESSING_STEPS = 64
 
 
-class _RgbSpace(NamedTuple):
-    """primaries: x, y of red, green, blue; curve: gamma alone, or g a b c d of ICC's function type 3."""
+class RgbSpace(NamedTuple):
+    """An RGB space. primaries: x, y of red, green, blue; white: x, y; curve: gamma alone, or g a b c d of ICC's function type 3."""
 
     title: str
     primaries: tuple[float, ...]
@@ -37,13 +40,11 @@ class _RgbSpace(NamedTuple):
 
 
 _RGB_SPACES = {
-    "srgb": _RgbSpace("sRGB IEC61966-2.1", _SRGB_PRIMARIES, _D65_XY, SRGB_CURVE_PARAMETERS),
-    "adobe-rgb": _RgbSpace("Adobe RGB (1998) compatible", (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), _D65_XY, (563 / 256,)),
-    "display-p3": _RgbSpace("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060), _D65_XY, SRGB_CURVE_PARAMETERS),
-    "prophoto": _RgbSpace(
-        "ProPhoto RGB (ROMM)", (0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001), _D50_XY, (1.8, 1.0, 0.0, 1 / 16, 1 / 32)
-    ),
-    "rec709": _RgbSpace("Rec. 709", _SRGB_PRIMARIES, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
+    "srgb": RgbSpace("sRGB IEC61966-2.1", _SRGB_PRIMARIES, _D65_XY, SRGB_CURVE_PARAMETERS),
+    "adobe-rgb": RgbSpace("Adobe RGB (1998) compatible", (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), _D65_XY, (563 / 256,)),
+    "display-p3": RgbSpace("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060), _D65_XY, SRGB_CURVE_PARAMETERS),
+    "prophoto": RgbSpace("ProPhoto RGB (ROMM)", (0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001), _D50_XY, (1.8, 1.0, 0.0, 1 / 16, 1 / 32)),
+    "rec709": RgbSpace("Rec. 709", _SRGB_PRIMARIES, _D65_XY, (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)),
 }
 # Names that a brief may use. ``rec709`` has the camera curve of ITU-R BT.709, as profiles of that name in picture programs have.
 PROFILE_NAMES = tuple(_RGB_SPACES)
@@ -51,40 +52,48 @@ PROFILE_NAMES = tuple(_RGB_SPACES)
 
 @cache
 def builtin_profile(name: str) -> bytes:
-    """Return the profile of that name (also ``linear-srgb``, which briefs cannot name). Raises KeyError for an unknown name."""
+    """Return the profile of that name (also ``linear-srgb`` and ``grey-srgb``, which briefs cannot name). Raises KeyError for an unknown
+    name.
+    """
+    if name == "grey-srgb":
+        return build_grey_profile("sRGB grey", SRGB_CURVE_PARAMETERS)
     if name == "linear-srgb":
-        return _build_rgb_profile(_RgbSpace("Linear sRGB", _SRGB_PRIMARIES, _D65_XY, (1.0,)))
-    return _build_rgb_profile(_RGB_SPACES[name])
+        return build_rgb_profile(RgbSpace("Linear sRGB", _SRGB_PRIMARIES, _D65_XY, (1.0,)))
+    return build_rgb_profile(_RGB_SPACES[name])
 
 
-def profile_from_cicp(primaries: int, transfer: int) -> tuple[bool, bytes | None]:
-    """Return (known, profile) for the colour codes of ITU-T H.273 that stills use; None = sRGB."""
-    curve = {13: "srgb", 1: "srgb", 2: "srgb", 6: "srgb"}.get(transfer)
-    if curve and primaries in (1, 2):
-        return True, None
-    if transfer == 13 and primaries == 12:
-        return True, builtin_profile("display-p3")
-    return False, None
+def builtin_colorants(name: str) -> NDArray[np.float64]:
+    """Return the matrix (3, 3) from linear RGB, 0..1, of ``builtin_profile`` to XYZ at D50."""
+    matrix = colorant_matrix(builtin_profile(name))
+    assert matrix is not None  # noqa: S101 - written here
+    return matrix
 
 
 def profile_from_png_gamma(gamma: float, chromaticities: tuple[float, ...] | None, *, is_grey: bool) -> bytes | None:
     """Return the profile for PNG's gAMA (as stored: 0.45455 = display gamma 2.2) and cHRM (white, red, green, blue).
 
-    None (sRGB) if they describe sRGB as nearly as the format can, or are invalid.
+    None (sRGB) if they describe sRGB as nearly as the format can, or are invalid. With other primaries than those of sRGB, the gamma is
+    what it says.
     """
     if not 0.1 <= gamma <= 2.0:
         return None
-    srgb_like = abs(gamma - 0.45455) < 0.005
+    is_srgb_gamma = abs(gamma - 0.45455) < 0.005
     if is_grey:
-        return None if srgb_like else _build_grey_profile(f"Grey, gamma {1 / gamma:.2f}", (1 / gamma,))
+        return None if is_srgb_gamma else build_grey_profile(f"Grey, gamma {1 / gamma:.2f}", (1 / gamma,))
     chosen = chromaticities or (*_D65_XY, *_SRGB_PRIMARIES)
-    if srgb_like and max(abs(a - b) for a, b in zip(chosen, (*_D65_XY, *_SRGB_PRIMARIES), strict=True)) < 0.002:
+    if is_srgb_gamma and _is_space(chosen, _RGB_SPACES["srgb"]):
         return None
-    curve = SRGB_CURVE_PARAMETERS if srgb_like else (1 / gamma,)
+    if is_srgb_gamma and _is_space(chosen, _RGB_SPACES["adobe-rgb"]):
+        return builtin_profile("adobe-rgb")
     try:
-        return _build_rgb_profile(_RgbSpace(f"PNG gamma {1 / gamma:.2f}", chosen[2:], (chosen[0], chosen[1]), curve))
+        return build_rgb_profile(RgbSpace(f"PNG gamma {1 / gamma:.2f}", chosen[2:], (chosen[0], chosen[1]), (1 / gamma,)))
     except (ArithmeticError, np.linalg.LinAlgError, struct.error):
         return None
+
+
+def _is_space(chromaticities: tuple[float, ...], space: RgbSpace) -> bool:
+    """Return whether PNG's chromaticities (white, red, green, blue) are those of a space, as nearly as programs write them."""
+    return max(abs(a - b) for a, b in zip(chromaticities, (*space.white, *space.primaries), strict=True)) < _CHROMATICITY_TOLERANCE
 
 
 def matches_channels(icc: bytes | None, channels: int) -> bool:
@@ -115,6 +124,15 @@ def read_icc_tag(icc: bytes, signature: bytes) -> bytes:
             offset, size = struct.unpack(">II", row[4:])
             return icc[offset : offset + size]
     return b""
+
+
+def is_cut_off(icc: bytes) -> bool:
+    """Return whether a tag, or the list of tags, lies partly behind the end of the profile."""
+    count = int.from_bytes(icc[128:132], "big")
+    if count > _MAX_TAGS or 132 + 12 * count > len(icc):
+        return True
+    rows = (struct.unpack_from(">II", icc, 136 + 12 * entry) for entry in range(count))
+    return any(offset + size > len(icc) + _TAG_PADDING for offset, size in rows)
 
 
 def check_processing_steps(icc: bytes, label: str) -> None:
@@ -148,7 +166,8 @@ def colorant_matrix(icc: bytes) -> NDArray[np.float64] | None:
     return result if abs(np.linalg.det(result)) > 1e-6 else None
 
 
-def _build_rgb_profile(space: _RgbSpace) -> bytes:
+def build_rgb_profile(space: RgbSpace) -> bytes:
+    """Return the display profile of an RGB space. Raises ArithmeticError, LinAlgError or struct.error if its numbers make none."""
     corners = np.array(space.primaries, np.float64).reshape(3, 2)
     primaries = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in corners]).T
     white = np.array([space.white[0] / space.white[1], 1.0, (1 - sum(space.white)) / space.white[1]])
@@ -162,8 +181,9 @@ def _build_rgb_profile(space: _RgbSpace) -> bytes:
     return _build_profile(b"RGB ", space.title, tags)
 
 
-def _build_grey_profile(title: str, curve: tuple[float, ...]) -> bytes:
-    return _build_profile(b"GRAY", title, {b"kTRC": _curve_tag(curve)})
+def build_grey_profile(title: str, curve: tuple[float, ...] | bytes) -> bytes:
+    """Return the display profile of grey. ``curve``: as in ``RgbSpace``, or the bytes of a curve's tag."""
+    return _build_profile(b"GRAY", title, {b"kTRC": curve if isinstance(curve, bytes) else _curve_tag(curve)})
 
 
 def _bradford_adaptation(white: NDArray[np.float64]) -> NDArray[np.float64]:

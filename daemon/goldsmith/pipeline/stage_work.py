@@ -135,6 +135,8 @@ def build_job(
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
         working=resolved.working,
+        hdr=resolved.hdr,
+        float_range=resolved.float_range,
         deliver=is_final,
         limits=limits,
     )

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, display_name
@@ -13,6 +14,9 @@ from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.library import MAX_FILE_BYTES
 from goldsmith.mounts import synced_status
 from goldsmith.root_folder import RootFolder, check_file_size
+
+if TYPE_CHECKING:
+    from goldsmith.picture.codec import ReadingOptions
 
 # Bytes that a sidecar may have beside its picture, by role; a picture, a mask or a layer may have half of the job's memory.
 _MAX_BYTES = {"look": MAX_FILE_BYTES["looks"], "xmp": 8 << 20, "brief": 1 << 20, "prompt": 1 << 20}
@@ -78,6 +82,13 @@ def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignatu
     if len(data) != before.size:
         raise InputChanged(f"{display_name(os.path.basename(source.path))} was changed while it was being read.", source.path)
     return data, before, after, FileSignature.from_stat(root.lstat(source.path))
+
+
+def reading_options(job: Job) -> ReadingOptions:
+    """Return how the pictures of a job are read, by its brief."""
+    from goldsmith.picture.codec import ReadingOptions
+
+    return ReadingOptions(hdr=job.hdr, float_range=job.float_range)
 
 
 def paths_by_name(inputs: Iterable[JobInput], *roles: str) -> dict[str, tuple[str, ...]]:

@@ -34,11 +34,11 @@ from goldsmith.jobs.job import (
 from goldsmith.library.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.picture.memory_budget import MemoryBudget
-from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
-from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name
-from goldsmith.worker.load_masks import load_masks
+from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
+from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
@@ -189,7 +189,7 @@ class _JobRunner:
         """Verify the complete file for a job without steps; it goes on unchanged."""
         from goldsmith.picture.codec import verify
 
-        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels))
+        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job)))
         return self._unchanged_outcome(picture.data, facts)
 
     def _unchanged_outcome(self, data: bytes, facts: Mapping[str, object], results: StepResults | None = None) -> Outcome:
@@ -202,12 +202,14 @@ class _JobRunner:
     ) -> tuple[Picture, dict[str, object]]:
         from goldsmith.picture.codec import decode_with_info, verify
 
-        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
+        reading = reading_options(self._job)
+        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
         if facts.frames > 1:
-            verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
-        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, memory_budget)
+            verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # a file is complete only if its last frame is
+        remarks: list[str] = []
+        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, remarks.append, memory_budget)
         self.current_path = self._job.asset.path
-        return replace(decoded, masks=MappingProxyType(named_masks)), asdict(facts)
+        return replace(decoded, masks=MappingProxyType(named_masks)), asdict(replace(facts, notes=(*facts.notes, *remarks)))
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
         """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
@@ -413,7 +415,8 @@ class _JobRunner:
             if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
             tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
-            data = encode(Picture(pixels=freeze(mask[:, :, None]), depth=16), EncodingOptions(format="png", depth=16))
+            metadata = Metadata(text_chunks=(MADE_BY_GOLDSMITH,))
+            data = encode(Picture(freeze(mask[:, :, None]), depth=16, metadata=metadata), EncodingOptions(format="png", depth=16))
             self._scratch.add_output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 

@@ -16,7 +16,10 @@ from goldsmith.jobs.job import Job
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.worker.inputs import LoadedInput
+from goldsmith.worker.mask_judgement import MaskNames, judge_mask
 
+# The text chunk of a mask that a job has written: a person's mask, judged before, with the geometry of the new picture.
+MADE_BY_GOLDSMITH = ("Goldsmith", "mask")
 # A mask that covers more than this share of the picture and touches all four edges is probably inverted.
 INVERTED_MASK_COVERAGE = 0.5
 _TOLERANCE = 0.5 / 255
@@ -39,19 +42,21 @@ def load_masks(
     files: Sequence[LoadedInput],
     picture: Picture,
     on_file: Callable[[LoadedInput], None],
+    on_remark: Callable[[str], None],
     memory_budget: MemoryBudget | None = None,
 ) -> dict[str, Mask]:
     """Return the masks by name, each float32 (h, w) of the picture's size, 0..1; ``on_file`` is called before each file is read.
 
     Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask,
-    the mask is everything else. Raises InputError as ``check_mask``.
+    the mask is everything else. ``on_remark`` gets a sentence about each file that was not read as a plain mask. Raises InputError as
+    ``judge_mask`` and ``check_mask``.
     """
     masks_by_name: dict[str, Mask] = {}
     keeps: dict[str, Mask] = {}
     for loaded in files:
         on_file(loaded)
         is_keep = loaded.source.role == "keep"
-        mask = _load_mask(job, loaded, picture, is_keep, memory_budget)
+        mask = _load_mask(job, loaded, picture, on_remark, memory_budget)
         name, masks = loaded.source.name or "mask", keeps if is_keep else masks_by_name
         masks[name] = np.maximum(masks[name], mask) if name in masks else mask
     for name, keep in keeps.items():
@@ -62,13 +67,23 @@ def load_masks(
     return {name: freeze(mask) for name, mask in masks_by_name.items()}
 
 
-def _load_mask(job: Job, loaded: LoadedInput, picture: Picture, is_keep: bool, memory_budget: MemoryBudget | None) -> Mask:
-    from goldsmith.picture.codec import decode, mask_from_picture
+def _load_mask(
+    job: Job, loaded: LoadedInput, picture: Picture, on_remark: Callable[[str], None], memory_budget: MemoryBudget | None
+) -> Mask:
+    from goldsmith.picture.codec import decode_mask_file, mask_from_picture
 
-    decoded = decode(loaded.data, loaded.name, job.limits.max_pixels, memory_budget)
-    if _JOINED_NAME.search(loaded.name):
-        _require_mask(decoded, loaded.name, job.stem)
-    mask = mask_from_picture(decoded)
+    is_keep = loaded.source.role == "keep"
+    decoded = decode_mask_file(loaded.data, loaded.name, job.limits.max_pixels, memory_budget, job.float_range)
+    if MADE_BY_GOLDSMITH in decoded.metadata.text_chunks:
+        mask = mask_from_picture(decoded)
+    else:
+        if _JOINED_NAME.search(loaded.name):
+            _require_mask(decoded, loaded.name, job.stem)
+        has_name = loaded.source.name not in ("", "mask")
+        names = MaskNames(loaded.name, display_name(os.path.basename(job.asset.path)), is_keep=is_keep, has_name=has_name)
+        mask, remark = judge_mask(decoded, picture, names)
+        if remark:
+            on_remark(remark)
     del decoded
     return check_mask(mask, (picture.height, picture.width), loaded.name, job.mask_fit, is_keep_mask=is_keep)
 

@@ -28,7 +28,7 @@ from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import Mask, Picture
 from goldsmith.worker.detections import DetectionCache, Detections, to_rgb
 from goldsmith.worker.engine_provider import EngineProvider, to_json
-from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input
+from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, reading_options
 from goldsmith.worker.scratch_folder import ScratchFolder
 
 # The role of a picture's own sidecar that takes precedence over a folder of the library.
@@ -287,7 +287,7 @@ class WorkerLibrary:
     def _decode(self, data: bytes, name: str) -> Picture:
         from goldsmith.picture.codec import decode
 
-        return decode(data, name, self.job.limits.max_pixels, self.memory_budget)
+        return decode(data, name, self.job.limits.max_pixels, self.memory_budget, reading_options(self.job))
 
     def _own_sidecar(self, folder: str, name: str, suffixes: Sequence[str]) -> JobInput | None:
         """Return the sidecar of that name: its own NAME, or for a sidecar without one the picture's stem."""
@@ -308,10 +308,9 @@ class WorkerLibrary:
         return loaded
 
     def _private_copy(self, source: JobInput) -> Path:
-        """Copy the input into the scratch folder, where nobody changes it while the step reads it."""
+        """Copy the input into the scratch folder, where nobody changes it while the step reads it; messages about it have its own name."""
         loaded = self._reload_input(source)
-        copy = self.scratch_folder.folder / f"own-{loaded.read.sha256[:16]}{Path(source.path).suffix.lower()}"
-        return copy if copy.exists() else self.scratch_folder.write_file(copy.name, loaded.data)
+        return self.scratch_folder.keep_copy(loaded.read.sha256, Path(source.path).name, loaded.data)
 
 
 @dataclass(slots=True)

@@ -133,13 +133,22 @@ def test_a_variant_is_used_if_a_part_has_it(tree: Path) -> None:
         inspect_tree("one", tree)
 
 
-def test_a_tree_beside_a_single_file_needs_only_configuration(tree: Path, tmp_path: Path) -> None:
-    """Check that weights in the tree are for parts that the file lacks."""
-    single = tmp_path / "all.safetensors"
-    shutil.move(tree / "unet/diffusion_pytorch_model.safetensors", single)
+def test_a_tree_beside_a_single_file_gives_only_what_the_file_lacks(tree: Path, tmp_path: Path) -> None:
+    """Check a file with the network alone, with and without the same part in the tree."""
+    single = Path(shutil.copy(tree / "unet/diffusion_pytorch_model.safetensors", tmp_path / "net.safetensors"))
+    for _ in range(2):
+        tree_facts = inspect_tree("one", tree, single=single)
+        assert set(tree_facts.parts) == {"text_encoder", "text_encoder_2", "vae", "net.safetensors"}
+        assert tree_facts.in_file == {"unet"}
+        (tree / "unet/diffusion_pytorch_model.safetensors").unlink(missing_ok=True)
+
+
+def test_a_part_that_neither_the_file_nor_the_tree_has_is_named(tree: Path, tmp_path: Path) -> None:
+    """Check a network without a decoder."""
+    single = Path(shutil.copy(tree / "unet/diffusion_pytorch_model.safetensors", tmp_path / "net.safetensors"))
     (tree / "vae/diffusion_pytorch_model.safetensors").unlink()
-    tree_facts = inspect_tree("one", tree, single=single)
-    assert set(tree_facts.parts) == {"text_encoder", "text_encoder_2", "all.safetensors"}
+    with pytest.raises(InputError, match=r"net\.safetensors: it has no vae, and .*sdxl/vae has no weights for it either"):
+        inspect_tree("one", tree, single=single)
 
 
 def test_an_invalid_header_is_refused(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -175,6 +178,31 @@ def test_distilled_models_run_without_guidance(family: str, guidance: float) -> 
     result = engine(family).generate(request("text", (2,), replace(WISH, guidance=guidance)))
     assert result.facts["guidance"] == guidance
     assert not np.array_equal(result.pictures[0], single_picture(family, "text", 2).pictures[0])
+
+
+def test_a_guidance_that_a_distilled_model_ignores_is_refused(tmp_path: Path) -> None:
+    """Check that it is not dropped in silence, and that the guidance of the entry is no reason to refuse."""
+    folder = Path(shutil.copytree(tiny.folder("flux2-klein"), tmp_path / "klein"))
+    index = json.loads((folder / "model_index.json").read_bytes())
+    (folder / "model_index.json").write_text(json.dumps({**index, "is_distilled": True}))
+    distilled = opened("flux2-klein", folder=folder)
+    with pytest.raises(InputError, match=r"is distilled and runs without guidance, but the step has guidance = 2\."):
+        distilled.generate(request("text"))
+    assert distilled.generate(request("text", wish=replace(WISH, guidance=None))).pictures
+
+
+@pytest.mark.parametrize(
+    ("family", "ability", "sentence"),
+    [
+        ("flux2-klein", "references", r"uses reference pictures here and has no strength, but the step has strength = 0\.3"),
+        ("flux-kontext", "edit", "changes a picture by instruction here and has no strength"),
+        ("qwen-image-edit", "inpaint", "changes a picture by instruction here and has no strength"),
+    ],
+)
+def test_a_strength_that_the_pipeline_lacks_is_refused(family: str, ability: Ability, sentence: str) -> None:
+    """Check references, editing by instruction, and filling with a model that edits."""
+    with pytest.raises(InputError, match=sentence):
+        engine(family).generate(request(ability, wish=replace(WISH, strength=0.3)))
 
 
 def test_another_prompt_gives_another_picture() -> None:

@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 
 from doubles import tiny, tiny_single
-from doubles.tiny_engines import WAYS, engine, model, opened, request
+from doubles.tiny_engines import ONE, WAYS, engine, model, opened, request
+from goldsmith.engines.diffusion.diffusion_engine import DiffusionEngine
 from goldsmith.engines.diffusion.families import AUTO_FAMILY, FAMILIES
 from goldsmith.engines.diffusion.pipeline_loader import silence_libraries
+from goldsmith.engines.protocols import Device, ModelFiles
 from goldsmith.errors import InputError
 
 
 @pytest.fixture
 def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if code opens a socket or resolves an address."""
+    import urllib3  # noqa: F401 - its first import looks whether IPv6 works, which no later one does
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         pytest.fail("the code opened a socket")
@@ -118,6 +121,56 @@ def test_a_single_file_is_opened_with_the_configuration_beside_it(tmp_path: Path
         if name == "sdxl":
             expected = engine("sdxl").generate(request(ability)).pictures[0]
             np.testing.assert_allclose(own_engine.generate(request(ability)).pictures[0], expected, atol=1e-5)
+
+
+def _tree_of_other_weights(family: str, folder: Path) -> Path:
+    """Return a complete tree of a family in which every weight is 0.6 of the tiny model's."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny.folder(family), folder)
+    for path in folder.rglob("*.safetensors"):
+        save_file({name: (tensor * 0.6).contiguous() for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+    return folder
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_a_single_file_is_used_beside_a_complete_tree_of_other_weights(tmp_path: Path) -> None:
+    """Check that nothing of what the file has is taken from the tree, neither for the pictures nor for the record."""
+    folder = _tree_of_other_weights("sdxl", tmp_path / "sdxl")
+    single = tiny_single.sdxl(tmp_path / "own.safetensors")
+    files = ModelFiles({}, folder, single_file=single, weights=((single.name, "1" * 64), ("unet/a.safetensors", "2" * 64)))
+    own_engine = DiffusionEngine("own", model("sdxl"), files, Device(), lambda largest: ONE)
+    tree_engine = opened("sdxl", folder=folder)
+    for ability in ("text", "image", "inpaint"):
+        expected = engine("sdxl").generate(request(ability)).pictures[0]
+        result = own_engine.generate(request(ability))
+        np.testing.assert_allclose(result.pictures[0], expected, atol=1e-5)
+        assert np.abs(tree_engine.generate(request(ability)).pictures[0] - expected).max() > 0.05
+        assert result.facts["parts_in_file"] == ["text_encoder", "text_encoder_2", "unet", "vae"]
+    assert own_engine.descriptor.weights == ((single.name, "1" * 64),)
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_only_what_a_single_file_lacks_is_taken_from_a_complete_tree(tmp_path: Path) -> None:
+    """Check a file with the network alone: decoder and text encoder are those of the tree."""
+    folder = Path(shutil.copytree(tiny.folder("z-image"), tmp_path / "z-image"))
+    other = _tree_of_other_weights("z-image", tmp_path / "other")
+    shutil.copy(other / "transformer/diffusion_pytorch_model.safetensors", folder / "transformer")
+    single = tiny_single.z_image(tmp_path / "z_image.safetensors")
+    result = opened("z-image", folder=folder, single=single).generate(request("text"))
+    assert result.pictures[0].tobytes() == engine("z-image").generate(request("text")).pictures[0].tobytes()
+    assert result.facts["parts_in_file"] == ["transformer"]
+
+
+def test_a_single_file_that_lacks_weights_of_its_network_is_refused(tmp_path: Path) -> None:
+    """Check that a layer is not filled up from the tree."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(tiny_single.sdxl(tmp_path / "all.safetensors"))
+    single = tmp_path / "part.safetensors"
+    save_file({name: tensor for name, tensor in tensors.items() if ".middle_block.1.proj_in." not in name}, single)
+    with pytest.raises(InputError, match=r"part\.safetensors: diffusers cannot open this"):
+        opened("sdxl", single=single)
 
 
 @pytest.mark.usefixtures("no_sockets")

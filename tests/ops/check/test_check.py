@@ -88,7 +88,7 @@ def reported_faults(
         ({}, {"profile": "srgb"}, ""),
         ({"profile": "adobe-rgb"}, {"profile": "adobe-rgb"}, ""),
         ({"profile": "adobe-rgb"}, {"profile": "Adobe RGB (1998) compatible"}, ""),
-        ({"profile": "adobe-rgb"}, {"profile": "srgb"}, "profile Adobe RGB (1998) compatible instead of srgb"),
+        ({"profile": "adobe-rgb"}, {"profile": "srgb"}, "profile Adobe RGB (1998) compatible, embedded instead of srgb"),
         ({}, {"profile": "adobe-rgb"}, "instead of adobe-rgb"),
         ({"ppi": 300}, {"ppi": 300}, ""),
         ({"ppi": 72}, {"ppi": 300}, "ppi 72 instead of at least 300"),

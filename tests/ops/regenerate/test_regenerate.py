@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from doubles.operation_samples import picture
 from doubles.step_context import NullGenerator, NullUpscaler, StepContextDouble
+from goldsmith.engines.protocols import GenerationRequest, GenerationResult, OnProgress, ignore_progress
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.regenerate.operation import Regenerate, candidate_seed, crop_and_resize, native_size
 from goldsmith.picture.picture import Picture
@@ -46,6 +47,63 @@ def test_the_seed_of_a_candidate_depends_only_on_the_step_seed_and_its_number() 
     assert np.array_equal(few[2].pixels, many[2].pixels)
     assert len({candidate.record_values["seed"] for candidate in many}) == 20
     assert not np.array_equal(regenerate(context=StepContextDouble(seed=5, prompt="x"))[0].pixels, few[0].pixels)
+
+
+def test_an_exact_seed_makes_the_picture_that_the_sheet_shows_under_it() -> None:
+    """Check a seed of another brief: neither the step's seed nor the position in the list matters."""
+    fourth = regenerate(context=StepContextDouble(seed=5, prompt="x"), candidates=8)[3]
+    seed = fourth.record_values["seed"]
+    engine = NullGenerator()
+    context = StepContextDouble(seed=99, prompt="x", generator=engine)
+    first, again = regenerate([], context, seeds=(3, seed))
+    assert np.array_equal(again.pixels, fourth.pixels)
+    assert [each.record_values for each in (first, again)] == [{"number": 1, "seed": 3}, {"number": 2, "seed": seed}]
+    assert context.results.findings["candidates"] == [{"number": 1, "seed": 3}, {"number": 2, "seed": seed}]
+    assert engine.calls[0].seeds == (3, seed)
+
+
+def test_one_candidate_can_be_made_again_by_its_number() -> None:
+    """Check that it is the same picture under the same number, and the start of the refined one."""
+    fourth = regenerate(context=StepContextDouble(seed=5, prompt="x"), candidates=8)[3]
+    engine = NullGenerator()
+    context = StepContextDouble(seed=5, prompt="x", generator=engine, upscaler=NullUpscaler(2))
+    (again,) = regenerate([], context, number=4)
+    assert np.array_equal(again.pixels, fourth.pixels)
+    assert again.record_values == fourth.record_values == {"number": 4, "seed": candidate_seed(5, 4)}
+    (refined,) = regenerate([], context, number=4, refine=2)
+    assert (refined.width, refined.record_values) == (512, fourth.record_values)
+    assert engine.calls[0].seeds == engine.calls[1].seeds
+    assert Regenerate(number=4).max_results(0) == 1
+    with pytest.raises(InputError, match="number = 4 is for one picture, but there are 2 here"):
+        regenerate([picture(64, 64), picture(64, 64)], context, number=4)
+
+
+def test_several_pictures_each_get_the_exact_seeds() -> None:
+    """Check that every result has a number of its own."""
+    results = regenerate([picture(64, 64), picture(64, 64)], seeds=(3, 9))
+    assert [tuple(each.record_values.values()) for each in results] == [(1, 3), (2, 9), (3, 3), (4, 9)]
+    assert Regenerate(seeds=(3, 9)).max_results(2) == 4
+
+
+def test_the_facts_of_every_call_are_on_record() -> None:
+    """Check calls that differ in their seeds only, a call that ran in another way, and the second pass."""
+
+    class Changing(NullGenerator):
+        """Falls back to less memory from its third call on."""
+
+        def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
+            result = super().generate(request, on_progress)
+            way = "as requested" if len(self.calls) < 3 else "tiled decoder"
+            return replace(result, facts={"memory_fallback": way, "seeds": list(request.seeds)})
+
+    context = StepContextDouble(prompt="x", generator=Changing(pixels=2048 * 2048), upscaler=NullUpscaler(2))
+    regenerate([], context, seeds=(1, 2, 3))
+    assert context.results.findings["made"] == {"memory_fallback": "as requested", "seeds": [1, 2]}
+    assert context.results.findings["made_otherwise"] == [{"memory_fallback": "tiled decoder", "seeds": [3]}]
+    context = StepContextDouble(prompt="x", generator=Changing(), upscaler=NullUpscaler(2))
+    regenerate([], context, refine=2)
+    refined_by = context.results.findings["refined_by"]
+    assert [each["memory_fallback"] for each in refined_by] == ["as requested", "tiled decoder"]  # type: ignore[union-attr,index,call-overload]
 
 
 def test_one_call_of_the_engine_makes_a_bounded_number_of_pictures() -> None:
@@ -191,6 +249,28 @@ def test_reference_pictures_are_refused_if_the_model_cannot_use_them() -> None:
         regenerate([], StepContextDouble(prompt="x"), references=True)
 
 
+def test_a_strength_is_refused_if_reference_pictures_are_used() -> None:
+    """Check that a strength which no model could heed is not dropped in silence, and what ends the refusal."""
+    engine = NullGenerator()
+    context = StepContextDouble(prompt="x", generator=engine, reference_pictures=[picture(8, 8)])
+    with pytest.raises(InputError, match=r"strength = 0\.4 cannot be used: there is a reference picture \(hero\.ref\.png\)"):
+        regenerate([picture(64, 64)], context, strength=0.4)
+    assert not engine.calls
+    regenerate([picture(64, 64)], context)
+    regenerate([picture(64, 64)], context, strength=0.4, references=False)
+    assert [(request.options.strength, len(request.references)) for request in engine.calls] == [(None, 1), (0.4, 0)]
+
+
+def test_the_second_pass_uses_no_reference_pictures() -> None:
+    """Check that its tiles have the strength of the second pass, which no model has together with references."""
+    engine = NullGenerator()
+    context = StepContextDouble(prompt="x", generator=engine, upscaler=NullUpscaler(2), reference_pictures=[picture(8, 8)])
+    regenerate([], context, refine=2, refine_strength=0.3)
+    first, *tiles = engine.calls
+    assert len(first.references) == 1
+    assert {(len(tile.references), tile.options.strength) for tile in tiles} == {(0, 0.3)}
+
+
 def test_a_named_editing_model_takes_a_picture_but_no_strength() -> None:
     """A model that generates only from words takes no picture."""
     editor = NullGenerator(can=("edit",))
@@ -255,6 +335,14 @@ def test_needs_follow_from_the_settings() -> None:
         {"size": (30000, 16)},
         {"refine": 5},
         {"loras": [{"name": ""}]},
+        {"seeds": (1,), "number": 1},
+        {"seeds": (1, 2), "candidates": 2},
+        {"number": 4, "candidates": 8},
+        {"number": 0},
+        {"number": 101},
+        {"seeds": (7, 7)},
+        {"seeds": (-1,)},
+        {"seeds": (2**63,)},
     ],
 )
 def test_contradictory_or_invalid_settings_are_refused_with_the_brief(wrong: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +16,8 @@ from skimage import data
 
 from doubles.step_context import StepContextDouble
 from goldsmith.errors import InputError
-from goldsmith.ops.select.operation import Select, quality_score
+from goldsmith.ops.regenerate.operation import Regenerate
+from goldsmith.ops.select.operation import Select, _caption, quality_score
 from goldsmith.picture.codec import decode
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.quality_metrics import assess, estimate_noise, measure_sharpness
@@ -131,7 +133,7 @@ def test_rejected_candidates_are_archived_with_a_contact_sheet() -> None:
     ]
     assert Select().apply_set(pictures, context) == [pictures[1]]
     *rejected, sheet = context.results.archived
-    assert [file.tail + file.suffix for file in context.results.archived] == ["_candidate04.png", "_candidate06.png", "_candidates.jpg"]
+    assert [file.tail + file.suffix for file in context.results.archived] == ["_candidate004.png", "_candidate006.png", "_candidates.jpg"]
     assert [(file.facts["number"], file.facts["seed"]) for file in rejected] == [(4, 104), (6, 106)]
     assert [file.facts["score"] for file in rejected] == [quality_score(assess(pictures[index])) for index in (0, 2)]
     for file, index in zip(rejected, (0, 2), strict=True):
@@ -139,6 +141,15 @@ def test_rejected_candidates_are_archived_with_a_contact_sheet() -> None:
         assert np.array_equal(decoded.to_codes(), pictures[index].to_codes())
     assert decode(sheet.data, "sheet.jpg", 10**7).width > 600
     assert context.results.findings["kept"] == [5]
+
+
+def test_the_sheet_says_the_line_that_makes_a_candidate_again() -> None:
+    """Check that it can be typed into the step as it is."""
+    picture = replace(_photograph(), record_values={"number": 4, "seed": 1973676029})
+    caption = _caption(picture, 3, assess(picture), False)
+    assert caption[1] == "seeds = [1973676029]"
+    assert Regenerate.model_validate(tomllib.loads(caption[1])).seeds == (1973676029,)
+    assert [line for line in _caption(_photograph(), 0, assess(picture), False) if "seed" in line] == []
 
 
 def test_a_single_picture_archives_nothing() -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture import profiles
 from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode, verify
+from goldsmith.picture.curves import profile_curves
 from goldsmith.picture.formats.png import PNG_SIGNATURE, make_chunk
 
 LIMIT = 1_000_000
@@ -147,14 +148,14 @@ def test_a_metadata_chunk_that_unpacks_to_too_much_is_refused(kind: str, photo: 
         verify(with_chunks(saved(photo, "PNG"), make_chunk(kind.encode(), head + packed)), "a.png", LIMIT)
 
 
-def test_a_profile_that_cannot_be_unpacked_is_ignored_with_a_note(photo: Any, saved: Any) -> None:
-    """Pixels are still read."""
-    facts = verify(with_chunks(saved(photo, "PNG"), make_chunk(b"iCCP", b"icc\0\0rubbish")), "a.png", LIMIT)
-    assert facts.notes == ("its colour profile cannot be unpacked and was ignored",)
+def test_a_profile_that_cannot_be_unpacked_is_a_damaged_profile(photo: Any, saved: Any) -> None:
+    """The picture is held like any other whose profile cannot be used."""
+    with pytest.raises(InputError, match=r"a\.png has a colour profile that is damaged, so its true colours are unknown"):
+        verify(with_chunks(saved(photo, "PNG"), make_chunk(b"iCCP", b"icc\0\0rubbish")), "a.png", LIMIT)
 
 
 def test_gamma_and_primaries_become_a_profile(photo: Any, saved: Any) -> None:
-    """gAMA and cHRM of sRGB mean sRGB; other values become an ICC profile; the sRGB chunk overrides both."""
+    """gAMA and cHRM of sRGB mean sRGB; other values become an ICC profile, with the gamma as it is; the sRGB chunk overrides both."""
     srgb = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
     adobe = struct.pack(">8I", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
     plain = saved(photo, "PNG")
@@ -165,19 +166,40 @@ def test_gamma_and_primaries_become_a_profile(photo: Any, saved: Any) -> None:
     assert icc(make_chunk(b"gAMA", struct.pack(">I", 45455)), make_chunk(b"cHRM", srgb)) is None
     assert icc(make_chunk(b"gAMA", struct.pack(">I", 100000)), make_chunk(b"sRGB", b"\0")) is None
     wide = icc(make_chunk(b"gAMA", struct.pack(">I", 45455)), make_chunk(b"cHRM", adobe))
-    assert wide is not None
-    assert profiles.read_icc_tag(wide, b"gXYZ") == profiles.read_icc_tag(profiles.builtin_profile("adobe-rgb"), b"gXYZ")
+    assert wide == profiles.builtin_profile("adobe-rgb")
+    p3 = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    curves = profile_curves(icc(make_chunk(b"gAMA", struct.pack(">I", 45455)), make_chunk(b"cHRM", p3)), 3)
+    assert curves is not None
+    assert curves[0].to_linear(np.array([0.5], np.float32))[0] == pytest.approx(0.5**2.2, abs=1e-4)
     linear = icc(make_chunk(b"gAMA", struct.pack(">I", 100000)))
     assert profiles.profile_name(linear) == "PNG gamma 1.00"
 
 
 def test_colour_codes_override_all_other_colour_chunks(photo: Any, saved: Any) -> None:
-    """cICP 12/13 is Display P3; an unknown code is ignored with a note."""
+    """cICP 12/13 is Display P3; codes without a meaning hold the picture, unless a profile is there too."""
     plain = saved(photo, "PNG")
     assert decode(with_chunks(plain, make_chunk(b"cICP", bytes((12, 13, 0, 1)))), "a.png", LIMIT).icc == profiles.builtin_profile(
         "display-p3"
     )
-    assert "9/16" in verify(with_chunks(plain, make_chunk(b"cICP", bytes((9, 16, 0, 1)))), "a.png", LIMIT).notes[0]
+    unknown = make_chunk(b"cICP", bytes((99, 13, 0, 1)))
+    with pytest.raises(InputError, match=r"a\.png has colour codes without a known meaning \(primaries 99, transfer function 13\)"):
+        verify(with_chunks(plain, unknown), "a.png", LIMIT)
+    wide = profiles.builtin_profile("prophoto")
+    assert decode(with_chunks(saved(photo, "PNG", icc_profile=wide), unknown), "a.png", LIMIT).icc == wide
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_narrow_range_is_widened_and_alpha_is_not(deep: bool, make_picture: Any) -> None:
+    """At 8 bits, code 16 is black and 235 white, at 16 bits 4096 and 60160 (H.273, 8.3)."""
+    unit = 256 if deep else 1
+    codes = (np.array([[0, 16, 126, 235, 255]]) * unit).astype(np.uint16 if deep else np.uint8)
+    rgb = np.repeat(codes[:, :, None], 3, axis=2)
+    plain = encode(make_picture(rgb, codes), EncodingOptions("png"))
+    picture = decode(with_chunks(plain, make_chunk(b"cICP", bytes((1, 13, 0, 0)))), "a.png", LIMIT)
+    assert picture.icc is None
+    assert np.allclose(picture.pixels[0, :, 0], [0, 0, 110 / 219, 1, 1], atol=1e-6)
+    assert picture.alpha is not None
+    assert np.allclose(picture.alpha[0], codes[0] / (65535 if deep else 255), atol=1e-6)
 
 
 def test_libpng_reads_every_written_file(photo: Any, make_picture: Any) -> None:

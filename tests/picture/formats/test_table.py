@@ -22,7 +22,7 @@ from goldsmith.operation import Deliverable
 from goldsmith.ops.check.operation import Check
 from goldsmith.ops.export import Export
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode, verify
+from goldsmith.picture.codec import EncodingOptions, decode, decode_mask, decode_with_info, encode, verify
 from goldsmith.picture.formats.image_info import ImageHeader, Samples
 from goldsmith.picture.formats.table import (
     FORMATS,
@@ -165,7 +165,7 @@ def test_importing_the_table_loads_no_image_library() -> None:
 
 def test_no_two_formats_share_a_name_or_a_suffix() -> None:
     """Suffixes stand for one format, in lower case and with a dot; readable and unreadable formats share none."""
-    readable = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader]
+    readable = [suffix for row in FORMATS.values() for suffix in (*row.suffixes, *row.other_suffixes) if row.reader and row.can_be_picture]
     unreadable = [suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes]
     assert len({*readable, *unreadable}) == len(readable) + len(unreadable)
     assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*readable, *unreadable))
@@ -228,7 +228,11 @@ def test_lossy_formats_are_the_ones_with_a_quality(name: str, gradient: Picture)
 
 def _manual_row(row: FileFormat) -> tuple[str, ...]:
     suffixes = " ".join(f"`{suffix}`" for suffix in row.suffixes)
-    roles = [word for word, can in (("picture", row.reader), ("mask", row.can_be_mask), ("layer", row.can_be_layer)) if can]
+    roles = [
+        word
+        for word, can in (("picture", row.reader and row.can_be_picture), ("mask", row.can_be_mask), ("layer", row.can_be_layer))
+        if can
+    ]
     bits = ", ".join(map(str, row.depths)) or "not written"
     holds = [word for word, can in (("alpha", row.holds_alpha), ("grey", row.holds_grey), ("CMYK", row.holds_cmyk)) if can]
     words = {"icc": "ICC profile", "exif": "Exif", "xmp": "XMP", "iptc": "IPTC", "ppi": "ppi", "text": "PNG text"}
@@ -270,4 +274,20 @@ def test_media_types_equal_those_of_python() -> None:
     for row in FORMATS.values():
         known = mimetypes.guess_type(f"hero{row.suffix}", strict=True)[0]
         assert known in (row.media_type, None)
-        assert not row.reader or is_picture_suffix(row.suffix)
+        assert bool(row.reader and row.can_be_picture) is is_picture_suffix(row.suffix)
+
+
+@pytest.mark.parametrize("name", ["gif", "bmp"])
+def test_a_format_for_masks_is_no_picture(name: str, saved: Any) -> None:
+    """The codec reads it as a mask. As a picture it is refused with the formats to save it in, whatever its name is."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 10:30] = 255
+    data = saved(mask, name.upper())
+    assert np.array_equal(decode_mask(data, f"hero.mask.{name}", LIMIT) * 255, mask)
+    for called in (f"hero.{name}", "hero.png"):
+        with pytest.raises(InputError, match=f"{called} is not a picture that can be read: it starts like a {name.upper()}") as caught:
+            decode(data, called, LIMIT)
+        assert caught.value.remedy.startswith("Save it as PNG")
+    with pytest.raises(InputError, match=f"hero.mask.png is called PNG, but it is a {name.upper()} picture"):
+        decode_mask(data, "hero.mask.png", LIMIT)
+    assert np.array_equal(decode_mask(saved(mask, "PNG"), f"hero.mask.{name}", LIMIT) * 255, mask)

@@ -60,7 +60,6 @@ def test_what_is_left_out_is_named() -> None:
     assert names_left_out(EVERYTHING, select_metadata(EVERYTHING, "rights")) == [
         "Exif BodySerialNumber",
         "Exif GPS position",
-        "Exif InteroperabilityIndex",
         "Exif LensSerialNumber",
         "Exif Make",
         "Exif MakerNote",

@@ -392,3 +392,19 @@ def test_a_pruning_that_stops_is_told_and_tried_again_a_day_later(store: Store) 
     assert "delivered/b.manifest.json" in str(events[0][1]["sentence"])
     daily.run_once()
     assert len(events) == 1
+
+
+def test_a_mistake_during_a_pruning_is_logged_with_its_traceback() -> None:
+    """The sentence asks for a report, and does not blame the disk."""
+    events: list[tuple[str, dict[str, object]]] = []
+    clock = [0.0]
+
+    def begin() -> Pruning:
+        raise KeyError("rows")
+
+    daily = DailyPruning(begin, lambda: clock[0], lambda event, **facts: events.append((event, facts)))
+    clock[0] = 601.0
+    daily.run_once()
+    assert [event for event, _ in events] == ["not pruned"]
+    assert events[0][1]["sentence"] == "Goldsmith met an error that it does not know: KeyError: 'rows'."
+    assert "in begin" in str(events[0][1]["detail"])

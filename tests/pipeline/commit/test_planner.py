@@ -196,7 +196,7 @@ def test_an_unchanged_picture_moves_on_itself_and_its_copy_is_archived(share_pla
     assert plan.history_row.parent_job_id == "before"
 
 
-ARCHIVE_ONLY = (("_candidate02.png", {"number": 2, "seed": 9, "score": 61.5}), ("_candidates.jpg", {"what": "contact sheet"}))
+ARCHIVE_ONLY = (("_candidate002.png", {"number": 2, "seed": 9, "score": 61.5}), ("_candidates.jpg", {"what": "contact sheet"}))
 
 
 def plan_with_archive_only_files(share_planner: PlannerOnShare, work: StageWork) -> Plan:
@@ -218,24 +218,24 @@ def test_archive_only_files_go_to_the_archive_beside_the_original(share_planner:
     """The record has their hashes and paths. They are not results of the stage."""
     plan = plan_with_archive_only_files(share_planner, share_planner.work("hero.png", "hero.toml", campaign="acme"))
     folder = f"archive/{DAY}/selected/acme"
-    archive_only = [f"{folder}/hero_candidate02.png", f"{folder}/hero_candidates.jpg"]
+    archive_only = [f"{folder}/hero_candidate002.png", f"{folder}/hero_candidates.jpg"]
     assert output_paths(plan) == ["masked/acme/hero.png", *archive_only, "masked/acme/hero.toml"]
     assert plan.history_row.results == ("masked/acme/hero.png",)
     assert plan.history_row.record["archive_only"] == [
-        {"number": 2, "seed": 9, "score": 61.5, "sha256": sha256(b"_candidate02.png"), "archived": f"{folder}/hero_candidate02.png"},
+        {"number": 2, "seed": 9, "score": 61.5, "sha256": sha256(b"_candidate002.png"), "archived": f"{folder}/hero_candidate002.png"},
         {"what": "contact sheet", "sha256": sha256(b"_candidates.jpg"), "archived": f"{folder}/hero_candidates.jpg"},
     ]
 
 
 def test_an_archive_only_file_with_a_taken_name_gets_a_number(share_planner: PlannerOnShare) -> None:
     """The existing file stays. If a name is taken at the last moment, the record follows the new one."""
-    share_planner.share.put(f"archive/{DAY}/selected/hero_candidate02.png", b"of this morning")
+    share_planner.share.put(f"archive/{DAY}/selected/hero_candidate002.png", b"of this morning")
     plan = plan_with_archive_only_files(share_planner, share_planner.work("hero.png", "hero.toml"))
-    assert f"archive/{DAY}/selected/hero_candidate02~2.png" in output_paths(plan)
+    assert f"archive/{DAY}/selected/hero_candidate002~2.png" in output_paths(plan)
     path = f"archive/{DAY}/selected/hero_candidates.jpg"
     later = with_destinations(plan, {path: path.replace(".jpg", "~5.jpg")})
     assert [entry["archived"] for entry in later.history_row.record["archive_only"]] == [  # type: ignore[index,union-attr]
-        f"archive/{DAY}/selected/hero_candidate02~2.png",
+        f"archive/{DAY}/selected/hero_candidate002~2.png",
         f"archive/{DAY}/selected/hero_candidates~5.jpg",
     ]
 

@@ -135,7 +135,7 @@ def test_a_campaign_s_brief_reaches_a_document_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hero.mask.bmp", "hero_mask.gif", "hero.keep.psd", "hero.layer.logo.psd", "hero.ref.gif", "hero.png.mask.tga"]
+    "name", ["hero.mask.tga", "hero_mask.xcf", "hero.keep.psd", "hero.layer.logo.psd", "hero.ref.gif", "hero.png.mask.tga"]
 )
 def test_a_sidecar_in_a_format_that_is_not_read_is_disputed(name: str) -> None:
     """The sentence gives the name to save it under. With the same sidecar in a format that is read, it is a working file."""
@@ -199,7 +199,7 @@ PICTORIAL = [
     ".ref.png",
 ]
 TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
-DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif"]
+DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif", ".mask.psd", ".gif"]
 TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL, *DOUBLED])
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
 

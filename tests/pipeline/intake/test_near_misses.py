@@ -47,7 +47,8 @@ def questions(*names: str) -> list[NameQuestion]:
         ("ll_máscara.png", "ll.png", "ll.mask.png"),
         ("маска tt.png", "tt.png", "tt.mask.png"),
         ("heromask.png", "hero.png", "hero.mask.png"),
-        ("mm mask.gif", "mm.png", "mm.mask.png"),
+        ("mm mask.gif", "mm.png", "mm.mask.gif"),
+        ("mm mask.tga", "mm.png", "mm.mask.png"),
         ("mask.png", "hero.png", "hero.mask.png"),
     ],
 )
@@ -55,7 +56,7 @@ def test_a_name_like_a_mask_s_is_asked_about_and_never_taken(name: str, picture:
     """The question names both files and the name that would be taken; the picture has no mask, and is told of the question."""
     (question,) = questions(picture, name)
     assert (question.name, question.picture) == (name, picture)
-    verb = "Save it as" if name.endswith(".gif") else "Call it"
+    verb = "Save it as" if name.endswith(".tga") else "Call it"
     assert question.sentence == f"Is “{name}” the mask of “{picture}”? {verb} “{new_name}”."
     bundle = next(bundle for bundle in group_bundles("selected", "", [picture, name]) if bundle.picture == f"selected/{picture}")
     assert not bundle.has_instructions

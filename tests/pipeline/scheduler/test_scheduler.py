@@ -22,7 +22,7 @@ from goldsmith.pipeline.scheduler import scheduler
 from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.workers.job_queue import QueuedJob
-from goldsmith.service import DaemonRuntime
+from goldsmith.service.runtime import DaemonRuntime
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
 

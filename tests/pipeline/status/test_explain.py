@@ -242,13 +242,13 @@ def test_a_file_in_a_folder_of_masks_is_explained(root: Path, make_explainer: Ma
 
 def test_a_foreign_file_beside_its_picture_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
     """A working file is ignored; a mask in a format that is not read holds the picture, and both have the same sentence."""
-    put(root, "selected/hero.png", "selected/hero.psd", "selected/lamp.png", "selected/lamp.mask.bmp")
+    put(root, "selected/hero.png", "selected/hero.psd", "selected/lamp.png", "selected/lamp.mask.psd")
     explain = make_explainer().explain_file
     assert explain("selected/hero.psd") == (
         "“hero.psd” is ignored: Goldsmith does not read a Photoshop document, and “hero.png” is used instead."
     )
-    sentence = "“lamp.mask.bmp” is a BMP picture, which Goldsmith does not read: save it as “lamp.mask.png”."
-    assert explain("selected/lamp.png") == explain("selected/lamp.mask.bmp") == sentence
+    sentence = "“lamp.mask.psd” is a Photoshop document, which Goldsmith does not read: save it as “lamp.mask.png”."
+    assert explain("selected/lamp.png") == explain("selected/lamp.mask.psd") == sentence
 
 
 @pytest.mark.parametrize("name", ["old.jpe", "#old.png", "old.png ", "old.psd"])

@@ -136,6 +136,29 @@ def test_a_pause_comes_first(studio: Studio) -> None:
     assert text.split("\n")[3] == "Everything here waits (1)"
 
 
+def test_a_campaign_that_is_not_searched_to_its_end_is_named_and_nothing_else_waits(studio: Studio) -> None:
+    """It has a title of its own, since all other pictures of the folder go on."""
+    studio.at("selected/" + "/".join(["deep"] * 70)).mkdir(parents=True)
+    text = until_told(studio, "Campaigns that cannot be read, or only in part (1)\n  selected/deep/")
+    assert "Everything here waits" not in text
+
+
+def test_a_mistake_in_the_writer_is_logged_with_its_traceback(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop goes on."""
+    works = studio.start()
+    assert works.folder_status is not None
+
+    def fail() -> None:
+        raise KeyError("folder")
+
+    monkeypatch.setattr(works.folder_status, "write_due", fail)
+    studio.put("selected/hero.png", png())
+    event = studio.until_event("no status file")
+    assert "KeyError: 'folder'" in event["detail"]
+    studio.put("selected/hero.toml", SHARPEN)
+    studio.until(lambda: "hero.png" in studio.folder("masked"), "the picture in masked/")
+
+
 def test_a_hold_without_a_note_is_told_in_the_folder_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a campaign's folder takes no note, the stage's folder has the sentence."""
     monkeypatch.setattr(folder_status, "WRITE_INTERVAL_SECONDS", 0.0)

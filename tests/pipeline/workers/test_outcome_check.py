@@ -54,7 +54,7 @@ def outcome_of(job: Job, *extra: OutputFile, **fields: Any) -> Outcome:
 
 def test_an_honest_outcome_is_accepted_as_it_is(job: Job) -> None:
     """Names, facts and texts stay."""
-    extras = (result(job, 1, "_web.avif"), result(job, 2, ".mask.Gesicht.png", "mask"), result(job, 3, "_candidate02.png", "archive_only"))
+    extras = (result(job, 1, "_web.avif"), result(job, 2, ".mask.Gesicht.png", "mask"), result(job, 3, "_candidate002.png", "archive_only"))
     outcome = outcome_of(job, *extras, facts={"format": "png", "width": 3}, consumed_masks=("Gesicht",))
     assert check_outcome(job, outcome) == outcome
 

@@ -2,6 +2,7 @@
 
 - ``families``: which pipeline class a family needs for each ability, and the arguments of its call
 - ``diffusers_tree``: check a folder before anything is loaded from it
+- ``single_file``: tell which parts of a model a single file has
 - ``pipeline_loader``: load pipelines that share one set of weights from a folder or a single file
 - ``memory_layout``: plan where a model is kept in the free memory, and the fallbacks if memory runs out
 - ``loaded_model``: a model in memory, on its device

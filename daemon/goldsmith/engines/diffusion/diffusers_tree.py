@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldsmith.engines.diffusion.single_file import parts_in_file
 from goldsmith.errors import InputError
 
 _LIBRARIES = frozenset({"diffusers", "transformers"})
@@ -28,13 +29,15 @@ class DiffusersTree:
 
     index:   the content of its model_index.json.
     variant: which of several precisions to read, "" for the plain weights.
-    parts:   the size of the weights of each part, in bytes.
+    parts:   the size of the weights of each part, in bytes; those that come from a single file are under its name.
+    in_file: the parts that come from a single file, and not from the folder.
     """
 
     folder: Path
     index: Mapping[str, Any]
     variant: str
     parts: Mapping[str, int]
+    in_file: frozenset[str] = frozenset()
 
     @property
     def largest_share(self) -> float:
@@ -43,7 +46,7 @@ class DiffusersTree:
 
 
 def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | None = None) -> DiffusersTree:
-    """Check a folder and return what it contains. Beside a ``single`` file, it needs weights only for parts that the file lacks.
+    """Check a folder and return what it contains. Beside a ``single`` file, only the weights of parts that the file lacks are read from it.
 
     Raises InputError, with the file, if something is missing, damaged, a pickle, or code.
     """
@@ -56,7 +59,7 @@ def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | N
         )
     for path in sorted(folder.rglob("*.py")):
         raise InputError(f"{path}: this model contains custom code, which is never run.", _OTHER_MODEL_REMEDY)
-    parts: dict[str, int] = {}
+    classes: dict[str, list[str]] = {}
     for part, entry in index.items():
         if part.startswith("_") or part in SKIPPED_PARTS or not _is_part(entry):
             continue
@@ -64,12 +67,19 @@ def inspect_tree(name: str, folder: Path, *, variant: str = "", single: Path | N
         _refuse_auto_map(folder / part)
         if not part.startswith(_PARTS_WITHOUT_WEIGHTS):
             _read_json(folder / part / "config.json", remedy)
-            if single is None or any((folder / part).glob("*.safetensors")):
-                parts[part] = _weights_size(folder / part, variant, remedy)
-    if single is not None:
-        check_safetensors(single, remedy)
-        parts[single.name] = single.stat().st_size
-    return DiffusersTree(folder, index, variant, parts)
+            classes[part] = entry
+    if single is None:
+        return DiffusersTree(folder, index, variant, {part: _weights_size(folder / part, variant, remedy) for part in classes})
+    in_file = parts_in_file(single, check_safetensors(single, remedy), classes)
+    parts = {part: _missing_part_size(folder / part, variant, single, remedy) for part in classes if part not in in_file}
+    return DiffusersTree(folder, index, variant, {**parts, single.name: single.stat().st_size}, in_file)
+
+
+def _missing_part_size(part: Path, variant: str, single: Path, remedy: str) -> int:
+    """Return the size of the weights of a part that the single file lacks. Raises InputError if the folder lacks them too."""
+    if not part.is_dir() or not any(path.suffix == ".safetensors" or path.suffix in _PICKLES for path in part.iterdir()):
+        raise InputError(f"{single}: it has no {part.name}, and {part} has no weights for it either.", remedy)
+    return _weights_size(part, variant, remedy)
 
 
 def _is_part(entry: Any) -> bool:
@@ -136,8 +146,8 @@ def _weights_size(part: Path, variant: str, remedy: str) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def check_safetensors(path: Path, remedy: str) -> None:
-    """Raise InputError if the file is not a safetensors file or is truncated. Only its header is read.
+def check_safetensors(path: Path, remedy: str) -> frozenset[str]:
+    """Return the names of a safetensors file's tensors. Raises InputError if it is none or is truncated. Only its header is read.
 
     Format: eight bytes of length, a JSON header with each tensor's ``data_offsets``, then the data.
     """
@@ -154,3 +164,4 @@ def check_safetensors(path: Path, remedy: str) -> None:
         raise InputError(f"{path}: this is not a safetensors file.", remedy) from error
     if expected != size:
         raise InputError(f"{path}: it has {size} bytes and should have {expected}; it is truncated or damaged.", remedy)
+    return frozenset(header) - {"__metadata__"}

@@ -71,7 +71,8 @@ class DiffusionEngine:
         self._busy = Lock()
         self._loaded: LoadedModel | None = None
         configure_cublas()
-        precision = self._load().layout.precision
+        loaded = self._load()
+        precision = loaded.layout.precision
         self.descriptor = EngineDescriptor(
             name=name,
             kind="generate",
@@ -80,7 +81,8 @@ class DiffusionEngine:
             takes_prompt=True,
             can=can,
             native_pixels=self._diffusion.pixels,
-            weights=model_files.weights,
+            # The weights of a part in the tree do not count if the part came from the single file.
+            weights=tuple(each for each in model_files.weights if each[0].split("/")[0] not in loaded.parts_in_file),
             device=f"{device.name} {precision}, {device.threads} thread{'s' if device.threads > 1 else ''}",
             revision=model_files.revision,
         )
@@ -148,6 +150,12 @@ class DiffusionEngine:
             if options.strength is None
             else options.strength
         )
+        if options.strength is not None and strength is None and request.picture is not None:
+            what = "uses reference pictures" if request.references else "changes a picture by instruction"
+            raise InputError(
+                f"The model {self._name!r} {what} here and has no strength, but the step has strength = {options.strength:g}.",
+                "Remove strength from the step" + (", or set references = false." if request.references else ", or name another model."),
+            )
         if strength is not None:
             if strength < _MIN_STRENGTH:
                 raise InputError(
@@ -208,6 +216,7 @@ class DiffusionEngine:
                 inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
                 share = _ProgressShare(on_progress, begin, len(group), len(frames))
                 pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
+                self._refuse_unused_guidance(pipe, group)
                 arguments = self._pipeline_arguments(pipe, call, inputs) | {"generator": seeded_generators([frame.seed for frame in group])}
                 images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
                 generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, inputs.prompts)
@@ -229,6 +238,15 @@ class DiffusionEngine:
             checked = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
             ready.append(resize(checked, call.width, call.height))
         return ready
+
+    def _refuse_unused_guidance(self, pipe: Any, frames: Sequence[_SeededRequest]) -> None:
+        """Raise InputError if a request has a guidance of its own and the model is distilled to run without: its pipeline ignores it."""
+        guidance = max((frame.request.options.guidance or 0.0 for frame in frames), default=0.0)
+        if guidance > 1 and pipe.config.get("is_distilled") and self._diffusion.family == "flux2-klein":
+            raise InputError(
+                f"The model {self._name!r} is distilled and runs without guidance, but the step has guidance = {guidance:g}.",
+                "Remove guidance from the step, or name another model.",
+            )
 
     def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
         family = self._family

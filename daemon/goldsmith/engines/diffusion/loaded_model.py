@@ -33,6 +33,7 @@ class LoadedModel:
         try:
             with model_files.unchanged():
                 tree = inspect_tree(name, model_files.folder, variant=diffusion.variant, single=model_files.single_file)
+                self.parts_in_file = tree.in_file
                 self.layout = plan_layout(tree.largest_share)
                 self.offload: Offload = self.layout.offload
                 self._pipelines: PipelineSet = load_pipelines(name, model_files, diffusion, family, self.layout.precision, tree)
@@ -81,8 +82,9 @@ class LoadedModel:
         self.offload = "group"
 
     def facts(self) -> Mapping[str, object]:
-        """Return the facts about scheduler, precision and offload, for the record."""
-        return {**scheduler_facts(self._base.scheduler), "precision": self.layout.precision, "offload": self.offload}
+        """Return the facts about scheduler, precision, offload and a single file, for the record."""
+        in_file = {"parts_in_file": sorted(self.parts_in_file)} if self.parts_in_file else {}
+        return {**scheduler_facts(self._base.scheduler), "precision": self.layout.precision, "offload": self.offload, **in_file}
 
     def _apply_layout(self) -> None:
         import torch

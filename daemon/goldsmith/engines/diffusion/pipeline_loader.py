@@ -96,6 +96,7 @@ def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtyp
     class_name = next(iter(family.calls.values())).pipeline
     kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, class_name)
     if store.single_file is not None:
+        # A part that is passed in replaces that of the file: pass only those that the file lacks.
         if family.uses_auto_pipeline:
             kind = getattr(diffusers, str(tree.index.get("_class_name", "")))
         components |= {part: _load_part(tree, part, dtype) for part in tree.parts if part in tree.index}

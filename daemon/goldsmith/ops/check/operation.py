@@ -241,9 +241,8 @@ class Check(FileOperation):
         if self.depth is not None:
             yield self._make_result("depth", f"{self.depth} bits", f"{facts.depth} bits", facts.depth == self.depth)
         if self.profile is not None:
-            missing = "none" if facts.channels == 4 else "none, which means sRGB"
             is_same = (facts.channels != 4 or facts.icc is not None) and is_same_profile(self.profile, facts.icc)
-            yield self._make_result("profile", self.profile, facts.icc or missing, is_same)
+            yield self._make_result("profile", self.profile, readback.describe_profile(), is_same)
         if self.max_kb is not None:
             yield self._make_result(
                 "bytes", f"at most {self.max_kb:,g} kB", format_kb(readback.byte_size), readback.byte_size <= self.max_kb * BYTES_PER_KB

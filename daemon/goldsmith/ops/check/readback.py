@@ -64,6 +64,14 @@ class FileReadback:
             if name in self.recorded and self.recorded[name] != value
         ]
 
+    def describe_profile(self) -> str:
+        """Return the file's profile for people, and whether it is in the file or only assumed."""
+        if self.facts.icc is not None:
+            return f"{self.facts.icc}, embedded"
+        if self.facts.channels == _CMYK_CHANNELS:
+            return "none"
+        return "none, sRGB by its colour codes" if self.facts.states_colour else "none, sRGB assumed"
+
     def properties(self) -> list[tuple[str, str]]:
         """Return (name, value) pairs for a report."""
         facts = self.facts
@@ -71,7 +79,8 @@ class FileReadback:
         return [
             ("Format", facts.format.upper()),
             ("Pixels", f"{facts.width} x {facts.height}"),
-            ("Colour", f"{mode}, {facts.depth} bits, {facts.icc or ('no profile' if facts.channels == _CMYK_CHANNELS else 'sRGB')}"),
+            ("Colour", f"{mode}, {facts.depth} bits"),
+            ("Profile", self.describe_profile()),
             ("Size", format_kb(self.byte_size)),
             *([] if facts.ppi is None else [("Resolution", f"{min(facts.ppi):.0f} ppi")]),
             *([] if self.trim_mm is None else [("Trim", f"{self.trim_mm[0]:g} x {self.trim_mm[1]:g} mm, bleed {self.bleed_mm:g} mm")]),

@@ -58,17 +58,17 @@ class CubeLut:
 
 def read_look(path: Path) -> CubeLut | Cdl:
     """Return the look in a ``.cube``, ``.cdl`` or ``.cc`` file. Raises InputError with the file's name and the line if it is not valid."""
-    is_cube = path.suffix.lower() == ".cube"
+    name, is_cube = path.name, path.suffix.lower() == ".cube"
     max_bytes = MAX_CUBE_BYTES if is_cube else _MAX_XML_BYTES
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise InputError(
-                f"{path.name} has {size / 2**20:,.0f} MiB; a look of this kind has at most {max_bytes >> 20} MiB.",
+                f"{name} has {size / 2**20:,.0f} MiB; a look of this kind has at most {max_bytes >> 20} MiB.",
                 "Export a smaller table.",
             )
         data = file.read(size)
-    return parse_cube(data, path.name) if is_cube else parse_cdl(data, path.name)
+    return parse_cube(data, name) if is_cube else parse_cdl(data, name)
 
 
 def parse_cube(data: bytes, name: str) -> CubeLut:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -41,6 +41,8 @@ _MAX_BATCH = 8
 _FIRST_PASS_SHARE = 0.4
 
 _Side = Annotated[int, Field(ge=16, le=MAX_SIDE)]
+# TOML's integers end there. A seed of more than 32 bits is hashed by the engine.
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Regenerate(SetOperation):
@@ -54,7 +56,7 @@ class Regenerate(SetOperation):
         {
             "prompt": "text",
             "negative": "negative-prompt",
-            "candidates": "count number variations",
+            "candidates": "count variations",
             "strength": "denoise",
         }
     )
@@ -69,8 +71,14 @@ class Regenerate(SetOperation):
     """A name in config/models.toml; default: the first model that can do it."""
     candidates: int = Field(default=1, ge=1, le=100)
     """How many pictures are generated (1 to 100); a select step chooses among them, and the others go to the archive."""
+    seeds: tuple[_Seed, ...] = Field(default=(), max_length=100)
+    """Exact seeds, one picture for each, as on a contact sheet: seeds = [1973676029]. Default: seeds from the brief's seed."""
+    number: int | None = Field(default=None, ge=1, le=100)
+    """Only the candidate with this number (1 to 100), the same picture as among many."""
     strength: float | None = Field(default=None, gt=0, le=1)
-    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture."""
+    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture. No model has a
+    strength while it uses reference pictures.
+    """
     size: tuple[_Side, _Side] | None = None
     """Size of the result, [width, height] in px, each 16 to 30000; default: about the model's native number of pixels."""
     aspect: str = Field(default="", pattern=r"^(|\d{1,5}(\.\d{1,4})?:\d{1,5}(\.\d{1,4})?)$")
@@ -90,6 +98,7 @@ class Regenerate(SetOperation):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Regenerate:
+        self._check_candidates()
         if self.size is not None and self.aspect:
             raise ValueError("give size or aspect, not both: a size has its own aspect ratio")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
@@ -97,6 +106,17 @@ class Regenerate(SetOperation):
         if not 1 / 8 <= self._aspect_ratio(None) <= 8:
             raise ValueError("the ratio is too extreme: at most 8:1 or 1:8")
         return self
+
+    def _check_candidates(self) -> None:
+        """Raise ValueError if the settings disagree about which pictures are made."""
+        if self.seeds and self.number is not None:
+            raise ValueError("give seeds or number, not both: number chooses among the candidates that the brief's seed makes")
+        if self.candidates > 1 and (self.seeds or self.number is not None):
+            which = "seeds makes one picture for each of its seeds" if self.seeds else f"number = {self.number} makes that picture alone"
+            raise ValueError(f"remove candidates: {which}")
+        twice = next((seed for seed in self.seeds if self.seeds.count(seed) > 1), None)
+        if twice is not None:
+            raise ValueError(f"seeds has {twice} twice: both pictures would be the same")
 
     def needs(self) -> StepNeeds:
         engine = EngineNeed(
@@ -119,21 +139,37 @@ class Regenerate(SetOperation):
         return max(2, ceil(self.refine))
 
     def max_results(self, count: int) -> int:
-        return max(1, count) * self.candidates
+        return max(1, count) * self._count
+
+    @property
+    def _count(self) -> int:
+        """The number of pictures that are made from each picture or from words."""
+        if self.number is not None:
+            return 1
+        return len(self.seeds) or self.candidates
+
+    def _numbered_seeds(self, source_index: int, seed: int) -> list[tuple[int, int]]:
+        """Return the (number, seed) of every picture that is made from one source; ``seed`` is the step's."""
+        if self.number is not None:
+            return [(self.number, candidate_seed(seed, self.number))]
+        numbers = range(source_index * self._count + 1, (source_index + 1) * self._count + 1)
+        return list(zip(numbers, self.seeds or [candidate_seed(seed, number) for number in numbers], strict=True))
 
     def apply_set(self, pictures: Sequence[Picture], context: StepContext) -> Iterator[Picture]:
         """Yield the candidates one by one, for each picture in turn; without a picture, from words.
 
         Raises InputError if there is neither a prompt nor a picture, or if the model cannot do what the step asks.
         """
+        if self.number is not None and len(pictures) > 1:
+            raise InputError(f"number = {self.number} is for one picture, but there are {len(pictures)} here.", "Use seeds instead.")
         run = self._prepare(pictures, context)
-        sources: Sequence[Picture | None] = pictures or [None]
-        for index, source in enumerate(sources):
-            for number, candidate in self._make_candidates(source, index * self.candidates, run):
-                yield replace(candidate, record_values={"number": number, "seed": candidate_seed(context.seed, number)})
-        numbers = range(1, len(sources) * self.candidates + 1)
-        candidates: list[RecordValue] = [{"number": number, "seed": candidate_seed(context.seed, number)} for number in numbers]
-        context.results.record(candidates=candidates, prompt=run.options.prompt, **run.findings)
+        candidates: list[RecordValue] = []
+        for index, source in enumerate(pictures or [None]):
+            numbered_seeds = self._numbered_seeds(index, context.seed)
+            for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
+                yield replace(candidate, record_values={"number": number, "seed": seed})
+            candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
+        context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())
 
     def _required_abilities(self, *, from_picture: bool, with_references: bool) -> frozenset[Ability]:
         abilities: set[Ability] = {"image"} if from_picture or self.refine > 1 else set()
@@ -148,10 +184,21 @@ class Regenerate(SetOperation):
         if self.references is True and not references:
             sentence = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
             raise InputError(sentence, "Put one there, or remove references from the step.")
+        if references and pictures:
+            self._refuse_strength(context.stem)
         engine = self._choose_engine(context, from_picture=bool(pictures), with_references=bool(references))
-        strength = self._effective_strength(engine) if pictures else None
+        strength = self._effective_strength(engine) if pictures and not references else None
         options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self.candidates)
+        return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self._count)
+
+    def _refuse_strength(self, stem: str) -> None:
+        """Raise InputError if the step has a strength: it is for a picture with references, which no model weighs against a strength."""
+        if self.strength is not None:
+            raise InputError(
+                f"strength = {self.strength:g} cannot be used: there is a reference picture ({stem}.ref.png), and no model has a strength "
+                "while it uses reference pictures.",
+                "Remove strength from the step, or set references = false: the reference picture is then ignored.",
+            )
 
     def _effective_strength(self, engine: Generator) -> float | None:
         """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
@@ -172,32 +219,31 @@ class Regenerate(SetOperation):
             )
         return engine
 
-    def _make_candidates(self, source: Picture | None, numbers_used: int, run: _GenerationRun) -> Iterator[tuple[int, Picture]]:
-        """Yield (number, picture) of each candidate of one picture; ``numbers_used`` numbers belong to earlier pictures."""
+    def _make_candidates(
+        self, source: Picture | None, done: int, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
+    ) -> Iterator[tuple[int, int, Picture]]:
+        """Yield (number, seed, picture) of each candidate of one picture. ``done`` candidates of other pictures are finished."""
         wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
         start_pixels = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
         base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
-        numbers = range(numbers_used + 1, numbers_used + self.candidates + 1)
-        for first in range(0, self.candidates, batch):
-            batch_numbers = numbers[first : first + batch]
-            seeds = tuple(candidate_seed(run.context.seed, number) for number in batch_numbers)
-            request = GenerationRequest(run.options, seeds, wide, high, picture=start_pixels, references=run.references)
-            share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
-            generated = run.engine.generate(
-                request,
-                run.progress_callback(
-                    batch_numbers[0] - 1, len(batch_numbers) * share, f"candidate {batch_numbers[0]} of {run.candidate_count}"
-                ),
+        for first in range(0, len(numbered_seeds), batch):
+            group = numbered_seeds[first : first + batch]
+            request = GenerationRequest(
+                run.options, tuple(seed for _, seed in group), wide, high, picture=start_pixels, references=run.references
             )
-            run.add_findings(native=[wide, high], made=dict(generated.facts))
-            for number, seed, pixels in zip(batch_numbers, seeds, generated.pictures, strict=True):
+            share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
+            start = done + first
+            note = f"candidate {start + 1} of {run.candidate_count}"
+            generated = run.engine.generate(request, run.progress_callback(start, len(group) * share, note))
+            run.add_findings(native=[wide, high])
+            run.first_pass.add(generated.facts)
+            for position, ((number, seed), pixels) in enumerate(zip(group, generated.pictures, strict=True)):
                 if self.refine > 1:
-                    start = batch_numbers[0] - 1 + len(batch_numbers) * share + (number - batch_numbers[0]) * (1 - share)
-                    pixels = self._run_second_pass(
-                        pixels, seed, run, run.progress_callback(start, 1 - share, f"refining {number} of {run.candidate_count}")
-                    )
-                yield number, _fit_into_base(base, pixels, seed)
+                    second_start = start + len(group) * share + position * (1 - share)
+                    note = f"refining {start + position + 1} of {run.candidate_count}"
+                    pixels = self._run_second_pass(pixels, seed, run, run.progress_callback(second_start, 1 - share, note))
+                yield number, seed, _fit_into_base(base, pixels, seed)
 
     def _aspect_ratio(self, source: Picture | None) -> float:
         """Return the width over the height of the result."""
@@ -232,8 +278,11 @@ class Regenerate(SetOperation):
         options = replace(run.options, strength=self.refine_strength)
 
         def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
-            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, references=run.references)
-            return run.engine.generate(request, on_tile_progress).pictures[0]
+            # Without the references: with them a model has no strength and would draw every tile anew from the words.
+            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile)
+            generated = run.engine.generate(request, on_tile_progress)
+            run.second_pass.add(generated.facts)
+            return generated.pictures[0]
 
         refined = refine_by_tiles(
             large, redraw, RefineOptions(descriptor.native_pixels, descriptor.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
@@ -250,6 +299,27 @@ class Regenerate(SetOperation):
 
 
 @dataclass(slots=True)
+class _CallFacts:
+    """The facts of an engine's calls: those of the first call, and of each other call that ran in another way."""
+
+    calls: list[dict[str, RecordValue]] = field(default_factory=list)
+
+    def add(self, facts: Mapping[str, object]) -> None:
+        """Add the facts of a call. Calls that differ only in their seeds are one entry with the seeds of all."""
+        call = cast("dict[str, RecordValue]", dict(facts))
+        seeds = call.pop("seeds", [])
+        for known in self.calls:
+            if {name: value for name, value in known.items() if name != "seeds"} == call:
+                known["seeds"] = [*_as_list(known["seeds"]), *_as_list(seeds)]
+                return
+        self.calls.append({**call, "seeds": seeds})
+
+
+def _as_list(value: RecordValue) -> list[RecordValue]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+@dataclass(slots=True)
 class _GenerationRun:
     """The facts that are the same for every candidate, and the findings so far."""
 
@@ -258,19 +328,18 @@ class _GenerationRun:
     options: GenerationOptions
     references: tuple[Pixels, ...]
     candidate_count: int
-    findings: dict[str, RecordValue]
+    findings: dict[str, RecordValue] = field(default_factory=dict)
+    first_pass: _CallFacts = field(default_factory=_CallFacts)
+    second_pass: _CallFacts = field(default_factory=_CallFacts)
 
-    def __init__(
-        self, context: StepContext, engine: Generator, options: GenerationOptions, references: tuple[Pixels, ...], candidate_count: int
-    ) -> None:
-        self.context, self.engine, self.options, self.references, self.candidate_count, self.findings = (
-            context,
-            engine,
-            options,
-            references,
-            candidate_count,
-            {},
-        )
+    def all_findings(self) -> dict[str, RecordValue]:
+        """Return the findings with the facts of every call: ``made`` for the first call, ``made_otherwise`` for calls that ran in another
+        way, ``refined_by`` for the calls of the second pass.
+        """
+        first, *others = self.first_pass.calls or [{}]
+        otherwise: dict[str, RecordValue] = {"made_otherwise": others} if others else {}
+        refined_by: dict[str, RecordValue] = {"refined_by": self.second_pass.calls} if self.second_pass.calls else {}
+        return {**self.findings, "made": first, **otherwise, **refined_by}
 
     def progress_callback(self, start: float, share: float, note: str) -> OnProgress:
         """Return a callback that reports the progress of one part of the work over all candidates; it raises JobCancelled if the job was

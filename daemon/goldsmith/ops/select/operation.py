@@ -117,7 +117,7 @@ def _archive_candidates(context: StepContext, pictures: Sequence[Picture], asses
         if index not in best:
             data = encode(picture, EncodingOptions(format="png", depth=picture.depth))
             facts: dict[str, RecordValue] = {"what": "candidate", **_candidate_identity(picture, index), "score": quality_score(assessment)}
-            context.results.archive(Deliverable(f"_candidate{_candidate_number(picture, index):02d}", ".png", data, facts))
+            context.results.archive(Deliverable(f"_candidate{_candidate_number(picture, index):03d}", ".png", data, facts))
     kept = ", ".join(str(_candidate_number(pictures[index], index)) for index in best)
     title = f"{context.stem}: {len(pictures)} candidates, number {kept} kept"
     context.results.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))
@@ -137,11 +137,11 @@ def _candidate_identity(picture: Picture, index: int) -> dict[str, RecordValue]:
 
 
 def _caption(picture: Picture, index: int, assessment: Assessment, kept: bool) -> tuple[str, ...]:
-    """Return the caption of a picture on the contact sheet."""
+    """Return the caption of a picture on the contact sheet; of a generated one, with the line that makes it again."""
     seed = picture.record_values.get("seed")
     remarks = ", ".join(_remarks(assessment)) or "no remarks"
     first = f"{_candidate_number(picture, index)}   score {quality_score(assessment):.1f}" + ("   kept" if kept else "")
-    return (first, *(() if seed is None else (f"seed {seed}",)), remarks)
+    return (first, *(() if seed is None else (f"seeds = [{seed}]",)), remarks)
 
 
 def quality_score(assessment: Assessment) -> float:

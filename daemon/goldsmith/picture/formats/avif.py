@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldsmith.picture import profiles
+from goldsmith.picture.formats.coded_colour import set_coded_colour
 from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageHeader, Samples, check_size
 from goldsmith.picture.formats.iso_boxes import check_complete, find_boxes, has_provenance, read_cicp
 from goldsmith.picture.formats.metadata import read_orientation, read_resolution, strip_exif_prefix
@@ -39,15 +39,10 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 
 
 def read_cicp_profile(data: bytes, header: ImageHeader) -> None:
-    """Set the profile from the colour codes if the file embeds none."""
+    """Set the profile from the colour codes, for a file that embeds none."""
     codes = read_cicp(data)
-    if codes is None:
-        return
-    known, header.icc = profiles.profile_from_cicp(*codes)
-    if header.channels == 1:
-        header.icc = None
-    if not known:
-        header.notes.append(f"its colour code ({codes[0]}/{codes[1]}) is unknown; it is read as sRGB")
+    if codes is not None:
+        set_coded_colour(header, *codes)
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -34,6 +34,7 @@ class ImageInfo:
     icc:           the embedded profile's own name, None if there is none.
     frames:        1, or the number of frames or pages; the first is the picture.
     ppi:           horizontal and vertical pixels per inch, None if the file does not say.
+    states_colour: True if the file says what its colours are, by a profile or in another way; else they are taken for sRGB.
     notes:         plain sentences about everything that was not read as written.
     """
 
@@ -47,6 +48,7 @@ class ImageInfo:
     frames: int = 1
     ppi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    states_colour: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +56,12 @@ class ImageHeader:
     """A reader's findings: ``width`` and ``height`` are as stored, ``max_code`` is the code that means 1.0.
 
     A reader whose library returns upright pixels leaves ``orientation`` at 1. ``read_samples`` may still correct the alpha.
+
+    black_code:      the code of the colours that means 0.0, in narrow range.
+    colour_fault:    why the colours are unknown; completes "NAME has …".
+    states_colour:   the file itself says what its colours are, so that its Exif is not asked.
+    hdr:             "PQ" or "HLG": values that ``tone_mapping`` turns into values of ``icc``; "" = none.
+    must_convert:    the pixels are converted from ``icc`` to a profile that pictures can be in.
     """
 
     format: str
@@ -67,7 +75,12 @@ class ImageHeader:
     # Of all frames together; 0 = each has as many as the first.
     total_pixels: int = 0
     max_code: float = 255.0
+    black_code: float = 0.0
     icc: bytes | None = None
+    colour_fault: str = ""
+    states_colour: bool = False
+    hdr: Literal["PQ", "HLG", ""] = ""
+    must_convert: bool = False
     ppi: tuple[float, float] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import InputError
 from goldsmith.picture import profiles
+from goldsmith.picture.formats.coded_colour import set_coded_colour
 from goldsmith.picture.formats.decoding_limits import TextBudget
 from goldsmith.picture.formats.image_info import (
     MAX_METADATA_BYTES,
@@ -75,6 +76,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     if b"PLTE" in chunks.by_kind and colour == 3:
         header.channels = 1 if _is_grey(chunks.by_kind[b"PLTE"]) else 3
     header.icc = _read_profile(chunks, name, header)
+    if colour == 3 and profiles.matches_channels(header.icc, 3):
+        header.channels = 3  # a palette of greys is RGB, and so is its profile
     header.exif = strip_exif_prefix(chunks.by_kind.get(b"eXIf"))
     _read_texts(chunks, name, header)
     header.orientation = read_orientation(header.exif)
@@ -211,21 +214,35 @@ def _read_ppi(chunks: _PngChunks) -> tuple[float, float] | None:
 
 
 def _read_profile(chunks: _PngChunks, name: str, header: ImageHeader) -> bytes | None:
-    """Return the profile in PNG's own order: cICP, iCCP, sRGB, then gAMA with cHRM (made into a profile, so that the colours stay)."""
-    if len(chunks.by_kind.get(b"cICP", b"")) == 4:
-        primaries, transfer = chunks.by_kind[b"cICP"][:2]
-        known, result = profiles.profile_from_cicp(primaries, transfer)
-        if known:
-            return result
-        header.notes.append(f"its colour code (cICP {primaries}/{transfer}) is unknown and was ignored")
+    """Return the profile in PNG's own order: cICP, iCCP, sRGB, then gAMA with cHRM (made into a profile, so that the colours stay).
+
+    An iCCP chunk that cannot be unpacked is an empty profile, which the rule for profiles refuses.
+    """
+    header.states_colour = not chunks.by_kind.keys().isdisjoint((b"cICP", b"iCCP", b"sRGB", b"gAMA"))
+    if b"cICP" in chunks.by_kind and _read_cicp(chunks.by_kind[b"cICP"], header):
+        return header.icc
     if b"iCCP" in chunks.by_kind:
-        return _inflate(chunks.by_kind[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile", header)
+        header.colour_fault = ""
+        return _inflate(chunks.by_kind[b"iCCP"].partition(b"\0")[2][1:], name, "colour profile", header) or b""
     if b"sRGB" in chunks.by_kind or len(chunks.by_kind.get(b"gAMA", b"")) != 4:
         return None
     gamma = int.from_bytes(chunks.by_kind[b"gAMA"], "big") / 100000
     primaries_block = chunks.by_kind.get(b"cHRM", b"")
     corners = tuple(value / 100000 for value in struct.unpack(">8I", primaries_block)) if len(primaries_block) == 32 else None
     return profiles.profile_from_png_gamma(gamma, corners, is_grey=header.channels == 1)
+
+
+def _read_cicp(block: bytes, header: ImageHeader) -> bool:
+    """Set profile, HDR and range from a cICP chunk (PNG 3rd edition, 11.3.2.6); return False if it has no known meaning."""
+    if len(block) != 4 or block[2] != 0:
+        header.notes.append("its colour codes (cICP) are not those of RGB pixels and were ignored")
+        return False
+    if not set_coded_colour(header, block[0], block[1]):
+        return False
+    if block[3] == 0:  # narrow range (H.273, 8.3): black is 16 and white 235 at 8 bits
+        unit = (header.max_code + 1) / 256
+        header.black_code, header.max_code = 16 * unit, 235 * unit
+    return True
 
 
 def _read_texts(chunks: _PngChunks, name: str, header: ImageHeader) -> None:

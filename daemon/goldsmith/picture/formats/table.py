@@ -34,6 +34,7 @@ class FileFormat:
     writer:           the module that writes it (``codec.FormatWriter``); "" = the codec does not write it.
     is_print_page:    it is a page for print, which only ``export`` writes (``picture.print.pdf_write``).
     other_suffixes:   further names that do not contradict the content; stages do not take files with these names.
+    can_be_picture:   stages take files with its suffixes as pictures; False for a format that is read for masks only.
     can_be_mask:      ``hero_mask.png`` with this suffix is a mask.
     can_be_layer:     layers, faces and heroes may have this format. If two files have the same name, the earlier row wins.
     depths:           bits per channel that can be written, in ascending order.
@@ -53,6 +54,7 @@ class FileFormat:
     writer: str = ""
     is_print_page: bool = False
     other_suffixes: tuple[str, ...] = ()
+    can_be_picture: bool = True
     can_be_mask: bool = False
     can_be_layer: bool = False
     depths: tuple[int, ...] = ()
@@ -129,6 +131,11 @@ def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
 
 def _is_webp(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def _is_bmp(data: bytes) -> bool:
+    """Return whether a file starts as a BMP with a header of Windows: any text may begin with its two letters."""
+    return data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in (40, 52, 56, 64, 108, 124)
 
 
 def _has_brand(*brands: bytes) -> Callable[[bytes], bool]:
@@ -238,6 +245,24 @@ _ROWS = (
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
     ),
     FileFormat(
+        name="gif",
+        suffixes=(".gif",),
+        media_type="image/gif",
+        matches=_starts_with(b"GIF87a", b"GIF89a"),
+        reader="goldsmith.picture.formats.gif",
+        can_be_picture=False,
+        can_be_mask=True,
+    ),
+    FileFormat(
+        name="bmp",
+        suffixes=(".bmp",),
+        media_type="image/bmp",
+        matches=_is_bmp,
+        reader="goldsmith.picture.formats.bmp",
+        can_be_picture=False,
+        can_be_mask=True,
+    ),
+    FileFormat(
         name="pdf",
         suffixes=(".pdf",),
         media_type="application/pdf",
@@ -286,11 +311,12 @@ UNREADABLE_FORMATS = (
 _UNREADABLE_SUFFIXES = frozenset(suffix for row in UNREADABLE_FORMATS for suffix in row.suffixes)
 
 
-def detect_by_content(start: bytes) -> FileFormat | None:
+def detect_by_content(start: bytes, *, is_mask: bool = False) -> FileFormat | None:
     """Return the format of a picture file that starts with these bytes (``DETECTION_BYTES`` are enough); None if Goldsmith reads no such
-    format.
+    format. ``is_mask``: the file is a mask, and may have a format that is read for masks only.
     """
-    return next((row for row in FORMATS.values() if row.reader and row.matches(start)), None)
+    rows = (row for row in FORMATS.values() if row.reader and (row.can_be_picture or (is_mask and row.can_be_mask)))
+    return next((row for row in rows if row.matches(start)), None)
 
 
 def find_unreadable(start: bytes) -> UnreadableFormat | None:
@@ -300,12 +326,12 @@ def find_unreadable(start: bytes) -> UnreadableFormat | None:
 
 def format_claimed_by(suffix: str) -> FileFormat | None:
     """Return the picture format that a suffix in lower case stands for, or None."""
-    return next((row for row in FORMATS.values() if row.reader and row.accepts_suffix(suffix)), None)
+    return next((row for row in FORMATS.values() if row.reader and row.can_be_picture and row.accepts_suffix(suffix)), None)
 
 
 def is_picture_suffix(suffix: str) -> bool:
     """Return True if the stages take a file with this suffix, in lower case, as a picture."""
-    return any(row.reader and suffix in row.suffixes for row in FORMATS.values())
+    return any(row.reader and row.can_be_picture and suffix in row.suffixes for row in FORMATS.values())
 
 
 def format_order(suffix: str) -> int:
@@ -331,7 +357,7 @@ def describe_suffix(suffix: str) -> str:
 
 def picture_suffixes() -> tuple[str, ...]:
     """Return the suffixes of all pictures that Goldsmith reads."""
-    return tuple(suffix for row in FORMATS.values() if row.reader for suffix in row.suffixes)
+    return tuple(suffix for row in FORMATS.values() if row.reader and row.can_be_picture for suffix in row.suffixes)
 
 
 def layer_suffixes() -> tuple[str, ...]:

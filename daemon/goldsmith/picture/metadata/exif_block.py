@@ -1,7 +1,7 @@
 """Exif as directories of entries: read every entry with limits, and write the block anew, without bytes that no entry refers to.
 
-Exif 3.0 (CIPA DC-008) keeps its data in the directories of TIFF 6.0. The directory of the thumbnail (IFD1), that of interoperability and
-private directories are not read, so a block that is written anew has none.
+Exif 3.0 (CIPA DC-008) keeps its data in the directories of TIFF 6.0. The directory of the thumbnail (IFD1) and private directories are not
+read, so a block that is written anew has none.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class ExifBlock:
     image:             the first directory (IFD0): description, maker, artist, copyright.
     photo:             the Exif directory: dates, lens, exposure, maker note.
     gps:               where the picture was taken.
+    interoperability:  which kind of DCF file it was in.
     maker_note_offset: where the maker note began. Some have offsets from the start of the block, so it stays there.
     dropped:           what was in the block and is not read, in words.
     """
@@ -62,6 +63,7 @@ class ExifBlock:
     image: ExifDirectory = field(default_factory=dict)
     photo: ExifDirectory = field(default_factory=dict)
     gps: ExifDirectory = field(default_factory=dict)
+    interoperability: ExifDirectory = field(default_factory=dict)
     maker_note_offset: int = 0
     dropped: list[str] = field(default_factory=list)
 
@@ -85,7 +87,7 @@ class ExifBlock:
 
     def to_bytes(self) -> bytes | None:
         """Return the block, from its byte order on; None if it is empty."""
-        if not (self.image or self.photo or self.gps):
+        if not (self.image or self.photo or self.gps or self.interoperability):
             return None
         return _write_block(self)
 
@@ -135,11 +137,12 @@ def _read_block(data: bytes, offset: int, layout: _Layout, tags: Collection[int]
     if photo_offset and photo_offset != offset:
         result.photo = reader.read(photo_offset) or {}
         result.maker_note_offset = reader.maker_note_offset
-        if reader.pop_pointer(result.photo, _INTEROPERABILITY_POINTER):
-            result.dropped.append("InteroperabilityIndex")
+        interoperability_offset = reader.pop_pointer(result.photo, _INTEROPERABILITY_POINTER)
+        if interoperability_offset and interoperability_offset not in (offset, photo_offset):
+            result.interoperability = reader.read(interoperability_offset) or {}
     if gps_offset and gps_offset not in (offset, photo_offset):
         result.gps = reader.read(gps_offset) or {}
-    for directory in (result.photo, result.gps):
+    for directory in (result.photo, result.gps, result.interoperability):
         for pointer in _POINTERS:
             directory.pop(pointer, None)
     return result
@@ -203,15 +206,16 @@ class _DirectoryReader:
 
 
 def _write_block(block: ExifBlock) -> bytes:
-    writer = _BlockWriter(block)
-    image = dict(block.image)
-    nothing = block.long_entry(0)
-    image |= {tag: nothing for tag, directory in ((_EXIF_POINTER, block.photo), (_GPS_POINTER, block.gps)) if directory}
+    writer, nothing = _BlockWriter(block), block.long_entry(0)
+    photo = block.photo | ({_INTEROPERABILITY_POINTER: nothing} if block.interoperability else {})
+    directories = {tag: directory for tag, directory in ((_EXIF_POINTER, photo), (_GPS_POINTER, block.gps)) if directory}
+    image = block.image | dict.fromkeys(directories, nothing)
     start = writer.add_directory(image)
-    tags = sorted(tag for tag in image if image[tag].kind not in _WIDE_KINDS)
-    for tag, directory in ((_EXIF_POINTER, block.photo), (_GPS_POINTER, block.gps)):
-        if directory:
-            writer.write_number(start + 2 + 12 * tags.index(tag) + 8, writer.add_directory(directory))
+    for tag, directory in directories.items():
+        offset = writer.add_directory(directory)
+        writer.set_pointer(image, start, tag, offset)
+        if tag == _EXIF_POINTER and block.interoperability:
+            writer.set_pointer(photo, offset, _INTEROPERABILITY_POINTER, writer.add_directory(block.interoperability))
     return writer.to_bytes()
 
 
@@ -240,9 +244,10 @@ class _BlockWriter:
         self._write(start, rows + b"\0\0\0\0")
         return start
 
-    def write_number(self, offset: int, number: int) -> None:
-        """Overwrite four bytes with a number."""
-        struct.pack_into(self._order + "I", self._data, offset, number)
+    def set_pointer(self, directory: ExifDirectory, start: int, tag: int, offset: int) -> None:
+        """Let an entry of the directory that was written at ``start`` point to ``offset``."""
+        tags = sorted(tag for tag, entry in directory.items() if entry.kind not in _WIDE_KINDS)
+        struct.pack_into(self._order + "I", self._data, start + 2 + 12 * tags.index(tag) + 8, offset)
 
     def to_bytes(self) -> bytes:
         return bytes(self._data)
@@ -270,11 +275,11 @@ def with_byte_order(block: ExifBlock, byte_order: str) -> ExifBlock:
     """Return the block with its numbers in that byte order, "<" or ">". In another order the maker note keeps its bytes, not its place."""
     if block.byte_order == byte_order:
         return block
-    image, photo, gps = (
+    image, photo, gps, interoperability = (
         {tag: entry._replace(value=_swap_bytes(entry)) for tag, entry in directory.items()}
-        for directory in (block.image, block.photo, block.gps)
+        for directory in (block.image, block.photo, block.gps, block.interoperability)
     )
-    return ExifBlock(byte_order, image, photo, gps, 0, block.dropped)
+    return ExifBlock(byte_order, image, photo, gps, interoperability, 0, block.dropped)
 
 
 def _swap_bytes(entry: ExifEntry) -> bytes:

@@ -89,7 +89,7 @@ def _select_exif(data: bytes) -> bytes | None:
         return None
     image = {tag: entry for tag, entry in block.image.items() if tag in _IMAGE_TAGS and not _is_prompt(decode_text(entry))}
     photo = {tag: entry for tag, entry in block.photo.items() if tag in _PHOTO_TAGS}
-    return ExifBlock(block.byte_order, image, photo).to_bytes()
+    return ExifBlock(block.byte_order, image, photo, interoperability=block.interoperability).to_bytes()
 
 
 def shorten_exif(data: bytes, max_bytes: int) -> bytes | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from goldsmith.picture import profiles
 from goldsmith.picture.metadata.exif_block import MAKER_NOTE, ORIENTATION, ExifBlock, read_exif
 from goldsmith.picture.metadata.iptc_records import read_iptc, write_iptc
 from goldsmith.picture.metadata.xmp_packet import (
@@ -29,6 +28,8 @@ _COLOUR_SPACE, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA001, 0xA002, 0xA003
 _SUBJECT_AREA, _SUBJECT_LOCATION = 0x9214, 0xA214
 # Values of ColorSpace (Exif 3.0, 4.6.6.2): anything but sRGB is told by the profile.
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
+# The index of the basic file and of the option file of DCF 2.0.
+_INTEROPERABILITY_INDEX, _INDEX_OF_SPACE = 1, {"srgb": b"R98", "adobe-rgb": b"R03"}
 # Tags of the first directory that describe how a file stores its pixels, or that hold other blocks: previews (SubIFDs), XMP, IPTC,
 # Photoshop's resources, a profile, printing data, Photoshop's layers, provenance, the private tags of DNG.
 _STORAGE_TAGS = frozenset(
@@ -103,12 +104,19 @@ _STALE_EXIF_TEXTS = ("colorspace", "pixelxdimension", "pixelydimension", "orient
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """What the metadata of a file must agree with: its size in px, its channels (1 grey, 3 RGB, 4 inks) and its profile (None = sRGB)."""
+    """What the metadata of a file must agree with.
+
+    width, height: in px.
+    channels:      1 grey, 3 RGB, 4 inks.
+    colour_space:  its name in a brief, "srgb" or "adobe-rgb" for example; None = another one.
+    profile_name:  the profile's own description.
+    """
 
     width: int
     height: int
     channels: int = 3
-    icc: bytes | None = field(default=None, repr=False)
+    colour_space: str | None = "srgb"
+    profile_name: str = "sRGB"
 
 
 def update_metadata(metadata: Metadata, file: WrittenFile) -> Metadata:
@@ -146,15 +154,13 @@ def _update_exif(data: bytes, file: WrittenFile, is_same_geometry: bool) -> byte
 def _describe_file(block: ExifBlock, file: WrittenFile) -> None:
     """Set size and colour space, where the block has them."""
     if _COLOUR_SPACE in block.photo:
-        block.photo[_COLOUR_SPACE] = block.short_entry(_SRGB if is_srgb(file.icc) else _UNCALIBRATED)
+        block.photo[_COLOUR_SPACE] = block.short_entry(_SRGB if file.colour_space == "srgb" else _UNCALIBRATED)
+    index = block.interoperability.get(_INTEROPERABILITY_INDEX)
+    if index is None or index.value[:3] != _INDEX_OF_SPACE.get(file.colour_space or ""):
+        block.interoperability = {}
     for tag, side in ((_PIXEL_WIDTH, file.width), (_PIXEL_HEIGHT, file.height)):
         if tag in block.photo:
             block.photo[tag] = block.long_entry(side)
-
-
-def is_srgb(icc: bytes | None) -> bool:
-    """Return whether a profile is sRGB: there is none, it is our own, or it calls itself so."""
-    return icc is None or icc == profiles.builtin_profile("srgb") or profiles.profile_name(icc).lower().startswith("srgb")
 
 
 def _update_xmp(data: bytes, file: WrittenFile, is_same_geometry: bool) -> bytes | None:
@@ -197,7 +203,7 @@ def _drop_pending_development(packet: XmpPacket) -> bool:
 
 def _describe_profile(packet: XmpPacket, file: WrittenFile) -> bool:
     """Set Photoshop's name of the profile and its colour mode, where the packet has them; return whether that changes anything."""
-    values = {_PROFILE_NAME: profiles.profile_name(file.icc), _COLOUR_MODE: _COLOUR_MODES.get(file.channels, "3")}
+    values = {_PROFILE_NAME: file.profile_name, _COLOUR_MODE: _COLOUR_MODES.get(file.channels, "3")}
     changed = {name: value for name, value in values.items() if name in packet.properties and packet.text(name) != value}
     for name, value in changed.items():
         packet.set_text(name, value)

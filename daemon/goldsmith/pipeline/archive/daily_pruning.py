@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.pipeline.archive.pruning import Pruning
-from goldsmith.pipeline.scheduler.host_health import OnEvent
+from goldsmith.pipeline.scheduler.host_health import OnEvent, is_mistake, mistake_sentence, traceback_text
 
 # The first run comes some time after the start, when the folders have been read.
 _FIRST_RUN_SECONDS = 600.0
@@ -47,8 +47,8 @@ class DailyPruning:
                     self._finish()
                     return
         except Exception as error:  # noqa: BLE001 - whatever fails, the main loop goes on
-            fault = error if isinstance(error, GoldsmithError) else HostError(f"The archive cannot be pruned: {error}.", "Check its disk.")
-            self._on_event("not pruned", sentence=fault.sentence, remedy=fault.remedy)
+            fault = _fault_of(error)
+            self._on_event("not pruned", sentence=fault.sentence, remedy=fault.remedy, detail=traceback_text(error))
             self._finish()
 
     def _report_end(self, pruning: Pruning) -> None:
@@ -66,3 +66,13 @@ class DailyPruning:
     def _finish(self) -> None:
         self._pruning, self._steps = None, iter(())
         self._next_run_at = self._clock() + _INTERVAL_SECONDS
+
+
+def _fault_of(error: Exception) -> GoldsmithError:
+    if isinstance(error, GoldsmithError):
+        return error
+    if is_mistake(error):
+        return HostError(
+            mistake_sentence(error), "Please report it with the traceback in the log. The archive is pruned again a day later."
+        )
+    return HostError(f"The archive cannot be pruned: {error}.", "Check its disk.")

@@ -154,17 +154,12 @@ class Restoration:
             os.close(fd)
 
     def _copy(self, file: RestorableFile, origin: PathAt, temporary: PathAt, *, check: bool) -> None:
-        sha256 = self._fs.copy(origin, temporary)
+        sha256 = self._fs.copy(origin, temporary, temporary.dir_fd)
         if check and sha256 != file.sha256:
             raise MissingSource(
                 f"{display_name(file.archived)} is now another file (sha256 {sha256[:12]}…, recorded {file.sha256[:12]}…).",
                 "Look for the original in a backup.",
             )
-        fd = self._fs.open(temporary)
-        try:
-            self._fs.inherit_permissions(fd, temporary.dir_fd)
-        finally:
-            os.close(fd)
 
     def _rename(self, file: RestorableFile, folder: str, temporary: PathAt) -> str:
         """Rename the copy to the first free version, and return its name."""

@@ -62,6 +62,8 @@ def classify(name: str) -> ParsedName:
         readable = _classify_image(base, is_mask=True)
         if readable.role == "picture":
             return ParsedName(base, "foreign", picture_stem=base)
+        if readable.role in ("mask", "keep") and is_mask_suffix(suffix):
+            return readable
         return ParsedName(readable.stem, "foreign", readable.label, base, readable.role)
     role = "other" if name.casefold() == README_NAME else _ROLE_BY_SUFFIX.get(suffix, "other")
     if role == "brief" and name.casefold() == CAMPAIGN_BRIEF:

@@ -131,6 +131,8 @@ class StageRecord(_Data):
     credit: str = ""
     mask_fit: Literal["refuse", "scale"]
     working: Literal["png", "tiff"]
+    hdr: Literal["refuse", "tonemap"] = "refuse"
+    float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     deliver: bool
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]

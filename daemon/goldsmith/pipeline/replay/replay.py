@@ -122,6 +122,8 @@ class Replay:
             seed=recorded.seed,
             mask_fit=recorded.mask_fit,
             working=recorded.working,
+            hdr=recorded.hdr,
+            float_range=recorded.float_range,
             deliver=recorded.deliver,
             limits=self._job_limits.base,
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from goldsmith.errors import HostError
+from goldsmith.errors import GoldsmithError, HostError
+from goldsmith.files import display_text
 
 # What the daemon was doing when the host failed: a commit, a worker's job, a problem note, or anything else in a turn of the main loop.
 Activity = Literal["commit", "job", "note", "turn"]
+
+# Lines of a traceback in the log: a RecursionError has a thousand.
+_TRACEBACK_LIMIT = 20
 
 
 class OnEvent(Protocol):
@@ -68,6 +73,24 @@ class HostHealth:
         self._reported.clear()
         if after:
             self._on_event("resumed", after=after)
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Return whether an exception is none that the disk, the memory or a person causes, and so a mistake in this program."""
+    return not isinstance(error, GoldsmithError | OSError | RecursionError | MemoryError)
+
+
+def mistake_sentence(error: BaseException) -> str:
+    """Return a sentence that names a mistake in this program."""
+    text = display_text(str(error)).partition("\n")[0]
+    return f"Goldsmith met an error that it does not know: {type(error).__name__}{f': {text}' if text else ''}."
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return the last lines of the traceback of an exception that is no plain fault of the host; "" of any other."""
+    if isinstance(error, GoldsmithError | OSError):
+        return ""
+    return "".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT))
 
 
 def _failure_sentence(error: Exception) -> str:

@@ -79,6 +79,10 @@ class Readiness:
     def _instruction_sentence(self, stage: Stage, bundle: Bundle) -> str:
         """Return what would make a picture without instructions move on: a mask too, where a mask has an effect."""
         name = display_name(bundle.stem)
+        look_folder = next((each.folder for each in self._pipeline.stages if each.look_steps), "")
+        if bundle.looks and look_folder:
+            look = display_name(os.path.basename(bundle.looks[0]))
+            return f"Waiting for an instruction: “{look}” alone is one in {look_folder}/ only; put a brief (“{name}.toml”) beside it."
         if self._pipeline.moves_with_mask(stage):
             return f"Waiting for an instruction: put a mask (“{name}.mask.png”) or a brief (“{name}.toml”) beside it."
         because = f"{stage.name} does nothing with a mask alone; " if bundle.masks or bundle.keeps else ""
@@ -97,6 +101,7 @@ class Readiness:
             campaign=self._read_source(bundle.campaign_brief),
             has_mask=bool(bundle.masks or bundle.keeps),
             has_sidecar=is_beside,
+            own_look=own_look(bundle, stage),
         )
 
     def _read_source(self, path: str | None) -> SourceFile | None:
@@ -147,6 +152,20 @@ class Readiness:
     def _has_layer(self, name: str, bundle: Bundle) -> bool:
         beside = any(fold_name(name) == fold_name(known) for known in bundle.layers)
         return beside or any(self._resolver.is_in_library(folder, name, LAYER_SUFFIXES) for folder in LAYER_FOLDERS)
+
+
+def own_look(bundle: Bundle, stage: Stage) -> str:
+    """Return the name of the look beside the picture, for a stage that has steps for one; "" if there is none.
+
+    Raises InputError if there are several and no brief.
+    """
+    if not stage.look_steps:
+        return ""
+    names = [os.path.basename(path) for path in bundle.looks]
+    if len(names) > 1 and not (bundle.brief or bundle.campaign_brief):
+        listed = " and ".join(f"“{display_name(name)}”" for name in names)
+        raise InputError(f"{listed} are both the look of {display_name(bundle.stem)}.", "Keep one of them.")
+    return os.path.splitext(names[0])[0] if len(names) == 1 else ""
 
 
 def _waiting_for_picture_sentence(bundle: Bundle, reason: str = "") -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +16,7 @@ from typing import cast
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
-from goldsmith.files import EXHAUSTED_ERRNOS, FileSignature, display_name, display_text
+from goldsmith.files import EXHAUSTED_ERRNOS, FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Job, Outcome
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
@@ -38,6 +37,7 @@ from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
 from goldsmith.pipeline.intake.file_tracker import FileState
 from goldsmith.pipeline.intake.stage_folders import CHECK_INTERVAL_SECONDS
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
+from goldsmith.pipeline.scheduler.host_health import mistake_sentence, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import files_token
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
@@ -60,8 +60,6 @@ MAX_DUE_CHECKS = 512
 _CHECK_SECONDS = 0.03
 # How many bundles it checks in any case, so that a turn does more than pay for itself on a busy machine.
 _MIN_CHECKS = 16
-# Lines of a traceback in the log: a RecursionError has a thousand.
-_TRACEBACK_LIMIT = 20
 _LOCK_RENEWED = "The lock in .goldsmith was removed or replaced. It is made anew; leave that folder alone while Goldsmith runs."
 _EXHAUSTED = "Something in the folders needs more memory than Goldsmith has."
 _UNREADABLE_REMEDY = "Let Goldsmith's user read it and enter its folders (chmod g+rX), and check its disk. It is tried again by itself."
@@ -152,9 +150,8 @@ class Scheduler:
         """Pause because of an exception that no part has handled: of the disk, of the memory, or a mistake in this program."""
         if not isinstance(error, HostError | OSError):
             is_exhausted = isinstance(error, RecursionError | MemoryError)
-            fault = HostError(_EXHAUSTED, _EXHAUSTED_REMEDY) if is_exhausted else HostError(_unexpected_sentence(error), _UNEXPECTED_REMEDY)
-            detail = "".join(traceback.format_exception(error, limit=_TRACEBACK_LIMIT))
-            self._on_event("error", sentence=fault.sentence, detail=detail)
+            fault = HostError(_EXHAUSTED, _EXHAUSTED_REMEDY) if is_exhausted else HostError(mistake_sentence(error), _UNEXPECTED_REMEDY)
+            self._on_event("error", sentence=fault.sentence, detail=traceback_text(error))
             error = fault
         self._host_health.report_failure(error, "turn")
 
@@ -657,11 +654,6 @@ class Scheduler:
         if not all(source.sha256 for source in work.job.inputs):  # else the daemon wrote them all itself
             self._late_writes.watch(result.plan.consumes, self._clock())
         self._holds.release(work.asset_path)  # if it was tried again with its note still there
-
-
-def _unexpected_sentence(error: Exception) -> str:
-    text = display_text(str(error)).partition("\n")[0]
-    return f"Goldsmith met an error that it does not know: {type(error).__name__}{f': {text}' if text else ''}."
 
 
 def _all_files(bundle: Bundle) -> tuple[str, ...]:

@@ -229,6 +229,7 @@ class _FolderReport:
         """Yield the lines of the text."""
         sections = [
             *self._section("Everything here waits", [("", sentence) for sentence in self._pauses()]),
+            *self._section("Campaigns that cannot be read, or only in part", [("", sentence) for sentence in self._unread_campaigns()]),
             *self._section("At work", self._working_entries(), len(self._working)),
             *self._section("In the queue", self._queue_entries(), len(self._queued)),
             *self._section("Waiting", self._waiting_entries(), len(self._waiting)),
@@ -257,10 +258,12 @@ class _FolderReport:
 
     def _pauses(self) -> list[str]:
         state = self._state
-        own = f"{self._folder}/"
-        unavailable = [reason for path, reason in state.unavailable_folders.items() if path == self._folder or path.startswith(own)]
-        reasons = [state.pause_reason, state.queue_pauses.get(self._queue, ""), *unavailable]
+        reasons = [state.pause_reason, state.queue_pauses.get(self._queue, ""), state.unavailable_folders.get(self._folder, "")]
         return [*dict.fromkeys(filter(None, reasons))]
+
+    def _unread_campaigns(self) -> list[str]:
+        own = f"{self._folder}/"
+        return [*dict.fromkeys(reason for path, reason in self._state.unavailable_folders.items() if path.startswith(own))]
 
     def _working_entries(self) -> list[tuple[str, str]]:
         works = heapq.nsmallest(_MAX_LISTED, self._working, key=lambda work: work.started_at)

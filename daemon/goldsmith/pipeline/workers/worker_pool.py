@@ -49,6 +49,8 @@ _KILL_GRACE_SECONDS = 5.0
 _MAX_IDLE_MEMORY_SHARE = 0.75
 # The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
+# A worker on one of these has no device that can fail.
+_DEVICES_WITHOUT_FAULTS = frozenset({"cpu"})
 
 
 class WorkerPool:
@@ -425,7 +427,7 @@ def _refuse_claim(slot: Slot, run: JobRun, outcome: Outcome) -> OutcomeRefused |
     kind = "" if outcome.fault is None else outcome.fault.kind
     if kind == "cancelled" and run.cancelled_at is None:
         return OutcomeRefused("it says that the job was cancelled, and nobody did that")
-    if kind == "device" and slot.device.spec.device == "cpu":
+    if kind == "device" and slot.device.spec.device in _DEVICES_WITHOUT_FAULTS:
         return OutcomeRefused("it says that a device failed, and it has none", outcome.fault.sentence if outcome.fault else "")
     return None
 

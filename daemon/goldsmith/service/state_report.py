@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from goldsmith.errors import GoldsmithError
+from goldsmith.errors import error_text
 from goldsmith.files import Filesystem, write_atomically
-from goldsmith.pipeline.scheduler.host_health import OnEvent
+from goldsmith.pipeline.scheduler.host_health import OnEvent, traceback_text
 from goldsmith.pipeline.status.daemon_state import DaemonState
-from goldsmith.systemd_notify import SystemdNotifier
+from goldsmith.service.systemd_notify import SystemdNotifier
 
 # The shortest interval between two writes of the state file.
 _STATE_INTERVAL_SECONDS = 1.0
@@ -27,6 +28,8 @@ class StateReport:
         self._on_event = on_event
         self._clock = clock
         self._written = b""
+        # Inode and times of the file as it was written: another daemon may replace it just before it notices that it has lost the root.
+        self._written_stamp: tuple[int, int, int] | None = None
         self._next_at = 0.0
         self._is_due = False
         self._error = ""
@@ -39,7 +42,7 @@ class StateReport:
         return min(longest, max(0.0, self._next_at - self._clock())) if self._is_due else longest
 
     def update(self, read_state: Callable[[], DaemonState]) -> None:
-        """Report the state if it has changed, at most once a second. What falls into that second is reported at its end."""
+        """Report the state if it or its file has changed, at most once a second. What falls into that second is reported at its end."""
         now = self._clock()
         self._is_due = now < self._next_at
         if self._is_due:
@@ -49,24 +52,25 @@ class StateReport:
             state = read_state()
             self._report_changes(state)
             content = state.to_json()
-            if content != self._written:
+            if content != self._written or _stamp(self._file) != self._written_stamp:
                 self._notify.status(" ".join(_pause_sentences(state)) or "Watching the folders.")
                 write_atomically(Filesystem(), self._file, content, replace=True)
                 self._written = content
+                self._written_stamp = _stamp(self._file)
             self._error = ""
-        except (OSError, GoldsmithError) as error:  # the folders matter more than the report about them
+        except Exception as error:  # noqa: BLE001 - the folders matter more than the report about them
             self._is_due = True
-            self._report_failure(f"The state file {self._file} cannot be written: {error_text(error)}.")
+            self._report_failure(f"The state file {self._file} cannot be written: {error_text(error)}.", traceback_text(error))
 
     def remove(self) -> None:
         """Delete the state file: no daemon runs any more. A file that is left behind is ignored by its readers."""
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
 
-    def _report_failure(self, sentence: str) -> None:
+    def _report_failure(self, sentence: str, detail: str) -> None:
         if sentence != self._error:
             remedy = "Check the disk of the state folder. It is tried again by itself."
-            self._on_event("state not written", sentence=sentence, remedy=remedy)
+            self._on_event("state not written", sentence=sentence, remedy=remedy, detail=detail)
         self._error = sentence
 
     def _report_changes(self, state: DaemonState) -> None:
@@ -85,6 +89,15 @@ class StateReport:
         self._unavailable_folders = dict(state.unavailable_folders)
 
 
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file is replaced or rewritten; None if there is no file that can be read."""
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 def _pause_sentences(state: DaemonState) -> list[str]:
     """Return why work waits, for systemd's status."""
     return [reason for reason in dict.fromkeys((state.pause_reason, *state.queue_pauses.values())) if reason]
@@ -93,9 +106,3 @@ def _pause_sentences(state: DaemonState) -> list[str]:
 def _without_numbers(sentence: str) -> str:
     """Return the sentence without its figures: the time of the next try alone is no change."""
     return re.sub(r"\d[\d.:]*", "", sentence)
-
-
-def error_text(error: Exception) -> str:
-    """Return an error as a part of a sentence, without a full stop."""
-    text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    return text.rstrip(".")

@@ -1,0 +1,95 @@
+"""Work of single commands that needs the daemon's parts without the daemon: a replay, and a pruning by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldsmith.errors import UsageError
+from goldsmith.jobs.protocol import WorkerFolders
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.location import journal_path
+from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
+from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.pipeline.workers.worker_specs import find_model_paths
+from goldsmith.root_folder import RootFolder
+from goldsmith.service.inspection import refuse_inspection
+from goldsmith.service.setup import Setup, job_limits, worker_config, worker_specs
+
+if TYPE_CHECKING:
+    from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
+    from goldsmith.pipeline.replay.report import ReplayReport
+
+
+def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
+    """Prune the archive and the journal of a root on which no daemon runs, and return what was removed, or in a dry run what would be.
+
+    Raises AlreadyRunningError if a daemon runs (a dry run does not mind), InputError if a manifest cannot be read, UsageError, HostError.
+    """
+    folders, now = setup.pipeline.folders, time.time()
+    journal_file = journal_path(setup.root, setup.settings.state_dir)
+    if is_dry_run:
+        with contextlib.closing(Journal.open(journal_file, read_only=True)) as journal:
+            pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=True)
+            deque(pruning.steps(), maxlen=0)
+            return pruning.report
+    # A new, empty journal knows of no picture in work, so what that needs would go.
+    Journal.open(journal_file, read_only=True).close()
+    with RootLock.acquire(setup.root), contextlib.closing(Journal.open(journal_file)) as journal:
+        pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=False)
+        deque(pruning.steps(), maxlen=0)
+        return pruning.report
+
+
+def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_folder: Path | None = None) -> ReplayReport:
+    """Make the deliverables of a manifest again in a temporary folder, and return how they compare with the delivered files.
+
+    The new files are copied into ``output_folder``. Raises InputError if the manifest is not valid, an input is missing or a stage fails,
+    HostError, and UsageError if ``output_folder`` is not usable.
+    """
+    # Imported here because the daemon never replays.
+    from goldsmith.ops import catalogue
+    from goldsmith.pipeline.replay.compare_operation import CATALOGUE_ENTRY_POINT
+    from goldsmith.pipeline.replay.manifest_reader import read_manifest
+    from goldsmith.pipeline.replay.replay import Replay
+
+    manifest = read_manifest(RootFolder(setup.root), file, catalogue())
+    if output_folder is not None:
+        _create_empty_folder(output_folder, setup.root)
+    refuse_inspection()
+    specs = worker_specs(setup)
+    config = worker_config(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT})
+    with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as name:
+        folder = Path(name, "inputs")
+        folder.mkdir()
+        worker_folders = WorkerFolders(
+            work=str(Path(name, "work")), inputs=(str(folder),), models=find_model_paths(setup.root, setup.weights, setup.models_file)
+        )
+        pools = WorkerPools(specs, config, worker_folders, time.monotonic)
+        try:
+            replay = Replay(setup.root, manifest, file.parent, pools, job_limits(setup, specs), folder, on_progress)
+            report = replay.run()
+            if output_folder is not None:
+                replay.save_outputs(report, output_folder)
+            return report
+        finally:
+            pools.stop(0.0)
+
+
+def _create_empty_folder(folder: Path, root: Path) -> None:
+    """Create the folder, or accept an empty one. Raises UsageError if it is not empty, not usable, or inside the root."""
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(f"{folder} is inside {root}.", "Name a folder outside it: files inside the root may be processed.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        has_files = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be used: {error.strerror}.", "Name another folder.") from error
+    if has_files:
+        raise UsageError(f"{folder} is not empty.", "Name a new folder, so that nothing is overwritten.")

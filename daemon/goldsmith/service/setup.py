@@ -1,0 +1,134 @@
+"""The setup of one root: settings, pipeline, models and library, and what the daemon's parts and its workers get of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldsmith.brief.pipeline import Pipeline, read_pipeline
+from goldsmith.brief.resolve import Resolver
+from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
+from goldsmith.engines.registry.hash_notes import HashNotes
+from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
+from goldsmith.errors import HostError, UsageError, error_text
+from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
+from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.jobs.work_folder import WorkFolder
+from goldsmith.journal.location import journal_path, weights_notes_path
+from goldsmith.library.availability import build_availability
+from goldsmith.library.library import Library
+from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
+from goldsmith.root_folder import RootFolder
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One root with its settings, pipeline, models and library, read and checked."""
+
+    root: Path
+    settings: Settings
+    pipeline: Pipeline
+    weights: WeightsRegistry
+    models_file: Path
+    library: Library
+
+    @property
+    def resolver(self) -> Resolver:
+        """The resolver that reads briefs against this pipeline, these models and their weights, and this library."""
+        return Resolver(self.pipeline, self.library.read_recipe, build_availability(self.weights, self.library))
+
+
+def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup:
+    """Return the settings, the pipeline and the models of ``root``. ``flags`` override the settings.
+
+    Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file, and HostError if a disk fails or the
+    root, on which a daemon has worked before, is not mounted.
+    """
+    root = Path(os.path.abspath(root))
+    files = find_config(config, root)
+    settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
+    settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
+    require_root(root, settings.state_dir)
+    pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
+    notes = HashNotes(weights_notes_path(settings.state_dir))
+    weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)
+    return Setup(root, settings, pipeline, weights, models_file, Library(root))
+
+
+def require_root(root: Path, state_dir: Path | None) -> None:
+    """Raise UsageError if there is no folder at ``root``; HostError if a daemon has worked on it before, because then its mount is gone."""
+    try:
+        if stat.S_ISDIR(os.stat(root).st_mode):
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise HostError(f"{root} cannot be opened: {error_text(error)}.", "Check its disk and its permissions.") from error
+    if _was_used(root, state_dir):
+        raise HostError(f"{root} is not there, and Goldsmith has worked on it before.", "Check that the share is mounted.")
+    raise UsageError(f"{root} does not exist.", f"Run: goldsmith init {root}")
+
+
+def _was_used(root: Path, state_dir: Path | None) -> bool:
+    """Return whether a daemon has worked on this root: then it has a journal."""
+    try:
+        return journal_path(root, state_dir).exists()
+    except (OSError, UsageError):
+        return False
+
+
+def create_folders(setup: Setup) -> None:
+    """Create the pipeline's missing folders, for example the folder of a stage that was added to pipeline.toml.
+
+    If none of them exists, ``root`` is probably the wrong folder: raises UsageError; HostError if a daemon has worked on it before, because
+    then its mount is probably gone. Also raises HostError if the service's own folder is not its alone, and OSError.
+    """
+    folders = setup.pipeline.folders
+    if not any((setup.root / name).is_dir() for name in folders):
+        sentence = f"{setup.root} has none of the pipeline's folders ({', '.join(folders)})."
+        if _was_used(setup.root, setup.settings.state_dir):
+            raise HostError(sentence, "Check that the share is mounted and that pipeline.toml names its folders.")
+        raise UsageError(sentence, f"Run: goldsmith init {setup.root}")
+    root = RootFolder(setup.root)
+    for name in _input_folders(setup.pipeline):
+        root.make_folder(name)
+    WorkFolder(setup.root).prepare()
+
+
+def worker_config(setup: Setup) -> WorkerConfig:
+    """Return the configuration for a worker process that starts now: `goldsmith models` may have noted hashes since the last one."""
+    return WorkerConfig(
+        models_file=str(setup.models_file), weights_folder=str(setup.weights.folder), weights_notes=setup.weights.notes.stored()
+    )
+
+
+def worker_folders(setup: Setup) -> WorkerFolders:
+    """Return what the workers of a root may read and where they write. They cannot read the root itself, nor ``.goldsmith``."""
+    return WorkerFolders(
+        work=str(setup.root / SCRATCH_FOLDER),
+        inputs=tuple(str(setup.root / name) for name in _input_folders(setup.pipeline)),
+        models=find_model_paths(setup.root, setup.weights, setup.models_file),
+    )
+
+
+def _input_folders(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the folders of a root that hold inputs of jobs."""
+    return (*pipeline.folders, ARCHIVE_FOLDER, "library")
+
+
+def worker_specs(setup: Setup) -> list[WorkerSpec]:
+    return build_worker_specs(setup.settings, [stage.queue for stage in setup.pipeline.stages])
+
+
+def job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:
+    settings = setup.settings
+    base = ResourceLimits(
+        timeout_seconds=settings.job_seconds, max_memory_bytes=settings.worker_memory_mb * 2**20, max_pixels=settings.max_pixels
+    )
+    cpu_queues = {spec.queue for spec in specs if spec.device == "cpu"}
+    return JobLimits(base, setup.weights, cpu_queues, engineless_queue="cpu" if "cpu" in cpu_queues else "")
