@@ -65,7 +65,7 @@ def test_what_is_left_out_is_named() -> None:
         "Exif MakerNote",
         "Exif Model",
         "Exif Software",
-        "Exif SubjectLocation",
+        "Exif SubjectArea",
         "Exif thumbnail",
         "IPTC 2:90",
         "PNG text “parameters”",

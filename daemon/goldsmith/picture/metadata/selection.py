@@ -162,12 +162,14 @@ def _exif_names(data: bytes | None) -> Iterator[str]:
 
     for tag in (*block.image, *block.photo):
         if tag not in _NAMELESS_TAGS:
-            yield f"Exif {TAGS.get(tag, f'tag {tag}')}"
+            yield f"Exif {_EXIF_NAMES.get(tag) or TAGS.get(tag) or f'tag {tag:#06x}'}"
     yield from (f"Exif {name}" for name in block.dropped)
     if block.gps:
         yield "Exif GPS position"
 
 
+# Pillow calls this tag like another one.
+_EXIF_NAMES = {0x9214: "SubjectArea"}
 # Facts about the file itself, which every file has anew: orientation, resolution, size, colour space, versions, order of components.
 _NAMELESS_TAGS = frozenset(
     [*range(0x100, 0x104), 0x0112, 0x011A, 0x011B, 0x0128, 0x0213, 0x9000, 0x9101, 0xA000, 0xA001, 0xA002, 0xA003, 0xEA1C]
