@@ -4,7 +4,7 @@
 set -uo pipefail
 
 PROGRAMS=(rsync openssh-client openssh-sftp-server samba smbclient curl zip unzip p7zip-full acl attr imagemagick inotify-tools libfribidi0
-          unicode-data
+          unicode-data libimage-exiftool-perl
           fuse3 sshfs openssh-server bindfs mergerfs gocryptfs encfs cryfs rclone ntfs-3g xfsprogs btrfs-progs dosfstools exfatprogs)
 LARGE=(gimp)           # 11 s and 400 MB from a near mirror; from a far one it is left out
 PATIENCE=60            # seconds for fetching what is large

@@ -22,6 +22,7 @@ from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
+from goldsmith.picture.metadata.credits import Credits
 from goldsmith.picture.picture import Mask, Picture
 
 # A finding that an operation may put on record: plain JSON.
@@ -223,6 +224,10 @@ class StepContext(Protocol):
     @property
     def prompt(self) -> str:
         """The brief's prompt, for steps without a prompt of their own."""
+
+    @property
+    def credits(self) -> Credits:
+        """What the brief says of title, creator, rights and credit, for the metadata of files."""
 
     @property
     def scratch(self) -> Path:

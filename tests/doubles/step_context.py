@@ -34,6 +34,7 @@ from goldsmith.operation import (
     RecordValue,
 )
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
+from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
 from goldsmith.picture.outline_masks import cover_whole_object
 from goldsmith.picture.picture import Mask, Picture, Pixels
 from goldsmith.picture.region import RegionNotFound, parse_region
@@ -341,10 +342,12 @@ class StepContextDouble:
         references: Mapping[tuple[str, str], Path] | None = None,
         exported: Sequence[ExportedFile] = (),
         cancel_at: float | None = None,
+        credits: Credits = NO_CREDITS,  # noqa: A002 - the facet's name
     ) -> None:
         self.seed = seed
         self.stem = stem
         self.prompt = prompt
+        self.credits = credits
         self.scratch = scratch
         self.progress = ProgressDouble(cancel_at)
         self.results = ResultsDouble(exported)

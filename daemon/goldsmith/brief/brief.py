@@ -41,6 +41,9 @@ class Brief:
     """The content of one file. None marks a setting that the file does not have; another file may have it."""
 
     title: str | None = None
+    creator: str | None = None
+    rights: str | None = None
+    credit: str | None = None
     prompt: str | None = None
     recipe: str | None = None
     seed: int | None = None
@@ -94,6 +97,9 @@ class _BriefHeader(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     title: Annotated[str, Field(max_length=200)] | None = None
+    creator: Annotated[str, Field(max_length=200)] | None = None
+    rights: Annotated[str, Field(max_length=1000)] | None = None
+    credit: Annotated[str, Field(max_length=200)] | None = None
     prompt: str | None = None
     recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -134,6 +140,9 @@ def read_brief(
     fit = head.mask.fit if head.mask else None
     return Brief(
         title=head.title,
+        creator=head.creator,
+        rights=head.rights,
+        credit=head.credit,
         prompt=head.prompt,
         recipe=head.recipe,
         seed=head.seed,

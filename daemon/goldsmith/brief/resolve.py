@@ -59,6 +59,10 @@ class ResolvedBrief:
     is_single_stage: bool = False
     # True if the picture's own brief already has all of this: that brief moves on, byte for byte.
     is_complete: bool = field(default=False, compare=False)
+    # Who made the picture, whose it is, and whom to name: written into its files.
+    creator: str = ""
+    rights: str = ""
+    credit: str = ""
     # The files that were merged, without the picture's own brief.
     source_files: tuple[str, ...] = field(default=(), compare=False)
 
@@ -83,6 +87,9 @@ class ResolvedBrief:
         """SHA-256 (hex) of the steps and settings, independent of their notation."""
         content = [
             self.title,
+            self.creator,
+            self.rights,
+            self.credit,
             self.prompt,
             self.seed,
             self.working,
@@ -295,6 +302,9 @@ def _merge_fields(
     return ResolvedBrief(
         is_complete=bool(briefs) and briefs[0].resolved and prompt is None,
         title=_first_set(brief.title for brief in briefs) or "",
+        creator=_first_set(brief.creator for brief in briefs) or "",
+        rights=_first_set(brief.rights for brief in briefs) or "",
+        credit=_first_set(brief.credit for brief in briefs) or "",
         prompt=_first_set(prompts) or "",
         seed=_first_set(brief.seed for brief in briefs) or 0,
         working=_first_set(brief.working for brief in briefs) or "png",
@@ -333,10 +343,9 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     if resolved.source_files:
         parts.append(f"# Merged from the picture's own brief and {', '.join(map(_comment_text, resolved.source_files))}.\n")
     head: dict[str, object] = {
-        "title": resolved.title,
-        "prompt": resolved.prompt,
-        "seed": resolved.seed,
-        "working": resolved.working,
+        name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed", "working")
+    }
+    head |= {
         "hdr": resolved.hdr if resolved.hdr != "refuse" else "",
         "float_range": resolved.float_range if resolved.float_range != 1.0 else "",
     }

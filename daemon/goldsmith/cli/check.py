@@ -87,7 +87,7 @@ def _file_kind(path: Path, data: bytes) -> str:
     role = classify(path.name).role
     if role == "prompt":
         return "prompt"
-    if role in ("other", "foreign", "litter", "note", "look") and not _is_look_sidecar(path):
+    if role in ("other", "foreign", "litter", "note", "look", "xmp") and not _is_look_sidecar(path):
         raise UsageError(f"{sanitise(path.name)} is not a brief, a recipe, a picture or a configuration file.", "Name such a file.")
     return "picture"
 

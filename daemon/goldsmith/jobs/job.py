@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
+from goldsmith.picture.metadata.credits import Credits
 
 # The service's own folder in the root. Nobody else may enter it.
 PRIVATE_FOLDER = ".goldsmith"
@@ -27,7 +28,7 @@ class _Data(BaseModel):
 class JobInput(_Data):
     """One file of a bundle, as the intake saw it."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
     name: str = ""
     """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
     path: str
@@ -66,6 +67,10 @@ class Job(_Data):
     """The picture is first, or the brief if there is no picture; its path identifies the asset."""
     steps: tuple[StepSpec, ...]
     prompt: str = ""
+    title: str = ""
+    creator: str = ""
+    rights: str = ""
+    credit: str = ""
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
     working: Literal["png", "tiff"] = "png"
@@ -91,6 +96,11 @@ class Job(_Data):
     def asset(self) -> JobInput:
         """The file that identifies the asset: its picture, or the brief without a picture."""
         return self.inputs[0]
+
+    @property
+    def credits(self) -> Credits:
+        """What the brief says of the picture's title, creator and rights."""
+        return Credits(self.title, self.creator, self.rights, self.credit)
 
     @property
     def is_lone_brief(self) -> bool:

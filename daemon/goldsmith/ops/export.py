@@ -26,7 +26,9 @@ from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
-from goldsmith.picture.picture import Picture
+from goldsmith.picture.metadata.credits import Credits, with_credits
+from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
+from goldsmith.picture.picture import Metadata, Picture
 from goldsmith.picture.print import cmyk, printing
 from goldsmith.picture.print.page_boxes import (
     MM_PER_INCH,
@@ -77,6 +79,7 @@ class Export(FileOperation):
             "name": "filename file path output suffix",
             "quality": "compression",
             "profile": "color-space colour-space colorspace icc",
+            "metadata": "exif xmp iptc gps privacy strip-metadata",
             "max_kb": "max-size filesize file-size kb",
         }
     )
@@ -99,6 +102,8 @@ class Export(FileOperation):
     """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): the quality is lowered as far as necessary."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
     """Colour profile of the file, embedded: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
+    metadata: MetadataChoice = "rights"
+    """What the file says of the picture: rights (title, creator, rights, keywords, dates), all (also place, camera, prompts) or none."""
     background: str | None = None
     """Background of transparent parts, as "#rrggbb". Unset: white for jpeg, pdf and inks; in other formats they stay transparent."""
     cmyk: str = Field(default="", max_length=200)
@@ -227,11 +232,11 @@ class Export(FileOperation):
         """
         context.progress.report(0.0, "sizing")
         if self.cmyk:
-            return self._export_cmyk(self._prepare_picture(picture), context)
+            return self._export_cmyk(self._prepare_picture(picture, context.credits), picture.metadata, context)
         # No variable holds the prepared picture, so that its memory is free once it is dithered.
-        return [self._export_colour(self._prepare_picture(picture), context)]
+        return [self._export_colour(self._prepare_picture(picture, context.credits), picture.metadata, context)]
 
-    def _export_colour(self, page: PlacedPage, context: StepContext) -> Deliverable:
+    def _export_colour(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> Deliverable:
         """Return the file of the picture in grey or RGB."""
         result = page.picture
         depth = self._output_depth(result)
@@ -252,10 +257,11 @@ class Export(FileOperation):
             "profile": colour.profile_name(result.icc),
             "profile_embedded": result.icc is not None or self._row.is_print_page,
             "alpha": result.alpha is not None,
+            **self._metadata_facts(source_metadata, result),
         }
         return Deliverable(self._name_tail, self._row.suffix, data, facts)
 
-    def _export_cmyk(self, page: PlacedPage, context: StepContext) -> list[Deliverable]:
+    def _export_cmyk(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> list[Deliverable]:
         """Return the file of the picture in the inks of the press, and its proof."""
         path = context.library.file("profiles", self.cmyk, _PROFILE_SUFFIXES)
         with path.open("rb") as file:
@@ -281,6 +287,7 @@ class Export(FileOperation):
             "coverage": round(printing.max_coverage(decoded), 1),
             "coverage_over": round(inks.over_limit_share, 4),
             "beyond_press": round(inks.out_of_gamut_share, 4),
+            **self._metadata_facts(source_metadata, result, icc),
         }
         files = [Deliverable(self._name_tail, self._row.suffix, data, facts)]
         if self.soft_proof:
@@ -357,6 +364,11 @@ class Export(FileOperation):
             facts |= {"marks": self.marks, "standard": "PDF/X-4" if self.cmyk else "PDF 1.6"}
         return facts
 
+    def _metadata_facts(self, source: Metadata, picture: Picture, ink_profile: bytes | None = None) -> dict[str, RecordValue]:
+        """Return which metadata the file has, their size in bytes, and the names of what it does not get from ``source``."""
+        written = codec.written_metadata(picture, self._row, ink_profile)
+        return {"metadata": self.metadata, "metadata_bytes": byte_count(written), "metadata_left_out": names_left_out(source, written)}
+
     def _encode_within_limit(
         self, write: Callable[[int], bytes], quality: int, picture: Picture, context: StepContext
     ) -> tuple[bytes, int]:
@@ -371,11 +383,14 @@ class Export(FileOperation):
             write, quality, allowed, lambda done: context.progress.report(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
         )
         if len(data) > allowed:
+            described = byte_count(codec.written_metadata(picture, self._row)) + len(picture.icc or b"")
+            share = f", {described / _BYTES_PER_KB:,.0f} kB of them metadata and profile" if described >= _BYTES_PER_KB else ""
+            less = 'metadata = "rights"' if self.metadata == "all" else 'metadata = "none"'
             raise InputError(
                 f"As {self.format} at the lowest quality the {picture.width} x {picture.height} px picture "
-                f"takes {len(data) / _BYTES_PER_KB:,.0f} kB; "
+                f"takes {len(data) / _BYTES_PER_KB:,.0f} kB{share}; "
                 f"export “{self.name}” allows {self.max_kb:,} kB.",
-                "Give the export a smaller size or a larger max_kb.",
+                f"Give the export a smaller size{f', {less}' if share and self.metadata != 'none' else ''} or a larger max_kb.",
             )
         return data, used
 
@@ -384,8 +399,8 @@ class Export(FileOperation):
             raise ValueError("a pdf needs a trim")
         return printing.PdfPageOptions(PrintSheet(self.trim, self.bleed), context.stem + self._name_tail, self.marks)
 
-    def _prepare_picture(self, picture: Picture) -> PlacedPage:
-        """Return the picture resized in linear light, then converted to the profile, then flattened if required."""
+    def _prepare_picture(self, picture: Picture, brief: Credits) -> PlacedPage:
+        """Return the picture resized in linear light, then converted to the profile, then flattened if required, with its own metadata."""
         placed = self._size_picture(picture)
         result = placed.picture
         if self.profile is not None:
@@ -396,6 +411,8 @@ class Export(FileOperation):
             result = codec.flatten(result, (red, green, blue))
         if self.ppi is not None and self.trim is None:
             result = replace(result, ppi=(self.ppi, self.ppi))
+        metadata = select_metadata(result.metadata, self.metadata)
+        result = result.with_metadata(metadata if self.metadata == "none" else with_credits(metadata, brief))
         return replace(placed, picture=result)
 
     def _size_picture(self, picture: Picture) -> PlacedPage:

@@ -18,8 +18,8 @@ from goldsmith.picture import colour, profiles
 from goldsmith.picture.decoding_time import limited_decoding
 from goldsmith.picture.format_detection import detect_format
 from goldsmith.picture.formats.decoding_limits import check_frames_size
-from goldsmith.picture.formats.exif_colour import with_colour_space
 from goldsmith.picture.formats.image_info import (
+    MAX_METADATA_BYTES,
     ImageHeader,
     ImageInfo,
     Samples,
@@ -28,9 +28,13 @@ from goldsmith.picture.formats.image_info import (
     translate_decoder_errors,
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
-from goldsmith.picture.formats.table import FORMATS, WriterOptions
+from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
 from goldsmith.picture.memory_budget import MemoryBudget
+from goldsmith.picture.metadata.credits import with_rights_in_xmp
+from goldsmith.picture.metadata.extended_xmp import join_extension
+from goldsmith.picture.metadata.staleness import WrittenFile, update_metadata
+from goldsmith.picture.metadata.xmp_packet import UnreadableXmp, read_xmp
 from goldsmith.picture.picture import (
     Mask,
     Metadata,
@@ -196,14 +200,26 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
         effort=row.default_effort if options.effort is None else options.effort,
     )
     writer = cast("FormatWriter", importlib.import_module(row.writer))
-    picture = _with_true_exif(picture if row.holds_grey else _to_rgb(picture))
-    return writer.write(to_codes(picture, depth), picture, settings)
+    picture = picture if row.holds_grey else _to_rgb(picture)
+    codes = to_codes(picture, depth)
+    return writer.write(codes, picture.with_metadata(written_metadata(picture, row)), settings)
 
 
-def _with_true_exif(picture: Picture) -> Picture:
-    """Return the picture with an Exif block that says what its profile is."""
-    exif = with_colour_space(picture.metadata.exif, colour.known_space(picture.icc))
-    return picture if exif == picture.metadata.exif else replace(picture, metadata=replace(picture.metadata, exif=exif))
+def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | None = None) -> Metadata:
+    """Return the picture's metadata as a file of that format gets them: what is true of it. ``ink_profile``: of a file in CMYK."""
+    source, kinds = picture.metadata, row.metadata
+    if (source.iptc and "iptc" not in kinds) or (source.text_chunks and "text" not in kinds):
+        source = with_rights_in_xmp(source)
+    icc, channels = (picture.icc, picture.channels) if ink_profile is None else (ink_profile, 4)
+    metadata = Metadata(
+        exif=source.exif if "exif" in kinds else None,
+        xmp=source.xmp if "xmp" in kinds else None,
+        iptc=source.iptc if "iptc" in kinds else None,
+        text_chunks=source.text_chunks if "text" in kinds else (),
+        described_size=source.described_size,
+    )
+    space, name = colour.known_space(icc), profiles.profile_name(icc)
+    return update_metadata(metadata, WrittenFile(picture.width, picture.height, channels, space, name))
 
 
 def encode_to_size_limit(
@@ -311,8 +327,26 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     if is_divided and alpha is not None:
         values = np.clip(values / np.maximum(alpha, np.float32(1e-6))[..., None], 0.0, 1.0)
     pixels, icc, depth = to_profile_of_picture(values, header)
-    metadata = Metadata(reset_orientation(header.exif), header.xmp, header.iptc, tuple(header.text_chunks))
+    metadata = _read_metadata(header)
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
+
+
+def _read_metadata(header: ImageHeader) -> Metadata:
+    """Return the file's metadata, with a note for XMP that cannot be read."""
+    xmp = header.xmp
+    try:
+        if xmp is not None and header.xmp_extension:
+            xmp = join_extension(xmp, header.xmp_extension, MAX_METADATA_BYTES)
+            if xmp is None:
+                header.notes.append("the extended part of its XMP is damaged or incomplete and was left out")
+                xmp = header.xmp
+        if xmp is not None:
+            read_xmp(xmp)
+    except UnreadableXmp as error:
+        header.notes.append(f"its XMP was left out: {error}")
+        xmp = None
+    size = (header.width, header.height) if header.orientation == 1 else (0, 0)
+    return Metadata(reset_orientation(header.exif), xmp, header.iptc, tuple(header.text_chunks), size)
 
 
 def _alpha_max_code(samples: Samples, header: ImageHeader) -> float:

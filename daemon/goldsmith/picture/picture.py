@@ -36,13 +36,18 @@ NO_RECORD_VALUES: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Metadata that travels unchanged: raw Exif (with the orientation already applied and reset to 1), XMP and IPTC blocks."""
+    """Metadata as it was read: raw Exif (with the orientation already applied and reset to 1), XMP and IPTC blocks.
+
+    A file that is written gets what is still true of it (``picture.metadata``).
+    """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
     # (keyword, text) of a PNG's text chunks, in order: generators keep prompt and seed there. Only PNG has a place for them.
     text_chunks: tuple[tuple[str, str], ...] = ()
+    # Width and height in px of the upright picture that the blocks describe; None = unknown. (0, 0) = the picture was turned since.
+    described_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -121,6 +126,14 @@ class Picture:
                 object.__setattr__(result, each.name, getattr(self, each.name))
         object.__setattr__(result, "_base", self._base_pixels)
         object.__setattr__(result, "_patches", (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
+        return result
+
+    def with_metadata(self, metadata: Metadata) -> Picture:
+        """Return the same picture with other metadata; patches are not assembled for it."""
+        result = object.__new__(Picture)
+        for each in fields(Picture):
+            if each.name != "pixels" or self._base is None:
+                object.__setattr__(result, each.name, metadata if each.name == "metadata" else getattr(self, each.name))
         return result
 
     def pixels_in(self, window: Window) -> Pixels:

@@ -82,7 +82,7 @@ class StageWork:
         return self.outcome
 
 
-InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
+InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
 
 
 def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
@@ -110,6 +110,7 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
         inputs += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
     inputs += [job_input("ref", path) for path in bundle.refs]
     inputs += [job_input("look", path) for path in bundle.looks]
+    inputs += [job_input("xmp", path) for path in bundle.xmps]
     return tuple(inputs)
 
 
@@ -127,6 +128,10 @@ def build_job(
         inputs=inputs,
         steps=tuple(StepSpec.model_construct(op=step.op, settings=cast(dict[str, JsonValue], dict(step.settings))) for step in ready.steps),
         prompt=resolved.prompt,
+        title=resolved.title,
+        creator=resolved.creator,
+        rights=resolved.rights,
+        credit=resolved.credit,
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
         working=resolved.working,

@@ -146,7 +146,7 @@ class _JobRunner:
         """Run the whole job and return its outcome."""
         job = self._job
         self._scratch = ScratchFolder(Path(job.scratch), self._fs)
-        picture, masks = self._load_inputs()
+        picture, masks, sidecars = self._load_inputs()
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
@@ -154,6 +154,7 @@ class _JobRunner:
         if not job.is_lone_brief:
             memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
             decoded, facts = self._decode_picture(picture, masks, memory_budget)
+            decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             del decoded, masks
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
@@ -169,9 +170,9 @@ class _JobRunner:
 
     # Reading
 
-    def _load_inputs(self) -> tuple[LoadedInput, list[LoadedInput]]:
-        """Read and hash every input; return the picture and the masks with their bytes."""
-        pixels = []
+    def _load_inputs(self) -> tuple[LoadedInput, list[LoadedInput], list[LoadedInput]]:
+        """Read and hash every input; return the picture, the masks and the metadata sidecars with their bytes."""
+        pixels, sidecars = [], []
         for source in self._job.inputs:  # a brief without a picture is read here for its hash
             self._check_cancelled()
             self.current_path = source.path
@@ -179,8 +180,10 @@ class _JobRunner:
             self._reads[source.path] = loaded.read
             if source is self._job.asset or source.role in ("mask", "keep"):
                 pixels.append(loaded)
+            elif source.role == "xmp":
+                sidecars.append(loaded)
         self.current_path = self._job.asset.path
-        return pixels[0], pixels[1:]
+        return pixels[0], pixels[1:], sidecars
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
@@ -207,6 +210,20 @@ class _JobRunner:
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, remarks.append, memory_budget)
         self.current_path = self._job.asset.path
         return replace(decoded, masks=MappingProxyType(named_masks)), asdict(replace(facts, notes=(*facts.notes, *remarks)))
+
+    def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
+        """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
+        from goldsmith.picture.metadata.credits import merge_sidecar
+        from goldsmith.picture.metadata.xmp_packet import UnreadableXmp
+
+        for sidecar in sidecars:
+            self._begin_reading(sidecar)
+            try:
+                picture = picture.with_metadata(merge_sidecar(picture.metadata, sidecar.data))
+            except UnreadableXmp as error:
+                raise InputError(f"{sidecar.name} cannot be read: {error}.", "Save it again, or take it away.") from error
+        self.current_path = self._job.asset.path
+        return picture
 
     def _begin_reading(self, loaded: LoadedInput) -> None:
         self._check_cancelled()
@@ -360,8 +377,10 @@ class _JobRunner:
         self, original: OriginalPicture | None, results: StepResults, facts: Mapping[str, object], picture: bytes
     ) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
-        from goldsmith.picture.codec import EncodingOptions, encode
+        from goldsmith.picture.codec import EncodingOptions, encode, written_metadata
         from goldsmith.picture.formats.table import FORMATS
+        from goldsmith.picture.metadata.credits import with_credits
+        from goldsmith.picture.metadata.selection import names_left_out
 
         if len(results.pictures) > 1:
             raise InputError(
@@ -376,8 +395,13 @@ class _JobRunner:
             self._write_unused_masks(original.without_pixels, result, results)
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, facts, results)
-        data = encode(result, EncodingOptions(format=self._job.working, depth=result.depth))
-        suffix = FORMATS[self._job.working].suffix
+        row, source = FORMATS[self._job.working], result.metadata
+        result = result.with_metadata(with_credits(source, self._job.credits))
+        data = encode(result, EncodingOptions(format=row.name, depth=result.depth))
+        left_out = names_left_out(source, written_metadata(result, row))
+        facts = {**facts, "metadata_left_out": left_out} if left_out else facts
+        results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
+        suffix = row.suffix
         self._scratch.add_output("picture", suffix, data, {**picture_facts(result), "format": self._job.working})
         return self._success(results, facts)
 

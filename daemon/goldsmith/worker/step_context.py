@@ -380,6 +380,7 @@ class WorkerStepContext:
         self.seed = seed
         self.stem = job.stem
         self.prompt = job.prompt
+        self.credits = job.credits
         self.scratch = scratch_folder.folder
         self.recorder = StepRecorder()
         self.progress = WorkerProgress(on_progress)

@@ -16,6 +16,7 @@ from goldsmith.picture.formats.iso_boxes import find_boxes, iter_boxes, read_cic
 from goldsmith.picture.picture import Metadata
 
 LIMIT = 1_000_000
+_XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
 
 
 @pytest.mark.parametrize(("bits", "depth"), [(8, 8), (10, 16), (12, 16)])
@@ -58,11 +59,11 @@ def test_pillow_finds_profile_and_metadata(alpha: bool, photo: Any, make_picture
     from PIL import Image
 
     icc = profiles.builtin_profile("prophoto")
-    picture = make_picture(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=b"<x:xmpmeta/>"))
+    picture = make_picture(photo, photo[:, :, 0] if alpha else None, icc, (300, 300), Metadata(xmp=_XMP))
     image = Image.open(io.BytesIO(encode(picture, EncodingOptions("avif"))))
     assert image.mode == ("RGBA" if alpha else "RGB")
     assert image.info["icc_profile"] == icc
-    assert image.info["xmp"] == b"<x:xmpmeta/>"
+    assert image.info["xmp"] == _XMP
     assert image.getexif()[282] == 300
 
 

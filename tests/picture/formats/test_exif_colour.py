@@ -17,7 +17,9 @@ from PIL import Image, ImageCms
 
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode
-from goldsmith.picture.formats.exif_colour import is_adobe_rgb, with_colour_space
+from goldsmith.picture.formats.exif_colour import is_adobe_rgb
+from goldsmith.picture.metadata.staleness import WrittenFile, update_metadata
+from goldsmith.picture.picture import Metadata
 
 LIMIT = 10**7
 ADOBE_RGB = profiles.builtin_profile("adobe-rgb")
@@ -91,25 +93,23 @@ def test_what_the_file_itself_says_comes_first(photo: NDArray[np.uint8]) -> None
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_only_what_is_untrue_is_changed(order: str) -> None:
-    """A true block keeps every byte; an untrue index is removed, and every other tag stays readable."""
-    adobe = exif_block(65535, b"R03\0", order)
-    assert with_colour_space(adobe, "adobe-rgb") == adobe
-    srgb = exif_block(1, b"R98\0", order)
-    assert with_colour_space(srgb, "srgb") == srgb
-    assert with_colour_space(None, "srgb") is None
-    assert with_colour_space(b"II*\0rubbish", "srgb") == b"II*\0rubbish"
-    for block, space, expected in ((adobe, "srgb", 1), (adobe, None, 65535), (srgb, "adobe-rgb", 65535), (srgb, "display-p3", 65535)):
-        exif = Image.Exif()
-        changed = with_colour_space(block, space)
-        assert changed is not None
-        assert len(changed) == len(block)
-        exif.load(b"Exif\0\0" + changed)
-        tags = exif.get_ifd(0x8769)
-        assert tags[0xA001] == expected
-        assert 0xA005 not in tags
-        assert tags[0x829A] == 1 / 125
-        assert not is_adobe_rgb(changed)
+@pytest.mark.parametrize("source", [(65535, b"R03\0"), (1, b"R98\0")])
+@pytest.mark.parametrize(
+    ("space", "color_space", "index"), [("srgb", 1, "R98"), ("adobe-rgb", 65535, "R03"), ("display-p3", 65535, ""), (None, 65535, "")]
+)
+def test_exif_says_the_colour_space_of_the_file(
+    order: str, source: tuple[int, bytes], space: str | None, color_space: int, index: str
+) -> None:
+    """An index that is untrue is removed, and every other tag stays readable."""
+    updated = update_metadata(Metadata(exif_block(*source, order)), WrittenFile(6, 4, 3, space)).exif
+    assert updated is not None
+    exif = Image.Exif()
+    exif.load(b"Exif\0\0" + updated)
+    tags = exif.get_ifd(0x8769)
+    assert tags[0xA001] == color_space
+    assert tags[0x829A] == 1 / 125
+    assert exif.get_ifd(0xA005).get(1, "") == (index if index.encode() + b"\0" == source[1] else "")
+    assert is_adobe_rgb(updated) is (space == "adobe-rgb" and source[1] == b"R03\0")
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")

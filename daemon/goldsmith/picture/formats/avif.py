@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldsmith.picture.formats.coded_colour import set_coded_colour
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size
-from goldsmith.picture.formats.iso_boxes import check_complete, find_boxes, read_cicp
+from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageHeader, Samples, check_size
+from goldsmith.picture.formats.iso_boxes import check_complete, find_boxes, has_provenance, read_cicp
 from goldsmith.picture.formats.metadata import read_orientation, read_resolution, strip_exif_prefix
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.xmp = image.info.get("xmp")
     if header.icc is None:
         read_cicp_profile(data, header)
+    if has_provenance(data):
+        header.notes.append(PROVENANCE_NOTE)
     return header
 
 

@@ -32,30 +32,6 @@ def is_adobe_rgb(exif: bytes | None) -> bool:
     )
 
 
-def with_colour_space(exif: bytes | None, space: str | None) -> bytes | None:
-    """Return the block with the colour space of the picture: "srgb", "adobe-rgb", or another, which its profile gives.
-
-    Only tags that are there are changed. An interoperability index that says something else is removed.
-    """
-    state = _read_colour(exif)
-    if exif is None or state is None:
-        return exif
-    result = bytearray(exif)
-    if state.color_space_at:
-        struct.pack_into(state.byte_order + "H", result, state.color_space_at + 8, _SRGB if space == "srgb" else _UNCALIBRATED)
-    if state.interop_at and state.interop_index != {"srgb": _SRGB_INDEX, "adobe-rgb": _ADOBE_RGB_INDEX}.get(space or ""):
-        _remove_entry(result, state)
-    return bytes(result)
-
-
-def _remove_entry(exif: bytearray, state: _ExifColour) -> None:
-    """Remove the pointer to the interoperability directory; the entries behind it, and the pointer to the next directory, move up."""
-    count = _read(exif, state.byte_order + "H", state.directory)
-    end = state.directory + 2 + 12 * count + 4
-    exif[state.interop_at : end] = exif[state.interop_at + 12 : end].ljust(end - state.interop_at, b"\0")
-    struct.pack_into(state.byte_order + "H", exif, state.directory, count - 1)
-
-
 def _read_colour(exif: bytes | None) -> _ExifColour | None:
     """Return the colour in the block; None if it has no Exif directory."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4]) if exif else None

@@ -9,8 +9,8 @@ import numpy as np
 
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.avif import read_cicp_profile
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size
-from goldsmith.picture.formats.iso_boxes import check_complete
+from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageHeader, Samples, check_size
+from goldsmith.picture.formats.iso_boxes import check_complete, has_provenance
 from goldsmith.picture.formats.metadata import read_resolution, reset_orientation, strip_exif_prefix
 
 
@@ -35,6 +35,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.xmp = first.info.get("xmp")
     if header.icc is None:
         read_cicp_profile(data, header)
+    if has_provenance(data):
+        header.notes.append(PROVENANCE_NOTE)
     return header
 
 

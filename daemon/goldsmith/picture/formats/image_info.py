@@ -18,6 +18,8 @@ Samples = NDArray[Any]
 _SMALL_FILE_BYTES = 10_000
 # Larger profiles and metadata blocks are not unpacked: a real one has a thousandth of this.
 MAX_METADATA_BYTES = 32 << 20
+# Of a file with a C2PA manifest, which is only valid for the bytes that it signs.
+PROVENANCE_NOTE = "it carries Content Credentials (C2PA); a file that is written anew has none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class ImageHeader:
     ppi: tuple[float, float] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    # Of a JPEG whose XMP is too large for one segment: the bytes of the further segments behind their signature.
+    xmp_extension: list[bytes] = field(default_factory=list)
     iptc: bytes | None = None
     text_chunks: list[tuple[str, str]] = field(default_factory=list)
     orientation: int = 1

@@ -9,6 +9,8 @@ from goldsmith.picture.formats.image_info import damaged_error, describe_arrival
 
 # Top-level boxes: a picture has about five, an animation in fragments one or two for each frame.
 _MAX_BOXES = 10_000
+# Of the box with a C2PA manifest store (C2PA 2.1, A.5.1).
+_PROVENANCE_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 # Boxes whose children begin after a version and flags.
 _FULL_BOX_HEADERS = {b"meta": 4}
 
@@ -66,6 +68,11 @@ def check_complete(data: bytes, name: str) -> None:
         raise truncated_error(name, "its header has not arrived")
     if not kinds & {b"mdat", b"idat"} and not find_boxes(data, b"meta", b"idat"):
         raise truncated_error(name, "its picture has not arrived")
+
+
+def has_provenance(data: bytes) -> bool:
+    """Return whether the file carries a C2PA manifest store."""
+    return any(data.startswith(_PROVENANCE_UUID, box.content_start) for box in find_boxes(data, b"uuid"))
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:

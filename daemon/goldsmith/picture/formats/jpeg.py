@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.decoding_limits import TextBudget, check_scan_count
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, describe_arrival, truncated_error
+from goldsmith.picture.formats.image_info import (
+    PROVENANCE_NOTE,
+    ImageHeader,
+    Samples,
+    check_size,
+    damaged_error,
+    describe_arrival,
+    truncated_error,
+)
 from goldsmith.picture.formats.jpeg_markers import (
     END_OF_IMAGE,
     SOF_MARKERS,
@@ -17,10 +25,12 @@ from goldsmith.picture.formats.jpeg_markers import (
     next_segment,
 )
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi, read_orientation, read_resolution, strip_exif_prefix
+from goldsmith.picture.metadata.extended_xmp import EXTENSION_SIGNATURE
 
 _COMMENT = 0xFE
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+# Behind "JP", instance and sequence number follow the superbox and its description with the type "c2pa" (ISO 19566-5; C2PA 2.1, A.3.1).
+_JUMBF_HEAD_BYTES = 64
 
 
 @dataclass(slots=True)
@@ -34,7 +44,8 @@ class _JpegSegments:
     jfif_ppi: tuple[float, float] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
-    has_extended_xmp: bool = False
+    xmp_extension: list[bytes] = field(default_factory=list)
+    has_provenance: bool = False
     iptc: bytes | None = None
     icc_parts: dict[int, bytes] = field(default_factory=dict)
     further_pictures: list[tuple[int, int]] = field(default_factory=list)
@@ -54,8 +65,9 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.ppi = segments.jfif_ppi or read_resolution(header.exif)
     header.xmp, header.iptc = segments.xmp, segments.iptc
     header.frame_count = 1 + len(segments.further_pictures)
-    if segments.has_extended_xmp:
-        header.notes.append("the extended part of its XMP was not read")
+    header.xmp_extension = segments.xmp_extension
+    if segments.has_provenance:
+        header.notes.append(PROVENANCE_NOTE)
     for offset, size in segments.further_pictures:
         if offset + size > len(data):
             raise truncated_error(name, f"of the further pictures in it, {describe_arrival(len(data), offset + size)}")
@@ -140,8 +152,10 @@ def _read_app_segment(segments: _JpegSegments, code: int, body: bytes, body_offs
         segments.exif = body
     elif code == 0xE1 and body.startswith(_XMP):
         segments.xmp = body[len(_XMP) :]
-    elif code == 0xE1 and body.startswith(_EXTENDED_XMP):
-        segments.has_extended_xmp = True
+    elif code == 0xE1 and body.startswith(EXTENSION_SIGNATURE):
+        segments.xmp_extension.append(body[len(EXTENSION_SIGNATURE) :])
+    elif code == 0xEB and body[:2] == b"JP" and b"c2pa" in body[:_JUMBF_HEAD_BYTES]:
+        segments.has_provenance = True
     elif code == 0xE2 and body[:12] == b"ICC_PROFILE\0" and len(body) > 14:
         segments.icc_parts.setdefault(body[12], body[14:])
     elif code == 0xE2 and body[:4] == b"MPF\0":

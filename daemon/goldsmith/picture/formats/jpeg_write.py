@@ -13,6 +13,8 @@ from goldsmith.errors import InputError
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import photoshop_from_iptc, with_resolution
 from goldsmith.picture.formats.table import WriterOptions
+from goldsmith.picture.metadata.extended_xmp import EXTENSION_SIGNATURE, split_packet
+from goldsmith.picture.metadata.selection import shorten_exif, shorten_iptc
 from goldsmith.picture.picture import Picture
 
 _MAX_SEGMENT_BYTES = 65533
@@ -21,8 +23,9 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
-    """Return ``samples`` (h, w, 1 or 3; uint8 codes) as a JPEG with the picture's profile and metadata; blocks too large for JPEG are left
-    out.
+    """Return ``samples`` (h, w, 1 or 3; uint8 codes) as a JPEG with the picture's profile and metadata.
+
+    XMP that is too large for JPEG's segments gets an extension; Exif and IPTC that are too large keep what "rights" keeps.
     """
     import cv2
 
@@ -60,12 +63,16 @@ def _metadata_segments(picture: Picture, creates_exif: bool = False) -> list[byt
     across, down = (min(65535, max(1, round(value))) for value in picture.ppi) if picture.ppi else (1, 1)
     result = [_make_segment(0xE0, b"JFIF\0\x01\x01" + struct.pack(">BHHBB", 1 if picture.ppi else 0, across, down, 0, 0))]
     exif = with_resolution(picture.metadata.exif, picture.ppi, creates_exif=creates_exif)
-    if exif and len(exif) + 6 <= _MAX_SEGMENT_BYTES:
+    exif = None if exif is None else shorten_exif(exif, _MAX_SEGMENT_BYTES - 6)
+    if exif:
         result.append(_make_segment(0xE1, b"Exif\0\0" + exif))
-    if picture.metadata.xmp and len(_XMP + picture.metadata.xmp) <= _MAX_SEGMENT_BYTES:
-        result.append(_make_segment(0xE1, _XMP + picture.metadata.xmp))
-    if picture.metadata.iptc and len(picture.metadata.iptc) + 28 <= _MAX_SEGMENT_BYTES:
-        result.append(_make_segment(0xED, b"Photoshop 3.0\0" + photoshop_from_iptc(picture.metadata.iptc)))
+    xmp, extension = (None, []) if picture.metadata.xmp is None else split_packet(picture.metadata.xmp, _MAX_SEGMENT_BYTES - len(_XMP))
+    if xmp:
+        result.append(_make_segment(0xE1, _XMP + xmp))
+    result += [_make_segment(0xE1, EXTENSION_SIGNATURE + part) for part in extension]
+    iptc = None if picture.metadata.iptc is None else shorten_iptc(picture.metadata.iptc, _MAX_SEGMENT_BYTES - 28)
+    if iptc:
+        result.append(_make_segment(0xED, b"Photoshop 3.0\0" + photoshop_from_iptc(iptc)))
     icc = picture.icc or b""
     parts = [icc[at : at + _MAX_ICC_PART_BYTES] for at in range(0, len(icc), _MAX_ICC_PART_BYTES)]
     if len(parts) <= 255:

@@ -12,6 +12,7 @@ from goldsmith.picture.formats.coded_colour import set_coded_colour
 from goldsmith.picture.formats.decoding_limits import TextBudget
 from goldsmith.picture.formats.image_info import (
     MAX_METADATA_BYTES,
+    PROVENANCE_NOTE,
     ImageHeader,
     Samples,
     check_size,
@@ -29,9 +30,11 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_PROFILE_PREFIX = b"Raw profile type"
 _MAX_TEXTS = 32
 _MAX_TEXT_BYTES = 1 << 20
-_IPTC_KEYWORD = b"Raw profile type iptc"
-# IPTC as hexadecimal digits; a real block has some kB.
-_MAX_IPTC_TEXT_BYTES = 4 << 20
+# The blocks that GIMP before 3.0, ImageMagick and ExifTool store as texts of hexadecimal digits, by the end of the keyword.
+_RAW_PROFILE_KINDS = {b"exif": "Exif block", b"app1": "Exif block", b"xmp": "XMP block", b"iptc": "IPTC block", b"8bim": "IPTC block"}
+# Of such a text; a real one has some kB.
+_MAX_RAW_PROFILE_BYTES = 4 << 20
+_JPEG_XMP_SIGNATURE = b"http://ns.adobe.com/xap/1.0/\0"
 # A PNG may have this many chunks, and one more for each so many bytes: writers use chunks of 8 kB and more.
 _FREE_CHUNKS, _BYTES_PER_CHUNK = 10_000, 512
 _PIECE_BYTES = 1 << 16
@@ -76,9 +79,11 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     if colour == 3 and profiles.matches_channels(header.icc, 3):
         header.channels = 3  # a palette of greys is RGB, and so is its profile
     header.exif = strip_exif_prefix(chunks.by_kind.get(b"eXIf"))
+    _read_texts(chunks, name, header)
     header.orientation = read_orientation(header.exif)
     header.ppi = _read_ppi(chunks) or read_resolution(header.exif)
-    _read_texts(chunks, name, header)
+    if b"caBX" in chunks.by_kind:
+        header.notes.append(PROVENANCE_NOTE)
     return header
 
 
@@ -242,20 +247,21 @@ def _read_cicp(block: bytes, header: ImageHeader) -> bool:
 
 def _read_texts(chunks: _PngChunks, name: str, header: ImageHeader) -> None:
     budget, skipped = TextBudget(name), list[str]()
-    xmp, iptc = b"", (b"", b"")
+    xmp, raw_profiles = b"", dict[bytes, tuple[bytes, bytes]]()
     for kind, payload in chunks.texts:
         keyword, _, rest = payload.partition(b"\0")
         if kind == b"iTXt" and keyword == _XMP_KEYWORD and len(rest) > 2:
             xmp = rest
-        elif keyword == _IPTC_KEYWORD:
-            iptc = kind, rest
-        elif not keyword.startswith(_RAW_PROFILE_PREFIX) and not _keep_text(kind, keyword, rest, header, budget):
+        elif keyword.startswith(_RAW_PROFILE_PREFIX):
+            raw_profiles[keyword.removeprefix(_RAW_PROFILE_PREFIX).strip().lower()] = kind, rest
+        elif not _keep_text(kind, keyword, rest, header, budget):
             skipped.append(f"“{keyword.decode('latin-1')}”")
     if xmp:
         text = xmp[2:].partition(b"\0")[2].partition(b"\0")[2]
         header.xmp = _inflate(text, name, "XMP block", header) if xmp[0] else text
-    if iptc[1]:
-        header.iptc = _read_iptc(*iptc, name, header)
+    for profile_kind, (kind, rest) in raw_profiles.items():
+        if profile_kind in _RAW_PROFILE_KINDS:
+            _read_raw_profile(profile_kind, _raw_profile_digits(profile_kind, kind, rest, name, header), header)
     if skipped:
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         header.notes.append(f"it has more or longer texts than are kept; left out: {', '.join(skipped[:3])}{more}")
@@ -291,21 +297,33 @@ def _inflate_text(packed: bytes, header: ImageHeader, budget: TextBudget) -> byt
         return None
 
 
-def _read_iptc(kind: bytes, rest: bytes, name: str, header: ImageHeader) -> bytes | None:
-    digits = _inflate(rest[1:], name, "IPTC block", header, _MAX_IPTC_TEXT_BYTES) if kind == b"zTXt" else rest
-    if digits and len(digits) > _MAX_IPTC_TEXT_BYTES:
-        raise _oversized_error(name, "IPTC block", _MAX_IPTC_TEXT_BYTES)
-    return _parse_raw_profile(digits) if digits else None
+def _raw_profile_digits(profile_kind: bytes, kind: bytes, rest: bytes, name: str, header: ImageHeader) -> bytes:
+    """Return the text of a raw profile: tEXt as it is, zTXt and compressed iTXt unpacked. Raises InputError if it is too large."""
+    label, is_compressed = _RAW_PROFILE_KINDS[profile_kind], kind == b"zTXt"
+    packed = rest[1:] if is_compressed else rest
+    if kind == b"iTXt":
+        is_compressed, packed = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    result = _inflate(packed, name, label, header, _MAX_RAW_PROFILE_BYTES) if is_compressed else packed
+    if result and len(result) > _MAX_RAW_PROFILE_BYTES:
+        raise _oversized_error(name, label, _MAX_RAW_PROFILE_BYTES)
+    return result or b""
 
 
-def _parse_raw_profile(text: bytes) -> bytes | None:
-    """Return a block that ImageMagick stored in a PNG text: name, length, then hexadecimal digits."""
-    fields = text.split()
+def _read_raw_profile(profile_kind: bytes, text: bytes, header: ImageHeader) -> None:
+    """Put a block that is stored as name, length and hexadecimal digits into the header, unless the file has it in its own place."""
     try:
-        block = bytes.fromhex(b"".join(fields[2:]).decode("ascii"))
+        block = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
     except ValueError:
-        return None
-    return iptc_from_photoshop(block) if block.startswith(b"8BIM") else block or None
+        header.notes.append(f"its {_RAW_PROFILE_KINDS[profile_kind]} is damaged and was ignored")
+        return
+    if profile_kind in (b"iptc", b"8bim"):
+        header.iptc = header.iptc or (iptc_from_photoshop(block) if block.startswith(b"8BIM") else block or None)
+    elif block.startswith(_JPEG_XMP_SIGNATURE):
+        header.xmp = header.xmp or block.removeprefix(_JPEG_XMP_SIGNATURE) or None
+    elif profile_kind == b"xmp":
+        header.xmp = header.xmp or block or None
+    else:
+        header.exif = header.exif or strip_exif_prefix(block)
 
 
 def _inflate(packed: bytes, name: str, label: str, header: ImageHeader, max_bytes: int = MAX_METADATA_BYTES) -> bytes | None:

@@ -12,9 +12,9 @@ import numpy as np
 from goldsmith.errors import InputError
 from goldsmith.picture.formats.decoding_limits import TextBudget
 from goldsmith.picture.formats.image_info import (
-    DECODER_ERRORS,
     MAX_FRAMES,
     MAX_METADATA_BYTES,
+    PROVENANCE_NOTE,
     ImageHeader,
     Samples,
     check_metadata_size,
@@ -25,16 +25,19 @@ from goldsmith.picture.formats.image_info import (
 )
 from goldsmith.picture.formats.jpeg_markers import check_stream
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi
+from goldsmith.picture.metadata.exif_block import read_tiff_exif
 
 if TYPE_CHECKING:
     import tifffile
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP, _ICC = 274, 700, 33723, 34377, 34675
-_EXIF_IFD, _GPS_IFD, _INTEROP_IFD = 0x8769, 0x8825, 0xA005
+# C2PA 2.1, A.3.3.
+_PROVENANCE = 0xCD41
 # The JPEG stream of a strip or tile may be padded to this many times the strip's own pixels; the smallest have a fixed padding.
 _JPEG_PADDING, _MIN_JPEG_PIXELS = 2, 1 << 16
-# Tags that describe the picture rather than its bytes: description, make, model, software, date, artist, copyright.
-_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
+# Tags that describe the picture rather than its bytes: the document's name, description, make, model, software, date, artist, host,
+# rating, Windows' title, comment, author, keywords and subject, copyright.
+_DESCRIPTIVE_TAGS = (269, 270, 271, 272, 305, 306, 315, 316, 18246, 18249, *range(40091, 40096), 33432)
 _MAX_ENTRIES = 4096
 # Of all pages together; a page has about twenty.
 _MAX_TOTAL_ENTRIES = 65_536
@@ -237,6 +240,8 @@ def _read_tags(page: Any, data: bytes, name: str, header: ImageHeader) -> None:
     if unit and across and down and (across, down) != (1, 1):
         header.ppi = plausible_ppi(float(across) * unit, float(down) * unit)
     header.exif = _build_exif(data, header)
+    if _PROVENANCE in page.tags:
+        header.notes.append(PROVENANCE_NOTE)
 
 
 def _read_bytes_tag(page: Any, code: int) -> bytes | None:
@@ -250,22 +255,11 @@ def _read_bytes_tag(page: Any, code: int) -> bytes | None:
 
 def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
     """Return the first page's descriptive tags, with its Exif and GPS directories, as an Exif block."""
-    from PIL import Image
-
-    try:
-        exif, result = Image.Exif(), Image.Exif()
-        exif.endian = "<" if data[:2] == b"II" else ">"
-        exif.load_from_fp(BytesIO(data), int.from_bytes(data[4:8], "little" if data[:2] == b"II" else "big"))
-        result.update({code: exif[code] for code in _DESCRIPTIVE_TAGS if code in exif})
-        for directory in (_EXIF_IFD, _GPS_IFD):
-            if directory in exif:
-                result.get_ifd(directory).update(exif.get_ifd(directory))
-        if _EXIF_IFD in exif and result.get_ifd(_EXIF_IFD).pop(_INTEROP_IFD, None):  # its place in the file means nothing in the block
-            result.get_ifd(_EXIF_IFD)[_INTEROP_IFD] = dict(exif.get_ifd(_INTEROP_IFD))
-        return result.tobytes().removeprefix(b"Exif\0\0") if len(result) or _EXIF_IFD in exif or _GPS_IFD in exif else None
-    except (*DECODER_ERRORS, struct.error):
+    block = read_tiff_exif(data, _DESCRIPTIVE_TAGS)
+    if block is None:
         header.notes.append("its Exif could not be read")
         return None
+    return block.to_bytes()
 
 
 def _read_page(page: Any, name: str) -> Samples:

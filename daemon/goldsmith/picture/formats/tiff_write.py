@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import WriterOptions
+from goldsmith.picture.metadata.exif_block import ExifBlock, ExifEntry, read_exif, with_byte_order
 from goldsmith.picture.picture import Picture
 
 _STRIP_BYTES = 1 << 20
@@ -17,8 +19,8 @@ _STRIP_BYTES = 1 << 20
 _FASTEST_LEVEL = 1
 _SHORT, _LONG, _RATIONAL, _BYTE, _UNDEFINED = 3, 4, 5, 1, 7
 _BLACK_IS_ZERO, _RGB, _SEPARATED = 1, 2, 5
-_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 33432)
-_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+# As in the reader: what describes the picture rather than its bytes.
+_DESCRIPTIVE_TAGS = (269, 270, 271, 272, 305, 306, 315, 316, 18246, 18249, *range(40091, 40096), 33432)
 
 
 def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
@@ -37,8 +39,7 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
         next_offset += len(strip) + len(strip) % 2
     if next_offset > 0xFFF00000:
         raise ValueError("the picture is too large for a TIFF of 4 GB")
-    directory = _build_directory(samples, picture, rows, offsets, [len(strip) for strip in strips])
-    head = b"II*\0\x08\0\0\0" + bytes(directory.tobytes(8))  # Pillow counts strip offsets from the directory's end
+    head = _build_head(samples, picture, rows, offsets, [len(strip) for strip in strips])
     return head + b"".join(strip + b"\0" * (len(strip) % 2) for strip in strips)
 
 
@@ -51,55 +52,57 @@ def _compress_strip(band: Samples, level: int) -> bytes:
     return bytes(imagecodecs.deflate_encode(rows, level=level))
 
 
-def _build_directory(samples: Samples, picture: Picture, rows: int, offsets: list[int], sizes: list[int]) -> Any:
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+def _build_head(samples: Samples, picture: Picture, rows: int, offsets: list[int], sizes: list[int]) -> bytes:
+    """Return the file's bytes up to the first strip: the directory with everything that it refers to."""
+    exif = None if picture.metadata.exif is None else read_exif(picture.metadata.exif)
+    block = ExifBlock() if exif is None else with_byte_order(exif, "<")
+    block.image = {tag: entry for tag, entry in block.image.items() if tag in _DESCRIPTIVE_TAGS}
+    block.image |= _picture_tags(samples, picture, rows)
+    block.image[279] = _numbers("I", *sizes)
+    block.image[273] = _numbers("I", *offsets)
+    head_size = _padded_size(block.to_bytes())
+    block.image[273] = _numbers("I", *(offset + head_size for offset in offsets))
+    return (block.to_bytes() or b"").ljust(head_size, b"\0")
 
+
+def _padded_size(data: bytes | None) -> int:
+    size = len(data or b"")
+    return size + size % 2
+
+
+def _picture_tags(samples: Samples, picture: Picture, rows: int) -> dict[int, ExifEntry]:
+    """Return the tags that describe the pixels, and the blocks that have a tag of their own."""
     height, width, channels = samples.shape
-    result = ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
-    alpha = picture.alpha is not None
-
-    def add_tag(code: int, kind: int, value: Any) -> None:
-        result.tagtype[code] = kind
-        result[code] = value
-
-    _copy_exif_tags(picture, result)
-    add_tag(256, _LONG, width)
-    add_tag(257, _LONG, height)
-    add_tag(258, _SHORT, (8 * samples.dtype.itemsize,) * channels)
-    add_tag(259, _SHORT, 8)
-    colours = channels - alpha
-    add_tag(262, _SHORT, {1: _BLACK_IS_ZERO, 3: _RGB, 4: _SEPARATED}[colours])
-    add_tag(273, _LONG, tuple(offsets))
-    add_tag(277, _SHORT, channels)
-    add_tag(278, _LONG, rows)
-    add_tag(279, _LONG, tuple(sizes))
-    add_tag(284, _SHORT, 1)
-    add_tag(317, _SHORT, 2)
-    if alpha:
-        add_tag(338, _SHORT, 2)
+    colours = channels - (picture.alpha is not None)
+    result = {
+        256: _numbers("I", width),
+        257: _numbers("I", height),
+        258: _numbers("H", *[8 * samples.dtype.itemsize] * channels),
+        259: _numbers("H", 8),
+        262: _numbers("H", {1: _BLACK_IS_ZERO, 3: _RGB, 4: _SEPARATED}[colours]),
+        274: _numbers("H", 1),
+        277: _numbers("H", channels),
+        278: _numbers("I", rows),
+        284: _numbers("H", 1),
+        317: _numbers("H", 2),
+    }
+    if picture.alpha is not None:
+        result[338] = _numbers("H", 2)
     if colours == 4:
-        add_tag(332, _SHORT, 1)  # the inks are CMYK
+        result[332] = _numbers("H", 1)  # the inks are CMYK
     if picture.ppi:
-        add_tag(282, _RATIONAL, Fraction(picture.ppi[0]).limit_denominator(10000))
-        add_tag(283, _RATIONAL, Fraction(picture.ppi[1]).limit_denominator(10000))
-        add_tag(296, _SHORT, 2)
-    for code, kind, block in ((700, _BYTE, picture.metadata.xmp), (33723, _BYTE, picture.metadata.iptc), (34675, _UNDEFINED, picture.icc)):
-        if block:
-            add_tag(code, kind, block)
+        result |= {code: _rational(value) for code, value in zip((282, 283), picture.ppi, strict=True)}
+        result[296] = _numbers("H", 2)
+    for code, kind, data in ((700, _BYTE, picture.metadata.xmp), (33723, _BYTE, picture.metadata.iptc), (34675, _UNDEFINED, picture.icc)):
+        if data:
+            result[code] = ExifEntry(kind, len(data), data)
     return result
 
 
-def _copy_exif_tags(picture: Picture, directory: Any) -> None:
-    """Copy the descriptive tags of the Exif block, and its Exif and GPS directories."""
-    from PIL import Image
+def _numbers(code: Literal["H", "I"], *values: int) -> ExifEntry:
+    return ExifEntry({"H": _SHORT, "I": _LONG}[code], len(values), struct.pack(f"<{len(values)}{code}", *values))
 
-    if not picture.metadata.exif:
-        return
-    exif = Image.Exif()
-    exif.load(picture.metadata.exif)
-    for code in _DESCRIPTIVE_TAGS:
-        if code in exif:
-            directory[code] = exif[code]
-    for code in (_EXIF_IFD, _GPS_IFD):
-        if code in exif:
-            directory[code] = dict(exif.get_ifd(code))
+
+def _rational(value: float) -> ExifEntry:
+    fraction = Fraction(value).limit_denominator(10000)
+    return ExifEntry(_RATIONAL, 1, struct.pack("<II", fraction.numerator, fraction.denominator))

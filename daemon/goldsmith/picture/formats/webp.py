@@ -9,7 +9,15 @@ from itertools import count
 
 import numpy as np
 
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error, describe_arrival, truncated_error
+from goldsmith.picture.formats.image_info import (
+    PROVENANCE_NOTE,
+    ImageHeader,
+    Samples,
+    check_size,
+    damaged_error,
+    describe_arrival,
+    truncated_error,
+)
 from goldsmith.picture.formats.metadata import read_orientation, read_resolution, strip_exif_prefix
 
 _ALPHA_FLAG = 0x10
@@ -47,6 +55,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
             header.exif = strip_exif_prefix(payload)
         elif kind == b"XMP ":
             header.xmp = payload
+        elif kind == b"C2PA":
+            header.notes.append(PROVENANCE_NOTE)
     header.orientation = read_orientation(header.exif)
     header.ppi = read_resolution(header.exif)
     return header

@@ -13,7 +13,7 @@ from goldsmith.picture import codec, colour, profiles
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats import jpeg, jpeg_write, tiff_write
 from goldsmith.picture.formats.image_info import Samples
-from goldsmith.picture.formats.table import WriterOptions
+from goldsmith.picture.formats.table import FORMATS, WriterOptions
 from goldsmith.picture.picture import Metadata, Picture, Pixels, freeze, quantise
 from goldsmith.picture.print import cmyk, gray_component_replacement, ink_limit, pdf_write
 from goldsmith.picture.print.cmyk import Inks
@@ -116,7 +116,8 @@ def encode_inks(
     """Return inks, codes (h, w, 4), as a file; ``metadata_source`` gives resolution and metadata. A PDF is lossless unless it has a
     quality.
     """
-    carrier = replace(metadata_source, icc=icc, alpha=None)
+    metadata = codec.written_metadata(metadata_source, FORMATS[file_format], icc)
+    carrier = replace(metadata_source, icc=icc, alpha=None, metadata=metadata)
     if file_format == "tiff":
         return tiff_write.write(codes, carrier, WriterOptions(depth=8 * codes.dtype.itemsize))
     if file_format == "jpeg":

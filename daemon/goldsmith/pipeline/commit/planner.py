@@ -411,6 +411,13 @@ def _all_moves(plan: Plan) -> tuple[Consume | Publish, ...]:
     return (*plan.consumes, *plan.publishes)
 
 
+def xmp_tail(path: str, picture: str | None) -> str:
+    """Return the tail of a metadata sidecar: ``.png.xmp`` if it has the picture's whole name, as darktable writes it, else ``.xmp``."""
+    base = posixpath.basename(path)[: -len(".xmp")]
+    has_whole_name = picture is not None and fold_name(base) == fold_name(posixpath.basename(picture))
+    return f"{os.path.splitext(picture or '')[1]}.xmp" if has_whole_name else ".xmp"
+
+
 def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
     """Return path and tail of every sidecar. The tail follows the stem of the new name and is read the same way for every stem."""
     tails: list[tuple[str, str]] = []
@@ -423,4 +430,5 @@ def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
     for number, path in enumerate(bundle.refs):
         tails.append((path, f".ref{number:03d}{os.path.splitext(path)[1]}" if number else f".ref{os.path.splitext(path)[1]}"))
     tails += [(path, os.path.splitext(path)[1]) for path in bundle.looks]
+    tails += [(path, xmp_tail(path, bundle.picture)) for path in bundle.xmps]
     return tails

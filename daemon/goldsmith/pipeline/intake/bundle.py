@@ -45,6 +45,8 @@ class Bundle:
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refs: tuple[str, ...] = ()
     looks: tuple[str, ...] = ()
+    # Metadata sidecars: ``hero.xmp``, then ``hero.png.xmp``, which is the more exact name and wins.
+    xmps: tuple[str, ...] = ()
     brief: str | None = None
     prompt: str | None = None
     note: str | None = None
@@ -88,7 +90,7 @@ class Bundle:
         """All files of the bundle, the picture first, without the note and the campaign's brief."""
         by_label = (self.masks, self.keeps, self.layers)
         labelled = tuple(path for group in by_label for paths in group.values() for path in paths)
-        singles = (self.picture, *labelled, *self.refs, *self.looks, self.brief, self.prompt)
+        singles = (self.picture, *labelled, *self.refs, *self.looks, *self.xmps, self.brief, self.prompt)
         return tuple(path for path in singles if path is not None)
 
 
@@ -208,7 +210,7 @@ def _make_bundle(
 ) -> Bundle:
     ambiguity, disputed = dispute or ("", [])
     labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
-    flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "brief": [], "prompt": [], "note": []}
+    flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "xmp": [], "brief": [], "prompt": [], "note": []}
     for name, parsed in sidecars.items():
         if parsed.role in labelled:
             paths_by_label = labelled[parsed.role]
@@ -218,6 +220,8 @@ def _make_bundle(
     for role in ("brief", "prompt"):
         flat[role], conflict, others = _pick_one(key.name, flat[role], sidecars)
         ambiguity, disputed = ambiguity or conflict, [*disputed, *others]
+    flat["xmp"], conflict, others = _order_xmps(key.name, flat["xmp"], sidecars)
+    ambiguity, disputed = ambiguity or conflict, [*disputed, *others]
     paths = {role: tuple(posixpath.join(parent, name) for name in names) for role, names in flat.items()}
     return Bundle(
         key,
@@ -228,6 +232,7 @@ def _make_bundle(
         layers=labelled["layer"],
         refs=paths["ref"],
         looks=paths["look"],
+        xmps=paths["xmp"],
         brief=next(iter(paths["brief"]), None),
         prompt=next(iter(paths["prompt"]), None),
         note=next(iter(paths["note"]), None),
@@ -250,6 +255,17 @@ def _pick_one(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]
     listed = " and ".join(f"“{display_name(name)}”" for name in names)
     sentence = f"{listed} claim the same place beside “{display_name(picture.rstrip('/'))}”: keep one of them."
     return names[:1], sentence, names[1:]
+
+
+def _order_xmps(picture: str, names: list[str], sidecars: Mapping[str, ParsedName]) -> tuple[list[str], str, list[str]]:
+    """Return ``hero.xmp``, then ``hero.png.xmp``; if two have the same meaning, also a sentence and the others."""
+    exact = [name for name in names if fold_name(sidecars[name].stem) == fold_name(picture)]
+    ordered, conflicts = [], []
+    for alike in ([name for name in names if name not in exact], exact):
+        kept, conflict, others = _pick_one(picture, alike, sidecars)
+        ordered += kept
+        conflicts.append((conflict, others))
+    return ordered, conflicts[0][0] or conflicts[1][0], [*conflicts[0][1], *conflicts[1][1]]
 
 
 def _ambiguity_message(name: str, parsed: ParsedName, candidates: list[str]) -> str:

@@ -10,7 +10,9 @@ from typing import Literal, NamedTuple
 from goldsmith.files import fold_name, is_ignored_file
 from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
-FileRole = Literal["picture", "mask", "keep", "layer", "ref", "look", "brief", "prompt", "campaign", "note", "foreign", "other", "litter"]
+FileRole = Literal[
+    "picture", "mask", "keep", "layer", "ref", "look", "xmp", "brief", "prompt", "campaign", "note", "foreign", "other", "litter"
+]
 
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
@@ -21,7 +23,7 @@ README_NAME = "readme.txt"
 
 # How many bytes of a picture's name fit before ``.problem.txt``.
 _MAX_NOTE_NAME_BYTES = 255 - len(NOTE_SUFFIX)
-_ROLE_BY_SUFFIX: dict[str, FileRole] = {".toml": "brief", ".txt": "prompt", ".cube": "look", ".cdl": "look"}
+_ROLE_BY_SUFFIX: dict[str, FileRole] = {".toml": "brief", ".txt": "prompt", ".cube": "look", ".cdl": "look", ".xmp": "xmp"}
 _DOTTED_SIDECAR = re.compile(
     r"(?P<stem>.+?)\.(?P<role>mask|keep|layer|ref)(?P<number>[_-]?\d*)(?:\.(?P<label>.+))?", re.IGNORECASE | re.DOTALL
 )

@@ -79,7 +79,7 @@ class _Data(BaseModel):
 class InputRecord(_Data):
     """One input file of a stage."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "brief", "prompt"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
     name: str
     path: Annotated[str, AfterValidator(_check_stage_path)]
     sha256: Sha256Hex
@@ -125,6 +125,10 @@ class StageRecord(_Data):
     stem: FileName
     seed: Seed
     prompt: str
+    title: str = ""
+    creator: str = ""
+    rights: str = ""
+    credit: str = ""
     mask_fit: Literal["refuse", "scale"]
     working: Literal["png", "tiff"]
     hdr: Literal["refuse", "tonemap"] = "refuse"
