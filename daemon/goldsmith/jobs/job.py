@@ -100,6 +100,8 @@ class InputRead(_Data):
     path: str
     sig: FileSignature
     sha256: str
+    format: str = ""
+    """The format of a picture by its content, a name in the table of formats; "" for other files, and if it was not detected."""
 
 
 class StepResult(_Data):
@@ -180,6 +182,8 @@ class Outcome(_Data):
     steps: tuple[StepResult, ...] = ()
     seconds: float = 0.0
     queue: str = ""
+    may_be_incomplete: bool = False
+    """True if the picture is whole and its file may still lack bytes behind it: the commit waits as for an incomplete file."""
     scratch: str = ""
     """Absolute path of the folder that the job wrote to; "" if no worker process got it. Set by the daemon, whatever the worker says."""
     environment: dict[str, JsonValue] = {}

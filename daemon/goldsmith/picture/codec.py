@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldsmith.files import display_name
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.decoding_time import limited_decoding
-from goldsmith.picture.format_detection import detect_format
+from goldsmith.picture.format_detection import describe_wrong_suffix, detect_format
 from goldsmith.picture.formats.decoding_limits import check_frames_size
 from goldsmith.picture.formats.image_info import (
     ImageHeader,
@@ -89,8 +89,7 @@ class EncodingOptions:
 def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
     """Decode the whole file, every frame, and return its properties without making a picture.
 
-    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
-    damaged, too large or not supported.
+    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, is damaged, too large or not supported.
     """
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
@@ -213,8 +212,12 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageHeader]:
-    reader = cast("FormatReader", importlib.import_module(detect_format(data, name).reader))
+    row = detect_format(data, name)
+    reader = cast("FormatReader", importlib.import_module(row.reader))
     header = reader.read_header(data, name, max_pixels)
+    wrong_suffix = describe_wrong_suffix(row, name)
+    if wrong_suffix:
+        header.notes.insert(0, wrong_suffix)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)
     for label, block in (
@@ -244,7 +247,17 @@ def _image_info(header: ImageHeader) -> ImageInfo:
     icc = None if header.icc is None else profiles.profile_name(header.icc)
     notes = tuple(display_name(note)[:_MAX_NOTE_LENGTH] for note in header.notes[:_MAX_NOTES])
     return ImageInfo(
-        header.format, width, height, header.depth, header.channels, header.has_alpha, icc, header.frame_count, _upright_ppi(header), notes
+        format=header.format,
+        width=width,
+        height=height,
+        depth=header.depth,
+        channels=header.channels,
+        alpha=header.has_alpha,
+        icc=icc,
+        frames=header.frame_count,
+        ppi=_upright_ppi(header),
+        notes=notes,
+        may_be_incomplete=header.may_be_incomplete,
     )
 
 

@@ -33,6 +33,9 @@ from goldsmith.jobs.job import (
 )
 from goldsmith.library.library import Library
 from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
+from goldsmith.picture.format_detection import describe_wrong_suffix
+from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.worker.detections import DetectionCache
@@ -131,6 +134,8 @@ class _JobRunner:
         self._fs = fs
         self._on_engine_released = on_engine_released
         self._reads: dict[str, InputRead] = {}
+        # Sentences about the files beside the picture, for the notes in its facts.
+        self._input_notes: list[str] = []
         self._detection_cache = DetectionCache()
 
     def failure(self, fault: JobFault) -> Outcome:
@@ -150,10 +155,10 @@ class _JobRunner:
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
-        results, original, facts = StepResults([]), None, dict[str, object]()
+        results, original, info = StepResults([]), None, None
         if not job.is_lone_brief:
             memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
-            decoded, facts = self._decode_picture(picture, masks, memory_budget)
+            decoded, info = self._decode_picture(picture, masks, memory_budget)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             del decoded, masks
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
@@ -165,7 +170,7 @@ class _JobRunner:
                 raise
             if number == last_with_engine:
                 self._on_engine_released()
-        return self._write_results(original, results, facts, picture.data)
+        return self._write_results(original, results, info, picture.data)
 
     # Reading
 
@@ -177,34 +182,38 @@ class _JobRunner:
             self.current_path = source.path
             loaded = load_input(self._job, source)
             self._reads[source.path] = loaded.read
+            self._note_wrong_suffix(loaded)
             if source is self._job.asset or source.role in ("mask", "keep"):
                 pixels.append(loaded)
         self.current_path = self._job.asset.path
         return pixels[0], pixels[1:]
 
+    def _note_wrong_suffix(self, loaded: LoadedInput) -> None:
+        """Add a note on a file beside the picture whose suffix stands for another format. The picture's own reading notes its suffix."""
+        if loaded.read.format and loaded.source is not self._job.asset:
+            note = describe_wrong_suffix(FORMATS[loaded.read.format], loaded.name, f"“{loaded.name}”")
+            self._input_notes += [note] if note else []
+
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
         from goldsmith.picture.codec import verify
 
-        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels))
-        return self._unchanged_outcome(picture.data, facts)
+        return self._unchanged_outcome(picture.data, verify(picture.data, picture.name, self._job.limits.max_pixels))
 
-    def _unchanged_outcome(self, data: bytes, facts: Mapping[str, object], results: StepResults | None = None) -> Outcome:
+    def _unchanged_outcome(self, data: bytes, info: ImageInfo | None, results: StepResults | None = None) -> Outcome:
         """Return the outcome in which the file itself goes on. The archive needs its bytes only if a person put it there."""
         original = "" if self._job.asset.sha256 else str(self._scratch.write_file("original", data))
-        return self._success(results or StepResults([]), facts, unchanged=True, original=original)
+        return self._success(results or StepResults([]), info, unchanged=True, original=original)
 
-    def _decode_picture(
-        self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget
-    ) -> tuple[Picture, dict[str, object]]:
+    def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
         from goldsmith.picture.codec import decode_with_info, verify
 
-        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
-        if facts.frames > 1:
-            verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
+        decoded, info = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
+        if info.frames > 1:
+            info = verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, memory_budget)
         self.current_path = self._job.asset.path
-        return replace(decoded, masks=MappingProxyType(named_masks)), asdict(facts)
+        return replace(decoded, masks=MappingProxyType(named_masks)), info
 
     def _begin_reading(self, loaded: LoadedInput) -> None:
         self._check_cancelled()
@@ -354,12 +363,9 @@ class _JobRunner:
 
     # Results
 
-    def _write_results(
-        self, original: OriginalPicture | None, results: StepResults, facts: Mapping[str, object], picture: bytes
-    ) -> Outcome:
+    def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
         from goldsmith.picture.codec import EncodingOptions, encode
-        from goldsmith.picture.formats.table import FORMATS
 
         if len(results.pictures) > 1:
             raise InputError(
@@ -368,16 +374,16 @@ class _JobRunner:
             )
         result = results.pictures[0]
         if self._job.deliver and results.file_count:
-            return self._success(results, facts)
+            return self._success(results, info)
         self._check_cancelled()
         if original is not None and not self._job.deliver:
             self._write_unused_masks(original.without_pixels, result, results)
         if original is not None and original.is_same_picture(result):
-            return self._unchanged_outcome(picture, facts, results)
+            return self._unchanged_outcome(picture, info, results)
         data = encode(result, EncodingOptions(format=self._job.working, depth=result.depth))
         suffix = FORMATS[self._job.working].suffix
         self._scratch.add_output("picture", suffix, data, {**picture_facts(result), "format": self._job.working})
-        return self._success(results, facts)
+        return self._success(results, info)
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
         """Write each unused mask whose geometry has changed; its old files are consumed."""
@@ -393,8 +399,12 @@ class _JobRunner:
             self._scratch.add_output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 
-    def _success(self, results: StepResults, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
+    def _success(self, results: StepResults, info: ImageInfo | None, unchanged: bool = False, original: str = "") -> Outcome:
         self._check_cancelled()
+        facts = {} if info is None else asdict(info)
+        may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
+        if facts or self._input_notes:
+            facts["notes"] = [*facts.get("notes", ()), *self._input_notes]
         self._scratch.sync_folder()
         files = paths_by_name(self._job.inputs, "mask", "keep")
         used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
@@ -408,6 +418,7 @@ class _JobRunner:
             consumed_files=tuple(dict.fromkeys(used)),
             steps=tuple(results.steps),
             facts=_to_json_facts(facts),
+            may_be_incomplete=may_be_incomplete,
         )
 
 

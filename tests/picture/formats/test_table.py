@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from doubles.step_context import StepContextDouble
 from goldsmith.cli.ops import setting_rows
-from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable
 from goldsmith.ops.check.operation import Check
 from goldsmith.ops.export import Export
@@ -32,6 +31,7 @@ from goldsmith.picture.formats.table import (
     detect_by_content,
     export_formats,
     is_picture_suffix,
+    layer_suffixes,
 )
 from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.picture.print import printing
@@ -124,11 +124,10 @@ def test_a_new_format_needs_only_a_row_a_reader_and_a_writer(raw8: FileFormat, g
 
 
 def test_a_new_format_is_checked_against_its_row(raw8: FileFormat, gradient: Picture) -> None:
-    """Alpha is flattened, a suffix that contradicts the content is refused, and settings that the format lacks are named."""
+    """Alpha is flattened, a suffix that contradicts the content is noted, and settings that the format lacks are named."""
     assert decode(_export(gradient, format="raw8").data, "a.raw8", LIMIT).alpha is None
-    with pytest.raises(InputError) as caught:
-        decode(_export(gradient, format="png").data, "hero.raw8", LIMIT)
-    assert (caught.value.sentence, caught.value.remedy) == ("hero.raw8 is called RAW8, but it is a PNG picture.", "Rename it to hero.png.")
+    _, info = decode_with_info(_export(gradient, format="png").data, "hero.raw8", LIMIT)
+    assert info.notes == ("it is a PNG picture, although its name ends in .raw8",)
     with pytest.raises(ValidationError, match="raw8 holds 8 bits per channel, not 16"):
         Export.model_validate({"format": "raw8", "depth": 16})
     with pytest.raises(ValidationError, match="raw8 is lossless and has no quality; use webp, avif or jpeg"):
@@ -227,7 +226,7 @@ def test_lossy_formats_are_the_ones_with_a_quality(name: str, gradient: Picture)
 
 
 def _manual_row(row: FileFormat) -> tuple[str, ...]:
-    suffixes = " ".join(f"`{suffix}`" for suffix in row.suffixes)
+    suffixes = " ".join(f"`{suffix}`" for suffix in row.all_suffixes)
     roles = [word for word, can in (("picture", row.reader), ("mask", row.can_be_mask), ("layer", row.can_be_layer)) if can]
     bits = ", ".join(map(str, row.depths)) or "not written"
     holds = [word for word, can in (("alpha", row.holds_alpha), ("grey", row.holds_grey), ("CMYK", row.holds_cmyk)) if can]
@@ -270,4 +269,16 @@ def test_media_types_equal_those_of_python() -> None:
     for row in FORMATS.values():
         known = mimetypes.guess_type(f"hero{row.suffix}", strict=True)[0]
         assert known in (row.media_type, None)
-        assert not row.reader or is_picture_suffix(row.suffix)
+        assert not row.reader or all(map(is_picture_suffix, row.all_suffixes))
+
+
+def test_every_suffix_of_a_format_makes_a_picture_and_only_the_usual_ones_name_an_export() -> None:
+    """An ``apng`` that is asked for would be a still picture, so that no brief can ask for it."""
+    assert {".jpe", ".jfif", ".mpo", ".apng", ".hif"} <= {suffix for row in FORMATS.values() for suffix in row.all_suffixes}
+    for row in FORMATS.values():
+        for suffix in row.all_suffixes if row.reader else ():
+            assert classify(f"hero{suffix}").role == "picture"
+            assert classify(f"hero_mask{suffix.upper()}").role == ("mask" if row.can_be_mask else "picture")
+            assert (suffix in layer_suffixes()) is row.can_be_layer
+    with pytest.raises(ValidationError, match="“apng” is not one of"):
+        Export.model_validate({"format": "apng"})

@@ -33,6 +33,7 @@ class ImageInfo:
     frames:        1, or the number of frames or pages; the first is the picture.
     ppi:           horizontal and vertical pixels per inch, None if the file does not say.
     notes:         plain sentences about everything that was not read as written.
+    may_be_incomplete: True if the picture is whole and the file may still lack bytes behind it: a program may be copying them.
     """
 
     format: str
@@ -45,6 +46,7 @@ class ImageInfo:
     frames: int = 1
     ppi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    may_be_incomplete: bool = False
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class ImageHeader:
     text_chunks: list[tuple[str, str]] = field(default_factory=list)
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
+    may_be_incomplete: bool = False
     # The reader's own state, for its ``read_samples`` and ``check_frames``.
     reader_state: Any = None
 

@@ -164,11 +164,10 @@ class Explainer:
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
-        is_ignored = is_ignored_file(name) and not is_near_miss(name)
         if is_conflict_copy(name):
             reason = "a synchronisation made this copy because two people changed the file. Rename it to use it."
             return f"“{display_name(name)}” is ignored: {reason}"
-        if is_ignored or any(map(is_ignored_folder, path.split("/")[:-1])):
+        if is_ignored_file(name) or any(map(is_ignored_folder, path.split("/")[:-1])):
             return f"“{display_name(name)}” is ignored: files and folders with such names are temporary files of other programs."
         return self._explain_by_role(path, name)
 
@@ -440,8 +439,8 @@ class Explainer:
 
 
 def _visible_stem(name: str) -> str:
-    """Return the folded stem of a name without the characters at its start and its end that make it ignored."""
-    return fold_name(os.path.splitext(name.lstrip("# ").rstrip(" ."))[0])
+    """Return the folded stem of a name without the characters at its end that make it ignored."""
+    return fold_name(os.path.splitext(name.rstrip(" ."))[0])
 
 
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:
