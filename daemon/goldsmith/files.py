@@ -61,16 +61,9 @@ _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", STATUS_FILE_NAME})
 # Dropbox's words for a copy of a file that two people changed, in its languages other than English.
 _CONFLICT_WORDS = (
     *("in konflikt stehende kopie", "konfliktkopie", "copie en conflit", "copia en conflicto", "copia conflictiva", "copia in conflitto"),
-    *(
-        "cópia em conflito",
-        "conflicterende kopie",
-        "kopia powodująca konflikt",
-        "конфликтующая копия",
-        "冲突副本",
-        "衝突複本",
-        "競合コピー",
-    ),
+    *("cópia em conflito", "conflicterende kopie", "kopia powodująca konflikt", "конфликтующая копия"),
 )
+_CONFLICT_WORDS_WITHOUT_SPACES = ("冲突副本", "衝突複本", "競合コピー")
 # The names that synchronisation programs give to such a copy; only the suffix follows.
 # - Dropbox: "hero (Anna's conflicted copy 2026-01-02).png". Nextcloud, ownCloud, OpenCloud: "hero (conflicted copy 2026-01-02 101112).png".
 # - ownCloud before 2.5: "hero_conflict-20260102-101112.png".
@@ -80,7 +73,8 @@ _CONFLICT_WORDS = (
 _CONFLICT_COPY = re.compile(
     r"(?:"
     r" \((?:.* )?conflicted copy .*\d{4}-\d\d-\d\d.*\)"
-    rf"| \((?:.*[ 的の])?(?:{'|'.join(_CONFLICT_WORDS)})(?: .*)?\)"
+    rf"| \((?:.* )?(?:{'|'.join(_CONFLICT_WORDS)})(?: .*)?\)"
+    rf"| \(.*(?:{'|'.join(_CONFLICT_WORDS_WITHOUT_SPACES)}).*\)"
     r"|_conflict-\d{8}-\d{6}"
     r"|\.sync-conflict-\d{8}-\d{6}(?:-[a-z0-9]{7})?"
     r"| \(sfconflict .*\d{4}(?:-\d\d){5}\)"

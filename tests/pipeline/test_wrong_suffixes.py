@@ -129,5 +129,5 @@ def test_a_jpeg_without_its_end_is_taken_after_a_while(tmp_path: Path) -> None:
         assert [name for name in studio.folder("delivered") if name.endswith(".png")] == ["hero_print.png", "late_print.png"]
         assert notes_of(studio, "graded/hero.jpg") == ["its end is missing; its picture is whole"]
         assert notes_of(studio, "graded/late.jpg") == []
-        taken = {row.path: row for row in studio.history()}
-        assert taken["graded/hero.jpg"].taken_at - taken["graded/hero.jpg"].started_at > 1.4
+        rows = {row.path: row for row in studio.history()}
+        assert rows["graded/hero.jpg"].taken_at - rows["graded/hero.jpg"].started_at > 1.4

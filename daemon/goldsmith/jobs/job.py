@@ -69,6 +69,8 @@ class Job(_Data):
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
     working: Literal["png", "tiff"] = "png"
+    remarks: tuple[str, ...] = ()
+    """The remarks about the picture from the stages before, as sentences, for the report of a delivery."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""

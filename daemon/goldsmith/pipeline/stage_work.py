@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -114,9 +114,16 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
 
 
 def build_job(
-    job_id: str, root: Path, bundle: Bundle, ready: Ready, inputs: tuple[JobInput, ...], limits: ResourceLimits, is_final: bool
+    job_id: str,
+    root: Path,
+    bundle: Bundle,
+    ready: Ready,
+    inputs: tuple[JobInput, ...],
+    limits: ResourceLimits,
+    is_final: bool,
+    remarks: Sequence[str] = (),
 ) -> Job:
-    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline."""
+    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline; ``remarks``: of the stages before."""
     resolved = ready.resolved
     return Job.model_construct(
         id=job_id,
@@ -130,6 +137,7 @@ def build_job(
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
         working=resolved.working,
+        remarks=tuple(remarks),
         deliver=is_final,
         limits=limits,
     )

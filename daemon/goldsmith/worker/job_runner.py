@@ -38,6 +38,7 @@ from goldsmith.picture.formats.image_info import ImageInfo
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name
@@ -134,8 +135,9 @@ class _JobRunner:
         self._fs = fs
         self._on_engine_released = on_engine_released
         self._reads: dict[str, InputRead] = {}
-        # Sentences about the files beside the picture, for the notes in its facts.
+        # About the files beside the picture, and about the picture itself: the notes in its facts.
         self._input_notes: list[str] = []
+        self._picture_notes: Sequence[str] = ()
         self._detection_cache = DetectionCache()
 
     def failure(self, fault: JobFault) -> Outcome:
@@ -211,6 +213,7 @@ class _JobRunner:
         decoded, info = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget)
         if info.frames > 1:
             info = verify(picture.data, picture.name, self._job.limits.max_pixels)  # a file is complete only if its last frame is
+        self._picture_notes = info.notes
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, memory_budget)
         self.current_path = self._job.asset.path
         return replace(decoded, masks=MappingProxyType(named_masks)), info
@@ -223,7 +226,7 @@ class _JobRunner:
 
     def _run_step(self, number: int, operation: Operation, results: StepResults) -> None:
         spec = self._job.steps[number - 1]
-        context = self._step_context(number, spec.op, operation.bytes_per_pixel())
+        context = self._step_context(number, spec.op, operation.bytes_per_pixel(), results.steps)
         context.progress.report(0.0)
         started = perf_counter()
         masks = operation.needs().masks
@@ -290,7 +293,7 @@ class _JobRunner:
         if isinstance(old_pictures, SpilledList):
             old_pictures.delete_files()
 
-    def _step_context(self, number: int, op: str, bytes_per_pixel: int) -> WorkerStepContext:
+    def _step_context(self, number: int, op: str, bytes_per_pixel: int, steps: Sequence[StepResult]) -> WorkerStepContext:
         def on_progress(fraction: float, note: str) -> None:
             self._check_cancelled()
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
@@ -307,6 +310,7 @@ class _JobRunner:
             seed,
             detection_cache=self._detection_cache,
             bytes_per_pixel=bytes_per_pixel,
+            remarks=collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps]),
         )
 
     def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext) -> Picture:

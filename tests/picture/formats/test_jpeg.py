@@ -138,16 +138,16 @@ def test_without_its_end_a_picture_is_taken_only_if_no_pixel_is_missing(options:
     out = io.BytesIO()
     Image.fromarray(photo).convert(mode).save(out, "JPEG", **options)
     data = out.getvalue()
-    expected, taken = decode(data, "a.jpg", LIMIT).pixels, []
+    expected, cuts = decode(data, "a.jpg", LIMIT).pixels, []
     for cut in (1, 2, *range(3, 90), *range(90, len(data) - 20, 53)):
         try:
             picture, info = decode_with_info(data[:-cut], "a.jpg", LIMIT)
         except IncompleteFileError:
             continue
-        taken.append(cut)
+        cuts.append(cut)
         assert (info.may_be_incomplete, info.notes) == (True, ("its end is missing; its picture is whole",))
         assert np.array_equal(picture.pixels, expected)
-    assert taken[:2] == [1, 2]
+    assert cuts[:2] == [1, 2]
     assert verify(data[:-2], "a.jpg", LIMIT).notes == ("its end is missing; its picture is whole",)
 
 

@@ -194,6 +194,30 @@ def test_a_file_that_the_daemon_wrote_is_complete_at_once(root: Path, make_expla
     )
 
 
+def test_the_remarks_about_a_picture_follow_the_reason(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+    """Those of all stages before, for the picture where it lies now, for its deliverables, and for the original that is gone."""
+    steps = (("selected", "inbox", ["it has 2 frames"]), ("masked", "selected", []), ("delivered", "masked", ["it is odd."]))
+    for number, (folder, source, notes) in enumerate(steps, 1):
+        put(root, f"{folder}/hero.png")
+        placed = PlacedFile(path=f"{folder}/hero.png", sig=FileSignature(1, 2, 3, 4, 5), sha256="00", job_id=f"j{number}")
+        row = HistoryRow(
+            job_id=f"j{number}",
+            path=f"{source}/hero.png",
+            sha256="00",
+            started_at=0.0,
+            stage="edit",
+            outcome="passed",
+            results=(f"{folder}/hero.png",),
+            parent_job_id=f"j{number - 1}" if number > 1 else "",
+            record={"facts": {"notes": list(notes)}},
+        )
+        journal.complete_plans([CompletedPlan(plan_id=folder, history_rows=(row,), placed_files=(placed,), versions=())])
+    explain = make_explainer().explain_file
+    assert explain("masked/hero.png").endswith(" beside it. Remarks: It has 2 frames.")
+    assert explain("delivered/hero.png").endswith(" nothing more happens to it. Remarks: It has 2 frames. It is odd.")
+    assert explain("inbox/hero.png").endswith(" It became selected/hero.png. Remarks: It has 2 frames.")
+
+
 def test_a_fault_of_the_host_makes_every_instructed_picture_wait(root: Path, make_explainer: MakeExplainer) -> None:
     """The sentence of a full disk or a missing folder comes first; pictures without a brief wait for a brief as before."""
     put(root, "selected/hero.png", "selected/hero.mask.png", "selected/alone.png")

@@ -309,6 +309,7 @@ class _PlanDraft:
             "queue": outcome.queue,
             "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
+            **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],

@@ -30,6 +30,7 @@ _MAX_STAGES = 64
 _MAX_FILES = 2000
 _MAX_PATH_BYTES = 4096
 _MAX_NAME_BYTES = 255
+_MAX_REMARK_LENGTH = 2000
 _MAX_PROBLEMS_SHOWN = 5
 
 
@@ -127,6 +128,7 @@ class StageRecord(_Data):
     prompt: str
     mask_fit: Literal["refuse", "scale"]
     working: Literal["png", "tiff"]
+    remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()
     deliver: bool
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]

@@ -119,6 +119,7 @@ class Replay:
             seed=recorded.seed,
             mask_fit=recorded.mask_fit,
             working=recorded.working,
+            remarks=recorded.remarks,
             deliver=recorded.deliver,
             limits=self._job_limits.base,
         )
