@@ -190,6 +190,9 @@ class ResultsFacet(Protocol):
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
 
+    def remarks(self) -> Sequence[str]:
+        """Return the remarks about the picture so far, as sentences: those of the stages before, of its reading, and of earlier steps."""
+
     def show_problem(self, picture: Picture) -> None:
         """Keep a picture that shows why this step is about to hold the asset; it is put beside the note.
 

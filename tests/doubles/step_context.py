@@ -215,8 +215,9 @@ class DetectDouble:
 class ResultsDouble:
     """Implements ``ResultsFacet``: keeps everything. ``exported`` are the files that earlier steps have made."""
 
-    def __init__(self, exported: Sequence[ExportedFile] = ()) -> None:
+    def __init__(self, exported: Sequence[ExportedFile] = (), remarks: Sequence[str] = ()) -> None:
         self.findings: dict[str, RecordValue] = {}
+        self._remarks = tuple(remarks)
         self.archived: list[Deliverable] = []
         self.added: list[Deliverable] = []
         self.problem_pictures: list[Picture] = []
@@ -236,6 +237,9 @@ class ResultsDouble:
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return self._exported
+
+    def remarks(self) -> Sequence[str]:
+        return self._remarks
 
     def show_problem(self, picture: Picture) -> None:
         self.problem_pictures.append(picture)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldsmith.files import display_name
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.decoding_time import limited_decoding
-from goldsmith.picture.format_detection import detect_format
+from goldsmith.picture.format_detection import describe_wrong_suffix, detect_format
 from goldsmith.picture.formats.decoding_limits import check_frames_size
 from goldsmith.picture.formats.image_info import (
     MAX_METADATA_BYTES,
@@ -116,8 +116,8 @@ MASK_READING = ReadingOptions(ignores_colour=True, is_mask=True)
 def verify(data: bytes, name: str, max_pixels: int, reading: ReadingOptions = ORDINARY_READING) -> ImageInfo:
     """Decode the whole file, every frame, and return its properties without making a picture.
 
-    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
-    damaged, too large or not supported, or if its colours are unknown.
+    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, is damaged, too large or not supported, or if
+    its colours are unknown.
     """
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, reading)
@@ -269,8 +269,12 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
 
 
 def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> tuple[FormatReader, ImageHeader]:
-    reader = cast("FormatReader", importlib.import_module(detect_format(data, name, is_mask=reading.is_mask).reader))
+    row = detect_format(data, name, is_mask=reading.is_mask)
+    reader = cast("FormatReader", importlib.import_module(row.reader))
     header = reader.read_header(data, name, max_pixels)
+    wrong_suffix = describe_wrong_suffix(row, name)
+    if wrong_suffix:
+        header.notes.insert(0, wrong_suffix)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)
     for label, block in (
@@ -310,6 +314,7 @@ def _image_info(header: ImageHeader) -> ImageInfo:
         ppi=_upright_ppi(header),
         notes=notes,
         states_colour=header.states_colour or header.icc is not None,
+        may_be_incomplete=header.may_be_incomplete,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -115,9 +115,16 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
 
 
 def build_job(
-    job_id: str, root: Path, bundle: Bundle, ready: Ready, inputs: tuple[JobInput, ...], limits: ResourceLimits, is_final: bool
+    job_id: str,
+    root: Path,
+    bundle: Bundle,
+    ready: Ready,
+    inputs: tuple[JobInput, ...],
+    limits: ResourceLimits,
+    is_final: bool,
+    remarks: Sequence[str] = (),
 ) -> Job:
-    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline."""
+    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline; ``remarks``: of the stages before."""
     resolved = ready.resolved
     return Job.model_construct(
         id=job_id,
@@ -137,6 +144,7 @@ def build_job(
         working=resolved.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,
+        remarks=tuple(remarks),
         deliver=is_final,
         limits=limits,
     )

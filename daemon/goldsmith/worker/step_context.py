@@ -326,6 +326,8 @@ class WorkerResults:
     scratch_folder: ScratchFolder
     memory_budget: MemoryBudget
     recorder: StepRecorder
+    # Those of this job before the step.
+    own_remarks: Sequence[str]
 
     def record(self, **findings: RecordValue) -> None:
         self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
@@ -348,6 +350,9 @@ class WorkerResults:
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]
         return [ExportedFile(output.tail, Path(output.path), output.facts) for output in outputs]
+
+    def remarks(self) -> Sequence[str]:
+        return list(dict.fromkeys((*self.job.remarks, *self.own_remarks)))
 
     def show_problem(self, picture: Picture) -> None:
         from goldsmith.picture.codec import EncodingOptions, encode
@@ -373,8 +378,12 @@ class WorkerStepContext:
         seed: int,
         detection_cache: DetectionCache | None = None,
         bytes_per_pixel: int = BYTES_PER_PIXEL,
+        remarks: Sequence[str] = (),
     ) -> None:
-        """``reads``: the job's inputs as they were read when it began. ``bytes_per_pixel``: the memory that the step says it uses."""
+        """``reads``: the job's inputs as they were read when it began. ``bytes_per_pixel``: the memory that the step says it uses.
+
+        ``remarks``: those about the picture that this job has made before the step.
+        """
         cache = DetectionCache() if detection_cache is None else detection_cache
         memory_budget = MemoryBudget(job.limits.max_memory_bytes, bytes_per_pixel)
         self.seed = seed
@@ -387,7 +396,7 @@ class WorkerStepContext:
         self.engines = WorkerEngines(engine_provider, self.progress, self.recorder)
         self.detect = WorkerDetect(job, engine_provider, self.progress, self.recorder, cache)
         self.library = WorkerLibrary(job, library, reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, remarks)
 
 
 def _number_suffix(number: int) -> str:

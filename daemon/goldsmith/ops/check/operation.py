@@ -180,7 +180,8 @@ class Check(FileOperation):
                 f"The exported files do not meet the check: {'; '.join(faults)}.",
                 "Change the step that makes the file, or the limits of the check step; to get only a remark, name the check in warn.",
             )
-        data = render_report(context.stem + (f" ({self.name})" if self.name else ""), checked_files).encode()
+        title = context.stem + (f" ({self.name})" if self.name else "")
+        data = render_report(title, checked_files, context.results.remarks()).encode()
         return [
             Deliverable(self._name_tail, ".html", data, {"format": "html", "bytes": len(data), "result": result, "remarks": list(remarks)})
         ]

@@ -41,6 +41,8 @@ h2 { font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; grid-column: 1 / -1;
 .pass { background: #e3f1e5; color: #17501f; } .warn { background: #fdf0d2; color: #6b4500; } .fail { background: #fbe0dd; color: #86180d; }
 .file { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; display: grid; gap: .7rem 1.2rem; }
 .file > * { min-width: 0; }
+.remarks { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; }
+.remarks ul { margin: .5rem 0 0; padding-left: 1.2rem; } .remarks li { overflow-wrap: anywhere; }
 @media (min-width: 44rem) { .file { grid-template-columns: 17rem 1fr; } }
 img { display: block; max-width: 100%; max-height: 20rem; border: 1px solid #d8d5cf; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; margin: .7rem 0 0; font-size: .85rem; }
@@ -62,8 +64,8 @@ td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-we
 """.strip()
 
 
-def render_report(title: str, files: Sequence[CheckedFile]) -> str:
-    """Return the report of ``files`` as HTML, with faults first; all text in it is escaped.
+def render_report(title: str, files: Sequence[CheckedFile], picture_remarks: Sequence[str] = ()) -> str:
+    """Return the report of ``files`` as HTML, with faults first; all text in it is escaped. ``picture_remarks``: about their picture.
 
     A file is shown under its label: the name that it is delivered under may get a version, which is not known yet.
     """
@@ -85,8 +87,21 @@ def render_report(title: str, files: Sequence[CheckedFile]) -> str:
 <body>
 <h1>{escape(title)}</h1>
 <p><span class="verdict {result}">{_VERDICTS[result]}</span> {escape(summary)}.</p>
-{"".join(_file_section(file) for file in files)}</body>
+{_remarks_section(picture_remarks)}{"".join(_file_section(file) for file in files)}</body>
 </html>
+"""
+
+
+def _remarks_section(remarks: Sequence[str]) -> str:
+    """Return the section about the picture from which the files were made; "" if there is nothing to say."""
+    if not remarks:
+        return ""
+    items = "".join(f"<li>{escape(remark)}</li>\n" for remark in remarks)
+    return f"""<section class="remarks">
+<h2>About the picture</h2>
+<ul>
+{items}</ul>
+</section>
 """
 
 

@@ -14,6 +14,7 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
 from goldsmith.jobs.job import Job, JobInput, Outcome, StepSpec
+from goldsmith.picture.formats.table import matching_suffix
 from goldsmith.pipeline.replay.comparison import DeliveryComparison
 from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner, OnStageProgress
 from goldsmith.pipeline.replay.manifest_reader import (
@@ -124,6 +125,7 @@ class Replay:
             working=recorded.working,
             hdr=recorded.hdr,
             float_range=recorded.float_range,
+            remarks=recorded.remarks,
             deliver=recorded.deliver,
             limits=self._job_limits.base,
         )
@@ -185,9 +187,9 @@ def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
     paths_by_output: dict[OutputRecord, Path] = {}
     if outcome.is_unchanged:
         picture = job.asset
-        sha256 = next(read.sha256 for read in outcome.reads if read.path == picture.path)
-        tail = os.path.splitext(picture.path)[1]
-        paths_by_output[OutputRecord(role="picture", tail=tail, sha256=sha256)] = Path(job.root, picture.path)
+        read = next(read for read in outcome.reads if read.path == picture.path)
+        tail = matching_suffix(read.format, os.path.splitext(picture.path)[1])
+        paths_by_output[OutputRecord(role="picture", tail=tail, sha256=read.sha256)] = Path(job.root, picture.path)
     for output in outcome.outputs:
         paths_by_output[OutputRecord(role=output.role, tail=output.tail, sha256=output.sha256)] = Path(output.path)
     return paths_by_output

@@ -22,6 +22,7 @@ from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
 from goldsmith.journal.sqlite_errors import JournalBroken
+from goldsmith.operation import FileOperation
 from goldsmith.pipeline.commit.late_writes import LateWrites
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import (
@@ -525,7 +526,10 @@ class Scheduler:
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.stage.next_folder == self._pipeline.final_folder
-        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final)
+        # Only the report of a delivery shows them, and the history must be read for them.
+        has_report = any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in ready.steps)
+        remarks = self._journal.remarks(bundle.asset) if has_report else ()
+        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks)
         return StageWork(bundle, ready, self._job_limits.apply(job, ready.steps), sigs, hashes, self._wall_clock())
 
     def _begin(self, work: StageWork) -> None:
@@ -644,8 +648,10 @@ class Scheduler:
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._host_health.report_success("commit")
         self._in_flight.remove(work)
-        seconds = result.plan.history_row.record["seconds"]
-        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, results=_result_paths(result.plan), seconds=seconds)
+        row = result.plan.history_row
+        facts: dict[str, object] = {"results": _result_paths(result.plan), "seconds": row.record["seconds"]}
+        facts |= {"remarks": remarks} if (remarks := row.remarks()) else {}
+        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, **facts)
         for path in work.bundle.files:
             self._intake.forget(path)
         for placed in result.placed_files:
