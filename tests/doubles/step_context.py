@@ -32,6 +32,7 @@ from goldsmith.operation import (
     LibraryFacet,
     Portrait,
     RecordValue,
+    Removal,
 )
 from goldsmith.picture.outline_masks import cover_whole_object
 from goldsmith.picture.picture import Mask, Picture, Pixels
@@ -213,7 +214,8 @@ class DetectDouble:
 class ResultsDouble:
     """Implements ``ResultsFacet``: keeps everything. ``exported`` are the files that earlier steps have made."""
 
-    def __init__(self, exported: Sequence[ExportedFile] = ()) -> None:
+    def __init__(self, exported: Sequence[ExportedFile] = (), removals: Sequence[Removal] = ()) -> None:
+        self._removals = tuple(removals)
         self.findings: dict[str, RecordValue] = {}
         self.archived: list[Deliverable] = []
         self.added: list[Deliverable] = []
@@ -232,6 +234,9 @@ class ResultsDouble:
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return self._exported
+
+    def removals(self) -> Sequence[Removal]:
+        return self._removals
 
     def show_problem(self, picture: Picture) -> None:
         self.problem_pictures.append(picture)
