@@ -44,6 +44,16 @@ class StepSpec(_Data):
     settings: dict[str, JsonValue]
 
 
+class RemovalRecord(_Data):
+    """A step that removes content, and the share of the pixels under its mask that it has changed (``operation.Removal``)."""
+
+    stage: str
+    step: int
+    """From 1."""
+    op: str
+    changed_share: float
+
+
 class ResourceLimits(_Data):
     """The time, memory and picture size that one job may use."""
 
@@ -80,6 +90,8 @@ class Job(_Data):
     """The value in floating-point pictures that means white."""
     remarks: tuple[str, ...] = ()
     """The remarks about the picture from the stages before, as sentences, for the report of a delivery."""
+    removals: tuple[RemovalRecord, ...] = ()
+    """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""

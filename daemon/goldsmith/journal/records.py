@@ -62,6 +62,13 @@ class HistoryRow(_Data):
     record: dict[str, JsonValue] = {}
     """Steps, seeds, timings, engines, facts, inputs with their hashes, the brief. ``archived`` is added by the commit."""
 
+    def step_findings(self) -> list[tuple[str, dict[str, JsonValue]]]:
+        """Return the word and the findings of each step."""
+        steps = self.record.get("steps")
+        entries = [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+        pairs = [(str(step.get("op")), step.get("findings")) for step in entries]
+        return [(op, findings if isinstance(findings, dict) else {}) for op, findings in pairs]
+
     def archive_paths(self) -> list[str]:
         """Return every path in the archive to which the job sent an input or a result that does not move on."""
         archived, beside = self.record.get("archived"), self.record.get("archive_only")

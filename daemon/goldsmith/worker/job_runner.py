@@ -32,18 +32,18 @@ from goldsmith.jobs.job import (
     StepResult,
 )
 from goldsmith.library.library import Library
-from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
+from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
 from goldsmith.picture.formats.image_info import ImageInfo
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import MemoryBudget
-from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.picture.picture import Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
-from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region
+from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
 from goldsmith.worker.step_context import WorkerStepContext
@@ -138,6 +138,7 @@ class _JobRunner:
         # About the files beside the picture, and about the picture itself: the notes in its facts.
         self._input_notes: list[str] = []
         self._picture_notes: Sequence[str] = ()
+        self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
 
     def failure(self, fault: JobFault) -> Outcome:
@@ -292,7 +293,7 @@ class _JobRunner:
         if not results.pictures and operation.needs().needs_picture:
             raise InputError(f"It needs a picture, but {job_faults.picture_name(self._job)} has none.", "Put the picture beside it.")
         if isinstance(operation, PictureOperation):
-            self._replace_pictures(results, (self._apply_and_verify(operation, each, context) for each in results.pictures), number)
+            self._replace_pictures(results, (self._apply_and_verify(operation, each, context, number) for each in results.pictures), number)
         elif isinstance(operation, SetOperation):
             self._replace_pictures(results, operation.apply_set(results.pictures, context), number)
             if not results.pictures:
@@ -330,9 +331,10 @@ class _JobRunner:
             detection_cache=self._detection_cache,
             bytes_per_pixel=bytes_per_pixel,
             remarks=collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps]),
+            removals=self._removals,
         )
 
-    def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext) -> Picture:
+    def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext, number: int) -> Picture:
         """Return the picture after the step, with the proof that protected pixels are unchanged on record."""
         after = operation.apply(picture, context)
         origin = operation.origin_in_result(picture)
@@ -352,7 +354,16 @@ class _JobRunner:
                 f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} outside the mask, so its result is discarded.",
                 "This is a fault of the operation or its engine: try another model.",
             )
+        if operation.removes_content:
+            self._record_removal(picture, after, mask, context, number)
         return after
+
+    def _record_removal(self, before: Picture, after: Picture, mask: Mask, context: WorkerStepContext, number: int) -> None:
+        """Put on record how much of the region has changed, for steps that check the results."""
+        share = measure_changed_share(before, after, mask)
+        if share is not None:
+            context.results.record(**{CHANGED_SHARE: round(share, 4)})
+            self._removals.append(Removal(self._job.stage, number, self._job.steps[number - 1].op, round(share, 4)))
 
     def _require_geometry(self, operation: PictureOperation, before: Picture, after: Picture) -> None:
         if (before.width, before.height) != (after.width, after.height) and not operation.changes_geometry:

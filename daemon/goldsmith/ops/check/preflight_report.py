@@ -27,6 +27,7 @@ _CHECK_LABELS = {
     "clipping": "Blown highlights",
     "black": "Pure black",
     "safe": "Safe area",
+    "erase": "Removed content",
 }
 _ORDER: dict[CheckResult, int] = {"fail": 0, "warn": 1, "pass": 2}
 _RESULT_LABELS: dict[CheckResult, str] = {"pass": "✓ as expected", "warn": "! remark", "fail": "✗ fault"}
@@ -67,10 +68,12 @@ td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-we
 def render_report(title: str, files: Sequence[CheckedFile], picture_remarks: Sequence[str] = ()) -> str:
     """Return the report of ``files`` as HTML, with faults first; all text in it is escaped. ``picture_remarks``: about their picture.
 
-    A file is shown under its label: the name that it is delivered under may get a version, which is not known yet.
+    Checks of steps come as a file without properties. A file is shown under its label: the name that it is delivered under may get a
+    version, which is not known yet.
     """
     result = worst_result([checked for file in files for checked in file.checks])
-    count_text = f"{len(files)} file{'s' * (len(files) != 1)} read back from the disk"
+    file_count = sum(bool(file.properties) for file in files)
+    count_text = f"{file_count} file{'s' * (file_count != 1)} read back from the disk"
     remarks = sum(checked.result == "warn" for file in files for checked in file.checks)
     summary = f"{count_text}, {remarks} remark{'s' * (remarks != 1)}" if remarks else count_text
     return f"""<!DOCTYPE html>
