@@ -59,7 +59,7 @@ def test_rights_stay_in_the_standard_packet_even_if_they_are_the_largest() -> No
     others = "".join(f"<xmp:{name}>{'x' * 12_000}</xmp:{name}>" for name in ("Label", "Nickname", "BaseURL"))
     standard, parts = split_packet(xmp_bytes(terms + others), 65_000)
     assert standard is not None
-    assert {name.local for name in read_xmp(standard).properties} == {"UsageTerms", "Nickname", "BaseURL", "HasExtendedXMP"}
+    assert {name.local for name in read_xmp(standard).properties} == {"UsageTerms", "Label", "BaseURL", "HasExtendedXMP"}
     assert len(parts) == 1
 
 
