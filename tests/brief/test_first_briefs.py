@@ -175,6 +175,8 @@ def _quoted(instead: str) -> str:
         ('[[deliver]]\nop = "export"\nformat = "gif"\n', "“gif” is not one of png, tiff, webp, avif, jpeg, pdf."),
         ('notes = "for Anna"\n', "write a remark as a line that begins with #"),
         ('description = "a lamp"\n', 'the words for the picture are written as prompt = "…"'),
+        ('copyright = "(c) Anna"\n', 'it is written as rights = "…".'),
+        ('Author = "Anna"\n', 'it is written as creator = "…".'),
         ('name = "Spring"\n', 'its title is written as title = "…"'),
         ('[[deliver]]\nop = "export"\nquality = "high"\n', "must be a whole number from 1 to 100"),
         ("[[edit]]\nop = “erase”\n", "line 2: the quote “ is curly: write straight ones"),

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from doubles.metadata_blocks import RIGHTS_XMP, THUMBNAIL, camera_exif, listed, read_with_exiftool, xmp_bytes
+from doubles.pdf_x4 import faults
 from doubles.press import press_file
 from doubles.step_context import StepContextDouble
 from goldsmith.errors import InputError
@@ -141,8 +142,23 @@ def test_nobody_turns_a_delivered_picture_a_second_time() -> None:
         assert "Rotate" not in _printed(read_with_exiftool(result.data, result.suffix))
 
 
-def test_a_pdf_has_no_metadata_of_the_picture() -> None:
-    """The record says what was left out."""
-    result = _export(_picture(), format="pdf", trim=[60, 40])
+@pytest.mark.parametrize("press", ["", "press"])
+def test_a_pdf_names_creator_and_rights_and_nothing_else(press: str) -> None:
+    """ExifTool finds them in the page; the record says what was left out, and a page in inks is still PDF/X-4."""
+    context = StepContextDouble(references={("profiles", "press"): press_file()}, credits=Credits(rights="© A & B"))
+    (result,) = Export.model_validate({"format": "pdf", "trim": [60, 40], "cmyk": press}).make_files(_picture(), context)
+    facts = read_with_exiftool(result.data, ".pdf")
+    assert (facts["PDF:Author"], facts["XMP-dc:Creator"], facts["XMP-dc:Rights"]) == ("Anna Müller; Bea", ["Anna Müller; Bea"], "© A & B")
+    assert facts["XMP-photoshop:Credit"] == "Studio Nord"
     assert not [secret for secret in SECRETS if secret.encode() in result.data]
-    assert "Exif Artist" in str(result.facts["metadata_left_out"])
+    left_out = str(result.facts["metadata_left_out"])
+    assert "Exif GPS position" in left_out
+    assert "dc:rights" not in left_out
+    if press:
+        assert not faults(result.data)
+
+
+def test_a_pdf_without_credits_has_none() -> None:
+    """Metadata of "none" is the page's own title and dates."""
+    facts = read_with_exiftool(_export(_picture(), format="pdf", trim=[60, 40], metadata="none").data, ".pdf")
+    assert not [name for name in facts if name.endswith((":Author", ":Creator", ":Rights", ":Credit"))]

@@ -21,7 +21,13 @@ from goldsmith.operation import Operation
 _KEYS_FOR_OP = ("op", "operation", "operator", "action", "step", "type", "do", "effect", "filter", "tool", "command", "name")
 # Keys under which people write down files, which a brief never names.
 _KEYS_FOR_FILES = {"input", "file", "image", "picture", "source", "src", "filename", "path", "inputfile", "infile"}
-_KEYS_FOR_REMARKS = {"note", "notes", "comment", "comments", "remark", "remarks", "author", "client", "date", "version", "todo", "deadline"}
+_KEYS_FOR_REMARKS = {"note", "notes", "comment", "comments", "remark", "remarks", "client", "date", "version", "todo", "deadline"}
+# Other words for the settings that say whose the picture is.
+_WORDS_FOR_CREDITS = {
+    **dict.fromkeys(("author", "artist", "photographer"), "creator"),
+    **dict.fromkeys(("copyright", "licence", "license", "usage"), "rights"),
+    **dict.fromkeys(("byline", "creditline"), "credit"),
+}
 _KEYS_FOR_TABLES = {
     "step",
     "steps",
@@ -179,6 +185,8 @@ class Vocabulary:
 
     def _unknown_setting(self, key: str, known: Sequence[str]) -> str:
         owners = self._owners(key) or self._owners(_SPELLINGS.get(fold(key), ""))
+        if _WORDS_FOR_CREDITS.get(fold(key)) in known:
+            return f'is not a setting of a brief: it is written as {_WORDS_FOR_CREDITS[fold(key)]} = "…".'
         if fold(key) in _KEYS_FOR_REMARKS:
             return "is not a setting of a brief: write a remark as a line that begins with #."
         if fold(key) in ("description", "subject", "words", "instruction", "instructions", "positive", "positiveprompt"):

@@ -26,7 +26,7 @@ from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
-from goldsmith.picture.metadata.credits import Credits, with_credits
+from goldsmith.picture.metadata.credits import Credits, read_credits, with_credits
 from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
 from goldsmith.picture.picture import Metadata, Picture
 from goldsmith.picture.print import cmyk, printing
@@ -367,6 +367,8 @@ class Export(FileOperation):
     def _metadata_facts(self, source: Metadata, picture: Picture, ink_profile: bytes | None = None) -> dict[str, RecordValue]:
         """Return which metadata the file has, their size in bytes, and the names of what it does not get from ``source``."""
         written = codec.written_metadata(picture, self._row, ink_profile)
+        if self._row.is_print_page:  # a page names creator, rights and credit, and has no other metadata of the picture
+            written = Metadata(xmp=with_credits(Metadata(), replace(read_credits(picture.metadata), title="")).xmp)
         return {"metadata": self.metadata, "metadata_bytes": byte_count(written), "metadata_left_out": names_left_out(source, written)}
 
     def _encode_within_limit(

@@ -53,6 +53,16 @@ def test_the_parts_fit_into_segments_and_name_their_digest() -> None:
     assert guid in standard
 
 
+def test_rights_stay_in_the_standard_packet_even_if_they_are_the_largest() -> None:
+    """Readers without extensions must find them."""
+    terms = f"<xmpRights:UsageTerms>{'t' * 40_000}</xmpRights:UsageTerms>"
+    others = "".join(f"<xmp:{name}>{'x' * 12_000}</xmp:{name}>" for name in ("Label", "Nickname", "BaseURL"))
+    standard, parts = split_packet(xmp_bytes(terms + others), 65_000)
+    assert standard is not None
+    assert {name.local for name in read_xmp(standard).properties} == {"UsageTerms", "Label", "BaseURL", "HasExtendedXMP"}
+    assert len(parts) == 1
+
+
 @pytest.mark.parametrize("damage", ["missing", "changed", "oversized", "foreign"])
 def test_a_damaged_extension_is_left_out(damage: str) -> None:
     """A part is missing or was changed, it claims to be larger than the limit, or it belongs to another packet."""

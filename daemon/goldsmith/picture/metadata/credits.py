@@ -64,6 +64,16 @@ def with_credits(metadata: Metadata, brief: Credits) -> Metadata:
     return _with_fields(metadata, {name: [text] for name, text in values.items() if text})
 
 
+def read_credits(metadata: Metadata) -> Credits:
+    """Return title, creator, rights and credit of the picture, printable letters only: from XMP, else from Exif, IPTC or a PNG's texts."""
+    packet = _read_packet(with_rights_in_xmp(metadata).xmp)
+    block = (None if metadata.exif is None else read_exif(metadata.exif)) or ExifBlock()
+    creator = packet.text(_CREATOR) or block.image_text(ARTIST)
+    rights = packet.text(_RIGHTS) or block.image_text(COPYRIGHT)
+    texts = (packet.text(_TITLE), creator, rights, packet.text(_CREDIT))
+    return Credits(*("".join(letter for letter in text if letter.isprintable()) for text in texts))
+
+
 def merge_sidecar(metadata: Metadata, data: bytes) -> Metadata:
     """Return the metadata with the properties of an XMP sidecar in place of the picture's own. Raises UnreadableXmp.
 

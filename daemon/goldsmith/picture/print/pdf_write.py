@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
 from goldsmith.picture.print.page_boxes import MM_PER_INCH, PrintSheet
 from goldsmith.picture.profiles import profile_name
 
@@ -64,8 +65,11 @@ def deflate_image(samples: Samples, icc: bytes) -> PdfImage:
     return PdfImage(bytes(imagecodecs.deflate_encode(rows, level=3)), width, height, channels, 8 * samples.dtype.itemsize, icc)
 
 
-def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool) -> bytes:
-    """Return the page: its boxes, the picture to the edge of the bleed, and marks in a margin of 10 mm if ``has_marks``."""
+def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool, picture_credits: Credits = NO_CREDITS) -> bytes:
+    """Return the page: its boxes, the picture to the edge of the bleed, and marks in a margin of 10 mm if ``has_marks``.
+
+    ``title`` is the document's; creator, rights and credit are the picture's.
+    """
     import pikepdf
 
     pdf = pikepdf.new()
@@ -89,7 +93,7 @@ def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool) -> by
     )
     if image.is_cmyk:
         _add_output_intent(pdf, image.icc)
-    _write_metadata(pdf, title, image)
+    _write_metadata(pdf, title, image, picture_credits)
     result = BytesIO()
     pdf.save(result, deterministic_id=True, force_version="1.6", object_stream_mode=pikepdf.ObjectStreamMode.disable)
     return result.getvalue()
@@ -141,8 +145,10 @@ def _add_output_intent(pdf: pikepdf.Pdf, icc: bytes) -> None:
     )
 
 
-def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage) -> None:
-    """Write title, trapping and dates, identical in the document information and in its XMP, as PDF/X requires."""
+def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage, picture_credits: Credits) -> None:
+    """Write title, creator, trapping and dates, identical in the document information and in its XMP, as PDF/X requires; rights and credit
+    have a place in XMP alone.
+    """
     import pikepdf
 
     stamp = "D:" + _FIXED_DATE.translate({ord(letter): None for letter in "-T:"})
@@ -151,11 +157,29 @@ def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage) -> None:
             Title=pikepdf.String(title), CreationDate=pikepdf.String(stamp), ModDate=pikepdf.String(stamp), Trapped=pikepdf.Name("/False")
         )
     )
+    if picture_credits.creator:
+        pdf.docinfo.Author = pikepdf.String(picture_credits.creator)
     number = uuid.UUID(bytes=hashlib.sha256(image.data + title.encode()).digest()[:16], version=4)
     pdf.Root.Metadata = pdf.make_stream(
-        _XMP_TEMPLATE.format(title=escape(title), day=_FIXED_DATE, number=number, x=_PDFX4_PROPERTY if image.is_cmyk else "").encode()
+        _XMP_TEMPLATE.format(
+            title=escape(title),
+            credits=_credit_properties(picture_credits),
+            day=_FIXED_DATE,
+            number=number,
+            x=_PDFX4_PROPERTY if image.is_cmyk else "",
+        ).encode()
     )
     pdf.Root.Metadata.Type, pdf.Root.Metadata.Subtype = pikepdf.Name.Metadata, pikepdf.Name.XML
+
+
+def _credit_properties(picture_credits: Credits) -> str:
+    creator, rights, credit = map(escape, (picture_credits.creator, picture_credits.rights, picture_credits.credit))
+    properties = (
+        (creator, f"\n<dc:creator><rdf:Seq><rdf:li>{creator}</rdf:li></rdf:Seq></dc:creator>"),
+        (rights, f'\n<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">{rights}</rdf:li></rdf:Alt></dc:rights>'),
+        (credit, f'\n<photoshop:Credit xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/">{credit}</photoshop:Credit>'),
+    )
+    return "".join(text for value, text in properties if value)
 
 
 _PDFX4_PROPERTY = "\n<pdfxid:GTS_PDFXVersion>PDF/X-4</pdfxid:GTS_PDFXVersion>"
@@ -164,7 +188,7 @@ _XMP_TEMPLATE = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
  xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/" xmlns:pdf="http://ns.adobe.com/pdf/1.3/" xmlns:pdfxid="http://www.npes.org/pdfx/ns/id/">
 <dc:format>application/pdf</dc:format>
-<dc:title><rdf:Alt><rdf:li xml:lang="x-default">{title}</rdf:li></rdf:Alt></dc:title>
+<dc:title><rdf:Alt><rdf:li xml:lang="x-default">{title}</rdf:li></rdf:Alt></dc:title>{credits}
 <xmp:CreateDate>{day}</xmp:CreateDate><xmp:ModifyDate>{day}</xmp:ModifyDate><xmp:MetadataDate>{day}</xmp:MetadataDate>
 <xmpMM:DocumentID>uuid:{number}</xmpMM:DocumentID><xmpMM:VersionID>1</xmpMM:VersionID>
 <xmpMM:RenditionClass>default</xmpMM:RenditionClass>
