@@ -24,6 +24,7 @@ from goldsmith.picture.formats.image_info import (
     Samples,
     check_metadata_size,
     check_size,
+    damaged_error,
     translate_decoder_errors,
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
@@ -94,7 +95,7 @@ def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
         decoding.allow_pixels(_pixel_count(header))
-        reader.read_samples(data, header, name)
+        _check_shape(reader.read_samples(data, header, name), header, name)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
         return _image_info(header)
@@ -116,6 +117,7 @@ def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: Mem
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
         samples = reader.read_samples(data, header, name)
+        _check_shape(samples, header, name)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
 
@@ -235,6 +237,12 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
     if header.frame_count > 1:
         header.notes.append(f"it has {header.frame_count} frames; the first is taken")
     return reader, header
+
+
+def _check_shape(samples: Samples, header: ImageHeader, name: str) -> None:
+    """Refuse codes that are not of the size and the channels of the header, which a damaged file can bring a decoder to return."""
+    if samples.shape != (header.height, header.width, header.channels + header.has_alpha):
+        raise damaged_error(name, "its picture is of another size than its header says")
 
 
 def _pixel_count(header: ImageHeader) -> int:
