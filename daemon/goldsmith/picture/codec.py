@@ -95,7 +95,7 @@ def verify(data: bytes, name: str, max_pixels: int) -> ImageInfo:
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels)
         decoding.allow_pixels(_pixel_count(header))
-        _check_shape(reader.read_samples(data, header, name), header, name)
+        _check_samples(reader.read_samples(data, header, name), header, name)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
         return _image_info(header)
@@ -117,7 +117,7 @@ def decode_with_info(data: bytes, name: str, max_pixels: int, memory_budget: Mem
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
         samples = reader.read_samples(data, header, name)
-        _check_shape(samples, header, name)
+        _check_samples(samples, header, name)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
 
@@ -239,8 +239,10 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[FormatReader, ImageH
     return reader, header
 
 
-def _check_shape(samples: Samples, header: ImageHeader, name: str) -> None:
-    """Refuse codes that are not of the size and the channels of the header, which a damaged file can bring a decoder to return."""
+def _check_samples(samples: Samples, header: ImageHeader, name: str) -> None:
+    """Refuse codes that are not of the header's size, channels and depth: damage can bring a decoder to return them."""
+    if samples.dtype.kind == "u" and header.max_code < np.iinfo(samples.dtype).max and samples.max(initial=0) > header.max_code:
+        raise damaged_error(name, "its picture has values beyond those of its depth")
     if samples.shape != (header.height, header.width, header.channels + header.has_alpha):
         raise damaged_error(name, "its picture is of another size than its header says")
 
