@@ -25,6 +25,7 @@ from goldsmith.picture.formats.image_info import (
     Samples,
     check_metadata_size,
     check_size,
+    damaged_error,
     translate_decoder_errors,
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
@@ -122,7 +123,9 @@ def verify(data: bytes, name: str, max_pixels: int, reading: ReadingOptions = OR
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, reading)
         decoding.allow_pixels(_pixel_count(header))
-        scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
+        samples = reader.read_samples(data, header, name)
+        _check_samples(samples, header, name)
+        scale_floats(samples, header, name, reading.float_range)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
         return _image_info(header)
@@ -147,7 +150,9 @@ def decode_with_info(
         decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
-        samples = scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
+        samples = reader.read_samples(data, header, name)
+        _check_samples(samples, header, name)
+        samples = scale_floats(samples, header, name, reading.float_range)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
 
@@ -291,6 +296,14 @@ def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> t
     if header.frame_count > 1:
         header.notes.append(f"it has {header.frame_count} frames; the first is taken")
     return reader, header
+
+
+def _check_samples(samples: Samples, header: ImageHeader, name: str) -> None:
+    """Refuse codes that are not of the header's size, channels and depth: damage can bring a decoder to return them."""
+    if samples.dtype.kind == "u" and header.max_code < np.iinfo(samples.dtype).max and samples.max(initial=0) > header.max_code:
+        raise damaged_error(name, "its picture has values beyond those of its depth")
+    if samples.shape != (header.height, header.width, header.channels + header.has_alpha):
+        raise damaged_error(name, "its picture is of another size than its header says")
 
 
 def _pixel_count(header: ImageHeader) -> int:

@@ -17,6 +17,11 @@ _FULL_BOX_HEADERS = {b"meta": 4}
 
 # With these, the boxes of a still picture are all there.
 _BOXES_OF_A_PICTURE = {b"ftyp", b"meta", b"mdat"}
+# What may follow them (ISO/IEC 14496-12, table 1; C2PA; the films in the photos of phones).
+_TOP_LEVEL_KINDS = {
+    *(b"ftyp", b"meta", b"mdat", b"moov", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"pdin", b"meco", b"styp", b"sidx"),
+    *(b"ssix", b"prft", b"emsg", b"jumb", b"mpvd", b"sefd"),
+}
 
 
 class IsoBox(NamedTuple):
@@ -85,8 +90,8 @@ def has_provenance(data: bytes) -> bool:
 
 
 def _is_box(head: bytes) -> bool:
-    """Return whether a box may begin with these bytes: a kind is four printable characters (ISO/IEC 14496-12, 4.2)."""
-    return len(head) >= 8 and all(0x20 <= byte < 0x7F for byte in head[4:8])
+    """Return whether a box of a known kind begins with these bytes."""
+    return head[4:8] in _TOP_LEVEL_KINDS
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.decoding_limits import TextBudget, check_scan_count
 from goldsmith.picture.formats.image_info import (
     DECODER_ERRORS,
-    MAX_FRAMES,
     PROVENANCE_NOTE,
     ImageHeader,
     Samples,
@@ -125,22 +124,19 @@ def _check_further_pictures(data: bytes, segments: _JpegSegments, header: ImageH
 
     An index beyond the end of the file may also mean that the rest has not arrived yet, unless the file ends with a picture.
     """
-    whole, missing, byte_count = dict[tuple[int, int], int](), 0, 0
+    pixel_counts, byte_count = dict[tuple[int, int], int](), 0
     for offset, size in dict.fromkeys(segments.further_pictures):
-        part = data[offset : offset + size]
-        byte_count += len(part)
-        if byte_count > _MAX_FURTHER_SHARE * len(data) or len(whole) >= MAX_FRAMES:
-            missing += 1
-        elif offset + size > len(data):
-            missing += 1
+        if offset + size > len(data):
             header.may_be_incomplete |= segments.end_offset < len(data) and not data.endswith(_END_OF_IMAGE_BYTES)
-        else:
-            pixels = _count_pixels(part, name, max_pixels)
-            whole |= {(offset, size): pixels} if pixels else {}
-            missing += not pixels
-    segments.further_pictures = list(whole)
+            continue
+        byte_count += size
+        if byte_count <= _MAX_FURTHER_SHARE * len(data):
+            pixel_counts[offset, size] = _count_pixels(data[offset : offset + size], name, max_pixels)
+    whole = [place for place in segments.further_pictures if pixel_counts.get(place)]
+    missing = len(segments.further_pictures) - len(whole)
+    segments.further_pictures = whole
     header.frame_count = 1 + len(whole)
-    header.total_pixels = header.width * header.height + sum(whole.values())
+    header.total_pixels = header.width * header.height + sum(pixel_counts[place] for place in whole)
     if missing:
         lists = f"its index lists {missing} further picture{'s' if missing > 1 else ''} that"
         header.notes.append(f"{lists} {'are' if missing > 1 else 'is'} not in it or cannot be read; the first picture is whole")

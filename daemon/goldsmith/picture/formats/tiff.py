@@ -6,7 +6,7 @@ The picture is the first page that is neither a preview nor a mask; scanners and
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from goldsmith.picture.formats.image_info import (
     truncated_error,
 )
 from goldsmith.picture.formats.jpeg_markers import check_stream
+from goldsmith.picture.formats.lzw_codes import has_valid_codes
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi
 from goldsmith.picture.metadata.exif_block import read_tiff_exif
 
@@ -55,7 +56,7 @@ _COLOUR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 3, 
 _ASCII = 2
 # Bits of NewSubfileType (TIFF 6.0, tag 254): a reduced copy of another page, and a transparency mask for one.
 _REDUCED, _TRANSPARENCY_MASK = 1, 4
-_JPEG = 7
+_LZW, _JPEG = 5, 7
 # Compressions whose parts are JPEG streams: the old and the new one, and two of camera makers.
 _JPEG_COMPRESSIONS = (6, _JPEG, 33007, 34892)
 _PREMULTIPLIED, _STRAIGHT = 1, 2
@@ -206,6 +207,14 @@ def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
         part_pixels = page.tilewidth * page.tilelength if page.is_tiled else width * min(page.rowsperstrip, height)
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
             check_stream(data[offset : offset + size], name, min(max_pixels, _JPEG_PADDING * part_pixels + _MIN_JPEG_PIXELS))
+
+    if page.compression == _LZW and not all(has_valid_codes(data[at : at + size]) for at, size in _parts(page)):
+        raise damaged_error(name, "the data of its picture makes no sense")
+
+
+def _parts(page: Any) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of each strip or tile that has data."""
+    return ((offset, size) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False) if size)
 
 
 def _describe_unsupported(page: Any) -> str:
