@@ -89,7 +89,7 @@ def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOpt
         print_text("To fetch missing weights: goldsmith models fetch NAME")
     unpinned = [row.name for row in rows if row.present and not row.pinned]
     if unpinned:
-        print_text(f"Not pinned, so the record cannot identify their files: {', '.join(unpinned)}. Run: goldsmith models pin NAME")
+        print_text(f"Not pinned, so a change of their files is recorded and not refused: {', '.join(unpinned)}. Run: goldsmith models pin NAME")
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def test_a_generating_model_does_not_enlarge(tmp_path: Path) -> None:
 def test_a_missing_local_folder_is_reported_with_its_path(tmp_path: Path) -> None:
     """Check that no fetch is suggested: the folder belongs to the administrator."""
     with pytest.raises(
-        WeightsMissing, match=r"'premium' \(big\) are not where models\.toml says: .*/big/model_index\.json\. Put them there"
+        WeightsMissing, match=r"'premium' \(big\) are not there: .*/big does not exist, or may not be entered\. Put them there"
     ):
         _registry(tmp_path).choose(_need("generate", "premium"))
 
