@@ -54,7 +54,7 @@ class DryRun:
         stage = self._start_stage(path_in_root, own or campaign)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
         has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
-        inputs = None if bundle is None or bundle.is_lone_brief else StepInputs(has_references=bool(bundle.refs))
+        inputs = None if bundle is None or (bundle.is_lone_brief and not bundle.refs) else StepInputs(has_references=bool(bundle.refs))
         resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, inputs=inputs)
         print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)

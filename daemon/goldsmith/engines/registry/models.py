@@ -23,8 +23,10 @@ _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
 _SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url}; models.toml explains them"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
-# Whether the licence allows paid work: yes, within limits that its text sets, or not without another licence.
-Commercial = Literal["yes", "limited", "no"]
+# Whether the licence allows paid work: yes, within limits that its text sets, not without another licence, or the entry does not say.
+Commercial = Literal["yes", "limited", "no", "not said"]
+# Licences that allow paid work (SPDX); an entry with another licence has to say so itself.
+FREE_LICENCES = frozenset({"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "ISC", "MIT", "Unlicense", "Zlib"})
 
 # A generating model needs one of these abilities to fill a hole.
 FILL_ABILITIES: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
@@ -85,7 +87,8 @@ class Model(ConfigTable):
     kind: Annotated[str, AfterValidator(_check_kind)]
     driver: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     licence: Annotated[str, Field(min_length=1)]
-    commercial: Commercial = "yes"
+    commercial: Commercial = "not said"
+    """Whether the licence allows paid work; default: "yes" for the well-known free licences, "not said" for all others."""
     terms: Annotated[str, Field(max_length=200)] = ""
     """The terms of the licence in one sentence, unless it is a well-known free licence."""
     about: str = ""
@@ -96,6 +99,13 @@ class Model(ConfigTable):
     file: AbsolutePath | None = None
     diffusion: DiffusionSettings | None = None
     swap: FaceSwapSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_commercial(cls, table: Any) -> Any:
+        if isinstance(table, Mapping) and "commercial" not in table and table.get("licence") in FREE_LICENCES:
+            return {**table, "commercial": "yes"}
+        return table
 
     def can_serve(self, need: EngineNeed[Any]) -> bool:
         """Return whether the kind and the abilities of the model serve the need; an upscaler serves any factor."""
@@ -195,6 +205,12 @@ class Models(ConfigTable):
     names: Mapping[ModelName, ModelName] = Field(default_factory=dict)
     """Aliases of models, such as "premium": briefs stay the same when an alias is set to another model."""
     models: Mapping[ModelName, Model]
+    only_commercial: bool = False
+    """True refuses every model whose licence does not allow paid work without limits, by name and as a default."""
+
+    def is_allowed(self, name: str) -> bool:
+        """Return whether the rule about paid work allows the model of that name or alias."""
+        return not self.only_commercial or self.get(name).commercial == "yes"
 
     def resolve_name(self, name: str) -> str:
         """Return the name of the model for a name or an alias. Raises InputError, with the nearest known name, if it is unknown."""
@@ -217,7 +233,7 @@ class Models(ConfigTable):
 
     def names_serving(self, need: EngineNeed[Any]) -> list[str]:
         """Return all names and aliases of models that can serve the need; the model that the need names is ignored."""
-        able = [name for name, model in self.models.items() if model.can_serve(need)]
+        able = [name for name, model in self.models.items() if model.can_serve(need) and self.is_allowed(name)]
         return [*able, *(alias for alias, name in self.names.items() if name in able)]
 
     @model_validator(mode="after")

@@ -16,7 +16,13 @@ from typing import Any
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.engines.open_weights import FileStamp, make_stamp
 from goldsmith.engines.protocols import EngineNeed, ModelFiles
-from goldsmith.engines.registry.choice_problems import no_default_problem, no_weights_sentence, preferred_name, unsuitable_problem
+from goldsmith.engines.registry.choice_problems import (
+    forbidden_problem,
+    no_default_problem,
+    no_weights_sentence,
+    preferred_name,
+    unsuitable_problem,
+)
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.model_tree import ModelTree, noted_hashes, wrong_files
 from goldsmith.engines.registry.models import Model, Models, read_models
@@ -143,21 +149,26 @@ class WeightsRegistry:
             return False
 
     def choose(self, need: EngineNeed[Any]) -> ModelChoice:
-        """Return the model for a step: the one that it names, else the first suitable default whose weights are present.
+        """Return the model for a step: the one that it names, else the first suitable default whose weights are present. Models that the
+        rule ``only_commercial`` forbids are refused by name, and are no defaults.
 
         A named upscaler is used at its own scale; ``need.factor`` only chooses among defaults. Raises InputError for an unknown name, a
         wrong kind, a missing ability, or if there is no default; WeightsMissing if only weights are missing.
         """
         if need.model is not None:
             return self._choose_named(need, need.model)
-        suitable = [name for name in self.models.defaults.candidates(need) if self.models.models[name].can_serve(need)]
+        suitable = [
+            name
+            for name in self.models.defaults.candidates(need)
+            if self.models.models[name].can_serve(need) and self.models.is_allowed(name)
+        ]
         unavailable: list[str] = []
         for candidate in suitable:
             if self.is_available(candidate):
                 return ModelChoice(candidate, self.models.models[candidate], _default_reason(unavailable))
             unavailable.append(candidate)
         if not suitable:
-            raise no_default_problem(self.models, need)
+            raise no_default_problem(self.models, need, self.is_available)
         others = [name for name in self.models.models if name not in suitable and self._is_alternative(need, name)]
         remedy = f"Run: {fetch_command(preferred_name(self.models, suitable))}"
         raise WeightsMissing(no_weights_sentence(need, others), remedy)
@@ -165,14 +176,17 @@ class WeightsRegistry:
     def _is_alternative(self, need: EngineNeed[Any], name: str) -> bool:
         """Return whether a model could be named for the need, and its weights are present."""
         model = self.models.models[name]
-        return model.driver != "null" and model.can_serve(need) and need.kind is not UPSCALER and self.is_available(name)
+        is_suitable = model.driver != "null" and model.can_serve(need) and self.models.is_allowed(name)
+        return is_suitable and need.kind is not UPSCALER and self.is_available(name)
 
     def _choose_named(self, need: EngineNeed[Any], given_name: str) -> ModelChoice:
         name = self.models.resolve_name(given_name)
         model = self.models.models[name]
         label = repr(given_name) if given_name == name else f"{given_name!r} ({name})"
         if not model.can_serve(need):
-            raise unsuitable_problem(self.models, need, model, label)
+            raise unsuitable_problem(self.models, need, model, label, self.is_available)
+        if not self.models.is_allowed(name):
+            raise forbidden_problem(self.models, need, model, label, self.is_available)
         if self.first_missing(name):
             raise WeightsMissing(*self._missing_message(name, label, given_name))
         return ModelChoice(
