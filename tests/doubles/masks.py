@@ -65,6 +65,19 @@ def segmenter(height: int, width: int) -> Codes:
     return to_codes(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
+def fur(side: int) -> Codes:
+    """Return a disc with 4000 hairs in many greys, out of focus."""
+    random, canvas = np.random.default_rng(3), np.zeros((side, side), np.uint8)
+    cv2.ellipse(canvas, (side // 2, side // 2), (round(0.25 * side), round(0.3 * side)), 0, 0, 360, 255, -1)
+    for _ in range(4000):
+        angle, length = random.uniform(0, 2 * np.pi), random.uniform(0.02, 0.22) * side
+        turned = angle + random.normal(0, 0.4)
+        start = side * (0.5 + 0.25 * np.cos(angle)), side * (0.5 + 0.3 * np.sin(angle))
+        end = start[0] + length * np.cos(turned), start[1] + length * np.sin(turned)
+        cv2.line(canvas, np.int32(start).tolist(), np.int32(end).tolist(), int(random.integers(80, 255)), 1, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 1.5), np.uint8)
+
+
 @cache
 def legitimate() -> dict[str, Codes]:
     """Return masks by their kind: all of them are to be obeyed."""
@@ -91,11 +104,12 @@ def legitimate() -> dict[str, Codes]:
 
 
 def _mattes() -> dict[str, Codes]:
-    head = scene(300, 200, hairs=600)
+    head = scene(300, 256, hairs=1500)
     hair = to_codes(head.alpha)
-    large = cv2.resize(hair, (512, 768), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(hair, (512, 600), interpolation=cv2.INTER_CUBIC)
     return {
         "hair": hair,
+        "fur": fur(512),
         "enlarged hair": large,
         "soft hair": cv2.GaussianBlur(large, (0, 0), 2.5),
         "coarse matte": to_codes(head.coarse),

@@ -44,7 +44,7 @@ _PHOTO_GREY, _PHOTO_TEXTURE = 0.5, 0.05
 # Blurred photographs: 97 % grey and more, 1 % to 2 % textured. Gradients that reach neither black nor white at the edges: 0 %.
 _BLURRED_GREY, _BLURRED_TEXTURE = 0.9, 0.008
 # Photographs on black or white ground: 7 % to 20 % textured, and the share of the other ground is below 20 % of that of the greys. Masks
-# with such a texture are hair: there it is 80 % and more.
+# with such a texture are hair and fur: there it is half and more.
 _CUT_TEXTURE, _MISSING_SHARE = 0.06, 0.3
 # A copy of the picture repeats most of its greys. Other masks hit 2 % of them by chance.
 _COPIED_SHARE, _MIN_COPYABLE = 0.5, 0.01
