@@ -317,9 +317,10 @@ class WorkerLibrary:
     def _private_copy(self, source: JobInput) -> Path:
         """Copy the input into the scratch folder, where nobody changes it while the step reads it; messages about it have its own name."""
         loaded = self._reload_input(source)
-        shown = Path(display_name(Path(source.path).name))
-        is_short = len(shown.name.encode()) <= _MAX_NAME_BYTES
-        return self.scratch_folder.keep_copy(loaded.read.sha256, shown.name if is_short else f"look{shown.suffix}", loaded.data)
+        copy_name = display_name(Path(source.path).name)
+        if len(copy_name.encode()) > _MAX_NAME_BYTES:
+            copy_name = f"look{Path(copy_name).suffix}"
+        return self.scratch_folder.keep_copy(loaded.read.sha256, copy_name, loaded.data)
 
 
 @dataclass(slots=True)
