@@ -99,6 +99,24 @@ def test_a_look_with_a_fault_is_named_as_the_person_sent_it(studio: Studio) -> N
     assert "grade.1 (grade): Hero Shot.cube, line 7: “0.5 nonsense 0.5” is not 3 plain numbers." in studio.note("masked/Hero Shot.png")
 
 
+@pytest.mark.parametrize("stem", [b"\xe9" * 200, b"a\\b"])
+def test_a_look_whose_name_no_step_can_hold_gets_a_note(studio: Studio, stem: bytes) -> None:
+    """A name in another encoding cannot stand in a brief or a record."""
+    studio.put(b"masked/" + stem + b".png", png())
+    studio.put(b"masked/" + stem + b".cube", cube())
+    studio.until_idle()
+    (note,) = [path for path in studio.at("masked").iterdir() if path.name.endswith(".problem.txt")]
+    assert "has a name that no step can hold.\nRename it and its picture" in note.read_text()
+
+
+def test_a_fault_in_a_look_with_an_odd_name_is_told(studio: Studio) -> None:
+    """Letters outside ASCII stay as they are."""
+    studio.put("masked/Über ärger.png", png())
+    studio.put("masked/Über ärger.cube", "LUT_3D_SIZE 1\n")
+    studio.until_idle()
+    assert "Über ärger.cube, line 1: LUT_3D_SIZE is 1; it can be 2 to 129." in studio.note("masked/Über ärger.png")
+
+
 def test_two_looks_are_not_guessed_between(studio: Studio) -> None:
     """The note names both."""
     studio.put("masked/hero.png", png())
@@ -133,13 +151,12 @@ def test_a_broken_profile_is_held_in_the_first_folder(studio: Studio) -> None:
     assert np.array_equal(decode(studio.read("delivered/hero_web.png"), "a.png", LIMIT).to_codes(), codes())
 
 
-@pytest.mark.parametrize("folder", ["selected", "graded"])
-def test_a_broken_profile_is_held_where_nothing_is_done_too(studio: Studio, folder: str) -> None:
+def test_a_broken_profile_is_held_where_nothing_is_done_too(studio: Studio) -> None:
     """A stage that passes the file on reads it first."""
-    studio.put(f"{folder}/hero.png", png(profiles.builtin_profile("adobe-rgb")[:300]))
-    studio.put(f"{folder}/hero.toml", EXPORT)
-    studio.until(lambda: studio.note(f"{folder}/hero.png"), "the note")
-    assert "so its true colours are unknown" in studio.note(f"{folder}/hero.png")
+    studio.put("selected/hero.png", png(profiles.builtin_profile("adobe-rgb")[:300]))
+    studio.put("selected/hero.toml", EXPORT)
+    studio.until(lambda: studio.note("selected/hero.png"), "the note")
+    assert "so its true colours are unknown" in studio.note("selected/hero.png")
 
 
 # ---------------------------------------------------------------------- what a brief says about reading

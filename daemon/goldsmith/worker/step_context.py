@@ -32,6 +32,8 @@ from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, readi
 from goldsmith.worker.scratch_folder import ScratchFolder
 
 # The role of a picture's own sidecar that takes precedence over a folder of the library.
+# Of a file's name. A name that cannot be shown as it is gets longer when it is made so that it can.
+_MAX_NAME_BYTES = 255
 _SIDECAR_ROLES = {"looks": "look", "layers": "layer", "refs": "ref"}
 # LoRAs have gigabytes: they are used where they lie, and the weights reader takes nothing but tensors from them.
 _LARGE_FILES_FOLDER = "loras"
@@ -315,7 +317,10 @@ class WorkerLibrary:
     def _private_copy(self, source: JobInput) -> Path:
         """Copy the input into the scratch folder, where nobody changes it while the step reads it; messages about it have its own name."""
         loaded = self._reload_input(source)
-        return self.scratch_folder.keep_copy(loaded.read.sha256, Path(source.path).name, loaded.data)
+        copy_name = display_name(Path(source.path).name)
+        if len(copy_name.encode()) > _MAX_NAME_BYTES:
+            copy_name = f"look{Path(copy_name).suffix}"
+        return self.scratch_folder.keep_copy(loaded.read.sha256, copy_name, loaded.data)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
+from goldsmith.brief.parsing import library_name_error
 from goldsmith.brief.pipeline import Pipeline, Stage, missing_layer, missing_mask_sentence
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
@@ -163,15 +164,21 @@ class Readiness:
 def own_look(bundle: Bundle, stage: Stage) -> str:
     """Return the name of the look beside the picture, for a stage that has steps for one; "" if there is none.
 
-    Raises InputError if there are several and no brief.
+    Raises InputError if there is no brief and there are several, or one whose name a step cannot hold.
     """
     if not stage.look_steps:
         return ""
     names = [os.path.basename(path) for path in bundle.looks]
-    if len(names) > 1 and not (bundle.brief or bundle.campaign_brief):
-        listed = " and ".join(f"“{display_name(name)}”" for name in names)
+    name = os.path.splitext(names[0])[0] if len(names) == 1 else ""
+    can_be_held = not library_name_error(name) and display_name(name) == name
+    if not names or can_be_held or bundle.brief or bundle.campaign_brief:
+        return name if can_be_held else ""
+    listed = " and ".join(f"“{display_name(each)}”" for each in names)
+    if len(names) > 1:
         raise InputError(f"{listed} are both the look of {display_name(bundle.stem)}.", "Keep one of them.")
-    return os.path.splitext(names[0])[0] if len(names) == 1 else ""
+    raise InputError(
+        f"The look {listed} has a name that no step can hold.", "Rename it and its picture: plain letters, at most 200, without slashes."
+    )
 
 
 def _waiting_for_picture_sentence(bundle: Bundle, reason: str = "") -> str:
