@@ -58,8 +58,9 @@ _IGNORED_SUFFIXES = (
     ".problem.jpg",  # the daemon's own previews beside problem notes
 )
 _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", STATUS_FILE_NAME})
-# Dropbox's words for a copy of a file that two people changed, in its languages other than English.
+# Dropbox's words for a copy of a file that two people changed, in its languages.
 _CONFLICT_WORDS = (
+    "conflicted copy",
     *("in konflikt stehende kopie", "konfliktkopie", "copie en conflit", "copia en conflicto", "copia conflictiva", "copia in conflitto"),
     *("cópia em conflito", "conflicterende kopie", "kopia powodująca konflikt", "конфликтующая копия"),
 )
@@ -72,11 +73,10 @@ _CONFLICT_WORDS_WITHOUT_SPACES = ("冲突副本", "衝突複本", "競合コピ�
 # - Synology Drive: "hero_Annas-PC_Jan-02-1011-2026_Conflict.png", also CaseConflict and the like.
 _CONFLICT_COPY = re.compile(
     r"(?:"
-    r" \((?:.* )?conflicted copy .*\d{4}-\d\d-\d\d.*\)"
-    rf"| \((?:.* )?(?:{'|'.join(_CONFLICT_WORDS)})(?: .*)?\)"
+    rf" \((?:.* )?(?:{'|'.join(_CONFLICT_WORDS)})(?: .*)?\)"
     rf"| \(.*(?:{'|'.join(_CONFLICT_WORDS_WITHOUT_SPACES)}).*\)"
     r"|_conflict-\d{8}-\d{6}"
-    r"|\.sync-conflict-\d{8}-\d{6}(?:-[a-z0-9]{7})?"
+    r"|\.sync-conflict-\d[a-z0-9-]*"
     r"| \(sfconflict .*\d{4}(?:-\d\d){5}\)"
     r"|_[^_]+_[a-z]{3}-\d\d-\d{4}-\d{4}_[a-z]*conflict(?:_\d+)?"
     r")(?: \(\d+\))?(?:\.[^.]*)?",

@@ -116,6 +116,7 @@ _MANUAL = Path(__file__).parents[3] / "docs" / "briefs.md"
         "hero (Anna \u7684\u51b2\u7a81\u526f\u672c 2026-01-02).png",
         "hero.sync-conflict-20260102-101112-ABCDEFG.png",
         "hero.sync-conflict-20260102-101112.png",
+        "hero (conflicted copy).png",
         "hero.png (SFConflict anna@example.com 2026-01-02-10-11-12)",
         "hero (SFConflict 2026-01-02-10-11-12).png",
         "hero_Annas-PC_Jan-02-1011-2026_Conflict.png",
@@ -134,7 +135,6 @@ def test_a_copy_of_a_conflict_is_no_picture(name: str) -> None:
     [
         "my conflicted copywriting.png",
         "conflicted copy.png",
-        "hero (conflicted copy).png",
         "hero (conflicted copy 2026-01-02) final.png",
         "hero (conflicted copy 2026-01-02).mask.png",
         "Konfliktkopie.png",

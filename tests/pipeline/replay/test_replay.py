@@ -115,6 +115,22 @@ def test_a_picture_that_no_step_changed_is_identical(tmp_path: Path) -> None:
     assert verdicts(delivery.again()) == {"hero.png": "identical"}
 
 
+def test_a_picture_with_a_wrong_suffix_is_identical(tmp_path: Path) -> None:
+    """It is called ``hero.jpg`` in the archive, and ``hero.png`` from the second stage on."""
+    delivery = delivered(tmp_path, {"inbox/hero.toml": NULLS, "inbox/hero.jpg": png()}, "delivered/hero.manifest.json")
+    report = delivery.again()
+    assert verdicts(report) == {"hero.png": "identical"}
+    assert report.first_difference is None
+
+
+def test_a_report_with_remarks_of_earlier_stages_is_identical(tmp_path: Path) -> None:
+    """The remarks are on record, so that the replay of the last stage has them too."""
+    brief = "generate = []\nedit = []\ngrade = []\n" + EXPORT + '[[deliver]]\nop = "check"\n'
+    delivery = delivered(tmp_path, {"inbox/hero.toml": brief, "inbox/hero.jpg": png()}, "delivered/hero.manifest.json")
+    assert "although its name ends in .jpg" in delivery.at("delivered/hero.report.html").read_text()
+    assert verdicts(delivery.again()) == {**ALL_IDENTICAL, "hero.report.html": "identical"}
+
+
 def test_masks_looks_and_layers_are_found_in_the_archive(tmp_path: Path) -> None:
     """One stage resizes a mask and the next uses it. There are also a second mask, a look and an unused layer."""
     brief = f"""{SELECT}

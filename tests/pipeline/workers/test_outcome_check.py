@@ -60,6 +60,19 @@ def test_an_honest_outcome_is_accepted_as_it_is(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "is_accepted"), [("png", True), ("heic", True), ("", True), ("pdf", False), ("exe", False), ("../x", False)]
+)
+def test_the_format_of_an_input_is_one_that_is_read(job: Job, name: str, is_accepted: bool) -> None:
+    """The next folder's file gets its suffix from it."""
+    reads = tuple(read.model_copy(update={"format": name}) for read in outcome_of(job).reads)
+    if is_accepted:
+        assert check_outcome(job, outcome_of(job, reads=reads)).reads == reads
+    else:
+        with pytest.raises(OutcomeRefused, match="a format that is not read"):
+            check_outcome(job, outcome_of(job, reads=reads))
+
+
+@pytest.mark.parametrize(
     "tail",
     [
         *("", "web.avif", "/web.avif", "_a/b.png", ".png/../../x", "_a\0.png", "_a\n.png", "_\u202egnp.avif", "_a\u200b.png", "_.", ".PNG"),
