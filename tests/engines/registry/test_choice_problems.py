@@ -153,12 +153,12 @@ def test_a_rule_can_refuse_models_that_do_not_allow_paid_work(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("licence", "said", "expected"),
+    ("licence", "paid_work", "expected"),
     [("MIT", {}, "yes"), ("Apache-2.0", {}, "yes"), ("LicenseRef-ours", {}, "not said"), ("LicenseRef-ours", {"commercial": "yes"}, "yes")],
 )
-def test_an_entry_that_says_nothing_about_paid_work_does_not_allow_it(licence: str, said: dict[str, str], expected: str) -> None:
+def test_an_entry_that_says_nothing_about_paid_work_does_not_allow_it(licence: str, paid_work: dict[str, str], expected: str) -> None:
     """Check free licences, a licence of one's own, and an entry that says it."""
-    assert Model.model_validate({"kind": "inpaint", "driver": "migan", "licence": licence, **said}).commercial == expected
+    assert Model.model_validate({"kind": "inpaint", "driver": "migan", "licence": licence, **paid_work}).commercial == expected
 
 
 def test_every_missing_ability_is_reported(tmp_path: Path) -> None:

@@ -20,7 +20,20 @@ from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsoluteP
 from goldsmith.errors import InputError, UsageError, unreadable_config
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
+_DRIVER = r"^[a-z][a-z0-9_]*$"
+_FAMILY = r"^[a-z][a-z0-9-]*$"
 _SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url}; models.toml explains them"
+
+# What the patterns of settings allow, in words.
+_PATTERN_PHRASES: Mapping[str, str] = {
+    _NAME: "a name has up to 64 small letters, digits, dots and hyphens, and begins with a letter or digit",
+    _DRIVER: "a driver is named with small letters, digits and underscores, such as esrgan_onnx",
+    _FAMILY: "a family is named with small letters, digits and hyphens, such as qwen-image",
+    r"^[a-z0-9]*$": "a variant has small letters and digits, such as fp16",
+    r"^[0-9a-f]{64}$": "a sha256 has 64 digits from 0 to 9 and a to f, as `sha256sum FILE` prints it",
+    r"^x[2-8]$": "the factors are x2 to x8",
+}
+_OTHER_FORM = "docs/models.md shows an example"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
 # Whether the licence allows paid work: yes, within limits that its text sets, not without another licence, or the entry does not say.
@@ -54,7 +67,7 @@ def _check_kind(name: str) -> str:
 class DiffusionSettings(ConfigTable):
     """``[models.NAME.diffusion]``: the family of a generating model, and how to run it."""
 
-    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    family: Annotated[str, Field(pattern=_FAMILY)]
     """The family that chooses its pipelines, such as "sdxl" or "flux-fill"."""
     can: Annotated[tuple[Ability, ...], Field(min_length=1)]
     pixels: Annotated[int, Field(ge=4096, le=16_777_216)]
@@ -85,7 +98,7 @@ class Model(ConfigTable):
     """
 
     kind: Annotated[str, AfterValidator(_check_kind)]
-    driver: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    driver: Annotated[str, Field(pattern=_DRIVER)]
     licence: Annotated[str, Field(min_length=1)]
     commercial: Commercial = "not said"
     """Whether the licence allows paid work; default: "yes" for the well-known free licences, "not said" for all others."""
@@ -316,6 +329,9 @@ def _describe_faults(error: ValidationError) -> list[str]:
             faults[f"{source}: is none of {_SOURCE_FORMS}"] = None
         elif fault["type"] == "extra_forbidden":
             faults[f"{place}: there is no such setting"] = None
+        elif fault["type"] == "string_pattern_mismatch":
+            pattern = str(fault["ctx"]["pattern"])
+            faults[f"{place}: {fault['input']!r:.80} has a form that is not allowed; {_PATTERN_PHRASES.get(pattern, _OTHER_FORM)}"] = None
         elif fault["type"] == "missing":
             faults[f"{place}: is missing"] = None
         else:
