@@ -298,6 +298,12 @@ def test_a_truncated_prompt_is_recorded(family: str, letters: int, truncated: bo
     assert result.facts["prompt_truncated"] is truncated
 
 
+def test_a_truncated_negative_prompt_is_recorded() -> None:
+    """Check a family that takes one."""
+    result = engine("sdxl").generate(request("text", wish=replace(WISH, negative="a " * 200)))
+    assert result.facts["prompt_truncated"] is True
+
+
 def test_different_requests_run_one_by_one() -> None:
     """Check another size and another strength; each has its share of the progress."""
     fractions: list[float] = []

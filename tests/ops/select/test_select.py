@@ -149,6 +149,9 @@ def test_the_sheet_says_the_line_that_makes_a_candidate_again() -> None:
     caption = _caption(picture, 3, assess(picture), False)
     assert caption[1] == "seeds = [1973676029]"
     assert Regenerate.model_validate(tomllib.loads(caption[1])).seeds == (1973676029,)
+    assert "the end of the prompt was ignored" not in caption[-1]
+    truncated = replace(picture, record_values={**picture.record_values, "prompt_truncated": 1})
+    assert "the end of the prompt was ignored" in _caption(truncated, 3, assess(picture), False)[-1]
     assert [line for line in _caption(_photograph(), 0, assess(picture), False) if "seed" in line] == []
 
 

@@ -165,7 +165,8 @@ def _candidate_identity(picture: Picture, index: int) -> dict[str, RecordValue]:
 def _caption(picture: Picture, index: int, assessment: Assessment, kept: bool) -> tuple[str, ...]:
     """Return the caption of a picture on the contact sheet; of a generated one, with the line that makes it again."""
     seed = picture.record_values.get("seed")
-    remarks = ", ".join(_remarks(assessment)) or "no remarks"
+    truncated = ["the end of the prompt was ignored"] if picture.record_values.get("prompt_truncated") else []
+    remarks = ", ".join([*truncated, *_remarks(assessment)]) or "no remarks"
     first = f"{_candidate_number(picture, index)}   score {quality_score(assessment):.1f}" + ("   kept" if kept else "")
     return (first, *(() if seed is None else (f"seeds = [{seed}]",)), remarks)
 
