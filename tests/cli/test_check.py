@@ -265,3 +265,53 @@ def test_what_the_model_cannot_do_with_the_files_beside_the_brief_is_an_error(go
     words = brief.replace("null-generate", "sdxl-inpaint").replace("strength = 0.4\n", "")
     result = goldsmith("check", _put(root, "inbox/other.toml", words))
     assert "generate.1: it waits for its picture: The model 'sdxl-inpaint' can fill a hole" in " ".join(result.out.split())
+
+
+ENTRY = """
+[models.own]
+kind = "generate"
+driver = "diffusers"
+licence = "LicenseRef-ours"
+[models.own.diffusion]
+family = "sdxl"
+can = ["text"]
+pixels = 1_048_576
+multiple = 8
+steps = 30
+guidance = 5.0
+memory_mb = 7000
+picture_mb = 6000
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (('"diffusers"', '"difusers"'), "models.own.driver: there is no driver 'difusers' (did you mean 'diffusers'?); the drivers are: "),
+        (('"sdxl"', '"sdlx"'), "models.own.diffusion.family: there is no family 'sdlx' (did you mean 'sdxl'?)"),
+        (
+            ('["text"]', '["text", "references"]'),
+            "models.own.diffusion.can: a model of the family 'sdxl' cannot 'references'. It can: text",
+        ),
+        (('"LicenseRef-ours"', '"MIT"\nfolder = "/srv/nowhere"'), "models.own.folder: /srv/nowhere is no folder on this machine"),
+        (('"LicenseRef-ours"', '"MIT"\nfile = "/srv/no.safetensors"'), "models.own.file: /srv/no.safetensors is no file on this machine"),
+        (("models.own", "models.Own"), "has a form that is not allowed; a name has up to 64 small letters, digits, dots and hyphens"),
+        (('"diffusers"', '"Diffusers!"'), "a driver is named with small letters, digits and underscores"),
+        (('"sdxl"', '"SDXL"'), "'SDXL' has a form that is not allowed; a family is named with small letters, digits and hyphens"),
+    ],
+)
+def test_a_fault_of_a_model_entry_is_said_in_words(goldsmith: Goldsmith, tmp_path: Path, change: tuple[str, str], fault: str) -> None:
+    """Check that a driver, a family, an ability, a missing folder and a name are reported before any job meets them."""
+    result = goldsmith("check", _put(tmp_path, "models.toml", ENTRY.replace(*change)))
+    assert result.code == 2
+    assert fault in " ".join(result.err.split())
+    assert "^" not in result.err
+
+
+def test_an_entry_with_an_unknown_family_or_licence_is_remarked(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """Check that it is valid, and what follows from it."""
+    result = goldsmith("check", _put(tmp_path, "models.toml", ENTRY.replace('"sdxl"', '"of-tomorrow"')))
+    assert result.code == 0
+    output = " ".join(result.out.split())
+    assert "the family 'of-tomorrow' is not known, so diffusers chooses its pipelines for text, image and inpaint" in output
+    assert "it does not say whether LicenseRef-ours allows paid work: add commercial" in output

@@ -38,8 +38,8 @@ def model_remarks(name: str, model: Model) -> Iterator[str]:
     """Yield remarks about a valid entry: a family that no row of the table has, and a licence about which it says nothing."""
     if model.diffusion is not None and model.driver == _DIFFUSERS and model.diffusion.family not in FAMILIES:
         yield (
-            f"models.{name}: the family {model.diffusion.family!r} is not known, so diffusers chooses its pipelines "
-            f"(text, image, inpaint); the known families are: {', '.join(FAMILIES)}."
+            f"models.{name}: the family {model.diffusion.family!r} is not known, so diffusers chooses its pipelines for text, image and "
+            f"inpaint; the known families are: {', '.join(FAMILIES)}."
         )
     if model.commercial == "not said":
         yield f'models.{name}: it does not say whether {model.licence} allows paid work: add commercial = "yes", "limited" or "no".'

@@ -205,6 +205,20 @@ def test_a_strength_that_the_pipeline_lacks_is_refused(family: str, ability: Abi
         engine(family).generate(request(ability, wish=replace(WISH, strength=0.3)))
 
 
+def test_weights_that_are_not_numbers_are_the_reason_and_not_the_seed(tmp_path: Path) -> None:
+    """Check that the sentence names the damaged part, since no other seed would help."""
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(tiny.folder("sdxl"), tmp_path / "sdxl"))
+    path = folder / "unet/diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["conv_out.bias"] = tensors["conv_out.bias"] * float("nan")
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(InputError, match=r"contain values that are not numbers \(unet: conv_out\.bias\): the file is damaged") as refused:
+        opened("sdxl", folder=folder).generate(request("text"))
+    assert "seed" not in str(refused.value)
+
+
 def test_another_prompt_gives_another_picture() -> None:
     """Check every family that generates from words alone."""
     for family in tiny.FAMILIES:
@@ -282,6 +296,12 @@ def test_a_truncated_prompt_is_recorded(family: str, letters: int, truncated: bo
     """Check SDXL with 77 tokens and FLUX with 512."""
     result = engine(family).generate(request("text", wish=replace(WISH, prompt="x" * letters)))
     assert result.facts["prompt_truncated"] is truncated
+
+
+def test_a_truncated_negative_prompt_is_recorded() -> None:
+    """Check a family that takes one."""
+    result = engine("sdxl").generate(request("text", wish=replace(WISH, negative="a " * 200)))
+    assert result.facts["prompt_truncated"] is True
 
 
 def test_different_requests_run_one_by_one() -> None:

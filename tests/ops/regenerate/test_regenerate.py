@@ -106,6 +106,22 @@ def test_the_facts_of_every_call_are_on_record() -> None:
     assert [each["memory_fallback"] for each in refined_by] == ["as requested", "tiled decoder"]  # type: ignore[union-attr,index,call-overload]
 
 
+@pytest.mark.parametrize("truncated", [False, True])
+def test_a_prompt_that_the_model_did_not_read_to_its_end_is_noted(truncated: bool) -> None:
+    """Check the note for the record and the mark for the contact sheet."""
+
+    class Reading(NullGenerator):
+        """Says whether it read the whole prompt."""
+
+        def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
+            return replace(super().generate(request, on_progress), facts={"prompt_truncated": truncated, "seeds": list(request.seeds)})
+
+    context = StepContextDouble(prompt="x", generator=Reading())
+    (candidate,) = regenerate([], context)
+    assert ("prompt_truncated" in candidate.record_values) == truncated
+    assert ("longer than the model reads" in str(context.results.findings.get("note"))) == truncated
+
+
 def test_one_call_of_the_engine_makes_a_bounded_number_of_pictures() -> None:
     """Each seed is used once, in order, and no call exceeds the engine's number of pixels per call."""
     engine = NullGenerator(pixels=1024 * 1024)

@@ -149,7 +149,26 @@ def test_the_sheet_says_the_line_that_makes_a_candidate_again() -> None:
     caption = _caption(picture, 3, assess(picture), False)
     assert caption[1] == "seeds = [1973676029]"
     assert Regenerate.model_validate(tomllib.loads(caption[1])).seeds == (1973676029,)
+    assert "the end of the prompt was ignored" not in caption[-1]
+    truncated = replace(picture, record_values={**picture.record_values, "prompt_truncated": 1})
+    assert "the end of the prompt was ignored" in _caption(truncated, 3, assess(picture), False)[-1]
     assert [line for line in _caption(_photograph(), 0, assess(picture), False) if "seed" in line] == []
+
+
+def test_candidates_that_are_all_rejected_are_shown() -> None:
+    """Check that the sheet of all is kept for the note, with the lines that make them again, and that the reasons have their numbers."""
+    context = StepContextDouble()
+    pictures = [
+        replace(picture, record_values={"number": number, "seed": 100 + number}) for number, picture in enumerate(_three_candidates(), 4)
+    ]
+    with pytest.raises(InputError, match=r"rejected every candidate: number 4: is 451 x 300 px: .*; 6: is 64 x 64 px") as caught:
+        Select(min_side=1000).apply_set(pictures, context)
+    assert "The picture beside this note shows all candidates. Under each is the line for the regenerate step" in caught.value.remedy
+    (sheet,) = context.results.problem_pictures
+    assert sheet.width > 600
+    assert context.results.archived == []
+    with pytest.raises(InputError, match="; and 12 more"):
+        Select(min_side=1000).apply_set([_flat(1.0)] * 20, StepContextDouble())
 
 
 def test_a_single_picture_archives_nothing() -> None:

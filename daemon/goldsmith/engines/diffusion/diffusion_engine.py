@@ -215,11 +215,13 @@ class DiffusionEngine:
                 group = frames[begin : begin + fallback.batch]
                 inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
                 share = _ProgressShare(on_progress, begin, len(group), len(frames))
+                words = (*inputs.prompts, call.negative) if self._family.default_negative_prompt is not None else inputs.prompts
                 pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
                 self._refuse_unused_guidance(pipe, group)
                 arguments = self._pipeline_arguments(pipe, call, inputs) | {"generator": seeded_generators([frame.seed for frame in group])}
                 images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
-                generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, inputs.prompts)
+                generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, words)
+                self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
         finally:
             loaded.finish_call()
@@ -230,6 +232,17 @@ class DiffusionEngine:
         }
         facts |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
         return pictures, {**facts, **loaded.facts(), **environment_facts(self._device)}
+
+    def _refuse_broken_weights(self, images: Any, loaded: LoadedModel) -> None:
+        """Raise InputError if a picture has values that are not numbers because the weights have: no other seed would help."""
+        if np.isfinite(np.asarray(images, dtype=np.float32)).all():
+            return
+        place = loaded.find_broken_weights()
+        if place:
+            raise InputError(
+                f"The weights of the model {self._name!r} contain values that are not numbers ({place}): the file is damaged.",
+                f"Run goldsmith models verify {self._name}, and replace the file; or name another model.",
+            )
 
     def _check_and_resize(self, images: Any, frames: Sequence[_SeededRequest], call: _CallSettings, precision: str) -> list[Pixels]:
         """Return the checked pictures of one call at the requested size."""

@@ -86,6 +86,17 @@ class LoadedModel:
         in_file = {"parts_in_file": sorted(self.parts_in_file)} if self.parts_in_file else {}
         return {**scheduler_facts(self._base.scheduler), "precision": self.layout.precision, "offload": self.offload, **in_file}
 
+    def find_broken_weights(self) -> str:
+        """Return the first tensor of the weights with a value that is not a number, as "part: tensor"; "" if there is none."""
+        import torch
+
+        for part, module in self._base.components.items():
+            if hasattr(module, "named_parameters"):
+                for name, tensor in module.named_parameters():
+                    if not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
+                        return f"{part}: {name}"
+        return ""
+
     def _apply_layout(self) -> None:
         import torch
 

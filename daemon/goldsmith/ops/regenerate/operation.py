@@ -44,6 +44,7 @@ _SCALING_BYTES = 60
 _REFINING_BYTES = 160
 # A picture with more than this many times the pixels that were drawn is remarked as soft.
 _MAX_SOFT_ENLARGEMENT = 2.0
+_TRUNCATED_NOTE = "The prompt or the negative prompt is longer than the model reads, so its end was ignored: shorten it."
 # The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
@@ -205,8 +206,11 @@ class Regenerate(SetOperation):
         for index, source in enumerate(sources):
             numbered_seeds = self._numbered_seeds(index, context.seed)
             for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
-                yield replace(candidate, record_values={"number": number, "seed": seed})
+                truncated = {"prompt_truncated": 1} if run.first_pass.any_call("prompt_truncated") else {}
+                yield replace(candidate, record_values={"number": number, "seed": seed, **truncated})
             candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
+        if run.first_pass.any_call("prompt_truncated"):
+            context.results.record(note=_TRUNCATED_NOTE)
         context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())
 
     def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
@@ -368,6 +372,10 @@ class _CallFacts:
                 known["seeds"] = [*_as_list(known["seeds"]), *_as_list(seeds)]
                 return
         self.calls.append({**call, "seeds": seeds})
+
+    def any_call(self, name: str) -> bool:
+        """Return whether this fact is true of any call."""
+        return any(bool(call.get(name)) for call in self.calls)
 
 
 def _as_list(value: RecordValue) -> list[RecordValue]:

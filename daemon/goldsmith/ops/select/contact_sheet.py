@@ -62,6 +62,11 @@ def make_thumbnail(picture: Picture, side: int) -> Thumbnail:
 
 def render_contact_sheet(cells: Sequence[ContactSheetCell], title: str) -> bytes:
     """Return the sheet as a JPEG: rows of cells under a title, in the given order."""
+    return encode(draw_contact_sheet(cells, title), EncodingOptions(format="jpeg", quality=_QUALITY))
+
+
+def draw_contact_sheet(cells: Sequence[ContactSheetCell], title: str) -> Picture:
+    """Return the sheet as a picture, 8-bit sRGB: rows of cells under a title, in the given order."""
     from PIL import Image, ImageDraw
 
     side, columns = thumbnail_side(len(cells)), column_count(len(cells))
@@ -88,7 +93,7 @@ def render_contact_sheet(cells: Sequence[ContactSheetCell], title: str) -> bytes
                 baseline_top += line.size + 4
         top += row_height + caption_height + _GAP + 2 * _FRAME
     pixels = np.asarray(page, dtype=np.float32) / np.float32(255)
-    return encode(Picture(freeze(pixels)), EncodingOptions(format="jpeg", quality=_QUALITY))
+    return Picture(freeze(pixels))
 
 
 @dataclass(frozen=True, slots=True)

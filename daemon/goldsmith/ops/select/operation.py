@@ -18,6 +18,8 @@ _MAX_CLEAN_NOISE = 2.0
 _MAX_CLEAN_CLIPPING = 1.0
 # Soft (or without edges), noisy, clipped highlights, blocked shadows.
 _MAX_REMARKS = 4
+# Maximum number of rejected candidates in a sentence; the others are counted.
+_MAX_REASONS = 8
 
 
 class Select(SetOperation):
@@ -63,11 +65,11 @@ class Select(SetOperation):
         best = sorted(passing, key=lambda number: _rank_key(assessments[number]))[: self.keep]
         self._record_assessments(context, pictures, assessments, best)
         if pictures and not best:
-            reasons = faults[0] if len(pictures) == 1 else [f"{number + 1}: {' and '.join(limits)}" for number, limits in enumerate(faults)]
-            subject = "The picture" if len(pictures) == 1 else "The select step rejected every candidate: number"
-            raise InputError(
-                f"{subject} {'; '.join(reasons)}.", "Provide a better picture, or relax the limits of the select step in the brief."
-            )
+            if len(pictures) == 1:
+                remedy = "Provide a better picture, or relax the limits of the select step in the brief."
+                raise InputError(f"The picture {'; '.join(faults[0])}.", remedy)
+            _show_rejected(context, pictures, assessments)
+            raise _all_rejected(pictures, faults)
         if len(pictures) > 1:
             _archive_candidates(context, pictures, assessments, best)
         return [pictures[number] for number in best]
@@ -123,6 +125,30 @@ def _archive_candidates(context: StepContext, pictures: Sequence[Picture], asses
     context.results.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))
 
 
+def _show_rejected(context: StepContext, pictures: Sequence[Picture], assessments: Sequence[Assessment]) -> None:
+    """Keep a contact sheet of all pictures for the problem note, so that none is rejected unseen."""
+    from goldsmith.ops.select.contact_sheet import ContactSheetCell, draw_contact_sheet, make_thumbnail, thumbnail_side
+
+    side = thumbnail_side(len(pictures))
+    cells = [
+        ContactSheetCell(make_thumbnail(picture, side), _caption(picture, index, assessment, False))
+        for index, (picture, assessment) in enumerate(zip(pictures, assessments, strict=True))
+    ]
+    context.results.show_problem(draw_contact_sheet(cells, f"{context.stem}: {len(pictures)} candidates, none kept"))
+
+
+def _all_rejected(pictures: Sequence[Picture], faults: Sequence[Sequence[str]]) -> InputError:
+    """Return the problem if every candidate breaks a limit, with the reasons of the first ones."""
+    reasons = [f"{_candidate_number(picture, index)}: {' and '.join(faults[index])}" for index, picture in enumerate(pictures)]
+    more = f"; and {len(reasons) - _MAX_REASONS} more" if len(reasons) > _MAX_REASONS else ""
+    seeds = any("seed" in picture.record_values for picture in pictures)
+    again = " Under each is the line for the regenerate step that makes it again." if seeds else ""
+    return InputError(
+        f"The select step rejected every candidate: number {'; '.join(reasons[:_MAX_REASONS])}{more}.",
+        f"Relax the limits of the select step in the brief. The picture beside this note shows all candidates.{again}",
+    )
+
+
 def _candidate_number(picture: Picture, index: int) -> int:
     """Return the picture's number in its set, or its position from 1."""
     return picture.record_values.get("number", index + 1)
@@ -139,7 +165,8 @@ def _candidate_identity(picture: Picture, index: int) -> dict[str, RecordValue]:
 def _caption(picture: Picture, index: int, assessment: Assessment, kept: bool) -> tuple[str, ...]:
     """Return the caption of a picture on the contact sheet; of a generated one, with the line that makes it again."""
     seed = picture.record_values.get("seed")
-    remarks = ", ".join(_remarks(assessment)) or "no remarks"
+    truncated = ["the end of the prompt was ignored"] if picture.record_values.get("prompt_truncated") else []
+    remarks = ", ".join([*truncated, *_remarks(assessment)]) or "no remarks"
     first = f"{_candidate_number(picture, index)}   score {quality_score(assessment):.1f}" + ("   kept" if kept else "")
     return (first, *(() if seed is None else (f"seeds = [{seed}]",)), remarks)
 
