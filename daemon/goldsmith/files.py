@@ -51,18 +51,39 @@ TEMP_PREFIX = ".goldsmith-new-"
 STATUS_FILE_NAME = "_status.txt"
 OPEN_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_IGNORED_PREFIXES = (".", "~$", "#", "~syncthing~")
+_IGNORED_PREFIXES = (".", "~$", "~syncthing~")
 _IGNORED_SUFFIXES = (
     *("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload"),
     *(".aria2", ".aria2__temp", ".swp", ".lock", ".bak", ".icloud"),
     ".problem.jpg",  # the daemon's own previews beside problem notes
 )
 _IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", STATUS_FILE_NAME})
-# Copies that a synchronisation makes of a file that two people changed, as its programs name them in their languages.
-_CONFLICT_COPY = re.compile(
-    r"\bconflicted copy\b|\.sync-conflict-|\bin konflikt stehende kopie\b|\bcopie en conflit\b|\bcopia en conflicto\b"
-    r"|\bcopia in conflitto\b|\bc(?:ó|o\u0301)pia em conflito\b|\bconflicterende kopie\b"
+# Dropbox's words for a copy of a file that two people changed, in its languages other than English.
+_CONFLICT_WORDS = (
+    *("in konflikt stehende kopie", "konfliktkopie", "copie en conflit", "copia en conflicto", "copia conflictiva", "copia in conflitto"),
+    *("cópia em conflito", "conflicterende kopie", "kopia powodująca konflikt", "конфликтующая копия"),
 )
+_CONFLICT_WORDS_WITHOUT_SPACES = ("冲突副本", "衝突複本", "競合コピー")
+# The names that synchronisation programs give to such a copy; only the suffix follows.
+# - Dropbox: "hero (Anna's conflicted copy 2026-01-02).png". Nextcloud, ownCloud, OpenCloud: "hero (conflicted copy 2026-01-02 101112).png".
+# - ownCloud before 2.5: "hero_conflict-20260102-101112.png".
+# - Syncthing: "hero.sync-conflict-20260102-101112-ABCDEFG.png".
+# - Seafile: "hero.png (SFConflict anna@example.com 2026-01-02-10-11-12)".
+# - Synology Drive: "hero_Annas-PC_Jan-02-1011-2026_Conflict.png", also CaseConflict and the like.
+_CONFLICT_COPY = re.compile(
+    r"(?:"
+    r" \((?:.* )?conflicted copy .*\d{4}-\d\d-\d\d.*\)"
+    rf"| \((?:.* )?(?:{'|'.join(_CONFLICT_WORDS)})(?: .*)?\)"
+    rf"| \(.*(?:{'|'.join(_CONFLICT_WORDS_WITHOUT_SPACES)}).*\)"
+    r"|_conflict-\d{8}-\d{6}"
+    r"|\.sync-conflict-\d{8}-\d{6}(?:-[a-z0-9]{7})?"
+    r"| \(sfconflict .*\d{4}(?:-\d\d){5}\)"
+    r"|_[^_]+_[a-z]{3}-\d\d-\d{4}-\d{4}_[a-z]*conflict(?:_\d+)?"
+    r")(?: \(\d+\))?(?:\.[^.]*)?",
+    re.DOTALL,
+)
+# The first characters of such a mark.
+_CONFLICT_MARK = re.compile(r" \(|_|\.sync-conflict-")
 _IGNORED_FOLDERS = frozenset({"@eadir", "__macosx", "#recycle", "lost+found", "$recycle.bin", "system volume information"})
 
 _OPEN_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -131,13 +152,27 @@ def fold_name(name: str) -> str:
 def is_ignored_file(name: str) -> bool:
     """Return whether a file of this name is never an asset: a dot-file, or a temporary file of an editor, browser or file manager."""
     low = name.casefold()
-    return low.startswith(_IGNORED_PREFIXES) or low.endswith(_IGNORED_SUFFIXES) or low in _IGNORED_NAMES or is_conflict_copy(low)
+    is_autosave = len(low) > 2 and low[0] == low[-1] == "#"  # Emacs
+    return (
+        low.startswith(_IGNORED_PREFIXES)
+        or low.endswith(_IGNORED_SUFFIXES)
+        or low in _IGNORED_NAMES
+        or is_autosave
+        or is_conflict_copy(low)
+    )
 
 
 def is_conflict_copy(name: str) -> bool:
     """Return whether a synchronisation program made this copy of a file because two people had changed it."""
     low = name.casefold()
-    return "nfli" in low and _CONFLICT_COPY.search(low) is not None
+    if low.isascii():
+        return "nfli" in low and _find_conflict_mark(low)
+    return _find_conflict_mark(fold_name(low))
+
+
+def _find_conflict_mark(folded: str) -> bool:
+    """Return whether a folded name ends in the mark of a conflict copy, before its suffix."""
+    return any(_CONFLICT_COPY.fullmatch(folded, mark.start()) for mark in _CONFLICT_MARK.finditer(folded))
 
 
 def is_ignored_folder(name: str) -> bool:

@@ -172,6 +172,23 @@ class LibraryFacet(Protocol):
         """Return the bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 
 
+# The finding of a step that removes content: the share of ``Removal``.
+CHANGED_SHARE = "masked_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A step that removes content: its stage, its number from 1, its word, and how much of its region it has changed.
+
+    ``changed_share``: the share of the pixels under the mask that differ by more than 2 codes of 8 bits, 0..1.
+    """
+
+    stage: str
+    step: int
+    op: str
+    changed_share: float
+
+
 class ResultsFacet(Protocol):
     """What a step produces besides its picture: findings for the record, and files."""
 
@@ -189,6 +206,12 @@ class ResultsFacet(Protocol):
 
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
+
+    def remarks(self) -> Sequence[str]:
+        """Return the remarks about the picture so far, as sentences: those of the stages before, of its reading, and of earlier steps."""
+
+    def removals(self) -> Sequence[Removal]:
+        """Return the steps so far, those of earlier stages too, that removed content from this picture."""
 
     def show_problem(self, picture: Picture) -> None:
         """Keep a picture that shows why this step is about to hold the asset; it is put beside the note.

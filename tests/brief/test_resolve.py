@@ -205,12 +205,12 @@ def test_a_look_without_steps_in_a_brief_runs_the_look_steps(resolve: Resolve) -
 
 
 def test_the_look_steps_follow_the_default_steps(catalogue: Mapping[str, type[Operation]]) -> None:
-    """Grade a picture with its look after what the stage does to every picture; a default step that takes a look gets it too."""
+    """Grade a picture with its look after what the stage does to every picture; a default step that names a look keeps it."""
     row = b'[[stage]]\nname = "grade"\nfolder = "masked"\nnext = "graded"\n'
-    steps_of_row = b'default = [{ op = "fill" }, { op = "tone", look = "house" }]\nwith_look = [{ op = "tone", amount = 2 }]\n'
+    steps_of_row = b'default = [{ op = "fill" }, { op = "tone", look = "studio" }]\nwith_look = [{ op = "tone", amount = 2 }]\n'
     pipeline = read_pipeline(row + steps_of_row, "pipeline.toml", catalogue)
     resolved = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[0], own_look="hero")
-    assert steps(resolved) == {"grade": [{"op": "fill"}, {"op": "tone", "look": "house"}, {"op": "tone", "amount": 2, "look": "hero"}]}
+    assert steps(resolved) == {"grade": [{"op": "fill"}, {"op": "tone", "look": "studio"}, {"op": "tone", "amount": 2, "look": "hero"}]}
 
 
 def test_a_prompt_without_a_brief_runs_one_stage(resolve: Resolve) -> None:

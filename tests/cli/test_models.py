@@ -158,7 +158,7 @@ def test_a_generating_model_is_listed_with_abilities_and_licence(goldsmith: Gold
     assert "Not pinned" not in result.out
     _create_model(model_folder)
     result = goldsmith("models", "list", "-r", root)
-    assert "Not pinned, so the record cannot identify their files: mine. Run: goldsmith models pin NAME" in result.out
+    assert "Not pinned, so changed files are recorded but not refused: mine. Run: goldsmith models pin NAME" in result.out
     (status,) = json.loads(goldsmith("models", "list", "--json", "-r", root).out)["models"]
     assert (status["present"], status["pinned"], status["aliases"], status["size"]) == (True, False, ["premium"], len(BYTES) + 31)
 

@@ -257,10 +257,12 @@ def test_an_entry_states_its_terms(name: str) -> None:
     assert (1024 * 1024) <= model.diffusion.pixels <= 2048 * 2048
 
 
-def test_every_entry_is_in_the_defaults() -> None:
-    """Any downloaded model serves steps that name no model."""
+def test_every_entry_that_allows_paid_work_is_in_the_defaults() -> None:
+    """Any downloaded model serves steps that name no model, unless paid work with it needs another licence."""
     defaults = WEIGHTS.models.defaults
     generators = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
     inpainters = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}
-    assert set(defaults.candidates(EngineNeed(GENERATOR))) == generators
-    assert set(defaults.inpaint_words) == inpainters
+    forbidden = {name for name in GENERATORS if WEIGHTS.models.models[name].commercial in ("no", "not said")}
+    assert {"flux-dev", "flux2-klein-9b"} <= forbidden
+    assert set(defaults.candidates(EngineNeed(GENERATOR))) == generators - forbidden
+    assert set(defaults.inpaint_words) == inpainters - forbidden

@@ -19,7 +19,7 @@ from goldsmith.picture import antiringing, codec, quality_metrics, resample, sla
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Picture, freeze
-from goldsmith.stitching import StitchOperation
+from goldsmith.stitching.stitch_operation import StitchOperation
 
 # Two pictures of the same width are compared. Strips and tables take the same memory in both, so the difference is the memory per pixel.
 WIDTH, LOW, HIGH = 400, 300, 800

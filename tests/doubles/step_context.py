@@ -32,6 +32,7 @@ from goldsmith.operation import (
     LibraryFacet,
     Portrait,
     RecordValue,
+    Removal,
 )
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
@@ -215,8 +216,10 @@ class DetectDouble:
 class ResultsDouble:
     """Implements ``ResultsFacet``: keeps everything. ``exported`` are the files that earlier steps have made."""
 
-    def __init__(self, exported: Sequence[ExportedFile] = ()) -> None:
+    def __init__(self, exported: Sequence[ExportedFile] = (), remarks: Sequence[str] = (), removals: Sequence[Removal] = ()) -> None:
+        self._removals = tuple(removals)
         self.findings: dict[str, RecordValue] = {}
+        self._remarks = tuple(remarks)
         self.archived: list[Deliverable] = []
         self.added: list[Deliverable] = []
         self.problem_pictures: list[Picture] = []
@@ -236,6 +239,12 @@ class ResultsDouble:
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return self._exported
+
+    def remarks(self) -> Sequence[str]:
+        return self._remarks
+
+    def removals(self) -> Sequence[Removal]:
+        return self._removals
 
     def show_problem(self, picture: Picture) -> None:
         self.problem_pictures.append(picture)

@@ -92,7 +92,7 @@ def test_a_missing_model_is_reported_and_its_arrival_starts_the_job(studio: Stud
     """Check that no worker starts before the weights arrive, and that the job then starts although the picture is untouched."""
     drop(studio, BRIEF_WITH_MODEL)
     studio.until(lambda: studio.note("selected/hero.png"), "the note")
-    sentence = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not where models.toml says: "
+    sentence = "edit.1.model cannot be done here: The weights of the model 'premium' (mine) are not there: "
     assert sentence in studio.note("selected/hero.png")
     assert "It continues by itself once that is there." in studio.note("selected/hero.png")
     assert not studio.events_of("started")

@@ -128,3 +128,60 @@ def test_an_erased_subject_hides_only_its_own_area() -> None:
     engine = NullInpainter(side=160)
     Erase(where="subject", grow=0).apply(_wall_with_square(), StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine))
     assert engine.calls[0][1][:120].sum() < 40 * 40
+
+
+def _grainy_wall(object_colour: tuple[float, float, float] = (0.1, 0.1, 0.1)) -> Picture:
+    """Return a wall with grain, and an object on it under the mask."""
+    pixels = np.random.default_rng(6).normal(0.6, 2 / 255, (120, 160, 3)).astype(np.float32)
+    pixels[40:80, 60:110] = object_colour
+    mask = np.zeros((120, 160), dtype=np.float32)
+    mask[40:80, 60:110] = 1
+    return Picture(freeze(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": freeze(mask)}))
+
+
+def test_auto_needs_no_engine_on_a_plain_wall() -> None:
+    """The record names the fill and the smoothness of the ground, and nothing is kept aside."""
+    engine, picture = NullInpainter(), _grainy_wall()
+    context = StepContextDouble(inpainter=engine)
+    result = Erase(model="auto").apply(picture, context)
+    inside = picture.masks["mask"] > 0
+    assert engine.calls == []
+    assert abs(float(result.pixels[inside].mean()) - 0.6) < 0.5 / 255
+    assert np.array_equal(result.pixels[~inside], picture.pixels[~inside])
+    [fill] = context.results.findings["fills"]  # type: ignore[misc,union-attr]
+    assert fill["chosen"] == "smooth"  # type: ignore[index,call-overload]
+    assert context.results.findings["outside_changed"] == 0
+    assert context.results.archived == []
+    assert context.engines.models == [None]
+
+
+def test_auto_keeps_the_compared_fills_aside() -> None:
+    """On cloth, several fills are compared. Their scores go on record, and a sheet shows them."""
+    pixels = np.random.default_rng(7).uniform(0.2, 0.8, (120, 160, 3)).astype(np.float32)
+    picture = Picture(freeze(np.round(pixels * 255) / np.float32(255)), masks=_grainy_wall().masks)
+    context = StepContextDouble(inpainter=NullInpainter())
+    Erase(model="auto").apply(picture, context)
+    [fill] = context.results.findings["fills"]  # type: ignore[misc,union-attr]
+    assert fill["chosen"] == "patches"  # type: ignore[index,call-overload]
+    assert set(fill["scores"]) >= {"engine", "patches"}  # type: ignore[index,call-overload,arg-type]
+    assert [each.tail for each in context.results.archived] == ["_fills01"]
+    assert "remark" not in context.results.findings
+
+
+def test_a_doubtful_fill_is_remarked() -> None:
+    """If nothing can be copied and the engine fills cloth with one colour, the remark says where and what is wrong."""
+    pixels = np.random.default_rng(7).uniform(0.2, 0.8, (50, 50, 3)).astype(np.float32)
+    mask = np.zeros((50, 50), dtype=np.float32)
+    mask[5:45, 5:45] = 1
+    context = StepContextDouble(inpainter=NullInpainter())
+    Erase(model="auto", grow=2).apply(Picture(freeze(pixels), masks=MappingProxyType({"mask": freeze(mask)})), context)
+    assert context.results.findings["remark"] == (
+        "The fill of 40 x 40 px at (5, 5) is doubtful: it has 0.26 times the fine detail of its surroundings."
+    )
+
+
+def test_an_engine_that_takes_a_prompt_is_not_compared() -> None:
+    """What it paints is what the brief asks for."""
+    context = StepContextDouble(inpainter=NullPainter(side=160))
+    Erase(model="auto").apply(_grainy_wall(), context)
+    assert "fills" not in context.results.findings

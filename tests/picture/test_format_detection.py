@@ -1,14 +1,16 @@
-"""Files that are not pictures, or whose suffix contradicts their content, are refused with a clear message."""
+"""Files that are not pictures are refused with a clear message; the content says what a file is, whatever its name."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from goldsmith.errors import IncompleteFileError, InputError
-from goldsmith.picture.codec import verify
+from goldsmith.picture.codec import decode, decode_with_info, verify
 from goldsmith.picture.format_detection import detect_format
+from goldsmith.picture.formats.table import FORMATS, matching_suffix
 
 LIMIT = 1_000_000
 
@@ -60,12 +62,26 @@ def test_a_file_that_is_still_arriving_is_incomplete(data: bytes) -> None:
         verify(data, "hero.png", LIMIT)
 
 
-def test_a_suffix_that_contradicts_the_content_is_refused(photo: Any, saved: Any) -> None:
-    """Message and remedy name both formats and the right file name."""
-    with pytest.raises(InputError) as caught:
-        verify(saved(photo, "JPEG"), "acme/hero.png", LIMIT)
-    assert caught.value.sentence == "acme/hero.png is called PNG, but it is a JPEG picture."
-    assert caught.value.remedy == "Rename it to hero.jpg."
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.tif", "a.webp", "a.avif", "a.heic", "a.mask.png", "a.gif", "a.apng", "a.mpo"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF"])
+def test_the_content_says_what_a_file_is(kind: str, name: str, photo: Any, saved: Any) -> None:
+    """A suffix that stands for another format costs a note."""
+    data, row = saved(photo, kind), FORMATS[kind.lower()]
+    picture, info = decode_with_info(data, name, LIMIT)
+    assert np.array_equal(picture.pixels, decode(data, "a", LIMIT).pixels)
+    assert info.format == row.name
+    suffix = f".{name.rpartition('.')[2]}"
+    article = "an" if kind == "AVIF" else "a"
+    fits = row.accepts_suffix(suffix.lower())
+    assert info.notes == (() if fits else (f"it is {article} {kind} picture, although its name ends in {suffix}",))
+    assert verify(data, name, LIMIT) == info
+    assert matching_suffix(row.name, suffix) == (suffix if fits else row.suffix)
+
+
+@pytest.mark.parametrize("name", ["", "psd"])
+def test_a_file_of_an_unknown_format_keeps_its_suffix(name: str) -> None:
+    """Nothing is known that would contradict it."""
+    assert matching_suffix(name, ".JPG") == ".JPG"
 
 
 @pytest.mark.parametrize(

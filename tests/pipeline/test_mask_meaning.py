@@ -140,3 +140,28 @@ def test_files_that_mean_a_mask_change_what_they_select_and_nothing_else(studio:
         "kept.keep.png is a picture, not a mask: it shows what kept.png shows.",
         "Paint white where the picture is to stay and black where it is to change, and save only what you painted.",
     ]
+
+
+# The mask is obeyed, but the step changes nothing: the picture under it is as flat as the fill.
+ERASE = '[[edit]]\nop = "erase"\nmodel = "null-inpaint"\n'
+DELIVER = '[[deliver]]\nop = "export"\nname = "web"\n[[deliver]]\nop = "check"\n'
+
+
+def test_an_erase_that_changed_nothing_is_not_passed_by_the_check(studio: Studio) -> None:
+    """The erase ran two stages before: the check knows of it by the history, and holds the delivery. With warn it is a remark."""
+    flat = np.full((*SIZE, 3), (64, 128, 188), np.uint8)
+    for name, codes, tail in (("flat", flat, ""), ("warned", flat, 'warn = ["erase"]\n'), ("real", photograph(), "")):
+        studio.put(f"selected/{name}.png", saved(codes))
+        studio.put(f"selected/{name}.mask.png", saved(box(*SIZE)))
+        studio.put(f"selected/{name}.toml", "grade = []\n" + ERASE + DELIVER + tail)
+    studio.until(lambda: studio.note("graded/flat.png") and len(studio.folder("delivered")) == 6, "the deliveries and the note")
+    assert studio.note("graded/flat.png").splitlines()[:2] == [
+        "deliver.2 (check): The exported files do not meet the check: steps before the export: erase 0.00 % instead of at least 1 % of the "
+        "masked pixels changed by step 1 of edit.",
+        "Change the step that makes the file, or the limits of the check step; to get only a remark, name the check in warn.",
+    ]
+    assert studio.first_step("selected/flat.png")["findings"]["masked_changed"] == 0
+    manifests = {name: studio.manifest(f"delivered/{name}.manifest.json")["stages"] for name in ("warned", "real")}
+    results = {name: stages[-1]["steps"][1]["findings"] for name, stages in manifests.items()}
+    assert (results["warned"]["result"], results["real"]["result"]) == ("warn", "pass")
+    assert manifests["real"][0]["steps"][0]["findings"]["masked_changed"] > 0.9

@@ -166,6 +166,14 @@ def test_a_hole_is_the_mask_after_jpeg_and_after_a_grade() -> None:
         assert judge(with_hole(np.asarray(changed))).mask[256, 256] == 1
 
 
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_a_hole_in_a_copy_of_another_size_is_the_mask(scale: float) -> None:
+    """Its size is the next question, and a brief may ask for the mask to be scaled."""
+    codes = cv2.resize(with_hole(photograph("astronaut")), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    mask = judge(codes).mask
+    assert (mask[0, 0], mask[round(256 * scale), round(256 * scale)]) == (0, 1)
+
+
 def test_a_hole_in_another_picture_is_held() -> None:
     """Neither the hole nor the rest of a strange picture can be meant."""
     error = refusal(with_hole(np.ascontiguousarray(photograph("astronaut")[:, ::-1])))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.picture.picture import Picture, freeze
-from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes
+from goldsmith.picture.picture import Picture, Pixels, Window, freeze
+from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, measure_changed_share
 
 
 def _picture(height: int, width: int, channels: int, depth: Literal[8, 16], seed: int) -> Picture:
@@ -150,3 +150,46 @@ def test_an_origin_outside_the_result_counts_every_pixel_as_changed(origin: tupl
     """At such an origin, the result does not contain the whole original."""
     before = _picture(80, 30, 3, 8, 1)
     assert count_original_changes(before, _framed(before, 5, 11), origin) == ChangeCount(2400, 2400)
+
+
+# The share of a region that has changed
+
+
+def _flat(height: int, width: int, code: float = 100) -> Picture:
+    return Picture(freeze(np.full((height, width, 3), code / 255, np.float32)))
+
+
+@pytest.mark.parametrize(("difference", "share"), [(0, 0.0), (2, 0.0), (2.9, 0.25), (-3, 0.25)])
+def test_a_change_of_more_than_two_codes_counts(difference: float, share: float) -> None:
+    """One channel is enough. Only the pixels under the mask count."""
+    before, mask = _flat(8, 8), np.zeros((8, 8), np.float32)
+    mask[2:6, 2:6] = 1
+    pixels = before.pixels.copy()
+    pixels[2:4, 2:4, 1] += np.float32(difference / 255)
+    pixels[7] = 1
+    assert measure_changed_share(before, before.with_pixels(pixels), mask) == share
+
+
+def test_a_soft_mask_counts_from_one_half_and_a_faint_one_altogether() -> None:
+    """Where less than half is asked for, a change may be small."""
+    before, mask = _flat(4, 4), np.zeros((4, 4), np.float32)
+    mask[0], mask[1] = 1, 0.4
+    after = before.with_patches([((slice(0, 1), slice(0, 2)), np.ones((1, 2, 3), np.float32))])
+    assert measure_changed_share(before, after, mask) == 0.5
+    assert measure_changed_share(before, after, mask * np.float32(0.5)) == 0.25
+    assert measure_changed_share(before, after, np.zeros((4, 4), np.float32)) is None
+
+
+def test_a_large_region_is_sampled() -> None:
+    """Of 4 million pixels 250 000 are compared, and the share is the same."""
+    before, mask = _flat(2000, 2000), np.ones((2000, 2000), np.float32)
+    reads = []
+
+    class Counted(Picture):
+        def pixels_in(self, window: Window) -> Pixels:
+            reads.append(window)
+            return super().pixels_in(window)
+
+    after = Counted(freeze(np.concatenate([before.pixels[:500], before.pixels[500:] + np.float32(0.1)])))
+    assert measure_changed_share(before, after, mask) == pytest.approx(0.75, abs=0.01)
+    assert len(reads) <= 500

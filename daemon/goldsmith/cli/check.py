@@ -148,11 +148,17 @@ def _allowed_text(allowed: frozenset[str] | None) -> str:
 
 
 def _check_models(path: Path, data: bytes) -> None:
+    from goldsmith.cli.model_entries import model_faults, model_remarks
     from goldsmith.engines.registry.models import read_models
 
     models = read_models(path)
+    faults = [fault for name, model in models.models.items() for fault in model_faults(name, model)]
+    if faults:
+        raise UsageError("\n".join(f"{path}: {fault}" for fault in faults))
     _print_valid(path, "a models file")
     print_text(f"It names {len(models.models)} models: {', '.join(models.models)}.")
+    for remark in (remark for name, model in models.models.items() for remark in model_remarks(name, model)):
+        print_text(remark)
 
 
 _CONFIG_KINDS = {"goldsmith.toml": "settings", "pipeline.toml": "pipeline", "models.toml": "models"}

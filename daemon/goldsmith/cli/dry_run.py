@@ -54,7 +54,7 @@ class DryRun:
         self._check(own, prompt, campaign, bundle)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
         has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
-        inputs = None if bundle is None or bundle.is_lone_brief else StepInputs(has_references=bool(bundle.refs))
+        inputs = None if bundle is None or (bundle.is_lone_brief and not bundle.refs) else StepInputs(has_references=bool(bundle.refs))
         resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, inputs=inputs, own_look=look)
         print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)

@@ -85,11 +85,13 @@ def list_(root: RootOption = None, config: ConfigOption = None, as_json: JsonOpt
         print_text(f"{name} is an alias of {model}.")
     if any(row.commercial != "yes" for row in rows):
         print_text("paid: whether the licence allows paid work. `goldsmith models fetch` prints the terms; models.toml has them too.")
+    if weights.models.only_commercial:
+        print_text("models.toml has only_commercial = true: only models with paid = yes are used.")
     if any(not row.present for row in rows):
         print_text("To fetch missing weights: goldsmith models fetch NAME")
     unpinned = [row.name for row in rows if row.present and not row.pinned]
     if unpinned:
-        print_text(f"Not pinned, so the record cannot identify their files: {', '.join(unpinned)}. Run: goldsmith models pin NAME")
+        print_text(f"Not pinned, so changed files are recorded but not refused: {', '.join(unpinned)}. Run: goldsmith models pin NAME")
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class ModelFiles:
     files:       its files; those of a tree (a diffusers folder) by their paths in it, such as "vae/config.json".
     folder:      the root of its tree; for a model without a tree, the folder of its files.
     single_file: the .safetensors file with all its parts, or None. A tree beside it has its configuration.
-    revision:    the commit of its repository; "unpinned" if it has no pin; "" for files with hashes in models.toml.
+    revision:    the commit of its repository; "unpinned" and a content digest without a pin; "" for files with hashes in models.toml.
     weights:     (file, sha256) of every weights file whose hash is known, for the record.
     stamps:      the stamp of each path when it was hashed or, without a known hash, when it was found.
     is_tree:     True if ``folder`` is the root of a tree.
@@ -168,7 +168,7 @@ class EngineDescriptor:
     native_pixels: generate: its native number of pixels, such as 1024 * 1024; any aspect ratio with about as many.
     weights:       (file name, sha256) of each weights file in use; empty for engines without weights.
     device:        the device and precision in use, such as "cpu float32, 1 thread".
-    revision:      the commit of the weights' repository; "unpinned" for a folder without a pin.
+    revision:      the commit of the weights' repository; "unpinned" and a digest of its content for a folder without a pin.
     """
 
     name: str

@@ -44,6 +44,16 @@ class StepSpec(_Data):
     settings: dict[str, JsonValue]
 
 
+class RemovalRecord(_Data):
+    """A step that removes content, and the share of the pixels under its mask that it has changed (``operation.Removal``)."""
+
+    stage: str
+    step: int
+    """From 1."""
+    op: str
+    changed_share: float
+
+
 class ResourceLimits(_Data):
     """The time, memory and picture size that one job may use."""
 
@@ -78,6 +88,10 @@ class Job(_Data):
     """Whether HDR pictures (PQ, HLG) are refused, or tone-mapped when they are read."""
     float_range: float = 1.0
     """The value in floating-point pictures that means white."""
+    remarks: tuple[str, ...] = ()
+    """The remarks about the picture from the stages before, as sentences, for the report of a delivery."""
+    removals: tuple[RemovalRecord, ...] = ()
+    """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""
@@ -114,6 +128,8 @@ class InputRead(_Data):
     path: str
     sig: FileSignature
     sha256: str
+    format: str = ""
+    """The format of a picture by its content, a name in the table of formats; "" for other files, and if it was not detected."""
 
 
 class StepResult(_Data):
@@ -194,6 +210,8 @@ class Outcome(_Data):
     steps: tuple[StepResult, ...] = ()
     seconds: float = 0.0
     queue: str = ""
+    may_be_incomplete: bool = False
+    """True if the picture is whole and its file may still lack bytes behind it: the commit waits as for an incomplete file."""
     scratch: str = ""
     """Absolute path of the folder that the job wrote to; "" if no worker process got it. Set by the daemon, whatever the worker says."""
     environment: dict[str, JsonValue] = {}

@@ -12,12 +12,14 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from goldsmith.files import fold_name
-from goldsmith.journal.records import HistoryRow
+from goldsmith.journal.records import HistoryRow, JobResults, remarks_in_record
 from goldsmith.journal.sqlite_errors import read_record
 
 _COLUMNS = "job_id, path, sha256, started_at, taken_at, stage, outcome, results, parent_job_id, record"
 _INSERT_ROW = f"INSERT INTO history ({_COLUMNS}, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _INSERT_FILE = "INSERT OR IGNORE INTO history_file (path, seq) VALUES (?, ?)"
+# A record with one of these, as ``to_json`` writes it, may have remarks.
+_REMARK_MARKS = ('"notes":["', '"remark":"', '"remarks":["', '"remarks":"')
 # The jobs that read, made or archived one of the paths, every job that used their results, and every job that led to one of these.
 _RELATED = f"""
     WITH RECURSIVE
@@ -107,6 +109,21 @@ def row_of_seq(db: sqlite3.Connection, seq: int) -> tuple[HistoryRow, int]:
     return read_record(_to_row, columns), sum(len(value) for value in columns if isinstance(value, str | bytes))
 
 
+def job_results(db: sqlite3.Connection, after: int, limit: int) -> list[JobResults]:
+    """Return the results of the last ``limit`` jobs whose rows have a number above ``after``, the oldest first.
+
+    Only a record that may have remarks is read: most have none, and a flood has thousands of rows.
+    """
+    if after > db.execute("SELECT COALESCE(MAX(seq), 0) FROM history").fetchone()[0]:
+        after = 0  # another journal has taken the place of the one that the number is from
+    marks = " OR ".join(f"instr(record, '{mark}')" for mark in _REMARK_MARKS)
+    query = (
+        f"SELECT seq, job_id, parent_job_id, results, CASE WHEN {marks} THEN record ELSE '' END FROM history "  # noqa: S608 - constants
+        "WHERE seq > ? AND seq > (SELECT COALESCE(MAX(seq), 0) FROM history) - ? AND outcome IN ('passed', 'delivered') ORDER BY seq"
+    )
+    return [read_record(_to_job_results, row) for row in db.execute(query, (after, limit))]
+
+
 def index_files(db: sqlite3.Connection) -> None:
     """Fill the index of files and the column of names for the rows of an older journal."""
     query = f"SELECT seq, {_COLUMNS} FROM history ORDER BY seq"  # noqa: S608 - constants
@@ -124,6 +141,12 @@ def file_name(path: str) -> bytes:
 def to_json(value: object) -> str:
     """Return the value as ASCII JSON: file names with undecodable bytes hold surrogates, which UTF-8 cannot encode."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def _to_job_results(columns: tuple[Any, ...]) -> JobResults:
+    seq, job_id, parent_job_id, results, record = columns
+    remarks = remarks_in_record(json.loads(record)) if record else []
+    return JobResults(seq, job_id, parent_job_id, tuple(json.loads(results)), tuple(remarks))
 
 
 def _to_row(columns: tuple[Any, ...]) -> HistoryRow:

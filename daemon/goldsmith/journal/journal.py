@@ -28,6 +28,7 @@ from goldsmith.journal.records import (
     CompletedPlan,
     HistoryRow,
     HoldRecord,
+    JobResults,
     PlacedFile,
     Plan,
 )
@@ -343,6 +344,17 @@ class Journal:
         """
         with self._translated():
             yield from history_table.related_rows(self._db, paths, limit, with_problems=with_problems)
+
+    def job_results(self, after: int, limit: int) -> list[JobResults]:
+        """Return the results of the last ``limit`` jobs whose rows have a number above ``after``, the oldest first."""
+        with self._translated():
+            return history_table.job_results(self._db, after, limit)
+
+    def remarks(self, path: str) -> list[str]:
+        """Return the remarks about the file that the daemon last placed at ``path``, from all jobs that led to it, as sentences."""
+        placed = self.placed_file(path)
+        rows = self.lineage(placed.job_id) if placed is not None else ()
+        return list(dict.fromkeys(remark for row in rows for remark in row.remarks()))
 
     def last_row_at(self, path: str) -> HistoryRow | None:
         """Return the last history row of an input at ``path`` that was processed, or None. A problem does not count."""

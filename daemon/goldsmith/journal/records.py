@@ -6,11 +6,13 @@ crash, recovery can finish an open plan or undo it from the record alone.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeGuard
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeGuard, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
+from goldsmith.picture.remarks import collect_remarks
 
 
 class _Data(BaseModel):
@@ -60,6 +62,13 @@ class HistoryRow(_Data):
     record: dict[str, JsonValue] = {}
     """Steps, seeds, timings, engines, facts, inputs with their hashes, the brief. ``archived`` is added by the commit."""
 
+    def step_findings(self) -> list[tuple[str, dict[str, JsonValue]]]:
+        """Return the word and the findings of each step."""
+        steps = self.record.get("steps")
+        entries = [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)]
+        pairs = [(str(step.get("op")), step.get("findings")) for step in entries]
+        return [(op, findings if isinstance(findings, dict) else {}) for op, findings in pairs]
+
     def archive_paths(self) -> list[str]:
         """Return every path in the archive to which the job sent an input or a result that does not move on."""
         archived, beside = self.record.get("archived"), self.record.get("archive_only")
@@ -75,10 +84,37 @@ class HistoryRow(_Data):
         inputs = self.record.get("inputs")
         return [str(entry["path"]) for entry in (inputs if isinstance(inputs, list) else ()) if _has_path(entry, "path")]
 
+    def remarks(self) -> list[str]:
+        """Return the remarks about the picture that this job has made, as sentences."""
+        return remarks_in_record(self.record)
+
     def archived_as(self, path: str) -> str:
         """Return where in the archive the input that was at ``path`` is; "" if it is not there."""
         archived = self.record.get("archived")
         return str(archived.get(path, "")) if isinstance(archived, dict) else ""
+
+
+def remarks_in_record(record: Mapping[str, JsonValue]) -> list[str]:
+    """Return the remarks about the picture in the record of one job, as sentences."""
+    facts, steps = record.get("facts"), record.get("steps")
+    findings = [
+        (str(step.get("op", "")), step["findings"])
+        for step in (steps if isinstance(steps, list) else ())
+        if isinstance(step, dict) and isinstance(step.get("findings"), dict)
+    ]
+    return collect_remarks(facts.get("notes") if isinstance(facts, dict) else None, cast("list[tuple[str, dict[str, object]]]", findings))
+
+
+class JobResults(NamedTuple):
+    """The results of one job in the history, with the remarks about them."""
+
+    # The number of its row.
+    seq: int
+    job_id: str
+    parent_job_id: str
+    results: tuple[str, ...]
+    # Those of this job alone.
+    remarks: tuple[str, ...]
 
 
 def _has_path(entry: JsonValue, key: str) -> TypeGuard[dict[str, JsonValue]]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, Inpainter
 from goldsmith.operation import RegionExpression, StepContext
-from goldsmith.stitching import StitchOperation
+from goldsmith.stitching.stitch_operation import StitchOperation
 
 
 class Erase(StitchOperation):
@@ -26,4 +26,4 @@ class Erase(StitchOperation):
 
     def open_engine(self, context: StepContext) -> Inpainter:
         """Return the engine without a prompt: the brief's prompt describes the content of the picture, and erase removes content."""
-        return context.engines.get(EngineNeed(INPAINTER, self.model))
+        return context.engines.get(EngineNeed(INPAINTER, self.engine_name))

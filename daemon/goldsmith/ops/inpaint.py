@@ -20,7 +20,7 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
-from goldsmith.stitching import StitchOperation
+from goldsmith.stitching.stitch_operation import StitchOperation
 
 # Settings that only an engine that takes a prompt can use.
 _PROMPT_SETTINGS = ("prompt", "negative", "strength", "steps", "guidance", "loras")
@@ -53,7 +53,7 @@ class Inpaint(StitchOperation):
 
     def needs(self) -> StepNeeds:
         """Return the needs of ``where``, the LoRAs, and an inpainting engine; one that takes a prompt if the step has prompt settings."""
-        engine = EngineNeed(INPAINTER, self.model, needs_prompt=bool(self._prompt_settings_given()))
+        engine = EngineNeed(INPAINTER, self.engine_name, needs_prompt=bool(self._prompt_settings_given()))
         needs = super().needs()
         return replace(needs, library_files=lora_references(self.loras), engines=(engine, *needs.engines[1:]))
 
@@ -65,7 +65,7 @@ class Inpaint(StitchOperation):
         """
         prompt = self.prompt or context.prompt
         options = GenerationOptions(prompt, self.negative, self.strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        engine = context.engines.get(EngineNeed(INPAINTER, self.model), None if options == GenerationOptions() else options)
+        engine = context.engines.get(EngineNeed(INPAINTER, self.engine_name), None if options == GenerationOptions() else options)
         descriptor = engine.descriptor
         if self._prompt_settings_given() and not descriptor.takes_prompt:
             raise InputError(

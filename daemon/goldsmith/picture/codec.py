@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goldsmith.files import display_name
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.decoding_time import limited_decoding
-from goldsmith.picture.format_detection import detect_format
+from goldsmith.picture.format_detection import describe_wrong_suffix, detect_format
 from goldsmith.picture.formats.decoding_limits import check_frames_size
 from goldsmith.picture.formats.image_info import (
     MAX_METADATA_BYTES,
@@ -25,6 +25,7 @@ from goldsmith.picture.formats.image_info import (
     Samples,
     check_metadata_size,
     check_size,
+    damaged_error,
     translate_decoder_errors,
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
@@ -116,13 +117,15 @@ MASK_READING = ReadingOptions(ignores_colour=True, is_mask=True)
 def verify(data: bytes, name: str, max_pixels: int, reading: ReadingOptions = ORDINARY_READING) -> ImageInfo:
     """Decode the whole file, every frame, and return its properties without making a picture.
 
-    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, has another format than its name says, is
-    damaged, too large or not supported, or if its colours are unknown.
+    Raises IncompleteFileError if the file is truncated, InputError if it is not a picture, is damaged, too large or not supported, or if
+    its colours are unknown.
     """
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, reading)
         decoding.allow_pixels(_pixel_count(header))
-        scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
+        samples = reader.read_samples(data, header, name)
+        _check_samples(samples, header, name)
+        scale_floats(samples, header, name, reading.float_range)
         if header.frame_count > 1:
             reader.check_frames(data, header, name)
         return _image_info(header)
@@ -147,7 +150,9 @@ def decode_with_info(
         decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
-        samples = scale_floats(reader.read_samples(data, header, name), header, name, reading.float_range)
+        samples = reader.read_samples(data, header, name)
+        _check_samples(samples, header, name)
+        samples = scale_floats(samples, header, name, reading.float_range)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
 
@@ -269,8 +274,12 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
 
 
 def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> tuple[FormatReader, ImageHeader]:
-    reader = cast("FormatReader", importlib.import_module(detect_format(data, name, is_mask=reading.is_mask).reader))
+    row = detect_format(data, name, is_mask=reading.is_mask)
+    reader = cast("FormatReader", importlib.import_module(row.reader))
     header = reader.read_header(data, name, max_pixels)
+    wrong_suffix = describe_wrong_suffix(row, name)
+    if wrong_suffix:
+        header.notes.insert(0, wrong_suffix)
     check_size(name, header.width, header.height, header.frame_count, max_pixels)
     check_frames_size(name, header.frame_count, _pixel_count(header), max_pixels)
     for label, block in (
@@ -287,6 +296,14 @@ def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> t
     if header.frame_count > 1:
         header.notes.append(f"it has {header.frame_count} frames; the first is taken")
     return reader, header
+
+
+def _check_samples(samples: Samples, header: ImageHeader, name: str) -> None:
+    """Refuse codes that are not of the header's size, channels and depth: damage can bring a decoder to return them."""
+    if samples.dtype.kind == "u" and header.max_code < np.iinfo(samples.dtype).max and samples.max(initial=0) > header.max_code:
+        raise damaged_error(name, "its picture has values beyond those of its depth")
+    if samples.shape != (header.height, header.width, header.channels + header.has_alpha):
+        raise damaged_error(name, "its picture is of another size than its header says")
 
 
 def _pixel_count(header: ImageHeader) -> int:
@@ -310,6 +327,7 @@ def _image_info(header: ImageHeader) -> ImageInfo:
         ppi=_upright_ppi(header),
         notes=notes,
         states_colour=header.states_colour or header.icc is not None,
+        may_be_incomplete=header.may_be_incomplete,
     )
 
 

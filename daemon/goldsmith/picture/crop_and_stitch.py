@@ -42,6 +42,8 @@ MAX_TONE_SHIFT = 0.25
 GRAIN_SAMPLE_PX = 24
 # The most grain that is added, as a standard deviation 0..1.
 MAX_GRAIN = 0.03
+# A crop is reduced to this many px for a fill that copies: beyond it, memory matters more than detail.
+MAX_COPY_SIDE = 3000
 # A fill that differs from a single colour by no more than this, 0..1, is flat …
 FLAT_TOLERANCE = 1 / 255
 # … which is a failure if its surroundings vary by more than this standard deviation.
@@ -52,7 +54,8 @@ MIN_TEXTURE_DEVIATION = 8 / 255
 class StitchOptions:
     """How to stitch: ``grow`` and ``feather`` in px of the picture, ``context`` as a share of the hole's longer side; the other
     fields describe the engine. If it generates, one plain colour in the middle of texture (a black picture, for example) is a failure of
-    the engine.
+    the engine. If it copies, its fill is made of the picture's own pixels at its own size: the crop is not reduced up to ``MAX_COPY_SIDE``,
+    and no grain is added.
     """
 
     grow: int
@@ -63,6 +66,7 @@ class StitchOptions:
     seed: int
     enlarges: bool = False
     generates: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,8 @@ class _CropFiller:
         hole = self._unknown if hole.all() else hole
         ring = hole & ~self._unknown & ~self._hidden_pixels
         hole = hole if (hole | self._hidden_pixels).all() else hole | self._hidden_pixels
-        scale = (self._options.side or MAX_FREE_SIDE) / max(hole.shape)
+        largest = MAX_COPY_SIDE if self._options.copies else MAX_FREE_SIDE
+        scale = (self._options.side or largest) / max(hole.shape)
         scale = scale if self._options.enlarges else min(1.0, scale)
         result = self._run_engine(fill_function, known_pixels, hole, scale, seed, on_progress)
         if self._options.generates:
@@ -195,9 +200,10 @@ class _CropFiller:
         view = inner.relative_to(self._box).window
         correction, offset = _tone_correction(known_pixels[view], result[view], ring[view])
         patch: Pixels = result[view] + correction
-        patch += _missing_grain(known_pixels, result, hole, seed)[view]
-        if self._picture.depth == 16:
-            patch += _dither(patch.shape, seed)
+        if not self._options.copies:
+            patch += _missing_grain(known_pixels, result, hole, seed)[view]
+            if self._picture.depth == 16:
+                patch += _dither(patch.shape, seed)
         core_pixels = np.clip(patch, 0, 1)[self._core.relative_to(inner).window]
         return _FilledCrop((self._core.window, self._blend_core(core_pixels)), scale, offset)
 

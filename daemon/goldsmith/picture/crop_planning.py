@@ -61,6 +61,10 @@ class CropBox(NamedTuple):
         """Return the box enlarged by ``px`` on each side, clipped to the picture."""
         return CropBox(max(self.top - px, 0), max(self.left - px, 0), min(self.bottom + px, height), min(self.right + px, width))
 
+    def shifted(self, down: int, across: int) -> CropBox:
+        """Return the box moved by so many px."""
+        return CropBox(self.top + down, self.left + across, self.bottom + down, self.right + across)
+
     def relative_to(self, outer_box: CropBox) -> CropBox:
         """Return the same box relative to the corner of ``outer_box``."""
         return CropBox(self.top - outer_box.top, self.left - outer_box.left, self.bottom - outer_box.top, self.right - outer_box.left)
@@ -154,6 +158,26 @@ def find_mask_bounds(mask: Mask) -> CropBox | None:
     top, bottom = int(rows[0]), int(rows[-1]) + 1
     columns = np.flatnonzero(mask[top:bottom].max(axis=0) > 0)
     return CropBox(top, int(columns[0]), bottom, int(columns[-1]) + 1)
+
+
+def find_separate_holes(mask: Mask, mask_bounds: CropBox) -> list[tuple[CropBox, NDArray[np.bool_]]]:
+    """Return the box of each separate hole and its pixels (h, w) in the box, from top to bottom; holes in neighbouring cells are one.
+
+    mask: (h, w), 0..1. mask_bounds: its ``find_mask_bounds``.
+    """
+    import cv2
+
+    area = mask_bounds.expand(2 * CELL_SIDE, *mask.shape)
+    count, labels = cv2.connectedComponents(_occupied_cells(mask, mask_bounds).astype(np.uint8), connectivity=8)
+    rows, columns = np.arange(area.top, area.bottom) // CELL_SIDE, np.arange(area.left, area.right) // CELL_SIDE
+    numbers = np.where(mask[area.window] > 0, labels[np.ix_(rows, columns)], 0)
+    holes = []
+    for number in range(1, count):
+        own = numbers == number
+        high, wide = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+        box = CropBox(int(high[0]), int(wide[0]), int(high[-1]) + 1, int(wide[-1]) + 1)
+        holes.append((box.shifted(area.top, area.left), own[box.window]))
+    return sorted(holes, key=lambda hole: hole[0])
 
 
 def _occupied_cells(mask: Mask, mask_bounds: CropBox) -> NDArray[np.bool_]:

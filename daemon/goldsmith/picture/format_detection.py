@@ -1,4 +1,4 @@
-"""Detect a file's format by its first bytes, and explain files that are not pictures or whose suffix is wrong."""
+"""Detect a file's format by its first bytes, and explain files that are not pictures. The content says what a file is, never its name."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import os
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.image_info import ends_in_zeros
-from goldsmith.picture.formats.table import FORMATS, FileFormat, detect_by_content, find_unreadable, format_claimed_by
+from goldsmith.picture.formats.table import (
+    FORMATS,
+    FileFormat,
+    detect_by_content,
+    find_unreadable,
+    is_picture_suffix,
+    is_unreadable_suffix,
+)
 
 
 def detect_format(data: bytes, name: str, *, is_mask: bool = False) -> FileFormat:
     """Return the format of a file by its first bytes. ``is_mask``: the file may have a format that is read for masks only.
 
-    Raises InputError if the file is not a picture, is another kind of picture, or has a suffix that contradicts its content;
-    IncompleteFileError if there are too few bytes to tell.
+    Raises InputError if the file is not a picture that can be read; IncompleteFileError if there are too few bytes to tell.
     """
     file_format = detect_by_content(data, is_mask=is_mask)
     if file_format is None:
         raise _unreadable_error(data, name)
-    base, suffix = os.path.splitext(os.path.basename(name))
-    claimed = format_claimed_by(suffix.lower())
-    if claimed is not None and claimed is not file_format:
-        raise InputError(
-            f"{name} is called {claimed.name.upper()}, but it is a {file_format.name.upper()} picture.",
-            f"Rename it to {base}{file_format.suffix}.",
-        )
     return file_format
+
+
+def describe_wrong_suffix(file_format: FileFormat, name: str, subject: str = "it") -> str:
+    """Return a note on a file whose suffix stands for another format, which browsers and picture services cause daily; "" if it fits.
+
+    ``subject`` is what the note is about, to begin the sentence.
+    """
+    suffix = os.path.splitext(name)[1]
+    if file_format.accepts_suffix(suffix.lower()) or not (is_picture_suffix(suffix.lower()) or is_unreadable_suffix(suffix.lower())):
+        return ""
+    article = "an" if file_format.name[0] in "aeiou" else "a"
+    return f"{subject} is {article} {file_format.name.upper()} picture, although its name ends in {suffix}"
 
 
 _NO_PICTURE_REMEDY = "Download or copy the picture itself again, or remove this file."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -15,7 +15,8 @@ from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, ResourceLimits, StepSpec
+from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
+from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 
 
@@ -114,10 +115,36 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     return tuple(inputs)
 
 
+def removals_of(stage: str, steps: Iterable[tuple[str, Mapping[str, JsonValue]]]) -> tuple[RemovalRecord, ...]:
+    """Return the steps of a recorded stage that removed content. ``steps``: the word and the findings of each."""
+    shares = ((number, op, findings.get(CHANGED_SHARE)) for number, (op, findings) in enumerate(steps, 1))
+    return tuple(
+        RemovalRecord(stage=stage, step=number, op=op, changed_share=float(share))
+        for number, op, share in shares
+        if isinstance(share, int | float)
+    )
+
+
+def checks_results(steps: Iterable[Step]) -> bool:
+    """Return whether a step checks what other steps made."""
+    return any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in steps)
+
+
 def build_job(
-    job_id: str, root: Path, bundle: Bundle, ready: Ready, inputs: tuple[JobInput, ...], limits: ResourceLimits, is_final: bool
+    job_id: str,
+    root: Path,
+    bundle: Bundle,
+    ready: Ready,
+    inputs: tuple[JobInput, ...],
+    limits: ResourceLimits,
+    is_final: bool,
+    remarks: Sequence[str] = (),
+    removals: tuple[RemovalRecord, ...] = (),
 ) -> Job:
-    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline."""
+    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
+
+    ``remarks`` and ``removals`` are those of the stages before.
+    """
     resolved = ready.resolved
     return Job.model_construct(
         id=job_id,
@@ -137,6 +164,8 @@ def build_job(
         working=resolved.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,
+        remarks=tuple(remarks),
+        removals=removals,
         deliver=is_final,
         limits=limits,
     )

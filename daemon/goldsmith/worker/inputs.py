@@ -13,6 +13,7 @@ from goldsmith.files import FileSignature, display_name
 from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.library import MAX_FILE_BYTES
 from goldsmith.mounts import synced_status
+from goldsmith.picture.formats.table import DETECTION_BYTES, detect_by_content
 from goldsmith.root_folder import RootFolder, check_file_size
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Bytes that a sidecar may have beside its picture, by role; a picture, a mask or a layer may have half of the job's memory.
 _MAX_BYTES = {"look": MAX_FILE_BYTES["looks"], "xmp": 8 << 20, "brief": 1 << 20, "prompt": 1 << 20}
+
+_PICTURE_ROLES = frozenset({"picture", "mask", "keep", "layer", "ref"})
 
 
 class InputChanged(Exception):
@@ -67,7 +70,9 @@ def load_input(job: Job, source: JobInput) -> LoadedInput:
     digest = hashlib.sha256(data).hexdigest()
     if source.sha256 and source.sha256 != digest:
         raise InputChanged(f"{name} is not what Goldsmith put there.", source.path)
-    return LoadedInput(source, data, InputRead(path=source.path, sig=before, sha256=digest))
+    detected = detect_by_content(data[:DETECTION_BYTES]) if source.role in _PICTURE_ROLES else None
+    format_name = "" if detected is None else detected.name
+    return LoadedInput(source, data, InputRead(path=source.path, sig=before, sha256=digest, format=format_name))
 
 
 def _read(job: Job, source: JobInput) -> tuple[bytes, FileSignature, FileSignature, FileSignature]:

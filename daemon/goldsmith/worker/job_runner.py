@@ -32,14 +32,18 @@ from goldsmith.jobs.job import (
     StepResult,
 )
 from goldsmith.library.library import Library
-from goldsmith.operation import Deliverable, FileOperation, Operation, PictureOperation, SetOperation
+from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
+from goldsmith.picture.format_detection import describe_wrong_suffix
+from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import MemoryBudget
-from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.picture.picture import Mask, Metadata, Picture, freeze
+from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
-from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region
+from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
 from goldsmith.worker.step_context import WorkerStepContext
@@ -131,6 +135,10 @@ class _JobRunner:
         self._fs = fs
         self._on_engine_released = on_engine_released
         self._reads: dict[str, InputRead] = {}
+        # About the files beside the picture, and about the picture itself: the notes in its facts.
+        self._input_notes: list[str] = []
+        self._picture_notes: Sequence[str] = ()
+        self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
 
     def failure(self, fault: JobFault) -> Outcome:
@@ -150,10 +158,10 @@ class _JobRunner:
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
-        results, original, facts = StepResults([]), None, dict[str, object]()
+        results, original, info = StepResults([]), None, None
         if not job.is_lone_brief:
             memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
-            decoded, facts = self._decode_picture(picture, masks, memory_budget)
+            decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             del decoded, masks
@@ -166,7 +174,7 @@ class _JobRunner:
                 raise
             if number == last_with_engine:
                 self._on_engine_released()
-        return self._write_results(original, results, facts, picture.data)
+        return self._write_results(original, results, info, picture.data)
 
     # Reading
 
@@ -178,6 +186,7 @@ class _JobRunner:
             self.current_path = source.path
             loaded = load_input(self._job, source)
             self._reads[source.path] = loaded.read
+            self._note_wrong_suffix(loaded)
             if source is self._job.asset or source.role in ("mask", "keep"):
                 pixels.append(loaded)
             elif source.role == "xmp":
@@ -185,31 +194,35 @@ class _JobRunner:
         self.current_path = self._job.asset.path
         return pixels[0], pixels[1:], sidecars
 
+    def _note_wrong_suffix(self, loaded: LoadedInput) -> None:
+        """Add a note on a file beside the picture whose suffix stands for another format. The picture's own reading notes its suffix."""
+        if loaded.read.format and loaded.source is not self._job.asset:
+            note = describe_wrong_suffix(FORMATS[loaded.read.format], loaded.name, f"“{loaded.name}”")
+            self._input_notes += [note] if note else []
+
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
         from goldsmith.picture.codec import verify
 
-        facts = asdict(verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job)))
-        return self._unchanged_outcome(picture.data, facts)
+        info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
+        return self._unchanged_outcome(picture.data, info)
 
-    def _unchanged_outcome(self, data: bytes, facts: Mapping[str, object], results: StepResults | None = None) -> Outcome:
+    def _unchanged_outcome(self, data: bytes, info: ImageInfo | None, results: StepResults | None = None) -> Outcome:
         """Return the outcome in which the file itself goes on. The archive needs its bytes only if a person put it there."""
         original = "" if self._job.asset.sha256 else str(self._scratch.write_file("original", data))
-        return self._success(results or StepResults([]), facts, unchanged=True, original=original)
+        return self._success(results or StepResults([]), info, unchanged=True, original=original)
 
-    def _decode_picture(
-        self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget
-    ) -> tuple[Picture, dict[str, object]]:
+    def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
         from goldsmith.picture.codec import decode_with_info, verify
 
         reading = reading_options(self._job)
-        decoded, facts = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
-        if facts.frames > 1:
-            verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # a file is complete only if its last frame is
-        remarks: list[str] = []
-        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, remarks.append, memory_budget)
+        decoded, info = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
+        if info.frames > 1:
+            info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # complete only if its last frame is
+        self._picture_notes = info.notes
+        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
         self.current_path = self._job.asset.path
-        return replace(decoded, masks=MappingProxyType(named_masks)), asdict(replace(facts, notes=(*facts.notes, *remarks)))
+        return replace(decoded, masks=MappingProxyType(named_masks)), info
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
         """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
@@ -233,7 +246,7 @@ class _JobRunner:
 
     def _run_step(self, number: int, operation: Operation, results: StepResults) -> None:
         spec = self._job.steps[number - 1]
-        context = self._step_context(number, spec.op, operation.bytes_per_pixel())
+        context = self._step_context(number, spec.op, operation.bytes_per_pixel(), results.steps)
         context.progress.report(0.0)
         started = perf_counter()
         masks = operation.needs().masks
@@ -280,7 +293,7 @@ class _JobRunner:
         if not results.pictures and operation.needs().needs_picture:
             raise InputError(f"It needs a picture, but {job_faults.picture_name(self._job)} has none.", "Put the picture beside it.")
         if isinstance(operation, PictureOperation):
-            self._replace_pictures(results, (self._apply_and_verify(operation, each, context) for each in results.pictures), number)
+            self._replace_pictures(results, (self._apply_and_verify(operation, each, context, number) for each in results.pictures), number)
         elif isinstance(operation, SetOperation):
             self._replace_pictures(results, operation.apply_set(results.pictures, context), number)
             if not results.pictures:
@@ -300,7 +313,7 @@ class _JobRunner:
         if isinstance(old_pictures, SpilledList):
             old_pictures.delete_files()
 
-    def _step_context(self, number: int, op: str, bytes_per_pixel: int) -> WorkerStepContext:
+    def _step_context(self, number: int, op: str, bytes_per_pixel: int, steps: Sequence[StepResult]) -> WorkerStepContext:
         def on_progress(fraction: float, note: str) -> None:
             self._check_cancelled()
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
@@ -317,9 +330,11 @@ class _JobRunner:
             seed,
             detection_cache=self._detection_cache,
             bytes_per_pixel=bytes_per_pixel,
+            remarks=collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps]),
+            removals=self._removals,
         )
 
-    def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext) -> Picture:
+    def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext, number: int) -> Picture:
         """Return the picture after the step, with the proof that protected pixels are unchanged on record."""
         after = operation.apply(picture, context)
         origin = operation.origin_in_result(picture)
@@ -339,7 +354,16 @@ class _JobRunner:
                 f"It changed {count.changed} pixels of {job_faults.picture_name(self._job)} outside the mask, so its result is discarded.",
                 "This is a fault of the operation or its engine: try another model.",
             )
+        if operation.removes_content:
+            self._record_removal(picture, after, mask, context, number)
         return after
+
+    def _record_removal(self, before: Picture, after: Picture, mask: Mask, context: WorkerStepContext, number: int) -> None:
+        """Put on record how much of the region has changed, for steps that check the results."""
+        share = measure_changed_share(before, after, mask)
+        if share is not None:
+            context.results.record(**{CHANGED_SHARE: round(share, 4)})
+            self._removals.append(Removal(self._job.stage, number, self._job.steps[number - 1].op, round(share, 4)))
 
     def _require_geometry(self, operation: PictureOperation, before: Picture, after: Picture) -> None:
         if (before.width, before.height) != (after.width, after.height) and not operation.changes_geometry:
@@ -373,12 +397,9 @@ class _JobRunner:
 
     # Results
 
-    def _write_results(
-        self, original: OriginalPicture | None, results: StepResults, facts: Mapping[str, object], picture: bytes
-    ) -> Outcome:
+    def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
         from goldsmith.picture.codec import EncodingOptions, encode, written_metadata
-        from goldsmith.picture.formats.table import FORMATS
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
 
@@ -389,21 +410,20 @@ class _JobRunner:
             )
         result = results.pictures[0]
         if self._job.deliver and results.file_count:
-            return self._success(results, facts)
+            return self._success(results, info)
         self._check_cancelled()
         if original is not None and not self._job.deliver:
             self._write_unused_masks(original.without_pixels, result, results)
         if original is not None and original.is_same_picture(result):
-            return self._unchanged_outcome(picture, facts, results)
+            return self._unchanged_outcome(picture, info, results)
         row, source = FORMATS[self._job.working], result.metadata
         result = result.with_metadata(with_credits(source, self._job.credits))
         data = encode(result, EncodingOptions(format=row.name, depth=result.depth))
         left_out = names_left_out(source, written_metadata(result, row))
-        facts = {**facts, "metadata_left_out": left_out} if left_out else facts
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         suffix = row.suffix
         self._scratch.add_output("picture", suffix, data, {**picture_facts(result), "format": self._job.working})
-        return self._success(results, facts)
+        return self._success(results, info, left_out=left_out)
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
         """Write each unused mask whose geometry has changed; its old files are consumed."""
@@ -420,8 +440,21 @@ class _JobRunner:
             self._scratch.add_output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 
-    def _success(self, results: StepResults, facts: Mapping[str, object], unchanged: bool = False, original: str = "") -> Outcome:
+    def _success(
+        self,
+        results: StepResults,
+        info: ImageInfo | None,
+        unchanged: bool = False,
+        original: str = "",
+        left_out: Sequence[str] = (),
+    ) -> Outcome:
         self._check_cancelled()
+        facts = {} if info is None else asdict(info)
+        may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
+        if facts or self._input_notes:
+            facts["notes"] = [*facts.get("notes", ()), *self._input_notes]
+        if left_out:
+            facts["metadata_left_out"] = left_out
         self._scratch.sync_folder()
         files = paths_by_name(self._job.inputs, "mask", "keep")
         used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
@@ -435,6 +468,7 @@ class _JobRunner:
             consumed_files=tuple(dict.fromkeys(used)),
             steps=tuple(results.steps),
             facts=_to_json_facts(facts),
+            may_be_incomplete=may_be_incomplete,
         )
 
 

@@ -186,9 +186,10 @@ def _judge_hole(alpha: Mask, names: MaskNames, *, is_paint: bool) -> JudgedMask:
 def _is_rest_of(decoded: Picture, alpha: Mask, picture: Picture) -> bool:
     """Return whether the opaque pixels of a file are those of the picture."""
     opaque = _thin(alpha) >= _OPAQUE
-    if (decoded.height, decoded.width) != (picture.height, picture.width) or not opaque.any():
+    counterpart = _thin_counterpart(picture, decoded)
+    if counterpart is None or not opaque.any():
         return False
-    own, other = luma(_thin(decoded.pixels))[opaque], luma(_thin(picture.pixels))[opaque]
+    own, other = luma(_thin(decoded.pixels))[opaque], luma(counterpart)[opaque]
     if float((np.abs(own - other) <= _SAME_DIFFERENCE).mean()) >= _SAME_SHARE:
         return True
     spreads = float(own.std()), float(other.std())
@@ -244,9 +245,10 @@ def _require_no_picture(decoded: Picture, mask: Mask, picture: Picture, names: M
 
 def _copied_share(decoded: Picture, picture: Picture) -> float:
     """Return the share of the picture's grey levels that the file repeats in their place, 0..1; 0 if there are too few to tell."""
-    if (decoded.height, decoded.width) != (picture.height, picture.width):
+    counterpart = _thin_counterpart(picture, decoded)
+    if counterpart is None:
         return 0.0
-    own, other = luma(_thin(decoded.pixels)), luma(_thin(picture.pixels))
+    own, other = luma(_thin(decoded.pixels)), luma(counterpart)
     copyable = (other > _GREY_FROM) & (other < _GREY_TO)
     if float(copyable.mean()) < _MIN_COPYABLE or _grey_share(own) < _MIN_COPYABLE:
         return 0.0
@@ -382,6 +384,20 @@ def _thin(array: Pixels) -> Pixels:
     """Return every n-th row and column of an array (h, w, ...), so that about ``_SAMPLES`` remain along the longer side."""
     step = max(1, max(array.shape[:2]) // _SAMPLES)
     return array[::step, ::step]
+
+
+def _thin_counterpart(picture: Picture, decoded: Picture) -> Pixels | None:
+    """Return the picture's pixels at the places of the samples of a file, (h, w, c), 0..1; None if the file has another aspect ratio."""
+    step = max(1, max(decoded.height, decoded.width) // _SAMPLES)
+    if (decoded.height, decoded.width) == (picture.height, picture.width):
+        return picture.pixels[::step, ::step]
+    if abs(decoded.width * picture.height - picture.width * decoded.height) > max(picture.height, picture.width, decoded.height):
+        return None
+    rows, columns = (
+        ((np.arange(0, own, step) + 0.5) * other / own).astype(np.intp)
+        for own, other in ((decoded.height, picture.height), (decoded.width, picture.width))
+    )
+    return np.asarray(picture.pixels[np.ix_(rows, columns)])
 
 
 def _cells(values: NDArray[_Value]) -> NDArray[_Value]:

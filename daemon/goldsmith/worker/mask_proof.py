@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from goldsmith.picture.picture import Mask, Picture, Window, quantise
 
 # Rows compared together: they stay in the CPU cache, and a large picture needs no second copy.
 _BAND_ROWS = 64
+# A difference of more codes of 8 bits is a change that can be seen.
+VISIBLE_CODES = 2
+# Pixels that are compared under a mask, about: the share is exact to 0.1 %.
+_MAX_SAMPLES = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,26 @@ def count_original_changes(before: Picture, after: Picture, origin: tuple[int, i
     cropped = after.with_geometry(after.pixels[rows, columns], lambda mask: mask[rows, columns])
     empty: Mask = np.zeros((before.height, before.width), dtype=np.float32)
     return count_outside_changes(before, cropped, empty)
+
+
+def measure_changed_share(before: Picture, after: Picture, mask: Mask) -> float | None:
+    """Return the share of the pixels under the mask (h, w), 0..1, that differ by more than ``VISIBLE_CODES``; None if there are none.
+
+    The pixels with a mask above 0.5 count, or all above 0 if there are none. A large region is sampled, so that its size costs nothing.
+    """
+    box = find_mask_bounds(mask)
+    if box is None:
+        return None
+    height, width = box.bottom - box.top, box.right - box.left
+    step = max(1, math.isqrt(height * width // _MAX_SAMPLES))
+    sample = mask[box.top : box.bottom : step, box.left : box.right : step]
+    is_masked = sample > 0.5 if bool((sample > 0.5).any()) else sample > 0
+    limit, changed, columns = np.float32(VISIBLE_CODES / 255), 0, slice(box.left, box.right)
+    for row, selected in zip(range(box.top, box.bottom, step), is_masked, strict=True):
+        window = slice(row, row + 1), columns
+        differences = np.abs(after.pixels_in(window)[0, ::step] - before.pixels_in(window)[0, ::step])
+        changed += int(np.count_nonzero((differences > limit).any(axis=1) & selected))
+    return changed / max(1, int(np.count_nonzero(is_masked)))
 
 
 def _count_outside(mask: Mask) -> int:

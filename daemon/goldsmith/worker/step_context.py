@@ -22,7 +22,7 @@ from goldsmith.jobs.job import InputRead, Job, JobInput
 from goldsmith.library.consent import FACES_FOLDER, find_consent, local_today
 from goldsmith.library.layers import find_layer
 from goldsmith.library.library import MAX_FILE_BYTES, Library
-from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue
+from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue, Removal
 from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import Mask, Picture
@@ -326,6 +326,10 @@ class WorkerResults:
     scratch_folder: ScratchFolder
     memory_budget: MemoryBudget
     recorder: StepRecorder
+    # Those of this job before the step.
+    own_remarks: Sequence[str]
+    # The steps so far that removed content.
+    earlier_removals: Sequence[Removal] = ()
 
     def record(self, **findings: RecordValue) -> None:
         self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
@@ -348,6 +352,12 @@ class WorkerResults:
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]
         return [ExportedFile(output.tail, Path(output.path), output.facts) for output in outputs]
+
+    def remarks(self) -> Sequence[str]:
+        return list(dict.fromkeys((*self.job.remarks, *self.own_remarks)))
+
+    def removals(self) -> Sequence[Removal]:
+        return tuple(self.earlier_removals)
 
     def show_problem(self, picture: Picture) -> None:
         from goldsmith.picture.codec import EncodingOptions, encode
@@ -373,8 +383,13 @@ class WorkerStepContext:
         seed: int,
         detection_cache: DetectionCache | None = None,
         bytes_per_pixel: int = BYTES_PER_PIXEL,
+        remarks: Sequence[str] = (),
+        removals: Sequence[Removal] = (),
     ) -> None:
-        """``reads``: the job's inputs as they were read when it began. ``bytes_per_pixel``: the memory that the step says it uses."""
+        """``reads``: the job's inputs as they were read when it began. ``bytes_per_pixel``: the memory that the step says it uses.
+
+        ``remarks``: those about the picture that this job has made before the step. ``removals``: the steps so far that removed content.
+        """
         cache = DetectionCache() if detection_cache is None else detection_cache
         memory_budget = MemoryBudget(job.limits.max_memory_bytes, bytes_per_pixel)
         self.seed = seed
@@ -387,7 +402,7 @@ class WorkerStepContext:
         self.engines = WorkerEngines(engine_provider, self.progress, self.recorder)
         self.detect = WorkerDetect(job, engine_provider, self.progress, self.recorder, cache)
         self.library = WorkerLibrary(job, library, reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, remarks, removals)
 
 
 def _number_suffix(number: int) -> str:

@@ -310,7 +310,7 @@ def test_a_local_folder_is_never_fetched(tmp_path: Path) -> None:
     """Check that a missing local folder is an error: it belongs to the administrator."""
     model = Model(kind="generate", driver="diffusers", licence="MIT", folder=tmp_path / "mine", diffusion=DIFFUSION)
     weights = WeightsRegistry(Models(models={"one": model}), tmp_path / "models")
-    with pytest.raises(InputError, match=r"not where models\.toml says: .*/mine/model_index\.json\. Put them there"):
+    with pytest.raises(InputError, match=r"are not there: .*/mine does not exist, or may not be entered\. Put them there"):
         fetch(weights, "one")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from goldsmith.engines.kinds import ENGINE_KINDS
 from goldsmith.engines.protocols import Ability, EngineNeed
+from goldsmith.engines.registry.choice_problems import list_capable_models
 from goldsmith.engines.registry.models import DefaultModels, DiffusionSettings, Model, Models
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.engines.registry.weights_sources import WeightsFile
@@ -98,9 +99,66 @@ def test_a_model_that_generates_only_from_words_cannot_fill(tmp_path: Path) -> N
     _create_folder(tmp_path / "painter")
     with pytest.raises(
         InputError,
-        match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Models that can: premium, fill, quick, migan",
+        match=r"'painter' can make pictures from words alone; it cannot fill a hole\. Models that can: quick, patchmatch, premium, fill",
     ):
         _registry(tmp_path).choose(_need("inpaint", "painter"))
+
+
+def _two_generators(tmp_path: Path, first: str, second: str, **settings: object) -> WeightsRegistry:
+    """Return a registry with two defaults for generating, the first one forbidden or allowed for paid work as these words say."""
+    models = {
+        name: _generator("text", folder=tmp_path / name).model_copy(update={"commercial": commercial})
+        for name, commercial in (("heavy", first), ("light", second))
+    }
+    defaults = DefaultModels.model_validate({"generate": ("heavy", "light")})
+    return WeightsRegistry(Models.model_validate({"models": models, "defaults": defaults, **settings}), tmp_path / "models")
+
+
+@pytest.mark.parametrize(("first", "second", "name"), [("no", "yes", "light"), ("limited", "yes", "light"), ("yes", "yes", "heavy")])
+def test_a_model_that_allows_paid_work_is_suggested_for_fetching(tmp_path: Path, first: str, second: str, name: str) -> None:
+    """Check that the first default is not suggested if a later one is freer."""
+    with pytest.raises(WeightsMissing, match=f"Run: goldsmith models fetch {name}"):
+        _two_generators(tmp_path, first, second).choose(_need("generate", None, "text"))
+
+
+def test_models_that_are_here_are_suggested_first_and_then_free_ones(tmp_path: Path) -> None:
+    """Check a model that another licence forbids, before and after its weights arrive."""
+    registry = _two_generators(tmp_path, "no", "yes", names={"pen": "light"})
+    assert list_capable_models(registry.models, _need("generate"), registry.is_available) == "pen, light, heavy"
+    _create_folder(tmp_path / "heavy")
+    assert list_capable_models(registry.models, _need("generate"), registry.is_available) == "heavy, pen, light"
+
+
+def test_a_rule_can_refuse_models_that_do_not_allow_paid_work(tmp_path: Path) -> None:
+    """Check a default, a name and an alias, and what the sentences say about each kind of licence."""
+    for name in ("heavy", "light"):
+        _create_folder(tmp_path / name)
+    assert _two_generators(tmp_path, "no", "yes").choose(_need("generate", None, "text")).name == "heavy"
+    reasons = {
+        "no": "does not allow paid work",
+        "limited": "allows paid work only within limits",
+        "not said": "does not say whether its licence",
+    }
+    for commercial, reason in reasons.items():
+        registry = _two_generators(tmp_path, commercial, "yes", names={"premium": "heavy"}, only_commercial=True)
+        assert registry.choose(_need("generate", None, "text")).name == "light"
+        for name in ("heavy", "premium"):
+            with pytest.raises(
+                InputError, match=f"may not be used here: .*{reason}.* only_commercial = true.* Models that may: light"
+            ) as caught:
+                registry.choose(_need("generate", name, "text"))
+            assert not isinstance(caught.value, WeightsMissing)
+    with pytest.raises(InputError, match="no default model for generating pictures"):
+        _two_generators(tmp_path, "no", "no", only_commercial=True).choose(_need("generate", None, "text"))
+
+
+@pytest.mark.parametrize(
+    ("licence", "paid_work", "expected"),
+    [("MIT", {}, "yes"), ("Apache-2.0", {}, "yes"), ("LicenseRef-ours", {}, "not said"), ("LicenseRef-ours", {"commercial": "yes"}, "yes")],
+)
+def test_an_entry_that_says_nothing_about_paid_work_does_not_allow_it(licence: str, paid_work: dict[str, str], expected: str) -> None:
+    """Check free licences, a licence of one's own, and an entry that says it."""
+    assert Model.model_validate({"kind": "inpaint", "driver": "migan", "licence": licence, **paid_work}).commercial == expected
 
 
 def test_every_missing_ability_is_reported(tmp_path: Path) -> None:
@@ -153,7 +211,7 @@ def test_a_generating_model_does_not_enlarge(tmp_path: Path) -> None:
 def test_a_missing_local_folder_is_reported_with_its_path(tmp_path: Path) -> None:
     """Check that no fetch is suggested: the folder belongs to the administrator."""
     with pytest.raises(
-        WeightsMissing, match=r"'premium' \(big\) are not where models\.toml says: .*/big/model_index\.json\. Put them there"
+        WeightsMissing, match=r"'premium' \(big\) are not there: .*/big does not exist, or may not be entered\. Put them there"
     ):
         _registry(tmp_path).choose(_need("generate", "premium"))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from unittest import mock
 
 import pytest
 
+from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.models import DiffusionSettings, Model, Models, read_models
+from goldsmith.engines.registry.pins import content_digest
 from goldsmith.engines.registry.weights_registry import WeightsMissing, WeightsRegistry
 from goldsmith.engines.registry.weights_sources import HubRepository, WeightsFile, refusal_reason
 from goldsmith.errors import InputError, UsageError
@@ -56,7 +60,7 @@ def _create_model(top: Path, files: Mapping[str, bytes] = MappingProxyType({})) 
 
 
 def _weights(models_dir: Path, /, **place: object) -> WeightsRegistry:
-    model = Model(kind="generate", driver="diffusers", licence="MIT", diffusion=DIFFUSION, **place)  # type: ignore[arg-type]
+    model = Model.model_validate({"kind": "generate", "driver": "diffusers", "licence": "MIT", "diffusion": DIFFUSION, **place})
     return WeightsRegistry(Models(models={"one": model}), models_dir)
 
 
@@ -152,8 +156,45 @@ def test_a_local_folder_is_used_in_place(tmp_path: Path) -> None:
     (top / ".git/config.json").write_bytes(b"{}")
     store = _weights(tmp_path / "models", folder=top).verified_files("one")
     assert set(store.files) == {"model_index.json", "unet/config.json", "unet/model.safetensors", "vae/model.safetensors"}
-    assert (store.folder, store.single_file, store.revision, store.weights) == (top, None, "unpinned", ())
+    hashes = {name: hashlib.sha256((top / name).read_bytes()).hexdigest() for name in store.files}
+    assert (store.folder, store.single_file, store.revision) == (top, None, f"unpinned, content {content_digest(hashes)[:16]}")
+    assert dict(store.weights) == {name: hashes[name] for name in ("unet/model.safetensors", "vae/model.safetensors")}
     assert store.is_tree
+
+
+def test_a_change_of_unpinned_weights_shows_in_the_record(tmp_path: Path) -> None:
+    """Check the hash of a changed file and the digest of a changed configuration, and that a file is read only once for its hash."""
+    top = _create_model(tmp_path / "mine", {"vae/config.json": b"{}"})
+    weights = _weights(tmp_path / "models", folder=top)
+    before = weights.verified_files("one")
+    with mock.patch("goldsmith.engines.registry.hash_notes._read_file", side_effect=AssertionError("read again")):
+        assert weights.verified_files("one") == before
+    (top / "vae/model.safetensors").write_bytes(b"other weights")
+    changed = weights.verified_files("one")
+    assert {name for name, _ in set(changed.weights) ^ set(before.weights)} == {"vae/model.safetensors"}
+    (top / "vae/config.json").write_bytes(b'{"scaling_factor": 1}')
+    assert weights.verified_files("one").revision != changed.revision != before.revision
+
+
+@pytest.mark.parametrize(
+    ("variant", "loaded"),
+    [("", {"unet/a.safetensors", "vae/model.safetensors"}), ("fp16", {"unet/a.fp16-00001-of-00001.safetensors", "vae/model.safetensors"})],
+)
+def test_weights_in_a_precision_that_is_not_loaded_are_not_hashed(tmp_path: Path, variant: str, loaded: set[str]) -> None:
+    """Check a part in two precisions, and a part that has only the plain one."""
+    top = _create_model(tmp_path / "mine", {"unet/a.safetensors": b"1", "unet/a.fp16-00001-of-00001.safetensors": b"2"})
+    (top / "unet/model.safetensors").unlink()
+    diffusion = DIFFUSION.model_copy(update={"variant": variant})
+    assert {name for name, _ in _weights(tmp_path / "models", folder=top, diffusion=diffusion).verified_files("one").weights} == loaded
+
+
+def test_verifying_unpinned_weights_notes_their_hashes(tmp_path: Path) -> None:
+    """Check that a worker process, which gets these notes, need not read the weights again."""
+    top = _create_model(tmp_path / "mine")
+    weights = _weights(tmp_path / "models", folder=top)
+    weights.notes = HashNotes(tmp_path / "notes.json")
+    assert [verdict.sentence for verdict in weights.verify("one")] == [""]
+    assert str(top / "vae/model.safetensors") in HashNotes(tmp_path / "notes.json").stored()
 
 
 @pytest.mark.parametrize("missing", ["model_index.json", "vae", "unet/model.safetensors"])
@@ -209,7 +250,7 @@ def test_a_repository_copied_by_hand_is_used(tmp_path: Path) -> None:
     weights = _weights(tmp_path / "models", repository=HubRepository(hub="org/model"))
     assert weights.first_missing("one") == str(tmp_path / "models/one/model_index.json")
     _create_model(tmp_path / "models" / "one")
-    assert weights.verified_files("one").revision == "unpinned"
+    assert weights.verified_files("one").revision.startswith("unpinned, content ")
 
 
 def test_a_local_single_file_takes_its_configuration_from_a_folder(tmp_path: Path) -> None:

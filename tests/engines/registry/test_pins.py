@@ -120,7 +120,7 @@ def test_a_local_folder_is_pinned_to_its_content(tmp_path: Path) -> None:
     """Check without a network that its revision is a digest of its content and that a changed byte is noticed."""
     local_folder = _local_folder(tmp_path)
     weights = _weights(tmp_path / "models", folder=local_folder)
-    assert weights.verified_files("one").revision == "unpinned"
+    assert weights.verified_files("one").revision.startswith("unpinned, content ")
     pin = pin_model(weights, "one")
     assert set(pin.files) == set(FILES)
     assert weights.verified_files("one").revision == pin.revision
@@ -136,6 +136,9 @@ def test_a_local_folder_is_pinned_to_its_content(tmp_path: Path) -> None:
         weights.verified_files("one")
     assert pin_model(weights, "one").revision != pin.revision
     assert weights.verified_files("one")
+    local_folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"are not there: .*/mine does not exist, or may not be entered\. Put them there"):
+        weights.verified_files("one")
 
 
 def test_a_local_single_file_can_be_pinned(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from skimage import data
 
 from doubles.press import TITLE, press_file
-from doubles.step_context import DetectDouble, StepContextDouble
+from doubles.step_context import DetectDouble, ResultsDouble, StepContextDouble
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError
-from goldsmith.operation import Deliverable, ExportedFile
+from goldsmith.operation import Deliverable, ExportedFile, Removal
 from goldsmith.ops.check.operation import Check
 from goldsmith.ops.export import Export
 from goldsmith.picture.formats import jpeg_write
@@ -409,3 +409,45 @@ def test_text_is_read_as_a_browser_shows_the_file(tmp_path: Path) -> None:
     context = StepContextDouble(detect=SrgbReader(), exported=[export_file(tmp_path, photograph("some"), profile="adobe-rgb")])
     (report,) = Check(words=("GOLD",)).make_files(photograph(), context)
     assert report.facts["result"] == "pass"
+
+
+# Steps that remove content
+
+
+def check_with_removals(folder: Path, *shares: float, **settings: Any) -> tuple[str, StepContextDouble]:
+    """Return the fault of a check after erase steps that changed these shares of their masks, and its context; "" if it passes."""
+    context = StepContextDouble()
+    removals = [Removal("edit", number, "erase", share) for number, share in enumerate(shares, 1)]
+    context.results = ResultsDouble([export_file(folder, photograph(), name="web")], removals=removals)
+    try:
+        Check.model_validate(settings).make_files(photograph(), context)
+    except InputError as problem:
+        return problem.sentence, context
+    return "", context
+
+
+def test_an_erase_that_changed_next_to_nothing_is_a_fault(tmp_path: Path) -> None:
+    """The sentence gives the share, the limit and the step; a step that changed 1 % passes."""
+    sentence, context = check_with_removals(tmp_path, 0.01, 0.0099)
+    assert sentence == (
+        "The exported files do not meet the check: steps before the export: erase 0.99 % instead of at least 1 % of the masked pixels "
+        "changed by step 2 of edit."
+    )
+    steps = context.results.findings["steps"]
+    assert isinstance(steps, list)
+    assert [step["result"] for step in steps if isinstance(step, dict)] == ["pass", "fail"]
+    assert check_with_removals(tmp_path, 0.01, 1.0)[0] == ""
+
+
+def test_warn_makes_an_erase_that_changed_nothing_a_remark(tmp_path: Path) -> None:
+    """On a flat ground the fill may equal what it covers. The report has the remark, and counts files alone."""
+    context = StepContextDouble()
+    context.results = ResultsDouble([export_file(tmp_path, photograph(), name="web")], removals=[Removal("edit", 1, "erase", 0.0)])
+    (report,) = Check(warn=("erase",)).make_files(photograph(), context)
+    assert context.results.findings["result"] == "warn"
+    assert context.results.findings["remarks"] == [
+        "steps before the export: erase 0.00 % instead of at least 1 % of the masked pixels changed by step 1 of edit"
+    ]
+    html = report.data.decode()
+    assert "1 file read back from the disk, 1 remark" in html
+    assert "Removed content" in html

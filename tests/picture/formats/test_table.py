@@ -32,6 +32,7 @@ from goldsmith.picture.formats.table import (
     detect_by_content,
     export_formats,
     is_picture_suffix,
+    layer_suffixes,
 )
 from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.picture.print import printing
@@ -124,11 +125,10 @@ def test_a_new_format_needs_only_a_row_a_reader_and_a_writer(raw8: FileFormat, g
 
 
 def test_a_new_format_is_checked_against_its_row(raw8: FileFormat, gradient: Picture) -> None:
-    """Alpha is flattened, a suffix that contradicts the content is refused, and settings that the format lacks are named."""
+    """Alpha is flattened, a suffix that contradicts the content is noted, and settings that the format lacks are named."""
     assert decode(_export(gradient, format="raw8").data, "a.raw8", LIMIT).alpha is None
-    with pytest.raises(InputError) as caught:
-        decode(_export(gradient, format="png").data, "hero.raw8", LIMIT)
-    assert (caught.value.sentence, caught.value.remedy) == ("hero.raw8 is called RAW8, but it is a PNG picture.", "Rename it to hero.png.")
+    _, info = decode_with_info(_export(gradient, format="png").data, "hero.raw8", LIMIT)
+    assert info.notes == ("it is a PNG picture, although its name ends in .raw8",)
     with pytest.raises(ValidationError, match="raw8 holds 8 bits per channel, not 16"):
         Export.model_validate({"format": "raw8", "depth": 16})
     with pytest.raises(ValidationError, match="raw8 is lossless and has no quality; use webp, avif or jpeg"):
@@ -227,7 +227,7 @@ def test_lossy_formats_are_the_ones_with_a_quality(name: str, gradient: Picture)
 
 
 def _manual_row(row: FileFormat) -> tuple[str, ...]:
-    suffixes = " ".join(f"`{suffix}`" for suffix in row.suffixes)
+    suffixes = " ".join(f"`{suffix}`" for suffix in row.all_suffixes)
     roles = [
         word
         for word, can in (("picture", row.reader and row.can_be_picture), ("mask", row.can_be_mask), ("layer", row.can_be_layer))
@@ -274,7 +274,8 @@ def test_media_types_equal_those_of_python() -> None:
     for row in FORMATS.values():
         known = mimetypes.guess_type(f"hero{row.suffix}", strict=True)[0]
         assert known in (row.media_type, None)
-        assert bool(row.reader and row.can_be_picture) is is_picture_suffix(row.suffix)
+        can_be_picture = bool(row.reader and row.can_be_picture)
+        assert all(is_picture_suffix(suffix) is can_be_picture for suffix in row.all_suffixes)
 
 
 @pytest.mark.parametrize("name", ["gif", "bmp"])
@@ -288,6 +289,17 @@ def test_a_format_for_masks_is_no_picture(name: str, saved: Any) -> None:
         with pytest.raises(InputError, match=f"{called} is not a picture that can be read: it starts like a {name.upper()}") as caught:
             decode(data, called, LIMIT)
         assert caught.value.remedy.startswith("Save it as PNG")
-    with pytest.raises(InputError, match=f"hero.mask.png is called PNG, but it is a {name.upper()} picture"):
-        decode_mask(data, "hero.mask.png", LIMIT)
+    assert np.array_equal(decode_mask(data, "hero.mask.png", LIMIT) * 255, mask)
     assert np.array_equal(decode_mask(saved(mask, "PNG"), f"hero.mask.{name}", LIMIT) * 255, mask)
+
+
+def test_every_suffix_of_a_format_makes_a_picture_and_only_the_usual_ones_name_an_export() -> None:
+    """An ``apng`` that is asked for would be a still picture, so that no brief can ask for it."""
+    assert {".jpe", ".jfif", ".mpo", ".apng", ".hif"} <= {suffix for row in FORMATS.values() for suffix in row.all_suffixes}
+    for row in FORMATS.values():
+        for suffix in row.all_suffixes if row.reader and row.can_be_picture else ():
+            assert classify(f"hero{suffix}").role == "picture"
+            assert classify(f"hero_mask{suffix.upper()}").role == ("mask" if row.can_be_mask else "picture")
+            assert (suffix in layer_suffixes()) is row.can_be_layer
+    with pytest.raises(ValidationError, match="“apng” is not one of"):
+        Export.model_validate({"format": "apng"})

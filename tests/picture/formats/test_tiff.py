@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from goldsmith.errors import IncompleteFileError, InputError
+from goldsmith.picture import profiles
 from goldsmith.picture.codec import decode, decode_with_info, verify
 
 LIMIT = 1_000_000
@@ -100,6 +101,54 @@ def test_other_kinds_of_colour_are_converted(mode: str, photo: Any) -> None:
     picture = decode(out.getvalue(), "a.tif", LIMIT)
     expected = np.asarray(Image.open(out).convert("RGB")).astype(int)
     assert np.abs(picture.to_codes().astype(int) - expected).max() <= 1
+
+
+def pages(*rows: tuple[NDArray[Any], dict[str, Any]]) -> bytes:
+    """Return a file with a page for each picture, (h, w, n), and its options."""
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for picture, options in rows:
+            writer.write(picture, **{"photometric": "rgb", "metadata": None, **options})
+    return out.getvalue()
+
+
+_PREVIEW: dict[str, Any] = {"subfiletype": 1}
+
+
+def test_the_picture_is_the_first_page_that_is_no_preview(photo: Any) -> None:
+    """Scanners and archives put a reduced copy first; size, profile and resolution are those of the picture, text that of the file."""
+    profile = profiles.builtin_profile("adobe-rgb")
+    data = pages(
+        (photo[::4, ::4].copy(), {**_PREVIEW, "description": "a lamp", "extratags": [(700, 1, 4, b"<x/>", True)]}),
+        (photo, {"iccprofile": profile, "resolution": (240, 240), "resolutionunit": "inch"}),
+        (photo[::-1].copy(), {}),
+    )
+    picture, info = decode_with_info(data, "a.tif", LIMIT)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        assert np.array_equal(picture.to_codes(), file.pages[1].asarray())
+    assert (info.width, info.height, info.frames, info.ppi) == (64, 48, 2, (240.0, 240.0))
+    assert picture.icc == profile
+    assert (picture.metadata.exif is not None, picture.metadata.xmp) == (True, b"<x/>")
+    assert verify(data, "a.tif", LIMIT) == info
+
+
+@pytest.mark.parametrize("kind", [4, 5])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_masks_of_transparency_are_no_pictures(kind: int, is_first: bool, photo: Any) -> None:
+    """Bit 2 of NewSubfileType says so. Their kind of colour (photometric 4) is not read and need not be."""
+    rows = [(photo[:, :, 0] > 99, {"subfiletype": kind, "photometric": 4}), (photo, {"subfiletype": 2})]
+    data = pages(*(rows if is_first else rows[::-1]))
+    picture, info = decode_with_info(data, "a.tif", LIMIT)
+    assert np.array_equal(picture.to_codes(), photo)
+    assert (info.frames, info.notes) == (1, ())
+    assert verify(data, "a.tif", LIMIT) == info
+
+
+def test_a_file_of_previews_alone_is_read_with_a_note(photo: Any) -> None:
+    """The first one is all that there is."""
+    picture, info = decode_with_info(pages((photo, _PREVIEW)), "a.tif", LIMIT)
+    assert np.array_equal(picture.to_codes(), photo)
+    assert info.notes == ("every page of it says that it is a preview of another; the first is taken",)
 
 
 def test_unsupported_kinds_are_refused_with_a_remedy(photo: Any) -> None:

@@ -24,6 +24,24 @@ def test_a_file_truncated_anywhere_is_incomplete(lossless: bool, photo: Any, sav
             verify(data[:end], "a.webp", LIMIT)
 
 
+@pytest.mark.parametrize("tail", [b"\0", b"appended", b"JUNK\xff\xff\xff\x7f and so on", bytes(5000), b"RIFF\x04\0\0\0WEBP"])
+@pytest.mark.parametrize("options", [{}, {"xmp": b"<x/>"}])
+def test_data_after_the_picture_is_ignored(options: dict[str, Any], tail: bytes, photo: Any, saved: Any) -> None:
+    """Programs may append their own data behind the RIFF."""
+    data = saved(photo, "WEBP", lossless=True, **options)
+    assert np.array_equal(decode(data + tail, "a.webp", LIMIT).to_codes(), photo)
+    assert verify(data + tail, "a.webp", LIMIT) == verify(data, "a.webp", LIMIT)
+
+
+def test_a_part_that_is_longer_than_the_whole_is_damage(photo: Any, saved: Any) -> None:
+    """More bytes would not mend it, so that nobody waits for them."""
+    data = saved(photo, "WEBP", lossless=True)
+    short = data[:4] + struct.pack("<I", len(data) - 40) + data[8:]
+    with pytest.raises(InputError, match="a part of it is longer than the whole") as caught:
+        verify(short, "a.webp", LIMIT)
+    assert not isinstance(caught.value, IncompleteFileError)
+
+
 def test_alpha_is_straight_and_exact(photo: Any, saved: Any) -> None:
     """Lossless RGBA from Pillow is read exactly."""
     rgba = np.dstack([photo, photo[:, :, 1]])

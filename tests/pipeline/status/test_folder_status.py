@@ -85,8 +85,8 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
     studio.put("selected/layers.psd", b"8BPS" + bytes(60))
-    studio.put("selected/#1 lamp.png", png())
-    studio.put("selected/old.jpe", png())
+    studio.put("selected/lamp.png ", png())
+    studio.put("selected/old.png.", png())
     text = until_told(
         studio, "Waiting for the mask “sky”", "Waiting (1)", "Problems (1)", "Names to check (4)", "Pictures without an instruction (2)"
     )
@@ -95,9 +95,9 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
     assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
-    assert "  “#1 lamp.png” is ignored because it begins with “#”: call it “1 lamp.png”.\n" in text
-    assert "  “old.jpe” has an ending that Goldsmith does not take: call it “old.jpg”.\n" in text
-    for name in ("selected/#1 lamp.png", "selected/old.jpe"):
+    assert "  “lamp.png ” ends in a space: call it “lamp.png”.\n" in text
+    assert "  “old.png.” ends in a full stop: call it “old.png”.\n" in text
+    for name in ("selected/lamp.png ", "selected/old.png."):
         studio.at(name).unlink()
     text = until_told(studio, "Names to check (2)")
     assert text.endswith("Waiting for an instruction: put a mask (“NAME.mask.png”) or a brief (“NAME.toml”) beside it.\n")

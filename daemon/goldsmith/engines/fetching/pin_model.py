@@ -50,7 +50,11 @@ def pin_model(weights: WeightsRegistry, name: str, on_progress: OnFetchProgress 
         revision = listing.commit
     files |= _hash_local_files(tree, weights.notes, on_progress)
     weights.notes.save()
-    pin = ModelPin(origin=describe_origin(tree.model), revision=revision or content_digest(files), files=files)
+    pin = ModelPin(
+        origin=describe_origin(tree.model),
+        revision=revision or content_digest({each: file.sha256 for each, file in files.items()}),
+        files=files,
+    )
     write_pin(weights.pins_path, name, pin)
     on_progress(len(files), len(files), "pinned")
     return pin

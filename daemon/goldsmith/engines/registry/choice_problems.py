@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
@@ -10,6 +10,8 @@ from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Model, Models, ability_phrase
 from goldsmith.errors import InputError
 
+# Returns whether the weights of the model of that name or alias are on this machine.
+IsAvailable = Callable[[str], bool]
 # Maximum number of names in a sentence; the others are counted.
 _MAX_NAMES = 6
 
@@ -35,23 +37,42 @@ def no_weights_sentence(need: EngineNeed[Any], alternatives: Sequence[str] = ())
 
 
 def preferred_name(models: Models, names: Sequence[str]) -> str:
-    """Return the name to fetch: the alias of the first model with an alias, else the first name."""
-    return next((alias for name in names for alias in models.aliases_of(name)), names[0])
+    """Return the name to fetch: of the models that allow the most, the alias of the first one with an alias, else the first name."""
+    freest = min(_freedom_rank(models, name) for name in names)
+    free = [name for name in names if _freedom_rank(models, name) == freest]
+    return next((alias for name in free for alias in models.aliases_of(name)), free[0])
 
 
-def no_default_problem(models: Models, need: EngineNeed[Any]) -> InputError:
+def _freedom_rank(models: Models, name: str) -> int:
+    """Return 0 for a model that may be used for paid work, more for one with limits, and the most for one that may not."""
+    return ("yes", "limited", "not said", "no").index(models.get(name).commercial)
+
+
+def forbidden_problem(models: Models, need: EngineNeed[Any], model: Model, label: str, is_available: IsAvailable) -> InputError:
+    """Return the problem for a named model that the rule about paid work forbids."""
+    reason = {
+        "limited": f"its licence ({model.licence}) allows paid work only within limits",
+        "no": f"its licence ({model.licence}) does not allow paid work",
+    }.get(model.commercial, f"its entry does not say whether its licence ({model.licence}) allows paid work")
+    return InputError(
+        f"The model {label} may not be used here: {reason}, and models.toml has only_commercial = true.",
+        f"Models that may: {list_capable_models(models, need, is_available)}.",
+    )
+
+
+def no_default_problem(models: Models, need: EngineNeed[Any], is_available: IsAvailable) -> InputError:
     """Return the problem for a need that no default in models.toml can serve."""
     sentence = f"models.toml has no default model for {task_phrase(need)}."
     if need.kind is UPSCALER:
         factors = ", ".join(sorted(models.defaults.upscale)) or "none"
         return InputError(sentence, f"Name a model; the factors with a default are: {factors}.")
-    others = list_capable_models(models, need)
+    others = list_capable_models(models, need, is_available)
     return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md explains how.")
 
 
-def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str) -> InputError:
+def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str, is_available: IsAvailable) -> InputError:
     """Return the problem for a named model of another kind, without a prompt, or without a needed ability."""
-    able = list_capable_models(models, need)
+    able = list_capable_models(models, need, is_available)
     if model.diffusion is None and model.kind == need.kind.name:
         return InputError(f"The model {label} takes no prompt.", f"Remove the prompt, or name a model that takes one: {able}.")
     if model.diffusion is None or need.kind is UPSCALER:
@@ -63,9 +84,15 @@ def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, labe
     return InputError(f"The model {label} can {ability_phrase(model.diffusion.can)}; it cannot {missing}.", f"Models that can: {able}.")
 
 
-def list_capable_models(models: Models, need: EngineNeed[Any]) -> str:
-    """Return names that can serve the need for a sentence, aliases first; null models only if there are no others."""
-    names = sorted(models.names_serving(need), key=lambda name: name in models.models)
+def list_capable_models(models: Models, need: EngineNeed[Any], is_available: IsAvailable) -> str:
+    """Return names that can serve the need, for a sentence; null models only if there are no others.
+
+    Models with weights on this machine come first, then those that may be used for paid work; aliases come before names.
+    """
+    names = sorted(
+        models.names_serving(need),
+        key=lambda name: (not is_available(name), _freedom_rank(models, name), name in models.models),
+    )
     able = [name for name in names if models.get(name).driver != "null"] or names
     more = f" and {len(able) - _MAX_NAMES} more (goldsmith models list)" if len(able) > _MAX_NAMES + 1 else ""
     return (", ".join(able[:_MAX_NAMES] if more else able) or "none") + more

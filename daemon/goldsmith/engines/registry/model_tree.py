@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -195,6 +195,45 @@ def _read_json(path: str, stamp: int) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return table if isinstance(table, dict) else {}
+
+
+def noted_hashes(tree: ModelTree, notes: HashNotes) -> dict[str, str]:
+    """Return the sha256 of the tree's files whose hash nobody promised, so that the record identifies them; name -> sha256.
+
+    A file is read once and noted. Weights in a precision that is not loaded are left out. Raises HostError if a file cannot be read.
+    """
+    expected = tree.expected_files()
+    diffusion = tree.model.diffusion
+    names = [name for name in tree.file_names() if name not in expected]
+    loaded = _loaded_precisions(names, "" if diffusion is None else diffusion.variant)
+    hashes = {}
+    for name in names:
+        if name.lower().endswith(WEIGHTS_SUFFIX) and name not in loaded:
+            continue
+        try:
+            hashes[name] = notes.read(tree.path_of(name)).sha256
+        except OSError as error:
+            raise HostError(f"{tree.path_of(name)}: cannot be read: {error.strerror}.", "Check the models folder.") from error
+    notes.save()
+    return hashes
+
+
+def _loaded_precisions(names: Iterable[str], variant: str) -> set[str]:
+    """Return the weights that are loaded: of each folder those of the variant if it has any, else the plain ones.
+
+    The variant is between the dots: ``model.fp16.safetensors``, ``model.fp16-00001-of-00002.safetensors``.
+    """
+    by_folder: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        if name.lower().endswith(WEIGHTS_SUFFIX):
+            folder, file = os.path.split(name)
+            middle = file[: -len(WEIGHTS_SUFFIX)].partition(".")[2].split("-")[0] if folder else ""
+            by_folder.setdefault(folder, {}).setdefault(middle, []).append(name)
+    return {
+        name
+        for files in by_folder.values()
+        for name in (files.get(variant) or files.get("") or [each for part in files.values() for each in part])
+    }
 
 
 def wrong_files(tree: ModelTree, notes: HashNotes, *, read_again: bool) -> dict[str, str]:

@@ -20,11 +20,26 @@ from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsoluteP
 from goldsmith.errors import InputError, UsageError, unreadable_config
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
+_DRIVER = r"^[a-z][a-z0-9_]*$"
+_FAMILY = r"^[a-z][a-z0-9-]*$"
 _SOURCE_FORMS = "{pip, member}, {npm, member}, {hub, revision, file}, {url}; models.toml explains them"
 
+# What the patterns of settings allow, in words.
+_PATTERN_PHRASES: Mapping[str, str] = {
+    _NAME: "a name has up to 64 small letters, digits, dots and hyphens, and begins with a letter or digit",
+    _DRIVER: "a driver is named with small letters, digits and underscores, such as esrgan_onnx",
+    _FAMILY: "a family is named with small letters, digits and hyphens, such as qwen-image",
+    r"^[a-z0-9]*$": "a variant has small letters and digits, such as fp16",
+    r"^[0-9a-f]{64}$": "a sha256 has 64 digits from 0 to 9 and a to f, as `sha256sum FILE` prints it",
+    r"^x[2-8]$": "the factors are x2 to x8",
+}
+_OTHER_FORM = "docs/models.md shows an example"
+
 ModelName = Annotated[str, Field(pattern=_NAME)]
-# Whether the licence allows paid work: yes, within limits that its text sets, or not without another licence.
-Commercial = Literal["yes", "limited", "no"]
+# Whether the licence allows paid work: yes, within limits that its text sets, not without another licence, or the entry does not say.
+Commercial = Literal["yes", "limited", "no", "not said"]
+# Licences that allow paid work (SPDX); an entry with another licence has to say so itself.
+FREE_LICENCES = frozenset({"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0", "ISC", "MIT", "Unlicense", "Zlib"})
 
 # A generating model needs one of these abilities to fill a hole.
 FILL_ABILITIES: frozenset[Ability] = frozenset({"inpaint", "image", "edit"})
@@ -52,7 +67,7 @@ def _check_kind(name: str) -> str:
 class DiffusionSettings(ConfigTable):
     """``[models.NAME.diffusion]``: the family of a generating model, and how to run it."""
 
-    family: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    family: Annotated[str, Field(pattern=_FAMILY)]
     """The family that chooses its pipelines, such as "sdxl" or "flux-fill"."""
     can: Annotated[tuple[Ability, ...], Field(min_length=1)]
     pixels: Annotated[int, Field(ge=4096, le=16_777_216)]
@@ -83,9 +98,10 @@ class Model(ConfigTable):
     """
 
     kind: Annotated[str, AfterValidator(_check_kind)]
-    driver: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    driver: Annotated[str, Field(pattern=_DRIVER)]
     licence: Annotated[str, Field(min_length=1)]
-    commercial: Commercial = "yes"
+    commercial: Commercial = "not said"
+    """Whether the licence allows paid work; default: "yes" for the well-known free licences, "not said" for all others."""
     terms: Annotated[str, Field(max_length=200)] = ""
     """The terms of the licence in one sentence, unless it is a well-known free licence."""
     about: str = ""
@@ -96,6 +112,13 @@ class Model(ConfigTable):
     file: AbsolutePath | None = None
     diffusion: DiffusionSettings | None = None
     swap: FaceSwapSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_commercial(cls, table: Any) -> Any:
+        if isinstance(table, Mapping) and "commercial" not in table and table.get("licence") in FREE_LICENCES:
+            return {**table, "commercial": "yes"}
+        return table
 
     def can_serve(self, need: EngineNeed[Any]) -> bool:
         """Return whether the kind and the abilities of the model serve the need; an upscaler serves any factor."""
@@ -195,6 +218,12 @@ class Models(ConfigTable):
     names: Mapping[ModelName, ModelName] = Field(default_factory=dict)
     """Aliases of models, such as "premium": briefs stay the same when an alias is set to another model."""
     models: Mapping[ModelName, Model]
+    only_commercial: bool = False
+    """True refuses every model whose licence does not allow paid work without limits, by name and as a default."""
+
+    def is_allowed(self, name: str) -> bool:
+        """Return whether the rule about paid work allows the model of that name or alias."""
+        return not self.only_commercial or self.get(name).commercial == "yes"
 
     def resolve_name(self, name: str) -> str:
         """Return the name of the model for a name or an alias. Raises InputError, with the nearest known name, if it is unknown."""
@@ -217,7 +246,7 @@ class Models(ConfigTable):
 
     def names_serving(self, need: EngineNeed[Any]) -> list[str]:
         """Return all names and aliases of models that can serve the need; the model that the need names is ignored."""
-        able = [name for name, model in self.models.items() if model.can_serve(need)]
+        able = [name for name, model in self.models.items() if model.can_serve(need) and self.is_allowed(name)]
         return [*able, *(alias for alias, name in self.names.items() if name in able)]
 
     @model_validator(mode="after")
@@ -300,6 +329,9 @@ def _describe_faults(error: ValidationError) -> list[str]:
             faults[f"{source}: is none of {_SOURCE_FORMS}"] = None
         elif fault["type"] == "extra_forbidden":
             faults[f"{place}: there is no such setting"] = None
+        elif fault["type"] == "string_pattern_mismatch":
+            pattern = str(fault["ctx"]["pattern"])
+            faults[f"{place}: {fault['input']!r:.80} has a form that is not allowed; {_PATTERN_PHRASES.get(pattern, _OTHER_FORM)}"] = None
         elif fault["type"] == "missing":
             faults[f"{place}: is missing"] = None
         else:

@@ -54,9 +54,9 @@ def describe_origin(model: Model) -> str:
     return " with ".join(parts)
 
 
-def content_digest(files: Mapping[str, PinnedFile]) -> str:
-    """Return a digest of all names and hashes, for a folder without a commit."""
-    lines = (f"{name} {file.sha256}\n" for name, file in sorted(files.items()))
+def content_digest(hashes: Mapping[str, str]) -> str:
+    """Return a digest of all names and their sha256, for a folder without a commit."""
+    lines = (f"{name} {sha256}\n" for name, sha256 in sorted(hashes.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -16,11 +16,17 @@ from typing import Any
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.engines.open_weights import FileStamp, make_stamp
 from goldsmith.engines.protocols import EngineNeed, ModelFiles
-from goldsmith.engines.registry.choice_problems import no_default_problem, no_weights_sentence, preferred_name, unsuitable_problem
+from goldsmith.engines.registry.choice_problems import (
+    forbidden_problem,
+    no_default_problem,
+    no_weights_sentence,
+    preferred_name,
+    unsuitable_problem,
+)
 from goldsmith.engines.registry.hash_notes import HashNotes
-from goldsmith.engines.registry.model_tree import ModelTree, wrong_files
+from goldsmith.engines.registry.model_tree import ModelTree, noted_hashes, wrong_files
 from goldsmith.engines.registry.models import Model, Models, read_models
-from goldsmith.engines.registry.pins import ModelPin, pins_path_for, read_pins
+from goldsmith.engines.registry.pins import ModelPin, content_digest, pins_path_for, read_pins
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, WeightsFile
 from goldsmith.errors import HostError, InputError, UsageError
 
@@ -143,21 +149,26 @@ class WeightsRegistry:
             return False
 
     def choose(self, need: EngineNeed[Any]) -> ModelChoice:
-        """Return the model for a step: the one that it names, else the first suitable default whose weights are present.
+        """Return the model for a step: the one that it names, else the first suitable default whose weights are present. Models that the
+        rule ``only_commercial`` forbids are refused by name, and are no defaults.
 
         A named upscaler is used at its own scale; ``need.factor`` only chooses among defaults. Raises InputError for an unknown name, a
         wrong kind, a missing ability, or if there is no default; WeightsMissing if only weights are missing.
         """
         if need.model is not None:
             return self._choose_named(need, need.model)
-        suitable = [name for name in self.models.defaults.candidates(need) if self.models.models[name].can_serve(need)]
+        suitable = [
+            name
+            for name in self.models.defaults.candidates(need)
+            if self.models.models[name].can_serve(need) and self.models.is_allowed(name)
+        ]
         unavailable: list[str] = []
         for candidate in suitable:
             if self.is_available(candidate):
                 return ModelChoice(candidate, self.models.models[candidate], _default_reason(unavailable))
             unavailable.append(candidate)
         if not suitable:
-            raise no_default_problem(self.models, need)
+            raise no_default_problem(self.models, need, self.is_available)
         others = [name for name in self.models.models if name not in suitable and self._is_alternative(need, name)]
         remedy = f"Run: {fetch_command(preferred_name(self.models, suitable))}"
         raise WeightsMissing(no_weights_sentence(need, others), remedy)
@@ -165,14 +176,17 @@ class WeightsRegistry:
     def _is_alternative(self, need: EngineNeed[Any], name: str) -> bool:
         """Return whether a model could be named for the need, and its weights are present."""
         model = self.models.models[name]
-        return model.driver != "null" and model.can_serve(need) and need.kind is not UPSCALER and self.is_available(name)
+        is_suitable = model.driver != "null" and model.can_serve(need) and self.models.is_allowed(name)
+        return is_suitable and need.kind is not UPSCALER and self.is_available(name)
 
     def _choose_named(self, need: EngineNeed[Any], given_name: str) -> ModelChoice:
         name = self.models.resolve_name(given_name)
         model = self.models.models[name]
         label = repr(given_name) if given_name == name else f"{given_name!r} ({name})"
         if not model.can_serve(need):
-            raise unsuitable_problem(self.models, need, model, label)
+            raise unsuitable_problem(self.models, need, model, label, self.is_available)
+        if not self.models.is_allowed(name):
+            raise forbidden_problem(self.models, need, model, label, self.is_available)
         if self.first_missing(name):
             raise WeightsMissing(*self._missing_message(name, label, given_name))
         return ModelChoice(
@@ -185,9 +199,15 @@ class WeightsRegistry:
         if tree is not None and tree.is_pin_stale():
             sentence = f"The model {label} is pinned to {tree.pinned_origin}, but models.toml names other weights now."
             return sentence, f"Run: goldsmith models pin {name}"
-        if (model.folder is not None or model.file is not None) and tree is not None and tree.pin is not None:
-            return f"The weights of the model {label} differ from their pin: {missing}.", _repin_remedy(name)
-        if model.folder is not None or model.file is not None:
+        if (model.folder is not None or model.file is not None) and tree is not None:
+            absent = next((path for path in (tree.root, model.file) if path is not None and not path.exists()), None)
+            if absent is not None and model.repository is None:
+                sentence = f"The weights of the model {label} are not there: {absent} does not exist, or may not be entered."
+                return sentence, "Put them there, or correct models.toml."
+            if tree.pin is not None:
+                return f"The weights of the model {label} differ from their pin: {missing}.", _repin_remedy(name)
+            if not os.path.isabs(missing) or ": " in missing:
+                return f"The model {label} cannot be used: {missing}.", "Replace it, or correct models.toml."
             return f"The weights of the model {label} are not where models.toml says: {missing}.", "Put them there, or correct models.toml."
         place = missing.removeprefix(f"{self.folder}/")
         return f"The weights of the model {label} are not on this machine ({place}).", f"Run: {fetch_command(given_name)}"
@@ -228,14 +248,17 @@ class WeightsRegistry:
             )
         self.require_valid(tree)
         tree_files = {each: tree.path_of(each) for each in tree.file_names()}
-        tree_hashes = tuple((each, sha256) for each, (_, sha256) in tree.expected_files().items() if each.endswith(WEIGHTS_SUFFIX))
+        noted = noted_hashes(tree, self.notes)
+        known = {**{each: sha256 for each, (_, sha256) in tree.expected_files().items()}, **noted}
+        tree_hashes = tuple((each, sha256) for each, sha256 in known.items() if each.lower().endswith(WEIGHTS_SUFFIX))
         files = {**tree_files, **paths}
-        compared = {*paths.values(), *map(tree.path_of, tree.expected_files())}
+        compared = {*paths.values(), *map(tree.path_of, known)}
+        is_known_by_content_only = tree.pin is None and tree.fetch_record() is None
         return ModelFiles(
             files,
             tree.root,
             single_file=model.file or single,
-            revision=tree.revision,
+            revision=f"{tree.revision}, content {content_digest(noted)[:16]}" if is_known_by_content_only else tree.revision,
             weights=(*file_hashes, *tree_hashes),
             stamps=self._stamps(files.values(), compared),
             # A single file may lie in any folder, and other files that appear there do not matter.
@@ -280,6 +303,12 @@ class WeightsRegistry:
 
     def _verify_tree(self, tree: ModelTree) -> Iterator[WeightsVerdict]:
         expected = {} if tree.is_pin_stale() else tree.expected_files()
+        if not expected and not tree.first_missing():
+            try:
+                noted_hashes(tree, self.notes)  # worker processes get the notes, and need not read the files again
+            except HostError as error:
+                yield WeightsVerdict(tree.name, str(tree.root.name), tree.root, error.sentence)
+                return
         if not expected:
             sentence = self._missing_message(tree.name, repr(tree.name), tree.name)[0] if tree.first_missing() else ""
             yield WeightsVerdict(tree.name, str(tree.root), tree.root, sentence)

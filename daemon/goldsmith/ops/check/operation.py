@@ -58,9 +58,27 @@ _MM_TOLERANCE = 0.01
 _INK_TOLERANCE = 0.05
 # px of the longer side at which a picture is read a second time.
 _DOWNSCALED_SIDE = 640
+# A step that removes content has failed if fewer of the pixels under its mask have changed visibly: a fill of grain changes nearly all.
+_MIN_CHANGED_SHARE = 0.01
+# What the faults of the steps are listed under, in the place of a file's name.
+_STEPS_NAME = "steps before the export"
 
 CheckName = Literal[
-    "size", "ppi", "format", "depth", "profile", "bytes", "alpha", "bleed", "coverage", "words", "thumbnail", "clipping", "black", "safe"
+    "size",
+    "ppi",
+    "format",
+    "depth",
+    "profile",
+    "bytes",
+    "alpha",
+    "bleed",
+    "coverage",
+    "words",
+    "thumbnail",
+    "clipping",
+    "black",
+    "safe",
+    "erase",
 ]
 _Px = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 _Mm = Annotated[float, Field(ge=5, le=4900)]
@@ -76,7 +94,8 @@ def _require_letters(word: str) -> str:
 class Check(FileOperation):
     """Compare the exported files with their requirements, and write a report for the client: ``hero.report.html``.
 
-    Each file is read back from the disk. A fault holds the picture; the note lists every fault of every file.
+    Each file is read back from the disk. A step that should remove content and changed next to nothing is a fault too. A fault holds the
+    picture; the note lists every fault of every file.
     """
 
     also_called: ClassVar[str] = "preflight verify validate quality-check qa proof"
@@ -143,7 +162,7 @@ class Check(FileOperation):
 
     def _requested_checks(self) -> set[str]:
         """Return the names of the checks that the settings ask for."""
-        requested = {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
+        requested = {"erase"} | {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
         requested -= set() if self.words and self.thumbnail else {"thumbnail"}
         limits = {"size": self.min_size, "bytes": self.max_kb, "clipping": self.max_clipped, "black": self.max_black}
         return requested | {word for word, value in limits.items() if value is not None}
@@ -168,19 +187,23 @@ class Check(FileOperation):
             name = context.stem + file.tail
             context.progress.report(number / len(exports), f"reading {name}")
             checked_files.append(self._check_file(file, name, context))
-        result = worst_result([checked for file in checked_files for checked in file.checks])
         tails = [file.tail for file in exports]  # the name before them gets its version only when the file is published
+        by_tail = dict(zip(tails, checked_files, strict=True))
+        steps = [CheckedFile(_STEPS_NAME, "Steps", (), checks)] if (checks := self._removal_checks(context)) else []
+        checked_files += steps
+        result = worst_result([checked for file in checked_files for checked in file.checks])
         faults = describe_checks(checked_files, "fail")
-        remarks = describe_checks([replace(file, name=f"…{tail}") for file, tail in zip(checked_files, tails, strict=True)], "warn")
-        context.results.record(
-            result=result, remarks=remarks, files={tail: _to_record(file.checks) for file, tail in zip(checked_files, tails, strict=True)}
-        )
+        remarks = describe_checks([*(replace(file, name=f"…{tail}") for tail, file in by_tail.items()), *steps], "warn")
+        context.results.record(result=result, remarks=remarks, files={tail: _to_record(file.checks) for tail, file in by_tail.items()})
+        if steps:
+            context.results.record(steps=_to_record(steps[0].checks))
         if faults:
             raise InputError(
                 f"The exported files do not meet the check: {'; '.join(faults)}.",
                 "Change the step that makes the file, or the limits of the check step; to get only a remark, name the check in warn.",
             )
-        data = render_report(context.stem + (f" ({self.name})" if self.name else ""), checked_files).encode()
+        title = context.stem + (f" ({self.name})" if self.name else "")
+        data = render_report(title, checked_files, context.results.remarks()).encode()
         return [
             Deliverable(self._name_tail, ".html", data, {"format": "html", "bytes": len(data), "result": result, "remarks": list(remarks)})
         ]
@@ -219,6 +242,18 @@ class Check(FileOperation):
             *self._text_checks(readback, context),
         ]
         return CheckedFile(name, label, (ending, *readback.properties()), checks, encode_thumbnail(readback.picture))
+
+    def _removal_checks(self, context: StepContext) -> list[PreflightCheck]:
+        """Return for each step that removes content whether it has changed what its mask selects."""
+        return [
+            self._make_result(
+                "erase",
+                f"at least {100 * _MIN_CHANGED_SHARE:g} % of the masked pixels changed by step {removal.step} of {removal.stage}",
+                f"{100 * removal.changed_share:.2f} %",
+                removal.changed_share >= _MIN_CHANGED_SHARE,
+            )
+            for removal in context.results.removals()
+        ]
 
     def _make_result(self, check: CheckName, expected: str, actual: str, passed: bool) -> PreflightCheck:
         """Return the result of one check; it is only a remark if ``warn`` names the check."""

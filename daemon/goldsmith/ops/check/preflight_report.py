@@ -27,6 +27,7 @@ _CHECK_LABELS = {
     "clipping": "Blown highlights",
     "black": "Pure black",
     "safe": "Safe area",
+    "erase": "Removed content",
 }
 _ORDER: dict[CheckResult, int] = {"fail": 0, "warn": 1, "pass": 2}
 _RESULT_LABELS: dict[CheckResult, str] = {"pass": "✓ as expected", "warn": "! remark", "fail": "✗ fault"}
@@ -41,6 +42,8 @@ h2 { font-size: 1.2rem; margin: 0; overflow-wrap: anywhere; grid-column: 1 / -1;
 .pass { background: #e3f1e5; color: #17501f; } .warn { background: #fdf0d2; color: #6b4500; } .fail { background: #fbe0dd; color: #86180d; }
 .file { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; display: grid; gap: .7rem 1.2rem; }
 .file > * { min-width: 0; }
+.remarks { border-top: 1px solid #d8d5cf; margin-top: 1.5rem; padding-top: 1.2rem; }
+.remarks ul { margin: .5rem 0 0; padding-left: 1.2rem; } .remarks li { overflow-wrap: anywhere; }
 @media (min-width: 44rem) { .file { grid-template-columns: 17rem 1fr; } }
 img { display: block; max-width: 100%; max-height: 20rem; border: 1px solid #d8d5cf; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: .1rem .8rem; margin: .7rem 0 0; font-size: .85rem; }
@@ -62,13 +65,15 @@ td span { padding: .05rem .5rem; border-radius: .6rem; font-size: .8rem; font-we
 """.strip()
 
 
-def render_report(title: str, files: Sequence[CheckedFile]) -> str:
-    """Return the report of ``files`` as HTML, with faults first; all text in it is escaped.
+def render_report(title: str, files: Sequence[CheckedFile], picture_remarks: Sequence[str] = ()) -> str:
+    """Return the report of ``files`` as HTML, with faults first; all text in it is escaped. ``picture_remarks``: about their picture.
 
-    A file is shown under its label: the name that it is delivered under may get a version, which is not known yet.
+    Checks of steps come as a file without properties. A file is shown under its label: the name that it is delivered under may get a
+    version, which is not known yet.
     """
     result = worst_result([checked for file in files for checked in file.checks])
-    count_text = f"{len(files)} file{'s' * (len(files) != 1)} read back from the disk"
+    file_count = sum(bool(file.properties) for file in files)
+    count_text = f"{file_count} file{'s' * (file_count != 1)} read back from the disk"
     remarks = sum(checked.result == "warn" for file in files for checked in file.checks)
     summary = f"{count_text}, {remarks} remark{'s' * (remarks != 1)}" if remarks else count_text
     return f"""<!DOCTYPE html>
@@ -85,8 +90,21 @@ def render_report(title: str, files: Sequence[CheckedFile]) -> str:
 <body>
 <h1>{escape(title)}</h1>
 <p><span class="verdict {result}">{_VERDICTS[result]}</span> {escape(summary)}.</p>
-{"".join(_file_section(file) for file in files)}</body>
+{_remarks_section(picture_remarks)}{"".join(_file_section(file) for file in files)}</body>
 </html>
+"""
+
+
+def _remarks_section(remarks: Sequence[str]) -> str:
+    """Return the section about the picture from which the files were made; "" if there is nothing to say."""
+    if not remarks:
+        return ""
+    items = "".join(f"<li>{escape(remark)}</li>\n" for remark in remarks)
+    return f"""<section class="remarks">
+<h2>About the picture</h2>
+<ul>
+{items}</ul>
+</section>
 """
 
 

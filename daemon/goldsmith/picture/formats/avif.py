@@ -56,7 +56,7 @@ def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     else:
         result = imagecodecs.avif_decode(data)
         header.max_code = float(2**header.depth - 1)
-    result = result.reshape(header.height, header.width, -1)
+    result = result.reshape(*result.shape[:2], -1)
     header.has_alpha = result.shape[2] in (2, 4)
     if header.channels == 1 and result.shape[2] >= 3:
         result = result[:, :, [0, 3]] if header.has_alpha else result[:, :, :1]

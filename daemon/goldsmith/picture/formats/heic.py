@@ -43,7 +43,8 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return the primary picture as codes (h, w, n)."""
     file = _open_file(data, name)
-    result: Samples = np.asarray(file[file.primary_index]).reshape(header.height, header.width, -1)
+    result: Samples = np.asarray(file[file.primary_index])
+    result = result.reshape(*result.shape[:2], -1)
     if header.max_code == 65535.0:  # libheif shifts; filling the low bits again makes white 65535
         result = result | (result >> header.depth)
     return result

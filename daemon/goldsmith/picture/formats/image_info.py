@@ -36,6 +36,7 @@ class ImageInfo:
     ppi:           horizontal and vertical pixels per inch, None if the file does not say.
     states_colour: True if the file says what its colours are, by a profile or in another way; else they are taken for sRGB.
     notes:         plain sentences about everything that was not read as written.
+    may_be_incomplete: True if the picture is whole and the file may still lack bytes behind it: a program may be copying them.
     """
 
     format: str
@@ -49,6 +50,7 @@ class ImageInfo:
     ppi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     states_colour: bool = False
+    may_be_incomplete: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class ImageHeader:
     text_chunks: list[tuple[str, str]] = field(default_factory=list)
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
+    may_be_incomplete: bool = False
     # The reader's own state, for its ``read_samples`` and ``check_frames``.
     reader_state: Any = None
 

@@ -15,6 +15,15 @@ _PROVENANCE_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _FULL_BOX_HEADERS = {b"meta": 4}
 
 
+# With these, the boxes of a still picture are all there.
+_BOXES_OF_A_PICTURE = {b"ftyp", b"meta", b"mdat"}
+# What may follow them (ISO/IEC 14496-12, table 1; C2PA; the films in the photos of phones).
+_TOP_LEVEL_KINDS = {
+    *(b"ftyp", b"meta", b"mdat", b"moov", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"pdin", b"meco", b"styp", b"sidx"),
+    *(b"ssix", b"prft", b"emsg", b"jumb", b"mpvd", b"sefd"),
+}
+
+
 class IsoBox(NamedTuple):
     """The kind of a box and its content, data[content_start:content_end]; ``box_start`` is the position of its size field."""
 
@@ -49,13 +58,18 @@ def find_boxes(data: bytes, *path: bytes) -> list[IsoBox]:
 
 
 def check_complete(data: bytes, name: str) -> None:
-    """Raise IncompleteFileError if a top-level box, or a picture's data, extends beyond the end of the file."""
-    offset, box_count, kinds = 0, 0, set()
+    """Raise IncompleteFileError if a top-level box, or a picture's data, extends beyond the end of the file.
+
+    Other bytes behind the boxes of a picture are none of the picture's.
+    """
+    offset, box_count, kinds = 0, 0, set[bytes]()
     while offset < len(data):
         box_count += 1
         if box_count > _MAX_BOXES:
             raise damaged_error(name, f"it has more than {_MAX_BOXES:,} parts")
         head = data[offset : offset + 16]
+        if kinds >= _BOXES_OF_A_PICTURE and not _is_box(head):
+            break
         size = int.from_bytes(head[:4], "big")
         size = int.from_bytes(head[8:16], "big") if size == 1 else size or len(data) - offset
         if len(head) < 8 or offset + size > len(data):
@@ -73,6 +87,11 @@ def check_complete(data: bytes, name: str) -> None:
 def has_provenance(data: bytes) -> bool:
     """Return whether the file carries a C2PA manifest store."""
     return any(data.startswith(_PROVENANCE_UUID, box.content_start) for box in find_boxes(data, b"uuid"))
+
+
+def _is_box(head: bytes) -> bool:
+    """Return whether a box of a known kind begins with these bytes."""
+    return head[4:8] in _TOP_LEVEL_KINDS
 
 
 def read_cicp(data: bytes) -> tuple[int, int] | None:

@@ -1,25 +1,36 @@
-"""Read JPEG: the segments are followed to the end of the picture, because libjpeg fills missing parts with grey."""
+"""Read JPEG: the segments are followed to the end of the picture, because libjpeg fills missing parts with grey.
+
+The first picture of a file counts. What the index of further pictures (MPO, gain maps) says about the others is often out of date, since
+programs change or cut off a file without it: it costs a note, not the picture.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 
-from goldsmith.errors import InputError
+import numpy as np
+
+from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.decoding_limits import TextBudget, check_scan_count
 from goldsmith.picture.formats.image_info import (
+    DECODER_ERRORS,
     PROVENANCE_NOTE,
     ImageHeader,
     Samples,
     check_size,
     damaged_error,
     describe_arrival,
+    ends_in_zeros,
     truncated_error,
 )
 from goldsmith.picture.formats.jpeg_markers import (
     END_OF_IMAGE,
+    PROGRESSIVE_MARKERS,
     SOF_MARKERS,
     START_OF_SCAN,
+    ScanCoverage,
     check_segment_count,
     find_scan_end,
     next_segment,
@@ -31,11 +42,18 @@ _COMMENT = 0xFE
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 # Behind "JP", instance and sequence number follow the superbox and its description with the type "c2pa" (ISO 19566-5; C2PA 2.1, A.3.1).
 _JUMBF_HEAD_BYTES = 64
+_END_OF_IMAGE_BYTES = b"\xff\xd9"
+# The further pictures of a file, read together, may have this many times its bytes: an index may list one range again and again.
+_MAX_FURTHER_SHARE = 4
+_FIRST_RESTART = 0xD0
+_RESTART_MARKER = re.compile(rb"\xff[\xd0-\xd7]")
+# Bytes of invented picture data between two restart markers; the bits of a few blocks are enough to show in the pixels.
+_FILLER_BYTES = 512
 
 
 @dataclass(slots=True)
 class _JpegSegments:
-    """The segments of one picture; ``end_offset`` is the offset after its EOI."""
+    """The segments of one picture; ``end_offset`` is the offset after its EOI, or the end of the data if it ``lacks_end``."""
 
     size: tuple[int, int] = (0, 0)
     depth: int = 8
@@ -48,13 +66,17 @@ class _JpegSegments:
     has_provenance: bool = False
     iptc: bytes | None = None
     icc_parts: dict[int, bytes] = field(default_factory=dict)
+    # (Offset, size) of the further pictures, as the index says.
     further_pictures: list[tuple[int, int]] = field(default_factory=list)
+    scans: ScanCoverage = field(default_factory=ScanCoverage)
+    last_scan_offset: int = 0
+    lacks_end: bool = False
     end_offset: int = 0
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     """Return everything but the pixels; the file is followed to the end of its picture, so a truncated one is found here."""
-    segments = _read_segments(data, 0, name, max_pixels)
+    segments = _read_segments(data, name, max_pixels)
     if segments.components not in (1, 3, 4):
         raise InputError(f"{name} is a JPEG with {segments.components} channels, which is not supported.", "Save it as RGB.")
     header = ImageHeader("jpeg", segments.size[0], segments.size[1], segments.depth, segments.components, reader_state=segments)
@@ -64,31 +86,71 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
     header.orientation = read_orientation(header.exif)
     header.ppi = segments.jfif_ppi or read_resolution(header.exif)
     header.xmp, header.iptc = segments.xmp, segments.iptc
-    header.frame_count = 1 + len(segments.further_pictures)
     header.xmp_extension = segments.xmp_extension
     if segments.has_provenance:
         header.notes.append(PROVENANCE_NOTE)
-    for offset, size in segments.further_pictures:
-        if offset + size > len(data):
-            raise truncated_error(name, f"of the further pictures in it, {describe_arrival(len(data), offset + size)}")
+    if segments.lacks_end:
+        header.may_be_incomplete = True
+        header.notes.append("its end is missing; its picture is whole")
+    _check_further_pictures(data, segments, header, name, max_pixels)
     return header
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
     """Return grey, RGB, or CMYK with 0 = no ink, as codes (h, w, n)."""
     segments: _JpegSegments = header.reader_state
+    if segments.lacks_end:
+        return _decode_without_end(data, segments, name)
     return _decode(data[: segments.end_offset], segments, name)
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
-    """Decode every further picture of a multi-picture file (MPO, gain maps)."""
+    """Decode every further picture of a multi-picture file (MPO, gain maps). One that cannot be decoded gets a note."""
     first: _JpegSegments = header.reader_state
+    damaged = 0
     for offset, size in first.further_pictures:
         part = data[offset : offset + size]
-        if not part.startswith(b"\xff\xd8"):
-            raise damaged_error(name, "a further picture that it announces is not in it")
-        segments = _read_segments(part, 0, name, header.width * header.height)
-        _decode(part, segments, name)
+        try:
+            segments = _read_segments(part, name, header.total_pixels)
+            _decode(part[: segments.end_offset], segments, name)
+        except (*DECODER_ERRORS, struct.error, InputError):
+            damaged += 1
+    if damaged:
+        header.notes.append(f"{damaged} of its further pictures {'is' if damaged == 1 else 'are'} damaged; the first picture is whole")
+
+
+def _check_further_pictures(data: bytes, segments: _JpegSegments, header: ImageHeader, name: str, max_pixels: int) -> None:
+    """Keep the further pictures that are in the file, and note how many of the index's are not.
+
+    An index beyond the end of the file may also mean that the rest has not arrived yet, unless the file ends with a picture.
+    """
+    pixel_counts, byte_count = dict[tuple[int, int], int](), 0
+    for offset, size in dict.fromkeys(segments.further_pictures):
+        if offset + size > len(data):
+            header.may_be_incomplete |= segments.end_offset < len(data) and not data.endswith(_END_OF_IMAGE_BYTES)
+            continue
+        byte_count += size
+        if byte_count <= _MAX_FURTHER_SHARE * len(data):
+            pixel_counts[offset, size] = _count_pixels(data[offset : offset + size], name, max_pixels)
+    whole = [place for place in segments.further_pictures if pixel_counts.get(place)]
+    missing = len(segments.further_pictures) - len(whole)
+    segments.further_pictures = whole
+    header.frame_count = 1 + len(whole)
+    header.total_pixels = header.width * header.height + sum(pixel_counts[place] for place in whole)
+    if missing:
+        lists = f"its index lists {missing} further picture{'s' if missing > 1 else ''} that"
+        header.notes.append(f"{lists} {'are' if missing > 1 else 'is'} not in it or cannot be read; the first picture is whole")
+
+
+def _count_pixels(part: bytes, name: str, max_pixels: int) -> int:
+    """Return how many pixels a further picture has; 0 if there is no whole one that may be decoded."""
+    if not part.startswith(b"\xff\xd8"):
+        return 0
+    try:
+        segments = _read_segments(part, name, max_pixels)
+    except (*DECODER_ERRORS, struct.error, InputError):
+        return 0
+    return 0 if segments.lacks_end else segments.size[0] * segments.size[1]
 
 
 def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
@@ -104,10 +166,44 @@ def _decode(data: bytes, segments: _JpegSegments, name: str) -> Samples:
     return result
 
 
-def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _JpegSegments:
-    segments, texts = _JpegSegments(), TextBudget(name)
-    scan_count, segment_count = 0, 0
-    offset += 2
+def _decode_without_end(data: bytes, segments: _JpegSegments, name: str) -> Samples:
+    """Return the codes (h, w, n) of a picture whose end marker is missing. Raises IncompleteFileError if picture data is missing too.
+
+    libjpeg does not say whether it had enough data. So the data is continued in two ways that differ in every bit: if the pixels differ,
+    the decoder needed the continuation.
+    """
+    noise = np.random.default_rng(0).bytes(_FILLER_BYTES)
+    fillers = (noise, bytes(byte ^ 0xFF for byte in noise))
+    body = data.removesuffix(b"\xff")
+    restarts = _RESTART_MARKER.findall(body, segments.last_scan_offset)
+    next_restart = restarts[-1][1] + 1 if restarts else _FIRST_RESTART
+    # The decoder finds every restart marker in turn, so that it reads the continuation in each of the intervals that are missing.
+    markers = [bytes((0xFF, _FIRST_RESTART + (next_restart + number) % 8)) for number in range(8)]
+    endings = [b"".join(_without_markers(filler) + marker for marker in markers) for filler in fillers]
+    first, second = (_decode(body + ending + _END_OF_IMAGE_BYTES, segments, name) for ending in endings)
+    if not np.array_equal(first, second):
+        raise truncated_error(name, f"its picture breaks off, and {describe_arrival(len(data))}")
+    return first
+
+
+def _without_markers(data: bytes) -> bytes:
+    return data.replace(b"\xff", b"\xfe")
+
+
+def _read_segments(data: bytes, name: str, max_pixels: int) -> _JpegSegments:
+    """Return the segments of the picture at the start of ``data``. A picture with all its scans may lack its end."""
+    segments = _JpegSegments()
+    try:
+        _follow_segments(segments, data, name, max_pixels)
+    except IncompleteFileError:
+        if ends_in_zeros(data) or not segments.scans.is_complete(segments.components):
+            raise
+        segments.lacks_end, segments.end_offset = True, len(data)
+    return segments
+
+
+def _follow_segments(segments: _JpegSegments, data: bytes, name: str, max_pixels: int) -> None:
+    texts, scan_count, segment_count, offset = TextBudget(name), 0, 0, 2
     while True:
         code, body_start, end = next_segment(data, offset, name)
         segment_count += 1
@@ -116,11 +212,14 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
             break
         if code in SOF_MARKERS:
             _read_frame_header(segments, data[body_start:end], name, max_pixels)
+            segments.scans.is_progressive = code in PROGRESSIVE_MARKERS
         elif code == START_OF_SCAN:
             if not segments.components:
                 raise damaged_error(name, "its picture begins before its size is given")
             scan_count += 1
             check_scan_count(name, scan_count)
+            segments.scans.add(data[body_start:end])
+            segments.last_scan_offset = end
             end = find_scan_end(data, end, name)
         elif code == _COMMENT:
             texts.add(end - body_start)
@@ -130,7 +229,6 @@ def _read_segments(data: bytes, offset: int, name: str, max_pixels: int) -> _Jpe
     if not segments.components:
         raise damaged_error(name, "it has no picture in it")
     segments.end_offset = body_start
-    return segments
 
 
 def _read_frame_header(segments: _JpegSegments, body: bytes, name: str, max_pixels: int) -> None:

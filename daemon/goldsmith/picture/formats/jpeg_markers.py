@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass, field
 
 from goldsmith.errors import IncompleteFileError, InputError
 from goldsmith.picture.formats.decoding_limits import check_scan_count
@@ -11,10 +12,38 @@ from goldsmith.picture.formats.image_info import DamagedFile, damaged_error, des
 
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
 SOF_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+# Frames whose coefficients arrive in several scans (ITU-T T.81, table B.1).
+PROGRESSIVE_MARKERS = {0xC2, 0xC6, 0xCA, 0xCE}
+_COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FILL_BYTES = re.compile(rb"\xff*(?=\xff)")
 # A file with a profile, extended XMP and provenance has a few hundred.
 _MAX_SEGMENTS = 5000
+
+
+@dataclass(slots=True)
+class ScanCoverage:
+    """Which coefficients of which component the scans of a picture have carried so far, and to which bit (ITU-T T.81, B.2.3)."""
+
+    is_progressive: bool = False
+    # Component -> for each coefficient, the lowest bit that was sent; absent = none.
+    _lowest_bits: dict[int, dict[int, int]] = field(default_factory=dict)
+
+    def add(self, header: bytes) -> None:
+        """Add the scan with this header. An impossible header adds nothing."""
+        count = header[0] if header else 0
+        if len(header) < 4 + 2 * count:
+            return
+        first, last, bits = header[1 + 2 * count : 4 + 2 * count]
+        coefficients = range(first, min(last, _COEFFICIENTS - 1) + 1) if self.is_progressive else range(_COEFFICIENTS)
+        for component in header[1 : 1 + 2 * count : 2]:
+            lowest = self._lowest_bits.setdefault(component, {})
+            lowest.update(dict.fromkeys(coefficients, bits & 0x0F if self.is_progressive else 0))
+
+    def is_complete(self, component_count: int) -> bool:
+        """Return whether every bit of every coefficient of all components has its scan."""
+        complete = [lowest for lowest in self._lowest_bits.values() if len(lowest) == _COEFFICIENTS and not any(lowest.values())]
+        return 0 < component_count <= len(complete)
 
 
 def check_segment_count(name: str, count: int) -> None:

@@ -33,7 +33,7 @@ class FileFormat:
     reader:           the module that reads it (``codec.FormatReader``); "" = it is not read as a picture.
     writer:           the module that writes it (``codec.FormatWriter``); "" = the codec does not write it.
     is_print_page:    it is a page for print, which only ``export`` writes (``picture.print.pdf_write``).
-    other_suffixes:   further names that do not contradict the content; stages do not take files with these names.
+    other_suffixes:   further suffixes of files that the stages take; ``export`` does not know the format by them.
     can_be_picture:   stages take files with its suffixes as pictures; False for a format that is read for masks only.
     can_be_mask:      ``hero_mask.png`` with this suffix is a mask.
     can_be_layer:     layers, faces and heroes may have this format. If two files have the same name, the earlier row wins.
@@ -79,6 +79,11 @@ class FileFormat:
     def accepts_suffix(self, suffix: str) -> bool:
         """Return True if the name of a file of this format may end in ``suffix``, which is in lower case."""
         return suffix in self.suffixes or suffix in self.other_suffixes
+
+    @property
+    def all_suffixes(self) -> tuple[str, ...]:
+        """Every suffix of files that the stages take; the first one is that of written files."""
+        return self.suffixes + self.other_suffixes
 
     def written_depth(self, requested: int | None, picture_depth: int) -> int:
         """Return the bits per channel of a written file: the smallest depth that holds the requested one, or else the largest depth.
@@ -329,9 +334,18 @@ def format_claimed_by(suffix: str) -> FileFormat | None:
     return next((row for row in FORMATS.values() if row.reader and row.can_be_picture and row.accepts_suffix(suffix)), None)
 
 
+def matching_suffix(format_name: str, suffix: str) -> str:
+    """Return the suffix that a file of this format gets when it moves on: its own one, unless that stands for something else.
+
+    ``format_name`` may be "" or unknown; ``suffix`` may be in upper case.
+    """
+    row = FORMATS.get(format_name)
+    return suffix if row is None or row.accepts_suffix(suffix.lower()) else row.suffix
+
+
 def is_picture_suffix(suffix: str) -> bool:
     """Return True if the stages take a file with this suffix, in lower case, as a picture."""
-    return any(row.reader and row.can_be_picture and suffix in row.suffixes for row in FORMATS.values())
+    return format_claimed_by(suffix) is not None
 
 
 def format_order(suffix: str) -> int:
@@ -342,7 +356,7 @@ def format_order(suffix: str) -> int:
 
 def is_mask_suffix(suffix: str) -> bool:
     """Return True if ``hero_mask`` with this suffix, in lower case, is a mask."""
-    return any(row.can_be_mask and suffix in row.suffixes for row in FORMATS.values())
+    return any(row.can_be_mask and row.accepts_suffix(suffix) for row in FORMATS.values())
 
 
 def is_unreadable_suffix(suffix: str) -> bool:
@@ -357,12 +371,12 @@ def describe_suffix(suffix: str) -> str:
 
 def picture_suffixes() -> tuple[str, ...]:
     """Return the suffixes of all pictures that Goldsmith reads."""
-    return tuple(suffix for row in FORMATS.values() if row.reader and row.can_be_picture for suffix in row.suffixes)
+    return tuple(suffix for row in FORMATS.values() if row.reader and row.can_be_picture for suffix in row.all_suffixes)
 
 
 def layer_suffixes() -> tuple[str, ...]:
     """Return the suffixes of layers, the preferred ones first."""
-    return tuple(suffix for row in FORMATS.values() if row.can_be_layer for suffix in row.suffixes)
+    return tuple(suffix for row in FORMATS.values() if row.can_be_layer for suffix in row.all_suffixes)
 
 
 def export_formats() -> tuple[str, ...]:

@@ -1,8 +1,12 @@
-"""Read TIFF: the directories are checked before tifffile sees them, so that a truncated or invalid file is recognised."""
+"""Read TIFF: the directories are checked before tifffile sees them, so that a truncated or invalid file is recognised.
+
+The picture is the first page that is neither a preview nor a mask; scanners and archives put the preview first.
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,7 @@ from goldsmith.picture.formats.image_info import (
     truncated_error,
 )
 from goldsmith.picture.formats.jpeg_markers import check_stream
+from goldsmith.picture.formats.lzw_codes import has_valid_codes
 from goldsmith.picture.formats.metadata import iptc_from_photoshop, plausible_ppi
 from goldsmith.picture.metadata.exif_block import read_tiff_exif
 
@@ -49,7 +54,9 @@ _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _COLOUR_CHANNELS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 3, _CMYK: 4, _YCBCR: 3}
 _ASCII = 2
-_JPEG = 7
+# Bits of NewSubfileType (TIFF 6.0, tag 254): a reduced copy of another page, and a transparency mask for one.
+_REDUCED, _TRANSPARENCY_MASK = 1, 4
+_LZW, _JPEG = 5, 7
 # Compressions whose parts are JPEG streams: the old and the new one, and two of camera makers.
 _JPEG_COMPRESSIONS = (6, _JPEG, 33007, 34892)
 _PREMULTIPLIED, _STRAIGHT = 1, 2
@@ -71,35 +78,53 @@ _MIN_SHARE = 0.005
 
 
 def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Return everything but the pixels, for the first page; the sizes of further pages are checked too."""
+    """Return everything but the pixels, for the picture's page; the sizes of the other pages are checked too."""
     check_directories(data, name)
     with _open_file(data) as file:
         pages = list(file.pages)
+        chosen = _picture_page(pages)
+        unsupported = _describe_unsupported(chosen)
+        if unsupported:
+            raise InputError(f"{name} is a TIFF with {unsupported}, which Goldsmith does not read.", _SUPPORTED_REMEDY)
         for page in pages:
             _check_page(page, data, name, max_pixels)
-        first = pages[0]
-        header = ImageHeader("tiff", first.imagewidth, first.imagelength, first.bitspersample, _COLOUR_CHANNELS[first.photometric])
-        header.frame_count = max(1, sum(not page.subfiletype & 1 for page in pages))
-        header.max_code = 1.0 if first.dtype.kind == "f" else 1.0 if first.dtype.kind == "b" else float(2**first.bitspersample - 1)
+        header = ImageHeader("tiff", chosen.imagewidth, chosen.imagelength, chosen.bitspersample, _COLOUR_CHANNELS[chosen.photometric])
+        header.frame_count = max(1, sum(_is_picture(page) for page in pages))
+        header.max_code = 1.0 if chosen.dtype.kind == "f" else 1.0 if chosen.dtype.kind == "b" else float(2**chosen.bitspersample - 1)
         header.total_pixels = sum(page.imagewidth * page.imagelength for page in pages)
-        _read_extra_channels(first, header)
-        _read_tags(first, data, name, header)
+        if not _is_picture(chosen):
+            header.notes.append("every page of it says that it is a preview of another; the first is taken")
+        _read_extra_channels(chosen, header)
+        _read_tags(chosen, pages[0], data, name, header)
     if header.max_code == 1.0 and header.depth >= 16:
         header.notes.append("its floating-point values are taken as display-encoded, 0 to 1")
     return header
 
 
 def read_samples(data: bytes, header: ImageHeader, name: str) -> Samples:
-    """Return the first page as codes (h, w, n): colours, then alpha if any. A palette is resolved."""
+    """Return the picture's page as codes (h, w, n): colours, then alpha if any. A palette is resolved."""
     with _open_file(data) as file:
-        return _decode(file.pages[0], header, name)
+        return _decode(_picture_page(list(file.pages)), header, name)
 
 
 def check_frames(data: bytes, header: ImageHeader, name: str) -> None:
-    """Decode every further page, one at a time."""
+    """Decode every other page of a supported kind, one at a time."""
     with _open_file(data) as file:
-        for page in list(file.pages)[1:]:
-            _read_page(page, name)
+        pages = list(file.pages)
+        chosen = _picture_page(pages)
+        for page in pages:
+            if page is not chosen and not _describe_unsupported(page):
+                _read_page(page, name)
+
+
+def _is_picture(page: Any) -> bool:
+    """Return True if a page is neither a reduced copy nor a transparency mask of another page."""
+    return not page.subfiletype & (_REDUCED | _TRANSPARENCY_MASK)
+
+
+def _picture_page(pages: Sequence[Any]) -> Any:
+    """Return the first page that is a picture; the first one of all if every page is a preview or a mask."""
+    return next(filter(_is_picture, pages), pages[0])
 
 
 def _open_file(data: bytes) -> tifffile.TiffFile:
@@ -169,9 +194,6 @@ def _check_entry(data: bytes, entry_offset: int, byte_order: str, is_bigtiff: bo
 def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
     width, height = page.imagewidth, page.imagelength
     check_size(name, width, height, 1, max_pixels)
-    unsupported = _describe_unsupported(page)
-    if unsupported:
-        raise InputError(f"{name} is a TIFF with {unsupported}, which Goldsmith does not read.", _SUPPORTED_REMEDY)
     if page.is_tiled and page.tilewidth * page.tilelength > max(max_pixels, 1 << 20):
         raise damaged_error(name, f"its header announces tiles of {page.tilewidth} x {page.tilelength} pixels")
     end = max((offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
@@ -185,6 +207,14 @@ def _check_page(page: Any, data: bytes, name: str, max_pixels: int) -> None:
         part_pixels = page.tilewidth * page.tilelength if page.is_tiled else width * min(page.rowsperstrip, height)
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
             check_stream(data[offset : offset + size], name, min(max_pixels, _JPEG_PADDING * part_pixels + _MIN_JPEG_PIXELS))
+
+    if page.compression == _LZW and not all(has_valid_codes(data[at : at + size]) for at, size in _parts(page)):
+        raise damaged_error(name, "the data of its picture makes no sense")
+
+
+def _parts(page: Any) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of each strip or tile that has data."""
+    return ((offset, size) for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False) if size)
 
 
 def _describe_unsupported(page: Any) -> str:
@@ -226,20 +256,22 @@ def _read_extra_channels(page: Any, header: ImageHeader) -> None:
         header.notes.append(f"{extra} extra channel{'s' if extra > 1 else ''} that {'are' if extra > 1 else 'is'} no alpha went unread")
 
 
-def _read_tags(page: Any, data: bytes, name: str, header: ImageHeader) -> None:
+def _read_tags(page: Any, first_page: Any, data: bytes, name: str, header: ImageHeader) -> None:
+    """Read profile, metadata, orientation and resolution of a page. Metadata that it lacks is that of the file's first page."""
     for label, code in (("colour profile", _ICC), ("XMP block", _XMP), ("IPTC block", _IPTC)):
         tag = page.tags.get(code)
         check_metadata_size(name, label, 0 if tag is None else tag.count * _TYPE_SIZES.get(int(tag.dtype), 1))
     header.icc = _read_bytes_tag(page, _ICC)
-    header.xmp = _read_bytes_tag(page, _XMP)
-    header.iptc = _read_bytes_tag(page, _IPTC) or iptc_from_photoshop(_read_bytes_tag(page, _PHOTOSHOP) or b"")
+    for source in (page, first_page):
+        header.xmp = header.xmp or _read_bytes_tag(source, _XMP)
+        header.iptc = header.iptc or _read_bytes_tag(source, _IPTC) or iptc_from_photoshop(_read_bytes_tag(source, _PHOTOSHOP) or b"")
     orientation = page.tags.valueof(_ORIENTATION, 1)
     header.orientation = int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
     unit = {2: 1.0, 3: 2.54}.get(int(page.resolutionunit or 0))
     across, down = page.resolution
     if unit and across and down and (across, down) != (1, 1):
         header.ppi = plausible_ppi(float(across) * unit, float(down) * unit)
-    header.exif = _build_exif(data, header)
+    header.exif = _build_exif(page, data, header) or (None if page is first_page else _build_exif(first_page, data, header))
     if _PROVENANCE in page.tags:
         header.notes.append(PROVENANCE_NOTE)
 
@@ -253,9 +285,9 @@ def _read_bytes_tag(page: Any, code: int) -> bytes | None:
     return value if isinstance(value, bytes) and 0 < len(value) <= MAX_METADATA_BYTES else None
 
 
-def _build_exif(data: bytes, header: ImageHeader) -> bytes | None:
-    """Return the first page's descriptive tags, with its Exif and GPS directories, as an Exif block."""
-    block = read_tiff_exif(data, _DESCRIPTIVE_TAGS)
+def _build_exif(page: Any, data: bytes, header: ImageHeader) -> bytes | None:
+    """Return a page's descriptive tags, with its Exif and GPS directories, as an Exif block; None if it has none."""
+    block = read_tiff_exif(data, _DESCRIPTIVE_TAGS, page.offset)
     if block is None:
         header.notes.append("its Exif could not be read")
         return None

@@ -48,7 +48,7 @@ def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
         "webp", size[0], size[1], 8, 3, has_alpha=any(_has_alpha(frame) for frame in frames), frame_count=len(frames), reader_state=frames
     )
     header.total_pixels = sum(frame.width * frame.height for frame in frames)
-    for kind, payload in _iter_chunks(data, 12, len(data), name):
+    for kind, payload in _iter_chunks(data, 12, _riff_end(data), name):  # other bytes may follow the RIFF
         if kind == b"ICCP":
             header.icc = payload
         elif kind == b"EXIF":
@@ -100,6 +100,11 @@ def _decode(frame: _Frame, name: str) -> Samples:
     return result.reshape(frame.height, frame.width, -1)
 
 
+def _riff_end(data: bytes) -> int:
+    """Return where the file ends according to its RIFF header."""
+    return int.from_bytes(data[4:8], "little") + 8
+
+
 def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tuple[bytes, bytes]]:
     for number in count(1):
         if offset + 8 > end:
@@ -108,6 +113,8 @@ def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tupl
             raise damaged_error(name, f"it has more than {_MAX_CHUNKS:,} parts")
         size = int.from_bytes(data[offset + 4 : offset + 8], "little")
         if offset + 8 + size > end:
+            if end < len(data):
+                raise damaged_error(name, "a part of it is longer than the whole")
             raise truncated_error(name, describe_arrival(end, offset + 8 + size))
         yield data[offset : offset + 4], data[offset + 8 : offset + 8 + size]
         offset += 8 + size + size % 2
@@ -115,7 +122,7 @@ def _iter_chunks(data: bytes, offset: int, end: int, name: str) -> Iterator[tupl
 
 def _read_frames(data: bytes, name: str) -> tuple[tuple[int, int], list[_Frame]]:
     """Return the canvas's size and the frames in order."""
-    announced = int.from_bytes(data[4:8], "little") + 8
+    announced = _riff_end(data)
     if announced > len(data):
         raise truncated_error(name, describe_arrival(len(data), announced))
     canvas, still, frames = None, list[tuple[bytes, bytes]](), list[_Frame]()

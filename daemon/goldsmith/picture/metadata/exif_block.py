@@ -114,14 +114,17 @@ def read_exif(data: bytes) -> ExifBlock | None:
     return _read_block(data, int(struct.unpack_from(order + "I", data, 4)[0]), _Layout(order, is_bigtiff=False))
 
 
-def read_tiff_exif(data: bytes, tags: Collection[int]) -> ExifBlock | None:
-    """Return these tags of a TIFF or BigTIFF file's first page as ``image``, with its Exif and GPS directories; None if unreadable."""
+def read_tiff_exif(data: bytes, tags: Collection[int], page_offset: int | None = None) -> ExifBlock | None:
+    """Return these tags of a page of a TIFF or BigTIFF file as ``image``, with its Exif and GPS directories; None if unreadable.
+
+    ``page_offset``: where the page's directory begins in the file; None = the first page.
+    """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 16:
         return None
     layout = _Layout(order, is_bigtiff=data[2:4] in (b"+\0", b"\0+"))
-    offset = struct.unpack_from(order + "Q", data, 8)[0] if layout.is_bigtiff else struct.unpack_from(order + "I", data, 4)[0]
-    return _read_block(data, int(offset), layout, {*tags, *_POINTERS})
+    first = struct.unpack_from(order + "Q", data, 8)[0] if layout.is_bigtiff else struct.unpack_from(order + "I", data, 4)[0]
+    return _read_block(data, int(first) if page_offset is None else page_offset, layout, {*tags, *_POINTERS})
 
 
 def _read_block(data: bytes, offset: int, layout: _Layout, tags: Collection[int] | None = None) -> ExifBlock | None:

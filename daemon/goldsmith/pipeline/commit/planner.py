@@ -14,7 +14,7 @@ from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
-from goldsmith.picture.formats.table import format_order, is_picture_suffix
+from goldsmith.picture.formats.table import format_order, is_picture_suffix, matching_suffix
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX, RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
@@ -97,7 +97,7 @@ class Planner:
         stage, bundle = work.ready.stage, work.bundle
         tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
-            tails.append(os.path.splitext(work.asset_path)[1])
+            tails.append(suffix_when_moved(outcome, work.asset_path))
         tails.append(MANIFEST_SUFFIX if stage.next_folder == self._final_folder else ".toml")
         tails += [".txt"] if work.ready.keeps_prompt else []
 
@@ -236,7 +236,7 @@ class _PlanDraft:
         if not self._outcome.is_unchanged:
             self._archive(path)
             return
-        self._forward(path, os.path.splitext(path)[1])
+        self._forward(path, suffix_when_moved(self._outcome, path))
         if self._outcome.original_copy and not self._parent_job_id:
             self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(path), self._work.hashes[path])
 
@@ -256,7 +256,7 @@ class _PlanDraft:
 
     def _add_sidecars(self) -> None:
         used = set(self._outcome.consumed_files)
-        for path, tail in sidecar_tails(self._work.bundle):
+        for path, tail in sidecar_tails(self._work.bundle, self._outcome):
             if path in used or self._is_final:
                 self._archive(path)
             else:
@@ -309,6 +309,7 @@ class _PlanDraft:
             "queue": outcome.queue,
             "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
+            **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
@@ -343,7 +344,7 @@ class _PlanDraft:
         outcome, picture = self._outcome, self._work.asset_path
         records: list[dict[str, Any]] = []
         if outcome.is_unchanged:
-            records.append({"role": "picture", "tail": os.path.splitext(picture)[1], "sha256": self._work.hashes[picture]})
+            records.append({"role": "picture", "tail": suffix_when_moved(outcome, picture), "sha256": self._work.hashes[picture]})
         return records + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
 
     def _archived_paths(self) -> dict[str, str]:
@@ -364,7 +365,7 @@ class _PlanDraft:
         entries: list[dict[str, Any]] = []
         if self._outcome.is_unchanged:
             path = self._work.asset_path
-            name = self._stem + os.path.splitext(path)[1]
+            name = self._stem + suffix_when_moved(self._outcome, path)
             entries.append({"file": name, "sha256": self._work.hashes[path], "bytes": self._work.sigs[path].size, **self._outcome.facts})
         for output in self._forwarded_outputs():
             entries.append({"file": self._stem + output.tail, "sha256": output.sha256, "bytes": output.size, **output.facts})
@@ -418,7 +419,13 @@ def xmp_tail(path: str, picture: str | None) -> str:
     return f"{os.path.splitext(picture or '')[1]}.xmp" if has_whole_name else ".xmp"
 
 
-def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
+def suffix_when_moved(outcome: Outcome, path: str) -> str:
+    """Return the suffix of an input that moves on byte for byte: that of its format if its own one stands for something else."""
+    format_name = next((read.format for read in outcome.reads if read.path == path), "")
+    return matching_suffix(format_name, os.path.splitext(path)[1])
+
+
+def sidecar_tails(bundle: Bundle, outcome: Outcome) -> list[tuple[str, str]]:
     """Return path and tail of every sidecar. The tail follows the stem of the new name and is read the same way for every stem."""
     tails: list[tuple[str, str]] = []
     for role, paths_by_name in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
@@ -426,9 +433,10 @@ def sidecar_tails(bundle: Bundle) -> list[tuple[str, str]]:
             for number, path in enumerate(paths):
                 count = f"{number:03d}" if number else ""
                 name = "" if label in ("mask", "") and role != "layer" else f".{label}"
-                tails.append((path, f".{role}{count}{name}{os.path.splitext(path)[1]}"))
+                tails.append((path, f".{role}{count}{name}{suffix_when_moved(outcome, path)}"))
     for number, path in enumerate(bundle.refs):
-        tails.append((path, f".ref{number:03d}{os.path.splitext(path)[1]}" if number else f".ref{os.path.splitext(path)[1]}"))
+        count = f"{number:03d}" if number else ""
+        tails.append((path, f".ref{count}{suffix_when_moved(outcome, path)}"))
     tails += [(path, os.path.splitext(path)[1]) for path in bundle.looks]
     tails += [(path, xmp_tail(path, bundle.picture)) for path in bundle.xmps]
     return tails

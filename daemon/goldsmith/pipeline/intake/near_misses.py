@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from goldsmith.files import display_name, fold_name
-from goldsmith.picture.formats.table import describe_suffix, format_claimed_by, is_mask_suffix
+from goldsmith.picture.formats.table import describe_suffix, is_mask_suffix
 from goldsmith.pipeline.intake.file_names import ParsedName, classify
 
 # The word for a mask in several languages, and its usual misspellings.
@@ -146,23 +146,13 @@ def _ask_about_foreign(folder: NamedFolder, name: str, parsed: ParsedName) -> Na
 
 def _sentence_about_ignored(name: str) -> str:
     """Return the sentence about a file that would be a picture or a sidecar under a slightly different name; "" if it would not."""
-    if name.startswith("#") and not name.endswith("#"):
-        visible = name.lstrip("# ")
-        if classify(visible).role in ("other", "litter"):
-            return ""
-        return f"“{display_name(name)}” is ignored because it begins with “#”: call it “{display_name(visible)}”."
     trimmed = name.rstrip(" .")
     if classify(name).role == "litter":
         return ""
     if trimmed != name and classify(trimmed).role not in ("other", "litter"):
         what = "a space" if name.endswith(" ") else "a full stop"
         return f"“{display_name(name)}” ends in {what}: call it “{display_name(trimmed)}”."
-    base, suffix = os.path.splitext(name)
-    claimed = format_claimed_by(suffix.lower())
-    if claimed is None or not base:
-        return ""
-    new_name = display_name(base + claimed.suffix)
-    return f"“{display_name(name)}” has an ending that Goldsmith does not take: call it “{new_name}”."
+    return ""
 
 
 def _mask_suffix(name: str) -> str:

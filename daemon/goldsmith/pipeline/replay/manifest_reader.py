@@ -30,6 +30,7 @@ _MAX_STAGES = 64
 _MAX_FILES = 2000
 _MAX_PATH_BYTES = 4096
 _MAX_NAME_BYTES = 255
+_MAX_REMARK_LENGTH = 2000
 _MAX_PROBLEMS_SHOWN = 5
 
 
@@ -133,6 +134,7 @@ class StageRecord(_Data):
     working: Literal["png", "tiff"]
     hdr: Literal["refuse", "tonemap"] = "refuse"
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()
     deliver: bool
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]

@@ -13,7 +13,8 @@ from pathlib import Path
 from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import MACHINE_ERRNOS, FileSignature, display_name
-from goldsmith.jobs.job import Job, JobInput, Outcome, StepSpec
+from goldsmith.jobs.job import Job, JobInput, Outcome, RemovalRecord, StepSpec
+from goldsmith.picture.formats.table import matching_suffix
 from goldsmith.pipeline.replay.comparison import DeliveryComparison
 from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner, OnStageProgress
 from goldsmith.pipeline.replay.manifest_reader import (
@@ -27,6 +28,7 @@ from goldsmith.pipeline.replay.manifest_reader import (
 from goldsmith.pipeline.replay.report import ReplayReport, StageRerun, build_report
 from goldsmith.pipeline.replay.sources import MissingSource, ReplaySources
 from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.stage_work import removals_of
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
 
@@ -124,6 +126,8 @@ class Replay:
             working=recorded.working,
             hdr=recorded.hdr,
             float_range=recorded.float_range,
+            remarks=recorded.remarks,
+            removals=self._earlier_removals(number),
             deliver=recorded.deliver,
             limits=self._job_limits.base,
         )
@@ -134,6 +138,13 @@ class Replay:
             if match is not None:
                 self._files_by_hash[output.sha256] = paths_by_output[match]
         return StageRerun(recorded, outcome, tuple(paths_by_output))
+
+    def _earlier_removals(self, number: int) -> tuple[RemovalRecord, ...]:
+        """Return the recorded steps of the stages before this one that removed content."""
+        stages = self._manifest.stages[: number - 1]
+        return tuple(
+            removal for stage in stages for removal in removals_of(stage.stage, ((step.op, step.findings) for step in stage.steps))
+        )
 
     def _step_specs(self, number: int) -> tuple[StepSpec, ...]:
         """Return the recorded steps. A step that would get another model today names the recorded one."""
@@ -185,9 +196,9 @@ def _stage_outputs(job: Job, outcome: Outcome) -> dict[OutputRecord, Path]:
     paths_by_output: dict[OutputRecord, Path] = {}
     if outcome.is_unchanged:
         picture = job.asset
-        sha256 = next(read.sha256 for read in outcome.reads if read.path == picture.path)
-        tail = os.path.splitext(picture.path)[1]
-        paths_by_output[OutputRecord(role="picture", tail=tail, sha256=sha256)] = Path(job.root, picture.path)
+        read = next(read for read in outcome.reads if read.path == picture.path)
+        tail = matching_suffix(read.format, os.path.splitext(picture.path)[1])
+        paths_by_output[OutputRecord(role="picture", tail=tail, sha256=read.sha256)] = Path(job.root, picture.path)
     for output in outcome.outputs:
         paths_by_output[OutputRecord(role=output.role, tail=output.tail, sha256=output.sha256)] = Path(output.path)
     return paths_by_output

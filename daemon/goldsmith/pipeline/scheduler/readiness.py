@@ -102,7 +102,8 @@ class Readiness:
             has_mask=bool(bundle.masks or bundle.keeps),
             has_sidecar=is_beside,
             own_look=own_look(bundle, stage),
-            inputs=None if bundle.is_lone_brief else StepInputs(has_references=bool(bundle.refs)),
+            # A brief alone may still get its picture; with references, a picture makes no difference to the model.
+            inputs=None if bundle.is_lone_brief and not bundle.refs else StepInputs(has_references=bool(bundle.refs)),
         )
 
     def _read_source(self, path: str | None) -> SourceFile | None:

@@ -84,6 +84,8 @@ class Results:
     def finish(self, work: StageWork, outcome: Outcome, now: float) -> None:
         """Record the outcome of successful work, and commit it once its inputs have settled."""
         work.outcome = outcome
+        if outcome.may_be_incomplete:
+            work.incomplete_deadline = now + self._settle_policy.incomplete_seconds
         self._disputes.pop(work.asset_path, None)
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         self.commit_or_wait(work, now)

@@ -17,11 +17,12 @@ from typing import cast
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
 from goldsmith.files import EXHAUSTED_ERRNOS, FileSignature, display_name
-from goldsmith.jobs.job import InputRead, Job, Outcome
+from goldsmith.jobs.job import InputRead, Job, JobInput, Outcome, RemovalRecord
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
 from goldsmith.journal.sqlite_errors import JournalBroken
+from goldsmith.operation import FileOperation
 from goldsmith.pipeline.commit.late_writes import LateWrites
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import (
@@ -44,7 +45,7 @@ from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Waiting
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
-from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
+from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, checks_results, job_inputs, removals_of
 from goldsmith.pipeline.turns import TurnQueue
 from goldsmith.pipeline.workers.job_queue import QueuedJob
 
@@ -525,8 +526,18 @@ class Scheduler:
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.stage.next_folder == self._pipeline.final_folder
-        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final)
+        # Only the report of a delivery shows them, and the history must be read for them.
+        has_report = any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in ready.steps)
+        remarks = self._journal.remarks(bundle.asset) if has_report else ()
+        removals = self._earlier_removals(inputs[0]) if checks_results(ready.steps) else ()
+        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals)
         return StageWork(bundle, ready, self._job_limits.apply(job, ready.steps), sigs, hashes, self._wall_clock())
+
+    def _earlier_removals(self, asset: JobInput) -> tuple[RemovalRecord, ...]:
+        """Return the steps of earlier stages that removed content from a picture that the daemon placed."""
+        placed = self._journal.placed_file(asset.path) if asset.sha256 else None
+        rows = [] if placed is None else self._journal.lineage(placed.job_id)
+        return tuple(removal for row in rows for removal in removals_of(row.stage, row.step_findings()))
 
     def _begin(self, work: StageWork) -> None:
         self._in_flight.add(work)
@@ -644,8 +655,10 @@ class Scheduler:
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._host_health.report_success("commit")
         self._in_flight.remove(work)
-        seconds = result.plan.history_row.record["seconds"]
-        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, results=_result_paths(result.plan), seconds=seconds)
+        row = result.plan.history_row
+        facts: dict[str, object] = {"results": _result_paths(result.plan), "seconds": row.record["seconds"]}
+        facts |= {"remarks": remarks} if (remarks := row.remarks()) else {}
+        self._on_event("committed", picture=work.asset_path, stage=work.job.stage, **facts)
         for path in work.bundle.files:
             self._intake.forget(path)
         for placed in result.placed_files:

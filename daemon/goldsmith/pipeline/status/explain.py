@@ -164,11 +164,10 @@ class Explainer:
         refusal = refusal_reason(path, status.st_mode)
         if refusal is not None:
             return f"{refusal}."
-        is_ignored = is_ignored_file(name) and not is_near_miss(name)
         if is_conflict_copy(name):
             reason = "a synchronisation made this copy because two people changed the file. Rename it to use it."
             return f"“{display_name(name)}” is ignored: {reason}"
-        if is_ignored or any(map(is_ignored_folder, path.split("/")[:-1])):
+        if is_ignored_file(name) or any(map(is_ignored_folder, path.split("/")[:-1])):
             return f"“{display_name(name)}” is ignored: files and folders with such names are temporary files of other programs."
         return self._explain_by_role(path, name)
 
@@ -190,7 +189,17 @@ class Explainer:
         if bundle is None:
             return self._explain_ambiguous(path) or f"“{display_name(name)}” belongs to no picture in this folder."
         sentence = self.explain_bundle(bundle).sentence
+        if path == bundle.picture:
+            sentence = self._with_remarks(sentence, self._remarks(path))
         return f"{question.sentence} If not: {sentence}" if question else sentence
+
+    def _remarks(self, path: str) -> list[str]:
+        """Return the remarks about a picture that the daemon placed, from all stages before."""
+        return self._journal.remarks(path) if self._journal is not None else []
+
+    @staticmethod
+    def _with_remarks(sentence: str, remarks: Sequence[str]) -> str:
+        return f"{sentence} Remarks: {' '.join(remarks)}" if remarks else sentence
 
     def _explain_foreign(self, path: str, name: str) -> str:
         """Return the sentence about a file in a format that is not read, beside a picture that it could belong to."""
@@ -383,7 +392,8 @@ class Explainer:
         if row is None:
             return self._explain_used_sidecar(path) or f"{display_name(path)} does not exist, and Goldsmith never processed it."
         results = ", ".join(map(display_name, row.results)) or "nothing"
-        return f"{display_name(path)} was processed by {row.stage} ({format_time(row.taken_at)}). It became {results}."
+        sentence = f"{display_name(path)} was processed by {row.stage} ({format_time(row.taken_at)}). It became {results}."
+        return self._with_remarks(sentence, row.remarks())
 
     def _explain_used_sidecar(self, path: str) -> str:
         """Return which job used a mask, brief or prompt that is gone, and where it is kept; "" if none did."""
@@ -401,7 +411,8 @@ class Explainer:
         if first is None:
             return f"{display_name(path)} is in the last folder: nothing more happens to it."
         origin = f"{display_name(first.path)} ({format_time(first.taken_at)})"
-        return f"{display_name(path)} is finished: it was made from {origin}, and nothing more happens to it."
+        sentence = f"{display_name(path)} is finished: it was made from {origin}, and nothing more happens to it."
+        return self._with_remarks(sentence, self._remarks(path))
 
     def _first_history_row(self, path: str) -> HistoryRow | None:
         """Return the history row of the first input that the file was made from; None if the daemon did not write the file."""
@@ -440,8 +451,8 @@ class Explainer:
 
 
 def _visible_stem(name: str) -> str:
-    """Return the folded stem of a name without the characters at its start and its end that make it ignored."""
-    return fold_name(os.path.splitext(name.lstrip("# ").rstrip(" ."))[0])
+    """Return the folded stem of a name without the characters at its end that make it ignored."""
+    return fold_name(os.path.splitext(name.rstrip(" ."))[0])
 
 
 def generalise_sentence(bundle: Bundle, sentence: str) -> str:

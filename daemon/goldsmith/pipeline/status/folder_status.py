@@ -1,4 +1,5 @@
-"""The file ``_status.txt`` in each stage's folder: what is at work there, what waits and for what, what is held, and names to check.
+"""The file ``_status.txt`` in each stage's folder: what is at work there, what waits and for what, what is held, remarks, and names
+to check.
 
 It is for people who see the folders and nothing else. Each file is written at most once in ``WRITE_INTERVAL_SECONDS``, and only when its
 text has changed. Nothing here may pause the daemon: a folder that takes no file is reported and tried again later.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import posixpath
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +35,7 @@ from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.stage_work import StageWork
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer, LiveRecords, generalise_sentence
+from goldsmith.pipeline.status.remarked_pictures import RemarkedPictures
 from goldsmith.pipeline.status.sentences import format_time
 from goldsmith.root_folder import RootFolder, read_start
 
@@ -102,6 +105,7 @@ class FolderStatusFiles:
         self._clock = clock
         self._wall_clock = wall_clock
         self._files = {stage.folder: _StatusFile() for stage in pipeline.stages}
+        self._remarked = RemarkedPictures(sources.journal)
 
     @property
     def refusals(self) -> dict[str, str]:
@@ -125,12 +129,13 @@ class FolderStatusFiles:
         if not due:
             return
         state = self._sources.state()
+        self._remarked.update()
         for folder, file in due:
             file.is_current, file.next_write_at = True, now + WRITE_INTERVAL_SECONDS
             if not self._sources.intake.is_present(folder):
                 continue  # its mount is gone, and a file would lie beneath the mount
             started_at = time.thread_time()
-            body = list(_FolderReport(folder, self._root_path, self._pipeline, self._sources, state).lines())
+            body = list(_FolderReport(folder, self._root_path, self._pipeline, self._sources, state, self._remarked).lines())
             file.next_write_at = now + max(WRITE_INTERVAL_SECONDS, (time.thread_time() - started_at) / _MAX_TIME_SHARE)
             if body != file.body:
                 self._write(folder, file, body)
@@ -191,7 +196,15 @@ class FolderStatusFiles:
 class _FolderReport:
     """The text about one stage's folder, as of its construction."""
 
-    def __init__(self, folder: str, root: Path, pipeline: Pipeline, sources: FolderStatusSources, state: DaemonState) -> None:
+    def __init__(
+        self,
+        folder: str,
+        root: Path,
+        pipeline: Pipeline,
+        sources: FolderStatusSources,
+        state: DaemonState,
+        remarked_pictures: RemarkedPictures,
+    ) -> None:
         self._folder = folder
         self._sources = sources
         self._state = state
@@ -206,6 +219,9 @@ class _FolderReport:
             if key.folder == folder:
                 self._add(key)
         self._next = [self._queued[job_id] for ids in state.queue_order.values() for job_id in ids if job_id in self._queued][:_MAX_LISTED]
+        self._remarks = [
+            (self._path_in_folder(path), "\n".join(remarks)) for path, remarks in remarked_pictures.newest_in(folder) if self._is_here(path)
+        ]
         self._held = [held for path, held in sources.holds.records.items() if path.startswith(f"{folder}/")]
         jobs = [*map(_active_job, self._working), *(job for key in self._next if (job := self._queued_job(key)) is not None)]
         live = LiveRecords(sources.holds.records, jobs, sources.intake.folder)
@@ -234,10 +250,17 @@ class _FolderReport:
             *self._section("In the queue", self._queue_entries(), len(self._queued)),
             *self._section("Waiting", self._waiting_entries(), len(self._waiting)),
             *self._section("Problems", self._problem_entries(), len(self._held)),
+            *self._section("Remarks", self._remarks),
             *self._section("Names to check", self._name_entries()),
             *self._lone_pictures(),
         ]
         yield from sections or ["Nothing is at work here, and nothing waits."]
+
+    def _is_here(self, path: str) -> bool:
+        """Return whether a picture still lies where it was put."""
+        parent, name = posixpath.split(path)
+        index = self._sources.intake.folder(parent)
+        return index is not None and name in index.names
 
     def _section(self, title: str, entries: Sequence[tuple[str, str]], count: int | None = None) -> Iterator[str]:
         """Yield a titled list of names with their sentences; ``count`` is how many there are in all."""

@@ -116,6 +116,8 @@ def _check_reads(job: Job, outcome: Outcome) -> None:
         raise OutcomeRefused("it has not read every input of the job", _describe_paths(outcome.reads))
     for path, read in reads.items():
         known_hash = inputs[path].sha256
+        if read.format and not (read.format in FORMATS and FORMATS[read.format].reader):
+            raise OutcomeRefused("it names a format that is not read", repr(read)[:MAX_DETAIL_CHARS])
         if read.sig != inputs[path].sig or (known_hash and read.sha256 != known_hash):
             raise OutcomeRefused(f"it describes the input {display_name(os.path.basename(path))} wrongly", repr(read)[:MAX_DETAIL_CHARS])
 

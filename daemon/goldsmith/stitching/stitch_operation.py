@@ -1,8 +1,9 @@
-"""The shared base of operations that fill the masked part of a picture with an engine: their settings and the step itself."""
+"""The shared base of operations that fill the masked part of a picture: their settings, the step itself, and what is kept of it."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,11 +11,17 @@ from pydantic import Field
 
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, Inpainter
-from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
+from goldsmith.operation import Deliverable, PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
-from goldsmith.picture.crop_planning import find_mask_bounds
+from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
 from goldsmith.picture.picture import Mask, Picture
+from goldsmith.stitching.best_fill import HoleFill, stitch_best
+
+# The word for ``model`` that compares several fills and keeps the best.
+AUTO = "auto"
+# Sheets of the compared fills are kept for this many holes, the largest first.
+MAX_SHEETS = 8
 
 
 class StitchOperation(PictureOperation):
@@ -23,7 +30,7 @@ class StitchOperation(PictureOperation):
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """Where it works: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine's name in config/models.toml; without it the first default that is present."""
+    """"auto" compares several fills and keeps the best; or an engine's name in config/models.toml."""
     grow: Annotated[int, Field(ge=0, le=256)] = 4
     """By how many px the engine's hole extends beyond the mask; of its result only the part under the mask is kept."""
     feather: Annotated[int, Field(ge=0, le=256)] = 0
@@ -34,7 +41,12 @@ class StitchOperation(PictureOperation):
     def needs(self) -> StepNeeds:
         """Return an inpainting engine and what ``where`` needs: masks, and engines that detect its words."""
         needs = region_needs(self.where)
-        return replace(needs, engines=(EngineNeed(INPAINTER, self.model), *needs.engines))
+        return replace(needs, engines=(EngineNeed(INPAINTER, self.engine_name), *needs.engines))
+
+    @property
+    def engine_name(self) -> str | None:
+        """The engine that the step names, or None for the first default that is present."""
+        return None if self.model == AUTO else self.model
 
     @abstractmethod
     def open_engine(self, context: StepContext) -> Inpainter:
@@ -59,8 +71,34 @@ class StitchOperation(PictureOperation):
             enlarges=descriptor.enlarges,
             generates=descriptor.takes_prompt,
         )
-        result = stitch(picture, mask, engine.fill, options, context.progress.report, bounds, self._excluded_mask(picture, context))
+        hidden = self._excluded_mask(picture, context)
+        if self.model != AUTO or descriptor.takes_prompt:
+            result = stitch(picture, mask, engine.fill, options, context.progress.report, bounds, hidden)
+            context.results.record(**result.findings())
+            return result.picture
+        return self._fill_best(picture, mask, engine, options, context, bounds, hidden)
+
+    def _fill_best(
+        self,
+        picture: Picture,
+        mask: Mask,
+        engine: Inpainter,
+        options: StitchOptions,
+        context: StepContext,
+        bounds: CropBox,
+        hidden: Mask | None,
+    ) -> Picture:
+        """Return the picture with the best of several fills in each hole; put the choice on record and the other fills aside."""
+        result, holes = stitch_best(picture, mask, engine.fill, options, context.progress.report, bounds, hidden)
         context.results.record(**result.findings())
+        context.results.record(fills=[hole.findings() for hole in holes])
+        doubts = describe_doubts(holes)
+        if doubts:
+            context.results.record(remark=doubts)
+        compared = sorted((hole for hole in holes if len(hole.fills) > 1), key=lambda hole: -hole.box[2] * hole.box[3])
+        for number, hole in enumerate(compared[:MAX_SHEETS], 1):
+            data = hole.render_sheet(picture)
+            context.results.archive(Deliverable(f"_fills{number:02d}", ".jpg", data, {"what": "compared fills", "box": list(hole.box)}))
         return result.picture
 
     def _excluded_mask(self, picture: Picture, context: StepContext) -> Mask | None:
@@ -71,3 +109,14 @@ class StitchOperation(PictureOperation):
         if not self.removes_content or "subject" not in region.parse_region(self.where).protected_detections():
             return None
         return context.detect.region(f"subject|({self.where})", picture, is_removal=True)
+
+
+def describe_doubts(holes: Sequence[HoleFill]) -> str:
+    """Return a sentence for each doubtful fill: where it is and what was measured; "" if there is none."""
+    sentences = []
+    for hole in holes:
+        doubts = hole.doubts()
+        if doubts:
+            left, top, width, height = hole.box
+            sentences.append(f"The fill of {width} x {height} px at ({left}, {top}) is doubtful: {'; '.join(doubts)}.")
+    return " ".join(sentences)

@@ -1,0 +1,267 @@
+"""Fill each hole of a mask in several ways and keep the fill that suits its surroundings best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.errors import InputError
+from goldsmith.picture.crop_and_stitch import FillFunction, OnProgress, StitchOptions, StitchResult, stitch
+from goldsmith.picture.crop_planning import CropBox, find_separate_holes
+from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.stitching.carried_detail import carry_detail
+from goldsmith.stitching.fill_scores import FillScores, score_fill
+from goldsmith.stitching.fill_sheet import render_fill_sheet
+from goldsmith.stitching.patch_copy import copy_patches
+from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
+from goldsmith.stitching.surroundings import distance_from, ring_width
+
+# Holes no wider than this, in px, are filled by the engine alone: there it is at its best, and there is nothing to measure.
+THIN_PX = 12
+# Copied blocks come from a wider crop than an engine sees: the offset of a block is at least as long as the hole.
+COPY_CONTEXT_FACTOR = 2.0
+# A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
+SMOOTH_CONTEXT = 0.4
+# The engine's fill gets more detail if it has less than this share of its surroundings'.
+SOFT_RATIO = 0.9
+# Limits of a fill that is passed without a remark.
+MAX_NOVELTY = 0.02
+DETAIL_LIMITS = (0.5, 1.6)
+MAX_SEAM = 1.0
+MAX_COST = 2.2
+
+
+@dataclass(frozen=True, slots=True)
+class HoleFill:
+    """How one hole was filled.
+
+    box:        left, top, width and height in px.
+    smoothness: of the surroundings, or None if they were not measured.
+    chosen:     the name of the fill that was kept: "smooth", "engine", "engine with detail" or "patches".
+    scores:     of each fill by name; empty if there was only one to choose from.
+    fills:      the other fills by name, (h, w, c), 0..1, the pixels of the box; the chosen one first.
+    """
+
+    box: tuple[int, int, int, int]
+    smoothness: Smoothness | None
+    chosen: str
+    scores: dict[str, FillScores]
+    fills: dict[str, Pixels]
+    seconds: float
+
+    def findings(self) -> dict[str, Any]:
+        """Return the facts for the record, as plain JSON."""
+        ground = (
+            None
+            if self.smoothness is None
+            else {"deviation": round(self.smoothness.deviation, 2), "worst": round(self.smoothness.worst, 2)}
+        )
+        scores = {name: {**asdict(score), "cost": round(score.cost, 3)} for name, score in self.scores.items()}
+        return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores, "seconds": round(self.seconds, 2)}
+
+    def render_sheet(self, picture: Picture) -> bytes:
+        """Return a JPEG of all fills side by side at 100 %, with their scores; ``picture`` gives the profile."""
+        return render_fill_sheet(self.fills, {name: self._caption(name) for name in self.fills}, picture)
+
+    def _caption(self, name: str) -> str:
+        score = self.scores[name]
+        first = f"{name}: cost {score.cost:.2f}{', chosen' if name == self.chosen else ''}"
+        return f"{first}\ndetail {score.detail_ratio:.2f}, seam {score.seam:.2f}, new {score.novelty:.1%}, lines broken {score.lines:.0%}"
+
+    def doubts(self) -> list[str]:
+        """Return what is doubtful about the chosen fill, as parts of a sentence; empty if nothing is."""
+        score = self.scores.get(self.chosen)
+        if score is None:
+            return []
+        doubts = []
+        if score.novelty > MAX_NOVELTY:
+            doubts.append(f"{score.novelty:.0%} of it has colours or edges that its surroundings do not have")
+        if not DETAIL_LIMITS[0] <= score.detail_ratio <= DETAIL_LIMITS[1]:
+            doubts.append(f"it has {score.detail_ratio:.2f} times the fine detail of its surroundings")
+        if score.seam > MAX_SEAM:
+            doubts.append("its border shows")
+        if not doubts and score.cost > MAX_COST:
+            doubts.append(f"it suits its surroundings badly (cost {score.cost:.1f}, the limit is {MAX_COST:g})")
+        return doubts
+
+
+def stitch_best(
+    picture: Picture,
+    mask: Mask,
+    engine_fill: FillFunction,
+    options: StitchOptions,
+    on_progress: OnProgress,
+    mask_bounds: CropBox,
+    hidden_mask: Mask | None = None,
+) -> tuple[StitchResult, tuple[HoleFill, ...]]:
+    """Return the picture with each hole of the mask filled by the fill that scores best, and how each was filled.
+
+    mask, hidden_mask: (h, w), 0..1. The arguments are those of ``stitch``; ``options`` are the engine's. In smooth surroundings the engine
+    is not run. Raises InputError if the mask leaves nothing to fill from.
+    """
+    if int(np.count_nonzero(mask[mask_bounds.window] > 0)) == mask.size:
+        return stitch(picture, mask, engine_fill, options, on_progress, mask_bounds, hidden_mask), ()
+    holes: list[HoleFill] = []
+    results: list[StitchResult] = []
+    result = picture
+    parts = _split_mask(mask, mask_bounds, hidden_mask)
+    for number, part in enumerate(parts):
+        step = _part(on_progress, number / len(parts), (number + 1) / len(parts))
+        chooser = _HoleFiller(result, part.mask, part.hidden, part.bounds, replace(options, seed=options.seed + number))
+        stitched, hole = chooser.fill_best(engine_fill, step)
+        result = stitched.picture
+        results.append(stitched)
+        holes.append(hole)
+    masked = int(np.count_nonzero(mask[mask_bounds.window] > 0))
+    whole = StitchResult(
+        result,
+        tuple(crop for each in results for crop in each.crops),
+        tuple(scale for each in results for scale in each.scales),
+        round(float(np.mean([each.seam_offset for each in results])), 5),
+        mask.size - masked,
+        sum(each.outside_changed for each in results),
+    )
+    return whole, tuple(holes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MaskPart:
+    """A part of the mask that is filled at once: its box, the mask (h, w) with this part alone, and what must not be seen (h, w)."""
+
+    bounds: CropBox
+    mask: Mask
+    hidden: Mask | None
+
+
+def _split_mask(mask: Mask, mask_bounds: CropBox, hidden_mask: Mask | None) -> Sequence[_MaskPart]:
+    """Return the thin holes together and each other hole alone; the holes that are filled later are hidden from the earlier ones."""
+    holes = find_separate_holes(mask, mask_bounds)
+    if len(holes) == 1:
+        return [_MaskPart(mask_bounds, mask, hidden_mask)]
+    thin = [hole for hole in holes if _is_thin(hole[1])]
+    groups = [thin, *([hole] for hole in holes if not _is_thin(hole[1]))]
+    return [_mask_part(mask, group, groups[number + 1 :], hidden_mask) for number, group in enumerate(groups) if group]
+
+
+def _mask_part(
+    mask: Mask,
+    group: list[tuple[CropBox, NDArray[np.bool_]]],
+    later_groups: list[list[tuple[CropBox, NDArray[np.bool_]]]],
+    hidden_mask: Mask | None,
+) -> _MaskPart:
+    own, hidden = np.zeros_like(mask), np.zeros_like(mask)
+    for box, solid in group:
+        own[box.window] = np.where(solid, mask[box.window], own[box.window])
+    for box, solid in (hole for later in later_groups for hole in later):
+        hidden[box.window][solid] = 1
+    bounds = group[0][0]
+    for box, _ in group[1:]:
+        bounds = bounds.union(box)
+    return _MaskPart(bounds, own, hidden if hidden_mask is None else np.maximum(hidden, hidden_mask))
+
+
+def _is_thin(solid: NDArray[np.bool_]) -> bool:
+    """Return whether no point of the hole (h, w) lies further inside it than half of ``THIN_PX``."""
+    return bool(2 * distance_from(~np.pad(solid, 1)).max() <= THIN_PX)
+
+
+class _HoleFiller:
+    """Fill one hole in several ways, and choose."""
+
+    def __init__(self, picture: Picture, mask: Mask, hidden_mask: Mask | None, bounds: CropBox, options: StitchOptions) -> None:
+        self._picture = picture
+        self._mask = mask
+        self._hidden_mask = hidden_mask
+        self._options = options
+        self._bounds = bounds
+        solid = mask[self._bounds.window] > 0
+        self._view = self._bounds.expand(2 * ring_width(solid), picture.height, picture.width)
+        self._unknown = mask[self._view.window] > 0
+        self._hidden = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._view.window] > 0) & ~self._unknown
+
+    def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
+        """Return the picture with the best fill, and how it was chosen."""
+        began = time.perf_counter()
+        if _is_thin(self._mask[self._bounds.window] > 0):
+            stitched = self._stitch(engine_fill, self._options, on_progress)
+            return stitched, self._describe("engine", {"engine": stitched}, {}, None, began)
+        smoothness = self._measure_ground()
+        fills: dict[str, StitchResult] = {}
+        if smoothness.is_nearly_smooth:
+            fills["smooth"] = self._stitch(_fill_smooth, self._copying(SMOOTH_CONTEXT), _part(on_progress, 0.0, 0.1))
+        if not smoothness.is_smooth:
+            fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
+            fills |= self._add_patches(_part(on_progress, 0.6, 0.95))
+        scores = {name: self._score(each) for name, each in fills.items()}
+        if "engine" in fills and scores["engine"].detail_ratio < SOFT_RATIO:
+            detailed = self._add_detail(fills["engine"])
+            fills["engine with detail"], scores["engine with detail"] = detailed, self._score(detailed)
+        chosen = min(fills, key=lambda name: scores[name].cost)
+        on_progress(1.0)
+        return fills[chosen], self._describe(chosen, fills, scores, smoothness, began)
+
+    def _measure_ground(self) -> Smoothness:
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        rim = (distance_from(self._unknown) <= self._options.grow) & ~self._unknown
+        return measure_smoothness(pixels, self._unknown | rim, self._hidden)
+
+    def _copying(self, context: float) -> StitchOptions:
+        return replace(self._options, context=context, side=0, multiple=1, enlarges=False, generates=False, copies=True)
+
+    def _stitch(self, fill: FillFunction, options: StitchOptions, on_progress: OnProgress) -> StitchResult:
+        return stitch(self._picture, self._mask, fill, options, on_progress, self._bounds, self._hidden_mask)
+
+    def _add_patches(self, on_progress: OnProgress) -> dict[str, StitchResult]:
+        """Return the fill with copied blocks by its name; nothing if the surroundings are too small to copy from."""
+        try:
+            return {"patches": self._stitch(_fill_with_patches, self._copying(COPY_CONTEXT_FACTOR * self._options.context), on_progress)}
+        except _NothingToCopy:
+            return {}
+
+    def _add_detail(self, stitched: StitchResult) -> StitchResult:
+        pixels = stitched.picture.pixels_in(self._view.window)
+        detailed = carry_detail(_to_rgb(pixels), self._unknown, 1 / min(1.0, *stitched.scales))
+        detailed = detailed.mean(axis=2, keepdims=True) if pixels.shape[2] == 1 else detailed
+        share = self._mask[self._view.window][..., None]
+        patch = np.where(share > 0, pixels + (detailed - pixels) * share, pixels)
+        return replace(stitched, picture=stitched.picture.with_patches([(self._view.window, patch.astype(np.float32))]))
+
+    def _score(self, stitched: StitchResult) -> FillScores:
+        return score_fill(_to_rgb(stitched.picture.pixels_in(self._view.window)), self._unknown, self._hidden)
+
+    def _describe(
+        self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None, began: float
+    ) -> HoleFill:
+        box = self._bounds
+        names = sorted(fills, key=lambda name: (name != chosen, name))
+        pictures = {name: fills[name].picture.pixels_in(self._view.window) for name in names} if len(fills) > 1 else {}
+        return HoleFill((box.left, box.top, box.width, box.height), smoothness, chosen, scores, pictures, time.perf_counter() - began)
+
+
+class _NothingToCopy(InputError):
+    """The surroundings have no block without an unknown pixel."""
+
+
+def _part(on_progress: OnProgress, low: float, high: float) -> OnProgress:
+    return lambda fraction: on_progress(low + (high - low) * min(max(fraction, 0.0), 1.0))
+
+
+def _fill_smooth(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
+    unknown = hole > 0.5
+    return fill_smooth(pixels, unknown, np.zeros_like(unknown), seed)
+
+
+def _fill_with_patches(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
+    filled = copy_patches(pixels, hole > 0.5, on_progress)
+    if filled is None:
+        raise _NothingToCopy("The surroundings are too small to copy from.")
+    return filled
+
+
+def _to_rgb(pixels: Pixels) -> Pixels:
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)

@@ -1,0 +1,76 @@
+"""Give a fill that is too soft the fine detail of places in the picture that look like it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import detail_power, gaussian_blur, resize_values
+from goldsmith.stitching.offset_labels import window_counts
+
+# The standard deviation in px of the blur that separates detail from form, for each factor of the fill's enlargement.
+DETAIL_SIGMA = 1.2
+# The standard deviation in px over which the strength of detail is compared.
+POWER_SIGMA = 10.0
+# Side in px of the blocks whose detail is carried over; they overlap by half.
+BLOCK_SIDE = 32
+# Blocks are compared on a copy that is reduced by this factor; sources start every so many px of it.
+REDUCTION = 4
+SOURCE_STEP = 2
+
+
+def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float) -> Pixels:
+    """Return ``pixels`` with more detail in the unknown part, which was filled and is too soft.
+
+    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). enlargement: how far the fill was enlarged, 1 = made at full size. Where the
+    fill has as much detail as the places that look like it, nothing is added; the same pixels are returned if there is no such place.
+    """
+    if min(unknown.shape) < 2 * BLOCK_SIDE:
+        return pixels
+    sigma = DETAIL_SIGMA * max(enlargement, 1.0)
+    own = pixels - gaussian_blur(pixels, sigma)
+    carried = _carried(pixels, own, unknown)
+    if carried is None:
+        return pixels
+    other, other_power = carried
+    missing = np.sqrt(np.clip(1 - detail_power(own, POWER_SIGMA) / np.maximum(other_power, 1e-9), 0, 1))
+    return np.where(unknown[..., None], np.clip(pixels + other * missing[..., None], 0, 1), pixels).astype(np.float32)
+
+
+def _carried(pixels: Pixels, detail: Pixels, unknown: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.float32]] | None:
+    """Return the detail of alike blocks (h, w, 3), in units of 0..1 around 0, and its strength (h, w) over ``POWER_SIGMA``."""
+    side = BLOCK_SIDE // REDUCTION
+    height, width = (edge // REDUCTION for edge in unknown.shape)
+    cut = np.s_[: height * REDUCTION, : width * REDUCTION]
+    small = resize_values(np.ascontiguousarray(pixels[cut]), height, width)
+    blocked = resize_values(unknown[cut].astype(np.float32), height, width) > 0
+    places = np.argwhere(window_counts(blocked, side) == 0)
+    places = places[(places % SOURCE_STEP == 0).all(axis=1)]
+    if not len(places):
+        return None
+    views = np.lib.stride_tricks.sliding_window_view(small, (side, side), axis=(0, 1))
+    sources = views[places[:, 0], places[:, 1]].reshape(len(places), -1)
+    norms = np.square(sources).sum(axis=1)
+    window = np.sin(np.pi * (np.arange(BLOCK_SIDE, dtype=np.float32) + 0.5) / BLOCK_SIDE)
+    weights = np.outer(window, window).astype(np.float32)
+    power = np.square(detail).mean(axis=2)
+    total, total_power = np.zeros_like(pixels), np.zeros(unknown.shape, dtype=np.float32)
+    square_sum = np.full(unknown.shape, 1e-6, dtype=np.float32)
+    for row in _starts(height, side):
+        for column in _starts(width, side):
+            if not blocked[row : row + side, column : column + side].any():
+                continue
+            block = views[row, column].ravel()
+            top, left = places[int(np.argmin(norms - 2 * (sources @ block)))] * REDUCTION
+            target = np.s_[row * REDUCTION : row * REDUCTION + BLOCK_SIDE, column * REDUCTION : column * REDUCTION + BLOCK_SIDE]
+            source = np.s_[top : top + BLOCK_SIDE, left : left + BLOCK_SIDE]
+            total[target] += detail[source] * weights[..., None]
+            total_power[target] += power[source] * np.square(weights)
+            square_sum[target] += np.square(weights)
+    mixed: Pixels = (total / np.sqrt(square_sum)[..., None]).astype(np.float32)
+    return mixed, gaussian_blur(total_power / square_sum, POWER_SIGMA)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    return [*range(0, length - side, side // 2), length - side]

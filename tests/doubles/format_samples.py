@@ -1,0 +1,134 @@
+"""Small valid files of every format that is read, in the kinds that other programs write: the material of the contract and fuzz tests.
+
+A format that Goldsmith writes has samples by itself. For one that is only read, and for further kinds, add a maker to ``_MAKERS``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldsmith.picture import profiles
+from goldsmith.picture.codec import EncodingOptions, encode
+from goldsmith.picture.formats.table import FORMATS, FileFormat
+from goldsmith.picture.picture import Metadata, Picture, freeze
+
+READ = [row.name for row in FORMATS.values() if row.reader]
+WRITTEN = [row.name for row in FORMATS.values() if row.writer]
+WIDTH, HEIGHT = 24, 16
+XMP = (
+    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:Credit="Atelier Gold"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+# One IPTC dataset, 2:110 (credit), as IPTC-IIM writes it.
+IPTC = b"\x1c\x02\x6e\x00\x0cAtelier Gold"
+TEXT = (("prompt", "an oak desk"),)
+
+
+@cache
+def exif_block() -> bytes:
+    """Return an Exif block with the artist."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[315] = "Atelier Gold"
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def metadata_of(*kinds: str) -> Metadata:
+    """Return the named metadata blocks: "exif", "xmp", "iptc", "text"."""
+    return Metadata(
+        exif=exif_block() if "exif" in kinds else None,
+        xmp=XMP if "xmp" in kinds else None,
+        iptc=IPTC if "iptc" in kinds else None,
+        text_chunks=TEXT if "text" in kinds else (),
+    )
+
+
+@cache
+def gradient_codes() -> NDArray[np.uint16]:
+    """Return smooth codes of 16 bits, (16, 24, 4)."""
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
+    planes = [across / (WIDTH - 1), down / (HEIGHT - 1), (across + down) / (WIDTH + HEIGHT - 2), 1 - across * down / 345]
+    return np.round(np.stack(planes, axis=2) * 65535).astype(np.uint16)
+
+
+def sample_picture(depth: int = 8, channels: int = 3, *, alpha: bool = False, **rest: Any) -> Picture:
+    """Return a smooth picture of 24 x 16 pixels; ``rest`` are further fields of ``Picture``."""
+    codes = gradient_codes() if depth > 8 else gradient_codes() >> 8
+    values = codes.astype(np.float32) / np.float32(65535 if depth > 8 else 255)
+    cover = freeze(values[:, :, 3]) if alpha else None
+    return Picture(freeze(values[:, :, :channels]), cover, 16 if depth > 8 else 8, **rest)
+
+
+def _pillow(kind: str, mode: str = "RGB", frames: int = 1, **options: Any) -> bytes:
+    from PIL import Image
+
+    codes, out = (gradient_codes()[:, :, :3] >> 8).astype(np.uint8), io.BytesIO()
+    images = [Image.fromarray(np.roll(codes, number, axis=0)).convert(mode) for number in range(frames)]
+    more = {"save_all": True, "append_images": images[1:]} if frames > 1 else {}
+    images[0].save(out, kind, **more, **options)
+    return out.getvalue()
+
+
+def _tiff(**options: Any) -> bytes:
+    import tifffile
+
+    out = io.BytesIO()
+    tifffile.imwrite(out, (gradient_codes()[:, :, :3] >> 8).astype(np.uint8), **{"photometric": "rgb", **options})
+    return out.getvalue()
+
+
+def _heic(**options: Any) -> bytes:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return _pillow("HEIF", **options)
+
+
+_MAKERS: dict[str, Callable[[], list[bytes]]] = {
+    "png": lambda: [_pillow("PNG", "P"), _pillow("PNG", "1"), _pillow("PNG", frames=3)],
+    "jpeg": lambda: [
+        _pillow("JPEG", progressive=True),
+        _pillow("JPEG", "CMYK", restart_marker_blocks=1),
+        _pillow("MPO", frames=2),
+    ],
+    "tiff": lambda: [
+        _tiff(compression="lzw", predictor=True),
+        _tiff(compression="jpeg", rowsperstrip=16),
+        _tiff(bigtiff=True, tile=(16, 16)),
+        _pillow("TIFF", "CMYK", frames=2),
+        _pillow("TIFF", "P"),
+    ],
+    "webp": lambda: [_pillow("WEBP", "RGBA", frames=2), _pillow("WEBP", quality=50)],
+    "avif": lambda: [_pillow("AVIF", frames=2, quality=50)],
+    "heic": lambda: [_heic(), _heic(mode="RGBA", frames=2, quality=60)],
+}
+
+
+def _written(row: FileFormat) -> Iterator[bytes]:
+    full = {
+        "icc": profiles.builtin_profile("adobe-rgb"),
+        "ppi": (300.0, 300.0),
+        "metadata": metadata_of("exif", "xmp", "iptc", "text"),
+    }
+    for depth in row.depths:
+        yield encode(sample_picture(depth, alpha=row.holds_alpha, **full), EncodingOptions(row.name, depth=depth))
+    if row.holds_grey:
+        yield encode(sample_picture(channels=1), EncodingOptions(row.name))
+
+
+@cache
+def format_samples(name: str) -> tuple[bytes, ...]:
+    """Return valid files of a format that is read. Raises LookupError if nothing here makes one."""
+    row = FORMATS[name]
+    samples = [*(_written(row) if row.writer else ()), *(_MAKERS[name]() if name in _MAKERS else ())]
+    if not samples:
+        raise LookupError(f"no sample of {name}: add a maker to doubles/format_samples.py")
+    return tuple(samples)

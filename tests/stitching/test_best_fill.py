@@ -1,0 +1,175 @@
+"""The best of several fills: the right kind for the ground, and no other change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from doubles.step_context import NullInpainter
+from goldsmith.errors import InputError
+from goldsmith.picture.crop_and_stitch import StitchOptions, StitchResult
+from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
+from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
+from goldsmith.picture.smoothing import gaussian_blur
+from goldsmith.stitching.best_fill import HoleFill, stitch_best
+
+HEIGHT, WIDTH = 200, 240
+OPTIONS = StitchOptions(grow=4, feather=0, context=0.5, side=0, multiple=1, seed=3)
+
+
+def _mask(*boxes: tuple[int, int, int, int]) -> Mask:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
+    for box in boxes or ((70, 80, 120, 140),):
+        mask[CropBox(*box).window] = 1
+    return mask
+
+
+def _fill(
+    picture: Picture, mask: Mask, engine: NullInpainter | None = None, options: StitchOptions = OPTIONS, hidden: Mask | None = None
+) -> tuple[StitchResult, tuple[HoleFill, ...]]:
+    bounds = find_mask_bounds(mask)
+    assert bounds is not None
+    return stitch_best(picture, mask, (engine or NullInpainter()).fill, options, lambda fraction: None, bounds, hidden)
+
+
+def _rounded(pixels: NDArray[np.float32], depth: BitDepth = 8) -> Picture:
+    levels = np.float32(2**depth - 1)
+    return Picture(freeze(np.round(np.clip(pixels, 0, 1) * levels) / levels), depth=depth)
+
+
+def _sky(channels: int = 3, depth: BitDepth = 8) -> Picture:
+    """Return a slope with grain and, in the middle, a black object that is to go."""
+    down = np.linspace(0.4, 0.6, HEIGHT, dtype=np.float32)[:, None, None]
+    grain = np.random.default_rng(1).normal(0, 2 / 255, (HEIGHT, WIDTH, channels)).astype(np.float32)
+    pixels = down + grain
+    pixels[70:120, 80:140] = 0
+    return _rounded(pixels, depth)
+
+
+def _gravel() -> Picture:
+    """Return a texture with forms of several px."""
+    noise = np.random.default_rng(2).normal(0, 1, (HEIGHT, WIDTH, 3)).astype(np.float32)
+    pixels = 0.5 + 0.4 * gaussian_blur(noise, 2.0) + 0.04 * noise
+    pixels[70:120, 80:140] = (1, 0, 0)
+    return _rounded(pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_hole_in_a_smooth_ground_needs_no_engine(channels: int, depth: BitDepth) -> None:
+    """The slope goes on with its grain, in grey and colour, at 8 and 16 bits; the engine is not asked."""
+    engine = NullInpainter()
+    picture = _sky(channels, depth)
+    result, [hole] = _fill(picture, _mask(), engine)
+    inside = _mask() > 0
+    truth = np.linspace(0.4, 0.6, HEIGHT, dtype=np.float32)[:, None, None] + np.zeros((HEIGHT, WIDTH, channels), np.float32)
+    error = result.pixels[inside] - truth[inside]
+    assert hole.chosen == "smooth"
+    assert engine.calls == []
+    assert result.picture.channels == channels
+    assert abs(float(error.mean())) < 0.5 / 255
+    assert error.std() == pytest.approx(2 / 255, rel=0.15)
+    assert np.array_equal(result.pixels[~inside], picture.pixels[~inside])
+    assert hole.doubts() == []
+
+
+def test_a_hole_in_texture_gets_blocks_of_the_texture() -> None:
+    """The engine's flat colour and its soft detail score worse than copied blocks."""
+    result, [hole] = _fill(_gravel(), _mask())
+    inside = _mask() > 0
+    assert hole.chosen == "patches"
+    assert set(hole.scores) >= {"engine", "patches"}
+    assert result.pixels[inside].std() == pytest.approx(_gravel().pixels[~inside].std(), rel=0.25)
+    assert not (result.pixels[inside][:, 0] - result.pixels[inside][:, 1] > 0.5).any()
+
+
+class _CrownInpainter(NullInpainter):
+    """Invents a golden object in every hole."""
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: object = None) -> Pixels:
+        filled = super().fill(pixels, hole, seed)
+        rows, columns = np.nonzero(hole > 0.5)
+        middle = np.s_[(rows.min() + rows.max()) // 2 - 9 : (rows.min() + rows.max()) // 2 + 9, columns.min() + 9 : columns.max() - 9]
+        filled[middle] = (0.9, 0.7, 0.1)
+        return filled
+
+
+def test_an_invented_object_is_not_chosen_and_told_where_there_is_no_other_fill() -> None:
+    """Beside copied blocks, the invention loses. With too little to copy from it stays, and its doubts are told."""
+    _, [hole] = _fill(_gravel(), _mask(), _CrownInpainter())
+    assert hole.chosen == "patches"
+    small = Picture(freeze(_gravel().pixels[:60, :60]))
+    mask = np.zeros((60, 60), dtype=np.float32)
+    mask[6:54, 6:54] = 1
+    _, [hole] = _fill(small, mask, _CrownInpainter())
+    assert hole.chosen.startswith("engine")
+    assert any("colours or edges" in doubt for doubt in hole.doubts())
+
+
+def test_thin_holes_are_left_to_the_engine() -> None:
+    """A scratch of 6 px is filled by the engine alone, and nothing is compared."""
+    engine = NullInpainter()
+    _, [hole] = _fill(_gravel(), _mask((70, 20, 76, 200)), engine)
+    assert (hole.chosen, hole.scores, hole.fills) == ("engine", {}, {})
+    assert len(engine.calls) == 1
+
+
+def test_each_hole_gets_its_own_kind_of_fill() -> None:
+    """One hole lies in the sky, the other in gravel; the number of changed pixels outside is counted over both."""
+    pixels = np.concatenate([_sky().pixels, _gravel().pixels], axis=1)
+    mask = np.concatenate([_mask(), _mask()], axis=1)
+    picture = Picture(freeze(pixels))
+    result, holes = _fill(picture, mask)
+    assert [(hole.chosen, hole.box) for hole in holes] == [("smooth", (80, 70, 60, 50)), ("patches", (WIDTH + 80, 70, 60, 50))]
+    assert np.array_equal(result.pixels[mask == 0], picture.pixels[mask == 0])
+    assert (result.outside_pixels, result.outside_changed) == (int((mask == 0).sum()), 0)
+
+
+@pytest.mark.parametrize("box", [(0, 80, 60, 150), (140, 180, 200, 240)], ids=["edge", "corner"])
+def test_a_hole_at_the_border_is_filled(box: tuple[int, int, int, int]) -> None:
+    """In sky and in gravel alike."""
+    for picture in (_sky(), _gravel()):
+        result, _ = _fill(picture, _mask(box))
+        inside = _mask(box) > 0
+        assert np.isfinite(result.pixels).all()
+        assert np.array_equal(result.pixels[~inside], picture.pixels[~inside])
+
+
+def test_a_soft_mask_mixes_in_proportion() -> None:
+    """Where the mask is a half, the picture is half the old one; where it is zero nothing changes."""
+    picture = _sky()
+    mask = np.clip(gaussian_blur(_mask(), 4.0), 0, 1)
+    mask[mask < 0.02] = 0
+    hard, _ = _fill(picture, (mask > 0).astype(np.float32))
+    soft, _ = _fill(picture, mask)
+    expected = picture.pixels + (hard.pixels - picture.pixels) * mask[..., None]
+    assert np.abs(soft.pixels - expected).mean() < 1 / 255
+    assert np.array_equal(soft.pixels[mask == 0], picture.pixels[mask == 0])
+
+
+def test_the_same_seed_gives_the_same_pixels() -> None:
+    """For the smooth fill and for copied blocks."""
+    for picture in (_sky(), _gravel()):
+        first, second = (_fill(picture, _mask())[0].pixels for _ in range(2))
+        assert np.array_equal(first, second)
+
+
+def test_a_mask_over_the_whole_picture_is_refused() -> None:
+    """There is nothing to fill from."""
+    with pytest.raises(InputError, match="covers the whole picture"):
+        _fill(_sky(), np.ones((HEIGHT, WIDTH), np.float32))
+
+
+def test_the_sheet_shows_every_fill_at_full_size() -> None:
+    """It is a JPEG as wide as the compared fills together."""
+    import io
+
+    from PIL import Image
+
+    _, [hole] = _fill(_gravel(), _mask())
+    sheet = Image.open(io.BytesIO(hole.render_sheet(_gravel())))
+    height, width = next(iter(hole.fills.values())).shape[:2]
+    assert sheet.width > len(hole.fills) * width
+    assert sheet.height > height
+    assert next(iter(hole.fills)) == hole.chosen

@@ -1,0 +1,73 @@
+"""Copied patches: the fill is made of the picture's own pixels, and patterns go on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import gaussian_blur
+from goldsmith.stitching.carried_detail import carry_detail
+from goldsmith.stitching.offset_labels import find_offsets
+from goldsmith.stitching.patch_copy import copy_patches
+
+SIDE = 150
+
+
+def _hole() -> NDArray[np.bool_]:
+    hole = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    hole[55:95, 50:100] = True
+    return hole
+
+
+def _tiles() -> Pixels:
+    """Return tiles of 25 x 18 px with dark joints, each pixel of a tile with its own tone."""
+    tile = np.random.default_rng(4).uniform(0.5, 0.9, (18, 25, 3)).astype(np.float32)
+    tile[:3], tile[:, :3] = 0.1, 0.1
+    return np.tile(tile, (9, 6, 1))[:SIDE, :SIDE]
+
+
+def test_a_pattern_goes_on_pixel_for_pixel() -> None:
+    """Tiles repeat, so each hidden tile is copied from another."""
+    pixels = np.where(_hole()[..., None], 1, _tiles()).astype(np.float32)
+    filled = copy_patches(pixels, _hole())
+    assert filled is not None
+    assert np.abs(filled - _tiles()).max() < 1e-4
+
+
+def test_the_offsets_are_those_of_the_pattern() -> None:
+    """They are multiples of the tile's sides."""
+    offsets = find_offsets(_tiles(), _hole())
+    assert offsets is not None
+    assert (offsets[:5] % [18, 25] == 0).all()
+
+
+def test_a_texture_keeps_its_strength_and_gets_no_pixel_of_the_hole() -> None:
+    """The grain inside is as strong as outside, and the old content of the hole is nowhere."""
+    noise = np.random.default_rng(2).normal(0, 1, (SIDE, SIDE, 3)).astype(np.float32)
+    texture = np.clip(0.5 + 0.5 * gaussian_blur(noise, 1.5), 0, 1).astype(np.float32)
+    filled = copy_patches(np.where(_hole()[..., None], np.float32([1, 0, 0]), texture).astype(np.float32), _hole())
+    assert filled is not None
+    assert filled[_hole()].std() == pytest.approx(texture[_hole()].std(), rel=0.15)
+    assert not (filled[..., 0] - filled[..., 1] > 0.7).any()
+    assert np.array_equal(filled[~_hole()], texture[~_hole()])
+
+
+def test_too_small_surroundings_are_refused() -> None:
+    """There is no whole block beside the hole."""
+    hole = np.ones((40, 40), dtype=np.bool_)
+    hole[:4] = False
+    assert copy_patches(np.full((40, 40, 3), 0.5, dtype=np.float32), hole) is None
+
+
+def test_a_soft_fill_gets_the_detail_of_alike_places() -> None:
+    """Left is grainy and dark, right is clean and light: the soft fill becomes grainy on its left alone."""
+    pixels = np.where(np.arange(SIDE)[None, :, None] < 75, np.float32(0.3), np.float32(0.7)) + np.zeros((SIDE, SIDE, 3), np.float32)
+    pixels[:, :75] += np.random.default_rng(1).normal(0, 0.05, (SIDE, 75, 3))
+    soft = pixels.copy()
+    soft[55:95, 50:75], soft[55:95, 75:100] = 0.3, 0.7
+    detailed = carry_detail(soft, _hole(), 1.0)
+    assert detailed[60:90, 53:66].std() == pytest.approx(0.05, rel=0.45)
+    assert detailed[60:90, 85:97].std() < 0.01
+    assert np.array_equal(detailed[~_hole()], soft[~_hole()])
