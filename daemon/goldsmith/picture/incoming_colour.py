@@ -16,7 +16,7 @@ from goldsmith.errors import InputError
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.colour_codes import hdr_in_profile
 from goldsmith.picture.curves import profile_curves
-from goldsmith.picture.formats.exif_colour import is_adobe_rgb
+from goldsmith.picture.exif_colour import is_adobe_rgb
 from goldsmith.picture.formats.image_info import ImageHeader, Samples
 from goldsmith.picture.icc_transforms import neutral_luminance, transform_codes
 from goldsmith.picture.picture import BitDepth, Pixels, quantise

@@ -232,3 +232,25 @@ def test_a_bundle_depends_only_on_names_that_share_a_key(names: list[str]) -> No
             reach |= {key for name in grown for key in group_keys(name)}
         grouped += group_bundles("inbox", "", connected)
     assert sorted(grouped, key=lambda bundle: bundle.key) == expected
+
+
+def test_metadata_sidecars_belong_to_their_picture_and_are_no_instruction() -> None:
+    """``hero.xmp`` comes before ``hero.png.xmp``, which has the last word; a picture with nothing else waits."""
+    (bundle,) = group_bundles("inbox", "", ["hero.png", "hero.png.xmp", "hero.xmp"])
+    assert bundle.xmps == ("inbox/hero.xmp", "inbox/hero.png.xmp")
+    assert bundle.files == ("inbox/hero.png", "inbox/hero.xmp", "inbox/hero.png.xmp")
+    assert not bundle.has_instructions
+
+
+def test_two_metadata_sidecars_of_one_meaning_are_a_question() -> None:
+    """On a share that tells capitals apart, both may be there."""
+    (bundle,) = group_bundles("inbox", "", ["hero.png", "hero.xmp", "Hero.XMP"])
+    assert "claim the same place beside “hero.png”: keep one of them." in bundle.ambiguity
+    assert len(bundle.xmps) == len(bundle.disputed) == 1
+
+
+def test_a_metadata_sidecar_follows_its_picture_by_the_picture_s_name() -> None:
+    """A raw file's sidecar beside two pictures of its name must say whose it is."""
+    bundles = group_bundles("inbox", "", ["a.jpg", "a.png", "a.jpg.xmp"])
+    assert [bundle.xmps for bundle in bundles] == [("inbox/a.jpg.xmp",), ()]
+    assert "call it “a.jpg.xmp” or “a.png.xmp”" in group_bundles("inbox", "", ["a.jpg", "a.png", "a.xmp"])[0].ambiguity

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.codec import EncodingOptions, decode, decode_with_info, encode
-from goldsmith.picture.formats.exif_colour import is_adobe_rgb
+from goldsmith.picture.exif_colour import is_adobe_rgb
 from goldsmith.picture.metadata.staleness import WrittenFile, update_metadata
 from goldsmith.picture.picture import Metadata
 
