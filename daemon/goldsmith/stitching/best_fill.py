@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
-from goldsmith.picture.crop_and_stitch import FillFunction, OnProgress, StitchOptions, StitchResult, stitch
+from goldsmith.picture.crop_and_stitch import MAX_COPY_SIDE, FillFunction, OnProgress, StitchOptions, StitchResult, stitch
 from goldsmith.picture.crop_planning import CropBox, find_separate_holes
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window
 from goldsmith.stitching.carried_detail import carry_detail
@@ -24,6 +24,7 @@ from goldsmith.stitching.surroundings import distance_from, ring_width
 THIN_PX = 12
 # Copied blocks come from a wider crop than an engine sees: the offset of a block is at least as long as the hole.
 COPY_CONTEXT_FACTOR = 2.0
+LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
 # The engine's fill gets more detail if it has less than this share of its surroundings'.
@@ -210,6 +211,9 @@ class _HoleFiller:
         return measure_smoothness(pixels, self._unknown | rim, self._hidden)
 
     def _copying(self, context: float) -> StitchOptions:
+        """Return the options of a fill that copies; a large hole shows less of its surroundings rather than be reduced."""
+        longer = max(self._bounds.height, self._bounds.width)
+        context = min(context, max((MAX_COPY_SIDE / longer - 1) / 2, LEAST_COPY_CONTEXT))
         return replace(self._options, context=context, side=0, multiple=1, enlarges=False, generates=False, copies=True)
 
     def _stitch(self, fill: FillFunction, options: StitchOptions, on_progress: OnProgress) -> StitchResult:
