@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, generating, hole, idle, journal, matting, memory, turns
+from bench import assets, chain, cold, drops, fill, generating, hole, idle, journal, matting, memory, turns
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -26,6 +26,7 @@ _FULL_RUN: dict[str, Measure] = {
     "turns": turns.measure,
     "journal": journal.measure,
     "hole": hole.measure,
+    "fill": fill.measure,
     "chain": chain.measure,
     "matting": matting.measure,
     "memory": memory.measure,
@@ -39,6 +40,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "turns": lambda place: turns.measure(place, 300, 3.0),
     "journal": lambda place: journal.measure(place, 50_000),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
+    "fill": fill.measure,
     "chain": lambda place: chain.measure(place, (2000, 1500)),
     "matting": lambda place: matting.measure(place, 2000),
     "memory": lambda place: memory.measure(place, (4000, 3000)),

@@ -36,7 +36,7 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     weights = WeightsRegistry(read_models(models_file), default_models_folder())
     model = weights.choose(EngineNeed(INPAINTER)).name
     note = f"{model}; weights of migan are missing" if model != "migan" else model
-    run = _attempts(place, str(models_file), str(weights.folder))
+    run = _attempts(place, str(models_file), str(weights.folder), model)
     run(*write_picture(place, 900, 700))
     pictures = {size: write_picture(place, *size) for size in sizes}
     codec = _Codec()
@@ -74,7 +74,7 @@ def measure(place: Path, sizes: tuple[tuple[int, int], ...] = _SIZES) -> list[Ro
     return rows
 
 
-def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str], tuple[float, float]]:
+def _attempts(place: Path, models_file: str, weights: str, model: str) -> Callable[[str, str], tuple[float, float]]:
     """Return a function that runs a job as a worker process does and returns (seconds of the inpaint step, seconds of the whole job)."""
     from goldsmith.files import FileSignature
     from goldsmith.jobs.job import Job, JobInput, ResourceLimits, StepSpec
@@ -90,7 +90,7 @@ def _attempts(place: Path, models_file: str, weights: str) -> Callable[[str, str
         return JobInput(role=role, name="mask" if role == "mask" else "", path=name, sig=FileSignature.from_stat(os.stat(place / name)))
 
     def run(picture: str, mask: str) -> tuple[float, float]:
-        steps = (StepSpec(op="inpaint", settings={"where": "mask"}),)
+        steps = (StepSpec(op="inpaint", settings={"where": "mask", "model": model}),)
         scratch = str(place / "scratch")
         inputs = (job_input("picture", picture), job_input("mask", mask))
         limits = ResourceLimits(timeout_seconds=900, max_memory_bytes=8 * 2**30, max_pixels=200_000_000)

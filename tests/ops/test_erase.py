@@ -38,7 +38,7 @@ def test_the_masked_object_is_replaced_by_the_background() -> None:
 def test_the_engine_does_not_see_the_rim() -> None:
     """By default, the hole that the engine gets is ten px wider than the mask."""
     engine = NullInpainter(side=160)
-    Erase().apply(_wall_with_square(), StepContextDouble(inpainter=engine))
+    Erase(model="null-inpaint").apply(_wall_with_square(), StepContextDouble(inpainter=engine))
     rows, columns = np.nonzero(engine.calls[0][1][:120])
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 79, 50, 99)
 
@@ -113,7 +113,7 @@ def test_an_erased_background_is_not_filled_with_the_subject() -> None:
     picture = Picture(freeze(np.round(pixels * 255) / np.float32(255)))
     engine = NullInpainter(side=160)
     context = StepContextDouble(spots={"subject": freeze(subject)}, inpainter=engine)
-    result = Erase(where="background & left").apply(picture, context)
+    result = Erase(where="background & left", model="null-inpaint").apply(picture, context)
     [(crop, hole, _)] = engine.calls
     assert not ((crop[:, :, 0] - crop[:, :, 2] > 0.5) & (hole < 0.5)).any()
     assert result.pixels[20:60, 10:30] == pytest.approx(0.8, abs=0.02)

@@ -44,7 +44,8 @@ class _FlatInpainter(NullInpainter):
 def test_the_engine_fills_the_hole_and_nothing_else() -> None:
     """In a picture of noise, the hole becomes green and every other pixel is unchanged."""
     picture = _noise_picture()
-    result = Inpaint(grow=0, feather=0).apply(picture, StepContextDouble(inpainter=_FlatInpainter((0.1, 0.8, 0.2))))
+    step = Inpaint(grow=0, feather=0, model="null-inpaint")
+    result = step.apply(picture, StepContextDouble(inpainter=_FlatInpainter((0.1, 0.8, 0.2))))
     inside = picture.masks["mask"] > 0
     assert np.abs(result.pixels[inside].mean(axis=0) - (0.1, 0.8, 0.2)).max() < 0.02
     assert np.array_equal(result.pixels[~inside], picture.pixels[~inside])

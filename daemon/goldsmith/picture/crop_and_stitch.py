@@ -42,8 +42,8 @@ MAX_TONE_SHIFT = 0.25
 GRAIN_SAMPLE_PX = 24
 # The most grain that is added, as a standard deviation 0..1.
 MAX_GRAIN = 0.03
-# A crop is reduced to this many px for a fill that copies: beyond it, memory matters more than detail.
-MAX_COPY_SIDE = 3000
+# A crop is reduced to this many px for a fill that copies: it takes about 130 bytes a pixel of the crop, whatever the picture's size.
+MAX_COPY_SIDE = 2048
 # A fill that differs from a single colour by no more than this, 0..1, is flat …
 FLAT_TOLERANCE = 1 / 255
 # … which is a failure if its surroundings vary by more than this standard deviation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
-from goldsmith.picture.crop_and_stitch import FillFunction, OnProgress, StitchOptions, StitchResult, stitch
+from goldsmith.picture.crop_and_stitch import MAX_COPY_SIDE, FillFunction, OnProgress, StitchOptions, StitchResult, stitch
 from goldsmith.picture.crop_planning import CropBox, find_separate_holes
-from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.picture import Mask, Picture, Pixels, Window
 from goldsmith.stitching.carried_detail import carry_detail
 from goldsmith.stitching.fill_scores import FillScores, score_fill
 from goldsmith.stitching.fill_sheet import render_fill_sheet
@@ -25,6 +24,7 @@ from goldsmith.stitching.surroundings import distance_from, ring_width
 THIN_PX = 12
 # Copied blocks come from a wider crop than an engine sees: the offset of a block is at least as long as the hole.
 COPY_CONTEXT_FACTOR = 2.0
+LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
 # The engine's fill gets more detail if it has less than this share of its surroundings'.
@@ -44,15 +44,16 @@ class HoleFill:
     smoothness: of the surroundings, or None if they were not measured.
     chosen:     the name of the fill that was kept: "smooth", "engine", "engine with detail" or "patches".
     scores:     of each fill by name; empty if there was only one to choose from.
-    fills:      the other fills by name, (h, w, c), 0..1, the pixels of the box; the chosen one first.
+    view:       the box and its surroundings, as an index into the picture.
+    fills:      the compared fills by name, (h, w, c), 0..1, the pixels of the view; the chosen one first.
     """
 
     box: tuple[int, int, int, int]
     smoothness: Smoothness | None
     chosen: str
     scores: dict[str, FillScores]
+    view: Window
     fills: dict[str, Pixels]
-    seconds: float
 
     def findings(self) -> dict[str, Any]:
         """Return the facts for the record, as plain JSON."""
@@ -62,7 +63,7 @@ class HoleFill:
             else {"deviation": round(self.smoothness.deviation, 2), "worst": round(self.smoothness.worst, 2)}
         )
         scores = {name: {**asdict(score), "cost": round(score.cost, 3)} for name, score in self.scores.items()}
-        return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores, "seconds": round(self.seconds, 2)}
+        return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores}
 
     def render_sheet(self, picture: Picture) -> bytes:
         """Return a JPEG of all fills side by side at 100 %, with their scores; ``picture`` gives the profile."""
@@ -186,10 +187,9 @@ class _HoleFiller:
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
-        began = time.perf_counter()
         if _is_thin(self._mask[self._bounds.window] > 0):
             stitched = self._stitch(engine_fill, self._options, on_progress)
-            return stitched, self._describe("engine", {"engine": stitched}, {}, None, began)
+            return stitched, self._describe("engine", {"engine": stitched}, {}, None)
         smoothness = self._measure_ground()
         fills: dict[str, StitchResult] = {}
         if smoothness.is_nearly_smooth:
@@ -203,7 +203,7 @@ class _HoleFiller:
             fills["engine with detail"], scores["engine with detail"] = detailed, self._score(detailed)
         chosen = min(fills, key=lambda name: scores[name].cost)
         on_progress(1.0)
-        return fills[chosen], self._describe(chosen, fills, scores, smoothness, began)
+        return fills[chosen], self._describe(chosen, fills, scores, smoothness)
 
     def _measure_ground(self) -> Smoothness:
         pixels = _to_rgb(self._picture.pixels_in(self._view.window))
@@ -211,6 +211,9 @@ class _HoleFiller:
         return measure_smoothness(pixels, self._unknown | rim, self._hidden)
 
     def _copying(self, context: float) -> StitchOptions:
+        """Return the options of a fill that copies; a large hole shows less of its surroundings rather than be reduced."""
+        longer = max(self._bounds.height, self._bounds.width)
+        context = min(context, max((MAX_COPY_SIDE / longer - 1) / 2, LEAST_COPY_CONTEXT))
         return replace(self._options, context=context, side=0, multiple=1, enlarges=False, generates=False, copies=True)
 
     def _stitch(self, fill: FillFunction, options: StitchOptions, on_progress: OnProgress) -> StitchResult:
@@ -225,7 +228,7 @@ class _HoleFiller:
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
-        detailed = carry_detail(_to_rgb(pixels), self._unknown, 1 / min(1.0, *stitched.scales))
+        detailed = carry_detail(_to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales))
         detailed = detailed.mean(axis=2, keepdims=True) if pixels.shape[2] == 1 else detailed
         share = self._mask[self._view.window][..., None]
         patch = np.where(share > 0, pixels + (detailed - pixels) * share, pixels)
@@ -235,12 +238,12 @@ class _HoleFiller:
         return score_fill(_to_rgb(stitched.picture.pixels_in(self._view.window)), self._unknown, self._hidden)
 
     def _describe(
-        self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None, began: float
+        self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None
     ) -> HoleFill:
         box = self._bounds
         names = sorted(fills, key=lambda name: (name != chosen, name))
         pictures = {name: fills[name].picture.pixels_in(self._view.window) for name in names} if len(fills) > 1 else {}
-        return HoleFill((box.left, box.top, box.width, box.height), smoothness, chosen, scores, pictures, time.perf_counter() - began)
+        return HoleFill((box.left, box.top, box.width, box.height), smoothness, chosen, scores, self._view.window, pictures)
 
 
 class _NothingToCopy(InputError):

@@ -131,7 +131,7 @@ def _new_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.b
     from scipy.ndimage import maximum_filter
 
     lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, COLOUR_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.intp)
+    cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
     cells -= cells.min(axis=(0, 1))
     shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
     number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
 from goldsmith.stitching.offset_labels import BLOCK_SIDE, BlockLabels, choose_offsets, window_counts
+from goldsmith.stitching.seam_blend import KNOWN, blend_seams
 from goldsmith.stitching.surroundings import distance_from
 
 # Offsets are chosen on a copy that is reduced until the hole is about this long, in px.
 CHOSEN_AT_PX = 110
+# Steps in tone at the seams are measured on a copy that is reduced at least so far, so that texture does not count as tone.
+LEAST_BLEND_REDUCTION = 3
 # The standard deviation in px of the transition at a seam.
 SEAM_SIGMA = 0.8
 
@@ -37,7 +40,7 @@ def copy_patches(pixels: Pixels, unknown: NDArray[np.bool_], on_progress: Callab
     on_progress(0.6)
     quilt = _Quilt(pixels, unknown, factor)
     quilt.place(chosen, lambda done: on_progress(0.6 + 0.4 * done))
-    return quilt.result
+    return blend_seams(quilt.result, quilt.owners, max(factor, LEAST_BLEND_REDUCTION))
 
 
 def _reduction(unknown: NDArray[np.bool_]) -> int:
@@ -54,15 +57,18 @@ def _reduce(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 
 
 class _Quilt:
-    """The fill while it grows: ``result`` (h, w, 3) has the known pixels and the blocks so far."""
+    """The fill while it grows: ``result`` (h, w, 3) has the known pixels and the blocks so far, ``owners`` (h, w) where they come from."""
 
     def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], factor: int) -> None:
         self.result = pixels.copy()
+        # The number of the block offset that each pixel comes from.
+        self.owners = np.full(unknown.shape, KNOWN, dtype=np.int32)
         self._original = pixels
         self._unknown = unknown
         self._placed = ~unknown
         self._factor = factor
         self._side = BLOCK_SIDE * factor
+        self._offset_numbers: dict[tuple[int, int], int] = {}
         # The refined offset of each label, by where it was last used.
         self._refined: list[tuple[int, int, int, tuple[int, int]]] = []
 
@@ -89,6 +95,8 @@ class _Quilt:
         fresh = _seam_side(present, block, placed)
         share = np.where(placed, gaussian_blur(fresh.astype(np.float32), SEAM_SIGMA), 1)[..., None] * self._unknown[target][..., None]
         self.result[target] = present + (block - present) * share
+        number = self._offset_numbers.setdefault((down, across), len(self._offset_numbers))
+        self.owners[target] = np.where(fresh & self._unknown[target], number, self.owners[target])
         self._placed[target] = True
 
     def _refine(self, row: int, column: int, label: int, offset: NDArray[np.intp], target: tuple[slice, slice]) -> tuple[int, int]:
