@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture import profiles
-from goldsmith.picture.codec import EncodingOptions, encode
+from goldsmith.picture.codec import MASK_READING, ORDINARY_READING, EncodingOptions, ReadingOptions, encode
 from goldsmith.picture.formats.table import FORMATS, FileFormat
 from goldsmith.picture.picture import Metadata, Picture, freeze
 
@@ -108,6 +108,8 @@ _MAKERS: dict[str, Callable[[], list[bytes]]] = {
     ],
     "webp": lambda: [_pillow("WEBP", "RGBA", frames=2), _pillow("WEBP", quality=50)],
     "avif": lambda: [_pillow("AVIF", frames=2, quality=50)],
+    "gif": lambda: [_pillow("GIF", "P"), _pillow("GIF", "P", frames=3), _pillow("GIF", "L", transparency=0)],
+    "bmp": lambda: [_pillow("BMP"), _pillow("BMP", "L"), _pillow("BMP", "P"), _pillow("BMP", "1"), _pillow("BMP", "RGBA")],
     "heic": lambda: [_heic(), _heic(mode="RGBA", frames=2, quality=60)],
 }
 
@@ -122,6 +124,11 @@ def _written(row: FileFormat) -> Iterator[bytes]:
         yield encode(sample_picture(depth, alpha=row.holds_alpha, **full), EncodingOptions(row.name, depth=depth))
     if row.holds_grey:
         yield encode(sample_picture(channels=1), EncodingOptions(row.name))
+
+
+def reading_of(name: str) -> ReadingOptions:
+    """Return how files of a format are read: as masks, if they are read for masks only."""
+    return ORDINARY_READING if FORMATS[name].can_be_picture else MASK_READING
 
 
 @cache

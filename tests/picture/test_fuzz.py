@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from doubles.format_samples import READ, format_samples
+from doubles.format_samples import READ, format_samples, reading_of
 from goldsmith.errors import InputError
-from goldsmith.picture.codec import decode_with_info, verify
+from goldsmith.picture.codec import ReadingOptions, decode_with_info, verify
 from goldsmith.picture.formats.image_info import ImageInfo
 from goldsmith.picture.picture import Picture
 
@@ -91,12 +91,12 @@ def repair_png(data: bytes) -> bytes:
 _REPAIRS: dict[str, Callable[[bytes], bytes]] = {"png": repair_png}
 
 
-def check_outcome(data: bytes, name: str) -> str:
+def check_outcome(data: bytes, name: str, reading: ReadingOptions) -> str:
     """Read a file in both ways, and return the sentence if it is refused; "" if it is a picture."""
     with contextlib.suppress(InputError):
-        verify(data, name, MAX_PIXELS)
+        verify(data, name, MAX_PIXELS, reading)
     try:
-        picture, info = decode_with_info(data, name, MAX_PIXELS)
+        picture, info = decode_with_info(data, name, MAX_PIXELS, reading=reading)
     except InputError as refused:
         problem = refused
     else:
@@ -131,7 +131,7 @@ def fuzz(name: str, rounds: int, seed: int = 0) -> dict[str, int]:
         if name in _REPAIRS and source.random() < _REPAIRED_SHARE:
             data = _REPAIRS[name](data)
         try:
-            sentence = check_outcome(data, "hero.bin")
+            sentence = check_outcome(data, "hero.bin", reading_of(name))
         except BaseException as fault:
             fault.add_note(f"{name}, seed {seed}, round {number}, {len(data)} bytes: {data[:2000].hex()}")
             raise
