@@ -145,10 +145,10 @@ def test_without_its_end_a_picture_is_taken_only_if_no_pixel_is_missing(options:
         except IncompleteFileError:
             continue
         cuts.append(cut)
-        assert (info.may_be_incomplete, info.notes) == (True, ("its end is missing; its picture is whole",))
+        assert (info.may_be_incomplete, info.notes[0]) == (True, "its end is missing; its picture is whole")
         assert np.array_equal(picture.pixels, expected)
     assert cuts[:2] == [1, 2]
-    assert verify(data[:-2], "a.jpg", LIMIT).notes == ("its end is missing; its picture is whole",)
+    assert verify(data[:-2], "a.jpg", LIMIT).notes[0] == "its end is missing; its picture is whole"
 
 
 def test_reserved_space_behind_the_picture_data_is_no_whole_picture(photo: Any, saved: Any) -> None:
