@@ -300,7 +300,9 @@ def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> t
 
 def _check_samples(samples: Samples, header: ImageHeader, name: str) -> None:
     """Refuse codes that are not of the header's size, channels and depth: damage can bring a decoder to return them."""
-    if samples.dtype.kind == "u" and header.max_code < np.iinfo(samples.dtype).max and samples.max(initial=0) > header.max_code:
+    # In narrow range, codes beyond white are ordinary.
+    may_exceed = samples.dtype.kind == "u" and not header.black_code and header.max_code < np.iinfo(samples.dtype).max
+    if may_exceed and samples.max(initial=0) > header.max_code:
         raise damaged_error(name, "its picture has values beyond those of its depth")
     if samples.shape != (header.height, header.width, header.channels + header.has_alpha):
         raise damaged_error(name, "its picture is of another size than its header says")
