@@ -183,3 +183,12 @@ def test_the_daemon_imports_no_picture_or_model_library() -> None:
     code = f"import sys, goldsmith.service.service; print([name for name in {heavy!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_worker_process_starts_no_thread_before_its_fence_is_up() -> None:
+    """numpy's linear algebra starts threads when it is imported, and they would stay outside the fence."""
+    heavy = ["numpy", "cv2", "imagecodecs", "PIL", "scipy", "torch"]
+    code = f"import os, sys, goldsmith.worker.main; print([name for name in {heavy!r} if name in sys.modules])"
+    code += "; print(len(os.listdir('/proc/self/task')))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["[]", "1"]

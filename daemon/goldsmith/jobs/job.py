@@ -5,12 +5,14 @@ Paths inside the root are POSIX strings relative to it, decoded with ``os.fsdeco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
-from goldsmith.picture.metadata.credits import Credits
+
+if TYPE_CHECKING:
+    from goldsmith.picture.metadata.credits import Credits
 
 # The service's own folder in the root. Nobody else may enter it.
 PRIVATE_FOLDER = ".goldsmith"
@@ -114,6 +116,9 @@ class Job(_Data):
     @property
     def credits(self) -> Credits:
         """What the brief says of the picture's title, creator and rights."""
+        # Imported here because a worker process loads no numpy, which starts threads, before its fence is up.
+        from goldsmith.picture.metadata.credits import Credits
+
         return Credits(self.title, self.creator, self.rights, self.credit)
 
     @property
