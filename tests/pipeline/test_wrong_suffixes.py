@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from doubles.commission import EXPORT, NULLS, PIPELINE, SELECT
-from doubles.pictures import png
+from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
 
-def as_kind(kind: str, number: int = 0) -> bytes:
-    """Return a small picture in a format of Pillow; another number gives another picture."""
+def as_kind(kind: str, data: bytes) -> bytes:
+    """Return a small picture in a format of Pillow."""
     out = io.BytesIO()
-    Image.open(io.BytesIO(png(number))).convert("RGB").save(out, kind)
+    Image.open(io.BytesIO(data)).convert("RGB").save(out, kind)
     return out.getvalue()
 
 
@@ -35,7 +35,7 @@ def notes_of(studio: Studio, path: str) -> list[str]:
 )
 def test_a_file_that_passes_untouched_keeps_its_bytes_and_gets_the_right_name(tmp_path: Path, name: str, kind: str, suffix: str) -> None:
     """The original is archived as it was called; a mask that travels along is named rightly too."""
-    data, sky = as_kind(kind), as_kind("JPEG", 1)
+    data, sky = as_kind(kind, png()), as_kind("JPEG", mask())
     with studio_at(tmp_path) as studio:
         studio.write_pipeline(PIPELINE)
         studio.put(f"inbox/acme/{name}", data)
@@ -115,7 +115,7 @@ def test_a_restart_during_the_work_leaves_one_picture(tmp_path: Path) -> None:
 
 def test_a_jpeg_without_its_end_is_taken_after_a_while(tmp_path: Path) -> None:
     """The rest may still arrive: then the picture is that of the whole file. If nothing comes, a note on record says so."""
-    whole = as_kind("JPEG", 1)
+    whole = as_kind("JPEG", png(1))
     with studio_at(tmp_path, broken_after=1.5) as studio:
         studio.write_pipeline(PIPELINE)
         studio.put("graded/late.jpg", whole[:-2])
