@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -16,10 +19,11 @@ UNITS = Path(__file__).parents[2] / "systemd"
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the file that the commands read."""
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield the file that the commands read. Their process keeps its variables, so they are put back for the tests that follow."""
     monkeypatch.setattr(environment_file, "ENVIRONMENT_FILE", tmp_path / "default")
-    return tmp_path / "default"
+    with mock.patch.dict(os.environ):
+        yield tmp_path / "default"
 
 
 def test_a_command_finds_the_service_by_the_file(

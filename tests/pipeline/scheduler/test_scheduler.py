@@ -15,13 +15,16 @@ from doubles.pictures import black, mask, png
 from doubles.slow_copies import SlowCopies
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import pause_queue, resume_queue
+from goldsmith.files import Filesystem
 from goldsmith.jobs.job import JobFault, JobFaultKind, Outcome
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.scheduler import scheduler
+from goldsmith.pipeline.scheduler import holds, scheduler
+from goldsmith.pipeline.scheduler.problem_notes import write_note
 from goldsmith.pipeline.scheduler.readiness import Readiness, ReadinessResult
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.workers.job_queue import QueuedJob
+from goldsmith.root_folder import RootFolder
 from goldsmith.service.runtime import DaemonRuntime
 
 BROKEN = '[[edit]]\nop = "sharpn"\n'
@@ -69,6 +72,26 @@ def test_no_scratch_folder_of_an_ended_job_is_left(studio: Studio) -> None:
     studio.until_idle()
     (folder,) = studio.at(".goldsmith/work").iterdir()
     assert [path.name for path in folder.iterdir()] == [TEMPORARY_FOLDER]
+
+
+def test_a_note_that_finds_no_folder_is_written_later_if_its_picture_is_still_there(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a picture that has gone with its folder needs no note; else the host has failed, and the picture is not forgotten."""
+    calls: list[str] = []
+
+    def refuse_once(fs: Filesystem, root: RootFolder, note: str, sentence: str, remedy: str) -> None:
+        calls.append(note)
+        if len(calls) == 1:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        write_note(fs, root, note, sentence, remedy)
+
+    monkeypatch.setattr(holds, "write_note", refuse_once)
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", BROKEN)
+    assert "sharpn" in wait_for_note(studio, "selected/hero.png")
+    assert len(calls) == 2
+    assert len(studio.events_of("paused")) == 1
 
 
 def test_a_picture_waits_where_its_brief_ends(studio: Studio) -> None:

@@ -95,6 +95,10 @@ class Holds:
             return retry.fingerprint == fingerprint(sigs) and self._clock() < retry.at
         return hold.fingerprint == fingerprint(sigs)
 
+    def is_gone(self, bundle: Bundle) -> bool:
+        """Return whether the bundle's picture, or its brief if it has none, is not in its folder any more."""
+        return self._root.is_missing(bundle.asset or bundle.stem)
+
     def is_held_for(self, bundle: Bundle, problem: InputError) -> bool:
         """Return whether the bundle is held for exactly this problem."""
         hold = self._held.get(bundle.asset or bundle.stem)

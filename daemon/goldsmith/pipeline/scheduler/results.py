@@ -160,10 +160,10 @@ class Results:
         may_depend_on_library = work is None or work.uses_library
         try:
             note = self._holds.hold(bundle, sigs, problem, row, may_depend_on_library, preview, denied_folders)
-        except (FileNotFoundError, NotADirectoryError):
-            self._intake.recheck(bundle.asset or bundle.stem)  # the asset has gone with its folder: no note is needed
-            return
         except (OSError, HostError) as error:
+            if isinstance(error, FileNotFoundError | NotADirectoryError) and self._holds.is_gone(bundle):
+                self._intake.recheck(bundle.asset or bundle.stem)  # the asset has gone with its folder: no note is needed
+                return
             self._host_health.report_failure(error, "note")
             self._in_flight.recheck([bundle.key])
             return
