@@ -39,6 +39,7 @@ DESCRIPTIONS = [
     "The prompt arrival of spring",
     "Left-to-right: Anna - v. Bea",
     "Workers at 20 steps of the town hall",
+    "Portrait -vintage, in an -architectural setting",
 ]
 
 

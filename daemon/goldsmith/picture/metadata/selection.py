@@ -51,7 +51,7 @@ _MAX_NAMES, _MAX_NAME_LENGTH = 80, 100
 # What generators write where a description belongs: settings, a workflow as JSON, the switches and the job of a prompt.
 _PROMPT = re.compile(
     r"""\{ | negative\ prompt: | \bsteps:\ *\d+ | \bsampler\b | \bcfg\ scale\b | \bjob\ id:\ *[0-9a-f-]{8}
-    | (^|\s)--?(ar|v|stylize|style|chaos|seed|niji|q|iw)\ ?[\w:.] | ^\W*(prompt|workflow)\b""",
+    | (^|\s)(--|—)(ar|v|stylize|style|chaos|seed|niji|q|iw)\b | ^\W*(prompt|workflow)\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
