@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ from doubles.pictures import black, mask, png
 from doubles.slow_copies import SlowCopies
 from doubles.studio import Studio, studio_at
 from doubles.worker_queues import pause_queue, resume_queue
+from goldsmith.errors import HostError
 from goldsmith.files import Filesystem
 from goldsmith.jobs.job import JobFault, JobFaultKind, Outcome
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER
+from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler import holds, scheduler
 from goldsmith.pipeline.scheduler.problem_notes import write_note
@@ -92,6 +95,24 @@ def test_a_note_that_finds_no_folder_is_written_later_if_its_picture_is_still_th
     assert "sharpn" in wait_for_note(studio, "selected/hero.png")
     assert len(calls) == 2
     assert len(studio.events_of("paused")) == 1
+
+
+def test_a_hold_that_the_journal_refuses_is_reported_once_it_is_recorded(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note is there by then; the log and the journal have the problem too, as soon as the journal works again."""
+    record, calls = Journal.record_hold, list[str]()
+
+    def refuse_once(journal: Journal, *fields: Any) -> None:
+        calls.append(str(fields[0]))
+        if len(calls) == 1:
+            raise HostError("The journal cannot be used.", "Check its disk.")
+        record(journal, *fields)
+
+    monkeypatch.setattr(Journal, "record_hold", refuse_once)
+    studio.put("selected/hero.png", png())
+    studio.put("selected/hero.toml", BROKEN)
+    studio.until_event("held", picture="selected/hero.png")
+    assert len(studio.events_of("paused")) == 1
+    assert len(calls) == 2
 
 
 def test_a_picture_waits_where_its_brief_ends(studio: Studio) -> None:

@@ -127,13 +127,14 @@ class Holds:
             denied_folders = [picture.rpartition("/")[0]]
         mark = fingerprint(sigs) if denied_folders is None else _TRIED_AGAIN
         held = HoldRecord(picture, mark, sentence, remedy, note, self._wall_clock())
-        self._held[picture] = held
-        self._picture_by_key[bundle.key] = picture
+        # Nothing is held before the journal has it: after a failure the bundle is checked again, and its problem is reported then.
         self._journal.record_hold(*held)
-        (self._waiting_for_library.add if may_depend_on_library else self._waiting_for_library.discard)(picture)
-        self._schedule_retry(picture, sigs, denied_folders)
         if history_row is not None:
             self._journal.record_problem(history_row)
+        self._held[picture] = held
+        self._picture_by_key[bundle.key] = picture
+        (self._waiting_for_library.add if may_depend_on_library else self._waiting_for_library.discard)(picture)
+        self._schedule_retry(picture, sigs, denied_folders)
         return note
 
     def record_again(self) -> None:
