@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import time
 import zlib
@@ -65,8 +66,11 @@ class Tour:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, previous)
         assert self.phase == "end", self.report()
-        masked = self.studio.folder("masked")
-        assert {f"{self.name}/first.png", f"{self.name}/second.png"} <= set(masked), self.report()
+        # Each picture is there once. A name that was free may be passed over: a full journal can leave v002 without v001.
+        masked = [re.sub(r"_v\d+(?=\.png$)", "", name) for name in self.studio.folder("masked") if name.startswith(f"{self.name}/")]
+        assert sorted(name for name in masked if name.endswith(".png")) == [f"{self.name}/first.png", f"{self.name}/second.png"], (
+            self.report()
+        )
 
     def _start(self) -> None:
         """Run the daemon. Two errors end a start with a sentence, after which somebody starts it again.
@@ -157,7 +161,8 @@ class OncePerSite:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Return a studio in which a daemon has run before, so that its journal and its folders exist."""
     place = tmp_path_factory.mktemp("every-call")
-    studio = Studio(place, quiet=0.1, breath=0.02, gather=0.0, retry_machine=0.1, broken_after=1, drain=1)
+    # A system that says for a while that a file is not there costs the time until the folders are read again.
+    studio = Studio(place, quiet=0.1, breath=0.02, gather=0.0, retry_machine=0.1, broken_after=1, drain=1, sweep=5)
     studio.write_pipeline(PIPELINE)
     Tour(studio, RefusedCalls(), "before").run()
     return studio

@@ -595,8 +595,10 @@ class Scheduler:
                 break
             work.plan_id = plan.id
             plans.append(plan)
-        results = self._plan_executor.commit(plans) if plans else ()
-        self._planner.clear_reservations(self._plan_executor.copying_plans)
+        try:
+            results = self._plan_executor.commit(plans) if plans else ()
+        finally:  # a name that stays reserved would make the next try another version
+            self._planner.clear_reservations(self._plan_executor.copying_plans)
         for result in results:
             self._handle_result(result)
         self._group_commit_delay.record_commit(started_at)
@@ -610,9 +612,11 @@ class Scheduler:
 
     def _finish_copied(self) -> None:
         """Commit the work whose files are copied to the filesystems of their destinations."""
-        for result in self._plan_executor.finish_copied():
-            self._handle_result(result)
-        self._planner.clear_reservations(self._plan_executor.copying_plans)
+        try:
+            for result in self._plan_executor.finish_copied():
+                self._handle_result(result)
+        finally:
+            self._planner.clear_reservations(self._plan_executor.copying_plans)
 
     def _begin_trial(self) -> None:
         """Let work go on to see whether the host has recovered, and first finish or undo the plans that it left half done."""
