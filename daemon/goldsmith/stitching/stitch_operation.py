@@ -29,7 +29,7 @@ class StitchOperation(PictureOperation):
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """Where it works: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
-    model: Annotated[str, Field(min_length=1, max_length=100)] = AUTO
+    model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine's name in config/models.toml, or "auto": several fills are compared, and the best is kept."""
     grow: Annotated[int, Field(ge=0, le=256)] = 4
     """By how many px the engine's hole extends beyond the mask; of its result only the part under the mask is kept."""
