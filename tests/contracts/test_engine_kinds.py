@@ -24,7 +24,7 @@ from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.picture.picture import Picture, Pixels, freeze
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.scratch_folder import ScratchFolder
-from goldsmith.worker.step_context import WorkerStepContext
+from goldsmith.worker.step_context import JobParts, WorkerStepContext
 
 
 @runtime_checkable
@@ -94,15 +94,14 @@ def test_an_operation_uses_an_engine_of_a_new_kind(tmp_path: Path, models_file: 
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
     notes: list[str] = []
-    context = WorkerStepContext(
+    parts = JobParts(
         share.job(),
         EngineProvider(WorkerConfig(models_file=str(models_file), weights_folder=str(tmp_path)), WorkerSpec(queue="cpu")),
         ScratchFolder(tmp_path / "scratch", Filesystem()),
         Library(tmp_path / "library"),
         {},
-        lambda fraction, note: notes.append(note),
-        seed=0,
     )
+    context = WorkerStepContext(parts, lambda fraction, note: notes.append(note), seed=0)
     picture = Picture(freeze(np.full((4, 6, 3), 0.5, np.float32)))
     assert np.array_equal(DepthMap().apply(picture, context).pixels, np.full((4, 6, 1), 0.25, np.float32))
     record = context.recorder.engine

@@ -17,7 +17,7 @@ from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.library.library import Library
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.scratch_folder import ScratchFolder
-from goldsmith.worker.step_context import WorkerStepContext
+from goldsmith.worker.step_context import JobParts, WorkerStepContext
 
 CONFIG = Path(__file__).parents[2] / "config" / "models.toml"
 
@@ -32,15 +32,8 @@ def provider(tmp_path: Path) -> EngineProvider:
 def context(tmp_path: Path, provider: EngineProvider) -> WorkerStepContext:
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
-    return WorkerStepContext(
-        share.job(),
-        provider,
-        ScratchFolder(tmp_path / "paper", Filesystem()),
-        Library(tmp_path / "library"),
-        {},
-        lambda fraction, note: None,
-        seed=3,
-    )
+    parts = JobParts(share.job(), provider, ScratchFolder(tmp_path / "paper", Filesystem()), Library(tmp_path / "library"), {})
+    return WorkerStepContext(parts, lambda fraction, note: None, seed=3)
 
 
 def test_a_generating_model_serves_as_an_inpainter_with_its_options_bound(context: WorkerStepContext) -> None:

@@ -46,7 +46,7 @@ from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
-from goldsmith.worker.step_context import WorkerStepContext
+from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
 
@@ -319,20 +319,10 @@ class _JobRunner:
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
         library = Library(Path(self._job.root))
+        parts = JobParts(self._job, self._engine_provider, self._scratch, library, self._reads, self._detection_cache)
+        remarks = collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps])
         seed = step_seed(self._job.seed, number)
-        return WorkerStepContext(
-            self._job,
-            self._engine_provider,
-            self._scratch,
-            library,
-            self._reads,
-            on_progress,
-            seed,
-            detection_cache=self._detection_cache,
-            bytes_per_pixel=bytes_per_pixel,
-            remarks=collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps]),
-            removals=self._removals,
-        )
+        return WorkerStepContext(parts, on_progress, seed, bytes_per_pixel, EarlierSteps(remarks, self._removals))
 
     def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext, number: int) -> Picture:
         """Return the picture after the step, with the proof that protected pixels are unchanged on record."""

@@ -323,6 +323,14 @@ class WorkerLibrary:
         return self.scratch_folder.keep_copy(loaded.read.sha256, copy_name, loaded.data)
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierSteps:
+    """What a step may know of the steps before it: their remarks about the picture, and which of them removed content."""
+
+    remarks: Sequence[str] = ()
+    removals: Sequence[Removal] = ()
+
+
 @dataclass(slots=True)
 class WorkerResults:
     """Implements ``goldsmith.operation.ResultsFacet``."""
@@ -331,10 +339,7 @@ class WorkerResults:
     scratch_folder: ScratchFolder
     memory_budget: MemoryBudget
     recorder: StepRecorder
-    # Those of this job before the step.
-    own_remarks: Sequence[str]
-    # The steps so far that removed content.
-    earlier_removals: Sequence[Removal] = ()
+    earlier_steps: EarlierSteps
 
     def record(self, **findings: RecordValue) -> None:
         self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
@@ -359,10 +364,10 @@ class WorkerResults:
         return [ExportedFile(output.tail, Path(output.path), output.facts) for output in outputs]
 
     def remarks(self) -> Sequence[str]:
-        return list(dict.fromkeys((*self.job.remarks, *self.own_remarks)))
+        return list(dict.fromkeys((*self.job.remarks, *self.earlier_steps.remarks)))
 
     def removals(self) -> Sequence[Removal]:
-        return tuple(self.earlier_removals)
+        return tuple(self.earlier_steps.removals)
 
     def show_problem(self, picture: Picture) -> None:
         from goldsmith.picture.codec import EncodingOptions, encode
@@ -374,28 +379,31 @@ class WorkerResults:
         budget.check_size("What this step would make of it", width, height)
 
 
+@dataclass(frozen=True, slots=True)
+class JobParts:
+    """What all steps of a job share. ``reads``: the job's inputs as they were read when it began."""
+
+    job: Job
+    engine_provider: EngineProvider
+    scratch_folder: ScratchFolder
+    library: Library
+    reads: Mapping[str, InputRead]
+    detection_cache: DetectionCache = field(default_factory=DetectionCache)
+
+
 class WorkerStepContext:
     """Implements ``goldsmith.operation.StepContext`` for one step of one job."""
 
     def __init__(
         self,
-        job: Job,
-        engine_provider: EngineProvider,
-        scratch_folder: ScratchFolder,
-        library: Library,
-        reads: Mapping[str, InputRead],
+        parts: JobParts,
         on_progress: Callable[[float, str], None],
         seed: int,
-        detection_cache: DetectionCache | None = None,
         bytes_per_pixel: int = BYTES_PER_PIXEL,
-        remarks: Sequence[str] = (),
-        removals: Sequence[Removal] = (),
+        earlier_steps: EarlierSteps = EarlierSteps(),
     ) -> None:
-        """``reads``: the job's inputs as they were read when it began. ``bytes_per_pixel``: the memory that the step says it uses.
-
-        ``remarks``: those about the picture that this job has made before the step. ``removals``: the steps so far that removed content.
-        """
-        cache = DetectionCache() if detection_cache is None else detection_cache
+        """``bytes_per_pixel``: the memory that the step says it uses."""
+        job, scratch_folder = parts.job, parts.scratch_folder
         memory_budget = MemoryBudget(job.limits.max_memory_bytes, bytes_per_pixel)
         self.seed = seed
         self.stem = job.stem
@@ -404,10 +412,10 @@ class WorkerStepContext:
         self.scratch = scratch_folder.folder
         self.recorder = StepRecorder()
         self.progress = WorkerProgress(on_progress)
-        self.engines = WorkerEngines(engine_provider, self.progress, self.recorder)
-        self.detect = WorkerDetect(job, engine_provider, self.progress, self.recorder, cache)
-        self.library = WorkerLibrary(job, library, reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, remarks, removals)
+        self.engines = WorkerEngines(parts.engine_provider, self.progress, self.recorder)
+        self.detect = WorkerDetect(job, parts.engine_provider, self.progress, self.recorder, parts.detection_cache)
+        self.library = WorkerLibrary(job, parts.library, parts.reads, scratch_folder, memory_budget, self.recorder)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps)
 
 
 def _number_suffix(number: int) -> str:
