@@ -383,14 +383,23 @@ def test_a_file_in_the_next_folder_is_never_overwritten(share_planner: PlannerOn
 
 def test_the_stem_of_another_picture_in_the_next_folder_is_taken(share_planner: PlannerOnShare) -> None:
     """Somebody has put hero.jpg into the next folder. hero.png is no version of it, and must not make its sidecars ambiguous."""
+    share_planner.share.put("masked/hero.jpg", b"somebody's")
     share_planner.taken_stems["masked", "", "hero"] = ("hero.jpg",)
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_png"
 
 
 def test_a_brief_of_the_same_stem_in_the_next_folder_gives_the_next_version(share_planner: PlannerOnShare) -> None:
     """The brief would else belong to the new picture."""
+    share_planner.share.put("masked/hero.toml.toml", b"somebody's")
     share_planner.taken_stems["masked", "", "hero"] = ("hero.toml.toml",)
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_v002"
+
+
+@pytest.mark.parametrize("gone", ["hero.png", "hero.jpg"])
+def test_a_known_name_that_is_not_there_takes_no_stem(share_planner: PlannerOnShare, gone: str) -> None:
+    """A plan that was undone has put it there for a moment, and the intake does not know yet that it is gone."""
+    share_planner.taken_stems["masked", "", "hero"] = (gone,)
+    assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero"
 
 
 def test_two_plans_of_one_batch_never_share_a_stem(share_planner: PlannerOnShare) -> None:

@@ -104,7 +104,7 @@ class Planner:
         def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
                 return False
-            if stage.next_folder != self._final_folder and self._names_with_stem(stage.next_folder, bundle.campaign, stem):
+            if stage.next_folder != self._final_folder and self._present_names(stage.next_folder, bundle.campaign, stem):
                 return False
             return all(self.is_free(posixpath.join(target, stem + tail)) for tail in tails)
 
@@ -128,6 +128,11 @@ class Planner:
             number += 1
         return stem_with_suffix(stem, suffix, number)
 
+    def _present_names(self, folder: str, campaign: str, stem: str) -> list[str]:
+        """Return the known names with that stem that are in the folder now: an undone plan may have put one there for a moment."""
+        names = self._names_with_stem(folder, campaign, stem)
+        return [name for name in names if not self._root.is_missing(posixpath.join(folder, campaign, name))]
+
     def _is_own(self, work: StageWork, target: str, stem: str) -> bool:
         """Return whether no other asset has that stem in ``target``: none has placed a version there, and nobody has put one there.
 
@@ -141,7 +146,7 @@ class Planner:
     def _is_somebody_else_s(self, work: StageWork, target: str, stem: str) -> bool:
         """Return whether a person has put a picture of another format with that stem into the next folder."""
         suffix = os.path.splitext(work.asset_path)[1].lower()
-        names = self._names_with_stem(work.ready.stage.next_folder, work.bundle.campaign, stem)
+        names = self._present_names(work.ready.stage.next_folder, work.bundle.campaign, stem)
         suffixes = {name: os.path.splitext(name)[1].lower() for name in names}
         return any(
             is_picture_suffix(other) and other != suffix and self._journal.placed_file(posixpath.join(target, name)) is None
