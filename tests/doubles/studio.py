@@ -75,6 +75,13 @@ class Studio:
         os.replace(name, target)
         return target
 
+    def write(self, path: str, data: bytes | str) -> Path:
+        """Write a file under its own name. rclone loses the rename of a file that it still uploads."""
+        target = self.at(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.encode() if isinstance(data, str) else data)
+        return target
+
     def at(self, path: str | bytes) -> Path:
         return self.root / (os.fsdecode(path) if isinstance(path, bytes) else path)
 

@@ -33,8 +33,8 @@ def test_each_picture_comes_through_once_on(kind: str, tmp_path: Path) -> None:
         studio = Studio(tmp_path)
         data = {name: png(number) for number, name in enumerate(PICTURES)}
         for name, brief in PICTURES.items():
-            studio.put(f"inbox/acme/{name}.toml", brief)
-            studio.put(f"inbox/acme/{name}.png", data[name])
+            studio.write(f"inbox/acme/{name}.toml", brief)
+            studio.write(f"inbox/acme/{name}.png", data[name])
         false_changes = []
         for program, end in (((dying.__file__, LAST_CALL), -signal.SIGKILL), (("-m", "goldsmith"), 0)):
             with Daemon(studio, "--until-idle", program=program) as daemon:

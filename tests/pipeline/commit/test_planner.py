@@ -395,10 +395,10 @@ def test_a_brief_of_the_same_stem_in_the_next_folder_gives_the_next_version(shar
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero_v002"
 
 
-@pytest.mark.parametrize("gone", ["hero.png", "hero.jpg"])
-def test_a_known_name_that_is_not_there_takes_no_stem(share_planner: PlannerOnShare, gone: str) -> None:
+@pytest.mark.parametrize("missing_name", ["hero.png", "hero.jpg"])
+def test_a_known_name_that_is_not_there_takes_no_stem(share_planner: PlannerOnShare, missing_name: str) -> None:
     """A plan that was undone has put it there for a moment, and the intake does not know yet that it is gone."""
-    share_planner.taken_stems["masked", "", "hero"] = (gone,)
+    share_planner.taken_stems["masked", "", "hero"] = (missing_name,)
     assert share_planner.plan(share_planner.work("hero.png", "hero.toml"), (".png", b"new")).stem == "hero"
 
 
