@@ -49,7 +49,7 @@ def check_bare_name(name: str, remedy: str) -> str:
 class Lora(BaseModel):
     """An addition to a model (LoRA), by its name in ``library/loras/``, and its weight."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     """Its name in library/loras/, without .safetensors."""
@@ -325,7 +325,7 @@ class Operation(BaseModel):
     The word is the module's name in ``goldsmith.ops``; the class docstring's first line is its summary in ``goldsmith ops``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 
     changes_geometry: ClassVar[bool] = False
     """True if the result may have another size than the picture. The result of any other operation is discarded if its size differs."""

@@ -110,7 +110,7 @@ def missing_layer(stage: str, steps: Collection[Step], has_layer: Callable[[str]
 
 
 class _StageRow(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: _Identifier
     folder: str

@@ -24,7 +24,7 @@ GPU_QUEUE = "gpu"
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class JobInput(_Data):

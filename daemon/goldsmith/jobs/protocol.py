@@ -49,7 +49,7 @@ class ProtocolError(ValueError):
 class WorkerSpec(BaseModel):
     """The worker processes of a queue on one device. Specs with the same queue share that queue."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     queue: str
     process_count: int = 1
@@ -67,7 +67,7 @@ class WorkerSpec(BaseModel):
 class WorkerConfig(BaseModel):
     """The configuration that every worker process gets once, before its first job."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     models_file: str = ""
     """The path of ``models.toml``; empty if there are no engines."""
@@ -82,7 +82,7 @@ class WorkerConfig(BaseModel):
 class WorkerFolders(BaseModel):
     """The folders of the worker processes: what they may read besides the program and the system's libraries, and where they may write."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     work: str
     """Absolute path of the folder that holds a scratch folder for each process; on the root's filesystem."""
@@ -95,7 +95,7 @@ class WorkerFolders(BaseModel):
 class HelloMessage(BaseModel):
     """The first message to a worker process."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     spec: WorkerSpec
     config: WorkerConfig
@@ -107,7 +107,7 @@ class HelloMessage(BaseModel):
 class BatchMessage(BaseModel):
     """Jobs that run as one batch; each has its own outcome."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     jobs: tuple[Job, ...]
 
@@ -115,7 +115,7 @@ class BatchMessage(BaseModel):
 class ModelsMessage(BaseModel):
     """The models that a worker process has loaded, and the one that it is loading; sent on each change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     loaded: tuple[str, ...] = ()
     loading: str = ""

@@ -16,7 +16,7 @@ from goldsmith.picture.remarks import collect_remarks
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Consume(_Data):

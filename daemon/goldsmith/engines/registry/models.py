@@ -171,7 +171,7 @@ class DefaultModels(ConfigTable):
     Every kind of engine with defaults has a list under its name; the fields are lists for special cases.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
     __pydantic_extra__: dict[str, tuple[ModelName, ...]]
 
     inpaint_words: tuple[ModelName, ...] = ()

@@ -42,7 +42,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
 class ConfigTable(BaseModel):
     """A table of models.toml: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class PipSource(ConfigTable):

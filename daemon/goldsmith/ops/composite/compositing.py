@@ -56,7 +56,9 @@ _GRADIENT_ANGLES = {"top": 0.0, "right": 90.0, "bottom": 180.0, "left": 270.0}
 class LayerSettings(BaseModel):
     """One layer: a picture by its name, or a drawn element."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True, serialize_by_alias=True
+    )
 
     source: str = Field(default="", alias="from", max_length=200)
     """A picture by its name: hero.layer.NAME.png beside the picture, or NAME in library/plates/ or library/logos/."""

@@ -47,7 +47,7 @@ def parse_hex_colour(text: str) -> RgbTriple:
 class _SettingsTable(BaseModel):
     """A table of settings that refuses unknown keys and infinite numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 
 
 class MatchSettings(_SettingsTable):

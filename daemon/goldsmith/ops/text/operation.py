@@ -29,7 +29,7 @@ from goldsmith.ops.text.shaping import MissingGlyph, ShapingOptions
 from goldsmith.ops.text.wcag_contrast import ContrastMeasure
 from goldsmith.picture.picture import Picture
 
-_CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+_CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 # How many fonts of the library are searched for a missing letter.
 _MAX_FONTS_TRIED = 100
 # The minimum of WCAG 2.2 for large text.

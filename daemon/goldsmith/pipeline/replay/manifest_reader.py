@@ -74,7 +74,7 @@ Seed = Annotated[int, Field(ge=0, le=2**63)]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class InputRecord(_Data):

@@ -18,7 +18,7 @@ _FROM_FILE = {"lenient": True}
 class _StateRecord(BaseModel):
     """A part of the state file. Reading ignores unknown keys and replaces values of a wrong type by their defaults."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     @field_validator("*", mode="wrap")
     @classmethod
