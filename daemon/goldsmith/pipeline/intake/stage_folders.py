@@ -6,12 +6,15 @@ import os
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from goldsmith.files import FileSignature
 from goldsmith.mounts import UNKNOWN_KIND, MountKind, kind_at
-from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.root_folder import RootFolder
+
+if TYPE_CHECKING:
+    # The commands that only look at the folders need no watchdog.
+    from goldsmith.pipeline.intake.watcher import Watcher
 
 WatchMode = Literal["events", "polling"]
 
