@@ -77,6 +77,10 @@ class JobCancelled(Exception):
     """The job's inputs were withdrawn or changed; its results are discarded."""
 
 
+class JobYielded(Exception):
+    """The job lets others go first: it goes on at its next turn, with the parts that it has finished."""
+
+
 def error_text(error: Exception) -> str:
     """Return an error as a part of a sentence, without a full stop."""
     text = f"{error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)

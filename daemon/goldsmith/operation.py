@@ -23,7 +23,7 @@ from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
-from goldsmith.picture.picture import Mask, Picture
+from goldsmith.picture.picture import Mask, Picture, Pixels
 
 # A finding that an operation may put on record: plain JSON.
 RecordValue = str | int | float | bool | None | Sequence["RecordValue"] | dict[str, "RecordValue"]
@@ -226,6 +226,35 @@ class ResultsFacet(Protocol):
         """
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class FinishedPart:
+    """A part of a step that an earlier attempt has finished: its pixels, exactly as they were kept, and its facts."""
+
+    # float32, (h, w, c), 0..1, as in ``Picture``.
+    pixels: Pixels
+    facts: Mapping[str, Any]
+
+
+class PartsFacet(Protocol):
+    """The finished parts of a step that takes long, such as candidates. They outlive the worker process and a pause of the job.
+
+    A step that keeps its parts first asks for its engines and library files, since its parts depend on them. A part is found again only if
+    everything that it depends on is the same: inputs, settings, seed, earlier steps, engines, files and versions of the program.
+    """
+
+    def find(self, name: str) -> FinishedPart | None:
+        """Return the part of that name that an earlier attempt has finished, byte for byte; None if there is none."""
+
+    def keep(self, name: str, picture: Picture, facts: Mapping[str, RecordValue]) -> None:
+        """Keep the pixels of a finished part, and its facts. Only a job with a model keeps parts."""
+
+    def give_way(self) -> None:
+        """Let other jobs go first if they have waited for long: raises JobYielded. Call it when a part has just been kept.
+
+        The step runs again from its start at the job's next turn, and finds its parts.
+        """
+
+
 class ProgressFacet(Protocol):
     """How far the step has come."""
 
@@ -267,6 +296,9 @@ class StepContext(Protocol):
 
     @property
     def results(self) -> ResultsFacet: ...
+
+    @property
+    def parts(self) -> PartsFacet: ...
 
     @property
     def progress(self) -> ProgressFacet: ...

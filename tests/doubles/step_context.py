@@ -25,10 +25,11 @@ from goldsmith.engines.protocols import (
     ignore_progress,
 )
 from goldsmith.engines.vision import Face, FaceEmbedding, FaceSwapper, Points, TextLine, normalise
-from goldsmith.errors import InputError, JobCancelled
+from goldsmith.errors import InputError, JobCancelled, JobYielded
 from goldsmith.operation import (
     Deliverable,
     ExportedFile,
+    FinishedPart,
     LibraryFacet,
     Portrait,
     RecordValue,
@@ -320,6 +321,25 @@ class ProgressDouble:
             raise JobCancelled
 
 
+class PartsDouble:
+    """Implements ``PartsFacet``. ``kept`` holds the parts by name; None = nothing is kept. ``must_give_way`` makes the step stop."""
+
+    def __init__(self, kept: dict[str, FinishedPart] | None = None, must_give_way: bool = False) -> None:
+        self.kept = kept
+        self.must_give_way = must_give_way
+
+    def find(self, name: str) -> FinishedPart | None:
+        return None if self.kept is None else self.kept.get(name)
+
+    def keep(self, name: str, picture: Picture, facts: Mapping[str, RecordValue]) -> None:
+        if self.kept is not None:
+            self.kept[name] = FinishedPart(picture.pixels, facts)
+
+    def give_way(self) -> None:
+        if self.must_give_way:
+            raise JobYielded
+
+
 class StepContextDouble:
     """Implements ``StepContext`` with the facets of this module, from their settings.
 
@@ -352,6 +372,7 @@ class StepContextDouble:
         exported: Sequence[ExportedFile] = (),
         cancel_at: float | None = None,
         credits: Credits = NO_CREDITS,  # noqa: A002 - the facet's name
+        parts: PartsDouble | None = None,
     ) -> None:
         self.seed = seed
         self.stem = stem
@@ -359,6 +380,7 @@ class StepContextDouble:
         self.credits = credits
         self.scratch = scratch
         self.progress = ProgressDouble(cancel_at)
+        self.parts = PartsDouble() if parts is None else parts
         self.results = ResultsDouble(exported)
         self.engines = EnginesDouble(inpainter, upscaler, generator, swapper) if engines is None else engines
         self.detect = DetectDouble(spots, faces, portraits, identify, lines) if detect is None else detect

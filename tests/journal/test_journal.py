@@ -255,7 +255,9 @@ def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path)
     journal.close()
     with sqlite3.connect(path) as db:
         db.executescript("DROP TABLE active_job; DROP TABLE attempt; DROP TABLE hold")
-        db.executescript("DROP TABLE history_file; DROP TABLE prune; DROP INDEX history_parent; DROP INDEX history_taken")
+        db.executescript(
+            "DROP TABLE history_file; DROP TABLE prune; DROP TABLE kept_part; DROP INDEX history_parent; DROP INDEX history_taken"
+        )
         db.executescript("DROP INDEX placed_file_job; DROP INDEX history_name; ALTER TABLE history DROP COLUMN name")
         db.execute("ALTER TABLE placed_version DROP COLUMN source")
         db.executemany("DELETE FROM migration WHERE name = ?", [(name,) for name, _ in MIGRATIONS[2:]])

@@ -19,6 +19,8 @@ PRIVATE_FOLDER = ".goldsmith"
 # The folder of all scratch folders, on the root's own filesystem. A worker process has one that holds those of its jobs; the daemon writes
 # its own files of a job into another, named after the job, which no worker may write.
 SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
+# The folder of finished parts of steps that are not done yet. The daemon moves them there, and every worker process may read them.
+KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
 
@@ -66,6 +68,15 @@ class ResourceLimits(_Data):
     """Seconds that a cancelled job gets to stop; then its process is ended, and its loaded models are lost."""
 
 
+class KeptPart(_Data):
+    """A finished part of a step, such as a candidate, in a file that outlives the worker process: work goes on where it was."""
+
+    key: str
+    """32 hex digits: a hash of everything on which the part depends. It is the file's name in ``KEPT_FOLDER``."""
+    sha256: str
+    size: int
+
+
 class Job(_Data):
     """Everything that a worker needs to run one stage on one asset."""
 
@@ -107,6 +118,10 @@ class Job(_Data):
     """Device memory that the job's models need."""
     pictures_mb: int = 0
     """Device memory that the job's pictures need beside the models while they are made."""
+    keeps_parts: bool = False
+    """True if the finished parts of its steps are kept until its results are safe; it may then be asked to give way to other jobs."""
+    kept: tuple[KeptPart, ...] = ()
+    """The parts that earlier attempts have finished."""
 
     @property
     def asset(self) -> JobInput:
@@ -171,7 +186,19 @@ class OutputFile(_Data):
 
 
 JobFaultKind = Literal[
-    "problem", "incomplete", "changed", "machine", "disputed", "device", "cancelled", "crash", "timeout", "memory", "refused", "lost"
+    "problem",
+    "incomplete",
+    "changed",
+    "machine",
+    "disputed",
+    "device",
+    "cancelled",
+    "yielded",
+    "crash",
+    "timeout",
+    "memory",
+    "refused",
+    "lost",
 ]
 
 
@@ -180,9 +207,9 @@ class JobFault(_Data):
 
     problem: the picture or the brief is wrong · incomplete: a file ends too soon · changed: an input has changed since the intake ·
     machine: a disk or mount failed · disputed: the worker says so, and the daemon finds nothing wrong · device: the worker's device failed
-    (the job is requeued) · cancelled: the daemon stopped the job · crash, timeout, memory: the worker process died, hung or exceeded its
-    memory limit · refused: the daemon does not accept the outcome · lost: a result disappeared from the scratch folder, or was changed
-    there, before it was published.
+    (the job is requeued) · cancelled: the daemon stopped the job · yielded: the job let others go first, as the daemon asked · crash,
+    timeout, memory: the worker process died, hung or exceeded its memory limit · refused: the daemon does not accept the outcome · lost: a
+    result disappeared from the scratch folder, or was changed there, before it was published.
     """
 
     kind: JobFaultKind
@@ -245,3 +272,10 @@ class JobRequeued(_Data):
 
     job_id: str
     sentence: str
+
+
+class PartKept(_Data):
+    """A running job has finished a part, and the daemon keeps it."""
+
+    job_id: str
+    part: KeptPart

@@ -151,6 +151,11 @@ def cancelled(path: str) -> JobFault:
     return JobFault(kind="cancelled", sentence=f"Work on {display_name(os.path.basename(path))} was cancelled.", path=path)
 
 
+def yielded(job: Job) -> JobFault:
+    """Return the fault of a job that lets others go first: it goes on later, with the parts that it has finished."""
+    return JobFault(kind="yielded", sentence=f"Work on {picture_name(job)} lets other pictures go first.", path=job.asset.path)
+
+
 def unexpected_error(job: Job, last: JobProgress | None, error: Exception) -> JobFault:
     """Return the fault of a job whose operation raised an unexpected error. Call it in the ``except`` block, for the traceback."""
     where = f" at step {last.step} ({last.op})" if last and last.step else ""

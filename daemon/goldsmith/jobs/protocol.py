@@ -25,7 +25,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class MessageType(IntEnum):
-    """The type of a message. HELLO, JOB, BATCH and CANCEL go to the worker, the others come from it.
+    """The type of a message. HELLO, JOB, BATCH, CANCEL and GIVE_WAY go to the worker, the others come from it.
 
     READY has the fence of the process as its payload, as ``raise_fence`` returns it.
     """
@@ -40,6 +40,8 @@ class MessageType(IntEnum):
     BATCH = 8
     MODELS = 9
     ENGINE_RELEASED = 10
+    PART_KEPT = 11
+    GIVE_WAY = 12
 
 
 class ProtocolError(ValueError):
@@ -90,6 +92,8 @@ class WorkerFolders(BaseModel):
     """Absolute paths of the folders with the inputs of jobs. A link in place of such a folder is not followed."""
     models: tuple[str, ...] = ()
     """Absolute paths of the folders and files of the models and of ``models.toml``. Links are followed."""
+    kept: str = ""
+    """Absolute path of the folder of kept parts, beside ``work``: read by every worker process, written by the daemon; "" = none."""
 
 
 class HelloMessage(BaseModel):

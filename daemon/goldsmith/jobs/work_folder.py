@@ -19,12 +19,13 @@ from collections.abc import Collection, Iterator
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, PathAt
 from goldsmith.jobs.folder_removal import remove_tree
-from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
+from goldsmith.jobs.job import KEPT_FOLDER, PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.mounts import kind_at
 from goldsmith.root_folder import check_ordinary_file, open_subfolder, read_start
 
 _PRIVATE_MODE = 0o700
 _WORK_NAME = SCRATCH_FOLDER.removeprefix(f"{PRIVATE_FOLDER}/")
+_KEPT_NAME = KEPT_FOLDER.removeprefix(f"{PRIVATE_FOLDER}/")
 # The scratch folder of the files that only show whether the disk takes them.
 _PROBE_SCRATCH = "probe"
 # A process's folder and a job's.
@@ -40,19 +41,43 @@ class ScratchError(InputError):
 
 
 class WorkFolder:
-    """The folder ``ROOT/.goldsmith/work``. Its methods raise HostError if it, or ``.goldsmith``, is not the service's alone."""
+    """The folder ``ROOT/.goldsmith/work``, and ``kept`` beside it with the finished parts of unfinished steps.
+
+    Its methods raise HostError if one of them, or ``.goldsmith``, is not the service's alone.
+    """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = os.fspath(root)
 
     def prepare(self) -> None:
-        """Create both folders if they are missing, and close them to everybody but the service's user."""
+        """Create the folders that are missing, and close them to everybody but the service's user."""
         os.close(open_private_folder(self._root, create=True))
         os.close(self._open(create=True))
+        os.close(self._open(_KEPT_NAME, create=True))
 
     def check(self) -> None:
-        """Check both folders, and close them to others again if somebody has opened them. Create ``work`` if it was removed."""
+        """Check the folders, and close them to others again if somebody has opened them. Create ``work`` if it was removed."""
         os.close(self._open(create=True))
+        os.close(self._open(_KEPT_NAME, create=True))
+
+    def kept_names(self) -> list[str]:
+        """Return the names of the files with kept parts. Raises OSError and HostError."""
+        fd = self._open(_KEPT_NAME, create=True)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
+    def remove_kept(self, names: Collection[str]) -> None:
+        """Remove files with kept parts. What cannot be removed now is removed at the next start."""
+        with contextlib.suppress(OSError, HostError):
+            fd = self._open(_KEPT_NAME)
+            try:
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        remove_tree(fd, name, fd)
+            finally:
+                os.close(fd)
 
     def check_writable(self, fs: Filesystem) -> None:
         """Write a small file durably and remove it. Raises OSError, HostError or ScratchError if that fails."""
@@ -147,10 +172,10 @@ class WorkFolder:
                     elif "" not in inner:
                         _clear_folder(work, name, inner)
 
-    def _open(self, *, create: bool = False) -> int:
+    def _open(self, name: str = _WORK_NAME, *, create: bool = False) -> int:
         private = open_private_folder(self._root)
         try:
-            return _open_private(private, _WORK_NAME, os.path.join(self._root, SCRATCH_FOLDER), create=create)
+            return _open_private(private, name, os.path.join(self._root, PRIVATE_FOLDER, name), create=create)
         finally:
             os.close(private)
 

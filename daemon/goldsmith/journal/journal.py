@@ -29,6 +29,7 @@ from goldsmith.journal.records import (
     HistoryRow,
     HoldRecord,
     JobResults,
+    KeptPartRecord,
     PlacedFile,
     Plan,
 )
@@ -255,6 +256,41 @@ class Journal:
         with self._transaction() as db:
             db.execute("DELETE FROM hold WHERE path = ?", (os.fsencode(path),))
             db.execute("DELETE FROM attempt WHERE path = ?", (os.fsencode(path),))
+
+    # ------------------------------------------------------------------ kept parts of unfinished steps
+
+    def record_kept_part(self, path: str, part: KeptPartRecord, now: float) -> None:
+        """Record a finished part of the work on the asset at ``path``. ``now`` is in Unix seconds."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO kept_part (key, path, sha256, size, made_at) VALUES (?, ?, ?, ?, ?)",
+                (part.key, os.fsencode(path), part.sha256, part.size, now),
+            )
+
+    def kept_parts(self, path: str) -> list[KeptPartRecord]:
+        """Return the kept parts of the work on the asset at ``path``, the oldest first."""
+        with self._translated():
+            query = "SELECT key, sha256, size FROM kept_part WHERE path = ? ORDER BY made_at, key"
+            return [KeptPartRecord(*row) for row in self._db.execute(query, (os.fsencode(path),))]
+
+    def surplus_kept_parts(self, made_before: float, max_bytes: int) -> list[str]:
+        """Return the keys of the parts that were made before that time (Unix seconds), and of the oldest beyond ``max_bytes`` in all."""
+        with self._translated():
+            query = (
+                "SELECT key FROM (SELECT key, made_at, SUM(size) OVER (ORDER BY made_at DESC, key DESC) AS total FROM kept_part) "
+                "WHERE made_at < ? OR total > ?"
+            )
+            return [row[0] for row in self._db.execute(query, (made_before, max_bytes))]
+
+    def all_kept_keys(self) -> set[str]:
+        """Return the keys of all kept parts."""
+        with self._translated():
+            return {row[0] for row in self._db.execute("SELECT key FROM kept_part")}
+
+    def forget_kept_parts(self, keys: Collection[str]) -> None:
+        """Remove the records of these parts."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM kept_part WHERE key = ?", [(key,) for key in keys])
 
     # ------------------------------------------------------------------ plans
 

@@ -64,6 +64,15 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         """,
     ),
     ("the source of each placed version", "ALTER TABLE placed_version ADD COLUMN source BLOB NOT NULL DEFAULT x''"),
+    (
+        "the kept parts of unfinished steps",
+        """
+        CREATE TABLE kept_part (
+            key TEXT PRIMARY KEY, path BLOB NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, made_at REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX kept_part_path ON kept_part (path)
+        """,
+    ),
 )
 # What fills the new tables and columns of a migration from the old rows, by the migration's name.
 _FILLED_BY: dict[str, Callable[[sqlite3.Connection], None]] = {"an index of the files in the history": index_files}

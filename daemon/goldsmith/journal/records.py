@@ -41,6 +41,14 @@ class Publish(_Data):
     that was already placed by its inode."""
 
 
+class KeptPartRecord(NamedTuple):
+    """A finished part of a step that is not done yet: the name of its file, and the hash without which nobody trusts the file."""
+
+    key: str
+    sha256: str
+    size: int
+
+
 class HistoryRow(_Data):
     """One row of the history: an input of one stage, and the outcome of its job."""
 

@@ -31,6 +31,7 @@ from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.scheduler.holds import Holds
 from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import InFlight
+from goldsmith.pipeline.scheduler.kept_parts import open_kept_parts
 from goldsmith.pipeline.scheduler.parts import Clocks, SchedulerState, SharedParts
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.results import Results, SettlePolicy
@@ -105,7 +106,7 @@ class DaemonRuntime:
         turns = FolderTurns(stage.folder for stage in setup.pipeline.stages)
         in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
         shared = SharedParts(
-            SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock),
+            SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock, open_kept_parts(journal, work_folder)),
             self.intake,
             self.workers,
             Clocks(monotonic=clock, wall=time.time),

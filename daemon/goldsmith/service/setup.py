@@ -14,7 +14,7 @@ from goldsmith.brief.settings import Settings, find_config, read_config, read_se
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import HostError, UsageError, error_text
-from goldsmith.jobs.job import SCRATCH_FOLDER, ResourceLimits
+from goldsmith.jobs.job import KEPT_FOLDER, SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.location import journal_path, weights_notes_path
@@ -108,11 +108,12 @@ def worker_config(setup: Setup) -> WorkerConfig:
 
 
 def worker_folders(setup: Setup) -> WorkerFolders:
-    """Return what the workers of a root may read and where they write. They cannot read the root itself, nor ``.goldsmith``."""
+    """Return what the workers of a root may read and where they write. They cannot read the root itself, nor the rest of ``.goldsmith``."""
     return WorkerFolders(
         work=str(setup.root / SCRATCH_FOLDER),
         inputs=tuple(str(setup.root / name) for name in _input_folders(setup.pipeline)),
         models=find_model_paths(setup.root, setup.weights, setup.models_file),
+        kept=str(setup.root / KEPT_FOLDER),
     )
 
 

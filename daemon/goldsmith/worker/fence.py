@@ -76,7 +76,7 @@ def _open_rules(scratch: str, folders: WorkerFolders) -> Generator[tuple[int, in
     for paths, flags, rights in (
         ((*_SYSTEM_FOLDERS, *_expand(_DRIVER_FOLDERS), *_import_folders()), _OPEN_FLAGS, READ_AND_EXECUTE),
         ((*_SYSTEM_SETTINGS, *_KERNEL_FOLDERS, *_SHIPPED_FOLDERS, *folders.models), _OPEN_FLAGS, READ),
-        (folders.inputs, _OPEN_FLAGS | os.O_NOFOLLOW, READ),
+        ((*folders.inputs, *filter(None, (folders.kept,))), _OPEN_FLAGS | os.O_NOFOLLOW, READ),
         (_expand(_DEVICES), _OPEN_FLAGS | os.O_NOFOLLOW, USE_DEVICE),
         ((_SHARED_MEMORY,), _OPEN_FLAGS | os.O_NOFOLLOW, WRITE),
     ):

@@ -19,6 +19,7 @@ from goldsmith.errors import (
     IncompleteFileError,
     InputError,
     JobCancelled,
+    JobYielded,
 )
 from goldsmith.files import MACHINE_ERRNOS, Filesystem
 from goldsmith.jobs import job_faults
@@ -41,6 +42,7 @@ from goldsmith.picture.picture import Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
+from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
@@ -70,16 +72,19 @@ def run_job(
     is_cancelled: Callable[[], bool],
     fs: Filesystem | None = None,
     on_engine_released: Callable[[], None] = ignore_engine_release,
+    part_channel: PartChannel = NO_PARTS,
 ) -> Outcome:
     """Run the job and return its outcome. Exceptions that no operation may raise pass through; the worker process catches them.
 
     ``on_engine_released`` is called after the last step that needs an engine: only selecting, encoding and writing remain.
     """
-    runner = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released)
+    runner = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released, part_channel)
     try:
         return runner.run()
     except JobCancelled:
         return runner.failure(job_faults.cancelled(job.asset.path))
+    except JobYielded:
+        return runner.failure(job_faults.yielded(job))
     except InputChanged as changed:
         return runner.failure(JobFault(kind="changed", sentence=changed.sentence, path=changed.path))
     except GoldsmithError as error:
@@ -125,6 +130,7 @@ class _JobRunner:
         is_cancelled: Callable[[], bool],
         fs: Filesystem,
         on_engine_released: Callable[[], None],
+        part_channel: PartChannel,
     ) -> None:
         # The input that is being read, for the path of a fault.
         self.current_path = job.asset.path
@@ -134,6 +140,7 @@ class _JobRunner:
         self._is_cancelled = is_cancelled
         self._fs = fs
         self._on_engine_released = on_engine_released
+        self._part_channel = part_channel
         self._reads: dict[str, InputRead] = {}
         # About the files beside the picture, and about the picture itself: the notes in its facts.
         self._input_notes: list[str] = []
@@ -319,10 +326,10 @@ class _JobRunner:
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
         library = Library(Path(self._job.root))
-        parts = JobParts(self._job, self._engine_provider, self._scratch, library, self._reads, self._detection_cache)
+        parts = JobParts(self._job, self._engine_provider, self._scratch, library, self._reads, self._detection_cache, self._part_channel)
         remarks = collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps])
         seed = step_seed(self._job.seed, number)
-        return WorkerStepContext(parts, on_progress, seed, bytes_per_pixel, EarlierSteps(remarks, self._removals))
+        return WorkerStepContext(parts, on_progress, seed, bytes_per_pixel, EarlierSteps(remarks, self._removals, steps))
 
     def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext, number: int) -> Picture:
         """Return the picture after the step, with the proof that protected pixels are unchanged on record."""

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from goldsmith.errors import HostError
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome
+from goldsmith.jobs.job import Job, JobFault, JobProgress, KeptPart, Outcome, PartKept
 from goldsmith.jobs.protocol import (
     TEMPORARY_FOLDER,
     BatchMessage,
@@ -81,6 +81,8 @@ class Worker:
         self._send_lock = Lock()
         self._jobs: SimpleQueue[tuple[Job, ...]] = SimpleQueue()
         self._cancelled: set[str] = set()
+        # The jobs that let others go first as soon as they have finished a part.
+        self._asked_to_give_way: set[str] = set()
         self._decoder = FrameDecoder()
         self._early_messages: list[tuple[MessageType, bytes]] = []
         self._watchdog = DecodingWatchdog(self._blame_slow_file)
@@ -132,10 +134,12 @@ class Worker:
         self._send(MessageType.STARTED, job.id.encode())
         outcome = self._run_job(job, hello, engine_provider)
         self._cancelled.discard(job.id)
+        self._asked_to_give_way.discard(job.id)
         self._send(MessageType.OUTCOME, _encode_outcome(outcome))
 
     def _run_job(self, job: Job, hello: HelloMessage, engine_provider: EngineProvider) -> Outcome:
         """Run the job and return its outcome, whatever it raises."""
+        from goldsmith.worker.finished_parts import PartChannel
         from goldsmith.worker.job_runner import run_job
         from goldsmith.worker.trace import run_environment
 
@@ -147,10 +151,18 @@ class Worker:
                 # Do not wait for the jobs: the daemon sends no others before these have released the engine.
                 self._send(MessageType.ENGINE_RELEASED, job.id.encode())
 
+        def send_part(part: KeptPart) -> None:
+            self._send(MessageType.PART_KEPT, encode_message(PartKept(job_id=job.id, part=part)))
+
         try:
             with self._watchdog.job(job):
                 outcome = run_job(
-                    job, engine_provider, throttle.report, lambda: job.id in self._cancelled, on_engine_released=release_engine
+                    job,
+                    engine_provider,
+                    throttle.report,
+                    lambda: job.id in self._cancelled,
+                    on_engine_released=release_engine,
+                    part_channel=PartChannel(send_part, lambda: job.id in self._asked_to_give_way),
                 )
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=job_faults.out_of_memory(job))
@@ -192,6 +204,8 @@ class Worker:
                     self._jobs.put(decode_message(BatchMessage, payload).jobs)
                 elif kind is MessageType.CANCEL:
                     self._cancelled.add(payload.decode())
+                elif kind is MessageType.GIVE_WAY:
+                    self._asked_to_give_way.add(payload.decode())
             data = self._connection.recv(65536)
             if not data:
                 os._exit(0)

@@ -50,7 +50,7 @@ class SpilledList(Sequence[Picture]):
         except OSError as error:
             sentence = f"The work folder cannot be read: {error.strerror}."
             raise HostError(sentence, "Check the disk that holds the hot folders.") from error
-        return replace(entry.picture, pixels=freeze(_from_codes(values)))
+        return replace(entry.picture, pixels=freeze(from_values(values)))
 
     def delete_files(self) -> None:
         """Delete the files; the pictures are not needed any more."""
@@ -76,14 +76,19 @@ def _pop_each(pictures: list[Picture]) -> Iterator[Picture]:
 
 
 def _write_picture(picture: Picture, scratch: ScratchFolder, name: str) -> _SpilledPicture:
-    codes = quantise(picture.pixels, picture.depth)
-    values = codes if np.array_equal(_from_codes(codes), picture.pixels) else picture.pixels
-    path = scratch.write_file(name, np.ascontiguousarray(values).tobytes())
+    values = exact_values(picture)
+    path = scratch.write_file(name, values.tobytes())
     return _SpilledPicture(replace(picture, pixels=_EMPTY), path, values.shape, values.dtype.str)
 
 
-def _from_codes(values: np.ndarray) -> Pixels:
-    """Return codes as floats 0..1; floats stay as they are."""
+def exact_values(picture: Picture) -> np.ndarray:
+    """Return the pixels as codes of the picture's depth if that is exact, else as floats, (h, w, c), contiguous."""
+    codes = quantise(picture.pixels, picture.depth)
+    return np.ascontiguousarray(codes if np.array_equal(from_values(codes), picture.pixels) else picture.pixels)
+
+
+def from_values(values: np.ndarray) -> Pixels:
+    """Return codes, (h, w, c), as floats 0..1; floats stay as they are."""
     if values.dtype == np.float32:
         return values
     return np.asarray(values.astype(np.float32) / np.float32(np.iinfo(values.dtype).max))

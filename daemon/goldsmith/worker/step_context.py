@@ -18,7 +18,7 @@ from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, display_name, fold_name
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import InputRead, Job, JobInput
+from goldsmith.jobs.job import InputRead, Job, JobInput, StepResult
 from goldsmith.library.consent import FACES_FOLDER, find_consent, local_today
 from goldsmith.library.layers import find_layer
 from goldsmith.library.library import MAX_FILE_BYTES, Library
@@ -28,6 +28,7 @@ from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import Mask, Picture
 from goldsmith.worker.detections import DetectionCache, Detections, to_rgb
 from goldsmith.worker.engine_provider import EngineProvider, to_json
+from goldsmith.worker.finished_parts import NO_PARTS, PartChannel, WorkerParts
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, reading_options
 from goldsmith.worker.scratch_folder import ScratchFolder
 
@@ -325,10 +326,11 @@ class WorkerLibrary:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSteps:
-    """What a step may know of the steps before it: their remarks about the picture, and which of them removed content."""
+    """What is known of the steps before: their remarks about the picture, which of them removed content, and their results."""
 
     remarks: Sequence[str] = ()
     removals: Sequence[Removal] = ()
+    results: Sequence[StepResult] = ()
 
 
 @dataclass(slots=True)
@@ -389,6 +391,7 @@ class JobParts:
     library: Library
     reads: Mapping[str, InputRead]
     detection_cache: DetectionCache = field(default_factory=DetectionCache)
+    part_channel: PartChannel = NO_PARTS
 
 
 class WorkerStepContext:
@@ -416,6 +419,25 @@ class WorkerStepContext:
         self.detect = WorkerDetect(job, parts.engine_provider, self.progress, self.recorder, parts.detection_cache)
         self.library = WorkerLibrary(job, parts.library, parts.reads, scratch_folder, memory_budget, self.recorder)
         self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps)
+        self.parts = WorkerParts(job, scratch_folder, parts.part_channel, self._describe_dependencies)
+        self._job = job
+        self._reads = parts.reads
+        self._earlier_results = earlier_steps.results
+
+    def _describe_dependencies(self) -> dict[str, JsonValue]:
+        """Return everything on which the step's result depends, as it is known once the step has its engines and library files."""
+        step = self._job.steps[len(self._earlier_results)]
+        # What they say is in the settings and the prompt. A change for another step does not concern this one.
+        instructions = {source.path for source in self._job.inputs if source.role in ("brief", "prompt")}
+        return {
+            "step": [step.op, step.settings],
+            "seed": self.seed,
+            "prompt": self.prompt,
+            "reads": {path: read.sha256 for path, read in self._reads.items() if path not in instructions},
+            "steps": [[step.op, step.settings, step.seed, step.picture_hash] for step in self._earlier_results],
+            "engines": self.recorder.engines(),
+            "references": self.recorder.findings.get("references"),
+        }
 
 
 def _number_suffix(number: int) -> str:

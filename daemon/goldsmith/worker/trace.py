@@ -28,11 +28,12 @@ _BAND_ROWS = 16
 
 def run_environment(device: str, threads: int, fence: str) -> dict[str, JsonValue]:
     """Return the versions of the program and its libraries, the processor, the device, the threads and the fence, for the record."""
-    return {**_installed_versions(), "device": device, "threads": threads, "fence": fence}
+    return {**installed_versions(), "device": device, "threads": threads, "fence": fence}
 
 
 @lru_cache(maxsize=1)
-def _installed_versions() -> dict[str, JsonValue]:
+def installed_versions() -> dict[str, JsonValue]:
+    """Return the versions of the program and of the libraries that can affect a picture, and the processor."""
     versions: dict[str, JsonValue] = {"goldsmith": __version__, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         try:

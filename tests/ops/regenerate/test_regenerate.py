@@ -13,9 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.operation_samples import picture
-from doubles.step_context import NullGenerator, NullUpscaler, StepContextDouble
-from goldsmith.engines.protocols import GenerationRequest, GenerationResult, OnProgress, ignore_progress
-from goldsmith.errors import InputError, JobCancelled
+from doubles.step_context import NullGenerator, NullUpscaler, PartsDouble, StepContextDouble
+from goldsmith.engines.kinds import GENERATOR
+from goldsmith.engines.protocols import EngineNeed, GenerationRequest, GenerationResult, OnProgress, ignore_progress
+from goldsmith.errors import InputError, JobCancelled, JobYielded
+from goldsmith.operation import FinishedPart
 from goldsmith.ops.regenerate.operation import Regenerate, candidate_seed, crop_and_resize, native_size
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.profiles import builtin_profile
@@ -430,3 +432,35 @@ def test_a_picture_of_the_right_size_is_not_changed() -> None:
     """The very picture is returned."""
     source = picture(20, 30)
     assert crop_and_resize(source, (30, 20)) is source
+
+
+@pytest.mark.parametrize("refine", [1, 2])
+def test_a_step_goes_on_behind_its_finished_candidates(refine: float) -> None:
+    """It gives way when asked, after a call or a refined candidate, and then makes only what is missing, with the same record."""
+
+    def context(kept: dict[str, FinishedPart] | None, must_give_way: bool = False) -> StepContextDouble:
+        engine = NullGenerator(pixels=1024 * 1024)
+        parts = PartsDouble(kept, must_give_way)
+        return StepContextDouble(seed=3, prompt="x", generator=engine, upscaler=NullUpscaler(2), parts=parts)
+
+    settings = {"candidates": 6, "refine": refine}
+    undisturbed = context(None)
+    expected = regenerate([], undisturbed, **settings)
+    kept: dict[str, FinishedPart] = {}
+    with pytest.raises(JobYielded):
+        list(Regenerate(**settings).apply_set([], context(kept, must_give_way=True)))
+    assert len([name for name in kept if name.startswith("candidate")]) == (4 if refine == 1 else 1)
+    again = context(kept)
+    results = regenerate([], again, **settings)
+    assert all(np.array_equal(result.pixels, picture.pixels) for result, picture in zip(results, expected, strict=True))
+    assert again.results.findings.pop("made_before") == (4 if refine == 1 else 1)
+    assert again.results.findings == undisturbed.results.findings
+    (engine,) = {again.engines.engine_for(EngineNeed(GENERATOR), None)}
+    assert isinstance(engine, NullGenerator)
+    first_passes = [len(call.seeds) for call in engine.calls if call.picture is None]
+    assert first_passes == [2]
+    complete = context(dict(kept), must_give_way=True)
+    assert len(regenerate([], complete, **settings)) == 6
+    single = context({}, must_give_way=True)
+    regenerate([], single)
+    assert single.parts.kept == {}

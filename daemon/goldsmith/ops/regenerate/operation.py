@@ -208,9 +208,12 @@ class Regenerate(SetOperation):
             for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
                 truncated = {"prompt_truncated": 1} if run.first_pass.any_call("prompt_truncated") else {}
                 yield replace(candidate, record_values={"number": number, "seed": seed, **truncated})
+                run.give_way()
             candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
         if run.first_pass.any_call("prompt_truncated"):
             context.results.record(note=_TRUNCATED_NOTE)
+        if run.restored:
+            context.results.record(made_before=run.restored)
         context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())
 
     def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
@@ -226,6 +229,8 @@ class Regenerate(SetOperation):
             self._refuse_strength(context.stem)
         engine = self._choose_engine(context, StepInputs(bool(pictures), bool(references)))
         strength = self._effective_strength(engine) if pictures and not references else None
+        if self.refine > 1:  # here, so that it is known on what the finished parts depend
+            context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
         options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
         return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self._count)
 
@@ -287,22 +292,57 @@ class Regenerate(SetOperation):
         base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
         for first in range(0, len(numbered_seeds), batch):
-            group = numbered_seeds[first : first + batch]
-            request = GenerationRequest(
-                run.options, tuple(seed for _, seed in group), wide, high, picture=start_pixels, references=run.references
-            )
-            share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
-            start = done + first
-            note = f"candidate {start + 1} of {run.candidate_count}"
-            generated = run.engine.generate(request, run.progress_callback(start, len(group) * share, note))
+            group = _Group(numbered_seeds[first : first + batch], done + first, start_pixels, (wide, high))
             run.add_findings(native=[wide, high])
-            run.first_pass.add(generated.facts)
-            for position, ((number, seed), pixels) in enumerate(zip(group, generated.pictures, strict=True)):
-                if self.refine > 1:
-                    second_start = start + len(group) * share + position * (1 - share)
-                    note = f"refining {start + position + 1} of {run.candidate_count}"
-                    pixels = self._run_second_pass(pixels, seed, run, run.progress_callback(second_start, 1 - share, note))
-                yield number, seed, _fit_into_base(base, pixels, seed)
+            yield from self._make_group(group, base, run)
+
+    def _make_group(self, group: _Group, base: Picture, run: _GenerationRun) -> Iterator[tuple[int, int, Picture]]:
+        """Yield (number, seed, picture) of the candidates of one call of the engine; the call is left out if all are finished."""
+        finished = {number: part for number, _ in group.numbered_seeds if (part := run.context.parts.find(f"candidate {number}"))}
+        run.restored += len(finished)
+        generated: list[Pixels] = []
+        if len(finished) == len(group.numbered_seeds):
+            first_pass = dict(next(iter(finished.values())).facts["first_pass"])
+        else:
+            first_pass, generated = self._run_first_pass(group, run)
+        run.first_pass.add(first_pass)
+        for position, (number, seed) in enumerate(group.numbered_seeds):
+            part = finished.get(number)
+            if part is not None:
+                run.add_part(part.facts)
+                yield number, seed, base.with_pixels(part.pixels)
+                continue
+            pixels, facts = generated[position], dict[str, RecordValue](first_pass=first_pass)
+            if self.refine > 1:
+                share = 1 - _FIRST_PASS_SHARE
+                second_start = group.start + len(group.numbered_seeds) * _FIRST_PASS_SHARE + position * share
+                note = f"refining {group.start + position + 1} of {run.candidate_count}"
+                pixels, second_pass = self._run_second_pass(pixels, seed, run, run.progress_callback(second_start, share, note))
+                facts |= second_pass
+            run.add_part(facts)
+            candidate = _fit_into_base(base, pixels, seed)
+            run.keep(f"candidate {number}", candidate, facts)
+            is_last = group.start + position + 1 == run.candidate_count
+            run.may_give_way = not is_last and (self.refine > 1 or position == len(group.numbered_seeds) - 1)
+            yield number, seed, candidate
+
+    def _run_first_pass(self, group: _Group, run: _GenerationRun) -> tuple[dict[str, RecordValue], list[Pixels]]:
+        """Return the facts of one call of the engine, and its pictures. With a second pass, its pictures are finished parts too."""
+        names = [f"first pass {number}" for number, _ in group.numbered_seeds]
+        parts = [run.context.parts.find(name) for name in names] if self.refine > 1 else []
+        kept = [part for part in parts if part is not None]
+        if kept and len(kept) == len(names):
+            return dict(kept[0].facts), [part.pixels for part in kept]
+        wide, high = group.size
+        seeds = tuple(seed for _, seed in group.numbered_seeds)
+        request = GenerationRequest(run.options, seeds, wide, high, picture=group.start_pixels, references=run.references)
+        share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
+        note = f"candidate {group.start + 1} of {run.candidate_count}"
+        generated = run.engine.generate(request, run.progress_callback(group.start, len(names) * share, note))
+        facts = cast("dict[str, RecordValue]", dict(generated.facts))
+        for name, pixels in zip(names, generated.pictures, strict=True) if self.refine > 1 else ():
+            run.keep(name, Picture(freeze(pixels)), facts)
+        return facts, list(generated.pictures)
 
     def _aspect_ratio(self, source: Picture | None) -> float:
         """Return the width over the height of the result."""
@@ -321,8 +361,10 @@ class Regenerate(SetOperation):
         part = _centre_crop(_centre_crop(source, native_size_px), size)
         return resize_picture(part, size[1], size[0])
 
-    def _run_second_pass(self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress) -> Pixels:
-        """Return the pixels enlarged by ``refine`` and redrawn by tiles."""
+    def _run_second_pass(
+        self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress
+    ) -> tuple[Pixels, dict[str, RecordValue]]:
+        """Return the pixels enlarged by ``refine`` and redrawn by tiles, and the facts: ``refined``, and ``second_pass`` of each call."""
         descriptor = run.engine.descriptor
         upscaler = run.context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
         upscaler_descriptor = upscaler.descriptor
@@ -335,26 +377,35 @@ class Regenerate(SetOperation):
         high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)
         large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
         options = replace(run.options, strength=self.refine_strength)
+        calls: list[RecordValue] = []
 
         def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
             # Without the references: with them a model has no strength and would draw every tile anew from the words.
             request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile)
             generated = run.engine.generate(request, on_tile_progress)
-            run.second_pass.add(generated.facts)
+            calls.append(cast("dict[str, RecordValue]", dict(generated.facts)))
             return generated.pictures[0]
 
         refined = refine_by_tiles(
             large, redraw, RefineOptions(descriptor.native_pixels, descriptor.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
         )
-        run.add_findings(
-            refined={
-                "upscaler": upscaler_descriptor.name,
-                "scale": upscaler_descriptor.scale,
-                "size": [wide, high],
-                "tiles": len(refined.tiles),
-            }
-        )
-        return refined.pixels
+        facts: dict[str, RecordValue] = {
+            "upscaler": upscaler_descriptor.name,
+            "scale": upscaler_descriptor.scale,
+            "size": [wide, high],
+            "tiles": len(refined.tiles),
+        }
+        return refined.pixels, {"refined": facts, "second_pass": calls}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Group:
+    """The candidates of one call of the engine. ``start`` candidates come before them; ``size`` is the model's, in px."""
+
+    numbered_seeds: Sequence[tuple[int, int]]
+    start: int
+    start_pixels: Pixels | None
+    size: Size
 
 
 @dataclass(slots=True)
@@ -394,6 +445,28 @@ class _GenerationRun:
     findings: dict[str, RecordValue] = field(default_factory=dict)
     first_pass: _CallFacts = field(default_factory=_CallFacts)
     second_pass: _CallFacts = field(default_factory=_CallFacts)
+    # How many candidates an earlier attempt had finished.
+    restored: int = 0
+    # True once a part was finished behind which the job may stop, until it has been asked.
+    may_give_way: bool = False
+
+    def add_part(self, facts: Mapping[str, RecordValue]) -> None:
+        """Add the facts of a finished candidate's second pass, if it had one."""
+        if "refined" in facts:
+            self.add_findings(refined=facts["refined"])
+        for call in _as_list(facts.get("second_pass")):
+            self.second_pass.add(cast("dict[str, RecordValue]", call))
+
+    def keep(self, name: str, picture: Picture, facts: Mapping[str, RecordValue]) -> None:
+        """Keep a finished part of many, so that none is made twice; a single picture is made again as fast as it is found."""
+        if self.candidate_count > 1:
+            self.context.parts.keep(name, picture, facts)
+
+    def give_way(self) -> None:
+        """Let other jobs go first, if something was finished since the last time: else a job could give way for ever."""
+        if self.may_give_way and self.candidate_count > 1:
+            self.may_give_way = False
+            self.context.parts.give_way()
 
     def all_findings(self) -> dict[str, RecordValue]:
         """Return the findings with the facts of every call: ``made`` for the first call, ``made_otherwise`` for calls that ran in another

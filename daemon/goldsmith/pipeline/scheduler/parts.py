@@ -12,6 +12,7 @@ from goldsmith.pipeline.intake.intake import Intake
 from goldsmith.pipeline.scheduler.holds import Holds
 from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent
 from goldsmith.pipeline.scheduler.in_flight import InFlight
+from goldsmith.pipeline.scheduler.kept_parts import KeptParts
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 
@@ -33,6 +34,7 @@ class SchedulerState:
     journal: Journal
     work_folder: WorkFolder
     root_lock: RootLock
+    kept_parts: KeptParts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome
+from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.parts import SharedParts
@@ -50,6 +50,7 @@ class Results:
         self._workers = parts.workers
         self._wall_clock = parts.clocks.wall
         self._on_event = parts.on_event
+        self._kept_parts = parts.state.kept_parts
         self._settle_policy = settle_policy
         self._pending_events: deque[Event] = deque()
         # By asset path, how often its worker reported a fault of the machine that the daemon does not see.
@@ -70,6 +71,8 @@ class Results:
             work.scratch = event.scratch
         if isinstance(event, JobProgress):
             self._handle_progress(work, event)
+        elif isinstance(event, PartKept):
+            self._kept_parts.record(work.asset_path, event.part)
         elif isinstance(event, JobRequeued):
             self._handle_requeue(work, event)
         elif work.is_cancelled:
@@ -238,6 +241,9 @@ class Results:
         self._on_event("requeued", picture=work.asset_path, stage=work.job.stage, sentence=event.sentence)
 
     def _handle_fault(self, work: StageWork, fault: JobFault, outcome: Outcome, now: float) -> None:
+        if fault.kind == "yielded":
+            self._give_way(work)
+            return
         self._on_event(
             "fault", picture=work.asset_path, stage=work.job.stage, kind=fault.kind, sentence=fault.sentence, detail=fault.detail
         )
@@ -259,6 +265,12 @@ class Results:
             work.outcome = outcome
             work.incomplete_deadline = now + (self._settle_policy.incomplete_seconds if fault.kind == "incomplete" else 0.0)
             self.commit_or_wait(work, now)
+
+    def _give_way(self, work: StageWork) -> None:
+        """Queue the work again behind what waits: it is no fault and no attempt, and its finished parts are kept."""
+        self._on_event("gave way", picture=work.asset_path, stage=work.job.stage, parts=len(self._kept_parts.of(work.asset_path)))
+        self._in_flight.remove(work)
+        self._in_flight.recheck([work.bundle.key])
 
     def _handle_dispute(self, work: StageWork, fault: JobFault, now: float) -> None:
         """Try the work again later, whose worker says that the machine failed although the daemon finds nothing wrong; nothing else waits.

@@ -109,6 +109,7 @@ class Scheduler:
         self._journal = shared.state.journal
         self._work_folder = shared.state.work_folder
         self._root_lock = shared.state.root_lock
+        self._kept_parts = shared.state.kept_parts
         self._intake = shared.intake
         self._workers = shared.workers
         self._clock = shared.clocks.monotonic
@@ -531,7 +532,8 @@ class Scheduler:
         remarks = self._journal.remarks(bundle.asset) if has_report else ()
         removals = self._earlier_removals(inputs[0]) if checks_results(ready.steps) else ()
         job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals)
-        return StageWork(bundle, ready, self._job_limits.apply(job, ready.steps), sigs, hashes, self._wall_clock())
+        job = self._kept_parts.added_to(self._job_limits.apply(job, ready.steps))
+        return StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
 
     def _earlier_removals(self, asset: JobInput) -> tuple[RemovalRecord, ...]:
         """Return the steps of earlier stages that removed content from a picture that the daemon placed."""
@@ -659,6 +661,7 @@ class Scheduler:
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._host_health.report_success("commit")
         self._in_flight.remove(work)
+        self._kept_parts.forget(work.asset_path)
         row = result.plan.history_row
         facts: dict[str, object] = {"results": _result_paths(result.plan), "seconds": row.record["seconds"]}
         facts |= {"remarks": remarks} if (remarks := row.remarks()) else {}

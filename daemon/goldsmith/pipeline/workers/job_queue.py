@@ -150,6 +150,10 @@ class JobQueue:
                 self.requeue([compatible], len(self._returned))
         return batch
 
+    def waits_for(self, loaded: LoadedModels) -> bool:
+        """Return whether one of the first jobs can run with these models."""
+        return any(frozenset(entry.queued.models) <= loaded for entry in islice(self._entries.values(), _LOOKAHEAD))
+
     def predict_order(self, models_by_slot: Sequence[LoadedModels], now: float, limit: int) -> list[str]:
         """Return the ids of the next ``limit`` jobs, in the order in which these slots would take them in turn."""
         entries = [replace(entry) for entry in islice(self._in_order(), limit)]

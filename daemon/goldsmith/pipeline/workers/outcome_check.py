@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from pydantic import JsonValue
 
 from goldsmith.files import display_name, fold_name, is_ignored_file
-from goldsmith.jobs.job import InputRead, Job, JobFault, JobProgress, Outcome, OutputFile, StepResult
+from goldsmith.jobs.job import InputRead, Job, JobFault, JobProgress, KeptPart, Outcome, OutputFile, StepResult
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.picture.formats.table import FORMATS
@@ -30,6 +31,8 @@ DAEMON_SUFFIXES = (".manifest.json", ".problem.txt", ".problem.jpg")
 INSTRUCTION_SUFFIXES = (".toml", ".txt")
 
 _MAX_NAME_CHARS = 200
+_PART_KEY = re.compile("[0-9a-f]{32}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_MODELS = 100
 _TAIL_STARTS = (".", "_", "-")
 # Faults whose outcome says which inputs were read; with any other fault, the reads are of no use.
@@ -74,6 +77,13 @@ def check_progress(job: Job, progress: JobProgress) -> JobProgress:
     if not 0 <= progress.step < len(ops) or progress.op not in ("", ops[progress.step]) or not 0.0 <= progress.fraction <= 1.0:
         raise OutcomeRefused("it reports progress in a step that the job does not have", repr(progress)[:MAX_DETAIL_CHARS])
     return progress.model_copy(update={"note": clean_text(progress.note, MAX_NOTE_CHARS)})
+
+
+def check_part(job: Job, part: KeptPart) -> None:
+    """Raise OutcomeRefused if an honest worker cannot have finished such a part of this job."""
+    is_wellformed = _PART_KEY.fullmatch(part.key) and _SHA256.fullmatch(part.sha256) and 0 < part.size <= job.limits.max_memory_bytes
+    if not is_wellformed or not job.keeps_parts or len(job.kept) >= MAX_OUTPUTS:
+        raise OutcomeRefused("it reports a finished part that the job cannot have", repr(part)[:MAX_DETAIL_CHARS])
 
 
 def clean_models(models: ModelsMessage) -> ModelsMessage:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from goldsmith.files import OPEN_FOLDER_FLAGS
 from goldsmith.jobs.folder_removal import remove_tree
-from goldsmith.jobs.job import Job
+from goldsmith.jobs.job import Job, KeptPart
 from goldsmith.jobs.protocol import TEMPORARY_FOLDER, WorkerFolders
 from goldsmith.root_folder import open_subfolder
 
@@ -40,13 +41,30 @@ class ProcessFolder:
         return self._identities == self._read_identities()
 
     def _read_identities(self) -> _Identities:
-        kept = ((path, False) for path in (self.path, *self._folders.inputs))
+        kept = ((path, False) for path in (self.path, *self._folders.inputs, *filter(None, (self._folders.kept,))))
         followed = ((path, True) for path in self._folders.models)
         return tuple(_identity(path, follow_links) for path, follow_links in (*kept, *followed))
 
     def with_scratch(self, job: Job) -> Job:
         """Return the job with its scratch folder in this folder."""
         return job.model_copy(update={"scratch": os.path.join(self.path, job.id)})
+
+    def keep_part(self, job: Job, part: KeptPart) -> bool:
+        """Move a finished part of a running job to the kept parts, and return whether it is there now.
+
+        A file that is not an ordinary one of that size is left alone. Nobody uses a kept part without its hash.
+        """
+        if not self._folders.kept:
+            return False
+        try:
+            with _opened(self.path) as folder, _opened_in(folder, job.id) as scratch, _opened(self._folders.kept) as kept:
+                status = os.stat(part.key, dir_fd=scratch, follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode) or status.st_size != part.size or status.st_uid != os.geteuid():
+                    return False
+                os.rename(part.key, part.key, src_dir_fd=scratch, dst_dir_fd=kept)
+        except OSError:
+            return False
+        return True
 
     def remove_scratch(self, jobs: Iterable[Job]) -> None:
         """Delete what these jobs, which have no result, and the process itself left behind. The process must have ended."""
@@ -82,6 +100,16 @@ def _opened_work(path: str, *, create: bool = False) -> Iterator[int]:
         fd = open_subfolder(parent, name)
     try:
         _require_own(fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _opened_in(folder: int, name: str) -> Iterator[int]:
+    """Open a folder, but no link, in an open folder. Raises OSError."""
+    fd = open_subfolder(folder, name)
+    try:
         yield fd
     finally:
         os.close(fd)

@@ -53,6 +53,8 @@ class JobRun:
     progressed_at: float | None = None
     # True once the job needs no engine any more: its results are being encoded and written.
     has_released_engine: bool = False
+    # True once the daemon has asked the job to let others go first.
+    is_asked_to_give_way: bool = False
 
     @property
     def deadline(self) -> float:
@@ -72,6 +74,13 @@ class JobRun:
         last_step, last_fraction = self.last_progress
         if self.job.models and (step > last_step or (step == last_step and fraction >= last_fraction + _MIN_PROGRESS)):
             self.last_progress, self.progressed_at = (step, fraction), now
+
+    def may_be_asked_to_give_way(self, now: float, seconds: float) -> bool:
+        """Return whether the job has worked for that long, and can stop between two parts without losing one."""
+        is_asked = self.is_asked_to_give_way or self.cancelled_at is not None
+        return (
+            self.job.keeps_parts and self.has_begun and not is_asked and not self.has_released_engine and now - self.started_at >= seconds
+        )
 
     def is_unresponsive(self, now: float) -> bool:
         """Return whether the job was cancelled and has not ended in time."""

@@ -9,7 +9,7 @@ from math import ceil
 from goldsmith.errors import GoldsmithError
 from goldsmith.files import display_name
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome
+from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.jobs.protocol import (
     BatchMessage,
     MessageType,
@@ -23,9 +23,9 @@ from goldsmith.jobs.protocol import (
 )
 from goldsmith.pipeline.workers.device_health import DeviceHealth
 from goldsmith.pipeline.workers.failure_policy import FailurePolicy
-from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
+from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, JobQueue, QueuedJob
 from goldsmith.pipeline.workers.memory_kills import read_memory_kill_count
-from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_progress, clean_models
+from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_part, check_progress, clean_models
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier, Verification
 from goldsmith.pipeline.workers.process_folder import ProcessFolder
 from goldsmith.pipeline.workers.slot import (
@@ -38,7 +38,11 @@ from goldsmith.pipeline.workers.slot import (
 )
 from goldsmith.pipeline.workers.worker_process import SpawnWorker, WorkerProcess, start_failure
 
-Event = JobProgress | Outcome | JobRequeued
+Event = JobProgress | Outcome | JobRequeued | PartKept
+
+# Seconds that a job of many parts works before it lets waiting jobs go first: those for the models that its process has loaded, and all
+# others. A change of models costs about as much as the work in between.
+GIVE_WAY_SECONDS, GIVE_WAY_TO_OTHER_MODELS_SECONDS = 30.0, MAX_SKIPPED_SECONDS
 
 # Seconds between two checks of a running job's memory.
 MEMORY_CHECK_SECONDS = 0.25
@@ -194,6 +198,23 @@ class WorkerPool:
                 self._reap(slot, now)
         self._finish_verifications(now)
         self.dispatch(now)
+        if check_memory:
+            self._ask_to_give_way(now)
+
+    def _ask_to_give_way(self, now: float) -> None:
+        """Ask jobs that have worked for long to let waiting jobs go first, no more of them than wait."""
+        if not self.queue or self.is_draining or self.is_held:
+            return
+        room = len(self.queue) - sum(run.is_asked_to_give_way for slot in self.slots for run in slot.runs)
+        for slot in self.slots:
+            if room <= 0 or slot.dying_since is not None or not slot.process.is_ready:
+                continue
+            seconds = GIVE_WAY_SECONDS if self.queue.waits_for(slot.loaded_models) else GIVE_WAY_TO_OTHER_MODELS_SECONDS
+            for run in slot.runs:
+                if run.may_be_asked_to_give_way(now, seconds):
+                    run.is_asked_to_give_way = True
+                    room -= 1
+                    slot.process.send(MessageType.GIVE_WAY, run.job.id.encode())
 
     def deadlines(self) -> list[float]:
         """Return the moments at which ``collect`` has something to do although no descriptor becomes readable."""
@@ -349,6 +370,8 @@ class WorkerPool:
             self._emit(JobProgress(job_id=run.job.id, step=0, op="", fraction=0.0))
         elif kind is MessageType.PROGRESS:
             self._handle_progress(slot, decode_message(JobProgress, payload), now)
+        elif kind is MessageType.PART_KEPT:
+            self._handle_part(slot, decode_message(PartKept, payload), now)
         elif kind is MessageType.ENGINE_RELEASED:
             _require_run(slot, payload.decode("ascii", "replace")).has_released_engine = True
         elif kind is MessageType.OUTCOME:
@@ -366,6 +389,18 @@ class WorkerPool:
             return
         run.on_progress(progress.step, progress.fraction, now)
         self._emit(progress)
+
+    def _handle_part(self, slot: Slot, kept: PartKept, now: float) -> None:
+        """Keep a finished part of a job, so that its next process goes on behind it."""
+        run = _require_run(slot, kept.job_id)
+        try:
+            check_part(run.job, kept.part)
+        except OutcomeRefused as refusal:
+            self._refuse(slot, run, refusal, now)
+            return
+        if slot.folder.keep_part(run.job, kept.part):
+            run.job = run.job.model_copy(update={"kept": (*run.job.kept, kept.part)})
+            self._emit(kept)
 
     def _handle_outcome(self, slot: Slot, run: JobRun, outcome: Outcome, now: float) -> None:
         try:
@@ -427,6 +462,8 @@ def _refuse_claim(slot: Slot, run: JobRun, outcome: Outcome) -> OutcomeRefused |
     kind = "" if outcome.fault is None else outcome.fault.kind
     if kind == "cancelled" and run.cancelled_at is None:
         return OutcomeRefused("it says that the job was cancelled, and nobody did that")
+    if kind == "yielded" and not run.is_asked_to_give_way:
+        return OutcomeRefused("it says that the job gave way to others, and nobody asked for that")
     if kind == "device" and slot.device.spec.device in _DEVICES_WITHOUT_FAULTS:
         return OutcomeRefused("it says that a device failed, and it has none", outcome.fault.sentence if outcome.fault else "")
     return None
