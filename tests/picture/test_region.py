@@ -42,6 +42,17 @@ def test_a_box_is_given_in_fractions_of_the_picture() -> None:
     assert result.sum() == 6 * 9
 
 
+def test_tones_are_measured_on_the_picture_and_add_up() -> None:
+    """shadows, midtones and highlights follow the luma, are exactly zero on the other side of one half, and cover the picture."""
+    ramp = np.repeat(np.linspace(0, 1, 101, dtype=np.float32)[None, :, None], 3, axis=2)
+    shadows, midtones, highlights = (parse_region(word).evaluate(Picture(freeze(ramp))) for word in ("shadows", "midtones", "highlights"))
+    assert np.allclose(shadows + midtones + highlights, 1, atol=1e-6)
+    assert (shadows[0, 0], midtones[0, 50], highlights[0, 100]) == pytest.approx((1, 1, 1), abs=1e-4)
+    assert not shadows[0, 51:].any()
+    assert not highlights[0, :50].any()
+    assert parse_region("shadows & left").required_masks() == frozenset()
+
+
 def test_a_tiny_box_is_never_empty() -> None:
     """Boxes have at least one pixel, also in the last corner."""
     assert region_mask("box(0.999, 0.999, 0.001, 0.001)").sum() == 1

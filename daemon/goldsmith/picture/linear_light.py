@@ -12,6 +12,7 @@ from goldsmith.picture.curves import profile_curves
 from goldsmith.picture.icc_transforms import sampled_colorants
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.slab_processing import PixelChange
+from goldsmith.picture.soft_limits import compress_gamut, roll_off_light
 
 Float64Array = NDArray[np.float64]
 
@@ -59,17 +60,46 @@ class LinearLight:
         return self.to_linear(np.array(colour_values, np.float32).reshape(1, 1, 3)).reshape(3).astype(np.float64)
 
 
-def exposure_change(light: LinearLight, stops: float, white_balance: Float64Array | None = None) -> PixelChange:
+def exposure_change(
+    light: LinearLight, stops: float, white_balance: Float64Array | None = None, shoulder: float = 0.0, gamut: float = 0.0
+) -> PixelChange:
     """Return the change that multiplies linear light by 2 ** stops, after ``white_balance`` (3, 3), in units of light; one matrix, so that
     nothing is clipped in between.
+
+    ``shoulder``: 0..1 of the display range, below white, into which light above white is compressed; 0 clips it. ``gamut``: 0..1 of the
+    way from grey to the gamut's edge, at the edge, into which the white balance compresses colours outside the gamut; 0 clips them.
     """
     matrix = (2.0**stops * (np.eye(3) if white_balance is None else white_balance)).T.astype(np.float32)
+    limits = None if white_balance is None or not gamut else _gamut_distances(white_balance)
+    peak = 2.0**stops
+    knee = float(light.linearise_colour((1.0 - shoulder,) * 3).mean()) if shoulder and peak > 1.0 else 1.0
 
     def change(pixels: Pixels) -> Pixels:
         linear = light.to_linear(pixels)
-        return light.from_linear(linear @ matrix if white_balance is not None else linear * np.float32(2.0**stops))
+        linear = linear @ matrix if white_balance is not None else linear * np.float32(peak)
+        if limits is not None:
+            linear = compress_gamut(linear, 1.0 - gamut, limits)
+        if knee < 1.0:
+            linear = roll_off_light(linear, knee, peak)
+        return light.from_linear(linear)
 
     return change
+
+
+def _gamut_distances(matrix: Float64Array) -> NDArray[np.float32]:
+    """Return the largest distance from grey (3,) that each channel of a colour of the gamut gets through ``matrix`` (3, 3); 1 or more.
+
+    Distances as in ``compress_gamut``, measured on the three faces of the cube where one channel is zero.
+    """
+    steps = np.linspace(0.0, 1.0, 33)
+    across, down = (plane.ravel() for plane in np.meshgrid(steps, steps))
+    zero = np.zeros_like(across)
+    edge = np.concatenate([np.stack(face, axis=1) for face in ((zero, across, down), (across, zero, down), (across, down, zero))])
+    moved = edge @ matrix.T
+    largest = moved.max(axis=1, keepdims=True)
+    inside = largest[:, 0] > 1e-6
+    distances = (largest[inside] - moved[inside]) / largest[inside]
+    return np.asarray(np.maximum(distances.max(axis=0), 1.0), np.float32)
 
 
 def white_balance_from_neutral(light: LinearLight, white: Float64Array) -> Float64Array | None:

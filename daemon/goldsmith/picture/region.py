@@ -10,6 +10,8 @@ soft values, an intersection the smaller, ``!`` is 1 minus the value.
 ``subject``, ``face``, ``hands`` and ``text`` are detected elsewhere and passed in; ``background`` is the complement of the subject. If one
 of them is not in the picture, a union has its other part; ``& face`` is missing, and so is the whole region then; ``!face`` is everything.
 Without a subject the background is undefined, and so it is missing too.
+
+``shadows``, ``midtones`` and ``highlights`` are measured on the luma of the picture; they are soft and add up to the whole picture.
 """
 
 from __future__ import annotations
@@ -24,13 +26,17 @@ from types import MappingProxyType
 import numpy as np
 
 from goldsmith.files import fold_name
+from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Picture, freeze
+from goldsmith.picture.tonal_ranges import zone_weights
 
 # Regions that must be detected in the picture.
 DETECTED_WORDS = ("subject", "face", "hands", "text")
 # Words that are never the name of a mask.
 RESERVED_WORDS = frozenset({*DETECTED_WORDS, "background"})
 SIDES = frozenset({"left", "right", "top", "bottom", "center"})
+# Regions by brightness, from dark to bright: the order of ``zone_weights``.
+TONES = ("shadows", "midtones", "highlights")
 
 _TOKEN_PATTERN = re.compile(r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?![\w-]))|(?P<name>\w[\w-]*)|(?P<sign>[&|!(),]))")
 # Slightly more than a brief may contain, for code that combines two regions.
@@ -46,7 +52,7 @@ _NAMED_BOXES = {
     "center": (_THIRD, _THIRD, _THIRD, _THIRD),
 }
 
-_ALL_WORDS = RESERVED_WORDS | SIDES | {"mask"}
+_ALL_WORDS = RESERVED_WORDS | SIDES | {"mask", *TONES}
 _SIGNS_IN_PHRASES = frozenset("&|!")
 # What people write for a region or between two regions; "" is left out.
 _REGION_WORDS = {
@@ -63,8 +69,13 @@ _REGION_WORDS = {
     "words": "text",
     "letters": "text",
     "masked": "mask",
+    **dict.fromkeys(("darks", "blacks"), "shadows"),
+    **dict.fromkeys(("mids", "midtone", "greys"), "midtones"),
+    **dict.fromkeys(("lights", "brights", "highlight", "whites"), "highlights"),
 }
-_KNOWN_REGIONS = "subject, background, face, hands, text, left, right, top, bottom, center or box(x, y, w, h)"
+_KNOWN_REGIONS = (
+    "subject, background, face, hands, text, left, right, top, bottom, center, shadows, midtones, highlights or box(x, y, w, h)"
+)
 
 # For every detected word its mask (h, w), or None if the picture has none.
 DetectedMasks = Mapping[str, Mask | None]
@@ -286,6 +297,8 @@ class _RegionParser:
             return self.parse_detected(token.text)
         if token.text in _NAMED_BOXES:
             return _box_evaluator(*_NAMED_BOXES[token.text])
+        if token.text in TONES:
+            return _tone_evaluator(TONES.index(token.text))
         self.used_masks.add(token.text)
         return _mask_evaluator(token.text)
 
@@ -347,6 +360,10 @@ def _invert(evaluator: RegionEvaluator) -> RegionEvaluator:
 
 def _mask_evaluator(name: str) -> RegionEvaluator:
     return lambda picture, _: picture.masks[name]
+
+
+def _tone_evaluator(zone: int) -> RegionEvaluator:
+    return lambda picture, _: np.clip(zone_weights(luma(picture.pixels))[zone], 0.0, 1.0)
 
 
 def _detection_evaluator(word: str, *, is_protected: bool) -> RegionEvaluator:

@@ -47,6 +47,10 @@ def _grade(picture: Picture, settings: dict[str, object], seed: int = 5) -> Pict
     "neutral",
     [
         {"exposure": 0},
+        {"shoulder": 60, "gamut": 50},
+        {"vibrance": 0, "cube": True},
+        {"hues": {"blue": {"saturation": 0}}},
+        {"shadows": {"lightness": 0}},
         {"white_balance": {}},
         {"contrast": {"pivot": 30}},
         {"curves": {"master": [[0, 0], [0.4, 0.4], [1, 1]]}},
@@ -64,11 +68,31 @@ def test_each_group_is_neutral_by_default(neutral: dict[str, object]) -> None:
     assert _grade(picture, neutral) is picture
 
 
+def test_a_stop_of_exposure_does_not_blow_the_photograph_out() -> None:
+    """One stop up blows 39 of 100 pixels out when it clips, and next to none with the shoulder; what lies below the shoulder is equal."""
+    picture = _photograph()
+    clipped, soft = (_grade(picture, {"exposure": 1, "shoulder": shoulder}).pixels for shoulder in (0, 40))
+    blown = [float((pixels.max(axis=2) > 254.5 / 255).mean()) for pixels in (picture.pixels, clipped, soft)]
+    assert blown[1] > 0.2
+    assert blown[2] < blown[0] + 0.01
+    dark = clipped.max(axis=2) < 0.6
+    assert np.abs(soft - clipped)[dark].max() < 1e-5
+
+
+def test_white_balance_brings_saturated_colours_inside_the_gamut() -> None:
+    """Saturated blues stay distinct when the white balance pushes them out of the gamut, and are cut to one colour without `gamut`."""
+    blues = np.stack([np.linspace(0, 0.3, 64), np.linspace(0, 0.3, 64), np.full(64, 0.9)], axis=-1)[None]
+    picture = Picture(freeze(blues.astype(np.float32)), depth=16)
+    hard, soft = (_grade(picture, {"white_balance": {"temperature": -80}, "gamut": gamut}).pixels[0, :, 0] for gamut in (0, 20))
+    assert (hard == 0).sum() > 5
+    assert (np.diff(soft) > 0).all()
+
+
 @pytest.mark.parametrize("stops", [-2.0, 0.5, 1.0])
 def test_exposure_equals_opencolorios_linear_exposure(stops: float) -> None:
-    """Exposure doubles linear light for each stop, as OpenColorIO's linear exposure does."""
+    """Exposure without a shoulder doubles linear light for each stop, as OpenColorIO's linear exposure does."""
     picture = _photograph()
-    result = _grade(picture, {"exposure": stops}).pixels
+    result = _grade(picture, {"exposure": stops, "shoulder": 0}).pixels
     light = colour.to_linear(picture.pixels, None).copy()
     change = PyOpenColorIO.ExposureContrastTransform(style=PyOpenColorIO.EXPOSURE_CONTRAST_LINEAR, exposure=stops, contrast=1, gamma=1)
     PyOpenColorIO.Config.CreateRaw().getProcessor(change).getDefaultCPUProcessor().applyRGB(light)
@@ -78,14 +102,14 @@ def test_exposure_equals_opencolorios_linear_exposure(stops: float) -> None:
 def test_exposure_reads_the_curve_of_the_profile() -> None:
     """The same value is a different light in another profile: ProPhoto's 1.8 brightens less than sRGB's curve."""
     half = Picture(freeze(np.full((2, 2, 3), 0.5, np.float32)), icc=profiles.builtin_profile("prophoto"))
-    assert _grade(half, {"exposure": 1}).pixels[0, 0, 0] == pytest.approx(0.5 * 2 ** (1 / 1.8), abs=1e-4)
+    assert _grade(half, {"exposure": 1, "shoulder": 0}).pixels[0, 0, 0] == pytest.approx(0.5 * 2 ** (1 / 1.8), abs=1e-4)
 
 
 def test_a_stop_up_and_down_restores_16_bit_codes() -> None:
     """Codes of 16 bits move by at most one, because no step in between is coarser than the picture."""
     codes = np.random.default_rng(1).integers(0, 30000, (40, 50, 3))
     picture = Picture(freeze(codes.astype(np.float32) / np.float32(65535)), depth=16)
-    restored = _grade(_grade(picture, {"exposure": 1}), {"exposure": -1})
+    restored = _grade(_grade(picture, {"exposure": 1, "shoulder": 0}), {"exposure": -1})
     assert np.abs(restored.to_codes().astype(int) - codes).max() <= 1
 
 
@@ -357,6 +381,11 @@ def test_a_grey_picture_stays_grey_under_light_tone_and_film() -> None:
         {"halation": {"threshold": 100}},
         {"halation": {"colour": ""}},
         {"grain": {"size": 0}},
+        {"shoulder": 101},
+        {"gamut": -1},
+        {"hues": {"pink": {"saturation": 5}}},
+        {"hues": {"blue": {"lightness": 101}}},
+        {"cube": True, "match": {"cube": True}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:

@@ -9,7 +9,7 @@ from skimage import data
 
 from goldsmith.ops.grade import series_match
 from goldsmith.ops.grade.grading_changes import look_change
-from goldsmith.ops.grade.look_files import format_cube, parse_cube
+from goldsmith.ops.grade.look_files import CUBE_SIZE, format_cube, parse_cube
 from goldsmith.ops.grade.tone_curves import contrast_curve, tone_curve_change
 from goldsmith.picture import profiles
 from goldsmith.picture.cielab import pixels_to_lab
@@ -93,7 +93,7 @@ def test_the_table_is_smooth_and_keeps_the_order_of_greys(drift: dict[str, float
     assert (np.diff(lightness) >= -1e-4).all()
     assert np.diff(lightness).max() < 1.0
     values = cube.tables[0].values
-    grey = values[np.arange(series_match.CUBE_SIZE), np.arange(series_match.CUBE_SIZE), np.arange(series_match.CUBE_SIZE)]
+    grey = values[np.arange(CUBE_SIZE), np.arange(CUBE_SIZE), np.arange(CUBE_SIZE)]
     assert np.abs(np.diff(grey, 2, axis=0)).max() < 0.1
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from goldsmith.ops.grade.grading_changes import ZoneBalance
 from goldsmith.ops.grade.look_files import RgbTriple
+from goldsmith.ops.grade.selective_changes import HUE_NAMES, HueAdjustment, HueName
 from goldsmith.ops.grade.tone_curves import ToneCurve, point_curve
 
 SignedPercent = Annotated[float, Field(ge=-100, le=100)]
@@ -185,6 +186,8 @@ class GrainSettings(_SettingsTable):
 class ZoneSettings(_SettingsTable):
     """Changes to one range of brightness."""
 
+    lightness: SignedPercent = 0
+    """-100 (darker) to 100 (lighter); black and white stay."""
     temperature: SignedPercent = 0
     """-100 (blue) to 100 (amber)."""
     tint: SignedPercent = 0
@@ -195,3 +198,38 @@ class ZoneSettings(_SettingsTable):
     def to_balance(self) -> ZoneBalance:
         """Return the settings as factors -1..1."""
         return ZoneBalance(self.temperature / 100, self.tint / 100, self.saturation / 100)
+
+
+class HueSettings(_SettingsTable):
+    """Changes to the colours of one hue."""
+
+    saturation: SignedPercent = 0
+    """-100 (grey) to 100 (twice as colourful)."""
+    lightness: SignedPercent = 0
+    """-100 (darker) to 100 (lighter)."""
+
+
+class HuesSettings(_SettingsTable):
+    """Changes to the colours of eight hues, each fading into its neighbours."""
+
+    red: HueSettings = HueSettings()
+    """Reds."""
+    orange: HueSettings = HueSettings()
+    """Oranges, and most skin."""
+    yellow: HueSettings = HueSettings()
+    """Yellows."""
+    green: HueSettings = HueSettings()
+    """Greens."""
+    aqua: HueSettings = HueSettings()
+    """Aquas, between green and blue."""
+    blue: HueSettings = HueSettings()
+    """Blues, and most skies."""
+    purple: HueSettings = HueSettings()
+    """Purples."""
+    magenta: HueSettings = HueSettings()
+    """Magentas, between purple and red."""
+
+    def to_adjustments(self) -> dict[HueName, HueAdjustment]:
+        """Return the hues that change, as factors -1..1."""
+        hues = {name: getattr(self, name) for name in HUE_NAMES}
+        return {name: HueAdjustment(hue.saturation / 100, hue.lightness / 100) for name, hue in hues.items() if hue != HueSettings()}

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from goldsmith.ops.grade.look_files import Cdl, CubeLut, LutTable, RgbTriple
 from goldsmith.picture.colour import REC709_WEIGHTS, luma
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.slab_processing import PixelChange
+from goldsmith.picture.soft_limits import roll_off
+from goldsmith.picture.tonal_ranges import smoothstep, zone_weights
 
 # Share that full temperature or tint adds to one channel and takes from the opposite one.
 _MAX_CHANNEL_GAIN = 0.35
@@ -51,21 +52,11 @@ def look_change(look: CubeLut | Cdl, strength: float) -> PixelChange:
     return mixed
 
 
-def zone_weights(luma_plane: Mask) -> tuple[Mask, Mask, Mask]:
-    """Return how much each luma value (h, w), 0..1, belongs to shadows, midtones and highlights: (h, w) each, 0..1, their sum is 1.
-
-    Smoothsteps: shadows fall from 1 at black to 0 at one half, highlights rise from 0 at one half to 1 at white, midtones are the rest.
-    """
-    shadows = 1.0 - _smoothstep(luma_plane * 2.0)
-    highlights = _smoothstep(luma_plane * 2.0 - 1.0)
-    return shadows, 1.0 - shadows - highlights, highlights
-
-
-def zone_balance_change(shadows: ZoneBalance, midtones: ZoneBalance, highlights: ZoneBalance) -> PixelChange:
+def zone_balance_change(shadows: ZoneBalance, midtones: ZoneBalance, highlights: ZoneBalance, *, gamut: float = 0.0) -> PixelChange:
     """Return the change of temperature, tint and saturation by zone. Every pixel keeps its luma, and saturation keeps its hue.
 
     Black stays black and white stays white: temperature and tint fade out towards white.
-    A colour that would leave 0..1 moves towards its own grey just far enough; no single channel is clipped.
+    A colour that would leave 0..1 moves towards its own grey; no single channel is clipped. ``gamut`` as in ``limit_chroma``.
     """
 
     def change(pixels: Pixels) -> Pixels:
@@ -83,10 +74,7 @@ def zone_balance_change(shadows: ZoneBalance, midtones: ZoneBalance, highlights:
         tinted *= (grey / np.maximum(luma(tinted), np.float32(1e-6)))[:, :, None]
         chroma: Pixels = tinted - grey[:, :, None]
         chroma *= by_zone(*(1.0 + zone.saturation for zone in (shadows, midtones, highlights)))[:, :, None]
-        chroma *= _max_chroma_factor(grey, chroma)[:, :, None]
-        chroma += grey[:, :, None]
-        np.clip(chroma, 0.0, 1.0, out=chroma)
-        return chroma
+        return limit_chroma(grey, chroma, chroma_share(grey, pixels - grey[:, :, None]), gamut)
 
     return change
 
@@ -103,30 +91,33 @@ def split_tone_change(shadows: RgbTriple | None, highlights: RgbTriple | None, t
 
     def change(pixels: Pixels) -> Pixels:
         grey = luma(pixels)
-        share = _smoothstep(np.clip(grey, 0.0, 1.0) ** bend)[:, :, None]
+        share = smoothstep(np.clip(grey, 0.0, 1.0) ** bend)[:, :, None]
         room = np.minimum(np.float32(1.0), 6.0 * grey * (1.0 - grey))[:, :, None]
         chroma: Pixels = pixels - grey[:, :, None] + room * (dark * (1.0 - share) + light * share)
-        chroma *= _max_chroma_factor(grey, chroma)[:, :, None]
-        chroma += grey[:, :, None]
-        np.clip(chroma, 0.0, 1.0, out=chroma)
-        return chroma
+        return limit_chroma(grey, chroma)
 
     return change
 
 
-def _max_chroma_factor(grey: Mask, chroma: Pixels) -> Mask:
-    """Return the largest factor (h, w), up to 1, at which grey + factor * chroma lies in 0..1 in every channel."""
-    tiny = np.float32(1e-9)
-    above = (1.0 - grey) / np.maximum(chroma.max(axis=2), tiny)
-    below = grey / np.maximum(-chroma.min(axis=2), tiny)
-    factor: Mask = np.minimum(np.minimum(above, below), np.float32(1.0))
-    return factor
+def chroma_share(grey: Mask, chroma: Pixels) -> Mask:
+    """Return how much of the room between its grey and the edge of 0..1 each chroma (h, w, 3) takes: (h, w), above 1 outside."""
+    tiny = np.float32(1e-6)
+    above, below = chroma.max(axis=2) / np.maximum(np.float32(1) - grey, tiny), -chroma.min(axis=2) / np.maximum(grey, tiny)
+    return np.asarray(np.maximum(above, below), np.float32)
 
 
-def _smoothstep(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 3 x^2 - 2 x^3 of values clipped to 0..1."""
-    inside = np.clip(values, 0.0, 1.0)
-    result: NDArray[np.float32] = inside * inside * (3.0 - 2.0 * inside)
+def limit_chroma(grey: Mask, chroma: Pixels, share_before: Mask | None = None, gamut: float = 0.0) -> Pixels:
+    """Return grey + chroma (h, w, 3), 0..1, display-encoded, with the chroma reduced where it would leave 0..1; the hue stays.
+
+    ``gamut``: 0..1 of the room of each grey, at its edge, into which growing colours are compressed, so that they keep their differences;
+    0 stops them at the edge. ``share_before`` (h, w): the share of the room that the colours took before; colours that did not grow stay.
+    """
+    share = chroma_share(grey, chroma)
+    before = np.float32(1.0) if share_before is None else np.maximum(share_before, np.float32(1e-6))
+    limited = roll_off(share, 1.0 - gamut, share / before)
+    result: Pixels = np.asarray(chroma * (limited / np.maximum(share, np.float32(1e-6)))[:, :, None], np.float32)
+    result += grey[:, :, None]
+    np.clip(result, 0.0, 1.0, out=result)
     return result
 
 

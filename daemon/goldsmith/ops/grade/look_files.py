@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
+from goldsmith.picture.slab_processing import PixelChange
 
 MAX_CUBE_BYTES = 64 << 20
 MAX_GRID_SIZE = 129
+# Steps a side of the tables that are written.
+CUBE_SIZE = 33
 MAX_CURVE_SIZE = 65536
 _MAX_XML_BYTES = 1 << 20
 _MAX_HEADER_LINES = 1000
@@ -88,6 +91,14 @@ def parse_cube(data: bytes, name: str) -> CubeLut:
     if grid:
         tables.append(LutTable(values[steps:].reshape(grid, grid, grid, 3), *_read_domain(header, "LUT_3D_INPUT_RANGE", name)))
     return CubeLut(tuple(tables))
+
+
+def sample_cube(change: PixelChange) -> CubeLut:
+    """Return a change of single pixels as a table with CUBE_SIZE steps a side, from and to display values 0..1: (n, n, n, 3)."""
+    steps = np.linspace(0.0, 1.0, CUBE_SIZE, dtype=np.float32)
+    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
+    values = change(np.stack([red, green, blue], axis=-1).reshape(CUBE_SIZE, CUBE_SIZE * CUBE_SIZE, 3))
+    return CubeLut((LutTable(np.ascontiguousarray(values.reshape(CUBE_SIZE, CUBE_SIZE, CUBE_SIZE, 3))),))
 
 
 def format_cube(lut: CubeLut, title: str) -> bytes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from goldsmith.errors import InputError
 from goldsmith.operation import (
@@ -32,7 +32,8 @@ from goldsmith.ops.grade.film_effects import (
     vignette_change,
 )
 from goldsmith.ops.grade.grading_changes import ZoneBalance, cdl_change, look_change, split_tone_change, zone_balance_change
-from goldsmith.ops.grade.look_files import Cdl, CubeLut, format_cube, read_look
+from goldsmith.ops.grade.look_files import Cdl, CubeLut, format_cube, read_look, sample_cube
+from goldsmith.ops.grade.selective_changes import hue_change, vibrance_change, zone_lightness_change
 from goldsmith.ops.grade.tone_curves import ToneCurve, contrast_curve, lift_gamma_gain_curve, tone_curve_change
 from goldsmith.picture import colour
 from goldsmith.picture.linear_light import (
@@ -62,13 +63,16 @@ class Grade(PictureOperation):
 
     also_called: ClassVar[str] = (
         "color colour color-grade colour-grade color-grading colour-grading color-correction colour-correction grading lut look "
-        "tone saturation brightness contrast exposure temperature white-balance vignette grain curves black-and-white"
+        "tone saturation brightness contrast exposure temperature white-balance vignette grain curves black-and-white "
+        "vibrance hsl dodge burn"
     )
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "look": "lut",
             "white_balance": "temperature tint",
-            "saturation": "vibrance colour color",
+            "saturation": "colour color",
+            "hues": "hsl hue colours colors",
+            "shoulder": "soft-clip rolloff roll-off highlight-recovery",
             "exposure": "brightness",
             "look_strength": "intensity strength",
         }
@@ -80,6 +84,10 @@ class Grade(PictureOperation):
     """How the picture is matched to the hero, and when it is held."""
     exposure: float = Field(default=0.0, ge=-8, le=8)
     """Stops of light (-8 to 8)."""
+    shoulder: grade_settings.Percent = 40
+    """The upper part of the display range, in %, into which light above white is compressed if exposure brightens (0 clips it)."""
+    gamut: grade_settings.Percent = 20
+    """The outer part of the gamut, in %, into which colours that would leave it are compressed (0 stops them at its edge)."""
     white_balance: grade_settings.WhiteBalanceSettings = grade_settings.WhiteBalanceSettings()
     """White balance by temperature and tint, or by a colour or a part of the picture that should be neutral."""
     contrast: grade_settings.ContrastSettings = grade_settings.ContrastSettings()
@@ -100,12 +108,16 @@ class Grade(PictureOperation):
     """ASC CDL power (gamma; above 1 darkens), one number or [red, green, blue] (0.05 to 16, neutral 1)."""
     saturation: float = Field(default=1.0, ge=0, le=4)
     """ASC CDL saturation (0 = grey, 1 = neutral, at most 4)."""
+    vibrance: grade_settings.SignedPercent = 0
+    """Saturation that acts most on dull colours and least on skin (-100 to 100)."""
+    hues: grade_settings.HuesSettings = grade_settings.HuesSettings()
+    """Saturation and lightness of eight hues, each -100 to 100."""
     shadows: grade_settings.ZoneSettings = grade_settings.ZoneSettings()
-    """Temperature, tint and saturation of the dark parts, each -100 to 100."""
+    """Lightness, temperature, tint and saturation of the dark parts, each -100 to 100."""
     midtones: grade_settings.ZoneSettings = grade_settings.ZoneSettings()
-    """Temperature, tint and saturation of the midtones, each -100 to 100."""
+    """Lightness, temperature, tint and saturation of the midtones, each -100 to 100."""
     highlights: grade_settings.ZoneSettings = grade_settings.ZoneSettings()
-    """Temperature, tint and saturation of the bright parts, each -100 to 100."""
+    """Lightness, temperature, tint and saturation of the bright parts, each -100 to 100."""
     split_tone: grade_settings.SplitToneSettings = grade_settings.SplitToneSettings()
     """One colour for the dark parts and one for the bright parts."""
     look: str = Field(default="", max_length=200)
@@ -118,6 +130,8 @@ class Grade(PictureOperation):
     """Light that falls off towards the corners."""
     grain: grade_settings.GrainSettings = grade_settings.GrainSettings()
     """Film grain, applied last."""
+    cube: bool = False
+    """Whether to write the grade as a .cube file beside the result: everything but halation, vignette, grain and the region."""
     where: RegionExpression = ""
     """The region to grade: a mask's name or an expression such as "mask & left"; empty means the whole picture."""
 
@@ -125,6 +139,12 @@ class Grade(PictureOperation):
     @classmethod
     def _check_library_name(cls, value: str) -> str:
         return check_bare_name(value, "give its name in the library, without the folder")
+
+    @model_validator(mode="after")
+    def _check_one_cube(self) -> Self:
+        if self.cube and self.match.cube:
+            raise ValueError("cube contains the match too: delete match.cube")
+        return self
 
     def needs(self) -> StepNeeds:
         """Return the mask of ``where``, and the hero and the look of the library."""
@@ -146,6 +166,8 @@ class Grade(PictureOperation):
             changes = [*self._match_to_hero(rgb, mask, light, context), *changes]
         if not changes and not spatial:
             return picture
+        if self.cube and changes:
+            context.results.add_beside(Deliverable("", ".cube", format_cube(sample_cube(_chain(changes)), f"{context.stem} graded"), {}))
 
         def graded(pixels: Pixels, window: Window) -> Pixels:
             position = PiecePosition.from_window(window, rgb.pixels)
@@ -230,7 +252,9 @@ class Grade(PictureOperation):
     def _light_changes(self, picture: Picture, light: LinearLight) -> list[PixelChange]:
         """Return exposure and white balance as one change in linear light; none if both are neutral."""
         balance = self._white_balance_matrix(picture, light)
-        return [exposure_change(light, self.exposure, balance)] if self.exposure or balance is not None else []
+        if not self.exposure and balance is None:
+            return []
+        return [exposure_change(light, self.exposure, balance, self.shoulder / 100, self.gamut / 100)]
 
     def _white_balance_matrix(self, picture: Picture, light: LinearLight) -> Float64Array | None:
         """Return the matrix (3, 3) for linear light, or None if it is neutral.
@@ -260,13 +284,28 @@ class Grade(PictureOperation):
         cdl = Cdl(self.slope, self.offset, self.power, self.saturation if in_colour else 1.0)
         if cdl != Cdl():
             changes.append(cdl_change(cdl))
-        zones = [zone.to_balance() for zone in (self.shadows, self.midtones, self.highlights)] if in_colour else []
-        if any(zone != ZoneBalance() for zone in zones):
-            changes.append(zone_balance_change(*zones))
+        changes += self._selective_changes(in_colour)
         split = self.split_tone
         if split.is_active:
             tints = [grade_settings.parse_hex_colour(text) if text else None for text in (split.shadows, split.highlights)]
             changes.append(split_tone_change(tints[0], tints[1], split.balance / 100, split.amount / 100))
+        return changes
+
+    def _selective_changes(self, in_colour: bool) -> list[PixelChange]:
+        """Return vibrance, hues, then lightness and balance of the zones, without neutral ones; a grey picture has only the lightness."""
+        changes: list[PixelChange] = []
+        gamut = self.gamut / 100
+        if self.vibrance and in_colour:
+            changes.append(vibrance_change(self.vibrance / 100, gamut))
+        hues = self.hues.to_adjustments() if in_colour else {}
+        if hues:
+            changes.append(hue_change(hues, gamut))
+        zones = (self.shadows, self.midtones, self.highlights)
+        if any(zone.lightness for zone in zones):
+            changes.append(zone_lightness_change(*(zone.lightness / 100 for zone in zones), gamut=gamut))
+        balances = [zone.to_balance() for zone in zones] if in_colour else []
+        if any(balance != ZoneBalance() for balance in balances):
+            changes.append(zone_balance_change(*balances, gamut=gamut))
         return changes
 
     def _channel_tones(self, channel: int) -> list[ToneCurve]:

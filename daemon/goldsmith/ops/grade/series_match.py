@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.grade.look_files import CubeLut, LutTable
+from goldsmith.ops.grade.look_files import CubeLut, sample_cube
 from goldsmith.ops.grade.tone_curves import contrast_curve, monotone_cubic
 from goldsmith.picture.cielab import (
     LabColours,
@@ -34,7 +34,6 @@ from goldsmith.picture.slab_processing import PixelChange
 Float64Array = NDArray[np.float64]
 
 QUANTILES = 16
-CUBE_SIZE = 33
 # px. Frames are measured at this size: smaller detail is noise and texture, not colour.
 _MEASURE_SIDE = 200
 # Limits for the slope of the lightness curve.
@@ -323,18 +322,17 @@ def _black_point(input_lightness: float, output_lightness: float) -> float:
 
 
 def to_cube(match: SeriesMatch, light: LinearLight) -> CubeLut:
-    """Return the match as a table with CUBE_SIZE steps a side, from and to display values, 0..1, of the profile: (n, n, n, 3).
+    """Return the match as a table with look_files.CUBE_SIZE steps a side, from and to display values, 0..1, of the profile: (n, n, n, 3).
 
     A colour outside the profile's gamut keeps its lightness and hue and loses chroma until it fits.
     """
-    steps = np.linspace(0.0, 1.0, CUBE_SIZE, dtype=np.float32)
-    blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
-    nodes = np.stack([red, green, blue], axis=-1).reshape(CUBE_SIZE, CUBE_SIZE * CUBE_SIZE, 3)
-    matched = match(pixels_to_lab(nodes, light))
-    matched[..., 0] = np.clip(matched[..., 0], 0.0, 100.0)
-    in_gamut = _compress_to_gamut(matched, light)
-    values = light.from_linear(in_gamut.astype(np.float32))
-    return CubeLut((LutTable(np.ascontiguousarray(values.reshape(CUBE_SIZE, CUBE_SIZE, CUBE_SIZE, 3))),))
+
+    def change(nodes: Pixels) -> Pixels:
+        matched = match(pixels_to_lab(nodes, light))
+        matched[..., 0] = np.clip(matched[..., 0], 0.0, 100.0)
+        return light.from_linear(_compress_to_gamut(matched, light).astype(np.float32))
+
+    return sample_cube(change)
 
 
 def _compress_to_gamut(lab: LabColours, light: LinearLight) -> LabColours:
