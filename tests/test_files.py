@@ -30,6 +30,7 @@ from goldsmith.files import (
     display_text,
     fold_name,
     has_writer,
+    hide_server_paths,
     inherit_folder_permissions,
     is_ignored_file,
     is_ignored_folder,
@@ -533,3 +534,34 @@ def test_a_text_keeps_its_lines(lines: list[str]) -> None:
     """Only LF is a line break; everything else is as in a name."""
     text = "\n".join(line.replace("\n", "") for line in lines)
     assert display_text(text).split("\n") == [display_name(line) for line in text.split("\n")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/var/lib/goldsmith/models/sdxl/unet/config.json: this is not JSON.", "config.json: this is not JSON."),
+        ("Check /srv/hot folders/inbox/hero.png, please.", "Check inbox/hero.png, please."),
+        ("The folder /srv/other/inbox/ is missing.", "The folder inbox is missing."),
+        ("(see /opt/models/a.onnx)", "(see a.onnx)"),
+        ("where = “/etc/x/passwd” is a path.", "where = “/etc/x/passwd” is a path."),
+        ("library/looks/warm.cube is 16:9, 1/2 and and/or; https://example.org/a/b stays", None),
+        ("~/goldsmith/models and ./config/models.toml stay", None),
+    ],
+)
+def test_a_note_does_not_show_where_files_lie_on_the_server(text: str, expected: str | None) -> None:
+    """Paths below the root stay, relative to it; of every other absolute path the file's name stays. What a person wrote stays."""
+    assert hide_server_paths(text, "/srv/hot folders") == (text if expected is None else expected)
+
+
+def test_a_librarys_message_hides_quoted_paths_too() -> None:
+    """It quotes no words of the brief."""
+    text = "[Errno 2] No such file or directory: '/usr/lib/python3/x.so'"
+    assert hide_server_paths(text, is_echo=False) == "[Errno 2] No such file or directory: 'x.so'"
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True), min_size=2, max_size=6))
+def test_no_folder_of_a_path_is_left(parts: list[str]) -> None:
+    """Its last part is all that remains, wherever it stands in the sentence."""
+    path = "/" + "/".join(parts)
+    for sentence in (f"{path}: is wrong", f"It is in {path}, says ({path})", path):
+        assert "/" not in hide_server_paths(sentence)

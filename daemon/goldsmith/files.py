@@ -520,6 +520,21 @@ def display_text(text: str) -> str:
     return "\n".join(map(display_name, text.split("\n")))
 
 
+# A path from the root of the filesystem with at least two parts, but no address and no fraction; and the same behind a quotation mark.
+_PATH = r"(?<![\w.:/~{quotes}])/[^\s/\"'“”<>|,;()]+(?:/[^\s/\"'“”<>|,;()]+)+/?"
+_SERVER_PATH, _QUOTED_SERVER_PATH = re.compile(_PATH.format(quotes="\"'“")), re.compile(_PATH.format(quotes=""))
+
+
+def hide_server_paths(text: str, folder: str = "", *, is_echo: bool = True) -> str:
+    """Return the text without the places of files on the server: of each absolute path its last part stays, or what follows ``folder``.
+
+    ``is_echo``: a path in quotation marks is what a person wrote, and stays.
+    """
+    if folder:
+        text = text.replace(f"{folder.rstrip('/')}/", "")
+    return (_SERVER_PATH if is_echo else _QUOTED_SERVER_PATH).sub(lambda path: path[0].rstrip("/").rpartition("/")[2], text)
+
+
 def _display_character(match: re.Match[str]) -> str:
     character, text, place = match[0], match.string, match.start()
     before, after = text[place - 1 : place], text[place + 1 : place + 2]

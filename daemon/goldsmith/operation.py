@@ -7,6 +7,7 @@ from a picture.
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,33 @@ def check_bare_name(name: str, remedy: str) -> str:
     if any(character in name for character in "/\\:") or name.startswith(".") or not name.isprintable():
         raise ValueError(f"“{name[:40]}” is a path; {remedy}")
     return name
+
+
+# The longest prompt, and the longest text of a brief. Models read a few hundred words at most.
+MAX_PROMPT_CHARS = 4000
+# Words for other programs in the text of a prompt: an addition to the model, and a new part of the prompt.
+_MODEL_TAG = re.compile(r"<(lora|lyco|hypernet):([^:<>]{1,200})(?::([^<>]{0,50}))?>", re.IGNORECASE)
+_BREAK_WORD = re.compile(r"(?:^|[,.;)\]>\n])\s*BREAK(?=[\s,]|$)")
+
+
+def check_prompt(prompt: str) -> str:
+    """Return the prompt. Raises ValueError if it has words that another program obeys, with what to write instead."""
+    tag = _MODEL_TAG.search(prompt)
+    if tag is not None:
+        weight = f", weight = {tag[3]}" if re.fullmatch(r"-?\d{1,3}(\.\d{1,4})?", tag[3] or "") else ""
+        remedy = (
+            f'write loras = [{{ name = "{tag[2]}"{weight} }}] into the step'
+            if tag[1].lower() != "hypernet"
+            else "there is no hypernet here"
+        )
+        raise ValueError(f"{tag[0]} has no meaning in a prompt: take it out, and {remedy}")
+    if _BREAK_WORD.search(prompt):
+        raise ValueError("BREAK has no meaning in a prompt: write a comma in its place")
+    return prompt
+
+
+# What a picture shows, or does not show, in words for a generating model.
+PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), AfterValidator(check_prompt)]
 
 
 class Lora(BaseModel):

@@ -222,6 +222,15 @@ def test_a_prompt_without_a_brief_runs_one_stage(resolve: Resolve) -> None:
     assert (steps(masked), masked.prompt, masked.is_single_stage) == ({"edit": [{"op": "fill", "where": "mask"}]}, "a hand", True)
 
 
+@pytest.mark.parametrize(("own", "prompt"), [("", "a hand, <lora:film:0.8>"), ('prompt = "a hand, <lora:film:0.8>"', "")])
+def test_words_for_another_program_in_the_prompt_of_a_picture_are_refused(resolve: Resolve, own: str, prompt: str) -> None:
+    """In hero.txt as in the brief, with what to write instead."""
+    with pytest.raises(BriefError, match="no meaning in a prompt") as caught:
+        resolve("inbox", own, prompt=prompt)
+    assert caught.value.sentence.startswith("hero.txt" if prompt else "hero.toml")
+    assert 'loras = [{ name = "film", weight = 0.8 }]' in caught.value.sentence
+
+
 def test_an_empty_prompt_file_runs_one_stage(resolve: Resolve, pipeline: Pipeline, catalogue: Mapping[str, type[Operation]]) -> None:
     """Resolve a picture with an empty hero.txt."""
     resolved = Resolver(pipeline, recipe, catalogue=catalogue).resolve(pipeline.stages[0], prompt=(b"", "hero.txt"))

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pydantic import ValidationError
 
 from goldsmith import ops
-from goldsmith.operation import Operation, PictureOperation
+from goldsmith.brief.parsing import MAX_STRING_LENGTH
+from goldsmith.operation import MAX_PROMPT_CHARS, Operation, PictureOperation, check_prompt
 from goldsmith.ops import catalogue
 
 
@@ -75,3 +77,41 @@ def test_private_and_imported_operations_do_not_count() -> None:
     module = _module("blur", type("Blur", (PictureOperation,), {}), type("_Half", (PictureOperation,), {}))
     vars(module)["Imported"] = _Blur
     assert ops._find_operation(module, "blur").__name__ == "Blur"
+
+
+@pytest.mark.parametrize("setting", ["prompt", "negative"])
+@pytest.mark.parametrize("word", ["regenerate", "inpaint", "outpaint"])
+def test_prompts_have_one_limit_everywhere(word: str, setting: str) -> None:
+    """It is the limit of every text of a brief."""
+    assert MAX_PROMPT_CHARS == MAX_STRING_LENGTH
+    more = {"aspect": "16:9"} if word == "outpaint" else {}
+    catalogue()[word].model_validate({setting: "x" * MAX_PROMPT_CHARS, **more})
+    with pytest.raises(ValidationError, match="at most 4000"):
+        catalogue()[word].model_validate({setting: "x" * (MAX_PROMPT_CHARS + 1), **more})
+    with pytest.raises(ValidationError, match="no meaning in a prompt"):
+        catalogue()[word].model_validate({setting: "x <lora:film:0.8>", **more})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "remedy"),
+    [
+        ("a chair <lora:film_grain:0.8>, red", 'loras = [{ name = "film_grain", weight = 0.8 }]'),
+        ("<lyco:x>", 'loras = [{ name = "x" }]'),
+        ("<LORA:x:0.5:0.2>", 'loras = [{ name = "x" }]'),
+        ("<hypernet:old:1>", "there is no hypernet here"),
+        ("a chair, BREAK a table", "write a comma"),
+        ("a chair\nBREAK\na table", "write a comma"),
+        ("BREAK, a table", "write a comma"),
+    ],
+)
+def test_words_for_other_programs_are_refused_with_what_to_write(prompt: str, remedy: str) -> None:
+    """They would be read as words and spoil the picture."""
+    with pytest.raises(ValueError, match="no meaning in a prompt") as caught:
+        check_prompt(prompt)
+    assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize("prompt", ["a TEA BREAK in the sun", "a chair <3", "x < y: z > 2", "a break, a cup", "BREAKFAST, eggs", ""])
+def test_ordinary_words_are_no_words_for_other_programs(prompt: str) -> None:
+    """They stay as they are."""
+    assert check_prompt(prompt) == prompt

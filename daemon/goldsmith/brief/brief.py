@@ -26,7 +26,7 @@ from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
-from goldsmith.operation import StepInputs
+from goldsmith.operation import PromptText, StepInputs
 from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
@@ -100,7 +100,7 @@ class _BriefHeader(BaseModel):
     creator: Annotated[str, Field(max_length=200)] | None = None
     rights: Annotated[str, Field(max_length=1000)] | None = None
     credit: Annotated[str, Field(max_length=200)] | None = None
-    prompt: str | None = None
+    prompt: PromptText | None = None
     recipe: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     working: WorkingFormat | None = None

@@ -30,7 +30,7 @@ from goldsmith.brief.brief import (
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
 from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
-from goldsmith.operation import StepInputs, StepNeeds
+from goldsmith.operation import StepInputs, StepNeeds, check_prompt
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -153,7 +153,7 @@ class Resolver:
         """
         if own is None and campaign is None and prompt is None and not has_mask and not own_look:
             return None
-        text = None if prompt is None else read_prompt(*prompt)
+        text = None if prompt is None else _checked_prompt(*prompt)
         layers = self._layers(own, campaign)
         key = (stage.name, text, has_mask, own_look, *((layer.digest, layer.source) for layer in layers))
         resolved = self._resolved.get_or_create(key, lambda: merge_layers(stage, self._pipeline, layers, text, has_mask, own_look))
@@ -290,6 +290,14 @@ def merge_layers(
     return replace(
         resolved_brief, steps_by_stage=MappingProxyType({stage.name: implicit_steps}), last_stage=stage.name, is_single_stage=True
     )
+
+
+def _checked_prompt(data: bytes, file: str) -> str:
+    """Return the prompt in a ``hero.txt``. Raises BriefError if it is none, or has words that another program obeys."""
+    try:
+        return check_prompt(read_prompt(data, file))
+    except ValueError as error:
+        raise BriefError(file, [BriefProblem("", f"{error}.")]) from error
 
 
 def _merge_fields(

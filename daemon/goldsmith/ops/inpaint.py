@@ -14,6 +14,7 @@ from goldsmith.engines.protocols import EngineNeed, GenerationOptions, Inpainter
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
+    PromptText,
     RegionExpression,
     StepContext,
     StepNeeds,
@@ -34,11 +35,11 @@ class Inpaint(StitchOperation):
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """The region to repaint: a mask's name or an expression such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
-    prompt: Annotated[str, Field(max_length=4000)] = ""
+    prompt: PromptText = ""
     """What to paint there, for engines that take a prompt; the picture waits if the engine takes none. Default: the brief's prompt, if the
     engine takes one.
     """
-    negative: Annotated[str, Field(max_length=4000)] = ""
+    negative: PromptText = ""
     """What not to paint there, for engines that use a negative prompt."""
     grow: Annotated[int, Field(ge=0, le=256)] = 4
     """How many px round the mask the engine repaints too, to match tone and rim; the result keeps only the masked part."""

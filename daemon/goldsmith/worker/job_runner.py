@@ -21,7 +21,7 @@ from goldsmith.errors import (
     JobCancelled,
     JobYielded,
 )
-from goldsmith.files import MACHINE_ERRNOS, Filesystem
+from goldsmith.files import MACHINE_ERRNOS, Filesystem, hide_server_paths
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import (
     InputRead,
@@ -90,12 +90,14 @@ def run_job(
     except GoldsmithError as error:
         fault = JobFault(
             kind=_fault_kind(error),
-            sentence=error.sentence,
-            remedy=error.remedy,
+            sentence=hide_server_paths(error.sentence, job.root, is_echo=False),
+            remedy=hide_server_paths(error.remedy, job.root, is_echo=False),
             path=runner.current_path,
             preview_path=runner.problem_image,
             detail=_cause_text(error),
         )
+        if fault.sentence != error.sentence:  # the log has the whole path
+            fault = fault.model_copy(update={"detail": "\n".join(filter(None, (error.sentence, fault.detail)))})
         return runner.failure(fault)
     except OSError as error:
         if error.errno not in MACHINE_ERRNOS:

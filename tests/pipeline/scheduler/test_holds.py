@@ -252,3 +252,14 @@ def test_an_unreadable_folder_releases_no_hold_at_the_start(share: Share, journa
     monkeypatch.setattr(RootFolder, "lstat", refuse)
     holds_of(share, journal).release_missing()
     assert [held.path for held in journal.all_holds()] == ["selected/hero.png"]
+
+
+def test_a_note_does_not_say_where_files_lie_on_the_server(share: Share, journal: Journal) -> None:
+    """Neither does the hold, which the folder's status file shows; a path below the root is shown from there."""
+    bundle, sigs = bundle_in(share)
+    problem = InputError(f"/var/lib/models/sdxl/config.json is damaged, see {share.root}/selected/hero.png.", "Run: ls /srv/models/x")
+    holds_of(share, journal).hold(bundle, sigs, problem, None)
+    assert note_file(share).read_text().startswith("config.json is damaged, see selected/hero.png.\nRun: ls x\n")
+    (held,) = journal.all_holds()
+    assert "/var" not in held.sentence + held.remedy
+    assert "/srv" not in held.sentence + held.remedy

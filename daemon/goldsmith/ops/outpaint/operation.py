@@ -17,6 +17,7 @@ from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
     PictureOperation,
+    PromptText,
     StepContext,
     StepNeeds,
     lora_paths,
@@ -78,11 +79,11 @@ class Outpaint(PictureOperation):
     """How much to add at the bottom, as for top."""
     anchor: Anchor = "center"
     """Where the old picture is placed in the new one, for aspect and size: center, left, bottom-right …"""
-    prompt: Annotated[str, Field(max_length=4000)] = ""
+    prompt: PromptText = ""
     """What the new part shows, for engines that take a prompt; the picture waits if the engine takes none. Default: the brief's prompt, if
     the engine takes one.
     """
-    negative: Annotated[str, Field(max_length=4000)] = ""
+    negative: PromptText = ""
     """What not to paint there, for engines that use a negative prompt."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine, a name in config/models.toml; default: a generating model if one is present, otherwise one that needs no weights."""

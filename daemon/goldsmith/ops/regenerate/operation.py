@@ -17,6 +17,7 @@ from goldsmith.engines.protocols import Ability, EngineDescriptor, EngineNeed, G
 from goldsmith.errors import InputError
 from goldsmith.operation import (
     Lora,
+    PromptText,
     RecordValue,
     SetOperation,
     StepContext,
@@ -71,9 +72,9 @@ class Regenerate(SetOperation):
 
     changes_geometry: ClassVar[bool] = True
 
-    prompt: str = Field(default="", max_length=10_000)
+    prompt: PromptText = ""
     """What the picture shows; default: the brief's prompt."""
-    negative: str = Field(default="", max_length=10_000)
+    negative: PromptText = ""
     """What the picture does not show, for models that use a negative prompt."""
     model: str | None = None
     """A name in config/models.toml; default: the first model that can do it."""

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, Filesystem, display_text
+from goldsmith.files import FileSignature, Filesystem, display_text, hide_server_paths
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow, HoldRecord
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
@@ -102,7 +102,7 @@ class Holds:
     def is_held_for(self, bundle: Bundle, problem: InputError) -> bool:
         """Return whether the bundle is held for exactly this problem."""
         hold = self._held.get(bundle.asset or bundle.stem)
-        return hold is not None and (hold.sentence, hold.remedy) == (_showable(problem.sentence), _showable(problem.remedy))
+        return hold is not None and (hold.sentence, hold.remedy) == (self._showable(problem.sentence), self._showable(problem.remedy))
 
     def hold(
         self,
@@ -121,7 +121,7 @@ class Holds:
         these folders are writable. Raises OSError or HostError if the disk fails.
         """
         picture = bundle.asset or bundle.stem
-        sentence, remedy = _showable(problem.sentence), _showable(problem.remedy)
+        sentence, remedy = self._showable(problem.sentence), self._showable(problem.remedy)
         note = self._place_note(bundle, problem, preview, is_needed=denied_folders is None)
         if not note and denied_folders is None:
             denied_folders = [picture.rpartition("/")[0]]
@@ -229,6 +229,13 @@ class Holds:
 
     # ------------------------------------------------------------------ notes
 
+    def _showable(self, sentence: str) -> str:
+        """Return the sentence as a note may show it: valid Unicode without characters that a terminal obeys or that nobody sees.
+
+        Where files lie on the server is no matter of the people who read notes; the log has it.
+        """
+        return hide_server_paths(display_text(sentence.encode("utf-8", "replace").decode()), self._root.path)
+
     def _place_note(self, bundle: Bundle, problem: InputError, preview: bytes, *, is_needed: bool) -> str:
         """Return the path of the note, which is written unless the same one is there; "" if the folder takes none.
 
@@ -245,7 +252,7 @@ class Holds:
         ):
             return before.note_path
         try:
-            return self._write_note(note_path(picture), _showable(problem.sentence), _showable(problem.remedy), preview)
+            return self._write_note(note_path(picture), self._showable(problem.sentence), self._showable(problem.remedy), preview)
         except OSError:
             if is_needed:
                 raise
@@ -265,8 +272,3 @@ class Holds:
                 raise
             return ""
         return note
-
-
-def _showable(sentence: str) -> str:
-    """Return the sentence as a note may show it: valid Unicode without characters that a terminal obeys or that nobody sees."""
-    return display_text(sentence.encode("utf-8", "replace").decode())
