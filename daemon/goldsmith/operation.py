@@ -49,9 +49,8 @@ def check_bare_name(name: str, remedy: str) -> str:
 
 # The longest prompt, and the longest text of a brief. Models read a few hundred words at most.
 MAX_PROMPT_CHARS = 4000
-# Words for other programs in the text of a prompt: an addition to the model, and a new part of the prompt.
+# A word for other programs in the text of a prompt: an addition to the model.
 _MODEL_TAG = re.compile(r"<(lora|lyco|hypernet):([^:<>]{1,200})(?::([^<>]{0,50}))?>", re.IGNORECASE)
-_BREAK_WORD = re.compile(r"(?:^|[,.;)\]>\n])\s*BREAK(?=[\s,]|$)")
 
 
 def check_prompt(prompt: str) -> str:
@@ -65,8 +64,6 @@ def check_prompt(prompt: str) -> str:
             else "there is no hypernet here"
         )
         raise ValueError(f"{tag[0]} has no meaning in a prompt: take it out, and {remedy}")
-    if _BREAK_WORD.search(prompt):
-        raise ValueError("BREAK has no meaning in a prompt: write a comma in its place")
     return prompt
 
 

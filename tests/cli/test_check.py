@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles import tiny
 from doubles.commandline import Goldsmith
 from goldsmith.files import resource_path
 
@@ -252,6 +253,18 @@ def test_a_size_far_above_that_of_the_model_is_remarked(goldsmith: Goldsmith, ro
     assert result.code == 0
     expected = "generate.1: size = [2000, 1704] is 52 times the size at which the model draws (0.1 MP): the picture is enlarged without"
     assert expected in " ".join(result.out.split())
+
+
+def test_what_a_model_will_not_read_of_a_prompt_is_remarked(goldsmith: Goldsmith, root: Path) -> None:
+    """A long prompt with weights, for a model without CLIP and for one with it, whose weights are both here."""
+    words = " ".join(["(moss:1.3)", *["stone"] * 400])
+    models = tiny.models_toml({"words": "z-image", "clip": "sdxl"})
+    _put(root, "config/models.toml", models)
+    for model, is_read in (("words", False), ("clip", True)):
+        brief = f'prompt = "{words}"\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
+        out = " ".join(goldsmith("check", _put(root, "inbox/hero.toml", brief)).out.split())
+        assert ("generate.1: the prompt has 401 words, and the model reads about 380" in out) is not is_read, out
+        assert ("generate.1: the model knows no weights such as (word:1.3)" in out) is not is_read
 
 
 def test_what_the_model_cannot_do_with_the_files_beside_the_brief_is_an_error(goldsmith: Goldsmith, root: Path) -> None:

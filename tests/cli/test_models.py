@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from doubles import tiny
 from doubles.commandline import Goldsmith
 from goldsmith.engines.fetching.sources import OnFetchProgress
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
+from goldsmith.files import resource_path
 
 BYTES = b"weights" * 100
 
@@ -194,3 +197,36 @@ def test_fetch_prints_the_terms_of_the_licence(goldsmith: Goldsmith, root: Path,
     result = goldsmith("models", "fetch", "premium", "-r", root)
     assert "premium: Studio licence: only for the studio." in result.out
     assert "To record its commit and files: goldsmith models pin premium" in result.out
+
+
+def _own_model(root: Path, tail: str = "") -> Path:
+    file = root / "config" / "models.toml"
+    file.write_text("# ours\n" + tiny.models_toml({"own": "sdxl"}, memory_mb=1).replace("memory_mb = 1", "memory_mb = 1  # a guess") + tail)
+    return file
+
+
+def test_a_model_is_measured_and_the_numbers_are_written(goldsmith: Goldsmith, root: Path) -> None:
+    """Check the numbers in the file against the sentences, and that comments and all else stay."""
+    file = _own_model(root)
+    before = tomllib.loads(file.read_text())
+    result = goldsmith("models", "measure", "own", "-r", root)
+    assert result.code == 0, result.err
+    text = file.read_text()
+    assert text.startswith("# ours\n")
+    assert "  # a guess\n" in text
+    after = tomllib.loads(text)
+    numbers = after["models"]["own"]["diffusion"]
+    assert f"memory_mb = {numbers['memory_mb']} (was 1), picture_mb = {numbers['picture_mb']} (was 8), seconds = 60 (was 60)" in result.out
+    assert "own: a picture of 64 x 64 px with 2 steps took" in result.out
+    before["models"]["own"]["diffusion"] |= {name: numbers[name] for name in ("memory_mb", "picture_mb")}
+    assert after == before
+
+
+def test_only_generating_models_of_an_own_file_are_measured(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
+    """Check a model of another kind, a name that does not exist, and the file that comes with the program."""
+    assert "only generating models are measured" in goldsmith("models", "measure", "bare", "-r", root).err
+    assert "no model called" in goldsmith("models", "measure", "owned", "-r", root).err
+    supplied = resource_path("config", "models.toml").read_bytes()
+    result = goldsmith("models", "measure", "sdxl", "-c", resource_path("config"))
+    assert "goldsmith models fetch sdxl" in result.err
+    assert resource_path("config", "models.toml").read_bytes() == supplied

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from goldsmith.engines.memory import (
@@ -13,6 +14,7 @@ from goldsmith.engines.memory import (
     _cgroup_free_mb,
     is_device_failure,
     is_out_of_memory,
+    peak_memory,
     release_memory,
 )
 from goldsmith.engines.protocols import Device
@@ -89,3 +91,15 @@ def test_releasing_memory_imports_no_torch() -> None:
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
     release_memory(Device())
+
+
+def test_memory_that_is_used_only_for_a_moment_is_seen() -> None:
+    """Check an array of 200 MB that is gone before the end."""
+    with peak_memory(Device("cpu")) as peak_bytes:
+        before = peak_bytes()
+        array = np.ones(25_000_000)
+        while peak_bytes() < 190e6:  # until the watcher has looked
+            array += 1
+        del array
+    assert before < 100e6
+    assert 190e6 <= peak_bytes() < 300e6

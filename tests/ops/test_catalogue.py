@@ -99,9 +99,6 @@ def test_prompts_have_one_limit_everywhere(word: str, setting: str) -> None:
         ("<lyco:x>", 'loras = [{ name = "x" }]'),
         ("<LORA:x:0.5:0.2>", 'loras = [{ name = "x" }]'),
         ("<hypernet:old:1>", "there is no hypernet here"),
-        ("a chair, BREAK a table", "write a comma"),
-        ("a chair\nBREAK\na table", "write a comma"),
-        ("BREAK, a table", "write a comma"),
     ],
 )
 def test_words_for_other_programs_are_refused_with_what_to_write(prompt: str, remedy: str) -> None:

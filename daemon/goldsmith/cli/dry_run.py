@@ -14,7 +14,9 @@ from goldsmith.brief.pipeline import Stage
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.cli.output import print_records, print_sentence, print_text, sanitise
+from goldsmith.engines.diffusion.families import prompt_remarks
 from goldsmith.engines.protocols import EngineNeed
+from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
 from goldsmith.files import fold_name
 from goldsmith.library.availability import check_engine, model_names_by_kind, why_no_consent_today
@@ -165,7 +167,12 @@ class DryRun:
         yield from self._missing_layer(steps, bundle)
         yield from self._words_alone(steps, bundle)
         for step in steps:
-            yield from (f"{step.location}: {remark}" for remark in step.operation.remarks(self._native_pixels(step)))
+            diffusion = self._diffusion(step)
+            remarks = [*step.operation.remarks(0 if diffusion is None else diffusion.pixels)]
+            if diffusion is not None:
+                prompt = getattr(step.operation, "prompt", "") or (resolved.prompt if step.operation.uses_brief_prompt() else "")
+                remarks += prompt_remarks(diffusion.family, prompt)
+            yield from (f"{step.location}: {remark}" for remark in remarks)
         checks = [(step, check_engine(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
         missing = [f"{step.location}: {unavailable.sentence}" for step, unavailable in checks if unavailable is not None]
         yield from missing
@@ -181,14 +188,13 @@ class DryRun:
             if unavailable is not None and not unavailable.is_transient:
                 yield f"{steps[0].location}: it waits for its picture: {unavailable.sentence}"
 
-    def _native_pixels(self, step: Step) -> int:
-        """Return the native number of pixels of the step's first engine; 0 if it has none or its model is missing."""
+    def _diffusion(self, step: Step) -> DiffusionSettings | None:
+        """Return how the step's first engine generates; None if it has none, is of another kind, or its model is missing."""
         need = next(iter(step.operation.needs().engines), None)
         try:
-            diffusion = None if need is None else self._setup.weights.choose(need).model.diffusion
+            return None if need is None else self._setup.weights.choose(need).model.diffusion
         except InputError:
-            return 0
-        return 0 if diffusion is None else diffusion.pixels
+            return None
 
     def _missing_layer(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
         """Yield a sentence about the first layer that is neither beside the picture nor in the library."""

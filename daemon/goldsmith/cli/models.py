@@ -33,6 +33,11 @@ models = typer.Typer(
 
 def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
     """Return the weights registry of the root, or, without a root, of the supplied configuration."""
+    return _load_models_file(root, config)[0]
+
+
+def _load_models_file(root: Path | None, config: Path | None) -> tuple[WeightsRegistry, Path]:
+    """Return the weights registry, as ``_load_weights``, and the path of its models.toml."""
     import os
 
     from goldsmith.brief.settings import find_config, read_config, read_settings
@@ -48,7 +53,8 @@ def _load_weights(root: Path | None, config: Path | None) -> WeightsRegistry:
     file = files.path_of("goldsmith.toml")
     settings = read_settings(read_config(file), str(file), os.environ)
     notes = HashNotes(weights_notes_path(settings.state_dir))
-    return open_weights_registry(files.path_of("models.toml"), settings.models_dir or default_models_folder(), notes)
+    models_file = files.path_of("models.toml")
+    return open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes), models_file
 
 
 def _complete_model_name(incomplete: str) -> list[str]:
@@ -264,3 +270,27 @@ def _repair_hint(weights: WeightsRegistry, model_names: list[str]) -> str:
     hints = [f"Run: goldsmith models fetch {' '.join(fetched)}"] if fetched else []
     hints += [f"If the change is intended, run: goldsmith models pin {' '.join(local)}"] if local else []
     return "\n".join(hints)
+
+
+@models.command()
+def measure(
+    name: Annotated[str, typer.Argument(help="A generating model that is present.", metavar="NAME", autocompletion=_complete_model_name)],
+    root: RootOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make one picture with a generating model, and write the memory and the time that it needs into models.toml.
+
+    It uses the first GPU, or else the CPU, so end other programs that need much memory first. Comments in the file are kept.
+
+    Example: goldsmith models measure own-portraits
+    """
+    from goldsmith.cli.measured_models import measure_model
+
+    weights, models_file = _load_models_file(root, config)
+    _require_known(weights, [name])
+    with progress_bars() as advance:
+        sentences = measure_model(
+            weights, models_file, weights.models.resolve_name(name), lambda done: advance(name, done, "drawing one picture")
+        )
+    for sentence in sentences:
+        print_text(sentence)

@@ -6,6 +6,8 @@ import contextlib
 import gc
 import resource
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from goldsmith.errors import DeviceError
 _MIB = 2**20
 # MiB that stand for "no limit".
 _UNLIMITED_MB = 1 << 40
+# Seconds between two looks at the memory of this process.
+_SAMPLE_SECONDS = 0.01
 # Phrases of torch's CPU allocator and of drivers that report a shortage of memory as a RuntimeError.
 _OUT_OF_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
 # Phrases of a RuntimeError that report a failed device; older torch versions and libraries have no exception class for it.
@@ -111,3 +115,42 @@ def release_memory(device: Device) -> None:
     if torch is not None and device.name != "cpu":
         with contextlib.suppress(RuntimeError):
             torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def peak_memory(device: Device) -> Iterator[Callable[[], int]]:
+    """Yield a function that returns, after the block, the most bytes that were in use on the device in it beside those at its start."""
+    if device.name == "cpu":
+        with _peak_anonymous_memory() as peak_bytes:
+            yield peak_bytes
+        return
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device.name)
+    before = torch.cuda.memory_allocated(device.name)
+    yield lambda: int(torch.cuda.max_memory_allocated(device.name)) - before
+
+
+@contextlib.contextmanager
+def _peak_anonymous_memory() -> Iterator[Callable[[], int]]:
+    """Look at this process's anonymous memory again and again: weights that are mapped from files do not belong to it."""
+    start = peak = _anonymous_bytes()
+    ended = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(_SAMPLE_SECONDS):
+            peak = max(peak, _anonymous_bytes())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield lambda: peak - start
+    finally:
+        ended.set()
+        watcher.join()
+        peak = max(peak, _anonymous_bytes())
+
+
+def _anonymous_bytes() -> int:
+    return _read_kib(Path("/proc/self/status"), "RssAnon") * 1024

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_note
 from goldsmith.engines.kinds import FACE_EMBEDDER
 from goldsmith.engines.protocols import EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.registry.hash_notes import HANDED_OUT
@@ -69,7 +70,13 @@ class StepRecorder:
             self.vision_engines.append(facts)
 
     def add_fill(self, facts: Mapping[str, object]) -> None:
-        """Record the facts of one fill by a generating model; fills that differ only in their seeds are one entry."""
+        """Record the facts of one fill by a generating model; fills that differ only in their seeds are one entry.
+
+        A note says what the model did not read of the prompt.
+        """
+        note = reading_note([name for name in READING_FACTS if facts.get(name)])
+        if note:
+            self.findings["note"] = note
         fill_facts = {name: to_json(value) for name, value in facts.items()}
         seeds = fill_facts.pop("seeds", None)
         fills = (self.engine or {}).setdefault("fills", [])

@@ -124,6 +124,22 @@ def test_a_prompt_that_the_model_did_not_read_to_its_end_is_noted(truncated: boo
     assert ("longer than the model reads" in str(context.results.findings.get("note"))) == truncated
 
 
+def test_weights_that_the_model_read_as_words_are_noted() -> None:
+    """Check the note for the record and the mark for the contact sheet."""
+
+    class ReadingAsWords(NullGenerator):
+        """Says that it knows no weights."""
+
+        def generate(self, request: GenerationRequest, on_progress: OnProgress = ignore_progress) -> GenerationResult:
+            facts = {"weights_read_as_words": True, "prompt_truncated": False, "seeds": list(request.seeds)}
+            return replace(super().generate(request, on_progress), facts=facts)
+
+    context = StepContextDouble(prompt="a (cat:1.3)", generator=ReadingAsWords())
+    (candidate,) = regenerate([], context)
+    assert candidate.record_values["weights_read_as_words"] == 1
+    assert context.results.findings["note"] == "This model knows no weights such as (word:1.3): it read them as words."
+
+
 def test_one_call_of_the_engine_makes_a_bounded_number_of_pictures() -> None:
     """Each seed is used once, in order, and no call exceeds the engine's number of pixels per call."""
     engine = NullGenerator(pixels=1024 * 1024)

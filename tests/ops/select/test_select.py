@@ -152,6 +152,8 @@ def test_the_sheet_says_the_line_that_makes_a_candidate_again() -> None:
     assert "the end of the prompt was ignored" not in caption[-1]
     truncated = replace(picture, record_values={**picture.record_values, "prompt_truncated": 1})
     assert "the end of the prompt was ignored" in _caption(truncated, 3, assess(picture), False)[-1]
+    as_words = replace(picture, record_values={**picture.record_values, "weights_read_as_words": 1})
+    assert "weights were read as words" in _caption(as_words, 3, assess(picture), False)[-1]
     assert [line for line in _caption(_photograph(), 0, assess(picture), False) if "seed" in line] == []
 
 

@@ -7,6 +7,8 @@
 - ``memory_layout``: plan where a model is kept in the free memory, and the fallbacks if memory runs out
 - ``loaded_model``: a model in memory, on its device
 - ``pipeline_inputs``: pictures, holes and words in the forms that pipelines take
+- ``prompt_weights``: read the weights in a prompt
+- ``clip_prompts``: encode long and weighted prompts in chunks
 - ``loras``: apply LoRAs to a model for one request
 - ``determinism``: make the same seed give the same bytes
 - ``picture_checks``: detect failed pictures: NaN, black, flat

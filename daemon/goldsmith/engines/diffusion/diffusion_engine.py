@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from threading import Lock
@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from goldsmith.engines.diffusion.clip_prompts import encode_prompt, needs_encoding, reads_with_clip
 from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
 from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
 from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
 from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
 from goldsmith.engines.diffusion.picture_checks import check_picture, resize
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
+from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
 from goldsmith.engines.protocols import (
     Ability,
@@ -48,6 +50,14 @@ class _CallSettings:
     negative: str
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of a call as arguments, and the facts about how they are read."""
+
+    arguments: PipelineArguments
+    facts: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,8 @@ class DiffusionEngine:
         """
         calls = [self._call_settings(request) for request in requests]
         alike = all(call == calls[0] for call in calls) and len({request.options.loras for request in requests}) == 1
-        if len(requests) > 1 and not (alike and calls[0].pipeline_call.can_batch and not calls[0].pipeline_call.is_8bit_only):
+        alike = alike and calls[0].pipeline_call.can_batch and not calls[0].pipeline_call.is_8bit_only
+        if len(requests) > 1 and not (alike and self._can_share_words(requests)):
             shares = [_ProgressShare(on_progress, number, 1, len(requests)) for number in range(len(requests))]
             return [self.generate(request, share.report) for request, share in zip(requests, shares, strict=True)]
         frames = [_SeededRequest(request, seed) for request in requests for seed in request.seeds]
@@ -120,6 +131,21 @@ class DiffusionEngine:
             own_facts["batch"] = _largest_batch(begin, len(own_pictures), batch, len(frames))
             results.append(GenerationResult(tuple(own_pictures), {**facts, **own_facts}))
         return results
+
+    def _can_share_words(self, requests: Sequence[GenerationRequest]) -> bool:
+        """Return whether no picture would depend on another one's words: prompts of several chunks are filled up to the longest."""
+        options = [request.options for request in requests]
+        if len({(each.prompt, each.negative) for each in options}) == 1:
+            return True
+        with self._busy:
+            pipe = self._load().base
+            words = [text for each in options for text in (each.prompt, each.negative)]
+            return not (reads_with_clip(pipe) and needs_encoding(pipe, words))
+
+    def weights_bytes(self, precision: str) -> int:
+        """Return the bytes of all weights if they are in that precision, such as "bfloat16"."""
+        with self._busy:
+            return self._load().weights_bytes(precision)
 
     def close(self) -> None:
         """Release the weights. A caller that still holds the engine may use it: the weights are then read again."""
@@ -209,18 +235,20 @@ class DiffusionEngine:
         multiple = self._diffusion.multiple
         width, height = (max(multiple, round(side * fallback.scale / multiple) * multiple) for side in (call.width, call.height))
         pictures: list[Pixels] = []
-        generated_size, truncated = [width, height], False
+        generated_size = [width, height]
+        words = _Words({}, {})
         try:
             for begin in range(0, len(frames), fallback.batch):
                 group = frames[begin : begin + fallback.batch]
                 inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
                 share = _ProgressShare(on_progress, begin, len(group), len(frames))
-                words = (*inputs.prompts, call.negative) if self._family.default_negative_prompt is not None else inputs.prompts
                 pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
                 self._refuse_unused_guidance(pipe, group)
-                arguments = self._pipeline_arguments(pipe, call, inputs) | {"generator": seeded_generators([frame.seed for frame in group])}
+                words = self._words(pipe, call, inputs, words.facts)
+                arguments = self._pipeline_arguments(pipe, call, inputs) | words.arguments
+                arguments["generator"] = seeded_generators([frame.seed for frame in group])
                 images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
-                generated_size, truncated = [images[0].shape[1], images[0].shape[0]], truncated or is_prompt_truncated(pipe, words)
+                generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
         finally:
@@ -228,9 +256,8 @@ class DiffusionEngine:
         facts = self._call_facts(call, fallback) | {
             "generated_size": generated_size,
             "steps_run": int(pipe.num_timesteps),
-            "prompt_truncated": truncated,
         }
-        facts |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
+        facts |= words.facts | {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
         return pictures, {**facts, **loaded.facts(), **environment_facts(self._device)}
 
     def _refuse_broken_weights(self, images: Any, loaded: LoadedModel) -> None:
@@ -261,19 +288,36 @@ class DiffusionEngine:
                 "Remove guidance from the step, or name another model.",
             )
 
+    def _words(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs, earlier_facts: Mapping[str, object]) -> _Words:
+        """Return the words of a call: as text, or encoded in chunks if CLIP reads them and they are long or weighted.
+
+        earlier_facts: those of the earlier calls for the same request.
+        """
+        default = self._family.default_negative_prompt
+        negative = None if default is None else call.negative or default
+        texts = inputs.prompts if negative is None else (*inputs.prompts, negative)
+        if reads_with_clip(pipe):
+            if needs_encoding(pipe, texts):
+                encoded = encode_prompt(pipe, inputs.prompts[0], negative or "", inputs.count)
+                return _Words(encoded.arguments, {"prompt_truncated": False, "prompt_chunks": encoded.chunks})
+            facts: dict[str, object] = {}
+        else:
+            facts = {"weights_read_as_words": True} if any(map(has_numbered_weight, texts)) else {}
+        facts["prompt_truncated"] = bool(earlier_facts.get("prompt_truncated")) or is_prompt_truncated(pipe, texts)
+        arguments = inputs.prompt_arguments
+        if negative is not None and "negative_prompt" in inspect.signature(pipe.__call__).parameters:
+            arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
+        return _Words(arguments, facts)
+
     def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
-        family = self._family
+        """Return the arguments of a call without its words and its seeds."""
         arguments = {
             **call.pipeline_call.build_arguments(inputs),
-            **inputs.prompt_arguments,
-            family.guidance_argument: call.guidance,
+            self._family.guidance_argument: call.guidance,
             "num_inference_steps": call.steps,
         }
-        if family.default_negative_prompt is not None:
-            negative = call.negative or family.default_negative_prompt
-            arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
         parameters = inspect.signature(pipe.__call__).parameters
-        for name in ("width", "height", "negative_prompt"):  # not every pipeline has them: SDXL uses the picture's own size
+        for name in ("width", "height"):  # not every pipeline has them: SDXL uses the picture's own size
             if name not in parameters:
                 arguments.pop(name, None)
         return arguments

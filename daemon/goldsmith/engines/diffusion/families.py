@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs
+from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
 from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
@@ -148,6 +149,13 @@ AUTO_FAMILY = ModelFamily(
 )
 
 
+# Families that read a prompt of any length, in chunks; all others read about 512 tokens. Source: diffusers 0.42, the default of
+# ``max_sequence_length`` in the call of each pipeline.
+CLIP_FAMILIES = frozenset({"sdxl", "sdxl-inpaint", "sd3"})
+# About 512 tokens of English, at 4 tokens for 3 words.
+_READ_WORDS = 380
+
+
 def find_family(name: str) -> ModelFamily:
     """Return the family of that name, or the one that uses AutoPipeline."""
     return FAMILIES.get(name, AUTO_FAMILY)
@@ -187,3 +195,18 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
         f"The model {name!r} cannot {ability_phrase(candidates[:1])}; it can {ability_phrase(can)}.",
         "Name another model: goldsmith models list.",
     )
+
+
+def prompt_remarks(family: str, prompt: str) -> list[str]:
+    """Return what will not be read of a prompt by a model of that family, as ends of a sentence, before any tokenizer is loaded.
+
+    A family that is not in the table may read with CLIP, so nothing is said about it.
+    """
+    if family in CLIP_FAMILIES or family not in FAMILIES:
+        return []
+    words, remarks = len(prompt.split()), []
+    if words > _READ_WORDS:
+        remarks.append(f"the prompt has {words} words, and the model reads about {_READ_WORDS}: it will ignore the rest. Shorten it.")
+    if has_numbered_weight(prompt):
+        remarks.append("the model knows no weights such as (word:1.3) and reads them as words. Remove them, or name a model with CLIP.")
+    return remarks

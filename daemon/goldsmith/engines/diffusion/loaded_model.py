@@ -49,11 +49,12 @@ class LoadedModel:
             if is_device_failure(error):
                 raise device_fault(device, error) from error
             raise
-        self.loras = LoraAdapters(name, self._base)
-        self._scheduler = type(self._base.scheduler), self._base.scheduler.config
+        self.loras = LoraAdapters(name, self.base)
+        self._scheduler = type(self.base.scheduler), self.base.scheduler.config
 
     @property
-    def _base(self) -> Any:
+    def base(self) -> Any:
+        """The pipeline that was loaded; the others share its parts."""
         return self._pipelines.base
 
     def pipeline(self, call: PipelineCall, *, use_tiling: bool) -> Any:
@@ -66,8 +67,8 @@ class LoadedModel:
 
     def finish_call(self, *, release: bool = False) -> None:
         """Move offloaded parts back to main memory after a call. ``release``: also release unused memory on the device."""
-        _set_vae_tiling(self._base.vae, on=False)
-        self._base.maybe_free_model_hooks()
+        _set_vae_tiling(self.base.vae, on=False)
+        self.base.maybe_free_model_hooks()
         if release:
             release_memory(self._device)
 
@@ -75,8 +76,8 @@ class LoadedModel:
         """Offload the weights block by block, for this call and all later ones."""
         if self.offload == "group":
             return
-        self._base.remove_all_hooks()
-        self._base.to("cpu")
+        self.base.remove_all_hooks()
+        self.base.to("cpu")
         release_memory(self._device)
         self._enable_group_offload()
         self.offload = "group"
@@ -84,13 +85,26 @@ class LoadedModel:
     def facts(self) -> Mapping[str, object]:
         """Return the facts about scheduler, precision, offload and a single file, for the record."""
         in_file = {"parts_in_file": sorted(self.parts_in_file)} if self.parts_in_file else {}
-        return {**scheduler_facts(self._base.scheduler), "precision": self.layout.precision, "offload": self.offload, **in_file}
+        return {**scheduler_facts(self.base.scheduler), "precision": self.layout.precision, "offload": self.offload, **in_file}
+
+    def weights_bytes(self, precision: str) -> int:
+        """Return the bytes of all weights if they are in that precision, such as "bfloat16"; whole numbers keep their size."""
+        import torch
+
+        size = getattr(torch, precision).itemsize
+        sizes = {
+            id(tensor): tensor.numel() * (size if tensor.is_floating_point() else tensor.itemsize)
+            for part in self.base.components.values()
+            if isinstance(part, torch.nn.Module)
+            for tensor in (*part.parameters(), *part.buffers())
+        }
+        return sum(sizes.values())
 
     def find_broken_weights(self) -> str:
         """Return the first tensor of the weights with a value that is not a number, as "part: tensor"; "" if there is none."""
         import torch
 
-        for part, module in self._base.components.items():
+        for part, module in self.base.components.items():
             if hasattr(module, "named_parameters"):
                 for name, tensor in module.named_parameters():
                     if not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
@@ -101,18 +115,18 @@ class LoadedModel:
         import torch
 
         if self.offload == "model":
-            self._base.enable_model_cpu_offload(device=torch.device(self._device.name))
+            self.base.enable_model_cpu_offload(device=torch.device(self._device.name))
         elif self.offload == "group":
             self._enable_group_offload()
         else:
-            self._base.to(torch.device(self._device.name))
+            self.base.to(torch.device(self._device.name))
 
     def _enable_group_offload(self) -> None:
         import torch
 
         on = torch.device(self._device.name)
         streams = {"use_stream": True, "low_cpu_mem_usage": True} if on.type == "cuda" else {}
-        self._base.enable_group_offload(onload_device=on, offload_device=torch.device("cpu"), offload_type="leaf_level", **streams)
+        self.base.enable_group_offload(onload_device=on, offload_device=torch.device("cpu"), offload_type="leaf_level", **streams)
 
 
 def has_tiling(vae: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, cast
 import numpy as np
 from pydantic import Field, model_validator
 
+from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_note
 from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.engines.protocols import Ability, EngineDescriptor, EngineNeed, GenerationOptions, GenerationRequest, Generator, OnProgress
 from goldsmith.errors import InputError
@@ -45,7 +46,6 @@ _SCALING_BYTES = 60
 _REFINING_BYTES = 160
 # A picture with more than this many times the pixels that were drawn is remarked as soft.
 _MAX_SOFT_ENLARGEMENT = 2.0
-_TRUNCATED_NOTE = "The prompt or the negative prompt is longer than the model reads, so its end was ignored: shorten it."
 # The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
@@ -207,12 +207,13 @@ class Regenerate(SetOperation):
         for index, source in enumerate(sources):
             numbered_seeds = self._numbered_seeds(index, context.seed)
             for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
-                truncated = {"prompt_truncated": 1} if run.first_pass.any_call("prompt_truncated") else {}
-                yield replace(candidate, record_values={"number": number, "seed": seed, **truncated})
+                reading = {name: 1 for name in READING_FACTS if run.first_pass.any_call(name)}
+                yield replace(candidate, record_values={"number": number, "seed": seed, **reading})
                 run.give_way()
             candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
-        if run.first_pass.any_call("prompt_truncated"):
-            context.results.record(note=_TRUNCATED_NOTE)
+        note = reading_note([name for name in READING_FACTS if run.first_pass.any_call(name)])
+        if note:
+            context.results.record(note=note)
         if run.restored:
             context.results.record(made_before=run.restored)
         context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())

@@ -18,6 +18,8 @@ _MAX_CLEAN_NOISE = 2.0
 _MAX_CLEAN_CLIPPING = 1.0
 # Soft (or without edges), noisy, clipped highlights, blocked shadows.
 _MAX_REMARKS = 4
+# What the model did not read of a prompt, by the name of its fact.
+_UNREAD_REMARKS = {"prompt_truncated": "the end of the prompt was ignored", "weights_read_as_words": "weights were read as words"}
 # Maximum number of rejected candidates in a sentence; the others are counted.
 _MAX_REASONS = 8
 
@@ -165,8 +167,8 @@ def _candidate_identity(picture: Picture, index: int) -> dict[str, RecordValue]:
 def _caption(picture: Picture, index: int, assessment: Assessment, kept: bool) -> tuple[str, ...]:
     """Return the caption of a picture on the contact sheet; of a generated one, with the line that makes it again."""
     seed = picture.record_values.get("seed")
-    truncated = ["the end of the prompt was ignored"] if picture.record_values.get("prompt_truncated") else []
-    remarks = ", ".join([*truncated, *_remarks(assessment)]) or "no remarks"
+    unread = [remark for name, remark in _UNREAD_REMARKS.items() if picture.record_values.get(name)]
+    remarks = ", ".join([*unread, *_remarks(assessment)]) or "no remarks"
     first = f"{_candidate_number(picture, index)}   score {quality_score(assessment):.1f}" + ("   kept" if kept else "")
     return (first, *(() if seed is None else (f"seeds = [{seed}]",)), remarks)
 
