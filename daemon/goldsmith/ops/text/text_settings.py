@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from goldsmith.ops.text.named_colours import parse_colour
+from goldsmith.ops.text.named_colours import SrgbColour, parse_colour
 
+# The value of a setting that the picture decides.
+AUTO = "auto"
 # px. Larger than any picture.
 MAX_SIZE_PX = 20000.0
 _FEATURE = re.compile(r"([+-]?)([A-Za-z0-9]{4})(?:=(\d{1,2}))?")
@@ -35,6 +37,16 @@ def check_colour(value: str) -> str:
     """Return the colour unchanged. Raises ValueError if it is not a colour."""
     parse_colour(value)
     return value
+
+
+def check_colour_or_auto(value: str) -> str:
+    """Return the colour, or ``auto``, unchanged. Raises ValueError if it is neither."""
+    return value if value == AUTO else check_colour(value)
+
+
+def colour_unless_auto(value: str) -> SrgbColour | None:
+    """Return a checked colour, or None for ``auto``."""
+    return None if value == AUTO else parse_colour(value)
 
 
 def normalise_size(value: object) -> object:
