@@ -47,7 +47,7 @@ _BREAK_WEIGHT = 0.06
 MAX_SUBJECT_COVERED = 0.04
 
 
-class Placement(NamedTuple):
+class TextPlacement(NamedTuple):
     """A placed block, and the shares, 0..1, of its box and a margin that cover the subject and a face."""
 
     text: PlacedText
@@ -111,12 +111,12 @@ def make_ground_maps(
     return GroundMaps(scale, _integral(subject_map), _integral(face_map), _integral(busy), low_contrast)
 
 
-def place_beside_subject(typesetter: Typesetter, maps: GroundMaps, area: Rect, preferred: Rect, size: float) -> Placement | None:
+def place_beside_subject(typesetter: Typesetter, maps: GroundMaps, area: Rect, preferred: Rect, size: float) -> TextPlacement | None:
     """Return the text at ``size`` px at the best place of ``area``, or None if it fits nowhere in it.
 
     Faces are avoided first, then the subject, then poor contrast and busy ground. Of equal places the one nearest to ``preferred`` wins.
     """
-    best: tuple[tuple[float, ...], Placement] | None = None
+    best: tuple[tuple[float, ...], TextPlacement] | None = None
     known: set[tuple[str, ...]] = set()
     for share in _COLUMN_SHARES:
         column = (area[0], area[1], area[2] * share, area[3])
@@ -135,10 +135,10 @@ def place_beside_subject(typesetter: Typesetter, maps: GroundMaps, area: Rect, p
 
 def place_largest_beside_subject(
     typesetter: Typesetter, maps: GroundMaps, area: Rect, preferred: Rect, max_size: float
-) -> Placement | None:
+) -> TextPlacement | None:
     """Return the text at the largest size up to ``max_size`` px that fits beside subject and faces; None if it fits nowhere."""
     boxes = _largest_free_boxes(maps, area, must_be_legible=True) or _largest_free_boxes(maps, area, must_be_legible=False) or [area]
-    best: tuple[tuple[float, ...], Placement] | None = None
+    best: tuple[tuple[float, ...], TextPlacement] | None = None
     for box in boxes:
         placed = typesetter.set_largest(box, max_size)
         if placed is None:
@@ -165,7 +165,7 @@ def _moved(placed: PlacedText, across: float, down: float) -> PlacedText:
     return replace(placed, origin=(placed.origin[0] + across, placed.origin[1] + down), ink_box=(left + across, top + down, width, height))
 
 
-def _judge(placed: PlacedText, maps: GroundMaps, preferred: Rect, area: Rect) -> tuple[Placement, float]:
+def _judge(placed: PlacedText, maps: GroundMaps, preferred: Rect, area: Rect) -> tuple[TextPlacement, float]:
     """Return the placement with the shares that it covers, and its cost."""
     left, top, width, height = placed.ink_box
     ground, near = (
@@ -184,7 +184,7 @@ def _judge(placed: PlacedText, maps: GroundMaps, preferred: Rect, area: Rect) ->
         + _BUSY_WEIGHT * maps.share(maps.busy, ground)
         + _DISTANCE_WEIGHT * distance
     )
-    return Placement(placed, subject, faces), cost
+    return TextPlacement(placed, subject, faces), cost
 
 
 def _largest_free_boxes(maps: GroundMaps, area: Rect, must_be_legible: bool) -> list[Rect]:
