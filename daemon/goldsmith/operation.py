@@ -365,6 +365,10 @@ _ENGINE_FOR_REGION: Mapping[str, EngineKind[Any]] = {
 }
 
 
+# A region for ``DetectFacet.region`` that is the subject, and empty where the picture has none: left and right share no pixel.
+SUBJECT_OR_NOTHING = "subject | (left & right)"
+
+
 def region_needs(where: str) -> StepNeeds:
     """Return what ``DetectFacet.region`` needs for that expression: masks, and an engine for each detected word; "" needs nothing."""
     if not where:

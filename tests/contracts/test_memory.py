@@ -15,6 +15,7 @@ from doubles.operation_samples import context, examples, picture
 from goldsmith.errors import InputError
 from goldsmith.operation import FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.ops import catalogue
+from goldsmith.ops.text import rasterising
 from goldsmith.picture import antiringing, codec, quality_metrics, resample, slab_processing
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
@@ -23,7 +24,13 @@ from goldsmith.stitching.stitch_operation import StitchOperation
 
 # Two pictures of the same width are compared. Strips and tables take the same memory in both, so the difference is the memory per pixel.
 WIDTH, LOW, HIGH = 400, 300, 800
-BUFFER_CONSTANTS = {slab_processing: "_STRIP_PIXELS", quality_metrics: "_BAND_PIXELS", resample: "_BAND_PIXELS", antiringing: "_BAND"}
+BUFFER_CONSTANTS = {
+    slab_processing: "_STRIP_PIXELS",
+    quality_metrics: "_BAND_PIXELS",
+    resample: "_BAND_PIXELS",
+    antiringing: "_BAND",
+    rasterising: "_STRIP",
+}
 # Another test's thread and uncollected garbage are counted, too. An operation that uses too much memory fails every try.
 _TRIES = 4
 # The memory of these does not depend on the picture's size: they make pictures of their own size and check the memory for it, or they work

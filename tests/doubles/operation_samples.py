@@ -121,8 +121,9 @@ def examples(word: str) -> list[Operation]:
 
 
 def _with_relaxed_limits(operation: Operation) -> Operation:
-    """Return the operation with its limits relaxed: pictures of noise would fail a check of the subject or the face."""
-    return operation.model_copy(update={name: 1.0 for name in type(operation).model_fields if name.startswith("max_")})
+    """Return the operation with its limits relaxed: pictures of noise would fail a check of the subject, the face or the contrast."""
+    limits = [name for name in type(operation).model_fields if name.startswith("max_") or name == "min_contrast"]
+    return operation.model_copy(update=dict.fromkeys(limits, 1.0))
 
 
 def _manual_examples(word: str) -> Iterator[dict[str, object]]:

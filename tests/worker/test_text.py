@@ -28,7 +28,7 @@ def _provider() -> EngineProvider:
 
 def test_a_headline_is_set_and_recorded(tmp_path: Path) -> None:
     """The font's hash is among the references, size and contrast are among the findings, and the pixels have changed."""
-    outcome = set_text(Share(tmp_path), colour="#ff0000")
+    outcome = set_text(Share(tmp_path), colour="#ff0000", min_contrast=1)
     assert outcome.fault is None
     (step,) = outcome.steps
     (font,) = step.findings["fonts"]  # type: ignore[misc, union-attr]

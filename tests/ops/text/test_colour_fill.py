@@ -12,6 +12,7 @@ from goldsmith.ops.text.colour_fill import (
     composite_fills,
     composite_shadow,
     rounded_box_coverage,
+    soft_box_coverage,
 )
 
 WHITE, RED = np.ones(3, np.float32), np.array([1, 0, 0], np.float32)
@@ -91,3 +92,12 @@ def test_a_blur_keeps_the_sum_of_the_coverage() -> None:
     dot[20, 20] = 1
     assert float(blur_coverage(dot, 3).sum()) == pytest.approx(1, abs=1e-3)
     assert blur_coverage(dot, 0) is dot
+
+
+def test_a_soft_box_is_full_inside_and_fades_to_nothing() -> None:
+    """Coverage is 1 in the box, one half at half the softness, 0 beyond it, and falls steadily."""
+    coverage = soft_box_coverage((slice(0, 60), slice(0, 80)), (20, 20, 40, 20), 15, 0)
+    assert (coverage[20:40, 20:60] == 1).all()
+    assert coverage[30, 67] == pytest.approx(0.5, abs=0.06)
+    assert coverage[:4].max() == coverage[:, 76:].max() == 0
+    assert (np.diff(coverage[30, 59:]) <= 0).all()

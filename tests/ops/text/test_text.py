@@ -98,14 +98,61 @@ def test_contrast_follows_the_formula() -> None:
     assert record["contrast"] == record["contrast_median"] == pytest.approx(1.05 / (light + 0.05), abs=0.006)
 
 
-def test_low_contrast_is_refused_only_with_a_limit() -> None:
-    """Without `min_contrast`, low contrast is a remark on record."""
+def test_low_contrast_is_refused_with_the_ratio_and_the_remedy() -> None:
+    """The default limit is 3 : 1; the remedy names only what the step has not got; `min_contrast = 1` makes it a remark on record."""
     grey = flat(0.9)
-    assert "less than 3" in apply_text(grey)[1]["remark"]
-    with pytest.raises(InputError, match=r"contrast of 1\.\d\d : 1"):
-        apply_text(grey, min_contrast=4.5)
-    assert apply_text(grey, min_contrast=4.5, panel={"colour": "#111111"})[1]["contrast"] > 15
-    assert apply_text(grey, size=60, min_contrast=4.5, stroke={"width": 12, "colour": "#111111"})[1]["contrast_median"] > 15
+    with pytest.raises(InputError, match=r"contrast of 1\.\d\d : 1 with what lies behind it; at least 3 : 1 is required") as caught:
+        apply_text(grey, colour="white")
+    assert 'colour = "auto"' in caught.value.remedy
+    assert 'anchor = "auto"' in caught.value.remedy
+    with pytest.raises(InputError, match="min_contrast = 1") as caught:
+        apply_text(grey, colour="white", panel={"colour": "white"})
+    assert "panel" not in caught.value.remedy
+    assert "scrim" not in caught.value.remedy
+    assert "less than 3" in apply_text(grey, colour="white", min_contrast=1)[1]["remark"]
+    assert apply_text(grey, colour="white", min_contrast=4.5, panel={"colour": "#111111"})[1]["contrast"] > 15
+    dark_stroke = {"width": 12, "colour": "#111111"}
+    assert apply_text(grey, size=60, colour="white", min_contrast=1, stroke=dark_stroke)[1]["contrast_median"] > 15
+
+
+@pytest.mark.parametrize(("grey", "colour"), [(0.0, "#ffffff"), (0.45, "#ffffff"), (0.5, "#000000"), (1.0, "#000000")])
+def test_the_colour_is_white_where_it_is_legible_and_black_elsewhere(grey: float, colour: str) -> None:
+    """White has 4.5 : 1 on every grey up to 118/255; the chosen colour is on record and every letter has it."""
+    result, record = apply_text(flat(grey), size=60)
+    assert record["colour"] == colour
+    assert record["contrast"] >= 4.5
+    assert ((result.to_codes() == (255 if colour == "#ffffff" else 0)).all(axis=2)).sum() > 500
+
+
+@pytest.mark.parametrize("limit", [3.0, 7.0])
+@pytest.mark.parametrize("colour", ["white", "black", "auto"])
+def test_a_scrim_is_just_strong_enough(colour: str, limit: float) -> None:
+    """On a ground of black and white stripes it gives 4.5 : 1, or the limit of the step, and a fiftieth less would not."""
+    stripes = np.zeros((160, 400, 3), np.float32)
+    stripes[:, ::16], stripes[:, 1::16] = 1, 0.8
+    source = Picture(freeze(stripes))
+    result, record = apply_text(source, size=48, colour=colour, scrim={}, min_contrast=limit)
+    required_contrast = max(4.5, limit)
+    assert record["contrast"] >= required_contrast
+    weaker = record["scrim_opacity"] - 0.02
+    assert apply_text(source, size=48, colour=colour, scrim={"opacity": weaker}, min_contrast=1)[1]["contrast"] < required_contrast
+    assert np.array_equal(result.to_codes()[:, :8], source.to_codes()[:, :8])
+
+
+def test_a_scrim_that_is_not_needed_is_not_drawn() -> None:
+    """White on black with a scrim has the pixels of white on black."""
+    source = flat(0)
+    assert np.array_equal(apply_text(source, scrim={})[0].to_codes(), apply_text(source)[0].to_codes())
+
+
+def test_a_scrim_fades_out_without_an_edge() -> None:
+    """Outside the letters it darkens a white picture in steps of at most 5 codes a pixel, and beyond its softness not at all."""
+    source = flat(1.0, 200, 400)
+    result, record = apply_text(source, size=40, colour="white", scrim={"opacity": 0.8, "softness": 150})
+    below = result.to_codes()[round(record["ink_box"][1] + record["ink_box"][3]) + 9 :, 200, 0].astype(int)
+    assert below[0] < 80
+    assert below[-1] == 255
+    assert 0 <= np.diff(below).min() <= np.diff(below).max() <= 7
 
 
 def test_a_missing_letter_is_refused_by_name() -> None:
@@ -209,7 +256,7 @@ def test_a_colour_is_converted_to_the_profile() -> None:
 def test_a_hole_in_a_panel_shows_the_picture_unchanged() -> None:
     """Pixels inside the letters are unchanged; the panel has its colour."""
     source = noisy(120, 300)
-    result, record = apply_text(source, size=60, panel={"colour": "#ffcc00"}, knock_out=True)
+    result, record = apply_text(source, size=60, panel={"colour": "#ffcc00"}, knock_out=True, min_contrast=1)
     left, top, width, height = (round(value) for value in record["ink_box"])
     part = np.s_[top + 1 : top + height - 1, left + 1 : left + width - 1]
     same = (result.to_codes()[part] == source.to_codes()[part]).all(axis=2)
@@ -259,6 +306,9 @@ def test_invisible_text_returns_the_picture_itself() -> None:
         ({"features": ["kerning"]}, "OpenType feature"),
         ({"axes": {"weight": 4}}, "four letters"),
         ({"knock_out": True, "shadow": {}}, "no shadow"),
+        ({"scrim": {}, "panel": {}}, "leave out either scrim or panel"),
+        ({"scrim": {"colour": "aut"}}, "not a colour"),
+        ({"anchor": "top"}, "box"),
         ({"stroke": {"width": 51}}, "50"),
         ({"min_contrast": 22}, "21"),
     ],

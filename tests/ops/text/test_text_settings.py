@@ -13,9 +13,9 @@ def test_a_size_is_converted_to_px(size: str, px: float) -> None:
     assert text_settings.size_in_px(text_settings.check_size(size), 500) == pytest.approx(px)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(64, "64px"), (7.5, "7.5px"), ("8%", "8%"), (True, True), (None, None)])
+@pytest.mark.parametrize(("value", "expected"), [(64, "64px"), (7.5, "7.5px"), ("64", "64px"), ("8%", "8%"), (True, True), (None, None)])
 def test_a_number_is_a_size_in_px(value: object, expected: object) -> None:
-    """Values other than numbers are left to the check."""
+    """Also as a text; other values are left to the check."""
     assert text_settings.normalise_size(value) == expected
 
 

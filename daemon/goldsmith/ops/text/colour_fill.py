@@ -105,6 +105,31 @@ def rounded_box_coverage(
 
     ``box`` is (left, top, width, height) in px; the box is turned clockwise about its centre.
     """
+    return np.asarray(np.clip(0.5 - _distance_to_box(window, box, radius, rotation_degrees), 0, 1), np.float32)
+
+
+def soft_box_coverage(
+    window: tuple[slice, slice], box: tuple[float, float, float, float], softness: float, rotation_degrees: float
+) -> Mask:
+    """Return the coverage (h, w), 0..1, of a box that fades out over ``softness`` px: 1 inside, 0 from that distance on.
+
+    ``box`` is (left, top, width, height) in px; it is turned clockwise about its centre. The slope has no edge at either end (smoothstep).
+    """
+    rows, columns = window
+    coverage = np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    step = max(1, _SLAB // max(1, coverage.shape[1]))
+    for top in range(rows.start, rows.stop, step):
+        slab = slice(top, min(rows.stop, top + step))
+        distance = _distance_to_box((slab, columns), box, 0.0, rotation_degrees)
+        share = np.clip(1 - distance / np.float32(max(softness, 1e-3)), 0, 1)
+        coverage[slab.start - rows.start : slab.stop - rows.start] = share * share * (3 - 2 * share)
+    return coverage
+
+
+def _distance_to_box(
+    window: tuple[slice, slice], box: tuple[float, float, float, float], radius: float, rotation_degrees: float
+) -> NDArray[np.float32]:
+    """Return the distance (h, w) of each pixel's centre to the outline of the rounded box, in px, negative inside it."""
     rows, cols = window
     left, top, width, height = box
     angle = math.radians(rotation_degrees)
@@ -112,8 +137,8 @@ def rounded_box_coverage(
     dx, dy = (x + 0.5 - left - width / 2).astype(np.float32), (y + 0.5 - top - height / 2).astype(np.float32)
     across = np.abs(dx * math.cos(angle) + dy * math.sin(angle)) - np.float32(width / 2 - radius)
     down = np.abs(dy * math.cos(angle) - dx * math.sin(angle)) - np.float32(height / 2 - radius)
-    distance = np.hypot(np.maximum(across, 0), np.maximum(down, 0)) + np.minimum(np.maximum(across, down), 0) - np.float32(radius)
-    return np.asarray(np.clip(0.5 - distance, 0, 1), np.float32)
+    outside = np.hypot(np.maximum(across, 0), np.maximum(down, 0))
+    return np.asarray(outside + np.minimum(np.maximum(across, down), 0) - np.float32(radius), np.float32)
 
 
 def blur_coverage(coverage: Mask, sigma: float) -> Mask:

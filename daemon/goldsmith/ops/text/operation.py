@@ -7,13 +7,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from goldsmith.engines.kinds import FACE_DETECTOR
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
-from goldsmith.operation import PictureOperation, RecordValue, StepContext, StepNeeds, check_bare_name
-from goldsmith.ops.text import painting, text_settings
+from goldsmith.operation import SUBJECT_OR_NOTHING, PictureOperation, RecordValue, StepContext, StepNeeds, check_bare_name, region_needs
+from goldsmith.ops.text import auto_placement, painting, text_settings
 from goldsmith.ops.text.bidi import Direction
 from goldsmith.ops.text.font import FONT_SUFFIXES, MAX_FONT_BYTES, Typeface, open_font, require_features
 from goldsmith.ops.text.layout import (
@@ -26,7 +28,6 @@ from goldsmith.ops.text.layout import (
 )
 from goldsmith.ops.text.named_colours import parse_colour
 from goldsmith.ops.text.shaping import MissingGlyph, ShapingOptions
-from goldsmith.ops.text.wcag_contrast import ContrastMeasure
 from goldsmith.picture.picture import Picture
 
 _CONFIG = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
@@ -39,6 +40,7 @@ _MIN_LEGIBLE_PX = 6.0
 
 
 ColourName = Annotated[str, Field(max_length=20), AfterValidator(text_settings.check_colour)]
+OptionalColour = Annotated[str, Field(max_length=20), AfterValidator(text_settings.check_colour_or_auto)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Shift = Annotated[float, Field(ge=-200, le=200)]
@@ -100,6 +102,26 @@ class TextPanel(BaseModel):
         return painting.PanelPaint(self.padding * px_per_percent, self.radius * px_per_percent, parse_colour(self.colour), self.opacity)
 
 
+class TextScrim(BaseModel):
+    """A soft veil behind the letters that gives them contrast."""
+
+    model_config = _CONFIG
+
+    colour: OptionalColour = text_settings.AUTO
+    """The colour; auto: black under light letters, white under dark ones."""
+    opacity: _Share | None = None
+    """The opacity, 0 to 1. Left out: the least that gives 4.5 : 1, or ``min_contrast`` if that is more; none if the contrast suffices."""
+    padding: float = Field(default=20.0, ge=0, le=300)
+    """Room round the letters at full strength, per cent of the text's size."""
+    softness: float = Field(default=120.0, ge=0, le=1000)
+    """The width over which it fades out, per cent of the text's size."""
+
+    def to_paint(self, px_per_percent: float) -> painting.ScrimPaint:
+        """Return the scrim in px, where one per cent of the text's size is ``px_per_percent`` px."""
+        colour = text_settings.colour_unless_auto(self.colour)
+        return painting.ScrimPaint(self.padding * px_per_percent, self.softness * px_per_percent, colour, self.opacity)
+
+
 class Text(PictureOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
@@ -115,7 +137,9 @@ class Text(PictureOperation):
             "align": "alignment",
             "valign": "vertical-align position",
             "stroke": "outline border",
-            "panel": "background",
+            "panel": "background box",
+            "scrim": "veil gradient vignette",
+            "anchor": "placement",
             "axes": "weight",
         }
     )
@@ -144,6 +168,8 @@ class Text(PictureOperation):
     """left, center, right or justify."""
     valign: Valign = "middle"
     """top, middle or bottom of the box."""
+    anchor: Literal["box", "auto"] = "box"
+    """box: ``align`` and ``valign`` place the text in its box. auto: it goes beside the subject, never over a face, on calm ground."""
     tracking: float = Field(default=0.0, ge=-200, le=2000)
     """Space between letters in thousandths of an em."""
     leading: float = Field(default=1.2, ge=0.5, le=5)
@@ -156,8 +182,8 @@ class Text(PictureOperation):
     """auto (by the first letter), ltr or rtl."""
     language: Annotated[str, Field(max_length=35, pattern=r"^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?$")] = ""
     """BCP 47, such as "ja" or "tr": fonts draw some letters differently by language."""
-    colour: ColourName = "white"
-    """"#rrggbb" in sRGB, or a name; converted to the picture's profile."""
+    colour: OptionalColour = text_settings.AUTO
+    """"#rrggbb" in sRGB, or a name; converted to the picture's profile. auto: white if legible, else the better of white and black."""
     opacity: _Share = 1.0
     """Opacity of the letters, 0 to 1."""
     stroke: TextStroke | None = None
@@ -166,17 +192,22 @@ class Text(PictureOperation):
     """A shadow under the letters."""
     panel: TextPanel | None = None
     """A filled box behind the letters."""
+    scrim: TextScrim | None = None
+    """A soft veil behind the letters, as strong as their contrast needs."""
     knock_out: bool = False
     """Whether the letters are a hole in the panel or, without a panel, in the picture's alpha."""
     rotate: float = Field(default=0.0, ge=-360, le=360)
     """Degrees clockwise."""
-    min_contrast: float | None = Field(default=None, ge=1, le=21)
-    """The lowest contrast allowed with the background (WCAG ratio, 1 to 21). Left out: contrast is only measured."""
+    min_contrast: float = Field(default=_MIN_LARGE_TEXT_CONTRAST, ge=1, le=21)
+    """The lowest contrast allowed with the background (WCAG ratio, 1 to 21); less holds the picture. 1: contrast is only measured."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Text:
         if self.knock_out and self.shadow is not None:
             raise ValueError("a hole casts no shadow: leave out either knock_out or shadow")
+        if self.scrim is not None and (self.panel is not None or self.knock_out):
+            other = "knock_out" if self.knock_out else "panel"
+            raise ValueError(f"a scrim is for letters on the picture: leave out either scrim or {other}")
         return self
 
     @field_validator("font", "also")
@@ -198,8 +229,9 @@ class Text(PictureOperation):
         return 64
 
     def needs(self) -> StepNeeds:
-        """Return the fonts of the library that the step reads."""
-        return StepNeeds(library_files=tuple(("fonts", font, FONT_SUFFIXES) for font in (self.font, *self.also)))
+        """Return the fonts of the library that the step reads, and the engines that find the subject and faces."""
+        engines = (*region_needs(SUBJECT_OR_NOTHING).engines, EngineNeed(FACE_DETECTOR)) if self.anchor == "auto" else ()
+        return StepNeeds(library_files=tuple(("fonts", font, FONT_SUFFIXES) for font in (self.font, *self.also)), engines=engines)
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the text on it, or the picture itself if none of the text is visible."""
@@ -207,20 +239,30 @@ class Text(PictureOperation):
             return picture
         typefaces = self._load_typefaces(context)
         placed = self._place_text(typefaces, picture, context)
-        result, contrast = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
-        self._record_result(typefaces, placed, contrast, context)
-        if contrast is not None and self.min_contrast is not None and contrast.worst < self.min_contrast:
+        lettering = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
+        self._record_result(typefaces, placed, lettering, context)
+        contrast = lettering.contrast
+        if contrast is not None and contrast.worst < self.min_contrast:
             raise InputError(
-                f"The text “{self._excerpt}” has a contrast of {contrast.worst:.2f} : 1 with its background; "
-                f"the step asks for {self.min_contrast:g} : 1.",
-                "Choose another colour or position, or add a panel, a stroke or a shadow.",
+                f"The text “{self._excerpt}” has a contrast of {contrast.worst:.2f} : 1 with what lies behind it; "
+                f"at least {self.min_contrast:g} : 1 is required.",
+                self._contrast_remedy,
             )
-        return result
+        return lettering.picture
+
+    @property
+    def _contrast_remedy(self) -> str:
+        """What to change in the step for more contrast; what it has already is not named."""
+        ways = [] if self.colour == text_settings.AUTO or self.knock_out else ['set colour = "auto"']
+        ways += ["lay a veil behind it with scrim = {}"] if self.scrim is None and self.panel is None and not self.knock_out else []
+        ways += ["lay a panel behind it with panel = {}"] if self.panel is None and self.scrim is None else []
+        ways += ['let it find a calmer place with anchor = "auto"' if self.anchor != "auto" else "give it another box"]
+        return f"In the text step, {', or '.join(ways)}; min_contrast = 1 delivers it as it is."
 
     @property
     def _is_invisible(self) -> bool:
         has_letters = self.opacity > 0 or self.knock_out
-        return not (has_letters or self.panel is not None or self.stroke is not None or self.shadow is not None)
+        return not (has_letters or any(part is not None for part in (self.panel, self.stroke, self.shadow, self.scrim)))
 
     @property
     def _excerpt(self) -> str:
@@ -275,8 +317,9 @@ class Text(PictureOperation):
         upright = sorted(suitable, key=lambda name: name.endswith(("It", "Italic")))
         return f'{", ".join(upright[:3])} {"has" if len(suitable) == 1 else "have"} the missing letters: set also = ["{upright[0]}"].'
 
-    def _record_result(self, typefaces: list[Typeface], placed: PlacedText, contrast: ContrastMeasure | None, context: StepContext) -> None:
-        """Record fonts, size, lines, ink box and contrast, and a remark if the text is hard to read."""
+    def _record_result(self, typefaces: list[Typeface], placed: PlacedText, lettering: painting.Lettering, context: StepContext) -> None:
+        """Record fonts, size, lines, ink box, colour and contrast, and a remark if the text is hard to read."""
+        contrast = lettering.contrast
         record: dict[str, RecordValue] = {
             "fonts": [{"name": face.name, "version": face.version, "sha256": face.sha256} for face in typefaces],
             "size_px": round(placed.size, 3),
@@ -285,6 +328,10 @@ class Text(PictureOperation):
         }
         if contrast is not None:
             record |= {"contrast": round(contrast.worst, 2), "contrast_median": round(contrast.median, 2)}
+        if not self.knock_out:
+            record["colour"] = "#" + bytes(lettering.colour).hex()
+        if self.scrim is not None:
+            record["scrim_opacity"] = round(lettering.scrim_opacity, 2)
         remarks = []
         if contrast is not None and contrast.worst < _MIN_LARGE_TEXT_CONTRAST:
             remarks.append(f"the contrast is {contrast.worst:.2f} : 1, less than {_MIN_LARGE_TEXT_CONTRAST:g} : 1")
@@ -298,20 +345,54 @@ class Text(PictureOperation):
         """Return the text at its size and place. Raises InputError if it does not fit into its box."""
         typesetter = self._make_typesetter(typefaces, context)
         box, max_size = self._available_box(picture), self._requested_size(picture)
-        placed = typesetter.set_at_size(max_size, box) if self.size is not None or not self.fit else None
-        if placed is None and self.fit:
+        is_largest = self.fit and self.size is None
+        placed = None if is_largest else typesetter.set_at_size(max_size, box)
+        if self.anchor == "auto":
+            placed = self._place_beside_subject(typesetter, box, None if placed is None else placed.ink_box, picture, context)
+        elif placed is None and self.fit:
             placed = typesetter.set_largest(box, max_size)
         if placed is None:
-            smaller = typesetter.set_largest(box, max_size)
-            room = f"{box[2]:.0f} x {box[3]:.0f} px"
-            raise InputError(
-                f"The text “{self._excerpt}” at {max_size:.4g} px does not fit into its box of {room}"
-                + (f" (the picture less {self.safe:g} % safe area along each edge)." if self.safe else "."),
-                f"At {math.floor(smaller.size * 100) / 100:g} px it fits: set that size, set fit = true, or enlarge the box."
-                if smaller
-                else "Enlarge the box.",
-            )
+            raise self._does_not_fit(typesetter.set_largest(box, max_size), box, max_size)
         return placed
+
+    def _does_not_fit(self, smaller: PlacedText | None, box: Rect, size: float) -> InputError:
+        room = f"{box[2]:.0f} x {box[3]:.0f} px"
+        return InputError(
+            f"The text “{self._excerpt}” at {size:.4g} px does not fit into its box of {room}"
+            + (f" (the picture less {self.safe:g} % safe area along each edge)." if self.safe else "."),
+            f"At {math.floor(smaller.size * 100) / 100:g} px it fits: set that size, set fit = true, or enlarge the box."
+            if smaller
+            else "Enlarge the box.",
+        )
+
+    def _place_beside_subject(
+        self, typesetter: Typesetter, box: Rect, preferred: Rect | None, picture: Picture, context: StepContext
+    ) -> PlacedText | None:
+        """Return the text at the best place of the box, None if it does not fit; ``preferred``: where it is without ``anchor``, in px.
+
+        Raises InputError if every place in the box covers a face.
+        """
+        subject, faces = context.detect.region(SUBJECT_OR_NOTHING, picture), context.detect.faces(picture)
+        colour = text_settings.colour_unless_auto(self.colour)
+        lights = [painting.luminance_of(each) for each in ([painting.WHITE, painting.BLACK] if colour is None else [colour])]
+        has_own_ground = any(part is not None for part in (self.scrim, self.panel, self.stroke))
+        maps = auto_placement.make_ground_maps(picture, subject, faces, lights, 0.0 if has_own_ground else self.min_contrast)
+        max_size = self._requested_size(picture)
+        placement = None
+        if self.size is not None or not self.fit:
+            placement = auto_placement.place_beside_subject(typesetter, maps, box, preferred or box, max_size)
+        if self.fit and (placement is None or placement.face_covered or placement.subject_covered > auto_placement.MAX_SUBJECT_COVERED):
+            placement = auto_placement.place_largest_beside_subject(typesetter, maps, box, preferred or box, max_size)
+        if placement is None:
+            return None
+        if placement.face_covered:
+            raise InputError(
+                f"The text “{self._excerpt}” at {placement.text.size:.4g} px finds no place in its box without covering a face.",
+                "In the text step, set a smaller size, set fit = true, or give it another box.",
+            )
+        record: dict[str, RecordValue] = {"subject_covered": round(placement.subject_covered, 3), "faces_avoided": len(faces)}
+        context.results.record(placed=record)
+        return placement.text
 
     def _requested_size(self, picture: Picture) -> float:
         """Return the size in px, or the largest possible one if ``fit`` is set without a size."""
@@ -335,10 +416,12 @@ class Text(PictureOperation):
         """Return colours, stroke, shadow and panel in px for text of ``size`` px."""
         px_per_percent = size / 100
         return painting.TextPaint(
-            parse_colour(self.colour),
+            text_settings.colour_unless_auto(self.colour),
             self.opacity,
             self.stroke.to_paint(px_per_percent) if self.stroke else None,
             self.shadow.to_paint(px_per_percent) if self.shadow else None,
             self.panel.to_paint(px_per_percent) if self.panel else None,
+            self.scrim.to_paint(px_per_percent) if self.scrim else None,
             self.knock_out,
+            max(painting.GOOD_CONTRAST, self.min_contrast),
         )

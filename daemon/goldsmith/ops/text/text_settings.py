@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 
-from goldsmith.ops.text.named_colours import parse_colour
+from goldsmith.ops.text.named_colours import SrgbColour, parse_colour
 
+# The value of a setting that the picture decides.
+AUTO = "auto"
 # px. Larger than any picture.
 MAX_SIZE_PX = 20000.0
 _FEATURE = re.compile(r"([+-]?)([A-Za-z0-9]{4})(?:=(\d{1,2}))?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(px|%)")
+_BARE_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+class TextSize(str):
+    """A size with its unit. Its own type tells the reader of a brief that a number is one of the ways to write it."""
+
+    __slots__ = ()
 
 
 def size_in_px(size: str, height: int) -> float:
@@ -30,17 +39,29 @@ def check_colour(value: str) -> str:
     return value
 
 
+def check_colour_or_auto(value: str) -> str:
+    """Return the colour, or ``auto``, unchanged. Raises ValueError if it is neither."""
+    return value if value == AUTO else check_colour(value)
+
+
+def colour_unless_auto(value: str) -> SrgbColour | None:
+    """Return a checked colour, or None for ``auto``."""
+    return None if value == AUTO else parse_colour(value)
+
+
 def normalise_size(value: object) -> object:
-    """Return a number as text in px, such as "64px", and any other value unchanged."""
+    """Return a number, or a text that is only a number, as text in px, such as "64px"; any other value unchanged."""
+    if isinstance(value, str):
+        return f"{value.strip()}px" if _BARE_NUMBER.fullmatch(value.strip()) else value
     return f"{value:g}px" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def check_size(value: str) -> str:
-    """Return the size unchanged. Raises ValueError if it is not a size in px or per cent."""
+def check_size(value: str) -> TextSize:
+    """Return the size. Raises ValueError if it is not a size in px or per cent."""
     match = _SIZE.fullmatch(value)
     if not match or not 0 < float(match[1]) <= (MAX_SIZE_PX if match[2] == "px" else 100):
         raise ValueError(f'“{value[:20]}” is not a size: write px (64 or "64px", up to 20000) or per cent of the height ("8%", up to 100)')
-    return value
+    return TextSize(value)
 
 
 def normalise_text(value: str) -> str:

@@ -12,7 +12,7 @@ from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
 # Per cent. The ratio at this percentile counts: a few noisy pixels are not a problem.
 _WORST_PERCENTILE = 5.0
-_MAX_PIXELS = 1 << 20
+_MAX_PIXELS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,20 @@ def contrast_ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> N
     return np.asarray((high + 0.05) / (low + 0.05))
 
 
+def sample_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the bool mask (h, w) with at most 262144 of its pixels, evenly chosen; the mask itself if it has no more."""
+    count = int(np.count_nonzero(mask))
+    if count <= _MAX_PIXELS:
+        return mask
+    sampled = np.zeros(mask.size, np.bool_)
+    sampled[np.flatnonzero(mask)[:: -(-count // _MAX_PIXELS)]] = True
+    return sampled.reshape(mask.shape)
+
+
 def measure_contrast(foreground: Pixels, background: Pixels, icc: bytes | None) -> ContrastMeasure:
     """Return the contrast of display-encoded pixels (n, c), or one colour (1, c), with the pixels (n, c) behind them, n >= 1; 0..1.
 
-    More than a million pixels are sampled evenly.
+    More than 262144 pixels are sampled evenly.
     """
     step = max(1, len(background) // _MAX_PIXELS)
     sampled = foreground if len(foreground) == 1 else foreground[::step]
