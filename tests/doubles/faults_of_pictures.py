@@ -1,9 +1,12 @@
-"""Photographs with known faults: bands, seams, clones, separated colours, halos."""
+"""Photographs with known faults: JPEG blocks, bands, seams, clones, separated colours, halos."""
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 
 from goldsmith.picture.colour import luma
@@ -93,6 +96,31 @@ def speckled(pixels: Pixels, sigma: float, blotch: float = 0.0) -> Pixels:
 def sharpened(pixels: Pixels, amount: float, sigma: float = 1.6) -> Pixels:
     """Return the picture after an unsharp mask that does not limit halos."""
     return coded(pixels + np.float32(amount) * (pixels - gaussian_blur(pixels, sigma)))
+
+
+def compressed(pixels: Pixels, quality: int, *, halves_chroma: bool = True) -> Pixels:
+    """Return the picture, (h, w, 1 or 3), after a JPEG file of that quality; its chroma is stored at half the size or at full size."""
+    file = io.BytesIO()
+    codes = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    picture = Image.fromarray(codes if pixels.shape[2] == 3 else codes[:, :, 0])
+    picture.save(file, "JPEG", quality=quality, subsampling=2 if halves_chroma else 0)
+    with Image.open(file) as decoded:
+        return np.asarray(np.asarray(decoded).reshape(pixels.shape) / np.float32(255), np.float32)
+
+
+def checkered(pixels: Pixels, codes: float) -> Pixels:
+    """Return the picture with a checkerboard of single pixels, each lighter or darker by ``codes`` of 255."""
+    height, width = pixels.shape[:2]
+    is_odd = (np.arange(height)[:, None] + np.arange(width)) % 2
+    return coded(pixels + np.float32(codes / 255) * (1 - 2 * is_odd)[:, :, None].astype(np.float32))
+
+
+def lined(pixels: Pixels, codes: float, period: int = 8) -> Pixels:
+    """Return the picture with lines of 1 px every ``period`` px down and across, lighter by ``codes`` of 255."""
+    result = pixels.copy()
+    result[::period] += np.float32(codes / 255)
+    result[:, ::period] += np.float32(codes / 255)
+    return coded(result)
 
 
 def fringed(pixels: Pixels, place: Window, width: int = 3) -> Pixels:

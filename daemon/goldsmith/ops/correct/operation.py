@@ -23,34 +23,40 @@ from goldsmith.ops.correct import (
     banding,
     chromatic_aberration,
     copy_move,
+    decoder_grid,
     fringes,
     halos,
+    jpeg_blocks,
     noise,
     seams,
 )
-from goldsmith.ops.correct.defect import Defect, to_box
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect, to_box
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
 from goldsmith.picture.dither import dither
-from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, freeze
+from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, freeze, quantise
 
 CorrectionStrength = Literal["auto", "off"] | Annotated[float, Field(ge=0, le=100)]
 DefectFinder = Callable[[Pixels, float], list[Defect]]
 
 # At most this many places of one kind are recorded, largest first; all are counted.
 _MAX_RECORDED = 24
+# Searches, for the progress; the one for copies has no report of its own.
+_KINDS = 10
 # px round a copy that the engine repaints too.
 _REPAIR_MARGIN = 4
 
 
 class Correct(PictureOperation):
-    """Find and correct banding, tile seams, noise, colour fringes and sharpening halos; find duplicated regions.
+    """Find and correct JPEG blocks, a decoder's grid, banding, tile seams, noise, colour fringes and sharpening halos.
 
-    Returns the same picture if nothing is found.
+    Finds duplicated regions, too. Returns the same picture if nothing is found.
     """
 
     also_called: ClassVar[str] = "fix repair retouch artifacts fix-artifacts cleanup-artifacts correction"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
+            "blocks": "block blocking jpeg compression",
+            "grid": "checkerboard lattice",
             "fringes": "fringe",
             "halos": "halo",
             "seams": "seam",
@@ -58,6 +64,10 @@ class Correct(PictureOperation):
         }
     )
 
+    blocks: CorrectionStrength = "auto"
+    """Blocks of 8 px and blotches of colour from JPEG compression of quality 50 and less: "auto", "off" or 0 to 100."""
+    grid: CorrectionStrength = "auto"
+    """A faint checkerboard or fine lines every 2, 4 or 8 px all over, from a generator's decoder: "auto", "off" or 0 to 100."""
     banding: CorrectionStrength = "auto"
     """Smooth slopes that go in steps: "auto" corrects what is found, "off" does not look, 0 to 100 percent (0 only records)."""
     seams: CorrectionStrength = "auto"
@@ -92,6 +102,8 @@ class Correct(PictureOperation):
         if mask is not None and not mask.any():
             return picture
         run = _CorrectionRun(picture, mask, context)
+        run.find_and_correct("blocks", self.blocks, jpeg_blocks.find)
+        run.find_and_correct("grid", self.grid, decoder_grid.find, rounds=True)
         run.find_and_correct("banding", self.banding, banding.find)
         run.find_and_correct("seams", self.seams, seams.find)
         run.dither_to_8_bits()
@@ -139,16 +151,22 @@ class _CorrectionRun:
         self._original = picture
         self._kinds_done = 0
 
-    def find_and_correct(self, kind: str, strength: CorrectionStrength, find: DefectFinder) -> None:
-        """Find one kind of defect, record it, and blend the corrections into the picture through the mask."""
+    def find_and_correct(self, kind: str, strength: CorrectionStrength, find: DefectFinder, *, rounds: bool = False) -> None:
+        """Find one kind of defect, record it, and blend the corrections into the picture through the mask.
+
+        rounds: whether the first corrections of an 8-bit picture are rounded to its codes. A grid was added to codes, so rounding restores
+        them, and dither would add grain.
+        """
         self._kinds_done += 1
-        self.context.progress.report(self._kinds_done / 8, f"finding {kind}")
+        self.context.progress.report(self._kinds_done / _KINDS, f"finding {kind}")
         if strength == "off":
             return
         share = 1.0 if strength == "auto" else float(strength) / 100
         defects = [defect for defect in find(self.picture.pixels, share) if self.overlaps_region(defect.window)]
         self.record(kind, defects)
         patches = [self._blend_through_mask(defect.repair) for defect in defects if defect.repair is not None] if share else []
+        if rounds and self.picture is self._original and self.picture.depth == 8:
+            patches = [(window, _round_to_8_bits(corrected)) for window, corrected in patches]
         if patches:
             self.picture = self.picture.with_patches(patches)
 
@@ -187,3 +205,7 @@ class _CorrectionRun:
         share = self.mask[window][:, :, None]
         pixels = self.picture.pixels_in(window)
         return window, freeze(np.where(share > 0, pixels + (corrected - pixels) * share, pixels))
+
+
+def _round_to_8_bits(pixels: Pixels) -> Pixels:
+    return freeze(np.asarray(quantise(pixels, 8), np.float32) / np.float32(MAX_8BIT_CODE))
