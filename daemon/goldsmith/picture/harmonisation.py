@@ -1,4 +1,4 @@
-"""Harmonise a layer with its backdrop: transfer tone and colour, match grain, and wrap the backdrop's light around its edge."""
+"""Harmonise a layer with its backdrop: match grain, and wrap the backdrop's light around its edge."""
 
 from __future__ import annotations
 
@@ -8,35 +8,11 @@ from numpy.typing import NDArray
 from goldsmith.picture.colour import luma
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.quality_metrics import estimate_noise
-from goldsmith.picture.slab_processing import map_slabs, map_slabs_with_row
+from goldsmith.picture.slab_processing import map_slabs_with_row
 from goldsmith.picture.smoothing import gaussian_blur
 
-# Longest side in px at which tones are measured.
-_MEASURE_SIDE = 256
-# Limits of the gain for contrast and saturation: more would turn an object into another one.
-_MIN_GAIN, _MAX_GAIN = 0.6, 1.6
-# Limits of the shift of the means of L*, a* and b*.
-_MAX_MEAN_SHIFT = np.array([18.0, 14.0, 14.0], np.float32)
 # px. A wider blur is computed at a reduced size.
 _MAX_FULL_SIZE_BLUR = 64
-
-
-def transfer_colour(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: float) -> Pixels:
-    """Return the layer (h, w, c), 0..1, display-encoded, with means and deviations shifted by ``amount`` (0..1) towards those of
-    ``backdrop`` (any size, c).
-
-    Reinhard et al., "Color Transfer between Images" (2001), in CIE L*a*b*: x' = (x - mean) s / s0 + mean'. The ratio of the deviations and
-    the shift of the means are limited, so that a red box stays a red box. Only the part under ``coverage`` (h, w), 0..1, is measured.
-    """
-    if coverage.max() <= 0:
-        return layer
-    (mean, spread), (backdrop_mean, backdrop_spread) = (
-        _lab_statistics(layer, coverage),
-        _lab_statistics(backdrop, np.ones(backdrop.shape[:2], np.float32)),
-    )
-    gain = 1 + (np.clip((backdrop_spread + 1) / (spread + 1), _MIN_GAIN, _MAX_GAIN) - 1) * np.float32(amount)
-    shift = np.clip(backdrop_mean - mean, -_MAX_MEAN_SHIFT, _MAX_MEAN_SHIFT) * np.float32(amount)
-    return map_slabs(layer, lambda slab: _from_lab((_to_lab(slab) - mean) * gain + mean + shift, slab.shape[2]))
 
 
 def match_grain(layer: Pixels, coverage: Mask, backdrop: Pixels, seed: int) -> tuple[Pixels, float]:
@@ -107,33 +83,3 @@ def _downscale(values: NDArray[np.float32], height: int, width: int) -> NDArray[
 
     result: NDArray[np.float32] = cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA)
     return result.reshape(height, width, *values.shape[2:])
-
-
-def _lab_statistics(pixels: Pixels, coverage: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean and standard deviation of L*, a* and b*, weighted with the coverage, measured at a reduced size."""
-    height, width = coverage.shape
-    shrink = min(1.0, _MEASURE_SIDE / max(height, width))
-    size = max(1, round(height * shrink)), max(1, round(width * shrink))
-    weight = _downscale(coverage, *size)[:, :, None]
-    is_opaque = float(coverage.min()) == 1.0
-    colours = _downscale(pixels if is_opaque else pixels * coverage[:, :, None], *size) / np.maximum(weight, np.float32(1e-6))
-    lab = _to_lab(np.clip(colours, 0.0, 1.0))
-    total = max(float(weight.sum()), 1e-6)
-    mean = (lab * weight).sum(axis=(0, 1)) / total
-    spread = np.sqrt((np.square(lab - mean) * weight).sum(axis=(0, 1)) / total)
-    return mean.astype(np.float32), spread.astype(np.float32)
-
-
-def _to_lab(pixels: Pixels) -> Pixels:
-    import cv2
-
-    colours = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    result: Pixels = cv2.cvtColor(np.ascontiguousarray(colours, np.float32), cv2.COLOR_RGB2LAB)
-    return result
-
-
-def _from_lab(lab: Pixels, channels: int) -> Pixels:
-    import cv2
-
-    result: Pixels = np.clip(cv2.cvtColor(np.ascontiguousarray(lab, np.float32), cv2.COLOR_LAB2RGB), 0.0, 1.0)
-    return result if channels == 3 else luma(result)[:, :, None]

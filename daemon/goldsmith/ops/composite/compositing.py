@@ -12,9 +12,10 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from goldsmith.operation import RecordValue, RegionExpression, StepContext, check_bare_name
-from goldsmith.ops.composite import blend_modes, procedural_elements
+from goldsmith.ops.composite import blend_modes, layer_shadow, light_direction, procedural_elements, tone_match
 from goldsmith.picture import colour, harmonisation, layer_placement
 from goldsmith.picture.dither import dither
+from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window, freeze
 from goldsmith.picture.size_fitting import Anchor, Size
 
@@ -89,7 +90,9 @@ class LayerSettings(BaseModel):
     wrap_radius: float = Field(default=1.5, gt=0, le=20)
     """How far the light wrap reaches into the layer, in per cent of the picture's shorter side (up to 20)."""
     tone: float = Field(default=0.0, ge=0, le=1)
-    """How far the layer's tone and colour move towards those of the picture behind it (0 to 1)."""
+    """How far the layer's black, white and cast move towards the picture's; skin is guarded (0 to 1)."""
+    shadow: layer_shadow.ShadowSettings | None = None
+    """The shadow that the layer throws on the picture below it; default none."""
     grain: bool = False
     """Whether to add the grain that the picture has and the layer lacks."""
     density: float = Field(default=1.0, ge=0, le=4)
@@ -112,6 +115,8 @@ class LayerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_kind(self) -> LayerSettings:
+        if self.clip and self.shadow is not None:
+            raise ValueError("a clipped layer throws no shadow: delete shadow")
         if bool(self.source) == (self.element is not None):
             raise ValueError("a layer has either from = a picture's name, or element = the kind to draw")
         foreign_fields = _ELEMENT_ONLY_FIELDS if self.element is None else _PICTURE_ONLY_FIELDS
@@ -134,7 +139,7 @@ class LayerSettings(BaseModel):
         return " & ".join(f"({where})" for where in (self.mask, self.depth) if where)
 
 
-_PICTURE_ONLY_FIELDS = ("anchor", "offset", "fit", "size", "rotation", "wrap", "wrap_radius", "tone", "grain")
+_PICTURE_ONLY_FIELDS = ("anchor", "offset", "fit", "size", "rotation", "wrap", "wrap_radius", "tone", "shadow", "grain")
 _ELEMENT_ONLY_FIELDS = ("density", "angle", "gradient", "depth", "colour", "seed")
 
 
@@ -178,6 +183,8 @@ class Compositor:
         mode, layer = _blend_mode(group[0]), group[0]
         if self.picture.channels < ready.pixels.shape[2]:
             self.picture = replace(self.picture, pixels=freeze(np.repeat(self.picture.pixels, 3, axis=2)))
+        if layer.shadow is not None:
+            self._add_shadow(layer, layer.shadow, ready)
         below = self.picture.pixels_in(ready.window)
         alpha = None if self.picture.alpha is None else self.picture.alpha[ready.window]
         blended = blend_modes.blend_layer(mode, below, alpha, ready.pixels, ready.coverage)
@@ -226,22 +233,40 @@ class Compositor:
         coverage = ready.coverage * np.float32(layer.opacity)
         if layer.mask:
             coverage *= self._context.detect.region(layer.mask, self._original)[ready.window]
-        pixels, surroundings = ready.pixels, self._surroundings(ready.window)
+        pixels = ready.pixels
         if layer.tone:
-            pixels = harmonisation.transfer_colour(pixels, coverage, surroundings, layer.tone)
+            pixels = tone_match.match_tone(pixels, ready.coverage, self.picture.pixels, layer.tone)
         if layer.grain:
             pixels, record["grain"] = harmonisation.match_grain(
                 pixels, coverage, self.picture.pixels, _layer_seed(self._context.seed, number)
             )
         return _PreparedLayer(ready.window, pixels, coverage)
 
-    def _surroundings(self, window: Window) -> Pixels:
-        """Return the picture behind a layer and a quarter of its size round it."""
-        (rows, columns), spans = window, []
-        for span, length in ((rows, self.picture.height), (columns, self.picture.width)):
-            margin = (span.stop - span.start) // 4
-            spans.append(slice(max(0, span.start - margin), min(length, span.stop + margin)))
-        return self.picture.pixels_in((spans[0], spans[1]))
+    def _add_shadow(self, layer: LayerSettings, settings: layer_shadow.ShadowSettings, ready: _PreparedLayer) -> None:
+        """Darken the picture by the shadow of a layer, inside the layer's mask, and record where it falls and why."""
+        record: dict[str, RecordValue] = {"shadow_of": layer.source, "kind": settings.kind}
+        self.findings.append(record)
+        (rows, columns), size = ready.window, (self.picture.height, self.picture.width)
+        if not layer_shadow.stands_on_ground(ready.coverage, ready.window, self.picture.height):
+            record["not_drawn"] = "the layer has no foot in the picture: it ends at the bottom edge, or it is nearly transparent"
+            return
+        light = self._light_direction(settings, ((columns.start + columns.stop) / 2 / size[1], rows.stop / size[0]))
+        shadow = layer_shadow.draw_shadow(ready.coverage, ready.window, size, settings, light.shadow_angle)
+        if shadow is None:
+            return
+        if settings.kind == "cast":
+            record.update(angle=light.shadow_angle, light=light.reason)
+        darkness = shadow.darkness * np.float32(layer.opacity)
+        if layer.mask:
+            darkness *= self._context.detect.region(layer.mask, self._original)[shadow.window]
+        behind = self.picture.pixels_in(shadow.window)
+        self._write_window(shadow.window, layer_shadow.apply_shadow(behind, darkness, LinearLight(self.picture.icc)), None)
+
+    def _light_direction(self, settings: layer_shadow.ShadowSettings, foot: tuple[float, float]) -> light_direction.LightDirection:
+        """Return the direction that the settings give, or the one that the picture shows."""
+        if settings.kind == "cast" and settings.angle is None:
+            return light_direction.guess_light(self._original.pixels, foot)
+        return light_direction.LightDirection(settings.angle or 0.0, "as set")
 
     def _place_picture(self, layer: LayerSettings) -> _PreparedLayer | None:
         """Return a picture layer at its place, or None if it lies outside the picture."""
