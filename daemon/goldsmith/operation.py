@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -25,6 +25,7 @@ from goldsmith.picture.formats.table import export_formats, layer_suffixes, pars
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
 from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.subject_crop import CropAnchor, CropFocus, FoundAnchor, WholeBox
 
 # A finding that an operation may put on record: plain JSON.
 RecordValue = str | int | float | bool | None | Sequence["RecordValue"] | dict[str, "RecordValue"]
@@ -378,6 +379,29 @@ def region_needs(where: str) -> StepNeeds:
         masks=parsed.required_masks(),
         engines=tuple(EngineNeed(_ENGINE_FOR_REGION[word]) for word in region.DETECTED_WORDS if word in parsed.required_detections()),
     )
+
+
+def crop_engines(anchor: CropAnchor) -> tuple[EngineNeed[Any], ...]:
+    """Return the engines that ``find_crop_focus`` uses for that anchor."""
+    return (EngineNeed(FACE_DETECTOR), EngineNeed(MATTE_ESTIMATOR)) if anchor in get_args(FoundAnchor) else ()
+
+
+def find_crop_focus(picture: Picture, anchor: CropAnchor, context: StepContext) -> CropFocus:
+    """Return what stays if the picture is cropped at that anchor; subject and faces are detected only if the anchor names one of them."""
+    if anchor not in get_args(FoundAnchor):
+        return CropFocus(anchor)
+    faces = tuple(face.box for face in context.detect.faces(picture))
+    return CropFocus(anchor, context.detect.region(SUBJECT_OR_NOTHING, picture), faces)
+
+
+def record_crop(focus: CropFocus, source_box: WholeBox, faces_cut: int, context: StepContext) -> None:
+    """Record the part that stays, in px, and for a found anchor what it keeps and cuts; a remark if that is less than it should be."""
+    record: dict[str, RecordValue] = {"crop": list(source_box)}
+    if focus.anchor in get_args(FoundAnchor):
+        record |= {"subject_kept": round(focus.subject_kept(source_box), 3), "faces_cut": faces_cut}
+    remarks = [] if focus.is_found else [f"there is no {focus.anchor} in the picture, so its middle was kept"]
+    remarks += [f"the crop cuts {faces_cut} face{'s' * (faces_cut > 1)}"] if faces_cut else []
+    context.results.record(**record, **({"remark": "; ".join(remarks)} if remarks else {}))
 
 
 class Operation(BaseModel):

@@ -18,6 +18,8 @@ from skimage import data
 
 from doubles.press import TITLE, press_file
 from doubles.step_context import StepContextDouble
+from goldsmith.engines.kinds import FACE_DETECTOR, MATTE_ESTIMATOR
+from goldsmith.engines.vision import Face
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
@@ -427,7 +429,9 @@ def test_a_sheet_of_too_many_pixels_is_refused() -> None:
         ({"grey": "black"}, "grey is for inks"),
         ({"format": "tiff", "cmyk": "press", "coverage": 100}, "150"),
         ({"bleed": "3mm"}, "bleed needs a trim, the size of the cut sheet in mm, as in trim = [210, 297]"),
-        ({"anchor": "left"}, "anchor needs a trim"),
+        ({"anchor": "left"}, "is for a crop: set mode = “fill” with a size, or a trim"),
+        ({"mode": "fill"}, "mode = “fill” needs a size"),
+        ({"mode": "fill", "trim": [210, 297]}, "a trim is always filled"),
         ({"format": "pdf"}, "a pdf needs a trim, the size of its page in mm"),
         ({"trim": [210, 297], "size": [100, 100]}, "size and trim are both given"),
         ({"trim": [210, 297], "bleed": "3px"}, "“3px” is not a length"),
@@ -455,3 +459,46 @@ def test_lengths_are_read_in_all_usual_units(written: object, mm: float) -> None
     assert result.bleed == pytest.approx(mm)
     assert result.trim == pytest.approx((210, 297))
     assert Export.model_validate(result.model_dump(mode="json")) == result
+
+
+def test_each_export_of_a_picture_has_its_own_crop() -> None:
+    """The face is whole in a tall and in a flat file; the parts are on record and among the facts of the files."""
+    source = Picture(freeze(np.random.default_rng(5).random((300, 400, 3), dtype=np.float32)))
+    face = Face((300, 60, 40, 50), np.zeros((5, 2), np.float32), 0.9)
+    for size, expected_size in (((90, 160), (90, 160)), ((160, 40), (160, 40))):
+        context = StepContextDouble(faces={face: None})
+        (file,) = Export(name="cut", size=size, mode="fill", anchor="face").make_files(source, context)
+        assert (file.facts["width"], file.facts["height"]) == expected_size
+        left, top, width, height = file.facts["crop"]  # type: ignore[misc]
+        assert left <= 300 <= 340 <= left + width  # type: ignore[operator]
+        assert top <= 60 <= 110 <= top + height  # type: ignore[operator]
+        assert context.results.findings["faces_cut"] == file.facts["faces_cut"] == 0
+        assert "remark" not in context.results.findings
+
+
+def test_a_crop_that_finds_nothing_or_cuts_a_face_is_remarked() -> None:
+    """Without a subject the middle stays; of a face larger than the part, a piece is cut off."""
+    source = Picture(freeze(np.full((300, 400, 3), 0.5, np.float32)))
+    context = StepContextDouble()
+    (file,) = Export(size=(100, 300), mode="fill", anchor="subject").make_files(source, context)
+    assert file.facts["crop"] == [150, 0, 100, 300]
+    assert context.results.findings["remark"] == "there is no subject in the picture, so its middle was kept"
+    context = StepContextDouble(faces={Face((50, 20, 240, 260), np.zeros((5, 2), np.float32), 0.9): None})
+    Export(size=(100, 300), mode="fill", anchor="face").make_files(source, context)
+    assert context.results.findings["remark"] == "the crop cuts 1 face"
+
+
+def test_a_page_is_cropped_round_the_face_and_measured_at_the_trim() -> None:
+    """Bleed is cut off, so the part on record is the one within the trim."""
+    source = Picture(freeze(np.full((300, 400, 3), 0.5, np.float32)))
+    face = Face((320, 60, 40, 50), np.zeros((5, 2), np.float32), 0.9)
+    (file,) = Export(trim=(50, 100), bleed=5, anchor="face").make_files(source, StepContextDouble(faces={face: None}))
+    assert file.facts["crop"] == [250, 14, 136, 272]
+    assert file.facts["faces_cut"] == 0
+
+
+def test_only_a_found_anchor_needs_engines() -> None:
+    """Fixed anchors find nothing."""
+    assert Export(size=(9, 9), mode="fill", anchor="top").needs().engines == ()
+    engines = Export(size=(9, 9), mode="fill", anchor="subject").needs().engines
+    assert {need.kind for need in engines} == {FACE_DETECTOR, MATTE_ESTIMATOR}

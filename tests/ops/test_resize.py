@@ -185,3 +185,19 @@ def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
     """Missing sizes, two sizes, absurd sizes and unintended enlargement are refused when the brief is read."""
     with pytest.raises(ValidationError):
         Resize.model_validate(options)
+
+
+def test_fill_keeps_the_subject() -> None:
+    """The mask is cropped at the same place as the pixels; the part is on record, and fixed anchors need no engine."""
+    subject = np.zeros((40, 60), np.float32)
+    subject[10:30, 44:56] = 1
+    context = StepContextDouble(spots={"subject": freeze(subject)})
+    picture = _picture()
+    operation = Resize(size=(40, 40), mode="fill", anchor="subject")
+    result = operation.apply(picture, context)
+    assert context.results.findings["crop"] == [20, 0, 40, 40]
+    assert context.results.findings["subject_kept"] == 1
+    assert np.array_equal(result.pixels, picture.pixels[:, 20:])
+    assert np.array_equal(result.masks["mask"], picture.masks["mask"][:, 20:])
+    assert len(operation.needs().engines) == 2
+    assert Resize(size=(40, 40), mode="fill", anchor="left").needs().engines == ()

@@ -20,13 +20,16 @@ from goldsmith.operation import (
     StepContext,
     StepNeeds,
     check_bare_name,
+    crop_engines,
+    find_crop_focus,
+    record_crop,
 )
 from goldsmith.picture import codec, colour
 from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
-from goldsmith.picture.metadata.credits import Credits, read_credits, with_credits
+from goldsmith.picture.metadata.credits import read_credits, with_credits
 from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
 from goldsmith.picture.picture import Metadata, Picture
 from goldsmith.picture.print import cmyk, printing
@@ -38,11 +41,12 @@ from goldsmith.picture.print.page_boxes import (
     place_on_sheet,
     plan_resize,
 )
-from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Anchor, fit_size
+from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size, fill_size, fit_size
+from goldsmith.picture.subject_crop import CropAnchor, CropFocus, count_cut_faces, crop_to_part
 
 _BYTES_PER_KB = 1000
 _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
-_SHEET_SETTINGS = ("bleed", "bleed_from", "anchor")
+_SHEET_SETTINGS = ("bleed", "bleed_from")
 _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
 _CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 80, 128
@@ -92,6 +96,8 @@ class Export(FileOperation):
     """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format allows; 8 in pdf."""
     size: tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]] | None = None
     """[width, height] in px of the box that the picture is fitted into, each 1 to 30000; it is not enlarged. Unset: its own size."""
+    mode: Literal["fit", "fill"] = "fit"
+    """fit: the whole picture inside the box of ``size``. fill: the box is filled and the rest cropped; the picture is not enlarged."""
     ppi: float | None = Field(default=None, ge=1, le=10000)
     """Resolution in pixels per inch that is written into the file (1 to 10000); with ``trim``, the largest resolution in print.
 
@@ -122,8 +128,8 @@ class Export(FileOperation):
     """Width of the picture beyond the trim on every side: "3mm", "0.125in" or a number of mm (0 to 50, at most half the shorter side)."""
     bleed_from: BleedSource = "picture"
     """Content of the bleed: the picture's own margin (picture), the picture mirrored at the trim (mirror), its last pixels (edge)."""
-    anchor: Anchor = "center"
-    """Which part stays if the picture is cropped to the trim's shape: center, left, top-right …"""
+    anchor: CropAnchor = "center"
+    """Which part stays if ``trim`` or ``fill`` crops the picture: center, left, top-right …, or what is found in it: subject, face."""
     marks: bool = False
     """Crop marks, register marks and a colour bar outside the bleed; pdf only."""
     soft_proof: Literal["screen", "paper"] | bool = False
@@ -150,7 +156,7 @@ class Export(FileOperation):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Export:
-        errors = [*self._format_errors(), *self._cmyk_errors(), *self._sheet_errors()]
+        errors = [*self._format_errors(), *self._cmyk_errors(), *self._crop_errors(), *self._sheet_errors()]
         if errors:
             raise ValueError("; ".join(errors))
         return self
@@ -186,6 +192,12 @@ class Export(FileOperation):
         if self.grey == "black" and self.intent == "absolute":
             yield "the absolute intent simulates the paper in all inks, so it cannot be combined with grey = “black”"
 
+    def _crop_errors(self) -> Iterator[str]:
+        if self.mode == "fill" and self.size is None:
+            yield "mode = “fill” needs a size, the box to fill" + ("; a trim is always filled" if self.trim is not None else "")
+        if self.anchor != "center" and self.trim is None and self.mode != "fill":
+            yield f"anchor = “{self.anchor}” is for a crop: set mode = “fill” with a size, or a trim"
+
     def _sheet_errors(self) -> Iterator[str]:
         if self.trim is None:
             for setting in self._settings_given(*_SHEET_SETTINGS):
@@ -205,7 +217,9 @@ class Export(FileOperation):
         return [setting for setting in settings if getattr(self, setting) != type(self).model_fields[setting].default]
 
     def needs(self) -> StepNeeds:
-        return StepNeeds(library_files=(("profiles", self.cmyk, _PROFILE_SUFFIXES),)) if self.cmyk else StepNeeds()
+        """Return the press profile, and the engines that find the subject and faces, if the anchor is one of them."""
+        files = (("profiles", self.cmyk, _PROFILE_SUFFIXES),) if self.cmyk else ()
+        return StepNeeds(library_files=files, engines=crop_engines(self.anchor))
 
     def bytes_per_pixel(self) -> int:
         if not self.cmyk:
@@ -232,9 +246,9 @@ class Export(FileOperation):
         """
         context.progress.report(0.0, "sizing")
         if self.cmyk:
-            return self._export_cmyk(self._prepare_picture(picture, context.credits), picture.metadata, context)
+            return self._export_cmyk(self._prepare_picture(picture, context), picture.metadata, context)
         # No variable holds the prepared picture, so that its memory is free once it is dithered.
-        return [self._export_colour(self._prepare_picture(picture, context.credits), picture.metadata, context)]
+        return [self._export_colour(self._prepare_picture(picture, context), picture.metadata, context)]
 
     def _export_colour(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> Deliverable:
         """Return the file of the picture in grey or RGB."""
@@ -353,6 +367,8 @@ class Export(FileOperation):
             "bytes": len(data),
             "quality": None if lossless else quality,
         }
+        if page.source_box is not None:
+            facts |= {"crop": list(page.source_box), "faces_cut": page.faces_cut}
         if self.trim is not None and picture.ppi is not None:
             facts |= {
                 "trim_mm": list(self.trim),
@@ -401,9 +417,9 @@ class Export(FileOperation):
             raise ValueError("a pdf needs a trim")
         return printing.PdfPageOptions(PrintSheet(self.trim, self.bleed), context.stem + self._name_tail, self.marks)
 
-    def _prepare_picture(self, picture: Picture, brief: Credits) -> PlacedPage:
+    def _prepare_picture(self, picture: Picture, context: StepContext) -> PlacedPage:
         """Return the picture resized in linear light, then converted to the profile, then flattened if required, with its own metadata."""
-        placed = self._size_picture(picture)
+        placed = self._size_picture(picture, context)
         result = placed.picture
         if self.profile is not None:
             result = colour.embed_profile(colour.convert_profile(result, self.profile))
@@ -414,24 +430,38 @@ class Export(FileOperation):
         if self.ppi is not None and self.trim is None:
             result = replace(result, ppi=(self.ppi, self.ppi))
         metadata = select_metadata(result.metadata, self.metadata)
-        result = result.with_metadata(metadata if self.metadata == "none" else with_credits(metadata, brief))
+        result = result.with_metadata(metadata if self.metadata == "none" else with_credits(metadata, context.credits))
         return replace(placed, picture=result)
 
-    def _size_picture(self, picture: Picture) -> PlacedPage:
+    def _size_picture(self, picture: Picture, context: StepContext) -> PlacedPage:
+        before = (picture.width, picture.height)
         if self.trim is not None:
             sheet = PrintSheet(self.trim, self.bleed)
-            _, _, ppi = plan_resize((picture.width, picture.height), sheet, self.ppi, self.bleed_from)
+            part, _, ppi = plan_resize(before, sheet, self.ppi, self.bleed_from)
             across, down = sheet.pixel_size(ppi)
             if across * down > MAX_PIXELS:
                 raise InputError(
                     f"Trim and bleed need {across} x {down} px, more than {MAX_PIXELS // 10**6} megapixels.",
                     "Give the export a lower ppi.",
                 )
-            return place_on_sheet(picture, sheet, self.ppi, self.bleed_from, self.anchor)
-        if self.size is None:
-            return PlacedPage(picture, 0)
-        width, height = fit_size((picture.width, picture.height), self.size, can_enlarge=False)
-        return PlacedPage(resize_without_ringing(picture, height, width), 0)
+            focus = self._find_focus(picture, part, context)
+            page = place_on_sheet(picture, sheet, self.ppi, self.bleed_from, focus)
+        elif self.size is None or self.mode == "fit":
+            width, height = before if self.size is None else fit_size(before, self.size, can_enlarge=False)
+            return PlacedPage(resize_without_ringing(picture, height, width), 0)
+        else:
+            part, (width, height) = fill_size(before, self.size, can_enlarge=False)
+            focus = self._find_focus(picture, part, context)
+            cropped, source_box = crop_to_part(picture, part, focus)
+            faces_cut = 0 if source_box is None else count_cut_faces(focus.faces, source_box)
+            page = PlacedPage(resize_without_ringing(cropped, height, width), 0, source_box, faces_cut)
+        if page.source_box is not None:
+            record_crop(focus, page.source_box, page.faces_cut, context)
+        return page
+
+    def _find_focus(self, picture: Picture, part: Size, context: StepContext) -> CropFocus:
+        """Return what stays; nothing is searched for if nothing is cropped."""
+        return CropFocus() if part == (picture.width, picture.height) else find_crop_focus(picture, self.anchor, context)
 
     def _output_depth(self, picture: Picture) -> int:
         if self.depth is not None:

@@ -9,19 +9,18 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from goldsmith.errors import InputError
-from goldsmith.operation import PictureOperation, StepContext
+from goldsmith.operation import PictureOperation, StepContext, StepNeeds, crop_engines, find_crop_focus, record_crop
 from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.size_fitting import (
     MAX_PIXELS,
     MAX_SIDE,
-    Anchor,
     Size,
-    anchor_offset,
     fill_size,
     fit_size,
     scale_size,
 )
+from goldsmith.picture.subject_crop import CropAnchor, CropFocus, count_cut_faces, crop_to_part
 
 _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
@@ -45,8 +44,8 @@ class Resize(PictureOperation):
     """The same in per cent (1 to 1600)."""
     mode: Literal["fit", "fill", "exact"] = "fit"
     """fit: as large as the box allows, shape kept. fill: the box is filled and the rest cropped. exact: stretched to exactly that size."""
-    anchor: Anchor = "center"
-    """Which part stays if ``fill`` crops the picture: center, top, bottom-left …"""
+    anchor: CropAnchor = "center"
+    """Which part stays if ``fill`` crops the picture: center, top, bottom-left …, or what is found in it: subject, face."""
     enlarge: bool = False
     """Whether the picture may be enlarged."""
 
@@ -64,6 +63,10 @@ class Resize(PictureOperation):
             raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
         return self
 
+    def needs(self) -> StepNeeds:
+        """Return the engines that find the subject and faces, if the anchor is one of them."""
+        return StepNeeds(engines=crop_engines(self.anchor) if self.mode == "fill" else ())
+
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture at its new size, or the same picture if it has that size already.
 
@@ -78,7 +81,11 @@ class Resize(PictureOperation):
             )
         context.results.check_memory(*after)
         context.progress.report(0.0, f"{before[0]} x {before[1]} to {after[0]} x {after[1]}")
-        result = resize_without_ringing(_crop(picture, part, self.anchor), after[1], after[0])
+        focus = CropFocus() if part == before else find_crop_focus(picture, self.anchor, context)
+        cropped, source_box = crop_to_part(picture, part, focus)
+        if source_box is not None:
+            record_crop(focus, source_box, count_cut_faces(focus.faces, source_box), context)
+        result = resize_without_ringing(cropped, after[1], after[0])
         if result is not picture:
             context.results.record(size_before=list(before), size_after=list(after))
         return result
@@ -102,11 +109,3 @@ class Resize(PictureOperation):
                 "Set enlarge = true in the resize step, or put an upscale step before it.",
             )
         return before, self.size
-
-
-def _crop(picture: Picture, size: Size, anchor: Anchor) -> Picture:
-    if size == (picture.width, picture.height):
-        return picture
-    left, top = anchor_offset((picture.width, picture.height), size, anchor)
-    rows, cols = slice(top, top + size[1]), slice(left, left + size[0])
-    return picture.with_geometry(picture.pixels[rows, cols], lambda mask: mask[rows, cols])

@@ -13,7 +13,8 @@ from skimage import data
 
 from doubles.press import TITLE, press_file
 from doubles.step_context import DetectDouble, ResultsDouble, StepContextDouble
-from goldsmith.engines.vision import TextLine
+from goldsmith.engines.kinds import FACE_DETECTOR
+from goldsmith.engines.vision import Face, TextLine
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, ExportedFile, Removal
 from goldsmith.ops.check.operation import Check
@@ -21,6 +22,7 @@ from goldsmith.ops.export import Export
 from goldsmith.picture.formats import jpeg_write
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.profiles import builtin_profile
+from goldsmith.picture.subject_crop import PixelBox
 
 # 300 x 200 px with 12 px of bleed.
 WITH_BLEED = {"trim_mm": [69.0, 44.0], "bleed_mm": 3.0}
@@ -451,3 +453,45 @@ def test_warn_makes_an_erase_that_changed_nothing_a_remark(tmp_path: Path) -> No
     html = report.data.decode()
     assert "1 file read back from the disk, 1 remark" in html
     assert "Removed content" in html
+
+
+class FacesBySize(DetectDouble):
+    """A detector that finds one face in pictures of the full size and another, or none, in files of other sizes."""
+
+    def __init__(self, in_picture: PixelBox, in_file: PixelBox | None) -> None:
+        super().__init__()
+        self._in_picture, self._in_file = in_picture, in_file
+
+    def faces(self, picture: Picture) -> Sequence[Face]:
+        box = self._in_picture if (picture.width, picture.height) == (300, 200) else self._in_file
+        return () if box is None else (Face(box, np.zeros((5, 2), np.float32), 0.9),)
+
+
+@pytest.mark.parametrize(
+    ("in_picture", "in_file", "message"),
+    [
+        ((120, 60, 50, 60), (70, 60, 50, 60), ""),
+        ((30, 60, 40, 60), None, "faces 1 face is cut instead of every face whole"),
+        ((5, 60, 40, 60), None, ""),
+        ((120, 60, 50, 60), (-20, 60, 50, 60), "faces 1 face is cut instead of every face whole"),
+    ],
+)
+def test_a_cut_face_is_a_fault(tmp_path: Path, in_picture: PixelBox, in_file: PixelBox | None, message: str) -> None:
+    """A face is searched for in the file, and in the picture before the crop, whose middle 200 px are in the file."""
+    exported = export_file(tmp_path, photograph(), size=(200, 200), mode="fill")
+    assert exported.facts["crop"] == [50, 0, 200, 200]
+    context = StepContextDouble(exported=[exported], detect=FacesBySize(in_picture, in_file))
+    if message:
+        with pytest.raises(InputError, match=message):
+            Check(faces="whole").make_files(photograph(), context)
+    else:
+        Check(faces="whole").make_files(photograph(), context)
+    Check(faces="whole", warn=("faces",)).make_files(photograph(), context)
+
+
+def test_a_cut_that_the_export_noticed_is_a_fault_without_a_model(tmp_path: Path) -> None:
+    """The number of cut faces is among the facts of the file; the check needs the face detector only for its own search."""
+    assert reported_faults(tmp_path, {}, recorded={"faces_cut": 2}) == "hero.png: faces 2 faces are cut instead of every face whole."
+    assert reported_faults(tmp_path, {}, recorded={"faces_cut": 0}) == ""
+    assert Check().needs().engines == ()
+    assert [need.kind for need in Check(faces="whole").needs().engines] == [FACE_DETECTOR]

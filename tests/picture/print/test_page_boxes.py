@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.picture.print.page_boxes import MM_PER_INCH, BleedSource, PrintSheet, place_on_sheet, plan_resize
+from goldsmith.picture.subject_crop import CropFocus
 
 A4 = PrintSheet((210, 297), 3)
 
@@ -68,7 +69,7 @@ def test_no_picture_is_enlarged_or_too_small(
 def test_bleed_from_the_picture_is_its_own_margin() -> None:
     """The trim window has the size of the trim; the bleed is the picture around it."""
     picture = _ramp()
-    placed = place_on_sheet(picture, PrintSheet((100, 70), 5), None, "picture", "center")
+    placed = place_on_sheet(picture, PrintSheet((100, 70), 5), None, "picture", CropFocus("center"))
     assert (placed.picture.width, placed.picture.height) == (400, 291)
     assert placed.bleed_px == round(5 / 110 * 400)
     assert np.array_equal(placed.picture.pixels, picture.pixels[4:295])
@@ -83,7 +84,7 @@ def test_bleed_from_the_picture_is_its_own_margin() -> None:
 def test_synthetic_bleed_keeps_the_whole_picture(source: BleedSource) -> None:
     """Trim and picture coincide; the bleed is the mirrored picture or its last pixel."""
     picture = _ramp()
-    placed = place_on_sheet(picture, PrintSheet((80, 60), 4), None, source, "center")
+    placed = place_on_sheet(picture, PrintSheet((80, 60), 4), None, source, CropFocus("center"))
     rows, columns = placed.trim_window
     assert placed.bleed_px == 20
     assert np.array_equal(placed.picture.pixels[rows, columns], picture.pixels)
@@ -98,7 +99,7 @@ def test_the_anchor_selects_the_part_that_stays() -> None:
     """Squares of a wide picture are its left, middle or right part."""
     picture, square = _ramp(), PrintSheet((50, 50))
     left, middle, right = (
-        place_on_sheet(picture, square, None, "picture", anchor).picture.pixels for anchor in ("left", "center", "right")
+        place_on_sheet(picture, square, None, "picture", CropFocus(anchor)).picture.pixels for anchor in ("left", "center", "right")
     )
     assert np.array_equal(left, picture.pixels[:, :300])
     assert np.array_equal(middle, picture.pixels[:, 50:350])
@@ -107,6 +108,6 @@ def test_the_anchor_selects_the_part_that_stays() -> None:
 
 def test_a_picture_of_one_pixel_fits_on_a_sheet() -> None:
     """Sides are never zero."""
-    placed = place_on_sheet(_ramp(1, 1), A4, 300, "picture", "center")
+    placed = place_on_sheet(_ramp(1, 1), A4, 300, "picture", CropFocus("center"))
     assert placed.picture.pixels.shape == (1, 1, 3)
     assert placed.picture.pixels[placed.trim_window].shape == (1, 1, 3)

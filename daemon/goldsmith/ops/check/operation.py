@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
-from goldsmith.engines.kinds import TEXT_READER
+from goldsmith.engines.kinds import FACE_DETECTOR, TEXT_READER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.vision import TextLine
 from goldsmith.errors import InputError
@@ -28,6 +28,7 @@ from goldsmith.ops.check.preflight import (
     CheckedFile,
     PreflightCheck,
     allowed_misreads,
+    count_faces_at_edge,
     describe_checks,
     find_nearest_text,
     fold_text,
@@ -49,6 +50,7 @@ from goldsmith.picture import codec, colour
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.quality_metrics import measure_clipping
 from goldsmith.picture.size_fitting import MAX_SIDE
+from goldsmith.picture.subject_crop import count_cut_faces
 
 # Relative. Pixels are whole numbers, so a sheet rarely has exactly the ppi required.
 _PPI_TOLERANCE = 0.005
@@ -79,6 +81,7 @@ CheckName = Literal[
     "black",
     "safe",
     "erase",
+    "faces",
 ]
 _Px = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 _Mm = Annotated[float, Field(ge=5, le=4900)]
@@ -148,6 +151,8 @@ class Check(FileOperation):
     """The maximum of pure black, in per cent of the pixels (0 to 100)."""
     safe: float | None = Field(default=None, ge=0, le=45)
     """Margin in per cent of each side of the trim (0 to 45) that must be free of the words; without words, of all text."""
+    faces: Literal["whole"] | None = None
+    """whole: no face may be cut, by the export's crop or by the edge of the file. Unset: only a cut that the export noticed counts."""
     warn: tuple[CheckName, ...] = ()
     """Checks whose faults are only remarks: the files are delivered with a remark in report and manifest."""
 
@@ -162,14 +167,15 @@ class Check(FileOperation):
 
     def _requested_checks(self) -> set[str]:
         """Return the names of the checks that the settings ask for."""
-        requested = {"erase"} | {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
+        requested = {"erase", "faces"} | {word for word in get_args(CheckName) if getattr(self, word, None) not in (None, ())}
         requested -= set() if self.words and self.thumbnail else {"thumbnail"}
         limits = {"size": self.min_size, "bytes": self.max_kb, "clipping": self.max_clipped, "black": self.max_black}
         return requested | {word for word, value in limits.items() if value is not None}
 
     def needs(self) -> StepNeeds:
-        """Return the text reader if text is to be checked."""
-        return StepNeeds(engines=(EngineNeed(TEXT_READER),)) if self.words or self.safe is not None else StepNeeds()
+        """Return the text reader if text is to be checked, and the face detector if faces are."""
+        engines: list[EngineNeed[Any]] = [EngineNeed(TEXT_READER)] if self.words or self.safe is not None else []
+        return StepNeeds(engines=(*engines, *([EngineNeed(FACE_DETECTOR)] if self.faces is not None else [])))
 
     def tails(self) -> tuple[str, ...]:
         """Return what follows the picture's name in the report's name."""
@@ -186,7 +192,7 @@ class Check(FileOperation):
         for number, file in enumerate(exports):
             name = context.stem + file.tail
             context.progress.report(number / len(exports), f"reading {name}")
-            checked_files.append(self._check_file(file, name, context))
+            checked_files.append(self._check_file(file, name, picture, context))
         tails = [file.tail for file in exports]  # the name before them gets its version only when the file is published
         by_tail = dict(zip(tails, checked_files, strict=True))
         steps = [CheckedFile(_STEPS_NAME, "Steps", (), checks)] if (checks := self._removal_checks(context)) else []
@@ -225,7 +231,7 @@ class Check(FileOperation):
                 raise InputError(f"No export before the check step is called “{name}”{hint}.", f"The exports are {listed}.")
         return [file for file, name in zip(exports, names, strict=True) if not self.files or name in self.files]
 
-    def _check_file(self, file: ExportedFile, name: str, context: StepContext) -> CheckedFile:
+    def _check_file(self, file: ExportedFile, name: str, picture: Picture, context: StepContext) -> CheckedFile:
         """Return the results of all checks of one file; a file that cannot be read is itself a fault."""
         label = str(file.facts.get("name") or "") or str(file.facts.get("format", "file")).upper()
         ending = "File", f"its name ends in {file.tail}"
@@ -240,8 +246,28 @@ class Check(FileOperation):
             *self._print_checks(readback),
             *self._pixel_checks(readback),
             *self._text_checks(readback, context),
+            *self._face_checks(readback, picture, context),
         ]
         return CheckedFile(name, label, (ending, *readback.properties()), checks, encode_thumbnail(readback.picture))
+
+    def _face_checks(self, readback: FileReadback, picture: Picture, context: StepContext) -> Iterator[PreflightCheck]:
+        """Yield whether the crop or the edge of the file cuts a face; ``picture`` is the one that the export cropped.
+
+        A face of which little is left is not found in the file, so the picture before the crop is searched, too.
+        """
+        noticed = readback.recorded.get("faces_cut")
+        cut_count = int(noticed) if isinstance(noticed, int) else 0
+        if self.faces is not None:
+            flattened = codec.flatten(colour.convert_profile(readback.picture, "srgb"))
+            in_file = [face.box for face in context.detect.faces(flattened)]
+            cut_count = max(cut_count, count_faces_at_edge(in_file, readback.pixel_size, readback.bleed_px))
+            window = readback.source_window()
+            if window is not None:
+                cut_count = max(cut_count, count_cut_faces([face.box for face in context.detect.faces(picture)], window))
+        elif not cut_count:
+            return
+        actual = f"{cut_count} face{' is' if cut_count == 1 else 's are'} cut" if cut_count else "none is cut"
+        yield self._make_result("faces", "every face whole", actual, cut_count == 0)
 
     def _removal_checks(self, context: StepContext) -> list[PreflightCheck]:
         """Return for each step that removes content whether it has changed what its mask selects."""

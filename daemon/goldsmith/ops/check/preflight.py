@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture import profiles
 from goldsmith.picture.print.page_boxes import MM_PER_INCH
+from goldsmith.picture.subject_crop import PixelBox, count_cut_faces
 
 CheckResult = Literal["pass", "warn", "fail"]
 # Characters that readers confuse; they are folded both in the word and in the text read.
@@ -96,6 +97,12 @@ def reaches_into_margin(corners: NDArray[np.float32], size: tuple[int, int], ble
     across, down = (bleed_px + margin_percent / 100 * (side - 2 * bleed_px) for side in size)
     distance = min(left - across, size[0] - across - right, top - down, size[1] - down - bottom)
     return distance < -_BOX_TOLERANCE * min(right - left, bottom - top)
+
+
+def count_faces_at_edge(faces: Sequence[PixelBox], size: tuple[int, int], bleed_px: float) -> int:
+    """Return how many faces, boxes in px, reach over the edge of a picture of ``size`` (width, height) px, or over its trim."""
+    visible = (bleed_px, bleed_px, size[0] - 2 * bleed_px, size[1] - 2 * bleed_px)
+    return count_cut_faces(faces, visible)
 
 
 class TextMatch(NamedTuple):

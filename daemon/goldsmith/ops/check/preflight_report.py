@@ -28,6 +28,7 @@ _CHECK_LABELS = {
     "black": "Pure black",
     "safe": "Safe area",
     "erase": "Removed content",
+    "faces": "Faces",
 }
 _ORDER: dict[CheckResult, int] = {"fail": 0, "warn": 1, "pass": 2}
 _RESULT_LABELS: dict[CheckResult, str] = {"pass": "✓ as expected", "warn": "! remark", "fail": "✗ fault"}

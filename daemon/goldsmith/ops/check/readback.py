@@ -18,6 +18,7 @@ from goldsmith.picture.print.printing import max_coverage
 from goldsmith.picture.profiles import profile_name
 from goldsmith.picture.resample import resize_picture
 from goldsmith.picture.size_fitting import MAX_PIXELS, fit_size
+from goldsmith.picture.subject_crop import PixelBox
 
 BYTES_PER_KB = 1000
 _CMYK_CHANNELS = 4
@@ -53,6 +54,14 @@ class FileReadback:
     def bleed_px(self) -> float:
         """Bleed on every side, in px."""
         return 0.0 if self.trim_mm is None else self.bleed_mm * self.facts.width / (self.trim_mm[0] + 2 * self.bleed_mm)
+
+    def source_window(self) -> PixelBox | None:
+        """Return the part of the picture that is left after the cut, in px of the picture; None if the export did not crop it."""
+        crop = self.recorded.get("crop")
+        if not isinstance(crop, list | tuple) or len(crop) != 4:
+            return None
+        left, top, width, height = (float(value) for value in crop)
+        return left, top, width, height
 
     def mismatches(self) -> list[str]:
         """Return the properties that differ from the record, as phrases."""

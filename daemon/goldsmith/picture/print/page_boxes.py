@@ -9,7 +9,8 @@ import numpy as np
 
 from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.picture import Mask, Picture, Pixels
-from goldsmith.picture.size_fitting import Anchor, Size, anchor_offset, fill_size
+from goldsmith.picture.size_fitting import Size, fill_size
+from goldsmith.picture.subject_crop import CropFocus, WholeBox, count_cut_faces, crop_to_part
 
 # Where bleed comes from: the picture's own margin, the picture mirrored at the trim, or its outermost pixels extended.
 BleedSource = Literal["picture", "mirror", "edge"]
@@ -38,10 +39,16 @@ class PrintSheet:
 
 @dataclass(frozen=True, slots=True)
 class PlacedPage:
-    """A picture placed on a sheet, with its ppi in print. bleed_px: px of bleed on every side."""
+    """A picture placed on a sheet, with its ppi in print.
+
+    bleed_px: px of bleed on every side. source_box: the part of the picture that is left after the cut; None if the picture was not
+    cropped. faces_cut: how many faces that were found the trim cuts.
+    """
 
     picture: Picture
     bleed_px: int
+    source_box: WholeBox | None = None
+    faces_cut: int = 0
 
     @property
     def trim_window(self) -> tuple[slice, slice]:
@@ -66,20 +73,26 @@ def plan_resize(picture_size: Size, sheet: PrintSheet, ppi: float | None, bleed_
     return part, part, part[0] / area[0] * MM_PER_INCH
 
 
-def place_on_sheet(picture: Picture, sheet: PrintSheet, ppi: float | None, bleed_source: BleedSource, anchor: Anchor) -> PlacedPage:
+def place_on_sheet(picture: Picture, sheet: PrintSheet, ppi: float | None, bleed_source: BleedSource, focus: CropFocus) -> PlacedPage:
     """Return the picture cropped and scaled for the sheet, with bleed, alpha and masks."""
     part, size, resolution = plan_resize((picture.width, picture.height), sheet, ppi, bleed_source)
-    left, top = anchor_offset((picture.width, picture.height), part, anchor)
-    rows, columns = slice(top, top + part[1]), slice(left, left + part[0])
-    result = picture
-    if part != (picture.width, picture.height):
-        result = picture.with_geometry(picture.pixels[rows, columns], lambda mask: mask[rows, columns])
+    result, source_box = crop_to_part(picture, part, focus)
     result = resize_without_ringing(result, size[1], size[0])
     edge = round(sheet.bleed / MM_PER_INCH * resolution)
     if bleed_source != "picture" and edge:
         result = _extend_into_bleed(result, edge, bleed_source)
     width, height = sheet.size_with_bleed
-    return PlacedPage(replace(result, ppi=(result.width / width * MM_PER_INCH, result.height / height * MM_PER_INCH)), edge)
+    page = replace(result, ppi=(result.width / width * MM_PER_INCH, result.height / height * MM_PER_INCH))
+    if source_box is not None:
+        source_box = _without_bleed(source_box, sheet, bleed_source)
+    return PlacedPage(page, edge, source_box, 0 if source_box is None else count_cut_faces(focus.faces, source_box))
+
+
+def _without_bleed(source_box: WholeBox, sheet: PrintSheet, bleed_source: BleedSource) -> WholeBox:
+    """Return the part of the picture that is left after the cut, in px."""
+    left, top, width, height = source_box
+    bleed = round(sheet.bleed / sheet.size_with_bleed[0] * width) if bleed_source == "picture" else 0
+    return left + bleed, top + bleed, width - 2 * bleed, height - 2 * bleed
 
 
 def _extend_into_bleed(picture: Picture, bleed_px: int, bleed_source: BleedSource) -> Picture:
