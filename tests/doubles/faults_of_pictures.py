@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,17 @@ def lined(pixels: Pixels, codes: float, period: int = 8) -> Pixels:
     result = pixels.copy()
     result[::period] += np.float32(codes / 255)
     result[:, ::period] += np.float32(codes / 255)
+    return coded(result)
+
+
+def dusty(pixels: Pixels, places: Sequence[tuple[float, float]], radius: float = 4, shade: float = 0.12) -> Pixels:
+    """Return the picture with soft dark spots at ``places``, (row, column) in px, of that radius, that take away ``shade`` of the value."""
+    down, across = np.mgrid[: pixels.shape[0], : pixels.shape[1]].astype(np.float32)
+    result = pixels.copy()
+    for number, (row, column) in enumerate(places):
+        size = radius * (0.85 + 0.3 * (number % 3) / 2)
+        distance = np.hypot(down - row, across - column)
+        result *= 1 - np.float32(shade) / (1 + np.exp(np.clip(4 * (distance - size) / size, -30, 30)))[:, :, None]
     return coded(result)
 
 

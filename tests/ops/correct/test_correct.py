@@ -18,7 +18,7 @@ from goldsmith.ops.correct.defect import make_window
 from goldsmith.ops.correct.operation import Correct
 from goldsmith.picture.picture import BitDepth, Picture, Pixels, freeze
 
-OFF: dict[str, object] = dict.fromkeys(("blocks", "grid", "banding", "seams", "noise", "fringes", "halos", "repeats"), "off")
+OFF: dict[str, object] = dict.fromkeys(("blocks", "grid", "dust", "banding", "seams", "noise", "fringes", "halos", "repeats"), "off")
 
 
 def _picture(pixels: Pixels, depth: BitDepth = 8) -> Picture:

@@ -24,6 +24,7 @@ from goldsmith.ops.correct import (
     chromatic_aberration,
     copy_move,
     decoder_grid,
+    dust,
     fringes,
     halos,
     jpeg_blocks,
@@ -41,13 +42,13 @@ DefectFinder = Callable[[Pixels, float], list[Defect]]
 # At most this many places of one kind are recorded, largest first; all are counted.
 _MAX_RECORDED = 24
 # Searches, for the progress; the one for copies has no report of its own.
-_KINDS = 10
+_KINDS = 11
 # px round a copy that the engine repaints too.
 _REPAIR_MARGIN = 4
 
 
 class Correct(PictureOperation):
-    """Find and correct JPEG blocks, a decoder's grid, banding, tile seams, noise, colour fringes and sharpening halos.
+    """Find and correct JPEG blocks, a decoder's grid, dust, banding, tile seams, noise, colour fringes and sharpening halos.
 
     Finds duplicated regions, too. Returns the same picture if nothing is found.
     """
@@ -57,6 +58,7 @@ class Correct(PictureOperation):
         {
             "blocks": "block blocking jpeg compression",
             "grid": "checkerboard lattice",
+            "dust": "spots spot specks sensor-dust",
             "fringes": "fringe",
             "halos": "halo",
             "seams": "seam",
@@ -68,6 +70,8 @@ class Correct(PictureOperation):
     """Blocks of 8 px and blotches of colour from JPEG compression of quality 50 and less: "auto", "off" or 0 to 100."""
     grid: CorrectionStrength = "auto"
     """A faint checkerboard or fine lines every 2, 4 or 8 px all over, from a generator's decoder: "auto", "off" or 0 to 100."""
+    dust: CorrectionStrength = "auto"
+    """Dark soft grey spots of about one size on smooth ground, from dust on a sensor, three or more: "auto", "off" or 0 to 100."""
     banding: CorrectionStrength = "auto"
     """Smooth slopes that go in steps: "auto" corrects what is found, "off" does not look, 0 to 100 percent (0 only records)."""
     seams: CorrectionStrength = "auto"
@@ -104,6 +108,7 @@ class Correct(PictureOperation):
         run = _CorrectionRun(picture, mask, context)
         run.find_and_correct("blocks", self.blocks, jpeg_blocks.find)
         run.find_and_correct("grid", self.grid, decoder_grid.find, rounds=True)
+        run.find_and_correct("dust", self.dust, dust.find, rounds=True)
         run.find_and_correct("banding", self.banding, banding.find)
         run.find_and_correct("seams", self.seams, seams.find)
         run.dither_to_8_bits()
@@ -150,12 +155,13 @@ class _CorrectionRun:
         self.context = context
         self._original = picture
         self._kinds_done = 0
+        self._are_codes = picture.depth == 8
 
     def find_and_correct(self, kind: str, strength: CorrectionStrength, find: DefectFinder, *, rounds: bool = False) -> None:
         """Find one kind of defect, record it, and blend the corrections into the picture through the mask.
 
-        rounds: whether the first corrections of an 8-bit picture are rounded to its codes. A grid was added to codes, so rounding restores
-        them, and dither would add grain.
+        rounds: whether corrections of an 8-bit picture whose pixels are all codes are rounded to codes. A grid was added to codes, so
+        rounding restores them, and dither would add grain.
         """
         self._kinds_done += 1
         self.context.progress.report(self._kinds_done / _KINDS, f"finding {kind}")
@@ -165,8 +171,10 @@ class _CorrectionRun:
         defects = [defect for defect in find(self.picture.pixels, share) if self.overlaps_region(defect.window)]
         self.record(kind, defects)
         patches = [self._blend_through_mask(defect.repair) for defect in defects if defect.repair is not None] if share else []
-        if rounds and self.picture is self._original and self.picture.depth == 8:
+        if patches and rounds and self._are_codes:
             patches = [(window, _round_to_8_bits(corrected)) for window, corrected in patches]
+        elif patches:
+            self._are_codes = False
         if patches:
             self.picture = self.picture.with_patches(patches)
 
