@@ -26,7 +26,7 @@ from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
-from goldsmith.picture.metadata.credits import Credits, read_credits, with_credits
+from goldsmith.picture.metadata.credits import read_credits, with_credits
 from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
 from goldsmith.picture.picture import Metadata, Picture
 from goldsmith.picture.print import cmyk, printing
@@ -232,9 +232,9 @@ class Export(FileOperation):
         """
         context.progress.report(0.0, "sizing")
         if self.cmyk:
-            return self._export_cmyk(self._prepare_picture(picture, context.credits), picture.metadata, context)
+            return self._export_cmyk(self._prepare_picture(picture, context), picture.metadata, context)
         # No variable holds the prepared picture, so that its memory is free once it is dithered.
-        return [self._export_colour(self._prepare_picture(picture, context.credits), picture.metadata, context)]
+        return [self._export_colour(self._prepare_picture(picture, context), picture.metadata, context)]
 
     def _export_colour(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> Deliverable:
         """Return the file of the picture in grey or RGB."""
@@ -401,7 +401,7 @@ class Export(FileOperation):
             raise ValueError("a pdf needs a trim")
         return printing.PdfPageOptions(PrintSheet(self.trim, self.bleed), context.stem + self._name_tail, self.marks)
 
-    def _prepare_picture(self, picture: Picture, brief: Credits) -> PlacedPage:
+    def _prepare_picture(self, picture: Picture, context: StepContext) -> PlacedPage:
         """Return the picture resized in linear light, then converted to the profile, then flattened if required, with its own metadata."""
         placed = self._size_picture(picture)
         result = placed.picture
@@ -414,7 +414,11 @@ class Export(FileOperation):
         if self.ppi is not None and self.trim is None:
             result = replace(result, ppi=(self.ppi, self.ppi))
         metadata = select_metadata(result.metadata, self.metadata)
-        result = result.with_metadata(metadata if self.metadata == "none" else with_credits(metadata, brief))
+        if self.metadata != "none":
+            metadata = with_credits(metadata, context.credits)
+            if not self._row.is_print_page:  # a page has an id of its own
+                metadata = context.results.with_identity(metadata, self._name_tail + self._row.suffix)
+        result = result.with_metadata(metadata)
         return replace(placed, picture=result)
 
     def _size_picture(self, picture: Picture) -> PlacedPage:
