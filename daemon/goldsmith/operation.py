@@ -24,7 +24,7 @@ from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
-from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.picture import Mask, Metadata, Picture, Pixels
 from goldsmith.picture.subject_crop import CropAnchor, CropFocus, FoundAnchor, WholeBox
 
 # A finding that an operation may put on record: plain JSON.
@@ -228,6 +228,12 @@ class ResultsFacet(Protocol):
         """Write a file that does not go on: the commit puts it into the archive, beside the original, and its facts on record.
 
         The file is written at once, so that a hundred of them need no memory.
+        """
+
+    def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
+        """Return the metadata with an id for the file that this step writes as stem + ``tail``, and with the id of the job's picture.
+
+        The same inputs, steps, seed and tail give the same id.
         """
 
     def exported_files(self) -> Sequence[ExportedFile]:

@@ -23,6 +23,7 @@ from goldsmith.library.library import Library
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.picture.picture import Picture, Pixels, freeze
 from goldsmith.worker.engine_provider import EngineProvider
+from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.step_context import JobParts, WorkerStepContext
 
@@ -100,6 +101,7 @@ def test_an_operation_uses_an_engine_of_a_new_kind(tmp_path: Path, models_file: 
         ScratchFolder(tmp_path / "scratch", Filesystem()),
         Library(tmp_path / "library"),
         {},
+        FileIdentities(share.job(), {}),
     )
     context = WorkerStepContext(parts, lambda fraction, note: notes.append(note), seed=0)
     picture = Picture(freeze(np.full((4, 6, 3), 0.5, np.float32)))

@@ -37,8 +37,9 @@ from goldsmith.operation import (
 )
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
+from goldsmith.picture.metadata.identity import derive_id, with_identity
 from goldsmith.picture.outline_masks import cover_whole_object
-from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.picture import Mask, Metadata, Picture, Pixels
 from goldsmith.picture.region import RegionNotFound, parse_region
 
 
@@ -225,6 +226,7 @@ class ResultsDouble:
         self.added: list[Deliverable] = []
         self.problem_pictures: list[Picture] = []
         self.checked_sizes: list[tuple[int, int]] = []
+        self.identifies = False
         # Of a job; 0 = no limit.
         self.max_memory_bytes = 0
         self._exported = tuple(exported)
@@ -237,6 +239,10 @@ class ResultsDouble:
 
     def archive(self, file: Deliverable) -> None:
         self.archived.append(file)
+
+    def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
+        """Return the metadata with an id that the tail alone gives, if ``identifies``; else as they are."""
+        return with_identity(metadata, derive_id([tail]), metadata, "00") if self.identifies else metadata
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return self._exported

@@ -259,7 +259,7 @@ def test_a_journal_of_an_older_version_is_migrated(journal: Journal, path: Path)
             "DROP TABLE history_file; DROP TABLE prune; DROP TABLE kept_part; DROP INDEX history_parent; DROP INDEX history_taken"
         )
         db.executescript("DROP INDEX placed_file_job; DROP INDEX history_name; ALTER TABLE history DROP COLUMN name")
-        db.execute("ALTER TABLE placed_version DROP COLUMN source")
+        db.executescript("ALTER TABLE placed_version DROP COLUMN source; DROP TABLE picture_version")
         db.executemany("DELETE FROM migration WHERE name = ?", [(name,) for name, _ in MIGRATIONS[2:]])
     db.close()
     with pytest.raises(UsageError, match="not up to date"):

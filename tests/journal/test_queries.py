@@ -35,6 +35,7 @@ def _rows(number: int) -> Iterator[HistoryRow]:
             "parent_job_id": parent,
             "record": {
                 "inputs": [{"path": f"{before}/{name}"}, {"path": f"{before}/p{number}.mask.png"}],
+                "outputs": [{"role": "picture", "tail": ".png", "sha256": f"made-{job_id}", "document_id": f"id-{job_id}"}],
                 "archived": {f"{before}/{name}": f"archive/2026-01-01/{before}/{name}"},
                 "archive_only": [{"archived": f"archive/2026-01-01/{before}/p{number}_sheet.jpg"}],
             },
@@ -72,6 +73,11 @@ QUERIES: dict[str, Callable[[Journal], object]] = {
     "why, a bare name": lambda journal: journal.last_path_named("P7.PNG"),
     "why, a path": lambda journal: journal.has_row_at("inbox/p7.png"),
     "why, a file in place": lambda journal: journal.placed_file("delivered/p7.png"),
+    "origin, by bytes": lambda journal: journal.versions_by_hash("made-7-selected"),
+    "origin, by the bytes of an original": lambda journal: journal.first_taken("aa"),
+    "origin, by an id": lambda journal: journal.versions_by_id("id-7-selected"),
+    "origin, by place": lambda journal: journal.versions_at("masked/P7.tif"),
+    "origin, by name": lambda journal: journal.versions_named(["p7", "p8"]),
     "planner": lambda journal: journal.placed_versions("delivered", "p7"),
 }
 

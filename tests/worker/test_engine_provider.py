@@ -16,6 +16,7 @@ from goldsmith.files import Filesystem
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.library.library import Library
 from goldsmith.worker.engine_provider import EngineProvider
+from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.step_context import JobParts, WorkerStepContext
 
@@ -32,7 +33,8 @@ def provider(tmp_path: Path) -> EngineProvider:
 def context(tmp_path: Path, provider: EngineProvider) -> WorkerStepContext:
     share = Share(tmp_path)
     share.put("inbox/hero.png", b"")
-    parts = JobParts(share.job(), provider, ScratchFolder(tmp_path / "paper", Filesystem()), Library(tmp_path / "library"), {})
+    job, library = share.job(), Library(tmp_path / "library")
+    parts = JobParts(job, provider, ScratchFolder(tmp_path / "paper", Filesystem()), library, {}, FileIdentities(job, {}))
     return WorkerStepContext(parts, lambda fraction, note: None, seed=3)
 
 

@@ -17,6 +17,7 @@ from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.library.library import Library
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.worker.engine_provider import EngineProvider
+from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.finished_parts import PartChannel
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
@@ -40,7 +41,7 @@ class Attempts:
         reads = {each.path: InputRead(path=each.path, sig=each.sig, sha256="aa") for each in job.inputs}
         channel = PartChannel(self._keep(job), lambda: self.must_give_way)
         provider = EngineProvider(FAULTY, WorkerSpec(queue="cpu"))
-        parts = JobParts(job, provider, scratch, Library(self.root), reads, part_channel=channel)
+        parts = JobParts(job, provider, scratch, Library(self.root), reads, FileIdentities(job, reads), part_channel=channel)
         earlier = EarlierSteps(results=[StepResult(op="pass", settings={}, seed=0, seconds=0.1, findings={}, picture_hash="bb")])
         context = WorkerStepContext(parts, lambda fraction, note: None, seed, earlier_steps=earlier)
         if references is not None:

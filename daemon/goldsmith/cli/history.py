@@ -106,13 +106,16 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
         "archived": record.get("archived"),
         "job_id": row.job_id,
         "made_by": row.parent_job_id or None,
+        "known_by": record.get("known_by"),
+        **({"by_hand": record["by_hand"]} if "by_hand" in record else {}),
         **({"problem": record.get("sentence")} if row.outcome == "problem" else {}),
     }
 
 
 def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
-    steps = ", ".join(_step_text(step) for step in record.get("steps", ()))
+    by_hand = record.get("by_hand")
+    steps = _hand_work_text(by_hand) if by_hand else ", ".join(_step_text(step) for step in record.get("steps", ()))
     seconds = f"{record['seconds']:.2f}{' s' if is_terminal() else ''}" if "seconds" in record else ""
     results = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
@@ -120,6 +123,11 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
 
 def _step_text(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
+
+
+def _hand_work_text(by_hand: dict[str, Any]) -> str:
+    program = by_hand.get("program") or "a program that does not say its name"
+    return f"changed in {program}, saved {by_hand.get('saved_at')} (known by its {by_hand.get('known_by')})"
 
 
 def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:

@@ -57,6 +57,8 @@ def _print_report(report: ReplayReport, output_folder: Path | None) -> None:
         print_text(f"{deliverable.file}: {_verdict_text(deliverable)}")
         if deliverable.location_note:
             print_text(f"  {deliverable.location_note}")
+    for sentence in report.hand_work:
+        print_text(f"{sentence}.")
     if report.first_difference is not None:
         print_text(f"The first difference is in {report.first_difference.label}.")
         for reason in report.causes:

@@ -152,6 +152,15 @@ class InputRead(_Data):
     """The format of a picture by its content, a name in the table of formats; "" for other files, and if it was not detected."""
 
 
+class AssetIdentity(_Data):
+    """What the asset's picture says of itself (``picture.metadata.identity``), by which it is known again after work by hand."""
+
+    ids: tuple[str, ...] = ()
+    """The UUIDs in it, the closest first."""
+    program: str = ""
+    """The program that wrote it."""
+
+
 class StepResult(_Data):
     """One step that has run, for history and manifest."""
 
@@ -183,6 +192,8 @@ class OutputFile(_Data):
     sha256: str
     size: int
     facts: dict[str, JsonValue] = {}
+    document_id: str = ""
+    """The UUID in its metadata; "" if it has none."""
 
 
 JobFaultKind = Literal[
@@ -250,6 +261,8 @@ class Outcome(_Data):
     """Versions, processor, device, threads and fence of the worker process."""
     facts: dict[str, JsonValue] = {}
     """Properties of the picture as it was read: format, width, height, depth, profile …"""
+    identity: AssetIdentity = AssetIdentity()
+    """Of the picture as it was read."""
     verified_sigs: dict[str, FileSignature] = {}
     """By absolute path, the signature of each file in scratch when the daemon hashed it. Only the daemon sets it."""
 

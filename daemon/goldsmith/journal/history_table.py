@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from goldsmith.files import fold_name
+from goldsmith.journal.picture_versions import insert_versions
 from goldsmith.journal.records import HistoryRow, JobResults, remarks_in_record
 from goldsmith.journal.sqlite_errors import read_record
 
@@ -49,6 +50,7 @@ def insert_row(db: sqlite3.Connection, row: HistoryRow) -> None:
     )
     seq = db.execute(_INSERT_ROW, values).lastrowid
     db.executemany(_INSERT_FILE, [(os.fsencode(path), seq) for path in row.file_paths()])
+    insert_versions(db, row)
 
 
 def all_rows(db: sqlite3.Connection, path: str | None = None) -> Iterator[HistoryRow]:
@@ -131,6 +133,12 @@ def index_files(db: sqlite3.Connection) -> None:
         row = read_record(_to_row, tuple(columns))
         db.execute("UPDATE history SET name = ? WHERE seq = ?", (file_name(row.path), seq))
         db.executemany(_INSERT_FILE, [(os.fsencode(path), seq) for path in row.file_paths()])
+
+
+def index_versions(db: sqlite3.Connection) -> None:
+    """Fill the table of picture files for the rows of an older journal."""
+    for columns in db.execute(f"SELECT {_COLUMNS} FROM history ORDER BY seq"):  # noqa: S608 - constants
+        insert_versions(db, read_record(_to_row, columns))
 
 
 def file_name(path: str) -> bytes:

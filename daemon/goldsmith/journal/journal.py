@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from goldsmith.errors import UsageError
 from goldsmith.files import FileSignature
-from goldsmith.journal import history_table, old_rows
+from goldsmith.journal import history_table, old_rows, picture_versions
 from goldsmith.journal.damage import check_files, check_tables, find_damage, remove_journal, set_aside
 from goldsmith.journal.history_table import to_json
 from goldsmith.journal.migrations import migrate, pending_migrations
@@ -30,6 +30,7 @@ from goldsmith.journal.records import (
     HoldRecord,
     JobResults,
     KeptPartRecord,
+    PictureVersion,
     PlacedFile,
     Plan,
 )
@@ -407,6 +408,38 @@ class Journal:
         with self._translated():
             return history_table.last_path_named(self._db, name)
 
+    # ------------------------------------------------------------------ picture files
+
+    def versions_by_hash(self, sha256: str, limit: int = 20) -> list[PictureVersion]:
+        """Return at most ``limit`` picture files with these bytes that went through the folders, the newest first."""
+        with self._translated():
+            return picture_versions.versions_by_hash(self._db, sha256, limit)
+
+    def first_taken(self, sha256: str) -> PictureVersion | None:
+        """Return the first picture file with these bytes that a job took, or None."""
+        with self._translated():
+            return picture_versions.first_taken(self._db, sha256)
+
+    def versions_by_id(self, document_id: str, limit: int = 20) -> list[PictureVersion]:
+        """Return at most ``limit`` picture files with this id in their metadata, the newest first."""
+        with self._translated():
+            return picture_versions.versions_by_id(self._db, document_id, limit)
+
+    def versions_at(self, path: str, limit: int = 20) -> list[PictureVersion]:
+        """Return at most ``limit`` picture files that were put down at this path with any suffix, the newest first."""
+        with self._translated():
+            return picture_versions.versions_at(self._db, path, limit)
+
+    def versions_named(self, names: Collection[str], limit: int = 20) -> list[PictureVersion]:
+        """Return at most ``limit`` picture files with one of these names without suffix, in any folder, the newest first."""
+        with self._translated():
+            return picture_versions.versions_named(self._db, names, limit)
+
+    def committed_row(self, job_id: str) -> HistoryRow | None:
+        """Return the row of a job that put down results, or of a person's work, or None."""
+        with self._translated():
+            return history_table.committed_row(self._db, job_id)
+
     # ------------------------------------------------------------------ pruning
 
     def next_old_rows(self, taken_before: float, after: OldRow | None, limit: int) -> list[OldRow]:
@@ -467,8 +500,7 @@ class Journal:
         visited_ids: set[str] = set()
         while job_id and job_id not in visited_ids:
             visited_ids.add(job_id)
-            with self._translated():
-                row = history_table.committed_row(self._db, job_id)
+            row = self.committed_row(job_id)
             if row is None:
                 break
             rows.append(row)

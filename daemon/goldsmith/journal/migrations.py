@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from goldsmith.errors import UsageError
-from goldsmith.journal.history_table import index_files
+from goldsmith.journal.history_table import index_files, index_versions
 
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     (
@@ -73,9 +73,26 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         CREATE INDEX kept_part_path ON kept_part (path)
         """,
     ),
+    (
+        "the picture files in the history",
+        """
+        CREATE TABLE picture_version (
+            seq INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, job_id TEXT NOT NULL, is_result INTEGER NOT NULL, path BLOB NOT NULL,
+            document_id TEXT NOT NULL, look BLOB NOT NULL, place BLOB NOT NULL, name BLOB NOT NULL
+        );
+        CREATE INDEX picture_version_hash ON picture_version (sha256);
+        CREATE INDEX picture_version_id ON picture_version (document_id) WHERE document_id <> '';
+        CREATE INDEX picture_version_place ON picture_version (place);
+        CREATE INDEX picture_version_name ON picture_version (name);
+        CREATE INDEX picture_version_job ON picture_version (job_id)
+        """,
+    ),
 )
 # What fills the new tables and columns of a migration from the old rows, by the migration's name.
-_FILLED_BY: dict[str, Callable[[sqlite3.Connection], None]] = {"an index of the files in the history": index_files}
+_FILLED_BY: dict[str, Callable[[sqlite3.Connection], None]] = {
+    "an index of the files in the history": index_files,
+    "the picture files in the history": index_versions,
+}
 
 
 def pending_migrations(connection: sqlite3.Connection) -> list[str]:

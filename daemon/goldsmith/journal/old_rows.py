@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from goldsmith.journal.history_table import row_of_seq
+from goldsmith.journal.picture_versions import remove_versions
 
 
 class OldRow(NamedTuple):
@@ -49,6 +50,7 @@ def remove_rows(db: sqlite3.Connection, rows: Sequence[OldRow]) -> int:
         files = [(os.fsencode(path), row.seq) for path in history_row.file_paths()]
         db.executemany("DELETE FROM history_file WHERE path = ? AND seq = ?", files)
         db.execute("DELETE FROM history WHERE seq = ?", (row.seq,))
+        remove_versions(db, [row.job_id])
         db.execute(
             "DELETE FROM placed_file WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM history WHERE job_id = ?1)",
             (row.job_id,),

@@ -49,8 +49,28 @@ class KeptPartRecord(NamedTuple):
     size: int
 
 
+# The stage of a row for a person's work on a picture between two jobs.
+BY_HAND = "by-hand"
+
+
+class PictureVersion(NamedTuple):
+    """A picture file that went through the folders."""
+
+    sha256: str
+    # The job that made it; for a file that no job made, the job that took it.
+    job_id: str
+    # Whether the job made it.
+    is_result: bool
+    # Where it was put down: in a stage's folder, or in the archive.
+    path: str
+    # The UUID in its metadata; "" = it has none of Goldsmith's.
+    document_id: str = ""
+    # Its perceptual signature (``picture.likeness``); b"" = unknown.
+    look: bytes = b""
+
+
 class HistoryRow(_Data):
-    """One row of the history: an input of one stage, and the outcome of its job."""
+    """One row of the history: an input of one stage, and the outcome of its job; or a person's work between two jobs (``BY_HAND``)."""
 
     job_id: str
     path: str
@@ -69,6 +89,32 @@ class HistoryRow(_Data):
     """The job that made this input, or "" if a person put it there."""
     record: dict[str, JsonValue] = {}
     """Steps, seeds, timings, engines, facts, inputs with their hashes, the brief. ``archived`` is added by the commit."""
+
+    looks: dict[str, str] = {}
+    """The perceptual signatures (hex) of its files, by SHA-256. They are not part of the record."""
+
+    def picture_versions(self) -> list[PictureVersion]:
+        """Return the picture files of a job that was committed: what it took, what it made, and what it sent to the archive alone.
+
+        A file that passed unchanged is not made by the job.
+        """
+        if self.outcome not in ("passed", "delivered"):
+            return []
+        versions = [PictureVersion(self.sha256, self.job_id, False, self.archived_as(self.path) or self.path)] if self.sha256 else []
+        paths = list(self.results)
+        for output in _entries(self.record.get("outputs")):
+            path = next((path for path in paths if path.endswith(str(output.get("tail")))), None)
+            if output.get("role") in _PICTURE_ROLES and path is not None:
+                paths.remove(path)
+                versions.append(self._version(output, path))
+        versions += [
+            self._version(entry, str(entry["archived"])) for entry in _entries(self.record.get("archive_only")) if "archived" in entry
+        ]
+        result = [version for version in versions if version.sha256 and not (version.is_result and version.sha256 == self.sha256)]
+        return [version._replace(look=bytes.fromhex(self.looks.get(version.sha256, ""))) for version in result]
+
+    def _version(self, entry: dict[str, JsonValue], path: str) -> PictureVersion:
+        return PictureVersion(str(entry.get("sha256", "")), self.job_id, True, path, str(entry.get("document_id", "")))
 
     def step_findings(self) -> list[tuple[str, dict[str, JsonValue]]]:
         """Return the word and the findings of each step."""
@@ -125,6 +171,14 @@ class JobResults(NamedTuple):
     remarks: tuple[str, ...]
 
 
+# The roles of outputs that are pictures.
+_PICTURE_ROLES = ("picture", "deliverable")
+
+
+def _entries(value: JsonValue | None) -> list[dict[str, JsonValue]]:
+    return [entry for entry in (value if isinstance(value, list) else ()) if isinstance(entry, dict)]
+
+
 def _has_path(entry: JsonValue, key: str) -> TypeGuard[dict[str, JsonValue]]:
     return isinstance(entry, dict) and key in entry
 
@@ -140,6 +194,8 @@ class Plan(_Data):
     """In order; the picture first."""
     publishes: tuple[Publish, ...] = ()
     history_row: HistoryRow
+    hand_row: HistoryRow | None = None
+    """The row of a person's work on the picture before this job took it."""
     lone_brief: str = ""
     """The path of a brief without a picture; "" for other jobs. If a sidecar of the brief has arrived by the time of the commit, the
     results are discarded, because they were made without it."""

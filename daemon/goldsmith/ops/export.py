@@ -430,7 +430,11 @@ class Export(FileOperation):
         if self.ppi is not None and self.trim is None:
             result = replace(result, ppi=(self.ppi, self.ppi))
         metadata = select_metadata(result.metadata, self.metadata)
-        result = result.with_metadata(metadata if self.metadata == "none" else with_credits(metadata, context.credits))
+        if self.metadata != "none":
+            metadata = with_credits(metadata, context.credits)
+            if not self._row.is_print_page:  # a page has an id of its own
+                metadata = context.results.with_identity(metadata, self._name_tail + self._row.suffix)
+        result = result.with_metadata(metadata)
         return replace(placed, picture=result)
 
     def _size_picture(self, picture: Picture, context: StepContext) -> PlacedPage:

@@ -131,6 +131,12 @@ def verify(data: bytes, name: str, max_pixels: int, reading: ReadingOptions = OR
         return _image_info(header)
 
 
+def read_metadata(data: bytes, name: str, max_pixels: int) -> Metadata:
+    """Return the metadata of a file whose pixels are not needed. Raises like ``verify``."""
+    with limited_decoding(name), translate_decoder_errors(name, data):
+        return _read_metadata(_open(data, name, max_pixels, ReadingOptions(ignores_colour=True))[1])
+
+
 def decode(
     data: bytes, name: str, max_pixels: int, memory_budget: MemoryBudget | None = None, reading: ReadingOptions = ORDINARY_READING
 ) -> Picture:

@@ -16,6 +16,7 @@ from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
+from goldsmith.journal.records import PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 
@@ -33,6 +34,21 @@ class Ready:
     keeps_prompt: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PictureOrigin:
+    """The job that made a picture, or "" if a person put it there, and by what the picture was recognised.
+
+    before: the file as that job made it, if the picture was changed since; None if it has the same bytes.
+    """
+
+    parent_job_id: str = ""
+    known_by: Literal["", "bytes", "id", "path"] = ""
+    before: PictureVersion | None = None
+
+
+UNKNOWN_ORIGIN = PictureOrigin()
+
+
 @dataclass(slots=True)
 class StageWork:
     """An asset whose stage has started. The work ends in a commit or a hold, or is discarded if its inputs change."""
@@ -48,6 +64,8 @@ class StageWork:
     # Its place in the queue, which it keeps if the work begins again.
     number: int = 0
     outcome: Outcome | None = field(default=None, init=False)
+    # Set with the outcome.
+    origin: PictureOrigin = field(default=UNKNOWN_ORIGIN, init=False)
     # Set while its commit is in progress.
     plan_id: str = field(default="", init=False)
     # True once its job was in the queue of a worker.

@@ -24,6 +24,7 @@ from goldsmith.errors import (
 from goldsmith.files import MACHINE_ERRNOS, Filesystem, hide_server_paths
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import (
+    AssetIdentity,
     InputRead,
     Job,
     JobFault,
@@ -42,6 +43,7 @@ from goldsmith.picture.picture import Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
+from goldsmith.worker.file_identities import FileIdentities, asset_identity
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
@@ -149,6 +151,9 @@ class _JobRunner:
         self._picture_notes: Sequence[str] = ()
         self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
+        self._identities = FileIdentities(job, self._reads)
+        # Of the picture as it was read, with its sidecars.
+        self._identity = AssetIdentity()
 
     def failure(self, fault: JobFault) -> Outcome:
         return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
@@ -173,7 +178,9 @@ class _JobRunner:
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
+            self._identity = asset_identity(decoded.metadata)
             del decoded, masks
+        self._identities.begin(operations, results.steps, None if original is None else original.without_pixels.metadata)
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
             try:
@@ -211,9 +218,10 @@ class _JobRunner:
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
-        from goldsmith.picture.codec import verify
+        from goldsmith.picture.codec import read_metadata, verify
 
         info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
+        self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
         return self._unchanged_outcome(picture.data, info)
 
     def _unchanged_outcome(self, data: bytes, info: ImageInfo | None, results: StepResults | None = None) -> Outcome:
@@ -311,7 +319,8 @@ class _JobRunner:
             files = [file for picture in results.pictures for file in operation.make_files(picture, context)]
             for file in files:
                 self._check_cancelled()
-                self._scratch.add_output("deliverable", file.tail + file.suffix, file.data, _to_json_facts(file.facts))
+                tail = file.tail + file.suffix
+                self._scratch.add_output("deliverable", tail, file.data, _to_json_facts(file.facts), self._identities.id_of(tail))
             results.file_count += len(files)
             return files
         return ()
@@ -328,7 +337,16 @@ class _JobRunner:
             self._on_progress(JobProgress(job_id=self._job.id, step=number, op=op, fraction=fraction, note=note))
 
         library = Library(Path(self._job.root))
-        parts = JobParts(self._job, self._engine_provider, self._scratch, library, self._reads, self._detection_cache, self._part_channel)
+        parts = JobParts(
+            self._job,
+            self._engine_provider,
+            self._scratch,
+            library,
+            self._reads,
+            self._identities,
+            self._detection_cache,
+            self._part_channel,
+        )
         remarks = collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps])
         seed = step_seed(self._job.seed, number)
         return WorkerStepContext(parts, on_progress, seed, bytes_per_pixel, EarlierSteps(remarks, self._removals, steps))
@@ -416,12 +434,13 @@ class _JobRunner:
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, info, results)
         row, source = FORMATS[self._job.working], result.metadata
-        result = result.with_metadata(with_credits(source, self._job.credits))
+        result = result.with_metadata(self._identities.write_into(with_credits(source, self._job.credits), row.suffix))
         data = encode(result, EncodingOptions(format=row.name, depth=result.depth))
         left_out = names_left_out(source, written_metadata(result, row))
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         suffix = row.suffix
-        self._scratch.add_output("picture", suffix, data, {**picture_facts(result), "format": self._job.working})
+        facts = {**picture_facts(result), "format": self._job.working}
+        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
@@ -468,6 +487,7 @@ class _JobRunner:
             steps=tuple(results.steps),
             facts=_to_json_facts(facts),
             may_be_incomplete=may_be_incomplete,
+            identity=self._identity,
         )
 
 

@@ -68,8 +68,11 @@ class ScratchFolder:
             self.problem_image = ""
         self.problem_image = str(self.write_file("shown.jpg", data))
 
-    def add_output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue]) -> None:
-        """Write a file that will be published as stem + ``tail``. Raises InputError if two files would get the same name."""
+    def add_output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue], document_id: str = "") -> None:
+        """Write a file that will be published as stem + ``tail``. Raises InputError if two files would get the same name.
+
+        ``document_id``: the UUID in its metadata.
+        """
         if "/" in tail or "\0" in tail:
             raise InputError(f"A result cannot be named {tail!r}: a name must not contain a slash.")
         if any(output.tail.casefold() == tail.casefold() for output in self._outputs):
@@ -77,8 +80,9 @@ class ScratchFolder:
                 f"Two results would have the same name, ending in {tail}.", "Give every export of the brief a name of its own."
             )
         path = self.write_file(f"{len(self._outputs):03d}.{tail.rpartition('.')[2][:16]}", data)
+        sha256 = hashlib.sha256(data).hexdigest()
         self._outputs.append(
-            OutputFile(role=role, tail=tail, path=str(path), sha256=hashlib.sha256(data).hexdigest(), size=len(data), facts=dict(facts))
+            OutputFile(role=role, tail=tail, path=str(path), sha256=sha256, size=len(data), facts=dict(facts), document_id=document_id)
         )
 
     def sync_folder(self) -> None:

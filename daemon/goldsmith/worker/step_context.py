@@ -26,9 +26,10 @@ from goldsmith.library.library import MAX_FILE_BYTES, Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue, Removal
 from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
-from goldsmith.picture.picture import Mask, Picture
+from goldsmith.picture.picture import Mask, Metadata, Picture
 from goldsmith.worker.detections import DetectionCache, Detections, to_rgb
 from goldsmith.worker.engine_provider import EngineProvider, to_json
+from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel, WorkerParts
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, reading_options
 from goldsmith.worker.scratch_folder import ScratchFolder
@@ -349,6 +350,7 @@ class WorkerResults:
     memory_budget: MemoryBudget
     recorder: StepRecorder
     earlier_steps: EarlierSteps
+    identities: FileIdentities
 
     def record(self, **findings: RecordValue) -> None:
         self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
@@ -360,13 +362,18 @@ class WorkerResults:
             name = Path(source.path).name
             if fold_name(name) in names:
                 raise InputError(f"{name} lies beside it already, so no other can be put there.", "Take it away, or ask for none.")
-        self.scratch_folder.add_output("deliverable", tail, file.data, {name: to_json(value) for name, value in file.facts.items()})
+        facts = {name: to_json(value) for name, value in file.facts.items()}
+        self.scratch_folder.add_output("deliverable", tail, file.data, facts, self.identities.id_of(tail))
 
     def archive(self, file: Deliverable) -> None:
         facts = {name: to_json(value) for name, value in file.facts.items()}
         used_tails = {output.tail for output in self.scratch_folder.outputs}
         tails = (f"{file.tail}{_number_suffix(number)}{file.suffix}" for number in count(1))
-        self.scratch_folder.add_output("archive_only", next(tail for tail in tails if tail not in used_tails), file.data, facts)
+        tail = next(tail for tail in tails if tail not in used_tails)
+        self.scratch_folder.add_output("archive_only", tail, file.data, facts, self.identities.id_of(file.tail + file.suffix))
+
+    def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
+        return self.identities.write_into(metadata, tail)
 
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]
@@ -397,6 +404,7 @@ class JobParts:
     scratch_folder: ScratchFolder
     library: Library
     reads: Mapping[str, InputRead]
+    identities: FileIdentities
     detection_cache: DetectionCache = field(default_factory=DetectionCache)
     part_channel: PartChannel = NO_PARTS
 
@@ -425,7 +433,7 @@ class WorkerStepContext:
         self.engines = WorkerEngines(parts.engine_provider, self.progress, self.recorder)
         self.detect = WorkerDetect(job, parts.engine_provider, self.progress, self.recorder, parts.detection_cache)
         self.library = WorkerLibrary(job, parts.library, parts.reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps, parts.identities)
         self.parts = WorkerParts(job, scratch_folder, parts.part_channel, self._describe_dependencies)
         self._job = job
         self._reads = parts.reads

@@ -22,6 +22,7 @@ from goldsmith.pipeline.commit.manifest import RECORDED_JOB_FIELDS
 from goldsmith.pipeline.commit.plan_executor import with_destinations
 from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.intake.bundle import group_bundles
+from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, job_inputs
 
@@ -104,6 +105,7 @@ class PlannerOnShare:
             consumed_files=used,
             verified_sigs={path: FileSignature.from_stat(os.lstat(path)) for path in paths},
         )
+        work.origin = Origins(self.journal).find(work)
         return self.planner.plan(work)
 
 

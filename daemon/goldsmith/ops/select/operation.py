@@ -119,9 +119,11 @@ def _archive_candidates(context: StepContext, pictures: Sequence[Picture], asses
         context.progress.report(0.5 + 0.5 * index / len(pictures), "archiving candidates")
         cells.append(ContactSheetCell(make_thumbnail(picture, side), _caption(picture, index, assessment, index in best), index in best))
         if index not in best:
-            data = encode(picture, EncodingOptions(format="png", depth=picture.depth))
+            tail = f"_candidate{_candidate_number(picture, index):03d}"
+            identified = picture.with_metadata(context.results.with_identity(picture.metadata, f"{tail}.png"))
+            data = encode(identified, EncodingOptions(format="png", depth=picture.depth))
             facts: dict[str, RecordValue] = {"what": "candidate", **_candidate_identity(picture, index), "score": quality_score(assessment)}
-            context.results.archive(Deliverable(f"_candidate{_candidate_number(picture, index):03d}", ".png", data, facts))
+            context.results.archive(Deliverable(tail, ".png", data, facts))
     kept = ", ".join(str(_candidate_number(pictures[index], index)) for index in best)
     title = f"{context.stem}: {len(pictures)} candidates, number {kept} kept"
     context.results.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))

@@ -6,7 +6,7 @@ The packet comes from strangers: document types and entities are refused, and th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 from xml.etree.ElementTree import Element, SubElement
@@ -19,7 +19,7 @@ XMP_RIGHTS, XMP_NOTE = "http://ns.adobe.com/xap/1.0/rights/", "http://ns.adobe.c
 PHOTOSHOP, CAMERA_RAW = "http://ns.adobe.com/photoshop/1.0/", "http://ns.adobe.com/camera-raw-settings/1.0/"
 TIFF, EXIF, EXIF_EX = "http://ns.adobe.com/tiff/1.0/", "http://ns.adobe.com/exif/1.0/", "http://cipa.jp/exif/1.0/"
 IPTC_CORE, IPTC_EXT = "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/", "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-PLUS = "http://ns.useplus.org/ldf/xmp/1.0/"
+PLUS, ST_REF = "http://ns.useplus.org/ldf/xmp/1.0/", "http://ns.adobe.com/xap/1.0/sType/ResourceRef#"
 _USUAL_PREFIXES = {
     RDF: "rdf",
     XML: "xml",
@@ -37,6 +37,7 @@ _USUAL_PREFIXES = {
     IPTC_CORE: "Iptc4xmpCore",
     IPTC_EXT: "Iptc4xmpExt",
     PLUS: "plus",
+    ST_REF: "stRef",
 }
 _MAX_ELEMENTS, _MAX_DEPTH = 100_000, 64
 # Text arrives in pieces of this size; a picture in Base64 may have megabytes.
@@ -83,6 +84,25 @@ class XmpPacket:
             return [text] if text else []
         entries = sorted(container, key=lambda entry: entry.get(f"{{{XML}}}lang") != "x-default") if "Alt" in container.tag else container
         return [text for entry in entries if (text := _own_text(entry))]
+
+    def field_text(self, name: XmpName, field_name: XmpName) -> str:
+        """Return the text of one field of a property that is a structure; "" if there is none."""
+        element = self.properties.get(name)
+        if element is None:
+            return ""
+        for place in (element, element.find(f"{{{RDF}}}Description")):
+            if place is not None:
+                child = place.find(_tag(field_name))
+                text = place.get(_tag(field_name), "") if child is None else _own_text(child)
+                if text:
+                    return text.strip()
+        return ""
+
+    def set_fields(self, name: XmpName, fields: Mapping[XmpName, str]) -> None:
+        """Set a structure of texts."""
+        element = self.properties[name] = Element(_tag(name), {f"{{{RDF}}}parseType": "Resource"})
+        for field_name, text in fields.items():
+            SubElement(element, _tag(field_name)).text = _FORBIDDEN_CHARACTERS.sub("", text)
 
     def set_text(self, name: XmpName, text: str) -> None:
         """Set a simple property."""

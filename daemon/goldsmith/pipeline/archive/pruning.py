@@ -146,7 +146,7 @@ class Pruning:
         while rows := self._journal.next_old_rows(self._taken_before, last, _ROWS_PER_STEP):
             last = rows[-1]
             # A commit that is under way has moved files whose row is not written yet.
-            parents = {plan.history_row.parent_job_id for plan in self._journal.open_plans()}
+            parents = {(plan.hand_row or plan.history_row).parent_job_id for plan in self._journal.open_plans()}
             dropped = []
             for row in rows:
                 if row.job_id not in parents and self._is_unneeded(row):

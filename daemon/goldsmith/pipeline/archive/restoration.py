@@ -16,7 +16,7 @@ from typing import Any
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, TEMP_PREFIX, Filesystem, PathAt, display_name, fold_name
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import HistoryRow
+from goldsmith.journal.records import BY_HAND, HistoryRow
 from goldsmith.pipeline.archive.archived_files import manifest_paths
 from goldsmith.pipeline.commit.manifest import build_manifest
 from goldsmith.pipeline.commit.naming import MAX_NAME_BYTES, next_free_stem, split_version
@@ -51,7 +51,7 @@ class RestorableFile:
 
 def restorable_files(rows: Iterable[HistoryRow]) -> list[RestorableFile]:
     """Return every input and every result of these jobs, in the order of their jobs; each file once, from the archive if it is there."""
-    ordered = [row for row in rows if row.outcome in ("passed", "delivered")]
+    ordered = [row for row in rows if row.outcome in ("passed", "delivered") and row.stage != BY_HAND]
     places = {each.sha256: each.archived for row in ordered for each in _inputs(row) if each.archived}
     files: dict[tuple[str, str], RestorableFile] = {}
     for row in ordered:

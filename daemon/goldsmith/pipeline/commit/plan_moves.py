@@ -140,7 +140,8 @@ class PlanMoves:
                 archived[row.path] = publish.destination
         record = {**row.record, "archived": archived}
         row = row.model_copy(update={"taken_at": now, "results": results, "record": record})
-        return CompletedPlan(self.plan.id, (row,), placed, plan_versions(self.plan))
+        rows = (row,) if self.plan.hand_row is None else (self.plan.hand_row, row)
+        return CompletedPlan(self.plan.id, rows, placed, plan_versions(self.plan))
 
     def superseded_plan(self, now: float) -> CompletedPlan:
         """Return the record of a plan that was undone, with a row for each input that went to the archive instead."""

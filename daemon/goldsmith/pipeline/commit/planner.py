@@ -9,12 +9,15 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.picture.formats.table import format_order, is_picture_suffix, matching_suffix
+from goldsmith.pipeline.commit.hand_work import hand_row
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX, RECORDED_JOB_FIELDS, build_manifest, rename_deliverables
 from goldsmith.pipeline.commit.naming import (
     MAX_NAME_BYTES,
@@ -77,9 +80,7 @@ class Planner:
         outcome = work.final_outcome
         target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
         stem = self._choose_stem(work, target, outcome)
-        placed = self._journal.placed_file(work.asset_path)
-        is_own_file = placed is not None and placed.sha256 == work.hashes[work.asset_path]
-        return _PlanDraft(self, work, outcome, target, stem, placed.job_id if placed is not None and is_own_file else "").plan()
+        return _PlanDraft(self, work, outcome, target, stem).plan()
 
     def clear_reservations(self, open_plans: Collection[str] = ()) -> None:
         """Forget the reserved names, once plans are committed and the files themselves take the names, except those of ``open_plans``."""
@@ -189,8 +190,11 @@ class Planner:
         """Write a small file durably under a new name, where no worker process can change it; return its absolute path and signature."""
         return self._work_folder.create_file(self._fs, work.job.id, name, data)
 
-    def lineage(self, row: HistoryRow) -> list[HistoryRow]:
-        return [*(self._journal.lineage(row.parent_job_id) if row.parent_job_id else ()), row]
+    def lineage(self, row: HistoryRow, by_hand: HistoryRow | None) -> list[HistoryRow]:
+        """Return the rows that led to ``row``, and that row. ``by_hand``: the one before it, if it is not in the journal yet."""
+        last_rows = [row] if by_hand is None else [by_hand, row]
+        parent_job_id = last_rows[0].parent_job_id
+        return [*(self._journal.lineage(parent_job_id) if parent_job_id else ()), *last_rows]
 
     def now(self) -> float:
         return self._wall_clock()
@@ -202,14 +206,13 @@ class Planner:
 class _PlanDraft:
     """The inputs and results of one plan while it is put together."""
 
-    def __init__(self, planner: Planner, work: StageWork, outcome: Outcome, target: str, stem: str, parent_job_id: str) -> None:
+    def __init__(self, planner: Planner, work: StageWork, outcome: Outcome, target: str, stem: str) -> None:
         self._planner = planner
         self._work = work
         self._outcome = outcome
         self._target = target
         self._stem = stem
-        # The job that made the picture, or "" if a person put it there.
-        self._parent_job_id = parent_job_id
+        self._hand_row = hand_row(work, planner.now())
         self._consumes: list[Consume] = []
         self._publishes: list[Publish] = []
         self._is_final = planner.is_final_folder(work.ready.stage.next_folder)
@@ -231,6 +234,7 @@ class _PlanDraft:
             consumes=consumes,
             publishes=publishes,
             history_row=row,
+            hand_row=self._hand_row,
             lone_brief=lone_brief,
         )
 
@@ -242,7 +246,7 @@ class _PlanDraft:
             self._archive(path)
             return
         self._forward(path, suffix_when_moved(self._outcome, path))
-        if self._outcome.original_copy and not self._parent_job_id:
+        if self._outcome.original_copy and (self._hand_row is not None or not self._work.origin.parent_job_id):
             self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(path), self._work.hashes[path])
 
     def _forwarded_outputs(self) -> list[OutputFile]:
@@ -256,7 +260,7 @@ class _PlanDraft:
                 name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
                 destination = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
                 self._publish_to_archive(output.path, destination, output.sha256)
-                entries.append({**output.facts, "sha256": output.sha256, "archived": destination})
+                entries.append({**output.facts, **_document_id(output), "sha256": output.sha256, "archived": destination})
         return entries
 
     def _add_sidecars(self) -> None:
@@ -284,7 +288,9 @@ class _PlanDraft:
             final_row = row.model_copy(update={"record": {**row.record, "archived": self._archived_paths()}})
             self._publish_text(
                 MANIFEST_SUFFIX,
-                build_manifest(self._planner.lineage(final_row), self._deliverable_entries(), str(row.record.get("brief", ""))),
+                build_manifest(
+                    self._planner.lineage(final_row, self._hand_row), self._deliverable_entries(), str(row.record.get("brief", ""))
+                ),
             )
             return
         if resolved.is_single_stage:
@@ -315,6 +321,7 @@ class _PlanDraft:
             "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
             **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
+            **({"known_by": work.origin.known_by} if work.origin.known_by else {}),
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
@@ -331,7 +338,7 @@ class _PlanDraft:
             stage=work.job.stage,
             outcome="delivered" if self._is_final else "passed",
             results=tuple(self._result_paths()),
-            parent_job_id=self._parent_job_id,
+            parent_job_id=work.origin.parent_job_id if self._hand_row is None else self._hand_row.job_id,
             record=record,
         )
 
@@ -350,7 +357,9 @@ class _PlanDraft:
         records: list[dict[str, Any]] = []
         if outcome.is_unchanged:
             records.append({"role": "picture", "tail": suffix_when_moved(outcome, picture), "sha256": self._work.hashes[picture]})
-        return records + [{"role": output.role, "tail": output.tail, "sha256": output.sha256} for output in outcome.outputs]
+        return records + [
+            {"role": output.role, "tail": output.tail, "sha256": output.sha256, **_document_id(output)} for output in outcome.outputs
+        ]
 
     def _archived_paths(self) -> dict[str, str]:
         """Return the planned archive path of each input."""
@@ -401,6 +410,11 @@ class _PlanDraft:
         name = tail.lstrip(".")
         source, sig = self._planner.write_text_file(self._work, f"text-{name}", data)
         self._publish(source, tail, hashlib.sha256(data).hexdigest(), sig)
+
+
+def _document_id(output: OutputFile) -> dict[str, JsonValue]:
+    """Return the id in the metadata of a result, as an entry of its record; nothing if it has none."""
+    return {"document_id": output.document_id} if output.document_id else {}
 
 
 def _twin_order(name: str) -> tuple[int, str]:

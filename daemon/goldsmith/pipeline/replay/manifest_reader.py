@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -100,6 +101,13 @@ class ArchivedResult(_Data):
     archived: Annotated[str, AfterValidator(_check_archive_path)]
 
 
+class HandWork(_Data):
+    """What a person did to a picture between two stages."""
+
+    program: Annotated[str, Field(max_length=_MAX_NAME_BYTES)] = ""
+    saved_at: Annotated[str, Field(max_length=100)] = ""
+
+
 class StepRecord(_Data):
     """One step that has run."""
 
@@ -117,8 +125,13 @@ class StepRecord(_Data):
         return {name: str(sha256) for name, sha256 in references.items()} if isinstance(references, dict) else {}
 
 
+_HAND_WORK_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {"queue": "", "seed": 0, "prompt": "", "mask_fit": "refuse", "working": "png", "deliver": False, "environment": {}}
+)
+
+
 class StageRecord(_Data):
-    """One stage that has run."""
+    """One stage that has run, or a person's work between two stages, which no run repeats."""
 
     stage: StageName
     queue: Annotated[str, Field(max_length=64)]
@@ -142,6 +155,13 @@ class StageRecord(_Data):
     archived: dict[PathInRoot, Annotated[str, AfterValidator(_check_archive_path)]]
     archive_only: Annotated[tuple[ArchivedResult, ...], Field(max_length=_MAX_FILES)] = ()
     environment: dict[str, JsonValue]
+    by_hand: HandWork | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_hand_work(cls, data: Any) -> Any:
+        """Add what a person's work does not have."""
+        return {**_HAND_WORK_DEFAULTS, **data} if isinstance(data, dict) and data.get("by_hand") is not None else data
 
     @property
     def worker_inputs(self) -> tuple[InputRecord, ...]:

@@ -65,10 +65,12 @@ class Replay:
         Raises MissingSource with every missing file, InputError if a stage fails, and HostError if a disk or device fails.
         """
         self._collect_sources()
-        reruns = [self._run_stage(number, stage) for number, stage in enumerate(self._manifest.stages, 1)]
+        numbered = list(enumerate(self._manifest.stages, 1))
+        reruns = [self._run_stage(number, stage) for number, stage in numbered if stage.by_hand is None]
         delivered = {output.sha256 for output in reruns[-1].recorded.outputs}
         remade_files = {sha256: path for sha256, path in self._files_by_hash.items() if sha256 in delivered}
-        return build_report(reruns, [self._comparison.compare(each, remade_files.get(each.sha256)) for each in self._manifest.deliverables])
+        compared = [self._comparison.compare(each, remade_files.get(each.sha256)) for each in self._manifest.deliverables]
+        return build_report(reruns, compared, [stage for _, stage in numbered if stage.by_hand is not None])
 
     # ------------------------------------------------------------------ sources
 
@@ -78,6 +80,8 @@ class Replay:
         remade_hashes: set[str] = set()
         missing: dict[str, None] = {}
         for number, stage in enumerate(self._manifest.stages, 1):
+            if stage.by_hand is not None:  # its result is an original
+                continue
             for each in stage.worker_inputs:
                 if each.sha256 not in remade_hashes and each.sha256 not in self._files_by_hash:
                     self._files_by_hash[each.sha256] = self._work_folder / "originals" / each.sha256

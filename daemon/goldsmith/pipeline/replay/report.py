@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from goldsmith.files import display_name
 from goldsmith.jobs.job import Outcome
 from goldsmith.pipeline.replay import causes
 from goldsmith.pipeline.replay.manifest_reader import OutputRecord, StageRecord
@@ -56,6 +57,8 @@ class ReplayReport:
     causes: tuple[str, ...]
     # The recorded conditions that differ elsewhere.
     other_changes: tuple[str, ...]
+    # A sentence for each work by hand between two stages: its result was taken from the archive.
+    hand_work: tuple[str, ...] = ()
 
     @property
     def is_same(self) -> bool:
@@ -99,10 +102,12 @@ class StageRerun:
         return [*(reason for step in steps for reason in self.step_causes(step)), *self.causes(0)]
 
 
-def build_report(reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDeliverable]) -> ReplayReport:
+def build_report(
+    reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDeliverable], hand_stages: Sequence[StageRecord] = ()
+) -> ReplayReport:
     """Return the report. The first difference is at the first step whose picture differs.
 
-    If none does but a deliverable is not identical, it is at the first stage whose files differ.
+    If none does but a deliverable is not identical, it is at the first stage whose files differ. ``hand_stages``: the work of persons.
     """
     first = next(((rerun, difference) for rerun in reruns if (difference := rerun.first_changed_step())), None)
     if first is None and any(deliverable.verdict != "identical" for deliverable in deliverables):
@@ -110,4 +115,12 @@ def build_report(reruns: Sequence[StageRerun], deliverables: Sequence[ComparedDe
     reasons = first[0].causes(first[1].step) if first else []
     all_reasons = dict.fromkeys(reason for rerun in reruns for reason in rerun.all_causes())
     other = [reason for reason in all_reasons if reason not in reasons]
-    return ReplayReport(tuple(deliverables), first[1] if first else None, tuple(reasons), tuple(other))
+    hand_work = tuple(map(_hand_work_sentence, hand_stages))
+    return ReplayReport(tuple(deliverables), first[1] if first else None, tuple(reasons), tuple(other), hand_work)
+
+
+def _hand_work_sentence(stage: StageRecord) -> str:
+    work = stage.by_hand
+    details = [] if work is None else [display_name(text) for text in (work.program, work.saved_at) if text]
+    how = f" ({', '.join(details)})" if details else ""
+    return f"{display_name(stage.inputs[0].path)} was changed by hand{how}; the result of that is taken from the archive"

@@ -12,6 +12,7 @@ from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.stage_work import StageWork, fingerprint
 from goldsmith.pipeline.workers.outcome_files import read_preview
@@ -46,6 +47,7 @@ class Results:
         self._host_health = parts.state.host_health
         self._holds = parts.state.holds
         self._journal = parts.state.journal
+        self._origins = Origins(parts.state.journal)
         self._intake = parts.intake
         self._workers = parts.workers
         self._wall_clock = parts.clocks.wall
@@ -91,6 +93,7 @@ class Results:
             work.incomplete_deadline = now + self._settle_policy.incomplete_seconds
         self._disputes.pop(work.asset_path, None)
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
+        work.origin = self._origins.find(work)
         self.commit_or_wait(work, now)
 
     def commit_or_wait(self, work: StageWork, now: float) -> None:

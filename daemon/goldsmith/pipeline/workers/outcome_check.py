@@ -33,6 +33,9 @@ INSTRUCTION_SUFFIXES = (".toml", ".txt")
 _MAX_NAME_CHARS = 200
 _PART_KEY = re.compile("[0-9a-f]{32}")
 _SHA256 = re.compile("[0-9a-f]{64}")
+# The ids of a picture file: its instance, its document, and those of the file that it was derived from.
+_MAX_IDS = 4
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_MODELS = 100
 _TAIL_STARTS = (".", "_", "-")
 # Faults whose outcome says which inputs were read; with any other fault, the reads are of no use.
@@ -52,6 +55,7 @@ def check_outcome(job: Job, outcome: Outcome) -> Outcome:
     """Return the outcome of this job with clean texts. Raises OutcomeRefused if an honest worker cannot have sent it."""
     _check_numbers(outcome)
     _check_reads(job, outcome)
+    _check_identities(outcome)
     if outcome.fault is not None:
         fault = _checked_fault(job, outcome.fault)
         reads = outcome.reads if fault.kind in _KINDS_WITH_READS else ()
@@ -66,6 +70,7 @@ def check_outcome(job: Job, outcome: Outcome) -> Outcome:
             "steps": tuple(_clean_step(step) for step in outcome.steps),
             "environment": _clean_record(outcome.environment),
             "facts": _clean_record(outcome.facts),
+            "identity": outcome.identity.model_copy(update={"program": clean_text(outcome.identity.program, _MAX_NAME_CHARS)}),
             "verified_sigs": {},
         }
     )
@@ -130,6 +135,13 @@ def _check_reads(job: Job, outcome: Outcome) -> None:
             raise OutcomeRefused("it names a format that is not read", repr(read)[:MAX_DETAIL_CHARS])
         if read.sig != inputs[path].sig or (known_hash and read.sha256 != known_hash):
             raise OutcomeRefused(f"it describes the input {display_name(os.path.basename(path))} wrongly", repr(read)[:MAX_DETAIL_CHARS])
+
+
+def _check_identities(outcome: Outcome) -> None:
+    """Require ids that are UUIDs as this program writes them."""
+    ids = [*outcome.identity.ids, *(output.document_id for output in outcome.outputs if output.document_id)]
+    if len(outcome.identity.ids) > _MAX_IDS or not all(map(_UUID.fullmatch, ids)):
+        raise OutcomeRefused("it names an id that is none", repr(ids)[:MAX_DETAIL_CHARS])
 
 
 def _describe_paths(reads: Iterable[InputRead]) -> str:

@@ -1,0 +1,75 @@
+"""Finds the job that made a picture: by the bytes of its file, else by the id in it, else by the place where it lies.
+
+A picture that a person put there for the first time has no such job. If its bytes are those of an earlier original, it is new work as well.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+
+from goldsmith.files import fold_name
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import PictureVersion
+from goldsmith.pipeline.commit.naming import is_in_archive, split_version, with_version
+from goldsmith.pipeline.stage_work import UNKNOWN_ORIGIN, PictureOrigin, StageWork
+
+
+class Origins:
+    """Looks pictures up in one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def find(self, work: StageWork) -> PictureOrigin:
+        """Return the origin of a picture whose job has ended: its bytes were read, and what it says of itself."""
+        if work.bundle.is_lone_brief:
+            return UNKNOWN_ORIGIN
+        path = work.asset_path
+        sha256 = work.hashes[path]
+        placed = self._journal.placed_file(path)
+        if placed is not None and placed.sha256 == sha256:
+            return PictureOrigin(placed.job_id, "bytes")
+        return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(path) or UNKNOWN_ORIGIN
+
+    def _find_by_bytes(self, path: str, sha256: str) -> PictureOrigin | None:
+        results = [version for version in self._journal.versions_by_hash(sha256) if version.is_result]
+        if results:
+            return PictureOrigin(next((version for version in results if version.path == path), results[0]).job_id, "bytes")
+        first = self._journal.first_taken(sha256)
+        row = None if first is None else self._journal.committed_row(first.job_id)
+        return None if row is None else PictureOrigin(row.parent_job_id, "bytes" if row.parent_job_id else "")
+
+    def _find_by_id(self, work: StageWork) -> PictureOrigin | None:
+        for document_id in work.final_outcome.identity.ids:
+            versions = self._journal.versions_by_id(document_id)
+            if versions:
+                return _changed_from(versions[0], "id")
+        return None
+
+    def _find_by_path(self, path: str) -> PictureOrigin | None:
+        """Return the origin of a file that lies where a job put another one, or a later version of it."""
+        for place in (path, *self._earlier_versions(path)):
+            version = next((version for version in self._journal.versions_at(place) if version.is_result), None)
+            if version is not None and not is_in_archive(version.path) and not self._was_taken(version):
+                return _changed_from(version, "path")
+        return None
+
+    def _earlier_versions(self, path: str) -> list[str]:
+        """Return the places of the versions before ``hero_v003.png`` that jobs have put into its folder, the latest first."""
+        folder, name = posixpath.split(path)
+        base, number = split_version(os.path.splitext(name)[0])
+        if number <= 1:
+            return []
+        numbers = sorted((each for each in self._journal.placed_versions(folder, fold_name(base)) if each < number), reverse=True)
+        return [posixpath.join(folder, with_version(base, each) if each > 1 else base) + ".png" for each in numbers]
+
+    def _was_taken(self, version: PictureVersion) -> bool:
+        """Return whether a job has taken that very file from its place: another file there has nothing to do with it."""
+        takers = (each for each in self._journal.versions_by_hash(version.sha256) if not each.is_result)
+        rows = (self._journal.committed_row(each.job_id) for each in takers)
+        return any(row is not None and row.path == version.path for row in rows)
+
+
+def _changed_from(version: PictureVersion, known_by: str) -> PictureOrigin:
+    return PictureOrigin(version.job_id, "id" if known_by == "id" else "path", version)

@@ -1,0 +1,64 @@
+"""The ids of the files that a job writes, derived from its inputs, its steps and its seed, so that a replay writes the same ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from goldsmith.jobs.job import AssetIdentity, InputRead, Job, StepResult
+
+if TYPE_CHECKING:
+    from goldsmith.operation import Operation
+    from goldsmith.picture.picture import Metadata
+
+# A replay may name the model that was the default then. Its pixels are in the hashes of the steps.
+_FREE_SETTINGS = {"model"}
+
+
+class FileIdentities:
+    """Gives each file of a job its id, and remembers it by the end of the file's name."""
+
+    def __init__(self, job: Job, reads: Mapping[str, InputRead]) -> None:
+        self._job = job
+        self._reads = reads
+        self._source: Metadata | None = None
+        self._operations: Sequence[Operation] = ()
+        self._steps: Sequence[StepResult] = ()
+        # By tail.
+        self._ids: dict[str, str] = {}
+
+    def begin(self, operations: Sequence[Operation], steps: Sequence[StepResult], source: Metadata | None) -> None:
+        """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture."""
+        self._operations, self._steps, self._source = operations, steps, source
+
+    def id_of(self, tail: str) -> str:
+        """Return the id that was written into a file; "" if none was."""
+        return self._ids.get(tail, "")
+
+    def write_into(self, metadata: Metadata, tail: str) -> Metadata:
+        """Return the metadata with the id of the file stem + ``tail``."""
+        from goldsmith.picture.metadata.identity import derive_id, with_identity
+        from goldsmith.picture.picture import Metadata
+
+        job = self._job
+        settings = [operation.model_dump(mode="json", exclude=_FREE_SETTINGS) for operation in self._operations]
+        own_id = derive_id(
+            [
+                *(job.stage, str(job.seed), job.prompt, tail),
+                *sorted(read.sha256 for read in self._reads.values()),
+                json.dumps([[spec.op for spec in job.steps], settings], sort_keys=True),
+                *(step.picture_hash for step in self._steps),
+            ]
+        )
+        self._ids[tail] = own_id
+        source_sha256 = "" if self._source is None else self._reads[job.asset.path].sha256
+        return with_identity(metadata, own_id, self._source or Metadata(), source_sha256)
+
+
+def asset_identity(metadata: Metadata) -> AssetIdentity:
+    """Return the ids and the program in the metadata of the picture that a job works on."""
+    from goldsmith.picture.metadata.identity import read_identity
+
+    identity = read_identity(metadata)
+    return AssetIdentity(ids=identity.ids, program=identity.program)
