@@ -140,7 +140,7 @@ def _engine_rows(row: HistoryRow) -> Iterator[tuple[str, ...]]:
             requested = step["settings"].get("model") if engine is first else None
             yield (
                 f"{row.stage}.{number} ({step['op']})",
-                requested or "(default)",
+                ", ".join(requested) if isinstance(requested, list) else requested or "(default)",
                 engine["name"],
                 engine.get("revision", ""),
                 engine.get("device", ""),

@@ -22,7 +22,7 @@ README = "README.txt"
 
 _SIDE_FOLDERS = {
     "library": "The files that briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, "
-    "faces (each with the person's consent), plates, profiles (.icc), sounds.",
+    "faces (each with the person's consent), plates, profiles (.icc), sounds, wildcards (.txt).",
     "archive": "Every original and every input, by date. Goldsmith never deletes anything here.",
 }
 

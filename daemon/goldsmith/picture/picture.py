@@ -32,6 +32,7 @@ PixelCodes = NDArray[np.uint16] | NDArray[np.uint8]
 
 NO_MASKS: Mapping[str, Mask] = MappingProxyType({})
 NO_RECORD_VALUES: Mapping[str, int] = MappingProxyType({})
+NO_VARIATION: Mapping[str, str | int | float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Picture:
     ppi:    horizontal and vertical pixels per inch, or None if the file does not say.
     masks:  named masks, each float32 (h, w); the unnamed one is called ``mask``.
     record_values: values for the record of one picture of a set: its number, its seed.
+    variation: the settings, with their values, that tell it apart from other pictures of its set.
     """
 
     pixels: Pixels
@@ -71,6 +73,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     masks: Mapping[str, Mask] = field(default_factory=lambda: NO_MASKS)
     record_values: Mapping[str, int] = field(default_factory=lambda: NO_RECORD_VALUES)
+    variation: Mapping[str, str | int | float] = field(default_factory=lambda: NO_VARIATION)
     _base: Pixels | None = field(default=None, init=False, repr=False)
     _patches: tuple[PixelPatch, ...] = field(default=(), init=False, repr=False)
 

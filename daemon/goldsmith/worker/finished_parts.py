@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import JsonValue
@@ -52,7 +52,6 @@ class WorkerParts:
     scratch_folder: ScratchFolder
     channel: PartChannel
     describe_dependencies: Callable[[], dict[str, JsonValue]]
-    _key_start: bytes = field(default=b"", init=False)
 
     def find(self, name: str) -> FinishedPart | None:
         key = self._key(name) if self.job.kept else ""
@@ -75,18 +74,17 @@ class WorkerParts:
 
     def _key(self, name: str) -> str:
         """Return 32 hex digits that are the same only for the same part of the same work."""
-        if not self._key_start:
-            job = self.job
-            work = {
-                "layout": _LAYOUT,
-                "versions": installed_versions(),
-                "asset": job.asset.path,
-                "stage": job.stage,
-                "reading": [job.mask_fit, job.hdr, job.float_range],
-                **self.describe_dependencies(),
-            }
-            self._key_start = json.dumps(work, sort_keys=True).encode("ascii")
-        return hashlib.sha256(self._key_start + b"\0" + name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        job = self.job
+        work = {
+            "layout": _LAYOUT,
+            "versions": installed_versions(),
+            "asset": job.asset.path,
+            "stage": job.stage,
+            "reading": [job.mask_fit, job.hdr, job.float_range],
+            **self.describe_dependencies(),
+            "part": name,
+        }
+        return hashlib.sha256(json.dumps(work, sort_keys=True).encode("ascii")).hexdigest()[:32]
 
     def _read(self, part: KeptPart) -> bytes | None:
         """Return the bytes of a kept part; None if they are not those that were kept."""

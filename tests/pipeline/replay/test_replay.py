@@ -365,7 +365,7 @@ def test_a_model_that_models_toml_no_longer_has_is_an_error(delivery: Delivery) 
 
 def test_every_field_of_a_job_is_recorded_or_belongs_to_the_machine() -> None:
     """Each new field of a job must be recorded, so that a replay can set it."""
-    machine_fields = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb"}
+    machine_fields = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb", "keeps_parts", "kept"}
     recorded_by_name = {"stage", "queue", "inputs", "steps", "remarks"}
     derived_from_earlier_steps = {"removals"}
     assert set(Job.model_fields) - machine_fields - derived_from_earlier_steps == set(RECORDED_JOB_FIELDS) | recorded_by_name

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import groupby, product
 from math import ceil
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, cast
 
@@ -28,6 +31,17 @@ from goldsmith.operation import (
     lora_references,
 )
 from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
+from goldsmith.ops.regenerate.variants import (
+    WILDCARD_SUFFIXES,
+    WILDCARDS_FOLDER,
+    Variant,
+    WildcardFiles,
+    as_list,
+    combine,
+    expand_choices,
+    fill_prompt,
+    wildcard_names,
+)
 from goldsmith.picture import colour
 from goldsmith.picture.dither import dither
 from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
@@ -50,6 +64,13 @@ _MAX_SOFT_ENLARGEMENT = 2.0
 _FIRST_PASS_SHARE = 0.4
 
 _Side = Annotated[int, Field(ge=16, le=MAX_SIDE)]
+_Strength = Annotated[float, Field(gt=0, le=1)]
+_StepCount = Annotated[int, Field(ge=1, le=200)]
+_Guidance = Annotated[float, Field(ge=0, le=30)]
+# How many values a list of a setting may have.
+_MAX_LISTED = 20
+# How many pictures a step may make from each picture or from words.
+_MAX_CANDIDATES = 100
 # TOML's integers end there. A seed of more than 32 bits is hashed by the engine.
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -73,29 +94,35 @@ class Regenerate(SetOperation):
     changes_geometry: ClassVar[bool] = True
 
     prompt: PromptText = ""
-    """What the picture shows; default: the brief's prompt."""
+    """What the picture shows; default: the brief's prompt. "{red|blue}" makes pictures for each, and "__name__" stands for a line of
+    library/wildcards/name.txt, chosen by the seed.
+    """
+    prompts: tuple[Annotated[PromptText, Field(min_length=1)], ...] = Field(default=(), max_length=_MAX_CANDIDATES)
+    """Several prompts in place of prompt: the candidates are made for each of them."""
     negative: PromptText = ""
     """What the picture does not show, for models that use a negative prompt."""
-    model: str | None = None
-    """A name in config/models.toml; default: the first model that can do it."""
+    model: str | tuple[str, ...] | None = None
+    """A name in config/models.toml, or a list of names: the candidates are made with each. Default: the first model that can do it."""
     candidates: int = Field(default=1, ge=1, le=100)
-    """How many pictures are generated (1 to 100); a select step chooses among them, and the others go to the archive."""
+    """How many pictures are generated (1 to 100), of each combination if other settings are lists; a select step chooses among them, and
+    the others go to the archive.
+    """
     seeds: tuple[_Seed, ...] = Field(default=(), max_length=100)
     """Exact seeds, one picture for each, as on a contact sheet: seeds = [1973676029]. Default: seeds from the brief's seed."""
     number: int | None = Field(default=None, ge=1, le=100)
     """Only the candidate with this number (1 to 100), the same picture as among many."""
-    strength: float | None = Field(default=None, gt=0, le=1)
-    """How far the result may differ from the picture (0 to 1; default: 0.55). If set, a brief waits for its picture. No model has a
-    strength while it uses reference pictures.
+    strength: _Strength | tuple[_Strength, ...] | None = None
+    """How far the result may differ from the picture (0 to 1, or a list; default: 0.55). If set, a brief waits for its picture. No
+    model has a strength while it uses reference pictures.
     """
     size: tuple[_Side, _Side] | None = None
     """Size of the result, [width, height] in px, each 16 to 30000; default: about the model's native number of pixels."""
     aspect: str = Field(default="", pattern=r"^(|\d{1,5}(\.\d{1,4})?:\d{1,5}(\.\d{1,4})?)$")
     """Aspect ratio, such as "16:9", at about the model's native number of pixels; default: the picture's own, otherwise 1:1."""
-    steps: int | None = Field(default=None, ge=1, le=200)
-    """Number of sampling steps for each picture (1 to 200; default: the model's entry in models.toml)."""
-    guidance: float | None = Field(default=None, ge=0, le=30)
-    """How closely the model follows the prompt (0 to 30; default: the model's entry in models.toml)."""
+    steps: _StepCount | tuple[_StepCount, ...] | None = None
+    """Number of sampling steps for each picture (1 to 200, or a list; default: the model's entry in models.toml)."""
+    guidance: _Guidance | tuple[_Guidance, ...] | None = None
+    """How closely the model follows the prompt (0 to 30, or a list; default: the model's entry in models.toml)."""
     loras: tuple[Lora, ...] = Field(default=(), max_length=8)
     """Up to 8 LoRAs from library/loras: { name, weight = 1 (-2 to 2) } each."""
     references: Literal["auto"] | bool = "auto"
@@ -126,26 +153,68 @@ class Regenerate(SetOperation):
         twice = next((seed for seed in self.seeds if self.seeds.count(seed) > 1), None)
         if twice is not None:
             raise ValueError(f"seeds has {twice} twice: both pictures would be the same")
+        self._check_variants()
+
+    def _check_variants(self) -> None:
+        """Raise ValueError if the lists of settings contradict others, or make too many pictures."""
+        if self.prompt and self.prompts:
+            raise ValueError("give prompt or prompts, not both")
+        for name in ("prompts", "model", "strength", "steps", "guidance"):
+            value = getattr(self, name)
+            values: tuple[object, ...] = as_list(value)
+            if name != "prompts" and (value == () or len(values) > _MAX_LISTED):
+                raise ValueError(f"{name} is a list of {len(values)} values; it may have 1 to {_MAX_LISTED}")
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{name} has {twice} twice: both pictures would be the same")
+        count = len(self._variants)
+        if count > 1 and self.number is not None:
+            raise ValueError("give number or lists, not both: under each picture the contact sheet has the lines that make it again")
+        if count * self._per_variant > _MAX_CANDIDATES:
+            raise ValueError(f"{count} combinations, {self._per_variant} of each, are more than {_MAX_CANDIDATES} pictures")
+
+    @cached_property
+    def _variants(self) -> list[Variant]:
+        """Every combination of the settings that are lists, and of the choices in the step's own prompts."""
+        prompts = self.prompts or as_list(self.prompt or None)
+        expanded = dict.fromkeys(text for prompt in prompts for text in expand_choices(prompt, _MAX_CANDIDATES))
+        return combine(as_list(self.model), tuple(expanded), as_list(self.strength), as_list(self.steps), as_list(self.guidance))
+
+    def uses_brief_prompt(self) -> bool:
+        return not self.prompt and not self.prompts
 
     def needs(self) -> StepNeeds:
         can: set[Ability] = {"image"} if self.strength is not None or self.refine > 1 else set()
-        return self._needs(EngineNeed(GENERATOR, self.model, can=frozenset(can | ({"references"} if self.references is True else set()))))
+        if self.references is True:
+            can.add("references")
+        return self._needs([EngineNeed(GENERATOR, model, can=frozenset(can)) for model in self._models])
 
     def needs_beside(self, inputs: StepInputs) -> StepNeeds:
-        return self._needs(self._generator_need(inputs))
+        return self._needs([self._generator_need(inputs, model) for model in self._models])
+
+    @property
+    def _models(self) -> Sequence[str | None]:
+        """The models that the step names; None = the default."""
+        return as_list(self.model) or (None,)
+
+    @property
+    def _strength_text(self) -> str:
+        """The strengths, as a sentence shows them."""
+        texts = [f"{strength:g}" for strength in as_list(self.strength)]
+        return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
     def input_problem(self, inputs: StepInputs) -> tuple[str, str]:
         if self.references is True and not inputs.has_references:
             return "references", "is true, but there is no reference picture beside the brief, such as NAME.ref.png: put one there."
         if self.strength is not None and inputs.has_picture and inputs.has_references and self.references is not False:
             return "strength", (
-                f"is {self.strength:g}, but there is a reference picture beside it, and no model has a strength while it uses reference "
-                "pictures: remove strength, or write references = false to ignore the reference picture."
+                f"is {self._strength_text}, but there is a reference picture beside it, and no model has a strength while it uses "
+                "reference pictures: remove strength, or write references = false to ignore the reference picture."
             )
         return "", ""
 
-    def _generator_need(self, inputs: StepInputs) -> EngineNeed[Generator]:
-        """Return the need for a model that can do everything the step asks.
+    def _generator_need(self, inputs: StepInputs, model: str | None) -> EngineNeed[Generator]:
+        """Return the need for a model that can do everything the step asks; ``model`` is its name, or None.
 
         A named model may also edit the picture by instruction, unless the step has a strength.
         """
@@ -155,19 +224,22 @@ class Regenerate(SetOperation):
             can.add("references")
         elif not inputs.has_picture:
             can.add("text")
-        elif self.model is None or self.strength is not None:
+        elif model is None or self.strength is not None:
             can.add("image")
         else:
             can_any = {"image", "edit"}
-        return EngineNeed(GENERATOR, self.model, can=frozenset(can), can_any=frozenset(can_any))
+        return EngineNeed(GENERATOR, model, can=frozenset(can), can_any=frozenset(can_any))
 
-    def _needs(self, generator: EngineNeed[Generator]) -> StepNeeds:
+    def _needs(self, generators: Sequence[EngineNeed[Generator]]) -> StepNeeds:
         upscalers = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
         return StepNeeds(
-            library_files=lora_references(self.loras),
-            engines=(generator, *upscalers),
+            library_files=(
+                *lora_references(self.loras),
+                *((WILDCARDS_FOLDER, name, WILDCARD_SUFFIXES) for name in wildcard_names(self.prompts or (self.prompt,))),
+            ),
+            engines=(*generators, *upscalers),
             needs_picture=self.strength is not None,
-            needs_prompt=not self.prompt,
+            needs_prompt=self.uses_brief_prompt(),
         )
 
     @property
@@ -179,23 +251,33 @@ class Regenerate(SetOperation):
         return max(1, count) * self._count
 
     @property
-    def _count(self) -> int:
-        """The number of pictures that are made from each picture or from words."""
+    def _per_variant(self) -> int:
+        """The number of pictures of each combination."""
         if self.number is not None:
             return 1
         return len(self.seeds) or self.candidates
 
-    def _numbered_seeds(self, source_index: int, seed: int) -> list[tuple[int, int]]:
-        """Return the (number, seed) of every picture that is made from one source; ``seed`` is the step's."""
+    @property
+    def _count(self) -> int:
+        """The number of pictures that are made from each picture or from words."""
+        return len(self._variants) * self._per_variant
+
+    def _numbered_seeds(self, source_index: int, variant_index: int, seed: int) -> list[tuple[int, int]]:
+        """Return the (number, seed) of every picture of one combination that is made from one source; ``seed`` is the step's.
+
+        Each combination has the same seeds, so that only its settings tell its pictures apart.
+        """
         if self.number is not None:
             return [(self.number, candidate_seed(seed, self.number))]
-        numbers = range(source_index * self._count + 1, (source_index + 1) * self._count + 1)
-        return list(zip(numbers, self.seeds or [candidate_seed(seed, number) for number in numbers], strict=True))
+        first = source_index * self._per_variant + 1
+        seeds = self.seeds or [candidate_seed(seed, number) for number in range(first, first + self._per_variant)]
+        start = source_index * self._count + variant_index * self._per_variant + 1
+        return list(zip(range(start, start + self._per_variant), seeds, strict=True))
 
     def apply_set(self, pictures: Sequence[Picture], context: StepContext) -> Iterator[Picture]:
-        """Yield the candidates one by one, for each picture in turn; without a picture, from words.
+        """Yield the candidates one by one, for each picture and each combination in turn; without a picture, from words.
 
-        Raises InputError if there is neither a prompt nor a picture, or if the model cannot do what the step asks.
+        Raises InputError if there is neither a prompt nor a picture, or if a model cannot do what the step asks.
         """
         if self.number is not None and len(pictures) > 1:
             raise InputError(f"number = {self.number} is for one picture, but there are {len(pictures)} here.", "Use seeds instead.")
@@ -204,24 +286,31 @@ class Regenerate(SetOperation):
         for source in sources:
             self._check_memory(source, run)
         candidates: list[RecordValue] = []
-        for index, source in enumerate(sources):
-            numbered_seeds = self._numbered_seeds(index, context.seed)
-            for number, seed, candidate in self._make_candidates(source, index * self._count, numbered_seeds, run):
+        for (index, source), (variant_index, variant) in product(enumerate(sources), enumerate(self._variants)):
+            if self._open_model(variant, run):
+                self._check_memory(source, run)
+            numbered_seeds = self._numbered_seeds(index, variant_index, context.seed)
+            for number, seed, candidate in self._make_candidates(source, variant, numbered_seeds, run):
                 reading = {name: 1 for name in READING_FACTS if run.first_pass.any_call(name)}
-                yield replace(candidate, record_values={"number": number, "seed": seed, **reading})
+                variation = {**variant.varied, **run.filled.get(number, {})}
+                yield replace(candidate, record_values={"number": number, "seed": seed, **reading}, variation=variation)
                 run.give_way()
-            candidates += [{"number": number, "seed": seed} for number, seed in numbered_seeds]
+                candidates.append({"number": number, "seed": seed, **variation})
         note = reading_note([name for name in READING_FACTS if run.first_pass.any_call(name)])
         if note:
             context.results.record(note=note)
         if run.restored:
             context.results.record(made_before=run.restored)
-        context.results.record(candidates=candidates, prompt=run.options.prompt, **run.all_findings())
+        context.results.record(candidates=candidates, prompt=self._recorded_prompt(context), **run.all_findings())
+
+    def _recorded_prompt(self, context: StepContext) -> RecordValue:
+        """Return the prompt, or the list of prompts, before wildcards are filled in."""
+        prompts = list(dict.fromkeys(variant.prompt or context.prompt for variant in self._variants))
+        return prompts[0] if len(prompts) == 1 else prompts
 
     def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
-        """Return the engine and its request, the same for all candidates."""
-        prompt = self.prompt or context.prompt
-        if not pictures and not prompt:
+        """Return what is the same for all candidates, with the first model."""
+        if not pictures and self.uses_brief_prompt() and not context.prompt:
             raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
         references = [] if self.references is False else [_to_srgb(picture) for picture in context.library.reference_pictures()]
         if self.references is True and not references:
@@ -229,31 +318,48 @@ class Regenerate(SetOperation):
             raise InputError(sentence, "Put one there, or remove references from the step.")
         if references and pictures:
             self._refuse_strength(context.stem)
-        engine = self._choose_engine(context, StepInputs(bool(pictures), bool(references)))
-        strength = self._effective_strength(engine) if pictures and not references else None
+        inputs, first = StepInputs(bool(pictures), bool(references)), self._variants[0]
+        engine = self._choose_engine(context, inputs, first.model)
         if self.refine > 1:  # here, so that it is known on what the finished parts depend
             context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
-        options = GenerationOptions(prompt, self.negative, strength, self.steps, self.guidance, lora_paths(self.loras, context))
-        return _GenerationRun(context, engine, options, tuple(references), max(1, len(pictures)) * self._count)
+        run = _GenerationRun(
+            context, engine, first.model, inputs, tuple(references), lora_paths(self.loras, context), max(1, len(pictures)) * self._count
+        )
+        for name in wildcard_names(variant.prompt or context.prompt for variant in self._variants):
+            run.wildcards.lines_of(name)  # a missing file is a problem before the first picture is made
+        return run
+
+    def _open_model(self, variant: Variant, run: _GenerationRun) -> bool:
+        """Open the model of a combination, and return whether it is another one than before."""
+        if variant.model == run.model:
+            return False
+        run.engine, run.model = self._choose_engine(run.context, run.inputs, variant.model), variant.model
+        return True
+
+    def _options(self, variant: Variant, prompt: str, run: _GenerationRun) -> GenerationOptions:
+        """Return the options of a combination, with the prompt in which the wildcards are filled in."""
+        uses_strength = run.inputs.has_picture and not run.inputs.has_references
+        strength = self._effective_strength(variant, run.engine) if uses_strength else None
+        return GenerationOptions(prompt, self.negative, strength, variant.steps, variant.guidance, run.loras)
 
     def _refuse_strength(self, stem: str) -> None:
         """Raise InputError if the step has a strength: it is for a picture with references, which no model weighs against a strength."""
         if self.strength is not None:
             raise InputError(
-                f"strength = {self.strength:g} cannot be used: there is a reference picture ({stem}.ref.png), and no model has a strength "
-                "while it uses reference pictures.",
+                f"strength = {self._strength_text} cannot be used: there is a reference picture ({stem}.ref.png), and no model has a "
+                "strength while it uses reference pictures.",
                 "Remove strength from the step, or set references = false: the reference picture is then ignored.",
             )
 
-    def _effective_strength(self, engine: Generator) -> float | None:
+    def _effective_strength(self, variant: Variant, engine: Generator) -> float | None:
         """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
-        if self.strength is None and self.model is not None and "edit" in engine.descriptor.can:
+        if variant.strength is None and variant.model is not None and "edit" in engine.descriptor.can:
             return None
-        return DEFAULT_STRENGTH if self.strength is None else self.strength
+        return DEFAULT_STRENGTH if variant.strength is None else variant.strength
 
-    def _choose_engine(self, context: StepContext, inputs: StepInputs) -> Generator:
-        """Return a model that can do everything the step asks."""
-        need = self._generator_need(inputs)
+    def _choose_engine(self, context: StepContext, inputs: StepInputs, model: str | None) -> Generator:
+        """Return a model that can do everything the step asks; ``model`` is its name, or None."""
+        need = self._generator_need(inputs, model)
         engine = context.engines.get(need)
         if need.can_any and not need.can_any & set(engine.descriptor.can):
             raise InputError(
@@ -286,20 +392,25 @@ class Regenerate(SetOperation):
         return self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
 
     def _make_candidates(
-        self, source: Picture | None, done: int, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
+        self, source: Picture | None, variant: Variant, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
     ) -> Iterator[tuple[int, int, Picture]]:
-        """Yield (number, seed, picture) of each candidate of one picture. ``done`` candidates of other pictures are finished."""
+        """Yield (number, seed, picture) of each candidate of one combination from one picture."""
         wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
         start_pixels = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
         base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
-        for first in range(0, len(numbered_seeds), batch):
-            group = _Group(numbered_seeds[first : first + batch], done + first, start_pixels, (wide, high))
-            run.add_findings(native=[wide, high])
-            yield from self._make_group(group, base, run)
+        run.findings.setdefault("native", [wide, high])
+        template = variant.prompt or run.context.prompt
+        prompts = {number: fill_prompt(template, seed, run.wildcards.lines_of) for number, seed in numbered_seeds}
+        run.filled = {number: {"prompt": prompt} for number, prompt in prompts.items() if prompt != template}
+        for prompt, alike in groupby(numbered_seeds, lambda pair: prompts[pair[0]]):
+            pairs, options = list(alike), self._options(variant, prompt, run)
+            for first in range(0, len(pairs), batch):
+                yield from self._make_group(_Group(pairs[first : first + batch], options, start_pixels, (wide, high)), base, run)
 
     def _make_group(self, group: _Group, base: Picture, run: _GenerationRun) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of the candidates of one call of the engine; the call is left out if all are finished."""
+        start = run.done_count
         finished = {number: part for number, _ in group.numbered_seeds if (part := run.context.parts.find(f"candidate {number}"))}
         run.restored += len(finished)
         generated: list[Pixels] = []
@@ -309,6 +420,7 @@ class Regenerate(SetOperation):
             first_pass, generated = self._run_first_pass(group, run)
         run.first_pass.add(first_pass)
         for position, (number, seed) in enumerate(group.numbered_seeds):
+            run.done_count += 1
             part = finished.get(number)
             if part is not None:
                 run.add_part(part.facts)
@@ -317,15 +429,16 @@ class Regenerate(SetOperation):
             pixels, facts = generated[position], dict[str, RecordValue](first_pass=first_pass)
             if self.refine > 1:
                 share = 1 - _FIRST_PASS_SHARE
-                second_start = group.start + len(group.numbered_seeds) * _FIRST_PASS_SHARE + position * share
-                note = f"refining {group.start + position + 1} of {run.candidate_count}"
-                pixels, second_pass = self._run_second_pass(pixels, seed, run, run.progress_callback(second_start, share, note))
+                second_start = start + len(group.numbered_seeds) * _FIRST_PASS_SHARE + position * share
+                note = f"refining {run.done_count} of {run.candidate_count}"
+                pixels, second_pass = self._run_second_pass(
+                    pixels, seed, group.options, run, run.progress_callback(second_start, share, note)
+                )
                 facts |= second_pass
             run.add_part(facts)
             candidate = _fit_into_base(base, pixels, seed)
             run.keep(f"candidate {number}", candidate, facts)
-            is_last = group.start + position + 1 == run.candidate_count
-            run.may_give_way = not is_last and (self.refine > 1 or position == len(group.numbered_seeds) - 1)
+            run.may_give_way = run.done_count < run.candidate_count and (self.refine > 1 or position == len(group.numbered_seeds) - 1)
             yield number, seed, candidate
 
     def _run_first_pass(self, group: _Group, run: _GenerationRun) -> tuple[dict[str, RecordValue], list[Pixels]]:
@@ -337,10 +450,10 @@ class Regenerate(SetOperation):
             return dict(kept[0].facts), [part.pixels for part in kept]
         wide, high = group.size
         seeds = tuple(seed for _, seed in group.numbered_seeds)
-        request = GenerationRequest(run.options, seeds, wide, high, picture=group.start_pixels, references=run.references)
+        request = GenerationRequest(group.options, seeds, wide, high, picture=group.start_pixels, references=run.references)
         share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
-        note = f"candidate {group.start + 1} of {run.candidate_count}"
-        generated = run.engine.generate(request, run.progress_callback(group.start, len(names) * share, note))
+        note = f"candidate {run.done_count + 1} of {run.candidate_count}"
+        generated = run.engine.generate(request, run.progress_callback(run.done_count, len(names) * share, note))
         facts = cast("dict[str, RecordValue]", dict(generated.facts))
         for name, pixels in zip(names, generated.pictures, strict=True) if self.refine > 1 else ():
             run.keep(name, Picture(freeze(pixels)), facts)
@@ -364,7 +477,7 @@ class Regenerate(SetOperation):
         return resize_picture(part, size[1], size[0])
 
     def _run_second_pass(
-        self, pixels: Pixels, seed: int, run: _GenerationRun, on_progress: OnProgress
+        self, pixels: Pixels, seed: int, options: GenerationOptions, run: _GenerationRun, on_progress: OnProgress
     ) -> tuple[Pixels, dict[str, RecordValue]]:
         """Return the pixels enlarged by ``refine`` and redrawn by tiles, and the facts: ``refined``, and ``second_pass`` of each call."""
         descriptor = run.engine.descriptor
@@ -378,7 +491,7 @@ class Regenerate(SetOperation):
         )
         high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)
         large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
-        options = replace(run.options, strength=self.refine_strength)
+        options = replace(options, strength=self.refine_strength)
         calls: list[RecordValue] = []
 
         def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
@@ -402,10 +515,10 @@ class Regenerate(SetOperation):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Group:
-    """The candidates of one call of the engine. ``start`` candidates come before them; ``size`` is the model's, in px."""
+    """The candidates of one call of the engine; ``size`` is the model's, in px."""
 
     numbered_seeds: Sequence[tuple[int, int]]
-    start: int
+    options: GenerationOptions
     start_pixels: Pixels | None
     size: Size
 
@@ -437,13 +550,21 @@ def _as_list(value: RecordValue) -> list[RecordValue]:
 
 @dataclass(slots=True)
 class _GenerationRun:
-    """The facts that are the same for every candidate, and the findings so far."""
+    """The facts that are the same for every candidate, the model in use, and the findings so far."""
 
     context: StepContext
     engine: Generator
-    options: GenerationOptions
+    # Its name in the step, or None.
+    model: str | None
+    inputs: StepInputs
     references: tuple[Pixels, ...]
+    loras: tuple[tuple[Path, float], ...]
     candidate_count: int
+    # How many candidates are made, found, or being made.
+    done_count: int = 0
+    # By number, what wildcards have made of the prompt of a candidate.
+    filled: dict[int, dict[str, str]] = field(default_factory=dict)
+    wildcards: WildcardFiles = field(init=False)
     findings: dict[str, RecordValue] = field(default_factory=dict)
     first_pass: _CallFacts = field(default_factory=_CallFacts)
     second_pass: _CallFacts = field(default_factory=_CallFacts)
@@ -451,6 +572,9 @@ class _GenerationRun:
     restored: int = 0
     # True once a part was finished behind which the job may stop, until it has been asked.
     may_give_way: bool = False
+
+    def __post_init__(self) -> None:
+        self.wildcards = WildcardFiles(self.context)
 
     def add_part(self, facts: Mapping[str, RecordValue]) -> None:
         """Add the facts of a finished candidate's second pass, if it had one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
@@ -20,6 +21,8 @@ _MAX_CLEAN_CLIPPING = 1.0
 _MAX_REMARKS = 4
 # What the model did not read of a prompt, by the name of its fact.
 _UNREAD_REMARKS = {"prompt_truncated": "the end of the prompt was ignored", "weights_read_as_words": "weights were read as words"}
+# The longest prompt under a picture of the contact sheet.
+_MAX_CAPTION_CHARS = 240
 # Maximum number of rejected candidates in a sentence; the others are counted.
 _MAX_REASONS = 8
 
@@ -159,8 +162,9 @@ def _candidate_number(picture: Picture, index: int) -> int:
 
 
 def _candidate_identity(picture: Picture, index: int) -> dict[str, RecordValue]:
-    """Return the number of a picture and, if it was generated, its seed."""
+    """Return the number of a picture and, if it was generated, its seed and what tells it apart."""
     return {
+        **picture.variation,
         "number": _candidate_number(picture, index),
         **({"seed": picture.record_values["seed"]} if "seed" in picture.record_values else {}),
     }
@@ -172,7 +176,16 @@ def _caption(picture: Picture, index: int, assessment: Assessment, kept: bool) -
     unread = [remark for name, remark in _UNREAD_REMARKS.items() if picture.record_values.get(name)]
     remarks = ", ".join([*unread, *_remarks(assessment)]) or "no remarks"
     first = f"{_candidate_number(picture, index)}   score {quality_score(assessment):.1f}" + ("   kept" if kept else "")
-    return (first, *(() if seed is None else (f"seeds = [{seed}]",)), remarks)
+    lines = [f"{name} = {_setting_text(value)}" for name, value in picture.variation.items()]
+    return (first, *(() if seed is None else (f"seeds = [{seed}]",)), *lines, remarks)
+
+
+def _setting_text(value: str | float) -> str:
+    """Return a setting's value as a brief has it; a long prompt is shortened."""
+    if not isinstance(value, str):
+        return f"{value:g}"
+    short = value if len(value) <= _MAX_CAPTION_CHARS else value[:_MAX_CAPTION_CHARS] + "…"
+    return json.dumps(short, ensure_ascii=False)
 
 
 def quality_score(assessment: Assessment) -> float:

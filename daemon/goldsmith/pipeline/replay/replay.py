@@ -159,7 +159,7 @@ class Replay:
     def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
         """Return the recorded model if the settings would choose another one now; otherwise ""."""
         need, name = next(iter(step.operation.needs().engines), None), (recorded.engine or {}).get("name")
-        if need is None or "model" not in recorded.settings or not isinstance(name, str):
+        if need is None or not isinstance(recorded.settings.get("model", []), str | None) or not isinstance(name, str):
             return ""
         try:
             return name if self._job_limits.weights.choose(need).name != name else ""
