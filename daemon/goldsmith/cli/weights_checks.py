@@ -23,10 +23,11 @@ def check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
     kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in (UPSCALER, GENERATOR)]
     needs = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
     for kind, factor in needs:
+        need = EngineNeed(kind, factor=factor, is_drawing=False if kind is UPSCALER else None)
         subject = f"weights: {kind.name}" + (f" x{factor}" if kind is UPSCALER else "")
-        first = next(iter(weights.models.defaults.candidates(EngineNeed(kind, factor=factor))), "")
+        first = next(iter(weights.models.defaults.candidates(need)), "")
         try:
-            choice = weights.choose(EngineNeed(kind, factor=factor))
+            choice = weights.choose(need)
         except InputError as problem:
             yield note(subject, problem.sentence, problem.remedy)
             continue

@@ -88,6 +88,7 @@ class EngineNeed(Generic[EngineT]):
     can:            generate: all abilities that the model must have.
     can_any:        generate: abilities of which the model must have at least one; empty = no such condition.
     factor:         upscale: the enlargement, to choose among the defaults.
+    is_drawing:     upscale: whether the picture is a drawing, to choose among the defaults; None if that is not known yet.
     extends_canvas: inpaint: True if the hole is beyond the edge of the picture, with no pixels on its far side.
     has_people:     matte: True if the subject is known to be people, to choose among the defaults.
     """
@@ -98,6 +99,7 @@ class EngineNeed(Generic[EngineT]):
     can: frozenset[Ability] = frozenset()
     can_any: frozenset[Ability] = frozenset()
     factor: int = 1
+    is_drawing: bool | None = None
     extends_canvas: bool = False
     has_people: bool = False
 

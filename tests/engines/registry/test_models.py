@@ -46,6 +46,18 @@ def test_the_shipped_file_is_valid() -> None:
     assert models.defaults.candidates(EngineNeed(UPSCALER, factor=5)) == ()
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_photographs_are_enlarged_by_nets_for_photographs(factor: int) -> None:
+    """Check that the shipped defaults give a photograph no net for drawings, and a drawing one of those first."""
+    defaults = read_models(SHIPPED).defaults
+    photographs = defaults.candidates(EngineNeed(UPSCALER, factor=factor, is_drawing=False))
+    assert photographs
+    assert not any("anime" in name for name in photographs)
+    drawings = defaults.candidates(EngineNeed(UPSCALER, factor=factor, is_drawing=True))
+    assert drawings == (f"realesrgan-anime-x{factor}", *photographs)
+    assert set(defaults.candidates(EngineNeed(UPSCALER, factor=factor))) == set(drawings)
+
+
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     """Check that a wrong kind, an unknown setting and a missing licence are one error with three lines."""
     faults = _faults(tmp_path, '[models.one]\nkind = "paint"\ndriver = "migan"\ncolour = 3\n')

@@ -92,6 +92,8 @@ def test_missing_weights_are_reported_with_a_remedy(tmp_path: Path) -> None:
     """Check that the message has the command."""
     with pytest.raises(InputError, match=r"No model for enlarging x4 has its weights on this machine\. Run: goldsmith models fetch big"):
         _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=4))
+    with pytest.raises(InputError, match=r"No model for enlarging photographs x4 has its weights"):
+        _weights(tmp_path).choose(EngineNeed(UPSCALER, factor=4, is_drawing=False))
 
 
 def test_a_factor_without_a_default_lists_the_other_factors(tmp_path: Path) -> None:

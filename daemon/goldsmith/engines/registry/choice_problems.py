@@ -19,7 +19,8 @@ _MAX_NAMES = 6
 def task_phrase(need: EngineNeed[Any]) -> str:
     """Return the need in words, as the end of "a model for …"."""
     if need.kind is UPSCALER:
-        return f"{need.kind.task} x{need.factor}"
+        content = "" if need.is_drawing is None else " drawings" if need.is_drawing else " photographs"
+        return f"{need.kind.task}{content} x{need.factor}"
     if need.kind is INPAINTER and need.needs_prompt:
         return f"{need.kind.task} with a prompt"
     if need.kind is GENERATOR and need.can:
@@ -64,7 +65,7 @@ def no_default_problem(models: Models, need: EngineNeed[Any], is_available: IsAv
     """Return the problem for a need that no default in models.toml can serve."""
     sentence = f"models.toml has no default model for {task_phrase(need)}."
     if need.kind is UPSCALER:
-        factors = ", ".join(sorted(models.defaults.upscale)) or "none"
+        factors = ", ".join(sorted({*models.defaults.upscale, *models.defaults.upscale_drawings})) or "none"
         return InputError(sentence, f"Name a model; the factors with a default are: {factors}.")
     others = list_capable_models(models, need, is_available)
     return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md explains how.")

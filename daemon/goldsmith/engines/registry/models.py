@@ -165,6 +165,9 @@ class Model(ConfigTable):
         return self
 
 
+_UpscaleFactor = Annotated[str, Field(pattern=r"^x[2-8]$")]
+
+
 class DefaultModels(ConfigTable):
     """Lists of models for steps that name none. A step gets the first suitable model whose weights are present.
 
@@ -180,12 +183,18 @@ class DefaultModels(ConfigTable):
     """For canvas beyond the edge of a picture, after the models in ``inpaint_words``."""
     matte_people: tuple[ModelName, ...] = ()
     """For a subject that is known to be people."""
-    upscale: Mapping[Annotated[str, Field(pattern=r"^x[2-8]$")], tuple[ModelName, ...]] = Field(default_factory=dict)
+    upscale: Mapping[_UpscaleFactor, tuple[ModelName, ...]] = Field(default_factory=dict)
+    """For photographs, by factor. A model with a larger scale serves too: its result is reduced."""
+    upscale_drawings: Mapping[_UpscaleFactor, tuple[ModelName, ...]] = Field(default_factory=dict)
+    """For drawings, by factor, before the models in ``upscale``; never for photographs."""
 
     def candidates(self, need: EngineNeed[Any]) -> tuple[str, ...]:
         """Return the names to try, the first choice first."""
         if need.kind is UPSCALER:
-            return self.upscale.get(f"x{need.factor}", ())
+            photographs, drawings = (lists.get(f"x{need.factor}", ()) for lists in (self.upscale, self.upscale_drawings))
+            if need.is_drawing is None:
+                return (*photographs, *drawings)
+            return (*drawings, *photographs) if need.is_drawing else photographs
         if need.kind is MATTE_ESTIMATOR and need.has_people and self.matte_people:
             return self.matte_people
         plain = self.__pydantic_extra__.get(need.kind.name, ())
@@ -203,7 +212,11 @@ class DefaultModels(ConfigTable):
             ("inpaint_beyond", EngineNeed(INPAINTER, extends_canvas=True), self.inpaint_beyond),
             ("matte_people", EngineNeed(MATTE_ESTIMATOR, has_people=True), self.matte_people),
             *((kind.name, EngineNeed(kind), self.__pydantic_extra__.get(kind.name, ())) for kind in kinds),
-            *((f"upscale.{key}", EngineNeed(UPSCALER, factor=int(key[1:])), names) for key, names in self.upscale.items()),
+            *(
+                (f"{place}.{key}", EngineNeed(UPSCALER, factor=int(key[1:])), names)
+                for place, lists in (("upscale", self.upscale), ("upscale_drawings", self.upscale_drawings))
+                for key, names in lists.items()
+            ),
         ]
 
     def unknown_lists(self) -> list[str]:
@@ -281,7 +294,7 @@ class Models(ConfigTable):
         model = self.models.get(name)
         if model is None:
             return self._unknown_model_fault(f"defaults.{place}", name)
-        if not model.can_serve(need) or (need.kind is UPSCALER and model.scale != need.factor):
+        if not model.can_serve(need) or (need.kind is UPSCALER and model.scale < need.factor):
             purpose = f"{model.kind} x{model.scale}" if model.kind == UPSCALER.name else model.kind
             return f"defaults.{place}: {name!r} is a model for {purpose}" + (" and takes no prompt" if need.needs_prompt else "")
         if model.driver == "null":

@@ -1,4 +1,4 @@
-"""Enlarge a picture with new detail."""
+"""The ``upscale`` operation: enlarge a picture with new detail."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil
 from types import MappingProxyType
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from goldsmith.engines.kinds import UPSCALER
 from goldsmith.engines.protocols import EngineNeed, Upscaler
 from goldsmith.errors import InputError
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds
+from goldsmith.ops.upscale.drawing_measure import measure_drawing
+from goldsmith.ops.upscale.grain_return import return_grain
 from goldsmith.picture import colour
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.resample import resize_picture
+from goldsmith.picture.slab_processing import for_each_slab
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 
@@ -25,12 +29,15 @@ MAX_PIXELS = 128_000_000
 # Sigma in px of the picture: coarser detail is taken from the picture, finer detail from the engine.
 TONE_SIGMA = 4.0
 
+UpscaleMethod = Literal["auto", "photograph", "drawing", "lanczos"]
+_IS_DRAWING: Mapping[UpscaleMethod, bool | None] = MappingProxyType({"auto": None, "photograph": False, "drawing": True})
+
 
 class Upscale(PictureOperation):
     """Enlarge the picture with new detail; its colours are kept."""
 
     also_called: ClassVar[str] = "enlarge enhance super-resolution superres magnify scale-up upsample"
-    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale times size"})
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale times size", "mix": "strength blend amount"})
 
     changes_geometry: ClassVar[bool] = True
 
@@ -39,23 +46,41 @@ class Upscale(PictureOperation):
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """The engine's name in config/models.toml. Unset: the default engine for the factor."""
 
+    method: UpscaleMethod = "auto"
+    """auto: nets for photographs, or for drawings if the picture is one; photograph or drawing: those; lanczos: no net, no new detail."""
+    mix: Annotated[float, Field(ge=0, le=1)] = 0.85
+    """Share of the net in the result (0 to 1); the rest is a plain enlargement with the Lanczos filter."""
+    grain: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Share of the picture's own grain that is put back, after the net has smoothed it (0 to 1)."""
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.model is not None and self.method != "auto":
+            raise ValueError(f"model names the net, so method = {self.method!r} does nothing: delete one of them")
+        return self
+
     def bytes_per_pixel(self) -> int:
         """Return the memory per pixel of the result: the joined tiles, the result at the final size, and the same again for alpha."""
         return 72
 
     def needs(self) -> StepNeeds:
-        """Return the need for an upscaling engine."""
-        return StepNeeds() if self.factor == 1 else StepNeeds(engines=(EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2)),))
+        """Return the need for an upscaling engine; none for factor 1, and without a net."""
+        return StepNeeds() if self.factor == 1 or not self._uses_net else StepNeeds(engines=(self._engine_need,))
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture enlarged by ``factor``, with its alpha and masks; ppi and profile are kept.
 
-        Raises InputError if the result would have more than MAX_PIXELS, or if the named engine enlarges less than ``factor``.
+        Raises InputError if the result would have more than MAX_PIXELS, if the named engine enlarges less than ``factor``, or if the
+        picture is a photograph and only nets for drawings are here.
         """
         if self.factor == 1:
             return picture
         _refuse_oversized(picture, ceil(self.factor))
-        engine = context.engines.get(EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2)))
+        size = (max(1, round(picture.height * self.factor)), max(1, round(picture.width * self.factor)))
+        if not self._uses_net:
+            context.results.record(method="lanczos", width=size[1], height=size[0])
+            return resize_picture(picture, *size)
+        engine = self._choose_engine(picture, context)
         scale = engine.descriptor.scale
         if scale < self.factor:
             raise InputError(
@@ -64,16 +89,61 @@ class Upscale(PictureOperation):
             )
         _refuse_oversized(picture, scale)
         context.results.check_memory(picture.width * scale, picture.height * scale)
-        size = (max(1, round(picture.height * self.factor)), max(1, round(picture.width * self.factor)))
+        result = self._enlarge(picture, size, engine, context)
+        context.results.record(scale=scale, width=result.width, height=result.height)
+        return result
+
+    @property
+    def _uses_net(self) -> bool:
+        """Whether a net takes part in the result."""
+        return self.method != "lanczos" and self.mix > 0
+
+    @property
+    def _engine_need(self) -> EngineNeed[Upscaler]:
+        return EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2), is_drawing=_IS_DRAWING[self.method])
+
+    def _choose_engine(self, picture: Picture, context: StepContext) -> Upscaler:
+        """Return the engine for the picture, and record whether it counts as a drawing.
+
+        Raises InputError, of the kind that waits for weights, if the picture is a photograph and only nets for drawings are here.
+        """
+        if self.model is not None or self.method != "auto":
+            return context.engines.get(self._engine_need)
+        measure = measure_drawing(picture)
+        context.results.record(
+            content="drawing" if measure.is_drawing else "photograph",
+            measured={"equal": round(measure.equal, 3), "slopes": round(measure.slopes, 3), "edges": round(measure.edges, 3)},
+        )
+        try:
+            return context.engines.get(replace(self._engine_need, is_drawing=measure.is_drawing))
+        except InputError as problem:
+            hint = 'Without them: method = "lanczos" enlarges without new detail, method = "drawing" with a net for drawings.'
+            raise type(problem)(problem.sentence, f"{problem.remedy} {hint}".strip()) from problem
+
+    def _enlarge(self, picture: Picture, size: tuple[int, int], engine: Upscaler, context: StepContext) -> Picture:
+        """Return the picture at ``size`` (height, width): the net's, mixed with a plain enlargement, with its grain."""
         has_alpha = picture.alpha is not None and bool((picture.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0
         pixels = _upscale_tiled(_fill_transparent(picture), engine, lambda done: context.progress.report(done * share))
-        result = picture.with_geometry(_resample_to_size(pixels, picture, size), lambda mask: np.clip(resize_values(mask, *size), 0, 1))
+        pixels = _resample_to_size(pixels, picture, size)
+        if self.mix < 1:
+            _mix_plain(pixels, resize_picture(replace(picture, masks=MappingProxyType({})), *size).pixels, self.mix)
+        if self.grain:
+            context.results.record(grain=round(return_grain(pixels, picture.pixels, self.grain, context.seed), 5))
+        result = picture.with_geometry(pixels, lambda mask: np.clip(resize_values(mask, *size), 0, 1))
         if picture.alpha is not None and has_alpha:
             alpha = _upscale_alpha(picture.alpha, engine, lambda done: context.progress.report(share + done * share))
             result = replace(result, alpha=freeze(np.clip(resize_values(alpha, *size), 0, 1)))
-        context.results.record(scale=scale, width=result.width, height=result.height)
         return result
+
+
+def _mix_plain(pixels: Pixels, plain: Pixels, share: float) -> None:
+    """Mix ``pixels`` (h, w, c), 0..1, in place: ``share`` of them, the rest of ``plain`` (h, w, c)."""
+
+    def run(rows: slice) -> None:
+        pixels[rows] = plain[rows] + np.float32(share) * (pixels[rows] - plain[rows])
+
+    for_each_slab(pixels.shape[:2], run)
 
 
 def _refuse_oversized(picture: Picture, scale: int) -> None:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from skimage import data
 
 from doubles.step_context import EnginesDouble, NullUpscaler, StepContextDouble
 from goldsmith.engines.kinds import UPSCALER
 from goldsmith.engines.protocols import Engine, EngineNeed, GenerationOptions
 from goldsmith.errors import InputError, JobCancelled
-from goldsmith.ops.upscale import MAX_PIXELS, Upscale
+from goldsmith.ops.upscale.operation import MAX_PIXELS, Upscale
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
+from goldsmith.picture.resample import resize_picture
 from goldsmith.picture.smoothing import gaussian_blur
 
 
@@ -98,7 +100,7 @@ def test_an_engine_for_four_can_be_used_for_two() -> None:
             return np.broadcast_to((np.indices(larger.shape[:2]).sum(axis=0) % 2)[..., None], larger.shape).astype(np.float32)
 
     picture = Picture(freeze(np.full((32, 32, 3), 0.5, dtype=np.float32)))
-    result = Upscale(factor=2).apply(picture, StepContextDouble(upscaler=Weave(4)))
+    result = Upscale(factor=2, mix=1, grain=0).apply(picture, StepContextDouble(upscaler=Weave(4)))
     assert float(result.pixels[20:40, 20:40].mean()) == pytest.approx(0.735, abs=0.02)
 
 
@@ -151,7 +153,7 @@ def test_hidden_colours_do_not_bleed_into_the_edge() -> None:
         def enlarge(self, tile: Pixels) -> Pixels:
             return gaussian_blur(super().enlarge(tile), 2)
 
-    result = Upscale(factor=2).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble(upscaler=Blurring(2)))
+    result = Upscale(factor=2, mix=1).apply(Picture(freeze(pixels), alpha=freeze(alpha)), StepContextDouble(upscaler=Blurring(2)))
     assert result.alpha is not None
     assert result.pixels[result.alpha > 0.02].min() > 0.98
     assert result.alpha[48, 48] == 1
@@ -173,3 +175,70 @@ def test_a_cancelled_job_stops_between_two_tiles() -> None:
     with pytest.raises(JobCancelled):
         Upscale(factor=2).apply(_picture(), StepContextDouble(upscaler=engine, cancel_at=0.3))
     assert 0 < len(engine.calls) < 8
+
+
+class _PhotographsMissing(EnginesDouble):
+    """Has nets for drawings only, and keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bool | None] = []
+
+    def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
+        self.asked.append(need.is_drawing)
+        if need.is_drawing is False:
+            raise InputError("No model for enlarging photographs x3 has its weights on this machine.", "Run: goldsmith models fetch big.")
+        return super().engine_for(need, options)
+
+
+def _drawing() -> Picture:
+    return Picture(freeze(np.repeat(np.repeat(np.random.default_rng(1).random((6, 8, 3), dtype=np.float32), 16, axis=0), 16, axis=1)))
+
+
+def test_a_photograph_never_gets_a_net_for_drawings_by_default() -> None:
+    """If only nets for drawings are here, a photograph is refused with the weights to fetch and with `method`; a drawing is enlarged."""
+    photograph = Picture(freeze(data.chelsea()[:96, :128].astype(np.float32) / np.float32(255)))
+    engines = _PhotographsMissing()
+    with pytest.raises(InputError, match="photographs x3") as caught:
+        Upscale(factor=3).apply(photograph, StepContextDouble(engines=engines))
+    assert "models fetch big" in caught.value.remedy
+    assert 'method = "lanczos"' in caught.value.remedy
+    context = StepContextDouble(engines=engines)
+    assert Upscale(factor=3).apply(_drawing(), context).width == 3 * 128
+    assert context.results.findings["content"] == "drawing"
+    Upscale(factor=3, method="drawing").apply(photograph, StepContextDouble(engines=engines))
+    Upscale(factor=3, model="by-name").apply(photograph, StepContextDouble(engines=engines))
+    assert engines.asked == [False, True, True, None]
+
+
+def test_a_method_is_its_own_need() -> None:
+    """auto needs any upscaler until the picture is seen, photograph and drawing need their own, lanczos and mix = 0 need none."""
+    needs = [Upscale(factor=3, method=method).needs().engines for method in ("auto", "photograph", "drawing")]
+    assert [need.is_drawing for (need,) in needs] == [None, False, True]
+    assert Upscale(factor=3, method="lanczos").needs().engines == ()
+    assert Upscale(factor=3, mix=0).needs().engines == ()
+    with pytest.raises(ValidationError, match="model names the net"):
+        Upscale(model="m", method="drawing")
+
+
+def test_lanczos_equals_resizing_the_picture() -> None:
+    """Without a net the result is that of Pillow's Lanczos filter in linear light, with alpha and masks."""
+    picture = _picture(37, 53, alpha=np.full((37, 53), 0.5, dtype=np.float32))
+    context = StepContextDouble()
+    result = Upscale(factor=2, method="lanczos").apply(picture, context)
+    expected = resize_picture(picture, 74, 106)
+    assert np.array_equal(result.pixels, expected.pixels)
+    assert result.alpha is not None
+    assert result.masks["mask"].shape == (74, 106)
+    assert context.engines.models == []
+
+
+def test_mix_blends_the_net_with_the_plain_enlargement() -> None:
+    """Half a mix lies half-way between the net's pixels and Lanczos; 1 is the net alone."""
+    picture = _picture()
+    net, half = (
+        Upscale(factor=2, mix=mix, grain=0).apply(picture, StepContextDouble(upscaler=_ShiftingUpscaler(2))).pixels for mix in (1, 0.5)
+    )
+    plain = Upscale(factor=2, method="lanczos").apply(picture, StepContextDouble()).pixels
+    assert np.abs(half - (net + plain) / 2).max() < 1e-5
+    assert np.abs(net - plain).max() > 0.01
