@@ -99,6 +99,11 @@ def sharpened(pixels: Pixels, amount: float, sigma: float = 1.6) -> Pixels:
     return coded(pixels + np.float32(amount) * (pixels - gaussian_blur(pixels, sigma)))
 
 
+def posterised(pixels: Pixels, step: float) -> Pixels:
+    """Return the picture with values that are multiples of ``step`` codes of 255 alone, rounded to codes of 8 bits."""
+    return coded(np.round(pixels * (255 / step)) * np.float32(step / 255))
+
+
 def compressed(pixels: Pixels, quality: int, *, halves_chroma: bool = True) -> Pixels:
     """Return the picture, (h, w, 1 or 3), after a JPEG file of that quality; its chroma is stored at half the size or at full size."""
     file = io.BytesIO()

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, expand_window
+from goldsmith.ops.correct.slope_smoothing import CELL, cells_to_mask, mean_step_height, neighbour_differences, smooth_within_bound
 from goldsmith.picture.picture import Mask, Pixels, freeze
-from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
-_CELL = 8
 # In codes. A smaller rise has a single step, which may be a real border.
 _LEAST_RISE = 1.9
 # Each cell is judged with so many cells around it: a square of 40 px.
@@ -46,14 +45,14 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     in codes over 4 px.
     """
     height, width, channels = pixels.shape
-    if min(height, width) < _CELL * _NEIGHBOURHOOD_CELLS:
+    if min(height, width) < CELL * _NEIGHBOURHOOD_CELLS:
         return []
     cells = np.stack([_banded_cells(pixels[:, :, channel]) for channel in range(channels)])
     defects = []
     result = pixels.copy() if cells.any() else pixels
-    min_cells = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / _CELL**2))
+    min_cells = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / CELL**2))
     for cell_window, component in connected_components(np.asarray(cells.any(axis=0)), min_cells):
-        rows, columns = (slice(span.start * _CELL, span.stop * _CELL) for span in cell_window)
+        rows, columns = (slice(span.start * CELL, span.stop * CELL) for span in cell_window)
         banded_cells = cells[:, cell_window[0], cell_window[1]] & component
         window = expand_window((rows, columns), 0, height, width)
         smoothed, before, after = _remove_bands(result[window], banded_cells, strength)
@@ -67,11 +66,11 @@ def _banded_cells(plane: Mask) -> BoolMask:
     """Return which 8 x 8 px cells of a plane (h, w) are banded, as (h / 8, w / 8)."""
     import cv2
 
-    rows, columns = plane.shape[0] // _CELL, plane.shape[1] // _CELL
-    across, down = _neighbour_differences(plane)
+    rows, columns = plane.shape[0] // CELL, plane.shape[1] // CELL
+    across, down = neighbour_differences(plane)
 
     def cell_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.resize(values[: rows * _CELL, : columns * _CELL], (columns, rows), interpolation=cv2.INTER_AREA))
+        return np.asarray(cv2.resize(values[: rows * CELL, : columns * CELL], (columns, rows), interpolation=cv2.INTER_AREA))
 
     def neighbourhood_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(values, (_NEIGHBOURHOOD_CELLS, _NEIGHBOURHOOD_CELLS), borderType=cv2.BORDER_REPLICATE))
@@ -98,16 +97,6 @@ def _banded_cells(plane: Mask) -> BoolMask:
     return np.asarray(cv2.morphologyEx(smooth.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 
-def _neighbour_differences(plane: Mask) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the differences to the next column and to the next row, in codes; 0 at the last one."""
-    across, down = np.zeros_like(plane), np.zeros_like(plane)
-    np.subtract(plane[:, 1:], plane[:, :-1], out=across[:, :-1])
-    np.subtract(plane[1:], plane[:-1], out=down[:-1])
-    across *= MAX_8BIT_CODE
-    down *= MAX_8BIT_CODE
-    return across, down
-
-
 def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
     """Return the pixels of the area with smooth slopes, and the height of the steps before and after."""
     result = original.copy()
@@ -116,68 +105,20 @@ def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -
         if not marked.any():
             continue
         plane = original[:, :, channel]
-        inside = _cells_to_mask(marked, plane.shape, has_hard_edges=True)
+        inside = cells_to_mask(marked, plane.shape, has_hard_edges=True)
         if np.ptp(plane[inside > 0]) * MAX_8BIT_CODE < _LEAST_RISE:
             continue
-        weight = _cells_to_mask(marked, plane.shape, has_hard_edges=False) * np.float32(strength)
-        smooth = _smooth_within_bound(plane, inside)
+        weight = cells_to_mask(marked, plane.shape, has_hard_edges=False) * np.float32(strength)
+        smooth = smooth_within_bound(plane, inside, _bound(plane, inside), _SIGMAS)
         result[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
         area = inside > 0.5
-        before.append(_mean_step_height(plane, plane, area))
-        after.append(_mean_step_height(plane, result[:, :, channel], area))
+        before.append(mean_step_height(plane, plane, area))
+        after.append(mean_step_height(plane, result[:, :, channel], area))
     return result, max(before, default=0.0), max(after, default=0.0)
 
 
-def _cells_to_mask(cells: BoolMask, shape: tuple[int, ...], *, has_hard_edges: bool) -> Mask:
-    """Return the cells as a mask (h, w): whole cells, or faded out within the outermost ones."""
-    import cv2
-
-    height, width = shape
-    mask = np.repeat(np.repeat(cells, _CELL, axis=0), _CELL, axis=1).astype(np.float32)[:height, :width]
-    mask = np.pad(mask, ((0, height - mask.shape[0]), (0, width - mask.shape[1])))
-    if has_hard_edges:
-        return mask
-    return np.asarray(np.clip(2 * cv2.blur(mask, (9, 9), borderType=cv2.BORDER_REPLICATE) - 1, 0, 1), np.float32)
-
-
-def _smooth_within_bound(plane: Mask, inside: Mask) -> Mask:
-    """Return the smoothest slope within the bound, by alternating projections: blur, clip to the bound, and repeat with a smaller sigma."""
-    steps = np.abs(_neighbour_differences(plane)[0]), np.abs(_neighbour_differences(plane)[1])
+def _bound(plane: Mask, inside: Mask) -> float:
+    """Return by how many codes a value may change: twice as much if many steps are two codes high."""
+    steps = [np.abs(difference) for difference in neighbour_differences(plane)]
     high_steps, all_steps = (sum(int(((step >= min_height) & (inside > 0)).sum()) for step in steps) for min_height in (1.5, 0.5))
-    bound = np.float32(_MAX_CHANGE_CODES * (2 if high_steps > _DOUBLE_STEP_SHARE * all_steps else 1) / MAX_8BIT_CODE)
-    low, high = plane - bound, plane + bound
-    result = plane
-    for sigma in _SIGMAS:
-        result = np.clip(_masked_blur(result, inside, sigma), low, high)
-    return np.clip(_masked_blur(result, inside, 2.0), low, high)
-
-
-def _masked_blur(plane: Mask, inside: Mask, sigma: float) -> Mask:
-    """Return the plane blurred from inside pixels alone; large blurs run at a reduced size."""
-    height, width = plane.shape
-    shrink = max(1, int(sigma // 6))
-    small = max(1, height // shrink), max(1, width // shrink)
-    pair: Pixels = np.stack([plane * inside, inside], axis=2).astype(np.float32)
-    if shrink > 1:
-        pair = resize_values(pair, *small)
-    pair = gaussian_blur(pair, sigma / shrink)
-    blurred = np.divide(pair[:, :, 0], np.maximum(pair[:, :, 1], np.float32(1e-4)), dtype=np.float32)
-    return np.where(inside > 0, resize_values(blurred, height, width) if shrink > 1 else blurred, plane).astype(np.float32)
-
-
-def _mean_step_height(original: Mask, result: Mask, mask: BoolMask) -> float:
-    """Return how far ``result`` rises over 4 px at the steps of ``original``, in codes, in the direction of each step."""
-    sums, count = 0.0, 0
-    for axis in (0, 1):
-        original_lines = np.moveaxis(original, axis, 0)
-        result_lines = np.moveaxis(result, axis, 0)
-        step = (original_lines[1:] - original_lines[:-1])[2:-2] * MAX_8BIT_CODE
-        rise = (
-            (result_lines[4:-1] + result_lines[3:-2] - result_lines[1:-4] - result_lines[2:-3]) * (MAX_8BIT_CODE / 2)
-            if len(result_lines) > 5
-            else step[:0]
-        )
-        is_step = np.moveaxis(mask, axis, 0)[2:-3] & (np.abs(step) >= 0.5)
-        sums += float((np.sign(step) * rise)[is_step].sum())
-        count += int(is_step.sum())
-    return round(sums / count, 3) if count else 0.0
+    return _MAX_CHANGE_CODES * (2 if high_steps > _DOUBLE_STEP_SHARE * all_steps else 1)

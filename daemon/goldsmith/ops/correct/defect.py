@@ -56,6 +56,8 @@ def connected_components(mask: BoolMask, min_area: int) -> list[tuple[Window, Bo
     """
     import cv2
 
+    if not mask.any():  # OpenCV crashes on an empty mask
+        return []
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     order: Sequence[int] = sorted(range(1, count), key=lambda number: -int(stats[number, cv2.CC_STAT_AREA]))
     components = []

@@ -29,6 +29,7 @@ from goldsmith.ops.correct import (
     halos,
     jpeg_blocks,
     noise,
+    posterisation,
     seams,
 )
 from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect, to_box
@@ -42,7 +43,7 @@ DefectFinder = Callable[[Pixels, float], list[Defect]]
 # At most this many places of one kind are recorded, largest first; all are counted.
 _MAX_RECORDED = 24
 # Searches, for the progress; the one for copies has no report of its own.
-_KINDS = 11
+_KINDS = 12
 # px round a copy that the engine repaints too.
 _REPAIR_MARGIN = 4
 
@@ -73,7 +74,8 @@ class Correct(PictureOperation):
     dust: CorrectionStrength = "auto"
     """Dark soft grey spots of about one size on smooth ground, from dust on a sensor, three or more: "auto", "off" or 0 to 100."""
     banding: CorrectionStrength = "auto"
-    """Smooth slopes that go in steps: "auto" corrects what is found, "off" does not look, 0 to 100 percent (0 only records)."""
+    """Smooth slopes that go in steps, of a code or two or posterised in up to 12: "auto" corrects what is found, "off" does not look, 0 to
+    100 percent (0 only records)."""
     seams: CorrectionStrength = "auto"
     """Straight lines where the tone of neighbouring tiles steps: "auto", "off" or 0 to 100."""
     noise: CorrectionStrength = "auto"
@@ -109,6 +111,7 @@ class Correct(PictureOperation):
         run.find_and_correct("blocks", self.blocks, jpeg_blocks.find)
         run.find_and_correct("grid", self.grid, decoder_grid.find, rounds=True)
         run.find_and_correct("dust", self.dust, dust.find, rounds=True)
+        run.find_and_correct("posterisation", self.banding, posterisation.find)
         run.find_and_correct("banding", self.banding, banding.find)
         run.find_and_correct("seams", self.seams, seams.find)
         run.dither_to_8_bits()
