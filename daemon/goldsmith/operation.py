@@ -143,6 +143,13 @@ class DetectFacet(Protocol):
         A step states the ``region_needs`` of the expression in its ``needs``. Raises InputError if the picture does not contain the region.
         """
 
+    def find(self, word: str, picture: Picture) -> Mask | None:
+        """Return where ``subject``, ``face``, ``hands`` or ``text`` is in this picture, (h, w), 0..1.
+
+        None if it is not in the picture, or if this machine has no engine that looks for it: a step that calls this works without it, only
+        less well, and does not state it in its ``needs``.
+        """
+
     def matte(self, model: str | None, picture: Picture) -> Mask:
         """Return how much of each pixel belongs to the subject, (h, w), 0..1, coarse, by ``model``; None = ``region("subject")``.
 

@@ -197,6 +197,10 @@ class DetectDouble:
         except RegionNotFound as error:
             raise InputError(f"There is no {error.missing_words[0]} to be found.") from error
 
+    def find(self, word: str, picture: Picture) -> Mask | None:
+        mask = self._spots.get(word)
+        return None if mask is None or mask.shape != (picture.height, picture.width) else mask
+
     def matte(self, model: str | None, picture: Picture) -> Mask:
         self.models.append(model)
         return self.region("subject", picture)

@@ -72,6 +72,27 @@ def test_an_invented_object_is_new() -> None:
     assert _scores(wall).novelty == 0
 
 
+def test_an_object_from_elsewhere_in_the_picture_is_foreign() -> None:
+    """A red ball lies far from the hole, so its colour is not new to the picture, but nothing beside the hole looks like it."""
+    pixels = _cloth()
+    pixels[5:35, 5:35] = (0.8, 0.1, 0.1)
+    copied = pixels.copy()
+    copied[85:115, 85:115] = (0.8, 0.1, 0.1)
+    assert _scores(copied).foreign > 0.1
+    assert _scores(copied).novelty < 0.02
+    assert _scores(pixels).foreign < 0.01
+
+
+def test_blobs_are_told_from_shards_of_equal_strength() -> None:
+    """Bright specks on dark ground and dark specks on bright ground have the same detail; their distribution is turned round."""
+    specks = gaussian_blur((np.random.default_rng(9).random((SIDE, SIDE, 1)) > 0.97).astype(np.float32), 1.2) + np.zeros(3, np.float32)
+    shards = np.clip(0.5 + specks, 0, 1).astype(np.float32)
+    turned = np.clip(0.5 + 2 * specks.mean() - specks, 0, 1).astype(np.float32)
+    assert _scores(shards).texture < 0.05
+    assert _scores(_with(shards, turned)).texture > 0.15
+    assert _scores(_with(shards, turned)).detail_ratio == pytest.approx(1, abs=0.15)
+
+
 def test_lines_that_end_at_the_hole_are_broken() -> None:
     """Planks that go on cost nothing; plain wood in their place breaks nearly all of their lines."""
     planks = _planks()

@@ -33,8 +33,9 @@ def test_a_pattern_goes_on() -> None:
     pixels = np.where(_hole()[..., None], 1, _tiles()).astype(np.float32)
     filled = copy_patches(pixels, _hole())
     assert filled is not None
-    assert np.abs(filled - _tiles()).max() < 12 / 255
-    assert np.abs(filled - _tiles())[_hole()].mean() < 3 / 255
+    assert np.abs(filled.pixels - _tiles()).max() < 12 / 255
+    assert np.abs(filled.pixels - _tiles())[_hole()].mean() < 3 / 255
+    assert filled.joins < 0.03
 
 
 def test_the_offsets_are_those_of_the_pattern() -> None:
@@ -50,9 +51,45 @@ def test_a_texture_keeps_its_strength_and_gets_no_pixel_of_the_hole() -> None:
     texture = np.clip(0.5 + 0.5 * gaussian_blur(noise, 1.5), 0, 1).astype(np.float32)
     filled = copy_patches(np.where(_hole()[..., None], np.float32([1, 0, 0]), texture).astype(np.float32), _hole())
     assert filled is not None
-    assert filled[_hole()].std() == pytest.approx(texture[_hole()].std(), rel=0.15)
-    assert not (filled[..., 0] - filled[..., 1] > 0.7).any()
-    assert np.array_equal(filled[~_hole()], texture[~_hole()])
+    assert filled.pixels[_hole()].std() == pytest.approx(texture[_hole()].std(), rel=0.15)
+    assert not (filled.pixels[..., 0] - filled.pixels[..., 1] > 0.7).any()
+    assert np.array_equal(filled.pixels[~_hole()], texture[~_hole()])
+
+
+def test_what_is_barred_is_not_copied() -> None:
+    """The wall goes on, although a red stripe right beside the hole is known; without a bar the stripe is continued."""
+    wall = np.full((SIDE, SIDE, 3), 0.6, dtype=np.float32)
+    wall += np.random.default_rng(5).normal(0, 0.02, wall.shape).astype(np.float32)
+    wall[:, 100:115] = (0.9, 0.1, 0.1)
+    red = wall[..., 0] - wall[..., 1] > 0.4
+    filled = copy_patches(np.where(_hole()[..., None], np.float32(0), wall), _hole(), red)
+    assert filled is not None
+    assert not (filled.pixels[..., 0] - filled.pixels[..., 1] > 0.4)[_hole()].any()
+
+
+def test_an_object_is_not_copied_for_the_sake_of_its_seams() -> None:
+    """Far from the hole lies a disc; nothing beside the hole looks like it, so none of it is copied."""
+    pixels = np.full((SIDE, SIDE, 3), 0.6, dtype=np.float32)
+    pixels += gaussian_blur(np.random.default_rng(6).normal(0, 0.05, pixels.shape).astype(np.float32), 1.0)
+    down, across = np.mgrid[:SIDE, :SIDE]
+    disc = (down - 25) ** 2 + (across - 25) ** 2 < 18**2
+    pixels[disc] = (0.1, 0.2, 0.8)
+    filled = copy_patches(np.where(_hole()[..., None], np.float32(0), pixels), _hole())
+    assert filled is not None
+    assert not (filled.pixels[..., 2] - filled.pixels[..., 0] > 0.3)[_hole()].any()
+
+
+def test_joins_that_jump_are_measured() -> None:
+    """Where left and right of the hole have nothing in common, the blocks cannot meet unseen."""
+    pixels = np.where(np.arange(SIDE)[None, :, None] < 75, np.float32(0.1), np.float32(0.9)) + np.zeros((SIDE, SIDE, 3), np.float32)
+    pixels[:, :75] += np.where((np.arange(SIDE) // 6 % 2 == 0)[:, None, None], np.float32(0.3), np.float32(0))
+    hole = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    hole[40:110, 40:110] = True
+    barred = np.zeros_like(hole)
+    barred[:, 68:82] = True
+    filled = copy_patches(np.where(hole[..., None], np.float32(0), pixels).astype(np.float32), hole, barred)
+    assert filled is not None
+    assert filled.joins > 0.06
 
 
 def test_too_small_surroundings_are_refused() -> None:

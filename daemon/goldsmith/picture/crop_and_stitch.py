@@ -107,13 +107,14 @@ def stitch(
     on_progress: OnProgress,
     mask_bounds: CropBox | None = None,
     hidden_mask: Mask | None = None,
+    on_crop: Callable[[CropBox], None] = lambda box: None,
 ) -> StitchResult:
     """Return the picture with every pixel where ``mask`` > 0 mixed with the fill in proportion to the mask.
 
     mask: (h, w), 0..1, not all 0. mask_bounds: its ``find_mask_bounds``, if already known. hidden_mask (h, w), 0..1: pixels above 0 stay,
     but the engine does not see them, because it would continue them. Pixels whose mask is 0 keep their codes at the picture's depth; their
     number, and the number that changed nevertheless (always 0), are counted on integer codes. ``on_progress`` receives 0..1, also while an
-    engine runs. Raises InputError if the mask leaves nothing to fill from.
+    engine runs; ``on_crop`` receives the place of each crop before it is filled. Raises InputError if the mask leaves nothing to fill from.
     """
     mask_bounds = mask_bounds or find_mask_bounds(mask)
     masked_count = 0 if mask_bounds is None else int(np.count_nonzero(mask[mask_bounds.window] > 0))
@@ -130,9 +131,9 @@ def stitch(
     for number, patch in enumerate(plan.fill_crops):
         step = _scale_progress(on_progress, number, len(plan.fill_crops))
         step(0.0)
-        filled = _CropFiller(result, mask, plan, patch, open_regions, options, hidden_mask).fill_hole(
-            fill_function, options.seed + number, step
-        )
+        filler = _CropFiller(result, mask, plan, patch, open_regions, options, hidden_mask)
+        on_crop(filler.box)
+        filled = filler.fill_hole(fill_function, options.seed + number, step)
         result = result.with_patches([filled.patch])
         scales.append(round(filled.scale, 4))
         offsets.append(filled.tone_offset)
@@ -176,16 +177,16 @@ class _CropFiller:
         self._picture = picture
         self._options = options
         self._core = fill_crop.core
-        self._box = _widen_if_all_unknown(fill_crop.crop, mask, crop_plan, open_regions)
-        self._mask = mask[self._box.window]
-        regions = crop_plan.regions_in(self._box)
+        self.box = _widen_if_all_unknown(fill_crop.crop, mask, crop_plan, open_regions)
+        self._mask = mask[self.box.window]
+        regions = crop_plan.regions_in(self.box)
         self._own_pixels = np.isin(regions, list(fill_crop.regions)) & (self._mask > 0)
         self._unknown = open_regions[regions] & (self._mask > 0)
-        self._hidden_pixels = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._box.window] > 0) & ~self._unknown
+        self._hidden_pixels = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self.box.window] > 0) & ~self._unknown
 
     def fill_hole(self, fill_function: FillFunction, seed: int, on_progress: OnProgress) -> _FilledCrop:
         """Return the filled, matched and mixed pixels of the core, the scale of the fill and the mean correction of its tone."""
-        known_pixels = _to_rgb(self._picture.pixels_in(self._box.window))
+        known_pixels = _to_rgb(self._picture.pixels_in(self.box.window))
         hole = _dilate(self._unknown, self._options.grow)
         hole = self._unknown if hole.all() else hole
         ring = hole & ~self._unknown & ~self._hidden_pixels
@@ -196,8 +197,8 @@ class _CropFiller:
         result = self._run_engine(fill_function, known_pixels, hole, scale, seed, on_progress)
         if self._options.generates:
             _refuse_flat(known_pixels, result, hole)
-        inner = _intersect(self._core.expand(self._options.grow + 1, self._picture.height, self._picture.width), self._box)
-        view = inner.relative_to(self._box).window
+        inner = _intersect(self._core.expand(self._options.grow + 1, self._picture.height, self._picture.width), self.box)
+        view = inner.relative_to(self.box).window
         correction, offset = _tone_correction(known_pixels[view], result[view], ring[view])
         patch: Pixels = result[view] + correction
         if not self._options.copies:
@@ -230,7 +231,7 @@ class _CropFiller:
 
     def _blend_core(self, patch: Pixels) -> Pixels:
         """Return the core: picture * (1 - m) + patch * m where the crop's own mask is > 0; every other pixel is copied."""
-        view = self._core.relative_to(self._box).window
+        view = self._core.relative_to(self.box).window
         share = (self._mask * _feather_weights(self._mask > 0, self._options.feather))[view]
         own_pixels = self._own_pixels[view]
         target = self._picture.pixels_in(self._core.window).copy()

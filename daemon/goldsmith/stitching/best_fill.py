@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ from goldsmith.errors import InputError
 from goldsmith.picture.crop_and_stitch import MAX_COPY_SIDE, FillFunction, OnProgress, StitchOptions, StitchResult, stitch
 from goldsmith.picture.crop_planning import CropBox, find_separate_holes
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window
+from goldsmith.picture.smoothing import resize_values
 from goldsmith.stitching.carried_detail import carry_detail
+from goldsmith.stitching.donors import FindObjects, find_barred
 from goldsmith.stitching.fill_scores import FillScores, score_fill
 from goldsmith.stitching.fill_sheet import render_fill_sheet
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
-from goldsmith.stitching.surroundings import distance_from, ring_width
+from goldsmith.stitching.surroundings import distance_from, find_dirty_rim, ring_width
 
 # Holes no wider than this, in px, are filled by the engine alone: there it is at its best, and there is nothing to measure.
 THIN_PX = 12
@@ -31,6 +35,9 @@ SMOOTH_CONTEXT = 0.4
 SOFT_RATIO = 0.9
 # Limits of a fill that is passed without a remark.
 MAX_NOVELTY = 0.02
+MAX_FOREIGN = 0.1
+# Copied blocks are not used if their visible joins are longer than this share of the hole's outline, and there is another fill.
+MAX_JOINS = 0.25
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
 MAX_COST = 2.2
@@ -72,7 +79,8 @@ class HoleFill:
     def _caption(self, name: str) -> str:
         score = self.scores[name]
         first = f"{name}: cost {score.cost:.2f}{', chosen' if name == self.chosen else ''}"
-        return f"{first}\ndetail {score.detail_ratio:.2f}, seam {score.seam:.2f}, new {score.novelty:.1%}, lines broken {score.lines:.0%}"
+        second = f"detail {score.detail_ratio:.2f}, texture {score.texture:.2f}, seam {score.seam:.2f}, joins {score.joins:.2f}"
+        return f"{first}\n{second}\nnew {score.novelty:.1%}, foreign {score.foreign:.1%}, lines broken {score.lines:.0%}"
 
     def doubts(self) -> list[str]:
         """Return what is doubtful about the chosen fill, as parts of a sentence; empty if nothing is."""
@@ -80,6 +88,8 @@ class HoleFill:
         if score is None:
             return []
         doubts = []
+        if score.foreign > MAX_FOREIGN:
+            doubts.append(f"{score.foreign:.0%} of it is unlike everything beside it")
         if score.novelty > MAX_NOVELTY:
             doubts.append(f"{score.novelty:.0%} of it has colours or edges that its surroundings do not have")
         if not DETAIL_LIMITS[0] <= score.detail_ratio <= DETAIL_LIMITS[1]:
@@ -99,11 +109,14 @@ def stitch_best(
     on_progress: OnProgress,
     mask_bounds: CropBox,
     hidden_mask: Mask | None = None,
+    find_objects: FindObjects = lambda picture: (),
 ) -> tuple[StitchResult, tuple[HoleFill, ...]]:
     """Return the picture with each hole of the mask filled by the fill that scores best, and how each was filled.
 
     mask, hidden_mask: (h, w), 0..1. The arguments are those of ``stitch``; ``options`` are the engine's. In smooth surroundings the engine
-    is not run. Raises InputError if the mask leaves nothing to fill from.
+    is not run. ``find_objects`` returns the masks (h, w), 0..1, of the objects in a part of the picture that must not be copied into a
+    hole beside them, such as a person; it is called once for a hole, and only if something is copied. Raises InputError if the mask leaves
+    nothing to fill from.
     """
     if int(np.count_nonzero(mask[mask_bounds.window] > 0)) == mask.size:
         return stitch(picture, mask, engine_fill, options, on_progress, mask_bounds, hidden_mask), ()
@@ -113,7 +126,7 @@ def stitch_best(
     parts = _split_mask(mask, mask_bounds, hidden_mask)
     for number, part in enumerate(parts):
         step = _part(on_progress, number / len(parts), (number + 1) / len(parts))
-        chooser = _HoleFiller(result, part.mask, part.hidden, part.bounds, replace(options, seed=options.seed + number))
+        chooser = _HoleFiller(result, part.mask, part.hidden, part.bounds, replace(options, seed=options.seed + number), find_objects)
         stitched, hole = chooser.fill_best(engine_fill, step)
         result = stitched.picture
         results.append(stitched)
@@ -174,7 +187,15 @@ def _is_thin(solid: NDArray[np.bool_]) -> bool:
 class _HoleFiller:
     """Fill one hole in several ways, and choose."""
 
-    def __init__(self, picture: Picture, mask: Mask, hidden_mask: Mask | None, bounds: CropBox, options: StitchOptions) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        mask: Mask,
+        hidden_mask: Mask | None,
+        bounds: CropBox,
+        options: StitchOptions,
+        find_objects: FindObjects,
+    ) -> None:
         self._picture = picture
         self._mask = mask
         self._hidden_mask = hidden_mask
@@ -184,6 +205,8 @@ class _HoleFiller:
         self._view = self._bounds.expand(2 * ring_width(solid), picture.height, picture.width)
         self._unknown = mask[self._view.window] > 0
         self._hidden = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._view.window] > 0) & ~self._unknown
+        self._find_objects = find_objects
+        self._joins = 0.0
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
@@ -198,10 +221,12 @@ class _HoleFiller:
             fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
             fills |= self._add_patches(_part(on_progress, 0.6, 0.95))
         scores = {name: self._score(each) for name, each in fills.items()}
+        if "patches" in scores:
+            scores["patches"] = replace(scores["patches"], joins=self._joins)
         if "engine" in fills and scores["engine"].detail_ratio < SOFT_RATIO:
             detailed = self._add_detail(fills["engine"])
             fills["engine with detail"], scores["engine with detail"] = detailed, self._score(detailed)
-        chosen = min(fills, key=lambda name: scores[name].cost)
+        chosen = min(fills, key=lambda name: (scores[name].joins > MAX_JOINS, scores[name].cost))
         on_progress(1.0)
         return fills[chosen], self._describe(chosen, fills, scores, smoothness)
 
@@ -220,15 +245,38 @@ class _HoleFiller:
         return stitch(self._picture, self._mask, fill, options, on_progress, self._bounds, self._hidden_mask)
 
     def _add_patches(self, on_progress: OnProgress) -> dict[str, StitchResult]:
-        """Return the fill with copied blocks by its name; nothing if the surroundings are too small to copy from."""
+        """Return the fill with copied blocks by its name; nothing if the surroundings are too small to copy from.
+
+        Blocks are matched with the clean part of the rim too, which the engine does not see; the dirty part is hidden from them.
+        """
+        hidden = np.zeros_like(self._mask) if self._hidden_mask is None else self._hidden_mask.copy()
+        window = self._view.window
+        hidden[window][find_dirty_rim(_to_rgb(self._picture.pixels_in(window)), self._unknown, self._hidden, self._options.grow)] = 1
+        rim = np.zeros(self._mask.shape, dtype=np.bool_)
+        rim[window] = distance_from(self._unknown) <= self._options.grow
+        copying = _PatchFill(self._barred | rim)
+        options = replace(self._copying(COPY_CONTEXT_FACTOR * self._options.context), grow=0)
         try:
-            return {"patches": self._stitch(_fill_with_patches, self._copying(COPY_CONTEXT_FACTOR * self._options.context), on_progress)}
+            copied = stitch(self._picture, self._mask, copying.fill, options, on_progress, self._bounds, hidden, copying.move_to)
         except _NothingToCopy:
             return {}
+        self._joins = round(copying.joins, 4)
+        return {"patches": copied}
+
+    @cached_property
+    def _barred(self) -> NDArray[np.bool_]:
+        """The objects (h, w) round the hole that are not copied into it."""
+        barred = np.zeros(self._mask.shape, dtype=np.bool_)
+        reach = ceil(COPY_CONTEXT_FACTOR * self._options.context * max(self._bounds.height, self._bounds.width))
+        box = self._bounds.expand(reach, *self._mask.shape)
+        barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._find_objects)
+        return barred
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
-        detailed = carry_detail(_to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales))
+        detailed = carry_detail(
+            _to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._barred[self._view.window]
+        )
         detailed = detailed.mean(axis=2, keepdims=True) if pixels.shape[2] == 1 else detailed
         share = self._mask[self._view.window][..., None]
         patch = np.where(share > 0, pixels + (detailed - pixels) * share, pixels)
@@ -259,11 +307,27 @@ def _fill_smooth(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress)
     return fill_smooth(pixels, unknown, np.zeros_like(unknown), seed)
 
 
-def _fill_with_patches(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
-    filled = copy_patches(pixels, hole > 0.5, on_progress)
-    if filled is None:
-        raise _NothingToCopy("The surroundings are too small to copy from.")
-    return filled
+class _PatchFill:
+    """Copy blocks. barred: (h, w) of the whole picture, what is not copied."""
+
+    def __init__(self, barred: NDArray[np.bool_]) -> None:
+        # The length of visible joins between blocks, as a share of the hole's outline: the worst of all crops.
+        self.joins = 0.0
+        self._all_barred = barred
+        self._barred = barred
+
+    def move_to(self, box: CropBox) -> None:
+        """Take note of where in the picture the next crop lies."""
+        self._barred = self._all_barred[box.window]
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
+        """Implement ``FillFunction``."""
+        barred = resize_values(self._barred.astype(np.float32), *hole.shape) > 0
+        filled = copy_patches(pixels, hole > 0.5, barred, on_progress)
+        if filled is None:
+            raise _NothingToCopy("The surroundings are too small to copy from.")
+        self.joins = max(self.joins, filled.joins)
+        return filled.pixels
 
 
 def _to_rgb(pixels: Pixels) -> Pixels:

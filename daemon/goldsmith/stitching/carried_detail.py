@@ -17,20 +17,23 @@ POWER_SIGMA = 10.0
 BLOCK_SIDE = 32
 # Blocks are compared on a copy that is reduced by this factor; sources start every so many px of it.
 REDUCTION = 4
+# A block whose best match differs by this root mean square, 0..1, gets half of its detail: the edges in it lie elsewhere.
+ALIKE_DIFFERENCE = 0.05
 SOURCE_STEP = 2
 
 
-def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float) -> Pixels:
+def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float, barred: NDArray[np.bool_] | None = None) -> Pixels:
     """Return ``pixels`` with more detail in the unknown part, which was filled and is too soft.
 
-    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). enlargement: how far the fill was enlarged, 1 = made at full size. Where the
-    fill has as much detail as the places that look like it, nothing is added; the same pixels are returned if there is no such place.
+    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). enlargement: how far the fill was enlarged, 1 = made at full size. barred:
+    (h, w), what lends no detail, such as a subject. Nothing is added where the fill has as much detail as the places that look like it. The
+    same pixels are returned if there is no such place.
     """
     if min(unknown.shape) < 2 * BLOCK_SIDE:
         return pixels
     sigma = DETAIL_SIGMA * max(enlargement, 1.0)
     own = pixels - gaussian_blur(pixels, sigma)
-    carried = _carried(pixels, own, unknown)
+    carried = _carried(pixels, own, unknown, unknown if barred is None else unknown | barred)
     if carried is None:
         return pixels
     other, other_power = carried
@@ -38,14 +41,16 @@ def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float)
     return np.where(unknown[..., None], np.clip(pixels + other * missing[..., None], 0, 1), pixels).astype(np.float32)
 
 
-def _carried(pixels: Pixels, detail: Pixels, unknown: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.float32]] | None:
+def _carried(
+    pixels: Pixels, detail: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_]
+) -> tuple[Pixels, NDArray[np.float32]] | None:
     """Return the detail of alike blocks (h, w, 3), in units of 0..1 around 0, and its strength (h, w) over ``POWER_SIGMA``."""
     side = BLOCK_SIDE // REDUCTION
     height, width = (edge // REDUCTION for edge in unknown.shape)
     cut = np.s_[: height * REDUCTION, : width * REDUCTION]
     small = resize_values(np.ascontiguousarray(pixels[cut]), height, width)
-    blocked = resize_values(unknown[cut].astype(np.float32), height, width) > 0
-    places = np.argwhere(window_counts(blocked, side) == 0)
+    is_open, is_blocked = (resize_values(each[cut].astype(np.float32), height, width) > 0 for each in (unknown, blocked))
+    places = np.argwhere(window_counts(is_blocked, side) == 0)
     places = places[(places % SOURCE_STEP == 0).all(axis=1)]
     if not len(places):
         return None
@@ -59,14 +64,18 @@ def _carried(pixels: Pixels, detail: Pixels, unknown: NDArray[np.bool_]) -> tupl
     square_sum = np.full(unknown.shape, 1e-6, dtype=np.float32)
     for row in _starts(height, side):
         for column in _starts(width, side):
-            if not blocked[row : row + side, column : column + side].any():
+            if not is_open[row : row + side, column : column + side].any():
                 continue
             block = views[row, column].ravel()
-            top, left = places[int(np.argmin(norms - 2 * (sources @ block)))] * REDUCTION
+            errors = norms - 2 * (sources @ block)
+            best = int(np.argmin(errors))
+            mismatch = max(float(errors[best] + block @ block), 0.0) / block.size / ALIKE_DIFFERENCE**2
+            trust = np.float32(1 / (1 + mismatch**2))
+            top, left = places[best] * REDUCTION
             target = np.s_[row * REDUCTION : row * REDUCTION + BLOCK_SIDE, column * REDUCTION : column * REDUCTION + BLOCK_SIDE]
             source = np.s_[top : top + BLOCK_SIDE, left : left + BLOCK_SIDE]
-            total[target] += detail[source] * weights[..., None]
-            total_power[target] += power[source] * np.square(weights)
+            total[target] += trust * detail[source] * weights[..., None]
+            total_power[target] += trust * power[source] * np.square(weights)
             square_sum[target] += np.square(weights)
     mixed: Pixels = (total / np.sqrt(square_sum)[..., None]).astype(np.float32)
     return mixed, gaussian_blur(total_power / square_sum, POWER_SIGMA)

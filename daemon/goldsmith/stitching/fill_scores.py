@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill
-from goldsmith.stitching.surroundings import distance_from, find_ring, ring_width
+from goldsmith.stitching.border_likeness import BorderLikeness
+from goldsmith.stitching.offset_labels import BLOCK_SIDE, window_counts
+from goldsmith.stitching.surroundings import distance_from, find_ring, reduce_by, reduction, ring_width, usual_colours
 
 # The standard deviation in px of the blur that separates fine detail from form.
 DETAIL_SIGMA = 1.5
@@ -17,21 +20,34 @@ DETAIL_SIGMA = 1.5
 FORM_SIGMA = 6.0
 # Detail weaker than this, 0..1, is not told apart from none: a third of a code of 8 bits.
 LEAST_DETAIL = 0.35 / 255
-# The sides of a cell of colours in L, a and b: colours within a cell's neighbours are the same to a viewer at this blur.
-COLOUR_CELL = (5.0, 4.0, 4.0)
+# The standard deviation in px of the blur before colours are compared.
 COLOUR_BLUR = 2.0
-# A cell counts as a colour of the surroundings from this share of their pixels on.
-LEAST_COLOUR_SHARE = 2e-5
 # An edge is new if it is so many times as strong as the 99.9th percentile of the surroundings' edges, and at least so strong, 0..1.
 NEW_EDGE_FACTOR = 1.25
 LEAST_NEW_EDGE = 6 / 255
+# A step across the border counts at most so many times as much as a usual one beside it, or as this percentile of all of them.
+SEAM_CAP = 4.0
+SEAM_PERCENTILE = 80
+# The standard deviations in px of the blurs whose differences are the bands in which textures are compared.
+BAND_SIGMAS = (0.7, 1.4, 2.8, 5.6)
+QUANTILES = np.linspace(0.01, 0.99, 50)
 # How far in px from the hole's border lines are compared inside and outside, and how far along it they may move.
 LINE_DISTANCE = 3.0
 LINE_SHIFT = 4
 # A line is a tangential slope, 0..1 per px, at least this strong.
 LEAST_LINE = 3 / 255
 # The weights of the measures in the cost. Found with the benchmark of fills, where the truth is known.
-WEIGHTS = {"detail": 0.6, "forms": 0.25, "evenness": 1.2, "seam": 0.55, "novelty": 10.0, "lines": 0.1}
+WEIGHTS = {
+    "detail": 1.2,
+    "forms": 0.1,
+    "evenness": 0.9,
+    "seam": 0.45,
+    "novelty": 10.0,
+    "lines": 0.1,
+    "foreign": 6.0,
+    "texture": 7.0,
+    "joins": 2.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,10 @@ class FillScores:
     seam:         how much stronger steps across the border are than the steps beside it: 0.5 = by half.
     novelty:      the share of the hole, 0..1, with colours or edges that the surroundings do not have.
     lines:        the share, 0..1, of lines that meet the border and do not go on inside.
+    foreign:      the share of the hole, 0..1, that is unlike everything beside it: an object that was copied from elsewhere, or invented.
+    texture:      how far the values of the hole, in bands of fine to broad detail, are distributed otherwise than those of the ring, in
+                  units of their standard deviation: it tells blobs from stones where both have equally much detail.
+    joins:        the length of the visible joins between copied blocks, as a share of the hole's outline.
     """
 
     detail_ratio: float
@@ -52,6 +72,9 @@ class FillScores:
     seam: float
     novelty: float
     lines: float
+    foreign: float
+    texture: float
+    joins: float = 0.0
 
     @property
     def cost(self) -> float:
@@ -63,6 +86,9 @@ class FillScores:
             "seam": self.seam,
             "novelty": self.novelty,
             "lines": self.lines,
+            "foreign": self.foreign,
+            "texture": self.texture,
+            "joins": self.joins,
         }
         return float(sum(WEIGHTS[name] * value for name, value in parts.items()))
 
@@ -72,7 +98,7 @@ def score_fill(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bo
     ring = find_ring(unknown, hidden) & (distance_from(unknown) > 2)
     known = ~(unknown | hidden)
     if not ring.any():
-        return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+        return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     light = _lightness(pixels)
     soft = gaussian_blur(light, DETAIL_SIGMA)
     ratio, evenness = _compare_detail(np.abs(light - soft), unknown, ring)
@@ -85,6 +111,8 @@ def score_fill(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bo
         round(_seam_strength(pixels, unknown, known), 4),
         round(_new_colours(pixels, unknown, known) + _new_edges(light, unknown, known), 4),
         round(_broken_lines(light, unknown, hidden), 4),
+        round(_foreign_share(pixels, unknown, hidden), 4),
+        round(_texture_distance(light, unknown, ring), 4),
     )
 
 
@@ -106,6 +134,21 @@ def _compare_detail(detail: Mask, unknown: NDArray[np.bool_], ring: NDArray[np.b
     return ratio, float(octaves[inner].mean())
 
 
+def _texture_distance(light: Mask, unknown: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
+    """Return how far apart the distributions of detail, in bands, and of slopes are in the hole and in the ring."""
+    import cv2
+
+    inner = unknown & (distance_from(~unknown) > 2)
+    inner = inner if inner.any() else unknown
+    blurred = [light, *(gaussian_blur(light, sigma) for sigma in BAND_SIGMAS)]
+    slopes = np.hypot(cv2.Sobel(blurred[1], cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(blurred[1], cv2.CV_32F, 0, 1, scale=1 / 8))
+    distances = []
+    for band in (*(first - second for first, second in pairwise(blurred)), slopes):
+        inside, outside = np.quantile(band[inner], QUANTILES), np.quantile(band[ring], QUANTILES)
+        distances.append(float(np.abs(inside - outside).mean()) / (float(band[ring].std()) + 1 / 255))
+    return float(np.mean(distances))
+
+
 def _seam_strength(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
     """Return how much stronger steps across the border are than steps within 4 px on either side of it."""
     near = (distance_from(unknown) <= 4) & (distance_from(~unknown) <= 4)
@@ -122,22 +165,17 @@ def _seam_strength(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np
     if not crossing_steps.size or not usual_steps.size:
         return 0.0
     usual = float(usual_steps.mean()) + 1 / 255
-    return max(0.0, (float(crossing_steps.mean()) + 1 / 255) / usual - 1)
+    # The rest of an object that sticks out of the mask is no fault of the fill.
+    steps = np.minimum(crossing_steps, max(SEAM_CAP * usual, float(np.percentile(crossing_steps, SEAM_PERCENTILE))))
+    return max(0.0, (float(steps.mean()) + 1 / 255) / usual - 1)
 
 
 def _new_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
     """Return the share of the hole whose colour, blurred a little, has no neighbour among the colours of the surroundings."""
     import cv2
-    from scipy.ndimage import maximum_filter
 
     lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, COLOUR_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
-    cells -= cells.min(axis=(0, 1))
-    shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
-    number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
-    counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
-    usual = maximum_filter(counts > max(LEAST_COLOUR_SHARE * int(known.sum()), 1), size=3)
-    return float(1 - usual.ravel()[number[unknown]].mean())
+    return float(1 - usual_colours(lab, known)[unknown].mean())
 
 
 def _new_edges(light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
@@ -151,6 +189,17 @@ def _new_edges(light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_]
         return 0.0
     limit = max(NEW_EDGE_FACTOR * float(np.percentile(slope[away], 99.9)), LEAST_NEW_EDGE)
     return float((slope[unknown] > limit).mean())
+
+
+def _foreign_share(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
+    """Return the mean unlikeness, 0..1, of the blocks in the hole and what lies beside it, on a copy whose hole is about 100 px long."""
+    factor = reduction(unknown)
+    small, small_unknown, small_hidden = (reduce_by(each.astype(np.float32), factor) for each in (pixels, unknown, hidden))
+    is_hole, is_hidden = small_unknown > 0, (small_hidden > 0) & ~(small_unknown > 0)
+    likeness = BorderLikeness(small, is_hole, is_hidden, BLOCK_SIDE)
+    inside = window_counts(is_hole, likeness.side) >= likeness.side * likeness.side // 2
+    places = np.argwhere(inside)[::5]
+    return float(likeness.unlikeness(places, places).mean()) if len(places) else 0.0
 
 
 def _broken_lines(light: Mask, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:

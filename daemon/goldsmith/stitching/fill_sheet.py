@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from goldsmith.picture.picture import Picture, Pixels, freeze
 
 # The longest side in px of one fill on the sheet; smaller ones are shown at 100 %.
 MAX_CELL_SIDE = 900
-_GAP, _CAPTION_HEIGHT, _QUALITY = 12, 44, 92
+_GAP, _CAPTION_HEIGHT, _QUALITY = 12, 60, 92
 _BACKGROUND, _TEXT, _CHOSEN = (38, 38, 38), (232, 232, 232), (240, 178, 60)
 
 
@@ -26,11 +27,12 @@ def render_fill_sheet(fills: Mapping[str, Pixels], captions: Mapping[str, str], 
 
     cells = [(name, _to_srgb(pixels, picture)) for name, pixels in fills.items()]
     height, width = cells[0][1].shape[:2]
-    sheet = Image.new("RGB", ((width + _GAP) * len(cells) + _GAP, height + _CAPTION_HEIGHT + 2 * _GAP), _BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(13)
+    column = max(width, *(ceil(font.getlength(line)) for caption in captions.values() for line in caption.splitlines()))
+    sheet = Image.new("RGB", ((column + _GAP) * len(cells) + _GAP, height + _CAPTION_HEIGHT + 2 * _GAP), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
     for number, (name, pixels) in enumerate(cells):
-        left = _GAP + number * (width + _GAP)
+        left = _GAP + number * (column + _GAP)
         if number == 0:
             draw.rectangle((left - 4, _GAP - 4, left + width + 3, _GAP + height + 3), fill=_CHOSEN)
         sheet.paste(Image.fromarray(pixels), (left, _GAP))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
+from goldsmith.stitching.border_likeness import BorderLikeness
 
 # Distance in px between two blocks, and the side of a block: neighbours overlap by half.
 BLOCK_STEP = 5
@@ -33,6 +34,8 @@ DAMPING = 0.3
 FORBIDDEN = 1e4
 # The weight of pixels beside the hole against those inside: where the fill meets the picture a fault is seen first.
 BORDER_WEIGHT = 2.0
+# The cost of a block that is wholly unlike everything beside the hole: an object is not copied for the sake of a good seam.
+UNLIKE_COST = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,16 @@ class BlockLabels:
     labels: NDArray[np.intp]
 
 
-def choose_offsets(pixels: Pixels, unknown: NDArray[np.bool_]) -> BlockLabels | None:
+def choose_offsets(pixels: Pixels, unknown: NDArray[np.bool_], barred: NDArray[np.bool_] | None = None) -> BlockLabels | None:
     """Return the blocks of the hole and their offsets, or None if nothing can be copied.
 
-    pixels: (h, w, 3), 0..1, display-encoded, small (a hole of about 100 px). unknown: (h, w).
+    pixels: (h, w, 3), 0..1, display-encoded, small (a hole of about 100 px). unknown: (h, w). barred: (h, w), what must not be copied.
     """
-    offsets = find_offsets(pixels, unknown)
+    blocked = unknown if barred is None else unknown | barred
+    offsets = find_offsets(pixels, blocked, unknown)
     if offsets is None:
         return None
-    grid = _BlockGrid(pixels, unknown, offsets)
+    grid = _BlockGrid(pixels, unknown, blocked, offsets)
     if not grid.active.any() or grid.unary[grid.active].min(axis=1).max() >= FORBIDDEN:
         return None
     labels = grid.propagate()
@@ -64,16 +68,19 @@ def choose_offsets(pixels: Pixels, unknown: NDArray[np.bool_]) -> BlockLabels | 
     return BlockLabels(np.stack([grid.tops[rows], grid.lefts[columns]], axis=1), offsets[chosen], chosen)
 
 
-def find_offsets(pixels: Pixels, unknown: NDArray[np.bool_]) -> NDArray[np.intp] | None:
-    """Return the offsets (n, 2), down and across in px, at which the known part of pixels (h, w, 3), 0..1, most often resembles itself."""
+def find_offsets(pixels: Pixels, blocked: NDArray[np.bool_], unknown: NDArray[np.bool_] | None = None) -> NDArray[np.intp] | None:
+    """Return the offsets (n, 2), down and across in px, at which the part of pixels (h, w, 3), 0..1, that is not blocked (h, w) most often
+    resembles itself; near the ``unknown`` part (h, w; by default the blocked part) it counts most.
+    """
     import cv2
 
+    unknown = blocked if unknown is None else unknown
     height, width = unknown.shape
     side = PATCH_SIDE
     if min(height, width) <= side + 1:
         return None
     views = np.lib.stride_tricks.sliding_window_view(pixels, (side, side), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
-    places = np.argwhere(window_counts(unknown, side) == 0)
+    places = np.argwhere(window_counts(blocked, side) == 0)
     if len(places) < 2 * side * side:
         return None
     distance = cv2.distanceTransform((~unknown).astype(np.uint8), cv2.DIST_L2, 3)
@@ -131,13 +138,13 @@ def _peaks(votes: NDArray[np.float32], middle: tuple[int, int]) -> NDArray[np.in
 class _BlockGrid:
     """The grid of blocks over the hole, with the costs of each offset for each block and for each pair of neighbours."""
 
-    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], offsets: NDArray[np.intp]) -> None:
+    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_], offsets: NDArray[np.intp]) -> None:
         height, width = unknown.shape
         rows, columns = np.flatnonzero(unknown.any(axis=1)), np.flatnonzero(unknown.any(axis=0))
         self.tops = _starts(int(rows[0]), int(rows[-1]), height)
         self.lefts = _starts(int(columns[0]), int(columns[-1]), width)
-        counts = window_counts(unknown, BLOCK_SIDE)
-        self.active = counts[np.ix_(self.tops, self.lefts)] > 0
+        counts = window_counts(blocked, BLOCK_SIDE)
+        self.active = window_counts(unknown, BLOCK_SIDE)[np.ix_(self.tops, self.lefts)] > 0
         source_tops = self.tops[:, None] + offsets[None, :, 0]
         source_lefts = self.lefts[:, None] + offsets[None, :, 1]
         inside_rows = (source_tops >= 0) & (source_tops <= height - BLOCK_SIDE)
@@ -148,7 +155,7 @@ class _BlockGrid:
         views = np.lib.stride_tricks.sliding_window_view(pixels, (BLOCK_SIDE, BLOCK_SIDE), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
         # (rows, columns, offsets, side, side, 3)
         self._blocks = views[at_rows, at_columns]
-        self.unary = self._border_costs(views, unknown, allowed)
+        self.unary = self._border_costs(views, unknown, allowed) + UNLIKE_COST * self._unlikeness(pixels, unknown, at_rows, at_columns)
 
     def _border_costs(self, views: NDArray[np.float32], unknown: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the costs (rows, columns, offsets) of each offset at the known pixels that a block overlaps."""
@@ -159,6 +166,17 @@ class _BlockGrid:
             difference = np.square(self._blocks[row] - own[row][:, None]) * known[row][:, None, :, :, None]
             costs[row] = difference.sum(axis=(2, 3, 4))
         return np.where(allowed, BORDER_WEIGHT * costs, np.float32(FORBIDDEN))
+
+    def _unlikeness(
+        self, pixels: Pixels, unknown: NDArray[np.bool_], source_tops: NDArray[np.intp], source_lefts: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Return how unlike the hole's border (rows, columns, offsets), 0..1, each block is that could be copied."""
+        tops, lefts = np.broadcast_arrays(source_tops, source_lefts)
+        places = np.broadcast_arrays(self.tops[:, None, None], self.lefts[None, :, None], tops)[:2]
+        sources = np.stack([tops.ravel(), lefts.ravel()], axis=1)
+        likeness = BorderLikeness(pixels, unknown, np.zeros_like(unknown), BLOCK_SIDE)
+        unlike = likeness.unlikeness(sources, np.stack([each.ravel() for each in places], axis=1))
+        return np.asarray(unlike.reshape(tops.shape) * self.active[..., None], dtype=np.float32)
 
     def propagate(self) -> NDArray[np.intp]:
         """Return the number of the offset (rows, columns) of each block: the cheapest by min-sum belief propagation."""

@@ -7,68 +7,82 @@ they differ least (Efros and Freeman, Image Quilting, 2001).
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import ceil
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
-from goldsmith.picture.smoothing import gaussian_blur, resize_values
+from goldsmith.picture.smoothing import gaussian_blur
 from goldsmith.stitching.offset_labels import BLOCK_SIDE, BlockLabels, choose_offsets, window_counts
-from goldsmith.stitching.seam_blend import KNOWN, blend_seams
-from goldsmith.stitching.surroundings import distance_from
+from goldsmith.stitching.seam_blend import KNOWN, OUTLIER_STEP, blend_seams
+from goldsmith.stitching.surroundings import distance_from, reduce_by, reduction
 
-# Offsets are chosen on a copy that is reduced until the hole is about this long, in px.
-CHOSEN_AT_PX = 110
 # Steps in tone at the seams are measured on a copy that is reduced at least so far, so that texture does not count as tone.
 LEAST_BLEND_REDUCTION = 3
 # The standard deviation in px of the transition at a seam.
 SEAM_SIGMA = 0.8
+# At the hole's border the step in tone is measured over so many px, smoothed over as many, and faded inwards over these.
+BORDER_PX = 3
+BORDER_SIGMA = 2.5
+BORDER_FADING = 4.0
+# A join is visible where the picture jumps by so many standard deviations of what lies around it, and at least by this, 0..1.
+JOIN_CONTRAST = 2.5
+LEAST_JOIN = 24 / 255
+CONTRAST_SIGMA = 4.0
 
 
-def copy_patches(pixels: Pixels, unknown: NDArray[np.bool_], on_progress: Callable[[float], None] = lambda done: None) -> Pixels | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedPatches:
+    """The filled pixels (h, w, 3), 0..1, and the length of visible joins between copied blocks as a share of the hole's outline."""
+
+    pixels: Pixels
+    joins: float
+
+
+def copy_patches(
+    pixels: Pixels,
+    unknown: NDArray[np.bool_],
+    barred: NDArray[np.bool_] | None = None,
+    on_progress: Callable[[float], None] = lambda done: None,
+) -> CopiedPatches | None:
     """Return ``pixels`` with the unknown part made of blocks of the known part, or None if there is too little of it.
 
-    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). ``on_progress`` receives 0..1.
+    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). barred: (h, w), what is known and must not be copied, such as a subject.
+    ``on_progress`` receives 0..1.
     """
-    factor = _reduction(unknown)
-    small_unknown = _reduce(unknown.astype(np.float32), factor) > 0
-    reduced = _reduce(np.where(unknown[..., None], 0, pixels), factor)
-    chosen = choose_offsets(reduced, small_unknown)
+    barred = np.zeros_like(unknown) if barred is None else barred
+    factor = reduction(unknown)
+    small_unknown, small_barred = (reduce_by(each.astype(np.float32), factor) > 0 for each in (unknown, barred))
+    reduced = reduce_by(np.where(unknown[..., None], 0, pixels), factor)
+    chosen = choose_offsets(reduced, small_unknown, small_barred)
     if chosen is None:
         return None
     on_progress(0.6)
-    quilt = _Quilt(pixels, unknown, factor)
+    quilt = _Quilt(pixels, unknown, unknown | barred, factor)
     quilt.place(chosen, lambda done: on_progress(0.6 + 0.4 * done))
-    return blend_seams(quilt.result, quilt.owners, max(factor, LEAST_BLEND_REDUCTION))
-
-
-def _reduction(unknown: NDArray[np.bool_]) -> int:
-    rows, columns = np.flatnonzero(unknown.any(axis=1)), np.flatnonzero(unknown.any(axis=0))
-    longer = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
-    return max(1, ceil(longer / CHOSEN_AT_PX))
-
-
-def _reduce(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    """Return the means of factor x factor px; the last rows and columns that make no whole cell are repeated."""
-    padding = [(0, -edge % factor) for edge in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
-    padded = np.pad(values, padding, mode="edge").astype(np.float32, copy=False)
-    return resize_values(np.ascontiguousarray(padded), padded.shape[0] // factor, padded.shape[1] // factor)
+    joins = quilt.visible_joins()
+    blended = blend_seams(quilt.result, quilt.owners, max(factor, LEAST_BLEND_REDUCTION))
+    return CopiedPatches(np.clip(blended + quilt.border_correction(), 0, 1).astype(np.float32), joins)
 
 
 class _Quilt:
     """The fill while it grows: ``result`` (h, w, 3) has the known pixels and the blocks so far, ``owners`` (h, w) where they come from."""
 
-    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], factor: int) -> None:
+    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_], factor: int) -> None:
         self.result = pixels.copy()
         # The number of the block offset that each pixel comes from.
         self.owners = np.full(unknown.shape, KNOWN, dtype=np.int32)
         self._original = pixels
         self._unknown = unknown
+        self._blocked = blocked
         self._placed = ~unknown
         self._factor = factor
         self._side = BLOCK_SIDE * factor
         self._offset_numbers: dict[tuple[int, int], int] = {}
+        # Where a block reaches beyond the hole: how much lighter the known pixel is than the block's, and whether there is one.
+        self._mismatch = np.zeros_like(pixels)
+        self._is_compared = np.zeros(unknown.shape, dtype=np.bool_)
         # The refined offset of each label, by where it was last used.
         self._refined: list[tuple[int, int, int, tuple[int, int]]] = []
 
@@ -84,6 +98,49 @@ class _Quilt:
             row, column = places[index].tolist()
             self._place_block(row, column, int(chosen.labels[index]), chosen.offsets[index] * self._factor)
 
+    def border_correction(self) -> Pixels:
+        """Return what takes the step in tone out of the hole's border, (h, w, 3), in units of 0..1 around 0; it fades inwards.
+
+        ``blend_seams`` works on a reduced copy and does not see it.
+        """
+        near = self._is_compared & (distance_from(self._unknown) <= BORDER_PX)
+        size = np.abs(self._mismatch).max(axis=2) / OUTLIER_STEP
+        trust = (near / (1 + size**4)).astype(np.float32)
+        weight = gaussian_blur(trust, BORDER_SIGMA)
+        step = gaussian_blur(self._mismatch * trust[..., None], BORDER_SIGMA) / np.maximum(weight, 0.02)[..., None]
+        fading = np.exp(-distance_from(~self._unknown) / BORDER_FADING) * self._unknown
+        return np.asarray(step * fading[..., None], dtype=np.float32)
+
+    def visible_joins(self) -> float:
+        """Return the length of the joins at which the picture visibly jumps, as a share of the hole's outline.
+
+        At a join, one block ends and another begins. It is visible if the next pixel differs from how the block would have gone on, by more
+        than the blocks vary there.
+        """
+        contrast = _local_contrast(self._original)
+        offsets = np.array([*self._offset_numbers] or [(0, 0)], dtype=np.intp)
+        visible = 0
+        for down, across in ((1, 0), (0, 1)):
+            first = self.owners[: -1 if down else None, : -1 if across else None]
+            second = self.owners[down:, across:]
+            rows, columns = np.nonzero((first != second) & (first != KNOWN) & (second != KNOWN))
+            if not len(rows):
+                continue
+            beyond, beyond_contrast = self._at_offset(offsets[first[rows, columns]], rows + down, columns + across, contrast)
+            _, own_contrast = self._at_offset(offsets[second[rows, columns]], rows + down, columns + across, contrast)
+            jump = np.abs(self.result[rows + down, columns + across] - beyond).max(axis=1)
+            visible += int((jump > np.maximum(JOIN_CONTRAST * np.maximum(beyond_contrast, own_contrast), LEAST_JOIN)).sum())
+        outline = self._unknown & (distance_from(~self._unknown) <= 1)
+        return visible / max(int(outline.sum()), 1)
+
+    def _at_offset(
+        self, offsets: NDArray[np.intp], rows: NDArray[np.intp], columns: NDArray[np.intp], contrast: NDArray[np.float32]
+    ) -> tuple[Pixels, NDArray[np.float32]]:
+        """Return the pixels (n, 3) that lie at these offsets (n, 2) from rows, columns (n), and the contrast there (n)."""
+        height, width = self._unknown.shape
+        from_rows, from_columns = np.clip(rows + offsets[:, 0], 0, height - 1), np.clip(columns + offsets[:, 1], 0, width - 1)
+        return self._original[from_rows, from_columns], contrast[from_rows, from_columns]
+
     def _place_block(self, row: int, column: int, label: int, offset: NDArray[np.intp]) -> None:
         target = np.s_[row : row + self._side, column : column + self._side]
         placed = self._placed[target]
@@ -93,6 +150,9 @@ class _Quilt:
         block = self._original[row + down : row + down + self._side, column + across : column + across + self._side]
         present = self.result[target]
         fresh = _seam_side(present, block, placed)
+        known = ~self._unknown[target]
+        self._mismatch[target][known] = (present - block)[known]
+        self._is_compared[target] |= known
         share = np.where(placed, gaussian_blur(fresh.astype(np.float32), SEAM_SIGMA), 1)[..., None] * self._unknown[target][..., None]
         self.result[target] = present + (block - present) * share
         number = self._offset_numbers.setdefault((down, across), len(self._offset_numbers))
@@ -114,7 +174,7 @@ class _Quilt:
         height, width = self._unknown.shape
         if not (0 <= top <= height - self._side and 0 <= left <= width - self._side):
             return False
-        return not self._unknown[top : top + self._side, left : left + self._side].any()
+        return not self._blocked[top : top + self._side, left : left + self._side].any()
 
     def _fit(self, row: int, column: int, offset: NDArray[np.intp], target: tuple[slice, slice]) -> tuple[int, int]:
         import cv2
@@ -130,10 +190,17 @@ class _Quilt:
         area = self._original[low_row:high_row, low_column:high_column]
         mask = np.repeat(placed[..., None], 3, axis=2).astype(np.float32)
         error = cv2.matchTemplate(area, self.result[target], cv2.TM_SQDIFF, mask=mask)
-        counts = window_counts(self._unknown[low_row:high_row, low_column:high_column], self._side)
+        counts = window_counts(self._blocked[low_row:high_row, low_column:high_column], self._side)
         error = np.where(counts > 0, 1e9 + counts, error)
         down, across = np.unravel_index(int(np.argmin(error)), error.shape)
         return low_row + int(down) - row, low_column + int(across) - column
+
+
+def _local_contrast(pixels: Pixels) -> NDArray[np.float32]:
+    """Return the standard deviation (h, w) around each pixel, over ``CONTRAST_SIGMA`` px, of the channel that varies most."""
+    values = pixels - np.float32(0.5)
+    variance = gaussian_blur(np.square(values), CONTRAST_SIGMA) - np.square(gaussian_blur(values, CONTRAST_SIGMA))
+    return np.asarray(np.sqrt(np.maximum(variance.max(axis=2), 0)), dtype=np.float32)
 
 
 def _seam_side(present: Pixels, block: Pixels, placed: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -22,6 +22,8 @@ from goldsmith.stitching.best_fill import HoleFill, stitch_best
 AUTO = "auto"
 # Sheets of the compared fills are kept for this many holes, the largest first.
 MAX_SHEETS = 8
+# What is not copied into a hole beside it, by the words of a region.
+NEVER_COPIED = ("subject", "face")
 
 
 class StitchOperation(PictureOperation):
@@ -89,7 +91,11 @@ class StitchOperation(PictureOperation):
         hidden: Mask | None,
     ) -> Picture:
         """Return the picture with the best of several fills in each hole; put the choice on record and the other fills aside."""
-        result, holes = stitch_best(picture, mask, engine.fill, options, context.progress.report, bounds, hidden)
+
+        def find_objects(part: Picture) -> list[Mask]:
+            return [matte for word in NEVER_COPIED if (matte := context.detect.find(word, part)) is not None]
+
+        result, holes = stitch_best(picture, mask, engine.fill, options, context.progress.report, bounds, hidden, find_objects)
         context.results.record(**result.findings())
         context.results.record(fills=[hole.findings() for hole in holes])
         doubts = describe_doubts(holes)

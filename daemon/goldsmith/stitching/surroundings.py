@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
+
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import gaussian_blur, resize_values
 
 # The ring round a hole is a quarter of its longer side wide, within these px.
 MIN_RING_PX = 16
 MAX_RING_PX = 96
+# The sides of a cell of colours in L, a and b: colours within a cell's neighbours are the same to a viewer at this blur.
+COLOUR_CELL = (5.0, 4.0, 4.0)
+# A cell counts as a colour of the surroundings from this share of their pixels on.
+LEAST_COLOUR_SHARE = 2e-5
+# The standard deviation in px of the blur before the colours of a rim are compared: grain is no colour.
+RIM_BLUR = 1.0
+# Blocks are compared on a copy that is reduced until the hole is about this long, in px.
+COMPARED_AT_PX = 110
 
 
 def ring_width(hole: NDArray[np.bool_]) -> int:
@@ -24,8 +37,52 @@ def find_ring(hole: NDArray[np.bool_], hidden: NDArray[np.bool_], width: int | N
     return (distance_from(hole) <= (ring_width(hole) if width is None else width)) & ~hole & ~hidden
 
 
+def find_dirty_rim(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Return the pixels (h, w) within ``width`` px of the hole whose colours the ring beyond them does not have.
+
+    They are the rest of an object whose mask is too tight. pixels: (h, w, 3), 0..1, display-encoded.
+    """
+    import cv2
+
+    rim = find_ring(hole, hidden, width)
+    beyond = find_ring(hole | rim, hidden, ring_width(hole) + width)
+    if not rim.any() or not beyond.any():
+        return rim
+    lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, RIM_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
+    usual = usual_colours(lab, beyond)
+    dirty = rim & ~usual
+    return np.asarray(cv2.dilate(dirty.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & rim
+
+
+def usual_colours(lab: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels (h, w) that have, within ``COLOUR_CELL``, a colour of the known pixels (h, w). lab: (h, w, 3), L 0..100."""
+    from scipy.ndimage import maximum_filter
+
+    cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
+    cells -= cells.min(axis=(0, 1))
+    shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
+    number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
+    counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
+    usual = maximum_filter(counts > max(LEAST_COLOUR_SHARE * int(known.sum()), 1), size=3)
+    return np.asarray(usual.ravel()[number])
+
+
 def distance_from(hole: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the distance (h, w) in px of each pixel from the hole; 0 inside it."""
     import cv2
 
     return np.asarray(cv2.distanceTransform((~hole).astype(np.uint8), cv2.DIST_L2, 5), dtype=np.float32)
+
+
+def reduction(hole: NDArray[np.bool_]) -> int:
+    """Return the whole factor by which the hole (h, w) is reduced to at most ``COMPARED_AT_PX`` px."""
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    longer = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
+    return max(1, ceil(longer / COMPARED_AT_PX))
+
+
+def reduce_by(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return the means of factor x factor px of values (h, w) or (h, w, c); an incomplete last row or column of cells is filled up."""
+    padding = [(0, -edge % factor) for edge in values.shape[:2]] + [(0, 0)] * (values.ndim - 2)
+    padded = np.pad(values, padding, mode="edge").astype(np.float32, copy=False)
+    return resize_values(np.ascontiguousarray(padded), padded.shape[0] // factor, padded.shape[1] // factor)

@@ -15,6 +15,7 @@ from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_no
 from goldsmith.engines.kinds import FACE_EMBEDDER
 from goldsmith.engines.protocols import EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.registry.hash_notes import HANDED_OUT
+from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, display_name, fold_name
@@ -166,6 +167,15 @@ class WorkerDetect:
             return expression.evaluate(picture, masks, cover_whole_object if is_removal else None)
         except region.RegionNotFound as error:
             raise self._region_not_found(where, error.missing_words) from error
+
+    def find(self, word: str, picture: Picture) -> Mask | None:
+        try:
+            detected = self._detections(picture).region(word)
+        except WeightsMissing:
+            return None
+        for facts in detected.engines:
+            self.recorder.add_vision_engine(facts)
+        return detected.mask
 
     def matte(self, model: str | None, picture: Picture) -> Mask:
         if model is None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed
-from goldsmith.ops.erase import Erase
+from goldsmith.ops.erase.operation import Erase
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Picture, freeze
 

@@ -1,0 +1,1 @@
+"""The ``erase`` operation: ``operation.py``, and the modules that only it uses."""
