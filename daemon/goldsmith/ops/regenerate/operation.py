@@ -185,6 +185,13 @@ class Regenerate(SetOperation):
             return 1
         return len(self.seeds) or self.candidates
 
+    def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the settings with exact seeds that were not used yet: they count on from the highest of them."""
+        if not self.seeds:
+            return settings
+        first = max(self.seeds) + 1
+        return {**settings, "seeds": [(first + number) % 2**63 for number in range(len(self.seeds))]}
+
     def _numbered_seeds(self, source_index: int, seed: int) -> list[tuple[int, int]]:
         """Return the (number, seed) of every picture that is made from one source; ``seed`` is the step's."""
         if self.number is not None:
