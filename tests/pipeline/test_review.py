@@ -104,6 +104,7 @@ def test_a_picture_in_approve_goes_on_with_its_brief(studio: Studio) -> None:
 
 
 def test_everything_of_a_picture_can_be_dragged_together(studio: Studio) -> None:
+    """Picture, brief and copies lie in the tray; nothing is left in the picture's old place."""
     drop(studio, campaign="")
     studio.until_idle()
     for name in WAITING:
@@ -113,6 +114,7 @@ def test_everything_of_a_picture_can_be_dragged_together(studio: Studio) -> None
 
 
 def test_a_whole_campaign_folder_can_be_dragged(studio: Studio) -> None:
+    """The folder keeps its name in the tray, so the campaign is kept."""
     drop(studio)
     studio.until_idle()
     drag(studio, "review/acme", "review/approve/acme")
@@ -121,6 +123,7 @@ def test_a_whole_campaign_folder_can_be_dragged(studio: Studio) -> None:
 
 
 def test_a_picture_in_reject_goes_to_the_archive_with_the_reasons(studio: Studio) -> None:
+    """Nothing of it moves on, and the record has the words of the hero.txt."""
     drop(studio)
     studio.until_idle()
     studio.put("review/reject/hero.txt", "the hand has six fingers")
@@ -136,6 +139,7 @@ def test_a_picture_in_reject_goes_to_the_archive_with_the_reasons(studio: Studio
 
 
 def test_a_picture_that_was_dragged_straight_into_the_next_folder_is_approved(studio: Studio) -> None:
+    """Its brief follows it to the place where it was put."""
     drop(studio)
     studio.until_idle()
     drag(studio, "review/acme/hero.png", "masked/hero.png")
@@ -199,6 +203,7 @@ def test_a_picture_in_two_trays_waits_with_a_note(studio: Studio) -> None:
 
 
 def test_two_campaigns_with_a_picture_of_one_name_are_told_apart_by_a_folder_in_the_tray(studio: Studio) -> None:
+    """Both pictures have left their places, so the name alone does not tell which is meant."""
     for campaign in ("acme", "beta"):
         drop(studio, campaign)
     studio.until_idle()
@@ -214,6 +219,7 @@ def test_two_campaigns_with_a_picture_of_one_name_are_told_apart_by_a_folder_in_
 
 
 def test_a_picture_with_another_name_says_what_is_missing(studio: Studio) -> None:
+    """The renamed picture stays in the tray, and `why` names the remedy."""
     drop(studio)
     studio.until_idle()
     drag(studio, "review/acme/hero.png", "review/approve/better.png")
@@ -224,6 +230,7 @@ def test_a_picture_with_another_name_says_what_is_missing(studio: Studio) -> Non
 
 @pytest.mark.parametrize("name", [".hero.png", "hero.png.part", "hero.png~", "~$hero.png", "hero.tmp"])
 def test_temporary_files_in_a_tray_decide_nothing(studio: Studio, name: str) -> None:
+    """The result waits in its place, whatever programs write beside the trays' pictures."""
     drop(studio)
     studio.until_idle()
     studio.put(f"review/approve/{name}", picture())
@@ -273,12 +280,14 @@ def test_the_pipeline_can_ask_for_a_review_of_every_result_of_a_stage(studio: St
 
 
 def test_a_campaign_with_the_name_of_a_tray_is_held(studio: Studio) -> None:
+    """Its results would lie in a tray at once, so a note asks for another name."""
     drop(studio, campaign="approve")
     studio.until_idle()
     assert "has the name of a tray" in studio.note("selected/approve/hero.png")
 
 
 def test_a_picture_of_a_person_in_review_is_left_alone(studio: Studio) -> None:
+    """It is no result of Goldsmith's, and `why` says where to put it."""
     studio.put("review/own.png", picture())
     studio.put("review/own.toml", BRIEF)
     studio.until_idle()
@@ -307,6 +316,7 @@ def test_a_picture_in_again_is_made_anew_with_the_next_seed(studio: Studio) -> N
 
 
 def test_a_mask_that_was_painted_over_before_again_is_used(studio: Studio) -> None:
+    """The new result changes under the new mask and nowhere else."""
     drop(studio)
     studio.until_idle()
     other = np.zeros((48, 64), np.float32)
@@ -321,6 +331,7 @@ def test_a_mask_that_was_painted_over_before_again_is_used(studio: Studio) -> No
 
 
 def test_a_picture_whose_original_is_gone_cannot_be_made_again(studio: Studio) -> None:
+    """A note names the missing file; the result stays in the tray."""
     drop(studio)
     studio.until_idle()
     studio.at("review/acme/hero.review.before.png").unlink()

@@ -54,10 +54,12 @@ def test_the_changed_place_is_shown_at_full_size_before_and_after() -> None:
 
 
 def test_places_that_have_not_changed_are_not_shown() -> None:
+    """A result equal to the picture before has no crops."""
     assert review_sheet._crops(reviewed(plain(900, 900), plain(900, 900))) == []
 
 
 def test_two_distant_changes_are_two_places_and_near_ones_are_one() -> None:
+    """What fits into one crop is shown once."""
     far, near = plain(1400, 1400), plain(1400, 1400)
     far[100:140, 100:140] = far[1200:1240, 1200:1240] = BLUE
     near[600:640, 600:640] = near[660:700, 600:640] = BLUE
@@ -66,6 +68,7 @@ def test_two_distant_changes_are_two_places_and_near_ones_are_one() -> None:
 
 
 def test_a_picture_that_has_changed_everywhere_shows_its_places_of_most_detail() -> None:
+    """A grade changes every pixel, so the crops show where it can be judged."""
     before = plain(1000, 1500)
     after = before + np.float32(0.2)
     after[0:300, 1000:1400:2] = 0
@@ -83,11 +86,13 @@ def test_the_boxes_that_a_step_has_found_are_shown_with_their_names() -> None:
 
 
 def test_an_enlarged_result_is_compared_at_its_own_size() -> None:
+    """The picture before is enlarged for the crops, so both sides show the same place."""
     crops = review_sheet._crops(reviewed(plain(400, 400), plain(800, 800, BLUE)))
     assert {crop.pixels.shape for crop in crops} == {(400, 976, 3)} or {crop.pixels.shape for crop in crops} == {(480, 976, 3)}
 
 
 def test_the_mask_is_red_over_the_picture_and_nowhere_else() -> None:
+    """Outside the mask the overlay is the picture itself."""
     mask = np.zeros((60, 80), np.float32)
     mask[:, :40] = 1
     overlay = mask_overlay(Picture(freeze(plain(60, 80))), mask, 200).astype(np.int32)
@@ -96,6 +101,7 @@ def test_the_mask_is_red_over_the_picture_and_nowhere_else() -> None:
 
 
 def test_the_words_name_the_step_its_settings_and_the_pixels_outside_the_mask() -> None:
+    """Settings are those of the brief; remarks come last."""
     findings: dict[str, JsonValue] = {"outside_pixels": 12345, "outside_changed": 0}
     result = reviewed(plain(50, 50), plain(50, 50), findings=findings, remarks=("It has 2 frames.",))
     assert [line.text.strip() for line in review_sheet._lines_of_words(result)] == [
@@ -116,6 +122,7 @@ def test_pictures_of_any_size_make_a_sheet_of_one_width(height: int, width: int)
 
 
 def test_grey_and_transparent_pictures_make_a_sheet() -> None:
+    """Also if only one of the two is grey or transparent."""
     grey = Picture(freeze(np.full((300, 300, 1), 0.5, np.float32)))
     alpha = freeze(np.tile(np.linspace(0, 1, 300, dtype=np.float32), (300, 1)))
     clear = Picture(freeze(plain(300, 300, BLUE)), alpha)

@@ -93,12 +93,14 @@ def test_a_picture_in_its_place_waits_since_its_sheet_was_made(check: Check) -> 
 
 @pytest.mark.parametrize(("tray", "kind"), [("approve", "approve"), ("Again", "again"), ("reject", "reject")])
 def test_each_tray_is_a_decision(check: Check, tray: str, kind: str) -> None:
+    """The stage is that of the note in the brief, and no brief that goes on has the note."""
     decision = decided(check(f"review/{tray}/hero.png"))
     assert (decision.kind, decision.stage.name) == (kind, "edit")
     assert decision.brief is None or decision.brief.in_review is None
 
 
 def test_a_picture_of_the_same_size_in_the_next_folder_is_the_result(check: Check) -> None:
+    """Another folder, or another size, is another picture."""
     decision = decided(check("masked/acme/hero.png"))
     assert (decision.kind, decision.picture) == ("beside", "masked/acme/hero.png")
     assert "has left review/" in str(check("graded/acme/hero.png"))
@@ -116,6 +118,7 @@ def test_another_try_has_the_next_seed_and_the_remark_where_steps_take_words(che
 
 
 def test_another_try_without_words_changes_the_seed_alone(check: Check) -> None:
+    """Prompts and settings stay as they are."""
     brief = decided(check("review/again/hero.png")).brief
     assert brief is not None
     assert (brief.seed, brief.prompt, brief.steps_by_stage["edit"][0].settings["prompt"]) == (8, "a desk", "a hand,")
@@ -129,16 +132,19 @@ def test_another_try_counts_exact_seeds_on(check: Check) -> None:
 
 
 def test_the_greatest_seed_is_followed_by_the_first(check: Check) -> None:
+    """0 would mean a seed from the picture's name."""
     brief = decided(check("review/again/hero.png", seed=2**32 - 1)).brief
     assert brief is not None
     assert brief.seed == 1
 
 
 def test_another_try_without_the_original_is_a_problem(check: Check) -> None:
+    """The first step needs a picture, and there is none."""
     assert "cannot be made again" in str(check("review/again/hero.png", beside=("hero.toml", "hero.review.jpg")))
 
 
 def test_words_beside_a_rejected_picture_are_its_reasons(check: Check) -> None:
+    """They are kept with the decision; no brief goes on."""
     decision = decided(check("review/reject/hero.png", remark="six fingers"))
     assert (decision.remark, decision.brief) == ("six fingers", None)
 
@@ -153,10 +159,12 @@ def test_words_beside_a_rejected_picture_are_its_reasons(check: Check) -> None:
     ],
 )
 def test_a_note_that_was_damaged_is_a_problem_with_its_place(check: Check, change: tuple[str, str], sentence: str) -> None:
+    """The sentence names the key, as for every other mistake in a brief."""
     assert sentence in str(check("review/approve/hero.png", brief=BRIEF.replace(*change)))
 
 
 def test_a_stage_that_the_pipeline_does_not_have_is_a_problem(check: Check) -> None:
+    """The same holds for a stage to review that is misspelt, and for the last stage."""
     assert "in_review.stage" in str(check("review/approve/hero.png", stage="paint"))
     assert "review.2" in str(check("review/approve/hero.png", brief=BRIEF.replace('"generate", "edit"', '"generate", "edti"')))
     assert "makes the files for the client" in str(
@@ -165,6 +173,7 @@ def test_a_stage_that_the_pipeline_does_not_have_is_a_problem(check: Check) -> N
 
 
 def test_a_brief_without_the_note_belongs_to_no_result(check: Check) -> None:
+    """The sentence depends on whether the picture lies in a tray."""
     own = 'title = "mine"\n[[edit]]\nop = "erase"\n'
     assert "Nothing called “hero” waits" in str(check("review/approve/hero.png", brief=own))
     assert "holds results that wait for a person" in str(check("review/acme/hero.png", brief=own))
