@@ -13,7 +13,7 @@ import pytest
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from goldsmith.cli.location import open_location
-from goldsmith.journal.records import HistoryRow
+from goldsmith.journal.records import BY_HAND, HistoryRow
 from goldsmith.picture.codec import decode
 
 BRIEF = """\
@@ -172,7 +172,7 @@ def test_work_by_hand_still_waits_and_goes_on_as_the_hand_has_left_it(studio: St
     drag(studio, "review/acme/hero.png", "review/approve/hero.png")
     studio.until_idle()
     (row,) = decisions(studio)
-    assert row.record["review"]["changed_by_hand"] is True  # type: ignore[call-overload, index]
+    assert [each.stage for each in studio.journal.lineage(row.job_id)] == ["edit", BY_HAND, "review"]
     day = studio.folder("archive")[0].partition("/")[0]
     assert studio.read(f"archive/{day}/masked/acme/hero.png") == by_hand
 
