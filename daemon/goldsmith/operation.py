@@ -455,6 +455,10 @@ class Operation(BaseModel):
         """Return whether the step reads the brief's prompt: it has a setting ``prompt``, and the setting is empty."""
         return getattr(self, "prompt", None) == ""
 
+    def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the settings of a step that is to make another result than before. Where the job's seed decides, they stay the same."""
+        return settings
+
     def remarks(self, native_pixels: int) -> Sequence[str]:
         """Return remarks about the settings, for ``goldsmith check``; ``native_pixels``: those of the step's model, 0 without one."""
         return ()

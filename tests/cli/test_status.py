@@ -37,7 +37,7 @@ def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Jour
     folders = _table(goldsmith("status", "-r", root), "folder")
     assert folders["inbox/"][:4] == ["2", "1", "1", "generate"]
     assert folders["delivered/"][:4] == ["1", "0", "1", "(finished)"]
-    assert list(folders) == ["inbox/", "selected/", "masked/", "graded/", "delivered/"]
+    assert list(folders) == ["inbox/", "selected/", "masked/", "graded/", "delivered/", "review/"]
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:

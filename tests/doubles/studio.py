@@ -105,7 +105,7 @@ class Studio:
     def folders(self) -> dict[str, list[str]]:
         """Return the files of each folder of the pipeline that is not empty."""
         pipeline = load_setup(self.root, None, **self.flags).pipeline
-        held = {name: self.folder(name) for name in pipeline.folders}
+        held = {name: self.folder(name) for name in pipeline.shared_folders}
         return {name: files for name, files in held.items() if files}
 
     def archived(self) -> list[str]:
@@ -196,7 +196,7 @@ class Studio:
         works = self.runtime
         if works is None:
             return False
-        folders = [stage.folder for stage in works.setup.pipeline.stages if self.at(stage.folder).is_dir()]
+        folders = [folder for folder in works.setup.pipeline.watched_folders if self.at(folder).is_dir()]
         present = {path for folder in folders for path in self._meaningful_files(folder)}
         groups = ((*bundle.files, bundle.note) for bundle in works.intake.bundles() if bundle.folder in folders)
         known = {path for paths in groups for path in paths if path is not None}

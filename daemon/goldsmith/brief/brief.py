@@ -21,7 +21,7 @@ from goldsmith.brief.parsing import (
     read_text,
     read_toml,
 )
-from goldsmith.brief.pipeline import Pipeline
+from goldsmith.brief.pipeline import Pipeline, review_of_last_stage
 from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
@@ -34,6 +34,18 @@ MaskFit = Literal["refuse", "scale"]
 HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.
 _ANY_PICTURE = "NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class InReview:
+    """What the brief of a picture in review/ says of the result that waits there."""
+
+    # The stage that made the result.
+    stage: str
+    # The seed of that stage's job.
+    seed: int
+    # Size of the picture's file, in bytes: a picture that was dragged past the trays is known again by it.
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,10 @@ class Brief:
     hdr: HdrReading | None = None
     float_range: float | None = None
     mask_fit: MaskFit | None = None
+    # The stages whose results a person must approve.
+    review: tuple[str, ...] | None = None
+    # Set while the picture lies in review/.
+    in_review: InReview | None = None
     # True for a brief that moves with its picture: it is complete, and nothing is merged into it.
     resolved: bool = False
     # Steps by stage, in the order of the pipeline. A stage with no steps does nothing.
@@ -91,6 +107,14 @@ class _MaskTable(BaseModel):
     fit: MaskFit | None = None
 
 
+class _InReviewTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    stage: str
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    bytes: Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class _BriefHeader(BaseModel):
     """The settings of a brief above its stages."""
 
@@ -107,6 +131,8 @@ class _BriefHeader(BaseModel):
     hdr: HdrReading | None = None
     float_range: Annotated[float, Field(gt=0, le=1e9)] | None = None
     mask: _MaskTable | None = None
+    review: Annotated[list[str], Field(max_length=64)] | None = None
+    in_review: _InReviewTable | None = None
     resolved: bool = False
 
 
@@ -135,9 +161,12 @@ def read_brief(
     tables = {name: reader.read_steps(name, values[name], stage.allowed_ops) for name, stage in stages.items() if name in values}
     if availability is not None:
         problems += availability_problems((step for steps in tables.values() for step in steps), availability)
+    if head is not None:
+        problems += _review_problems(head, pipeline)
     if problems or head is None:
         raise BriefError(file, problems)
     fit = head.mask.fit if head.mask else None
+    waiting = head.in_review
     return Brief(
         title=head.title,
         creator=head.creator,
@@ -150,9 +179,23 @@ def read_brief(
         hdr=head.hdr,
         float_range=head.float_range,
         mask_fit=fit,
+        review=None if head.review is None else tuple(dict.fromkeys(head.review)),
+        in_review=None if waiting is None else InReview(waiting.stage, waiting.seed, waiting.bytes),
         resolved=head.resolved,
         steps_by_stage=MappingProxyType(tables),
     )
+
+
+def _review_problems(head: _BriefHeader, pipeline: Pipeline) -> Iterator[BriefProblem]:
+    """Yield a problem for each stage to review that the pipeline does not have, or whose results cannot be reviewed."""
+    names = [stage.name for stage in pipeline.stages]
+    for number, name in enumerate(head.review or (), 1):
+        if name not in names:
+            yield BriefProblem(f"review.{number}", f"is {quote_value(name)}, but there is no such stage{did_you_mean(name, names)}")
+        elif name == names[-1]:
+            yield BriefProblem(f"review.{number}", review_of_last_stage(pipeline.stages))
+    if head.in_review is not None and head.in_review.stage not in names:
+        yield BriefProblem("in_review.stage", f"is {quote_value(head.in_review.stage)}, but there is no such stage.")
 
 
 def _picture_stem(file: str) -> str:

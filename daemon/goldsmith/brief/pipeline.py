@@ -11,11 +11,12 @@
     default = []                                 # run if a brief goes further and does not mention the stage
     with_mask = [{ op = "inpaint", where = "mask" }]   # run for a picture with a mask and no brief
     with_look = [{ op = "grade" }]               # run after the default steps for a picture with a look of its own and no brief
+    review = true                                # the results wait in review/ until a person has looked at them
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -35,7 +36,13 @@ from goldsmith.files import fold_name, is_ignored_file, is_ignored_folder
 from goldsmith.ops import catalogue as all_operations
 
 RESERVED_FOLDERS = frozenset({"library", "archive", "review", "config", ".goldsmith"})
-RESERVED_STAGE_NAMES = frozenset({"title", "prompt", "recipe", "seed", "working", "hdr", "float_range", "mask", "resolved", "stage"})
+# Results that wait for a person lie here. A picture that is dragged into one of its trays is decided upon.
+REVIEW_FOLDER = "review"
+APPROVE, AGAIN, REJECT = "approve", "again", "reject"
+REVIEW_TRAYS = (APPROVE, AGAIN, REJECT)
+RESERVED_STAGE_NAMES = frozenset(
+    {"title", "prompt", "recipe", "seed", "working", "hdr", "float_range", "mask", "resolved", "stage", "review", "in_review"}
+)
 
 _Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
@@ -53,6 +60,12 @@ class Stage:
     default_steps: tuple[Step, ...] = ()
     mask_steps: tuple[Step, ...] = ()
     look_steps: tuple[Step, ...] = ()
+    # True if a person must approve its results.
+    is_reviewed: bool = False
+
+
+# Stands for the stage of the pictures in review/, whose work is a person's decision. Its next folder follows from the decision.
+REVIEW_STAGE = Stage("review", REVIEW_FOLDER, "", "cpu", frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,9 @@ class Pipeline:
     stages: tuple[Stage, ...]
 
     def stage_of_folder(self, folder: str) -> Stage | None:
-        """Return the stage that reads ``folder``, or None."""
+        """Return the stage that reads ``folder``, or None. That of review/ is ``REVIEW_STAGE``."""
+        if folder == REVIEW_FOLDER:
+            return REVIEW_STAGE
         return next((stage for stage in self.stages if stage.folder == folder), None)
 
     def index_of(self, name: str) -> int:
@@ -82,6 +97,16 @@ class Pipeline:
     def folders(self) -> tuple[str, ...]:
         """Every folder of the pipeline in order, with the last one, which no stage reads."""
         return (*(stage.folder for stage in self.stages), self.stages[-1].next_folder)
+
+    @property
+    def watched_folders(self) -> tuple[str, ...]:
+        """The folders in which pictures wait for work or for a person: those of the stages in order, then review/."""
+        return (*(stage.folder for stage in self.stages), REVIEW_FOLDER)
+
+    @property
+    def shared_folders(self) -> tuple[str, ...]:
+        """Every folder of the pipeline in order, and review/."""
+        return (*self.folders, REVIEW_FOLDER)
 
     @property
     def final_folder(self) -> str:
@@ -120,6 +145,7 @@ class _StageRow(BaseModel):
     default: list[dict[str, object]] = []
     with_mask: list[dict[str, object]] = []
     with_look: list[dict[str, object]] = []
+    review: bool = False
 
 
 def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
@@ -177,7 +203,13 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
     with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
     if with_look and not any(takes_look(step) for step in with_look):
         problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
-    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look)
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, row.review)
+
+
+def review_of_last_stage(stages: Sequence[Stage]) -> str:
+    """Return why the results of the last stage cannot be reviewed, as the end of a sentence that begins with the setting."""
+    earlier = f": review {stages[-2].name} instead" if len(stages) > 1 else ""
+    return f"cannot be for {stages[-1].name}, which makes the files for the client from a picture that is finished{earlier}."
 
 
 def _folder_name_error(folder: str) -> str:
@@ -192,7 +224,10 @@ def _folder_name_error(folder: str) -> str:
 
 
 def _check_order(stages: tuple[Stage, ...], problems: list[BriefProblem]) -> None:
-    """Add a problem for each name or folder that occurs twice, and for each next folder that the next stage does not read."""
+    """Add a problem for each name or folder that occurs twice, for each next folder that the next stage does not read, and for a review
+    of the deliverables."""
+    if stages and stages[-1].is_reviewed:
+        problems.append(BriefProblem(f"stage.{len(stages)}.review", review_of_last_stage(stages)))
     numbers_by_key: dict[str, Mapping[str, int]] = {"name": {}, "folder": {}}
     for number, stage in enumerate(stages, 1):
         for key, value in (("name", stage.name), ("folder", stage.folder)):

@@ -22,6 +22,7 @@ from goldsmith.brief.brief import (
     Brief,
     FileLookup,
     HdrReading,
+    InReview,
     MaskFit,
     WorkingFormat,
     availability_problems,
@@ -35,6 +36,7 @@ from goldsmith.operation import StepInputs, StepNeeds, check_prompt
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
 
+_IN_REVIEW_HEADER = "\n[in_review]                # Goldsmith's own note about the result that waits for a person\n"
 _TOML_HEADER = "# These steps will run on this picture. Edit this file to change them.\n"
 
 
@@ -63,12 +65,20 @@ class ResolvedBrief:
     creator: str = ""
     rights: str = ""
     credit: str = ""
+    # The stages whose results a person must approve, besides those of the pipeline.
+    review: tuple[str, ...] = ()
+    # The result that waits for a person; None unless the picture lies in review/.
+    in_review: InReview | None = field(default=None, compare=False)
     # The files that were merged, without the picture's own brief.
     source_files: tuple[str, ...] = field(default=(), compare=False)
 
     def steps_for(self, stage: Stage) -> tuple[Step, ...]:
         """Return the steps of a stage; none if the picture passes it unchanged."""
         return self.steps_by_stage.get(stage.name, ())
+
+    def is_reviewed_after(self, stage: Stage) -> bool:
+        """Return whether a person must approve the results of a stage. A stage without steps has no results."""
+        return bool(self.steps_for(stage)) and (stage.is_reviewed or stage.name in self.review)
 
     def reaches(self, stage: Stage) -> bool:
         """Return whether the picture runs through the stage. If not, its brief ended earlier and the picture waits."""
@@ -96,6 +106,7 @@ class ResolvedBrief:
             self.hdr,
             self.float_range,
             self.mask_fit,
+            self.review,
             self.last_stage,
             self.is_single_stage,
             self.steps_as_data,
@@ -161,6 +172,16 @@ class Resolver:
             source = own or campaign or prompt or (b"", "the mask beside it" if has_mask else "the look beside it")
             _check_availability(resolved, stage.name, self._availability, has_sidecar, source[1], inputs)
         return resolved
+
+    def resolve_waiting(self, own: SourceFile) -> ResolvedBrief | None:
+        """Return what the brief of a picture in review/ says; None if it does not say which result waits there.
+
+        Raises BriefError with every problem of the file.
+        """
+        layer = self._read_layer(own, "")
+        waiting = layer.brief.in_review
+        stage = None if waiting is None else self._pipeline.stages[self._pipeline.index_of(waiting.stage)]
+        return None if stage is None else merge_layers(stage, self._pipeline, [layer], None, False)
 
     def why_no_engine(self, needs: StepNeeds) -> str | None:
         """Return why this machine has no engine for a step with these needs, as complete sentences; None if it has one."""
@@ -308,7 +329,7 @@ def _merge_fields(
     # A hero.txt is weaker than the picture's own brief, and stronger than a brief that moved here before hero.txt was written.
     prompts = [own, prompt or None, *(brief.prompt for brief in briefs)]
     return ResolvedBrief(
-        is_complete=bool(briefs) and briefs[0].resolved and prompt is None,
+        is_complete=bool(briefs) and briefs[0].resolved and prompt is None and briefs[0].in_review is None,
         title=_first_set(brief.title for brief in briefs) or "",
         creator=_first_set(brief.creator for brief in briefs) or "",
         rights=_first_set(brief.rights for brief in briefs) or "",
@@ -319,6 +340,8 @@ def _merge_fields(
         hdr=_first_set(brief.hdr for brief in briefs) or "refuse",
         float_range=_first_set(brief.float_range for brief in briefs) or 1.0,
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
+        review=_first_set(brief.review for brief in briefs) or (),
+        in_review=briefs[0].in_review if layers and not layers[0].source else None,
         steps_by_stage=MappingProxyType(steps_by_stage),
         last_stage=pipeline.stages[last_index].name,
         stage_names=tuple(each.name for each in pipeline.stages),
@@ -358,9 +381,13 @@ def _format_brief(resolved: ResolvedBrief) -> str:
         "float_range": resolved.float_range if resolved.float_range != 1.0 else "",
     }
     parts += [_format_pair(key, value) for key, value in head.items() if value != ""]
+    parts += [_format_pair("review", list(resolved.review))] if resolved.review else []
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
     parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
+    if resolved.in_review is not None:
+        waiting = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
+        parts.append(_IN_REVIEW_HEADER + "".join(_format_pair(key, value) for key, value in waiting.items()))
     for name, steps in resolved.steps_by_stage.items():
         for step in steps:
             parts.append(f"\n[[{_format_key(name)}]]\n{_format_pair('op', step.op)}")

@@ -55,7 +55,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     yield from _check_workers(daemon)
     yield from check_journal(root, journal, daemon)
     usable, facts = [], []
-    for folder in (*setup.pipeline.folders, ARCHIVE_FOLDER, ".goldsmith"):
+    for folder in (*setup.pipeline.shared_folders, ARCHIVE_FOLDER, ".goldsmith"):
         finding = _check_folder(root, folder)
         yield finding
         if finding.severity != "fault":
@@ -66,11 +66,11 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
         if finding.severity != "fault" and setup.pipeline.stage_of_folder(folder) is not None:
             usable.append(folder)
     yield check_store_size(root, journal, setup.settings.keep_days)
-    yield from check_sharing(root, setup.pipeline.folders, _PROBE_FILE, daemon.permission_refusals)
+    yield from check_sharing(root, setup.pipeline.shared_folders, _PROBE_FILE, daemon.permission_refusals)
     yield from _check_events(root, usable, daemon)
     yield from _check_leases(root, usable, daemon)
     yield from check_properties(facts, setup.settings.weak_quiet, setup.settings.poll, usable)
-    yield from check_disks([root, *(root / folder for folder in setup.pipeline.folders), journal.parent, setup.weights.folder])
+    yield from check_disks([root, *(root / folder for folder in setup.pipeline.shared_folders), journal.parent, setup.weights.folder])
     yield from check_inotify(root)
     yield check_fence()
     yield from check_gpu()

@@ -27,6 +27,17 @@ _SIDE_FOLDERS = {
 }
 
 
+_REVIEW_FOLDERS = {
+    "review": "Results that wait for your eye, if a brief or the pipeline asks for it. Look at hero.png and at its sheet, hero.review.jpg. "
+    "Then drag hero.png into approve, again or reject; leave the other files where they are.",
+    "review/approve": "A picture that you drag here goes on to the next folder.",
+    "review/again": "A picture that you drag here is made again with another seed. Words in a hero.txt beside hero.png are added to the "
+    "prompt.",
+    "review/reject": "A picture that you drag here goes to the archive, with all that belongs to it. Put your reasons into a hero.txt "
+    "beside hero.png.",
+}
+
+
 def init(root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")]) -> None:
     """Create the folders, their one-line READMEs, library/ and a commented config/. Existing files stay unchanged.
 
@@ -60,7 +71,7 @@ def make_root(root: Path) -> Pipeline:
         pipeline = _create_config(root / "config")
         for folder in pipeline.folders:
             _create_folder(share, folder, _folder_description(pipeline, folder))
-        for folder, description in _SIDE_FOLDERS.items():
+        for folder, description in (*_REVIEW_FOLDERS.items(), *_SIDE_FOLDERS.items()):
             _create_folder(share, folder, description)
         for name in LIBRARY_FOLDERS:
             share.make_folder(f"library/{name}")

@@ -109,7 +109,7 @@ class Location:
         from goldsmith.pipeline.status.explain import Explainer
 
         setup, settings = self.setup, self.setup.settings
-        readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes)
+        readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes, RootFolder(setup.root).lstat)
         settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
         return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
 
@@ -182,7 +182,7 @@ def resolve_file(location: Location, file: Path) -> str:
     consumed = [path for path in candidates if location.journal is not None and location.journal.has_row_at(path)]
     if consumed:
         return consumed[0]
-    inside = [path for path in candidates if path.partition("/")[0] in location.setup.pipeline.folders]
+    inside = [path for path in candidates if path.partition("/")[0] in location.setup.pipeline.shared_folders]
     return find_by_name(location.setup, file) or find_in_history(location, file) or next(iter([*inside, *candidates]))
 
 
@@ -196,7 +196,7 @@ def find_in_history(location: Location, file: Path) -> str | None:
 def find_by_name(setup: Setup, file: Path) -> str | None:
     """Return the file with this bare name in the pipeline's folders; None if there is none. Raises UsageError if there are several."""
     matches: list[str] = []
-    for folder in setup.pipeline.folders if len(file.parts) == 1 else ():
+    for folder in setup.pipeline.shared_folders if len(file.parts) == 1 else ():
         for folder_path, names in RootFolder(setup.root).walk(folder):
             matches += (f"{folder_path}/{name}" for name in names if fold_name(name) == fold_name(file.name))
     if len(matches) > 1:

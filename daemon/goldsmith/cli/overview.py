@@ -95,7 +95,7 @@ class Overview:
 def collect_overview(location: Location) -> Overview:
     """Return what the folders, the journal and the daemon show at the moment. Reads every folder of the pipeline once."""
     explainer, pipeline = location.explain(), location.setup.pipeline
-    stages = {folder: pipeline.stage_of_folder(folder) for folder in pipeline.folders}
+    stages = {folder: pipeline.stage_of_folder(folder) for folder in pipeline.shared_folders}
     overview = Overview([FolderSummary(folder, stage.name if stage is not None else "") for folder, stage in stages.items()])
     groups: dict[tuple[str, str], WaitingGroup] = {}
     since = {hold.path: hold.since for hold in (location.journal.all_holds() if location.journal is not None else ())}
@@ -113,7 +113,7 @@ def collect_overview(location: Location) -> Overview:
             _add_to_group(
                 overview.queued.setdefault(job.queue, WaitingGroup("", f"Waiting for {queue_title(job.queue, location.daemon)}")), job.path
             )
-    overview.waiting = sorted(groups.values(), key=lambda group: (pipeline.folders.index(group.folder), -group.count))
+    overview.waiting = sorted(groups.values(), key=lambda group: (pipeline.shared_folders.index(group.folder), -group.count))
     overview.problems.sort(key=lambda problem: (problem.since or 0.0, problem.path))
     return overview
 

@@ -51,7 +51,7 @@ def restore(
         chosen = choose_file(files, paths)
         if chosen is None:
             raise UsageError(f"{file} is not a file that can be had.", f"Run: goldsmith restore --list {file}")
-        restoration = Restoration(location.root, location.setup.pipeline.folders, location.journal)
+        restoration = Restoration(location.root, location.setup.pipeline.shared_folders, location.journal)
         path, is_same = (restoration.restore(chosen), True) if chosen.archived else _remake(location, rows, restoration, chosen)
         print_json({"path": path, "same": is_same}) if as_json else _print_restored(path, chosen, is_same)
         if not is_same:

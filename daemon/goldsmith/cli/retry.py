@@ -33,7 +33,7 @@ def retry(
 
 def _remove_hold_note(location: Location, path: str) -> None:
     explain = location.explain()
-    bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.folders else None
+    bundle = explain.bundle_containing(path) if path.partition("/")[0] in location.setup.pipeline.shared_folders else None
     if bundle is not None and bundle.note is None and explain.is_held_without_note(bundle):
         _touch(location.root, bundle.asset)
         print_text(f"{sanitise(bundle.asset)} has no problem note, since its folder takes none. {_tried_again_sentence(location)}")

@@ -23,6 +23,8 @@ SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
 KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
+# The end of the name of the sheet that shows a result to the person who decides about it.
+REVIEW_SHEET_TAIL = ".review.jpg"
 
 
 class _Data(BaseModel):
@@ -32,7 +34,7 @@ class _Data(BaseModel):
 class JobInput(_Data):
     """One file of a bundle, as the intake saw it."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review"]
     name: str = ""
     """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
     path: str
@@ -105,6 +107,8 @@ class Job(_Data):
     """The remarks about the picture from the stages before, as sentences, for the report of a delivery."""
     removals: tuple[RemovalRecord, ...] = ()
     """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
+    review: dict[str, str] | None = None
+    """If a person must approve the result: by the path of each input, the end of the name of the copy that is laid beside the result."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""
@@ -174,14 +178,15 @@ class StepResult(_Data):
     """A hash of the picture after this step (``worker.trace``), by which a replay finds the first difference."""
 
 
-OutputRole = Literal["picture", "mask", "deliverable", "archive_only"]
+OutputRole = Literal["picture", "mask", "deliverable", "archive_only", "review"]
 
 
 class OutputFile(_Data):
     """One finished and fsynced file in the job's scratch folder, to be published as ``stem + tail``.
 
     Roles: ``picture``, the picture that moves on; ``mask``, a mask that moves on with it, mapped to the new geometry; ``deliverable``, a
-    file for the client; ``archive_only``, a file that is kept only in the archive, beside the original.
+    file for the client; ``archive_only``, a file that is kept only in the archive, beside the original; ``review``, what a person needs to
+    decide about the result: a sheet, and copies of the inputs.
     """
 
     role: OutputRole

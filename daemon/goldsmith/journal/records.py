@@ -80,9 +80,9 @@ class HistoryRow(_Data):
     taken_at: float = 0.0
     """Unix seconds; set when the commit is done."""
     stage: str
-    outcome: Literal["passed", "delivered", "problem", "superseded"]
+    outcome: Literal["passed", "delivered", "problem", "superseded", "rejected"]
     """superseded: somebody saved over the input while it was consumed, and its place was taken before it could move back. It is in the
-    archive."""
+    archive. rejected: a person has looked at this result, and it went to the archive."""
     results: tuple[str, ...] = ()
     """The paths of the results; set when the commit is done."""
     parent_job_id: str = ""

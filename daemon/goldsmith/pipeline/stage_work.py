@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Literal, cast
 
 from pydantic import JsonValue
 
-from goldsmith.brief.pipeline import Stage
+from goldsmith.brief.pipeline import REVIEW_FOLDER, Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
@@ -19,6 +20,27 @@ from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outco
 from goldsmith.journal.records import PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
+
+DecisionKind = Literal["approve", "again", "reject", "beside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person has decided about a result in review/.
+
+    ``beside``: the picture was dragged past the trays into the next folder, and what it has left behind follows it.
+    """
+
+    kind: DecisionKind
+    # The stage that made the result.
+    stage: Stage
+    # The brief that goes on, or back with the originals; None if none does.
+    brief: ResolvedBrief | None = None
+    # The words that were dropped with the picture; "" if there are none.
+    remark: str = ""
+    # The path of the picture in the next folder, for ``beside``.
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,15 @@ class Ready:
     has_all_named_inputs: bool
     # True if a prompt without steps in a brief travels on, because no step here reads it and a later stage's own steps can.
     keeps_prompt: bool = False
+    # True if the results wait in review/ for a person.
+    is_reviewed: bool = False
+    # Set for a picture in review/ about which a person has decided.
+    decision: Decision | None = None
+
+    @property
+    def next_folder(self) -> str:
+        """The folder of the results."""
+        return REVIEW_FOLDER if self.is_reviewed else self.stage.next_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +132,7 @@ class StageWork:
         return self.outcome
 
 
-InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
+InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review"]
 
 
 def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
@@ -112,7 +143,7 @@ def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
 
 def default_seed(bundle: Bundle) -> int:
     """Return the seed of an asset whose brief gives none: it depends on the asset's name alone, so every run uses the same one."""
-    name = f"{bundle.campaign}/{bundle.stem}".encode("utf-8", "surrogateescape")
+    name = f"{bundle.target_campaign}/{bundle.stem}".encode("utf-8", "surrogateescape")
     return zlib.crc32(name) & 0x7FFF_FFFF
 
 
@@ -130,7 +161,24 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     inputs += [job_input("ref", path) for path in bundle.refs]
     inputs += [job_input("look", path) for path in bundle.looks]
     inputs += [job_input("xmp", path) for path in bundle.xmps]
+    inputs += [job_input("review", path) for path in (*bundle.reviews, *bundle.left_behind)]
     return tuple(inputs)
+
+
+def names_before_review(bundle: Bundle) -> dict[str, str]:
+    """Return by the path of each input of a picture the end of the name under which a copy of it lies beside the result in review/."""
+    if bundle.picture is None:
+        return {}
+    names = {bundle.picture: f"{BEFORE_SUFFIX}{os.path.splitext(bundle.picture)[1]}"}
+    for role, paths_by_name in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
+        for label, paths in paths_by_name.items():
+            for number, path in enumerate(paths):
+                name = "" if label in ("mask", "") and role != "layer" else f".{label}"
+                names[path] = f"{BEFORE_SUFFIX}.{role}{f'{number:03d}' if number else ''}{name}{os.path.splitext(path)[1]}"
+    for number, path in enumerate(bundle.refs):
+        names[path] = f"{BEFORE_SUFFIX}.ref{f'{number:03d}' if number else ''}{os.path.splitext(path)[1]}"
+    names |= {path: f"{BEFORE_SUFFIX}{os.path.splitext(path)[1]}" for path in (*bundle.looks, *bundle.xmps[:1])}
+    return names
 
 
 def removals_of(stage: str, steps: Iterable[tuple[str, Mapping[str, JsonValue]]]) -> tuple[RemovalRecord, ...]:
@@ -184,6 +232,7 @@ def build_job(
         float_range=resolved.float_range,
         remarks=tuple(remarks),
         removals=removals,
+        review=names_before_review(bundle) if ready.is_reviewed else None,
         deliver=is_final,
         limits=limits,
     )

@@ -32,7 +32,7 @@ def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
 
     Raises AlreadyRunningError if a daemon runs (a dry run does not mind), InputError if a manifest cannot be read, UsageError, HostError.
     """
-    folders, now = setup.pipeline.folders, time.time()
+    folders, now = setup.pipeline.shared_folders, time.time()
     journal_file = journal_path(setup.root, setup.settings.state_dir)
     if is_dry_run:
         with contextlib.closing(Journal.open(journal_file, read_only=True)) as journal:

@@ -42,6 +42,7 @@ from goldsmith.pipeline.status.folder_status import FolderStatusFiles, FolderSta
 from goldsmith.pipeline.turns import FolderTurns
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
@@ -84,7 +85,7 @@ class DaemonRuntime:
         self.permission_refusals = PermissionRefusals(root, on_event)
         fs.on_refused = self.permission_refusals.add
         fs.on_copied_block = keep_alive
-        planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._names_with_stem, time.time, setup.pipeline.folders)
+        planner = Planner(root, setup.pipeline.final_folder, journal, fs, self._names_with_stem, time.time, setup.pipeline.shared_folders)
         self.copier = Copier(fs, root)
         executor = PlanExecutor(root, journal, fs, time.time, planner.rename_plan, lock, self.copier)
         work_folder = WorkFolder(root)
@@ -96,14 +97,13 @@ class DaemonRuntime:
         self._on_event = on_event
         self.watcher = Watcher(root)
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
-        self.intake = Intake(
-            root, [stage.folder for stage in setup.pipeline.stages], self.watcher, clock, intervals, setup.weights.change_token
-        )
+        self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
         specs = worker_specs(setup)
         self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
-        turns = FolderTurns(stage.folder for stage in setup.pipeline.stages)
+        readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
+        turns = FolderTurns(setup.pipeline.watched_folders)
         in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
         shared = SharedParts(
             SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock, open_kept_parts(journal, work_folder)),
@@ -115,7 +115,7 @@ class DaemonRuntime:
         parts = SchedulerParts(
             shared,
             Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts)),
-            JobPreparation(Readiness(setup.pipeline, setup.resolver, text_files.read_bytes), text_files, job_limits(setup, specs)),
+            JobPreparation(readiness, text_files, job_limits(setup, specs)),
             CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
@@ -268,7 +268,7 @@ def build_runtime(
 
 def begin_daily_pruning(setup: Setup, journal: Journal) -> Pruning:
     """Return a pruning of everything that is older than ``keep_days``."""
-    return Pruning(setup.root, setup.pipeline.folders, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
+    return Pruning(setup.root, setup.pipeline.shared_folders, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
 
 
 def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith.brief.pipeline import Pipeline, read_pipeline
+from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_TRAYS, Pipeline, read_pipeline
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
 from goldsmith.engines.registry.hash_notes import HashNotes
@@ -95,7 +95,7 @@ def create_folders(setup: Setup) -> None:
             raise HostError(sentence, "Check that the share is mounted and that pipeline.toml names its folders.")
         raise UsageError(sentence, f"Run: goldsmith init {setup.root}")
     root = RootFolder(setup.root)
-    for name in _input_folders(setup.pipeline):
+    for name in (*_input_folders(setup.pipeline), *(f"{REVIEW_FOLDER}/{tray}" for tray in REVIEW_TRAYS)):
         root.make_folder(name)
     WorkFolder(setup.root).prepare()
 
@@ -119,7 +119,7 @@ def worker_folders(setup: Setup) -> WorkerFolders:
 
 def _input_folders(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the folders of a root that hold inputs of jobs."""
-    return (*pipeline.folders, ARCHIVE_FOLDER, "library")
+    return (*pipeline.shared_folders, ARCHIVE_FOLDER, "library")
 
 
 def worker_specs(setup: Setup) -> list[WorkerSpec]:

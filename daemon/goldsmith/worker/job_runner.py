@@ -24,6 +24,7 @@ from goldsmith.errors import (
 from goldsmith.files import MACHINE_ERRNOS, Filesystem, hide_server_paths
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import (
+    REVIEW_SHEET_TAIL,
     AssetIdentity,
     InputRead,
     Job,
@@ -431,6 +432,8 @@ class _JobRunner:
         self._check_cancelled()
         if original is not None and not self._job.deliver:
             self._write_unused_masks(original.without_pixels, result, results)
+        if self._job.review is not None:
+            self._write_review_sheet(original, result, results, info, picture)
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, info, results)
         row, source = FORMATS[self._job.working], result.metadata
@@ -442,6 +445,32 @@ class _JobRunner:
         facts = {**picture_facts(result), "format": self._job.working}
         self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
+
+    def _write_review_sheet(
+        self, original: OriginalPicture | None, result: Picture, results: StepResults, info: ImageInfo | None, data: bytes
+    ) -> None:
+        """Write the sheet that shows the result to the person who decides about it. ``data``: the bytes of the picture as it was."""
+        from goldsmith.picture.codec import decode
+        from goldsmith.worker.review_sheet import ReviewedResult, render_review_sheet
+
+        before, masks = None, {}
+        if original is not None:
+            name = job_faults.picture_name(self._job)
+            before = decode(data, name, self._job.limits.max_pixels, reading=reading_options(self._job))
+            known = original.without_pixels.masks
+            masks = {name: known[name] for name in sorted(results.used_masks) if name in known}
+        notes = [*(info.notes if info is not None else ()), *self._input_notes]
+        remarks = collect_remarks(notes, [(step.op, step.findings) for step in results.steps])
+        job = self._job
+        reviewed = ReviewedResult(job.stem, job.stage, before, result, masks, job.steps, tuple(results.steps), tuple(remarks))
+        self._scratch.add_output("review", REVIEW_SHEET_TAIL, render_review_sheet(reviewed), {})
+
+    def _copy_inputs_for_review(self, used: Iterable[str]) -> None:
+        """Lay copies of the picture and of the files that the steps have used beside the result, so that it can be made again."""
+        names = self._job.review or {}
+        for source in self._job.inputs:
+            if source.path in names and (source is self._job.asset or source.path in used):
+                self._scratch.add_output("review", names[source.path], load_input(self._job, source).data, {})
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
         """Write each unused mask whose geometry has changed; its old files are consumed."""
@@ -473,9 +502,10 @@ class _JobRunner:
             facts["notes"] = [*facts.get("notes", ()), *self._input_notes]
         if left_out:
             facts["metadata_left_out"] = left_out
-        self._scratch.sync_folder()
         files = paths_by_name(self._job.inputs, "mask", "keep")
         used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
+        self._copy_inputs_for_review(used)
+        self._scratch.sync_folder()
         return Outcome(
             job_id=self._job.id,
             reads=tuple(self._reads.values()),

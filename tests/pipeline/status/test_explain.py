@@ -423,7 +423,7 @@ def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, make_expl
         ("archive/2026-01-01/inbox/a.png", "This is the archive"),
         ("library/looks/a.cube", "This is the library"),
         (".goldsmith/lock", "This is Goldsmith's own folder"),
-        ("hero.png", "hero.png is in none of the pipeline's folders (inbox, selected, masked, graded, delivered)"),
+        ("hero.png", "hero.png is in none of the pipeline's folders (inbox, selected, masked, graded, delivered, review)"),
         ("inbox/brief.toml", "This is the campaign's brief"),
         ("inbox/notes.doc", "“notes.doc” is neither a picture nor a sidecar"),
         (

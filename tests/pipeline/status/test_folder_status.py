@@ -345,8 +345,8 @@ def test_a_folder_that_takes_no_file_pauses_nothing(studio: Studio, monkeypatch:
     studio.until(lambda: "hero.png" in studio.folder("graded"), "hero in graded")
     studio.until_idle()
     assert studio.events_of("paused") == []
-    assert {facts["folder"] for facts in studio.events_of("no status file")} == {"inbox", "selected", "masked", "graded"}
-    assert len(studio.events_of("no status file")) == 4
+    assert {facts["folder"] for facts in studio.events_of("no status file")} == {"inbox", "selected", "masked", "graded", "review"}
+    assert len(studio.events_of("no status file")) == 5
     assert files.seconds_until_due() == 60.0
     monkeypatch.setattr(files, "_fs", Filesystem())
     clock.now += 61

@@ -262,6 +262,13 @@ class Regenerate(SetOperation):
         """The number of pictures that are made from each picture or from words."""
         return len(self._variants) * self._per_variant
 
+    def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the settings with exact seeds that were not used yet: they count on from the highest of them."""
+        if not self.seeds:
+            return settings
+        first = max(self.seeds) + 1
+        return {**settings, "seeds": [(first + number) % 2**63 for number in range(len(self.seeds))]}
+
     def _numbered_seeds(self, source_index: int, variant_index: int, seed: int) -> list[tuple[int, int]]:
         """Return the (number, seed) of every picture of one combination that is made from one source; ``seed`` is the step's.
 

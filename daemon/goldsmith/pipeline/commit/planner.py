@@ -6,11 +6,13 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from goldsmith.brief.brief import InReview
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
@@ -31,7 +33,8 @@ from goldsmith.pipeline.commit.naming import (
 )
 from goldsmith.pipeline.commit.plan_executor import with_new_stem
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.stage_work import StageWork
+from goldsmith.pipeline.intake.file_names import classify
+from goldsmith.pipeline.stage_work import Decision, StageWork
 from goldsmith.root_folder import RootFolder
 
 # Bytes. The daemon has written the manifest itself, so a larger file is another one.
@@ -78,7 +81,12 @@ class Planner:
         """
         self._reserving_plan = work.job.id
         outcome = work.final_outcome
-        target = posixpath.join(work.ready.stage.next_folder, work.bundle.campaign).rstrip("/")
+        decision = work.ready.decision
+        target = posixpath.join(work.ready.next_folder, work.bundle.target_campaign).rstrip("/")
+        if decision is not None:
+            keeps_name = decision.kind in ("reject", "beside")
+            stem = work.bundle.stem if keeps_name else self._choose_stem(work, target, outcome)
+            return _DecisionDraft(self, work, outcome, target, stem, decision).plan()
         stem = self._choose_stem(work, target, outcome)
         return _PlanDraft(self, work, outcome, target, stem).plan()
 
@@ -95,17 +103,17 @@ class Planner:
         return fold_name(path) not in self._reserved and not self._root.exists(path)
 
     def _choose_stem(self, work: StageWork, target: str, outcome: Outcome) -> str:
-        stage, bundle = work.ready.stage, work.bundle
+        next_folder, bundle = work.ready.next_folder, work.bundle
         tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
             tails.append(suffix_when_moved(outcome, work.asset_path))
-        tails.append(MANIFEST_SUFFIX if stage.next_folder == self._final_folder else ".toml")
+        tails.append(MANIFEST_SUFFIX if next_folder == self._final_folder else ".toml")
         tails += [".txt"] if work.ready.keeps_prompt else []
 
         def is_free(stem: str) -> bool:
             if fold_name(_stem_reservation(target, stem)) in self._reserved:
                 return False
-            if stage.next_folder != self._final_folder and self._present_names(stage.next_folder, bundle.campaign, stem):
+            if next_folder != self._final_folder and self._present_names(next_folder, bundle.target_campaign, stem):
                 return False
             return all(self.is_free(posixpath.join(target, stem + tail)) for tail in tails)
 
@@ -147,7 +155,7 @@ class Planner:
     def _is_somebody_else_s(self, work: StageWork, target: str, stem: str) -> bool:
         """Return whether a person has put a picture of another format with that stem into the next folder."""
         suffix = os.path.splitext(work.asset_path)[1].lower()
-        names = self._present_names(work.ready.stage.next_folder, work.bundle.campaign, stem)
+        names = self._present_names(work.ready.next_folder, work.bundle.target_campaign, stem)
         suffixes = {name: os.path.splitext(name)[1].lower() for name in names}
         return any(
             is_picture_suffix(other) and other != suffix and self._journal.placed_file(posixpath.join(target, name)) is None
@@ -156,7 +164,7 @@ class Planner:
 
     def _was_placed(self, name: str, work: StageWork) -> bool:
         """Return whether the asset has the name and the bytes of a file that Goldsmith has placed in one of the pipeline's folders."""
-        paths = (posixpath.join(folder, work.bundle.campaign, name) for folder in self._folders)
+        paths = (posixpath.join(folder, work.bundle.target_campaign, name) for folder in self._folders)
         placed_files = map(self._journal.placed_file, paths)
         return any(placed is not None and placed.sha256 == work.hashes[work.asset_path] for placed in placed_files)
 
@@ -196,6 +204,10 @@ class Planner:
         parent_job_id = last_rows[0].parent_job_id
         return [*(self._journal.lineage(parent_job_id) if parent_job_id else ()), *last_rows]
 
+    def row_of(self, job_id: str) -> HistoryRow | None:
+        """Return the history row of a job; None if the job is not known."""
+        return self._journal.committed_row(job_id) if job_id else None
+
     def now(self) -> float:
         return self._wall_clock()
 
@@ -215,7 +227,7 @@ class _PlanDraft:
         self._hand_row = hand_row(work, planner.now())
         self._consumes: list[Consume] = []
         self._publishes: list[Publish] = []
-        self._is_final = planner.is_final_folder(work.ready.stage.next_folder)
+        self._is_final = planner.is_final_folder(work.ready.next_folder)
 
     def plan(self) -> Plan:
         self._add_picture()
@@ -277,6 +289,9 @@ class _PlanDraft:
         An instruction for one stage is archived, unless its words are for a step of a later stage.
         """
         bundle, resolved = self._work.bundle, self._work.ready.resolved
+        if self._work.ready.is_reviewed:
+            self._add_brief_for_review()
+            return
         if self._work.ready.keeps_prompt:
             self._forward_prompt()
             return
@@ -303,6 +318,17 @@ class _PlanDraft:
         if bundle.brief is not None:
             self._archive(bundle.brief)
         self._publish_text(".toml", resolved.to_toml())
+
+    def _add_brief_for_review(self) -> None:
+        """Lay the resolved brief beside a result that waits for a person, with what the decision will need."""
+        work = self._work
+        for path in (work.bundle.prompt, work.bundle.brief):
+            if path is not None:
+                self._archive(path)
+        picture = next((output for output in self._outcome.outputs if output.role == "picture"), None)
+        size = work.sigs[work.asset_path].size if picture is None else picture.size
+        in_review = InReview(work.ready.stage.name, work.job.seed % 2**32, size)
+        self._publish_text(".toml", replace(work.ready.resolved, in_review=in_review).to_toml())
 
     def _forward_prompt(self) -> None:
         """Send a prompt on as it is written: in ``hero.txt``, in a brief without steps, or in the campaign's."""
@@ -347,7 +373,8 @@ class _PlanDraft:
         work = self._work
         inputs = {each.path: each for each in work.job.inputs}
         roles = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
-        records = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in inputs.items()]
+        read = {path: each for path, each in inputs.items() if each.role != "review"}
+        records = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in read.items()]
         others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in inputs]
         return records + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
 
@@ -357,9 +384,8 @@ class _PlanDraft:
         records: list[dict[str, Any]] = []
         if outcome.is_unchanged:
             records.append({"role": "picture", "tail": suffix_when_moved(outcome, picture), "sha256": self._work.hashes[picture]})
-        return records + [
-            {"role": output.role, "tail": output.tail, "sha256": output.sha256, **_document_id(output)} for output in outcome.outputs
-        ]
+        results = (output for output in outcome.outputs if output.role != "review")
+        return records + [{"role": output.role, "tail": output.tail, "sha256": output.sha256, **_document_id(output)} for output in results]
 
     def _archived_paths(self) -> dict[str, str]:
         """Return the planned archive path of each input."""
@@ -373,7 +399,7 @@ class _PlanDraft:
             if self._outcome.is_unchanged
             else []
         )
-        return paths + [self._target_path(output.tail) for output in self._forwarded_outputs()]
+        return paths + [self._target_path(output.tail) for output in self._forwarded_outputs() if output.role != "review"]
 
     def _deliverable_entries(self) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []
@@ -415,6 +441,98 @@ class _PlanDraft:
 def _document_id(output: OutputFile) -> dict[str, JsonValue]:
     """Return the id in the metadata of a result, as an entry of its record; nothing if it has none."""
     return {"document_id": output.document_id} if output.document_id else {}
+
+
+class _DecisionDraft(_PlanDraft):
+    """The plan of what a person has decided about a picture in review/."""
+
+    def __init__(self, planner: Planner, work: StageWork, outcome: Outcome, target: str, stem: str, decision: Decision) -> None:
+        super().__init__(planner, work, outcome, target, stem)
+        self._decision = decision
+        # The row of the job that made the result; None if it is not known.
+        self._waited = planner.row_of(work.origin.parent_job_id)
+        if decision.kind == "again":
+            self._hand_row = None  # what a person has done to the result is put away with it
+
+    def plan(self) -> Plan:
+        moves = {"approve": self._approve, "again": self._do_again, "reject": self._archive_all, "beside": self._follow}
+        moves[self._decision.kind]()
+        return Plan(
+            id=self._work.job.id,
+            job_id=self._work.job.id,
+            stem=self._stem,
+            consumes=tuple(self._consumes),
+            publishes=tuple(self._publishes),
+            history_row=self._decision_row(),
+            hand_row=self._hand_row,
+        )
+
+    def _approve(self) -> None:
+        """Send the picture on with its sidecars and its brief, and archive what was laid here for the review."""
+        picture = self._work.asset_path
+        self._forward(picture, suffix_when_moved(self._outcome, picture))
+        if self._outcome.original_copy and self._hand_row is not None:
+            self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(picture), self._work.hashes[picture])
+        for path, tail in sidecar_tails(self._work.bundle, self._outcome):
+            self._forward(path, tail)
+        self._finish_brief()
+        self._archive_rest()
+
+    def _follow(self) -> None:
+        """Send what the picture has left behind after it. What has a name that is taken there goes to the archive."""
+        self._target = posixpath.dirname(self._work.asset_path)
+        for path, tail in sidecar_tails(self._work.bundle, self._outcome):
+            if self._planner.is_free(self._target_path(tail)):
+                self._forward(path, tail)
+        if self._planner.is_free(self._target_path(".toml")):
+            self._finish_brief()
+        self._archive_rest(keep=self._work.asset_path)
+
+    def _do_again(self) -> None:
+        """Bring the originals back into the stage's folder with a brief that has the next seed, and archive the result."""
+        originals = {path: tail for path in self._work.bundle.reviews if (tail := classify(posixpath.basename(path)).label)}
+        self._archive(self._work.asset_path)  # first: it identifies the work
+        for path, tail in originals.items():
+            self._forward(path, tail)
+        for path, tail in sidecar_tails(self._work.bundle, self._outcome):
+            if tail not in originals.values():
+                self._forward(path, tail)
+        self._finish_brief()
+        self._archive_rest()
+
+    def _archive_all(self) -> None:
+        self._archive(self._work.asset_path)
+        self._archive_rest()
+
+    def _finish_brief(self) -> None:
+        """Put down the brief that goes with the pictures."""
+        if self._decision.brief is not None:
+            self._publish_text(".toml", self._decision.brief.to_toml())
+
+    def _archive_rest(self, keep: str = "") -> None:
+        """Archive every file that is in no move yet, except ``keep``."""
+        moved = {consume.path for consume in self._consumes}
+        for path in dict.fromkeys(self._work.bundle.files):
+            if path not in moved and path != keep:
+                self._archive(path)
+
+    def _decision_row(self) -> HistoryRow:
+        decision, row = self._decision, self._history_row([])
+        review = {
+            "decision": "approve" if decision.kind == "beside" else decision.kind,
+            "of": decision.stage.name,
+            **({"remark": decision.remark} if decision.remark else {}),
+            **({"result_of": self._waited.job_id} if self._waited is not None else {}),
+        }
+        if decision.kind == "again":  # what is made again follows from the original, not from the result that is put away
+            row = row.model_copy(update={"parent_job_id": "" if self._waited is None else self._waited.parent_job_id})
+        outcome: Literal["passed", "rejected"] = "rejected" if decision.kind == "reject" else "passed"
+        brief = "" if decision.brief is None else decision.brief.to_toml().decode()
+        return row.model_copy(update={"outcome": outcome, "record": {**row.record, "review": review, "brief": brief}})
+
+    def _result_paths(self) -> list[str]:
+        moves = [*((each.path, each.destination) for each in self._consumes), *(("", each.destination) for each in self._publishes)]
+        return [destination for _, destination in moves if not is_in_archive(destination)]
 
 
 def _twin_order(name: str) -> tuple[int, str]:

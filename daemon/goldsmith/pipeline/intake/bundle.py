@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_TRAYS
 from goldsmith.files import display_name, fold_name
 from goldsmith.picture.formats.table import describe_suffix
 from goldsmith.pipeline.intake.file_names import (
@@ -49,6 +50,8 @@ class Bundle:
     xmps: tuple[str, ...] = ()
     brief: str | None = None
     prompt: str | None = None
+    # What Goldsmith has laid beside a result for a review: its sheet, and copies of what it was made from.
+    reviews: tuple[str, ...] = ()
     note: str | None = None
     campaign_brief: str | None = None
     # A sentence if it is unclear to which picture a sidecar belongs, if two sidecars have the same role, or if one cannot be read.
@@ -57,6 +60,12 @@ class Bundle:
     disputed: tuple[str, ...] = ()
     # The other pictures of the folder with the same stem, by name: ``hero.jpg`` beside ``hero.png``. Each is an asset of its own.
     twins: tuple[str, ...] = ()
+    # The campaign of a picture that was dragged into a tray of review/, if it is known from what it has left behind; else None.
+    home_campaign: str | None = None
+    # Copies of the picture and of its brief that were left behind when the picture was copied into a tray.
+    left_behind: tuple[str, ...] = ()
+    # Pictures of this name in the stages' folders. If the bundle's picture has left review/ past the trays, it is one of them.
+    beyond: tuple[str, ...] = ()
 
     @property
     def asset(self) -> str:
@@ -80,6 +89,18 @@ class Bundle:
         return self.key.campaign
 
     @property
+    def tray(self) -> str:
+        """The tray of review/ in which the picture lies; "" if it lies in none."""
+        return split_tray(self.key.folder, self.key.campaign)[0]
+
+    @property
+    def target_campaign(self) -> str:
+        """The campaign in which the results belong: a tray is none."""
+        if self.home_campaign is not None:
+            return self.home_campaign
+        return split_tray(self.key.folder, self.key.campaign)[1]
+
+    @property
     def has_instructions(self) -> bool:
         """True if a file beside the picture asks for work, or could not be assigned."""
         asking = self.brief or self.prompt or self.campaign_brief or self.ambiguity
@@ -90,8 +111,15 @@ class Bundle:
         """All files of the bundle, the picture first, without the note and the campaign's brief."""
         by_label = (self.masks, self.keeps, self.layers)
         labelled = tuple(path for group in by_label for paths in group.values() for path in paths)
-        singles = (self.picture, *labelled, *self.refs, *self.looks, *self.xmps, self.brief, self.prompt)
+        singles = (self.picture, *labelled, *self.refs, *self.looks, *self.xmps, self.brief, self.prompt, *self.reviews, *self.left_behind)
         return tuple(path for path in singles if path is not None)
+
+
+def split_tray(folder: str, campaign: str) -> tuple[str, str]:
+    """Return the tray of review/ that a campaign's path begins with ("" if none), and the campaign without it."""
+    first, _, rest = campaign.partition("/")
+    tray = first.casefold()
+    return (tray, rest) if folder == REVIEW_FOLDER and tray in REVIEW_TRAYS else ("", campaign)
 
 
 def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_brief: str | None = None) -> list[Bundle]:
@@ -210,7 +238,7 @@ def _make_bundle(
 ) -> Bundle:
     ambiguity, disputed = dispute or ("", [])
     labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
-    flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "xmp": [], "brief": [], "prompt": [], "note": []}
+    flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "xmp": [], "brief": [], "prompt": [], "note": [], "review": []}
     for name, parsed in sidecars.items():
         if parsed.role in labelled:
             paths_by_label = labelled[parsed.role]
@@ -235,6 +263,7 @@ def _make_bundle(
         xmps=paths["xmp"],
         brief=next(iter(paths["brief"]), None),
         prompt=next(iter(paths["prompt"]), None),
+        reviews=paths["review"],
         note=next(iter(paths["note"]), None),
         campaign_brief=campaign_brief,
         ambiguity=ambiguity,

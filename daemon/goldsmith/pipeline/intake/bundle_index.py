@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
+from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
 from goldsmith.pipeline.intake.near_misses import is_mask_folder, is_near_miss
+from goldsmith.pipeline.intake.review_trays import join_left_behind
 
 # The change token of a file that exists and was not examined.
 UNCHECKED = 0
@@ -194,7 +196,38 @@ class BundleIndex:
 
     def bundles_for_names(self, folder: FolderIndex, names: Sequence[str]) -> list[Bundle]:
         """Return the bundles of these names in a folder, in the order of their pictures."""
+        bundles = self._own_bundles(folder, names)
+        return [self._join_left_behind(bundle) for bundle in bundles] if folder.stage_folder == REVIEW_FOLDER else bundles
+
+    def _own_bundles(self, folder: FolderIndex, names: Sequence[str]) -> list[Bundle]:
+        """Return the bundles of these names in a folder, without what lies in other folders."""
         return list(_group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder)))
+
+    def _join_left_behind(self, bundle: Bundle) -> Bundle:
+        """Return a bundle of review/ with the files that its picture has left behind."""
+        stem = fold_name(bundle.stem)
+        others = [
+            other
+            for folder in self.subtree(REVIEW_FOLDER)
+            if folder.names_for(hash(stem))
+            for other in self._own_bundles(folder, folder.connected_names(hash(stem))[0])
+            if fold_name(other.stem) == stem
+        ]
+        return join_left_behind(bundle, others, list(self._pictures_beyond(stem, bundle.campaign)))
+
+    def _pictures_beyond(self, stem: str, campaign: str) -> Iterator[str]:
+        """Yield the paths of the pictures with this folded stem in the stages' folders, in this campaign or in none."""
+        for top in [path for path in self.folders if "/" not in path and path != REVIEW_FOLDER]:
+            for path in dict.fromkeys((posixpath.join(top, campaign).rstrip("/"), top)):
+                folder = self.folders.get(path)
+                yield from () if folder is None else (posixpath.join(path, name) for name in folder.pictures_with_stem(stem))
+
+    def review_folders_with(self, folder: FolderIndex, name: str) -> list[tuple[FolderIndex, int]]:
+        """Return the other folders in review/ with names that may belong to this name, each with the group key of these names."""
+        if REVIEW_FOLDER not in self.folders:
+            return []
+        keys = [hash(key) for key in group_keys(name)]
+        return [(other, key) for other in self.subtree(REVIEW_FOLDER) if other is not folder for key in keys if other.names_for(key)]
 
     def bundle(self, key: BundleKey) -> Bundle | None:
         """Return the bundle with this key, from the names that the index has now."""

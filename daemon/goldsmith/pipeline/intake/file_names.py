@@ -8,14 +8,17 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from goldsmith.files import fold_name, is_ignored_file
+from goldsmith.jobs.job import REVIEW_SHEET_TAIL
 from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
 FileRole = Literal[
-    "picture", "mask", "keep", "layer", "ref", "look", "xmp", "brief", "prompt", "campaign", "note", "foreign", "other", "litter"
+    "picture", "mask", "keep", "layer", "ref", "look", "xmp", "brief", "prompt", "review", "campaign", "note", "foreign", "other", "litter"
 ]
 
 NOTE_SUFFIX = ".problem.txt"
 CAMPAIGN_BRIEF = "brief.toml"
+# What Goldsmith lays beside a result that waits for a person: a sheet, and copies of what the result was made from.
+BEFORE_SUFFIX = ".review.before"
 # Windows makes ``hero.toml.txt`` of ``hero.toml`` when it hides suffixes. It is a brief like any other.
 HIDDEN_BRIEF_SUFFIX = ".toml.txt"
 # `goldsmith init` writes this file into every folder; it is not a prompt.
@@ -27,6 +30,9 @@ _ROLE_BY_SUFFIX: dict[str, FileRole] = {".toml": "brief", ".txt": "prompt", ".cu
 _DOTTED_SIDECAR = re.compile(
     r"(?P<stem>.+?)\.(?P<role>mask|keep|layer|ref)(?P<number>[_-]?\d*)(?:\.(?P<label>.+))?", re.IGNORECASE | re.DOTALL
 )
+_REVIEW_FILE = re.compile(
+    rf"(?P<stem>.+?)(?:{re.escape(REVIEW_SHEET_TAIL)}|{re.escape(BEFORE_SUFFIX)}(?P<tail>\..+))", re.IGNORECASE | re.DOTALL
+)
 _JOINED_MASK = re.compile(r"(?P<stem>.+)[_-]mask[_-]?\d*_?", re.IGNORECASE | re.DOTALL)
 
 
@@ -36,7 +42,7 @@ class ParsedName(NamedTuple):
     # The picture that it belongs to, as written: its stem (``hero``), or its whole name (``hero.png``).
     stem: str
     role: FileRole
-    # The folded name of a mask, keep or layer; ``mask`` for an unnamed mask or keep.
+    # The folded name of a mask, keep or layer; ``mask`` for an unnamed mask or keep. Of a file from before a review, the rest of its name.
     label: str = ""
     # The stem that the file has if it is a picture itself: ``hero_mask.png`` and ``hero.psd`` are one if there is no ``hero``.
     picture_stem: str = ""
@@ -52,6 +58,9 @@ def classify(name: str) -> ParsedName:
     if name.casefold().endswith(HIDDEN_BRIEF_SUFFIX):
         return classify(name[: -len(".txt")])
     name = strip_repeated_suffix(name)
+    review = _REVIEW_FILE.fullmatch(name)
+    if review is not None:
+        return ParsedName(review["stem"], "review", review["tail"] or "")
     base, dot, tail = name.rpartition(".")
     suffix = (dot + tail).lower()
     if not base:

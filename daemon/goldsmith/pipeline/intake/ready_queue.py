@@ -6,6 +6,7 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import Collection
 
+from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
 from goldsmith.pipeline.intake.bundle_index import BundleIndex, FolderIndex
@@ -39,6 +40,8 @@ class ReadyQueue:
         for group_key in map(hash, group_keys(name)):
             if not self._is_idle(folder, group_key):
                 self._add_changed(folder, group_key)
+        for review_folder, group_key in self._index.review_folders_with(folder, name):
+            self._add_changed(review_folder, group_key)
 
     def enqueue_campaign(self, campaign_brief: str) -> None:
         """Queue all bundles in the folder of a campaign's brief and below, because the brief changed."""
@@ -105,7 +108,12 @@ class ReadyQueue:
             keys[bundle.key] = None
 
     def _is_idle(self, folder: FolderIndex, group_key: int) -> bool:
-        """Return whether the key is that of a lone picture without jobs: such a picture needs no entry in the queue."""
+        """Return whether the key is that of a lone picture without jobs: such a picture needs no entry in the queue.
+
+        A lone picture in review/ may have its brief in another folder.
+        """
+        if folder.stage_folder == REVIEW_FOLDER:
+            return False
         if not folder.is_lone_picture(group_key) or self._index.campaign_brief(folder) is not None:
             return False
         return BundleKey(folder.stage_folder, folder.campaign, folder.names_for(group_key)[0]) not in self._handed_out

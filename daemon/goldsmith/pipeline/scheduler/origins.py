@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 
+from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import PictureVersion
@@ -30,7 +31,7 @@ class Origins:
         placed = self._journal.placed_file(path)
         if placed is not None and placed.sha256 == sha256:
             return PictureOrigin(placed.job_id, "bytes")
-        return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(path) or UNKNOWN_ORIGIN
+        return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(_waiting_place(work)) or UNKNOWN_ORIGIN
 
     def _find_by_bytes(self, path: str, sha256: str) -> PictureOrigin | None:
         results = [version for version in self._journal.versions_by_hash(sha256) if version.is_result]
@@ -69,6 +70,12 @@ class Origins:
         takers = (each for each in self._journal.versions_by_hash(version.sha256) if not each.is_result)
         rows = (self._journal.committed_row(each.job_id) for each in takers)
         return any(row is not None and row.path == version.path for row in rows)
+
+
+def _waiting_place(work: StageWork) -> str:
+    """Return the place of a picture; of one that was dragged into a tray of review/, the place where it waited."""
+    bundle, path = work.bundle, work.asset_path
+    return posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path)) if bundle.tray else path
 
 
 def _changed_from(version: PictureVersion, known_by: str) -> PictureOrigin:

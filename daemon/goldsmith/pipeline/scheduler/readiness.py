@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from goldsmith.brief.parsing import library_name_error
-from goldsmith.brief.pipeline import Pipeline, Stage, missing_layer, missing_mask_sentence
+from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_STAGE, Pipeline, Stage, missing_layer, missing_mask_sentence
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
@@ -18,7 +18,8 @@ from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.picture.region import suggest_word
-from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.intake.bundle import Bundle, split_tray
+from goldsmith.pipeline.scheduler.review_decisions import ReviewDecisions
 from goldsmith.pipeline.stage_work import Ready
 
 # Returns the bytes of a small text file, given its path relative to the root; raises InputError if it cannot be read.
@@ -47,10 +48,14 @@ ReadinessResult = Waiting | Invalid | Ready
 class Readiness:
     """Reads the instructions of a bundle and decides whether its stage can start."""
 
-    def __init__(self, pipeline: Pipeline, resolver: Resolver, read_text_file: ReadTextFile) -> None:
+    def __init__(
+        self, pipeline: Pipeline, resolver: Resolver, read_text_file: ReadTextFile, lstat: Callable[[str], os.stat_result] = os.lstat
+    ) -> None:
+        """``lstat`` returns the state of a file, given its path relative to the root."""
         self._pipeline = pipeline
         self._resolver = resolver
         self._read_text_file = read_text_file
+        self._review_decisions = ReviewDecisions(pipeline, resolver, lstat)
 
     def check(self, bundle: Bundle) -> ReadinessResult:
         """Return whether the bundle is ready, waits for a file, or is invalid."""
@@ -62,9 +67,15 @@ class Readiness:
         if bundle.ambiguity:
             return Invalid(InputError(bundle.ambiguity))
         try:
-            return self._check_instructions(stage, bundle)
+            return self._check_review(bundle) if stage == REVIEW_STAGE else self._check_instructions(stage, bundle)
         except InputError as problem:
             return Invalid(problem)
+
+    def _check_review(self, bundle: Bundle) -> ReadinessResult:
+        """Return the readiness of what a person has decided about a picture in review/. Raises InputError if its brief is wrong."""
+        remark = self._read_source(bundle.prompt) if bundle.tray else None
+        decision = self._review_decisions.check(bundle, self._read_source(bundle.brief), remark)
+        return Waiting(decision) if isinstance(decision, str) else decision
 
     def _check_instructions(self, stage: Stage, bundle: Bundle) -> ReadinessResult:
         """Return the readiness. Raises InputError if a brief is wrong, or if it names a folder of the library that is a link."""
@@ -127,7 +138,7 @@ class Readiness:
         refusal = self._resolver.why_no_engine(steps[0].operation.needs_beside(inputs))
         if refusal is not None:
             return Waiting(_waiting_for_picture_sentence(bundle, f"step 1 of {stage.name}, {steps[0].op}, cannot do without: {refusal}"))
-        return Ready(stage, resolved, steps, has_all_named_inputs=False)
+        return Ready(stage, resolved, steps, has_all_named_inputs=False, is_reviewed=_is_reviewed(stage, resolved, bundle))
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
         steps = resolved.steps_for(stage)
@@ -148,7 +159,8 @@ class Readiness:
             instruction = "a brief or a mask" if self._pipeline.moves_with_mask(stage) else "a brief"
             return Waiting(f"Waiting for {instruction}: {stage.name} has no steps of its own for a prompt alone.")
         has_all_named_inputs = any(step.operation.needs().masks for step in steps)
-        return Ready(stage, resolved, steps, has_all_named_inputs, self._keeps_prompt(stage, resolved))
+        is_reviewed = _is_reviewed(stage, resolved, bundle)
+        return Ready(stage, resolved, steps, has_all_named_inputs, self._keeps_prompt(stage, resolved), is_reviewed)
 
     def _keeps_prompt(self, stage: Stage, resolved: ResolvedBrief) -> bool:
         if not resolved.is_single_stage or not resolved.prompt:
@@ -159,6 +171,19 @@ class Readiness:
     def _has_layer(self, name: str, bundle: Bundle) -> bool:
         beside = any(fold_name(name) == fold_name(known) for known in bundle.layers)
         return beside or any(self._resolver.is_in_library(folder, name, LAYER_SUFFIXES) for folder in LAYER_FOLDERS)
+
+
+def _is_reviewed(stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> bool:
+    """Return whether a person must approve the results. Raises InputError if the campaign has the name of a tray."""
+    is_reviewed = resolved.is_reviewed_after(stage)
+    tray = split_tray(REVIEW_FOLDER, bundle.campaign)[0]
+    if is_reviewed and tray:
+        folder = display_name(bundle.campaign.partition("/")[0])
+        raise InputError(
+            f"The campaign folder “{folder}” has the name of a tray in {REVIEW_FOLDER}/, so nobody could approve what is in it.",
+            "Give the campaign another name.",
+        )
+    return is_reviewed
 
 
 def own_look(bundle: Bundle, stage: Stage) -> str:

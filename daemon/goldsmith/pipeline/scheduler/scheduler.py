@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -472,7 +472,7 @@ class Scheduler:
 
     def _recheck_work(self, work: StageWork, bundle: Bundle | None, now: float) -> None:
         """Discard work whose files have changed. If they are unchanged, commit it once they have been quiet long enough."""
-        if bundle is None or _all_files(bundle) != _all_files(work.bundle):
+        if bundle is None or set(_all_files(bundle)) != set(_all_files(work.bundle)):
             self._results.invalidate(work)
             return
         for path, sig in work.sigs.items():
@@ -515,6 +515,8 @@ class Scheduler:
 
     def _make_work(self, job_id: str, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature]) -> StageWork | None:
         """Return the work on a bundle with its job; None if a file has disappeared or is no regular file any more."""
+        if ready.decision is not None and ready.decision.picture:
+            bundle = replace(bundle, picture=ready.decision.picture)
         try:
             texts = {path: self._text_files.read(path) for path in (bundle.brief, bundle.prompt) if path is not None}
         except (OSError, InputError):  # the intake will report it
@@ -526,7 +528,7 @@ class Scheduler:
         hashes = {path: text.sha256 for path, text in texts.items()}
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
-        is_final = ready.stage.next_folder == self._pipeline.final_folder
+        is_final = ready.next_folder == self._pipeline.final_folder
         # Only the report of a delivery shows them, and the history must be read for them.
         has_report = any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in ready.steps)
         remarks = self._journal.remarks(bundle.asset) if has_report else ()
@@ -679,7 +681,7 @@ class Scheduler:
 def _all_files(bundle: Bundle) -> tuple[str, ...]:
     """Return every file that is an input of the bundle's work, including the campaign's brief, and what the bundle's ambiguity is about."""
     campaign_brief = () if bundle.campaign_brief is None else (bundle.campaign_brief,)
-    return (*bundle.files, *campaign_brief, *bundle.disputed)
+    return (*bundle.files, *campaign_brief, *bundle.disputed, *bundle.beyond)
 
 
 def _result_paths(plan: Plan) -> list[str]:

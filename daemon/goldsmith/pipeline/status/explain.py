@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from goldsmith.brief.pipeline import Pipeline
+from goldsmith.brief.pipeline import REVIEW_FOLDER, Pipeline
 from goldsmith.errors import InputError
 from goldsmith.files import (
     STATUS_FILE_NAME,
@@ -36,6 +36,7 @@ from goldsmith.pipeline.intake.bundle_index import UNCHECKED, FolderIndex
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
 from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names, is_mask_folder, is_near_miss
+from goldsmith.pipeline.intake.review_trays import join_left_behind
 from goldsmith.pipeline.intake.scanner import too_deep_sentence
 from goldsmith.pipeline.scheduler.problem_notes import note_path
 from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
@@ -105,6 +106,8 @@ class Explainer:
         self._live = live
         self._questions: dict[str, dict[str, NameQuestion]] = {}
         self._folders: dict[str, FolderIndex | None] = {}
+        # All bundles of review/, once they are needed.
+        self._in_review: list[Bundle] | None = None
         held_before = journal.all_holds() if journal is not None and live is None else ()
         self._holds: Mapping[str, HoldRecord] = {held.path: held for held in held_before} if live is None else live.holds
         self._active_jobs: dict[str, ActiveJob] = {}
@@ -130,7 +133,7 @@ class Explainer:
         """Return the position of each waiting job by its id: first those in the daemon's own order, then the others in fair turns."""
         waiting = {job.job_id: job for job in self._active_jobs.values() if job.queue == queue and job.started_at is None}
         first = dict.fromkeys(self._daemon.queue_order.get(queue, ()))
-        turns, others = FolderTurns(self._pipeline.folders), TurnQueue[str, str]()
+        turns, others = FolderTurns(self._pipeline.watched_folders), TurnQueue[str, str]()
         for number, (job_id, job) in enumerate(waiting.items()):
             if job_id not in first:
                 others.add(job_id, job_id, turns.of_folder(posixpath.dirname(job.path)), number)
@@ -143,8 +146,8 @@ class Explainer:
         top = path.partition("/")[0]
         if top in _SPECIAL_FOLDERS:
             return _SPECIAL_FOLDERS[top]
-        if top not in self._pipeline.folders:
-            folders = ", ".join(self._pipeline.folders)
+        if top not in self._pipeline.shared_folders:
+            folders = ", ".join(self._pipeline.shared_folders)
             return f"{display_name(path)} is in none of the pipeline's folders ({folders}), so nothing happens to it."
         try:
             status = self._root.lstat(path)
@@ -274,7 +277,7 @@ class Explainer:
     def _commit_obstacle(self, bundle: Bundle) -> str:
         """Return why finished results cannot be put into the next folder now; "" if nothing is known to prevent it."""
         stage = self._pipeline.stage_of_folder(bundle.folder)
-        for folder in (bundle.folder, stage.next_folder) if stage is not None else ():
+        for folder in filter(None, (bundle.folder, stage.next_folder)) if stage is not None else ():
             if folder in self._daemon.unavailable_folders:
                 return self._daemon.unavailable_folders[folder]
             if not self._root.exists(folder):
@@ -435,7 +438,27 @@ class Explainer:
 
     def _group_files(self, folder_path: str, names: Sequence[str]) -> list[Bundle]:
         folder, _, campaign = folder_path.partition("/")
-        return group_bundles(folder, campaign, names, self._campaign_brief(folder_path))
+        bundles = group_bundles(folder, campaign, names, self._campaign_brief(folder_path))
+        return [self._join_left_behind(bundle) for bundle in bundles] if folder == REVIEW_FOLDER else bundles
+
+    def _join_left_behind(self, bundle: Bundle) -> Bundle:
+        """Return a bundle of review/ with the files that its picture has left behind when it was dragged into a tray."""
+        stem = fold_name(bundle.stem)
+        if self._in_review is None:
+            folders = self._root.walk(REVIEW_FOLDER)
+            self._in_review = [each for path, names in folders for each in group_bundles(*path.partition("/")[::2], names)]
+        others = [other for other in self._in_review if fold_name(other.stem) == stem]
+        return join_left_behind(bundle, others, self._pictures_beyond(stem, bundle.campaign) if bundle.is_lone_brief else ())
+
+    def _pictures_beyond(self, stem: str, campaign: str) -> list[str]:
+        """Return the paths of the pictures with this folded stem in the stages' folders, in this campaign or in none."""
+        folders = [path for stage in self._pipeline.stages for path in (posixpath.join(stage.folder, campaign).rstrip("/"), stage.folder)]
+        names = [(path, name) for path in dict.fromkeys(folders) for name in self._root.list_names(path)[0]]
+        return [
+            posixpath.join(path, name)
+            for path, name in names
+            if classify(name).role == "picture" and fold_name(classify(name).stem) == stem
+        ]
 
     def _campaign_brief(self, folder_path: str) -> str | None:
         """Return the nearest brief.toml from ``folder_path`` up to the stage's folder."""

@@ -104,7 +104,7 @@ class FolderStatusFiles:
         self._on_event = on_event
         self._clock = clock
         self._wall_clock = wall_clock
-        self._files = {stage.folder: _StatusFile() for stage in pipeline.stages}
+        self._files = {folder: _StatusFile() for folder in pipeline.watched_folders}
         self._remarked = RemarkedPictures(sources.journal)
 
     @property

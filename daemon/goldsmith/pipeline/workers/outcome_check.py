@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import JsonValue
 
 from goldsmith.files import display_name, fold_name, is_ignored_file
-from goldsmith.jobs.job import InputRead, Job, JobFault, JobProgress, KeptPart, Outcome, OutputFile, StepResult
+from goldsmith.jobs.job import REVIEW_SHEET_TAIL, InputRead, Job, JobFault, JobProgress, KeptPart, Outcome, OutputFile, StepResult
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.picture.formats.table import FORMATS
@@ -192,6 +192,10 @@ def _check_tail(job: Job, output: OutputFile) -> None:
     is_plain = tail.startswith(_TAIL_STARTS) and "/" not in tail and "\0" not in tail and tail.rpartition(".")[2] != ""
     if not is_plain or folded.endswith(reserved) or is_ignored_file(f"a{tail}"):
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
+    if (output.role == "review") != (tail in _review_tails(job)):
+        raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
+    if output.role == "review":
+        return  # the daemon chose this name
     if output.role == "picture" and tail != FORMATS[job.working].suffix:
         raise OutcomeRefused(f"its picture is no {job.working}", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "mask":
@@ -201,6 +205,11 @@ def _check_tail(job: Job, output: OutputFile) -> None:
             return  # a person chose this name, and it moves on as it is
     if len(os.fsencode(tail)) > MAX_TAIL_BYTES or display_name(tail) != tail:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
+
+
+def _review_tails(job: Job) -> set[str]:
+    """Return the names that the files of a review have."""
+    return set() if job.review is None else {REVIEW_SHEET_TAIL, *job.review.values()}
 
 
 def _check_consumed(job: Job, outcome: Outcome) -> None:

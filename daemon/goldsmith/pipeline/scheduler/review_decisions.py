@@ -1,0 +1,149 @@
+"""What a person has decided about a result in review/, or the sentence that it still waits.
+
+The decision is the place where the picture lies: in one of the trays, or in the folder that comes next. What was done, and what is to be
+done yet, is in the brief that Goldsmith has laid beside the result. So nothing has to be remembered anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+
+from goldsmith.brief.brief import InReview
+from goldsmith.brief.parsing import read_prompt
+from goldsmith.brief.pipeline import AGAIN, APPROVE, REJECT, REVIEW_FOLDER, REVIEW_STAGE, Pipeline, Stage
+from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
+from goldsmith.brief.steps import Step
+from goldsmith.errors import InputError
+from goldsmith.files import display_name
+from goldsmith.picture.formats.table import is_picture_suffix
+from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, classify
+from goldsmith.pipeline.stage_work import Decision, Ready
+
+_MAX_SEED = 2**32 - 1
+_TRAYS = (
+    f"Drag it into {REVIEW_FOLDER}/{APPROVE}, into {REVIEW_FOLDER}/{AGAIN} to have it made anew with another seed, or into "
+    f"{REVIEW_FOLDER}/{REJECT}."
+)
+
+
+class ReviewDecisions:
+    """Reads the decisions from where the pictures lie. ``lstat`` returns the state of a file, by its path relative to the root."""
+
+    def __init__(self, pipeline: Pipeline, resolver: Resolver, lstat: Callable[[str], os.stat_result]) -> None:
+        self._pipeline = pipeline
+        self._resolver = resolver
+        self._lstat = lstat
+
+    def check(self, bundle: Bundle, own: SourceFile | None, remark: SourceFile | None) -> Ready | str:
+        """Return the decision as work that can start, or a sentence that says what is missing.
+
+        own: the brief beside the picture; remark: the ``hero.txt`` beside it. Raises InputError if the brief is wrong, or if what was
+        decided cannot be done.
+        """
+        resolved = None if own is None else self._resolver.resolve_waiting(own)
+        if resolved is None or resolved.in_review is None:
+            return _unknown_sentence(bundle)
+        stage = self._pipeline.stages[self._pipeline.index_of(resolved.in_review.stage)]
+        if not bundle.tray:
+            return self._check_untouched(bundle, stage, resolved, resolved.in_review)
+        words = "" if remark is None else read_prompt(*remark)
+        if bundle.tray == APPROVE:
+            return _ready(Decision("approve", stage, replace(resolved, in_review=None), words), resolved, stage.next_folder)
+        if bundle.tray == REJECT:
+            return _ready(Decision("reject", stage, None, words), resolved, "")
+        return self._check_again(bundle, stage, resolved, resolved.in_review, words)
+
+    def _check_untouched(self, bundle: Bundle, stage: Stage, resolved: ResolvedBrief, waiting: InReview) -> Ready | str:
+        """Return the work on a result that is in no tray, if it was dragged straight into the next folder; else the sentence about it."""
+        if bundle.picture is not None:
+            return f"Waits for your eye since {self._since(bundle)}. {_TRAYS}"
+        moved = [path for path in bundle.beyond if path.partition("/")[0] == stage.next_folder and self._size(path) == waiting.size]
+        if not moved:
+            name = display_name(bundle.stem)
+            return (
+                f"The picture “{name}” has left {REVIEW_FOLDER}/, and its brief waits here. Put the picture into "
+                f"{REVIEW_FOLDER}/{APPROVE}, or put it back."
+            )
+        decision = Decision("beside", stage, replace(resolved, in_review=None), picture=moved[0])
+        return _ready(decision, resolved, stage.next_folder)
+
+    def _check_again(self, bundle: Bundle, stage: Stage, resolved: ResolvedBrief, waiting: InReview, remark: str) -> Ready:
+        """Return the work that brings the originals back into the stage's folder. Raises InputError if the original is missing."""
+        steps = resolved.steps_for(stage)
+        needs_picture = not steps or steps[0].operation.needs().needs_picture
+        if needs_picture and not any(is_original_picture(path) for path in bundle.reviews):
+            name = display_name(f"{bundle.stem}{BEFORE_SUFFIX}.png")
+            raise InputError(
+                f"“{display_name(bundle.stem)}” cannot be made again: its original, “{name}”, is not beside it.",
+                f"Put the original into {stage.folder}/ yourself, or take the picture out of {REVIEW_FOLDER}/{AGAIN}.",
+            )
+        again = replace(resolved, in_review=None, is_single_stage=False, seed=1 if waiting.seed >= _MAX_SEED else waiting.seed + 1)
+        return _ready(Decision("again", stage, _for_next_try(again, stage, remark), remark), resolved, stage.folder)
+
+    def _since(self, bundle: Bundle) -> str:
+        """Return when the result was laid here: the time alone if that was today."""
+        path = next((path for path in (*bundle.reviews, bundle.brief) if path), bundle.asset)
+        try:
+            moment = time.localtime(self._lstat(path).st_mtime)
+        except OSError:
+            return "a while ago"
+        is_today = moment[:3] == time.localtime()[:3]
+        return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
+
+    def _size(self, path: str) -> int:
+        try:
+            return self._lstat(path).st_size
+        except OSError:
+            return -1
+
+
+def is_original_picture(path: str) -> bool:
+    """Return whether a file beside a result is the copy of the picture that the result was made from."""
+    tail = classify(posixpath.basename(path)).label
+    return tail.count(".") == 1 and is_picture_suffix(tail.lower())
+
+
+def _ready(decision: Decision, resolved: ResolvedBrief, next_folder: str) -> Ready:
+    """Return the decision as the work of the stage of review/, which has no steps."""
+    return Ready(replace(REVIEW_STAGE, next_folder=next_folder), resolved, (), has_all_named_inputs=False, decision=decision)
+
+
+def _for_next_try(resolved: ResolvedBrief, stage: Stage, remark: str) -> ResolvedBrief:
+    """Return the brief for another try: with other seeds, and with the remark added to the words of the steps that take words."""
+    steps = resolved.steps_for(stage)
+    with_words = tuple(_for_another_try(step, remark) for step in steps)
+    prompt = resolved.prompt
+    if remark and any(step.operation.uses_brief_prompt() for step in steps):
+        prompt = _joined_words(prompt, remark)
+    return replace(resolved, prompt=prompt, steps_by_stage=MappingProxyType({**resolved.steps_by_stage, stage.name: with_words}))
+
+
+def _for_another_try(step: Step, remark: str) -> Step:
+    """Return the step with other seeds if it names seeds, and with the remark added to its own prompt if it has one."""
+    settings = step.operation.another_try(step.settings)
+    prompt = settings.get("prompt")
+    if remark and isinstance(prompt, str) and prompt:
+        settings = {**settings, "prompt": _joined_words(prompt, remark)}
+    if settings is step.settings:
+        return step
+    return replace(step, settings=MappingProxyType(dict(settings)), operation=type(step.operation).model_validate(settings))
+
+
+def _joined_words(prompt: str, remark: str) -> str:
+    return f"{prompt.rstrip(' ,.')}, {remark}" if prompt else remark
+
+
+def _unknown_sentence(bundle: Bundle) -> str:
+    """Return the sentence about a picture in review/ with no brief that says which result it is."""
+    name = display_name(bundle.stem)
+    if bundle.tray:
+        return (
+            f"Nothing called “{name}” waits in {REVIEW_FOLDER}/: give the picture the name that it had there, or put its brief beside it."
+        )
+    return f"{REVIEW_FOLDER}/ holds results that wait for a person, and “{name}” is none: put it into the folder of a stage."

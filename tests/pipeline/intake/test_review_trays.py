@@ -1,0 +1,91 @@
+"""A picture in a tray of review/ and what it has left behind are one bundle; names alone decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from goldsmith.pipeline.intake.bundle import Bundle, split_tray
+from goldsmith.pipeline.intake.bundle_index import UNCHECKED, BundleIndex
+from goldsmith.pipeline.intake.file_names import classify
+
+HOME = ("hero.toml", "hero.review.jpg", "hero.review.before.png", "hero.review.before.mask.png")
+
+
+def bundles_of(paths: Iterable[str]) -> dict[str, Bundle]:
+    """Return the bundles by the place of their picture or brief."""
+    index = BundleIndex()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        index.get_or_create(folder).add(name, UNCHECKED)
+    return {bundle.asset: bundle for bundle in index.bundles()}
+
+
+def waiting(folder: str, *, has_picture: bool = False) -> list[str]:
+    return [f"{folder}/{name}" for name in (*HOME, *(("hero.png",) if has_picture else ()))]
+
+
+def test_the_names_of_a_review_are_no_pictures() -> None:
+    """They belong to the picture that waits; a name that only looks alike is a picture as before."""
+    assert [tuple(classify(name))[:3] for name in ("hero.review.jpg", "Hero.Review.Before.mask.sky.png", "hero.review.png")] == [
+        ("hero", "review", ""),
+        ("Hero", "review", ".mask.sky.png"),
+        ("hero.review", "picture", ""),
+    ]
+
+
+def test_a_lone_picture_in_a_tray_gets_what_it_has_left_behind() -> None:
+    """The files come from the campaign's folder, and the campaign is known."""
+    bundle = bundles_of([*waiting("review/acme"), "review/approve/hero.png"])["review/approve/hero.png"]
+    assert set(bundle.files) == {*waiting("review/acme"), "review/approve/hero.png"}
+    assert (bundle.tray, bundle.target_campaign, bundle.ambiguity) == ("approve", "acme", "")
+
+
+def test_names_are_compared_in_any_case() -> None:
+    """A tray or a picture in other letters is the same."""
+    bundle = bundles_of([*waiting("review/acme"), "review/Approve/HERO.PNG"])["review/Approve/HERO.PNG"]
+    assert (bundle.tray, bundle.target_campaign) == ("approve", "acme")
+
+
+def test_a_picture_with_its_files_in_a_tray_needs_nothing_more() -> None:
+    """The folder in the tray is the campaign."""
+    bundle = bundles_of(waiting("review/again/acme", has_picture=True))["review/again/acme/hero.png"]
+    assert (bundle.tray, bundle.target_campaign, bundle.brief) == ("again", "acme", "review/again/acme/hero.toml")
+
+
+def test_a_copy_in_a_tray_takes_its_original_along() -> None:
+    """The picture that still waits is one of the bundle's files."""
+    paths = [*waiting("review/acme", has_picture=True), "review/approve/hero.png"]
+    assert bundles_of(paths)["review/approve/hero.png"].left_behind == ("review/acme/hero.png",)
+
+
+def test_the_one_that_has_left_its_place_is_meant() -> None:
+    """Two campaigns have a hero; only that of beta is gone from its place."""
+    paths = [*waiting("review/acme", has_picture=True), *waiting("review/beta"), "review/approve/hero.png"]
+    assert bundles_of(paths)["review/approve/hero.png"].target_campaign == "beta"
+
+
+def test_two_that_have_left_their_places_are_told_apart_by_a_folder() -> None:
+    """Without a folder it is a question, with one it is an answer."""
+    left = [*waiting("review/acme"), *waiting("review/beta")]
+    assert "wait in acme/ and in beta/" in bundles_of([*left, "review/approve/hero.png"])["review/approve/hero.png"].ambiguity
+    bundle = bundles_of([*left, "review/approve/beta/hero.png"])["review/approve/beta/hero.png"]
+    assert (bundle.target_campaign, bundle.ambiguity) == ("beta", "")
+
+
+def test_one_picture_in_two_trays_is_a_question_for_both() -> None:
+    """Neither of the two decisions wins by chance."""
+    bundles = bundles_of([*waiting("review"), "review/approve/hero.png", "review/reject/hero.png"])
+    sentence = "“hero” lies in review/approve and in review/reject: leave it in one of them."
+    assert {bundles[f"review/{tray}/hero.png"].ambiguity for tray in ("approve", "reject")} == {sentence}
+
+
+def test_a_picture_that_waits_or_has_gone_past_the_trays_knows_its_namesakes() -> None:
+    """The brief that is left alone lists the pictures of its name in the stages' folders, of its campaign or of none."""
+    paths = [*waiting("review/acme"), "masked/acme/hero.png", "masked/hero.png", "masked/beta/hero.png", "masked/acme/other.png"]
+    assert set(bundles_of(paths)["review/acme/hero.toml"].beyond) == {"masked/acme/hero.png", "masked/hero.png"}
+
+
+def test_folders_of_other_stages_have_no_trays() -> None:
+    """Only the first folder in review/ is a tray, and only by its exact name."""
+    assert split_tray("selected", "approve/acme") == ("", "approve/acme")
+    assert split_tray("review", "approved/acme") == ("", "approved/acme")
