@@ -16,7 +16,23 @@ from goldsmith.cli.replay import EXIT_DIFFERS
 from goldsmith.errors import AlreadyRunningError, GoldsmithError, HostError, InputError, UsageError
 from goldsmith.journal.journal import Journal
 
-COMMANDS = ["init", "run", "status", "why", "check", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor", "demo"]
+COMMANDS = [
+    "init",
+    "run",
+    "status",
+    "why",
+    "check",
+    "brief",
+    "retry",
+    "history",
+    "replay",
+    "restore",
+    "verify",
+    "prune",
+    "ops",
+    "doctor",
+    "demo",
+]
 HEAVY = ["torch", "PIL", "cv2", "onnxruntime", "imagecodecs", "PyOpenColorIO", "tifffile", "transformers"]
 
 
@@ -37,7 +53,7 @@ def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: s
 @pytest.mark.parametrize(
     "command",
     [
-        *("run", "status", "why", "check", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor"),
+        *("run", "status", "why", "check", "brief", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor"),
         *("models list", "models fetch"),
     ],
 )

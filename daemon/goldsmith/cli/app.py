@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from goldsmith import __version__
+from goldsmith.cli.brief import brief
 from goldsmith.cli.check import check
 from goldsmith.cli.demo import demo
 from goldsmith.cli.doctor import doctor
@@ -64,6 +65,7 @@ app.command()(run)
 app.command()(status)
 app.command()(why)
 app.command()(check)
+app.command()(brief)
 app.command()(retry)
 app.command()(history)
 app.command()(replay)

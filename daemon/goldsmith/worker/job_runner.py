@@ -150,6 +150,8 @@ class _JobRunner:
         # About the files beside the picture, and about the picture itself: the notes in its facts.
         self._input_notes: list[str] = []
         self._picture_notes: Sequence[str] = ()
+        # What the picture's generator says of how it was made.
+        self._generation: dict[str, object] = {}
         self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
         self._identities = FileIdentities(job, self._reads)
@@ -232,12 +234,15 @@ class _JobRunner:
 
     def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
         from goldsmith.picture.codec import decode_with_info, verify
+        from goldsmith.picture.metadata.generation_settings import read_generation_settings
 
         reading = reading_options(self._job)
         decoded, info = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
         if info.frames > 1:
             info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # complete only if its last frame is
         self._picture_notes = info.notes
+        settings = read_generation_settings(decoded.metadata)
+        self._generation = {} if settings is None else settings.to_record()
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
         self.current_path = self._job.asset.path
         return replace(decoded, masks=MappingProxyType(named_masks)), info
@@ -497,6 +502,8 @@ class _JobRunner:
     ) -> Outcome:
         self._check_cancelled()
         facts = {} if info is None else asdict(info)
+        if self._generation:
+            facts["generation"] = self._generation
         may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
         if facts or self._input_notes:
             facts["notes"] = [*facts.get("notes", ()), *self._input_notes]
