@@ -103,7 +103,8 @@ def _enlargement(operation: Operation, source: Picture) -> float:
         return 1.0
     step_context = context()
     operation.apply(source, step_context)
-    return max(1.0, *(width * height / (source.height * source.width) for width, height in step_context.results.checked_sizes))
+    sizes = step_context.results.checked_sizes  # none if the operation leaves such a picture as it is
+    return max([1.0, *(width * height / (source.height * source.width) for width, height in sizes)])
 
 
 @pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "alpha"])

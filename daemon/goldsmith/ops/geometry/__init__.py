@@ -1,0 +1,1 @@
+"""The ``geometry`` operation and what only it uses."""
