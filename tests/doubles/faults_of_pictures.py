@@ -99,6 +99,22 @@ def sharpened(pixels: Pixels, amount: float, sigma: float = 1.6) -> Pixels:
     return coded(pixels + np.float32(amount) * (pixels - gaussian_blur(pixels, sigma)))
 
 
+def hair(height: int = 320, width: int = 480) -> Pixels:
+    """Return light hair, lines 2 to 4 px wide that run out from the middle, before a smooth darker ground."""
+    import cv2
+
+    share = np.zeros((height, width), np.float32)
+    middle = width // 2, height // 2
+    for number, angle in enumerate(np.linspace(0, 2 * np.pi, 40, endpoint=False)):
+        near, far = (
+            (round(middle[0] + reach * np.cos(angle)), round(middle[1] + reach * np.sin(angle))) for reach in (60, 110 + 7 * (number % 6))
+        )
+        cv2.line(share, near, far, 1.0, 2 + number % 3, cv2.LINE_AA)
+    share = gaussian_blur(share, 0.8)[:, :, None]
+    ground = sky(height, width, 40) - np.float32(0.12)
+    return coded(ground + share * np.float32(0.35) * (1 - ground))
+
+
 def posterised(pixels: Pixels, step: float) -> Pixels:
     """Return the picture with values that are multiples of ``step`` codes of 255 alone, rounded to codes of 8 bits."""
     return coded(np.round(pixels * (255 / step)) * np.float32(step / 255))

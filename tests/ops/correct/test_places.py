@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from doubles.faults_of_pictures import PHOTOGRAPHS, changed, cloned, coded, fringed, overlap, photograph, sharpened, sky
+from doubles.faults_of_pictures import PHOTOGRAPHS, changed, cloned, coded, fringed, hair, overlap, photograph, sharpened, sky
 from goldsmith.ops.correct import (
     banding,
     chromatic_aberration,
@@ -92,6 +92,22 @@ def test_halos_are_repaired_at_edges_alone() -> None:
 def test_cards_without_sharpening_have_no_halos() -> None:
     """The cards are those of the test above, before sharpening."""
     assert halos.find(_cards(0, 0)) == []
+
+
+@pytest.mark.parametrize("amount", [2, 3])
+def test_halos_of_hair_on_a_soft_background_are_repaired(amount: float) -> None:
+    """Hair has no flat side of its own. The rims on the background are found, and three fifths of the error are removed."""
+    clean = hair()
+    damaged = sharpened(clean, amount)
+    faults = halos.find(damaged)
+    assert faults
+    assert all(fault.after < 0.3 * fault.before for fault in faults)
+    assert np.abs(_repair_all(damaged, faults) - clean).mean() < 0.4 * np.abs(damaged - clean).mean()
+
+
+def test_hair_without_sharpening_has_no_halos() -> None:
+    """Light lines on a darker ground are not rims."""
+    assert halos.find(hair()) == []
 
 
 @pytest.mark.parametrize("place", [(300, 20), (380, 200), (250, 400)])
