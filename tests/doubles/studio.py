@@ -109,8 +109,9 @@ class Studio:
         return {name: files for name, files in held.items() if files}
 
     def archived(self) -> list[str]:
-        """Return the files of the archive, without the day."""
-        return sorted(path.partition("/")[2] for path in self.folder("archive"))
+        """Return the files of the archive, without the day, and without the copies of results that wait for a person."""
+        paths = (path.partition("/")[2] for path in self.folder("archive"))
+        return sorted(path for path in paths if not path.rpartition(".")[0].endswith("_result"))
 
     def manifest(self, path: str) -> dict[str, Any]:
         content = json.loads(self.read(path))

@@ -34,7 +34,7 @@ class _Data(BaseModel):
 class JobInput(_Data):
     """One file of a bundle, as the intake saw it."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review", "before"]
     name: str = ""
     """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
     path: str
@@ -109,6 +109,10 @@ class Job(_Data):
     """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
     review: dict[str, str] | None = None
     """If a person must approve the result: by the path of each input, the end of the name of the copy that is laid beside the result."""
+    keeps_result: bool = False
+    """True if the picture then waits for a person: a copy of it goes to the archive, because somebody may save over it."""
+    compares_versions: bool = False
+    """True for a job without steps that measures what a person changed between the input ``before`` and the picture."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""

@@ -17,7 +17,7 @@ from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
-from goldsmith.journal.records import PictureVersion
+from goldsmith.journal.records import BY_HAND, PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
@@ -97,6 +97,9 @@ class StageWork:
     outcome: Outcome | None = field(default=None, init=False)
     # Set with the outcome.
     origin: PictureOrigin = field(default=UNKNOWN_ORIGIN, init=False)
+    # The job that measures what a person changed, "" if there is none, and its outcome.
+    comparison_id: str = field(default="", init=False)
+    comparison: Outcome | None = field(default=None, init=False)
     # Set while its commit is in progress.
     plan_id: str = field(default="", init=False)
     # True once its job was in the queue of a worker.
@@ -113,6 +116,11 @@ class StageWork:
     def asset_path(self) -> str:
         """The path that identifies the asset (``Bundle.asset``)."""
         return self.job.asset.path
+
+    @property
+    def is_being_compared(self) -> bool:
+        """Whether a worker still measures what a person changed."""
+        return bool(self.comparison_id) and self.comparison is None
 
     @property
     def text_folder(self) -> Path:
@@ -132,7 +140,10 @@ class StageWork:
         return self.outcome
 
 
-InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review"]
+# The queue of the jobs that compare two versions; without it, they go to the first one.
+COMPARISON_QUEUE = "cpu"
+
+InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review", "before"]
 
 
 def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
@@ -233,6 +244,25 @@ def build_job(
         remarks=tuple(remarks),
         removals=removals,
         review=names_before_review(bundle) if ready.is_reviewed else None,
+        keeps_result=ready.is_reviewed or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,
         limits=limits,
+    )
+
+
+def comparison_job(job: Job, picture: JobInput, before_path: str, before_sig: FileSignature) -> Job:
+    """Return the job that measures what a person changed in the picture of another job. ``before_path``: the version before that."""
+    before = JobInput(role="before", path=before_path, sig=before_sig)
+    return Job(
+        id=f"{job.id}-{BY_HAND}",
+        root=job.root,
+        stage=BY_HAND,
+        queue=COMPARISON_QUEUE,
+        stem=job.stem,
+        inputs=(picture.model_copy(update={"sha256": ""}), before),
+        steps=(),
+        hdr=job.hdr,
+        float_range=job.float_range,
+        compares_versions=True,
+        limits=job.limits,
     )

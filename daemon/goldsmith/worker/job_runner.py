@@ -34,13 +34,14 @@ from goldsmith.jobs.job import (
     Outcome,
     StepResult,
 )
+from goldsmith.journal.records import BY_HAND
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
 from goldsmith.picture.formats.image_info import ImageInfo
 from goldsmith.picture.formats.table import FORMATS
-from goldsmith.picture.memory_budget import MemoryBudget
-from goldsmith.picture.picture import Mask, Metadata, Picture, freeze
+from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
+from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
@@ -172,6 +173,8 @@ class _JobRunner:
         job = self._job
         self._scratch = ScratchFolder(Path(job.scratch), self._fs)
         picture, masks, sidecars = self._load_inputs()
+        if job.compares_versions:
+            return self._compare_versions(picture, masks[0])
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
@@ -206,7 +209,7 @@ class _JobRunner:
             loaded = load_input(self._job, source)
             self._reads[source.path] = loaded.read
             self._note_wrong_suffix(loaded)
-            if source is self._job.asset or source.role in ("mask", "keep"):
+            if source is self._job.asset or source.role in ("mask", "keep", "before"):
                 pixels.append(loaded)
             elif source.role == "xmp":
                 sidecars.append(loaded)
@@ -227,9 +230,32 @@ class _JobRunner:
         self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
         return self._unchanged_outcome(picture.data, info)
 
+    def _compare_versions(self, picture: LoadedInput, before: LoadedInput) -> Outcome:
+        """Return the outcome of a job that measures what a person changed: facts, and a mask of the changed pixels for the archive."""
+        from goldsmith.picture.codec import decode
+        from goldsmith.worker.hand_changes import compare_versions
+
+        budget = MemoryBudget(self._job.limits.max_memory_bytes, 2 * BYTES_PER_PIXEL)
+        reading = reading_options(self._job)
+        versions = [decode(each.data, each.name, self._job.limits.max_pixels, budget, reading) for each in (before, picture)]
+        is_lossy = any(FORMATS[each.read.format].is_lossy for each in (before, picture) if each.read.format)
+        facts, mask = compare_versions(*versions, is_lossy=is_lossy)
+        if mask is not None:
+            data = self._encode_mask(mask, 8)
+            self._scratch.add_output("archive_only", f"_{BY_HAND}.png", data, {"what": "mask of the work by hand"})
+        return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": {BY_HAND: facts}})
+
+    @staticmethod
+    def _encode_mask(mask: Mask, depth: BitDepth) -> bytes:
+        from goldsmith.picture.codec import EncodingOptions, encode
+
+        metadata = Metadata(text_chunks=(MADE_BY_GOLDSMITH,))
+        return encode(Picture(freeze(mask[:, :, None]), depth=depth, metadata=metadata), EncodingOptions(format="png", depth=depth))
+
     def _unchanged_outcome(self, data: bytes, info: ImageInfo | None, results: StepResults | None = None) -> Outcome:
-        """Return the outcome in which the file itself goes on. The archive needs its bytes only if a person put it there."""
-        original = "" if self._job.asset.sha256 else str(self._scratch.write_file("original", data))
+        """Return the outcome in which the file itself goes on. The archive needs its bytes if a person put it there, or if it waits now."""
+        is_kept = self._job.asset.sha256 and not self._job.keeps_result
+        original = "" if is_kept else str(self._scratch.write_file("original", data))
         return self._success(results or StepResults([]), info, unchanged=True, original=original)
 
     def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
@@ -449,6 +475,8 @@ class _JobRunner:
         suffix = row.suffix
         facts = {**picture_facts(result), "format": self._job.working}
         self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
+        if self._job.keeps_result:
+            self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
 
     def _write_review_sheet(
@@ -479,17 +507,13 @@ class _JobRunner:
 
     def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
         """Write each unused mask whose geometry has changed; its old files are consumed."""
-        from goldsmith.picture.codec import EncodingOptions, encode
-
         files = paths_by_name(self._job.inputs, "mask", "keep")
         for name, mask in sorted(after.masks.items()):
             old = before.masks.get(name)
             if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
             tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
-            metadata = Metadata(text_chunks=(MADE_BY_GOLDSMITH,))
-            data = encode(Picture(freeze(mask[:, :, None]), depth=16, metadata=metadata), EncodingOptions(format="png", depth=16))
-            self._scratch.add_output("mask", tail, data, {"width": after.width, "height": after.height, "depth": 16})
+            self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 
     def _success(

@@ -184,7 +184,7 @@ def test_a_used_mask_goes_to_the_archive(share_planner: PlannerOnShare) -> None:
 
 
 def test_an_unchanged_picture_moves_on_itself_and_its_copy_is_archived(share_planner: PlannerOnShare) -> None:
-    """Only a picture that a person put there is copied."""
+    """Only a picture that a person put there is copied, or one that waits for a person now."""
     plan = share_planner.plan(share_planner.work("hero.png", "hero.toml"), unchanged=True, original=True)
     assert input_destinations(plan)["selected/hero.png"] == "masked/hero.png"
     assert output_paths(plan) == [f"archive/{DAY}/selected/hero.png", "masked/hero.toml"]
@@ -192,9 +192,10 @@ def test_an_unchanged_picture_moves_on_itself_and_its_copy_is_archived(share_pla
     placed = PlacedFile(path="selected/hero.png", sig=sig, sha256=digest, job_id="before")
     row = HistoryRow(job_id="before", path="inbox/hero.png", sha256=digest, started_at=1, taken_at=2, stage="generate", outcome="passed")
     share_planner.journal.complete_plans([CompletedPlan("before", (row,), (placed,), ())])
-    share_planner.planner.clear_reservations()
-    plan = share_planner.plan(share_planner.work("hero.png", "hero.toml"), unchanged=True, original=True)
-    assert output_paths(plan) == ["masked/hero.toml"]
+    for brief, copies in ((SHARPEN, [f"archive/{DAY}/selected/hero.png"]), (SHARPEN + "[[grade]]\nop = 'grade'\n", [])):
+        share_planner.planner.clear_reservations()
+        plan = share_planner.plan(share_planner.work("hero.png", "hero.toml", brief=brief), unchanged=True, original=True)
+        assert output_paths(plan) == [*copies, "masked/hero.toml"]
     assert plan.history_row.parent_job_id == "before"
 
 

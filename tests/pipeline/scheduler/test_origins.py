@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import read_metadata
 from goldsmith.picture.metadata.identity import read_identity
+from goldsmith.pipeline.archive.restoration import Restoration, restorable_files
+from goldsmith.service.one_off import run_replay
 
 DELIVER = f"edit = []\ngrade = []\n{EXPORT}"
 
@@ -82,6 +85,14 @@ def test_a_picture_that_an_editor_saves_under_another_name_is_known_by_its_id(st
     assert stages[2]["by_hand"]["program"] == "GIMP 2.10"
     assert stages[2]["picture"] == {"path": path, "sha256": stages[1]["outputs"][0]["sha256"]}
     assert stages[2]["by_hand"]["after"] == stages[3]["picture"]["sha256"]
+    figures = {name: stages[2]["by_hand"].get(name) for name in ("changed_pixels", "box", "tolerance", "incomparable")}
+    assert figures == {"changed_pixels": 12, "box": [2, 2, 4, 3], "tolerance": 0.0, "incomparable": None}
+    (entry,) = stages[2]["archive_only"]
+    mask = Image.open(io.BytesIO(studio.read(entry["archived"])))
+    assert mask.getbbox() == (2, 2, 6, 5)
+    report = run_replay(studio.setup(), studio.at("delivered/another.manifest.json"), lambda *_: None)
+    assert [each.verdict for each in report.deliverables] == ["identical", "identical"]
+    assert report.hand_work[0].startswith(f"{path} was changed by hand (GIMP 2.10, ")
 
 
 @pytest.mark.parametrize(("stem", "name"), [("over", "over.png"), ("beside", "beside_v002.png")])
@@ -94,6 +105,19 @@ def test_a_picture_that_is_saved_without_its_id_is_known_by_its_place(studio: St
     stages = _deliver(studio, f"masked/{name}")
     assert [stage["stage"] for stage in stages] == ["generate", "edit", "by-hand", "grade", "deliver"]
     assert (stages[2]["by_hand"]["known_by"], stages[2]["picture"]["path"]) == ("path", path)
+
+
+def test_the_bytes_that_a_person_saved_over_can_be_restored(studio: Studio) -> None:
+    """A picture that waits for a person has a copy in the archive; the copy is that of the file, to the byte."""
+    path = _waiting(studio, "restored", 9)
+    data = studio.read(path)
+    studio.put(path, paint_over(data))
+    _deliver(studio, path)
+    files = restorable_files(studio.journal.related_rows([path]))
+    file = next(each for each in files if each.sha256 == hashlib.sha256(data).hexdigest())
+    assert file.archived
+    restored = Restoration(studio.root, studio.setup().pipeline.folders, studio.journal).restore(file)
+    assert studio.read(restored) == data
 
 
 def test_another_picture_in_the_place_of_one_that_was_taken_is_new(studio: Studio) -> None:

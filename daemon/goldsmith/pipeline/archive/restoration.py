@@ -52,7 +52,8 @@ class RestorableFile:
 def restorable_files(rows: Iterable[HistoryRow]) -> list[RestorableFile]:
     """Return every input and every result of these jobs, in the order of their jobs; each file once, from the archive if it is there."""
     ordered = [row for row in rows if row.outcome in ("passed", "delivered") and row.stage != BY_HAND]
-    places = {each.sha256: each.archived for row in ordered for each in _inputs(row) if each.archived}
+    places = {sha256: place for row in ordered for sha256, place in _kept_results(row)}
+    places |= {each.sha256: each.archived for row in ordered for each in _inputs(row) if each.archived}
     files: dict[tuple[str, str], RestorableFile] = {}
     for row in ordered:
         for each in (*_inputs(row), *_results(row)):
@@ -205,6 +206,14 @@ def _inputs(row: HistoryRow) -> Iterator[RestorableFile]:
         if isinstance(entry, dict):
             path, sha256 = str(entry["path"]), str(entry.get("sha256", ""))
             yield _file(row, path, sha256, _stem(path, row.path), str(places.get(path, "")))
+
+
+def _kept_results(row: HistoryRow) -> Iterator[tuple[str, str]]:
+    """Yield the hash of each file that the job has sent to the archive alone, and its place there."""
+    archive_only = row.record.get("archive_only")
+    for entry in archive_only if isinstance(archive_only, list) else ():
+        if isinstance(entry, dict) and "sha256" in entry and "archived" in entry:
+            yield str(entry["sha256"]), str(entry["archived"])
 
 
 def _results(row: HistoryRow) -> Iterator[RestorableFile]:

@@ -22,6 +22,11 @@ def hand_row(work: StageWork, now: float) -> HistoryRow | None:
     after, saved_at = work.hashes[path], work.sigs[path].mtime_ns / 1e9
     # A candidate lies in the archive alone.
     before_path = path if is_in_archive(before.path) else before.path
+    comparison = work.comparison
+    figures = comparison.facts.get(BY_HAND) if comparison is not None and comparison.fault is None else None
+    if not isinstance(figures, dict):
+        reason = "the version before is no longer there" if comparison is None or comparison.fault is None else comparison.fault.sentence
+        figures = {"incomparable": reason}
     record: dict[str, Any] = {
         "by_hand": {
             "known_by": work.origin.known_by,
@@ -29,6 +34,7 @@ def hand_row(work: StageWork, now: float) -> HistoryRow | None:
             "saved_at": datetime.fromtimestamp(saved_at, UTC).isoformat(timespec="seconds"),
             "before": before.sha256,
             "after": after,
+            **figures,
         },
         "stem": work.job.stem,
         "inputs": [{"role": "picture", "name": "", "path": before_path, "sha256": before.sha256}],

@@ -14,12 +14,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from goldsmith.errors import GoldsmithError, HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import CompletedPlan, PlacedFile, Plan
+from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, Plan
 from goldsmith.pipeline.commit.commit_refusals import error_text, explain_refusal
 from goldsmith.pipeline.commit.copier import Copier, CopyTask, FileToCopy
 from goldsmith.pipeline.commit.file_move import NameTaken, PreparedCopy, ResultLost, ResultReplaced, SourceChanged
@@ -460,16 +462,20 @@ def with_destinations(plan: Plan, new_destinations: dict[str, str]) -> Plan:
         publish.model_copy(update={"destination": new_destinations.get(publish.destination, publish.destination)})
         for publish in plan.publishes
     )
-    archive_only = plan.history_row.record.get("archive_only")
-    row = plan.history_row
-    if isinstance(archive_only, list):
-        entries = [
-            {**entry, "archived": new_destinations.get(str(entry["archived"]), entry["archived"])}
-            for entry in archive_only
-            if isinstance(entry, dict)
-        ]
-        row = row.model_copy(update={"record": {**row.record, "archive_only": entries}})
-    return plan.model_copy(update={"consumes": consumes, "publishes": publishes, "history_row": row})
+    row, hand_row = (None if each is None else _with_archive_only(each, new_destinations) for each in (plan.history_row, plan.hand_row))
+    return plan.model_copy(update={"consumes": consumes, "publishes": publishes, "history_row": row, "hand_row": hand_row})
+
+
+def _with_archive_only(row: HistoryRow, new_destinations: dict[str, str]) -> HistoryRow:
+    archive_only = row.record.get("archive_only")
+    if not isinstance(archive_only, list):
+        return row
+    entries: list[JsonValue] = [
+        {**entry, "archived": new_destinations.get(str(entry["archived"]), entry["archived"])}
+        for entry in archive_only
+        if isinstance(entry, dict)
+    ]
+    return row.model_copy(update={"record": {**row.record, "archive_only": entries}})
 
 
 def scratch_folders(plans: Iterable[Plan]) -> set[str]:

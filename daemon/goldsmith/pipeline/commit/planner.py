@@ -230,6 +230,7 @@ class _PlanDraft:
         self._is_final = planner.is_final_folder(work.ready.next_folder)
 
     def plan(self) -> Plan:
+        self._add_hand_work()
         self._add_picture()
         self._add_sidecars()
         for output in self._forwarded_outputs():
@@ -258,19 +259,39 @@ class _PlanDraft:
             self._archive(path)
             return
         self._forward(path, suffix_when_moved(self._outcome, path))
-        if self._outcome.original_copy and (self._hand_row is not None or not self._work.origin.parent_job_id):
+        is_known = self._hand_row is None and self._work.origin.parent_job_id and not self._work.job.keeps_result
+        if self._outcome.original_copy and not is_known:
             self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(path), self._work.hashes[path])
+
+    def _add_hand_work(self) -> None:
+        """Send the mask of what a person changed to the archive, and put it on record."""
+        comparison = self._work.comparison
+        if self._hand_row is None or comparison is None or comparison.fault is not None:
+            return
+        entries = []
+        for output in comparison.outputs:
+            destination = self._archive_beside(output)
+            sig = comparison.verified_sigs[output.path]
+            self._publishes.append(Publish(source=output.path, destination=destination, sha256=output.sha256, sig=sig))
+            entries.append({**output.facts, "sha256": output.sha256, "archived": destination})
+        record = {**self._hand_row.record, **({"archive_only": entries} if entries else {})}
+        self._hand_row = self._hand_row.model_copy(update={"record": record})
+
+    def _archive_beside(self, output: OutputFile) -> str:
+        """Return a free place in the archive for a result that does not move on, beside the original."""
+        bundle = self._work.bundle
+        name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
+        return self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
 
     def _forwarded_outputs(self) -> list[OutputFile]:
         return [output for output in self._outcome.outputs if output.role != "archive_only"]
 
     def _add_archive_only_outputs(self) -> list[dict[str, Any]]:
         """Send results that do not move on to the archive, beside the original, and return their entries for the record."""
-        bundle, entries = self._work.bundle, []
+        entries = []
         for output in self._outcome.outputs:
             if output.role == "archive_only":
-                name = truncate_name(bundle.stem, MAX_NAME_BYTES - len(output.tail)) + output.tail
-                destination = self._planner.reserve_archive_path(posixpath.join(bundle.folder, bundle.campaign, name))
+                destination = self._archive_beside(output)
                 self._publish_to_archive(output.path, destination, output.sha256)
                 entries.append({**output.facts, **_document_id(output), "sha256": output.sha256, "archived": destination})
         return entries
@@ -456,6 +477,7 @@ class _DecisionDraft(_PlanDraft):
 
     def plan(self) -> Plan:
         moves = {"approve": self._approve, "again": self._do_again, "reject": self._archive_all, "beside": self._follow}
+        self._add_hand_work()
         moves[self._decision.kind]()
         return Plan(
             id=self._work.job.id,

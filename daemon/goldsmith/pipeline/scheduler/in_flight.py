@@ -103,6 +103,11 @@ class InFlight:
         self._work_by_key[work.bundle.key] = work
         self._key_by_job[work.job.id] = work.bundle.key
 
+    def add_comparison(self, work: StageWork, job_id: str) -> None:
+        """Add the job that compares two versions of the work's picture."""
+        work.comparison_id = job_id
+        self._key_by_job[job_id] = work.bundle.key
+
     def submitted(self) -> Iterator[StageWork]:
         """Iterate over the work whose job was given to the workers."""
         return (work for work in self._work_by_key.values() if work.was_submitted)
@@ -113,11 +118,13 @@ class InFlight:
         self._work_by_key.pop(key, None)
         self.ready_to_commit.pop(key, None)
         self._key_by_job.pop(work.job.id, None)
+        self._key_by_job.pop(work.comparison_id, None)
         if keeps_place and work.number:
             self._kept_numbers[key] = work.number
         if work.was_submitted:
             self._remove_row(work.job.id)
-        for folder in filter(None, (work.scratch, str(work.text_folder))):
+        compared = "" if work.comparison is None else work.comparison.scratch
+        for folder in filter(None, (work.scratch, compared, str(work.text_folder))):
             self._work_folder.remove(folder)
 
     def _remove_row(self, job_id: str) -> None:

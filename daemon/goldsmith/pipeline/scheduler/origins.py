@@ -5,15 +5,17 @@ A picture that a person put there for the first time has no such job. If its byt
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
-from goldsmith.files import fold_name
+from goldsmith.files import FileSignature, fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import PictureVersion
 from goldsmith.pipeline.commit.naming import is_in_archive, split_version, with_version
 from goldsmith.pipeline.stage_work import UNKNOWN_ORIGIN, PictureOrigin, StageWork
+from goldsmith.root_folder import RootFolder
 
 
 class Origins:
@@ -33,6 +35,24 @@ class Origins:
             return PictureOrigin(placed.job_id, "bytes")
         return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(_waiting_place(work)) or UNKNOWN_ORIGIN
 
+    def place_of_before(self, work: StageWork) -> tuple[str, FileSignature] | None:
+        """Return where the version before a person's work lies now, with its signature; None if there is none, or if it is gone."""
+        before = work.origin.before
+        if before is None:
+            return None
+        root, paths = RootFolder(work.job.root), [version.path for version in self._journal.versions_by_hash(before.sha256)]
+        for path in dict.fromkeys(path for path in (*paths, before.path) if path != work.asset_path):
+            with contextlib.suppress(OSError):
+                sig = FileSignature.from_stat(root.lstat(path))
+                if self._is_version(path, sig, before):
+                    return path, sig
+        return None
+
+    def _is_version(self, path: str, sig: FileSignature, before: PictureVersion) -> bool:
+        """Return whether the file is the one that was put there: nobody writes to the archive, and a placed file has its signature."""
+        placed = self._journal.placed_file(path)
+        return is_in_archive(path) or (placed is not None and placed.sha256 == before.sha256 and placed.sig.same_content(sig))
+
     def _find_by_bytes(self, path: str, sha256: str) -> PictureOrigin | None:
         results = [version for version in self._journal.versions_by_hash(sha256) if version.is_result]
         if results:
@@ -44,8 +64,8 @@ class Origins:
     def _find_by_id(self, work: StageWork) -> PictureOrigin | None:
         for document_id in work.final_outcome.identity.ids:
             versions = self._journal.versions_by_id(document_id)
-            if versions:
-                return _changed_from(versions[0], "id")
+            if versions:  # a copy that was kept in the archive has the same id
+                return _changed_from(next((version for version in versions if not is_in_archive(version.path)), versions[0]), "id")
         return None
 
     def _find_by_path(self, path: str) -> PictureOrigin | None:

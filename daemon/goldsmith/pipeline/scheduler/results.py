@@ -14,7 +14,7 @@ from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.parts import SharedParts
-from goldsmith.pipeline.stage_work import StageWork, fingerprint
+from goldsmith.pipeline.stage_work import StageWork, comparison_job, fingerprint
 from goldsmith.pipeline.workers.outcome_files import read_preview
 from goldsmith.pipeline.workers.worker_pool import Event
 
@@ -69,6 +69,9 @@ class Results:
         work = self._in_flight.get_by_job(event.job_id)
         if work is None:
             return
+        if event.job_id == work.comparison_id:
+            self._handle_comparison(work, event, now)
+            return
         if isinstance(event, Outcome):
             work.scratch = event.scratch
         if isinstance(event, JobProgress):
@@ -94,12 +97,23 @@ class Results:
         self._disputes.pop(work.asset_path, None)
         work.hashes.update({read.path: read.sha256 for read in outcome.reads})
         work.origin = self._origins.find(work)
+        before_place = self._origins.place_of_before(work)
+        if before_place is not None:
+            job = comparison_job(work.job, work.job.asset, *before_place)
+            self._in_flight.add_comparison(work, job.id)
+            self._workers.submit(job)
         self.commit_or_wait(work, now)
+
+    def _handle_comparison(self, work: StageWork, event: Event, now: float) -> None:
+        """Go on with work whose versions are compared. A comparison that failed costs the record its figures, and nothing else."""
+        if isinstance(event, Outcome) and work.is_being_compared:
+            work.comparison = event
+            self.commit_or_wait(work, now)
 
     def commit_or_wait(self, work: StageWork, now: float) -> None:
         """Commit (or hold) the work if every input has been quiet long enough; else schedule a check for that moment."""
         ready_at = self._commit_at(work)
-        if work.outcome is None:
+        if work.outcome is None or work.is_being_compared:
             return
         if ready_at is None or ready_at > now:
             if work.was_submitted:
@@ -120,6 +134,8 @@ class Results:
             return  # a failing disk left the commit half done; it must be finished or undone first
         if work.outcome is not None:
             self._in_flight.remove(work, keeps_place=True)
+            if work.is_being_compared:
+                self._workers.cancel(work.comparison_id)
             self._in_flight.recheck([work.bundle.key])
         elif not work.is_cancelled:
             work.is_cancelled = True
