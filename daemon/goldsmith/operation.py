@@ -204,6 +204,9 @@ class LibraryFacet(Protocol):
     def reference_pictures(self) -> Sequence[Picture]:
         """Return the bundle's reference pictures (``hero.ref.png``), decoded, in the order of their names."""
 
+    def control_picture(self, name: str) -> Picture | None:
+        """Return the bundle's own ``hero.control.NAME.png``, else ``hero.control.png``, decoded; None if there is neither."""
+
 
 # The finding of a step that removes content: the share of ``Removal``.
 CHANGED_SHARE = "masked_changed"
@@ -369,6 +372,8 @@ class StepInputs:
 
     has_picture: bool = True
     has_references: bool = False
+    # The names of the control pictures: ``depth`` for ``hero.control.depth.png``, "" for ``hero.control.png``.
+    controls: frozenset[str] = frozenset()
 
 
 _ENGINE_FOR_REGION: Mapping[str, EngineKind[Any]] = {

@@ -281,8 +281,10 @@ class LibraryDouble:
         heroes: Mapping[str, Picture] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
         portraits: Mapping[str, tuple[Picture, Mapping[Face, Points | None]]] | None = None,
+        controls: Mapping[str, Picture] | None = None,
     ) -> None:
         self._results = results
+        self._controls = dict(controls or {})
         self._reference_pictures = tuple(pictures)
         self._layers = dict(layers or {})
         self._heroes = dict(heroes or {})
@@ -316,6 +318,9 @@ class LibraryDouble:
 
     def reference_pictures(self) -> Sequence[Picture]:
         return self._reference_pictures
+
+    def control_picture(self, name: str) -> Picture | None:
+        return self._controls.get(name) or self._controls.get("")
 
 
 class ProgressDouble:
@@ -378,6 +383,7 @@ class StepContextDouble:
         reference_pictures: Sequence[Picture] = (),
         layers: Mapping[str, Picture] | None = None,
         heroes: Mapping[str, Picture] | None = None,
+        controls: Mapping[str, Picture] | None = None,
         references: Mapping[tuple[str, str], Path] | None = None,
         exported: Sequence[ExportedFile] = (),
         cancel_at: float | None = None,
@@ -395,5 +401,5 @@ class StepContextDouble:
         self.engines = EnginesDouble(inpainter, upscaler, generator, swapper) if engines is None else engines
         self.detect = DetectDouble(spots, faces, portraits, identify, lines) if detect is None else detect
         self.library: LibraryFacet = (
-            LibraryDouble(self.results, reference_pictures, layers, heroes, references, portraits) if library is None else library
+            LibraryDouble(self.results, reference_pictures, layers, heroes, references, portraits, controls) if library is None else library
         )

@@ -61,7 +61,7 @@ def _sd3() -> dict[str, Any]:
         sample_size=32,
         patch_size=2,
         in_channels=16,
-        num_layers=1,
+        num_layers=2,  # the last layer follows no control model
         attention_head_dim=8,
         num_attention_heads=4,
         caption_projection_dim=32,

@@ -6,6 +6,7 @@ import atexit
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -79,8 +80,7 @@ def request(ability: Ability, seeds: tuple[int, ...] = (1,), wish: GenerationOpt
     if ability == "text":
         return GenerationRequest(wish, seeds, WIDTH, HEIGHT)
     if ability == "image":
-        strong = GenerationOptions(wish.prompt, wish.negative, 0.7, wish.steps, wish.guidance, wish.loras)
-        return GenerationRequest(strong, seeds, WIDTH, HEIGHT, picture())
+        return GenerationRequest(replace(wish, strength=0.7), seeds, WIDTH, HEIGHT, picture())
     if ability == "inpaint":
         return GenerationRequest(wish, seeds, WIDTH, HEIGHT, picture(), hole())
     references = (picture(7, 48, 40),) if ability == "references" else ()

@@ -25,7 +25,7 @@ from goldsmith.library.library import Library
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
-from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask, own_look
+from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask, known_inputs, own_look
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer
@@ -56,7 +56,7 @@ class DryRun:
         self._check(own, prompt, campaign, bundle)
         resolver = Resolver(self._setup.pipeline, self._setup.library.read_recipe, self._availability(bundle))
         has_mask = bundle is not None and bool(bundle.masks or bundle.keeps)
-        inputs = None if bundle is None or (bundle.is_lone_brief and not bundle.refs) else StepInputs(has_references=bool(bundle.refs))
+        inputs = None if bundle is None else known_inputs(bundle)
         resolved = resolver.resolve(stage, own=own, prompt=prompt, campaign=campaign, has_mask=has_mask, inputs=inputs, own_look=look)
         print_text(f"{name}: no errors. It was read as {_KIND_PHRASES[kind]}.")
         self._print_steps(stage, resolved, bundle)
@@ -183,7 +183,7 @@ class DryRun:
         """Yield a sentence if there is no picture yet and the first step's model cannot do without one."""
         if bundle is None or not bundle.is_lone_brief or not steps or steps[0].operation.needs().needs_picture:
             return
-        needs = steps[0].operation.needs_beside(StepInputs(has_picture=False, has_references=bool(bundle.refs)))
+        needs = steps[0].operation.needs_beside(StepInputs(False, bool(bundle.refs), frozenset(bundle.controls)))
         for unavailable in (check_engine(self._setup.weights, need) for need in needs.engines):
             if unavailable is not None and not unavailable.is_transient:
                 yield f"{steps[0].location}: it waits for its picture: {unavailable.sentence}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goldsmith.engines.protocols import EngineKind, Generator, Inpainter, Upscaler
+from goldsmith.engines.protocols import ControlNet, EngineKind, Generator, Inpainter, Upscaler
 from goldsmith.engines.vision import (
     FaceDetector,
     FaceEmbedder,
@@ -29,6 +29,8 @@ HAND_LANDMARKER = EngineKind("hands", HandLandmarker, "finding hands")
 TEXT_READER = EngineKind("reader", TextReader, "reading text")
 UPSCALER = EngineKind("upscale", Upscaler, "enlarging")
 GENERATOR = EngineKind("generate", Generator, "generating pictures")
+# A model that follows a control picture loads one of these beside its own weights.
+CONTROL_NET = EngineKind("control", ControlNet, "control pictures")
 # A brief must name the model that swaps a person's face.
 FACE_SWAPPER = EngineKind("swap", FaceSwapper, "swapping faces", has_defaults=False)
 
@@ -44,6 +46,7 @@ ENGINE_KINDS: dict[str, EngineKind[Any]] = {
         TEXT_READER,
         UPSCALER,
         GENERATOR,
+        CONTROL_NET,
         FACE_SWAPPER,
     )
 }

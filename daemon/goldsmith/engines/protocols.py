@@ -17,6 +17,9 @@ EngineT = TypeVar("EngineT", bound="Engine")
 # pictures.
 Ability = Literal["text", "image", "inpaint", "edit", "references"]
 
+# What a control picture shows.
+ControlName = Literal["depth", "edges", "pose", "tile"]
+
 # Called with the progress of one call of an engine, 0..1. An exception, such as Cancelled, ends the call at once.
 OnProgress = Callable[[float], None]
 
@@ -90,6 +93,8 @@ class EngineNeed(Generic[EngineT]):
     factor:         upscale: the enlargement, to choose among the defaults.
     is_drawing:     upscale: whether the picture is a drawing, to choose among the defaults; None if that is not known yet.
     extends_canvas: inpaint: True if the hole is beyond the edge of the picture, with no pixels on its far side.
+    control:        control: what the control picture shows; "" = anything.
+    family:         control: the family of the model that it guides; "" = any.
     has_people:     matte: True if the subject is known to be people, to choose among the defaults.
     """
 
@@ -102,6 +107,8 @@ class EngineNeed(Generic[EngineT]):
     is_drawing: bool | None = None
     extends_canvas: bool = False
     has_people: bool = False
+    control: ControlName | Literal[""] = ""
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,10 @@ class GenerationOptions:
     """A step's options for an engine that takes a prompt; None = the value of the model's entry in models.toml.
 
     strength:       0..1, how far the result may depart from the input picture.
+    scheduler:      the name of a scheduler in the model's entry.
+    rescale:        0..1, how far strong guidance is scaled back to the contrast of the picture without it.
+    clip_skip:      how many of CLIP's last layers are left out, besides the one that the model always leaves out.
+    embeddings:     the files of textual inversions, each a word of the prompt.
     loras:          (file, weight) of each LoRA.
     extends_canvas: as in EngineNeed.
     """
@@ -120,6 +131,42 @@ class GenerationOptions:
     guidance: float | None = None
     loras: tuple[tuple[Path, float], ...] = ()
     extends_canvas: bool = False
+    scheduler: str | None = None
+    rescale: float = 0.0
+    clip_skip: int = 0
+    embeddings: tuple[Path, ...] = ()
+
+
+@runtime_checkable
+class ControlNet(Protocol):
+    """The weights of a control model, which guides a generating model; that model loads them."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+    @property
+    def model_files(self) -> ModelFiles: ...
+
+    @property
+    def modes(self) -> Mapping[ControlName, int]:
+        """The number of each control if it reads several (a union), else empty."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ControlGuide:
+    """A control picture and how a model follows it.
+
+    picture:    (h, w, 3), 0..1, sRGB, of any size; it covers the same view as the result.
+    strength:   how strongly, 0..2; 1 = as the control model was trained.
+    start, end: the part of the steps in which it acts, 0..1.
+    """
+
+    net: ControlNet
+    control: ControlName
+    picture: Pixels
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +177,7 @@ class GenerationRequest:
     picture:       (height, width, 3), 0..1, sRGB, the picture to start from.
     hole:          (height, width), 0 or 1 = generate, only with a picture.
     references:    pictures of any size, (h, w, 3), 0..1, sRGB.
+    guide:         a control picture that the result follows.
     """
 
     options: GenerationOptions
@@ -139,6 +187,7 @@ class GenerationRequest:
     picture: Pixels | None = None
     hole: Mask | None = None
     references: tuple[Pixels, ...] = ()
+    guide: ControlGuide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +216,8 @@ class EngineDescriptor:
     enlarges:      inpaint: True if a smaller crop is enlarged to ``side``, because the model works well only there.
     takes_prompt:  True if it takes a prompt.
     can:           generate: its abilities.
+    family:        generate: its family; control: that of the models that it guides.
+    controls:      control: what the control pictures show that it reads.
     native_pixels: generate: its native number of pixels, such as 1024 * 1024; any aspect ratio with about as many.
     weights:       (file name, sha256) of each weights file in use; empty for engines without weights.
     device:        the device and precision in use, such as "cpu float32, 1 thread".
@@ -184,6 +235,8 @@ class EngineDescriptor:
     takes_prompt: bool = False
     can: tuple[Ability, ...] = ()
     native_pixels: int = 0
+    family: str = ""
+    controls: tuple[ControlName, ...] = ()
     weights: tuple[tuple[str, str], ...] = ()
     device: str = "cpu"
     revision: str = ""

@@ -34,7 +34,7 @@ class _Data(BaseModel):
 class JobInput(_Data):
     """One file of a bundle, as the intake saw it."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review", "before"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "control", "xmp", "brief", "prompt", "review", "before"]
     name: str = ""
     """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
     path: str

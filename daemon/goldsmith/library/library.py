@@ -13,13 +13,33 @@ from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, display_name, fold_name, is_ignored_file, resource_path
 from goldsmith.root_folder import RootFolder
 
-LIBRARY_FOLDERS = ("recipes", "looks", "heroes", "loras", "fonts", "logos", "faces", "plates", "profiles", "sounds", "wildcards")
+LIBRARY_FOLDERS = (
+    "recipes",
+    "looks",
+    "heroes",
+    "loras",
+    "embeddings",
+    "fonts",
+    "logos",
+    "faces",
+    "plates",
+    "profiles",
+    "sounds",
+    "wildcards",
+)
 
 # Folders of which some files ship with the program. A file of that name in the root's own library has precedence.
 _SHIPPED_FOLDERS = ("fonts",)
 
 # Bytes that a file may have, by library folder. Real looks and fonts have a few MiB, profiles of presses 2, and LoRAs up to 2 GiB.
-MAX_FILE_BYTES = {"looks": 64 << 20, "fonts": 64 << 20, "profiles": 16_000_000, "loras": 8 << 30, "wildcards": 1 << 20}
+MAX_FILE_BYTES = {
+    "looks": 64 << 20,
+    "fonts": 64 << 20,
+    "profiles": 16_000_000,
+    "loras": 8 << 30,
+    "embeddings": 64 << 20,
+    "wildcards": 1 << 20,
+}
 _BLOCK_BYTES = 1 << 20
 
 # More than a recipe may have: the reader of briefs refuses a longer one.

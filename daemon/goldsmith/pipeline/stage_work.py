@@ -143,7 +143,7 @@ class StageWork:
 # The queue of the jobs that compare two versions; without it, they go to the first one.
 COMPARISON_QUEUE = "cpu"
 
-InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt", "review", "before"]
+InputRole = Literal["picture", "mask", "keep", "look", "layer", "ref", "control", "xmp", "brief", "prompt", "review", "before"]
 
 
 def fingerprint(sigs: Mapping[str, FileSignature]) -> str:
@@ -166,7 +166,7 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
 
     inputs = [job_input("brief" if bundle.is_lone_brief else "picture", bundle.asset)]
     sidecars: tuple[tuple[InputRole, Mapping[str, tuple[str, ...]]], ...]
-    sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers))
+    sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers), ("control", bundle.controls))
     for role, paths_by_name in sidecars:
         inputs += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
     inputs += [job_input("ref", path) for path in bundle.refs]

@@ -300,6 +300,15 @@ class WorkerLibrary:
                 pictures.append(self._decode(loaded.data, loaded.name))
         return pictures
 
+    def control_picture(self, name: str) -> Picture | None:
+        controls = {source.name: source for source in self.job.inputs if source.role == "control"}
+        source = controls.get(fold_name(name)) or controls.get("")
+        if source is None:
+            return None
+        loaded = self._reload_input(source)
+        self.recorder.used_files.append(source.path)
+        return self._decode(loaded.data, loaded.name)
+
     def _decode_library_file(self, path: Path, folder: str) -> Picture:
         data = self.library.read_file(path, self.job.limits.max_memory_bytes // 2)
         self.recorder.add_reference(f"{folder}/{path.name}", hashlib.sha256(data).hexdigest())

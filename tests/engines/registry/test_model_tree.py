@@ -121,7 +121,7 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     """Check that an inpainting model must list its files with their hashes."""
     text = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\nfolder = "/srv/x"\n'
     assert _faults(tmp_path, text) == [
-        "models.one: only a model of kind generate has a repository, a folder or a file; others list [[files]] with their hashes"
+        "models.one: only a model of kind generate or control has a repository, a folder or a file; others list [[files]] with their hashes"
     ]
 
 
@@ -292,3 +292,22 @@ def test_the_change_token_changes_when_weights_appear(tmp_path: Path) -> None:
 def test_paths_outside_a_tree_are_refused(path: str) -> None:
     """Check paths that leave the tree, are hidden, or have unusual characters."""
     assert "is not an allowed file name" in refusal_reason(["a/model.safetensors", path])
+
+
+@pytest.mark.parametrize(
+    ("files", "missing"),
+    [
+        ({"config.json": b"{}", "diffusion_pytorch_model.safetensors": b"w"}, ""),
+        ({"diffusion_pytorch_model.safetensors": b"w"}, "config.json"),
+        ({"config.json": b"{}"}, "safetensors"),
+        ({"config.json": b"{}", "a.safetensors": b"w", "net.py": b""}, "it contains code (net.py)"),
+    ],
+)
+def test_a_control_model_is_one_part(tmp_path: Path, files: Mapping[str, bytes], missing: str) -> None:
+    """Check that its folder needs a configuration and weights, and no index; code is refused."""
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    control = {"family": "sdxl", "controls": ("depth",)}
+    model = Model.model_validate({"kind": "control", "driver": "controlnet", "licence": "MIT", "folder": tmp_path, "control": control})
+    reason = WeightsRegistry(Models(models={"one": model}), tmp_path / "models").first_missing("one")
+    assert (missing in reason) if missing else (reason == "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith.engines.kinds import INPAINTER, UPSCALER
+from goldsmith.engines.kinds import CONTROL_NET, INPAINTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Models, read_models
 from goldsmith.engines.registry.pins import read_pins
@@ -222,3 +222,40 @@ def test_the_table_of_generating_models_matches_the_file() -> None:
     assert list(manual_rows.items()) == list(file_rows.items())
     for name, model in models.names.items():
         assert f'{name} = "{model}"' in manual
+
+
+CONTROL = '[models.one]\nkind = "control"\ndriver = "controlnet"\nlicence = "MIT"\n'
+CONTROL_TABLE = '[models.one.control]\nfamily = "sdxl"\ncontrols = ["depth", "pose"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (CONTROL + 'folder = "/srv/x"\n', "a model of kind control, and only such a model, has a [control] table"),
+        (ONE + CONTROL_TABLE, "a model of kind control, and only such a model, has a [control] table"),
+        (
+            CONTROL + 'folder = "/srv/x"\n' + CONTROL_TABLE + "modes = { depth = 1 }\n",
+            "modes needs one number for each of controls: depth, pose",
+        ),
+        (CONTROL + CONTROL_TABLE, "a model of kind control is a repository or a folder"),
+        (CONTROL + 'file = "/srv/x.safetensors"\n' + CONTROL_TABLE, "a model of kind control is a repository or a folder"),
+    ],
+)
+def test_a_control_model_is_a_folder_with_its_table(tmp_path: Path, text: str, sentence: str) -> None:
+    """Check a missing table, a table of another kind, numbers that do not fit, and weights that are no folder."""
+    assert any(sentence in line for line in _faults(tmp_path, text))
+
+
+def test_a_control_model_serves_its_family_and_its_controls(tmp_path: Path) -> None:
+    """Check that any family and any control mean the same as its own, and that the entry can be a key."""
+    path = tmp_path / "models.toml"
+    path.write_text(CONTROL + 'folder = "/srv/x"\n' + CONTROL_TABLE + "modes = { depth = 1, pose = 0 }\n")
+    model = read_models(path).models["one"]
+    needs = [
+        EngineNeed(CONTROL_NET, control=control, family=family) for control in ("", "depth", "tile") for family in ("", "sdxl", "flux")
+    ]
+    assert [(need.control, need.family) for need in needs if model.can_serve(need)] == [
+        ("", ""), ("", "sdxl"), ("depth", ""), ("depth", "sdxl"),
+    ]  # fmt: skip
+    assert not model.can_serve(EngineNeed(INPAINTER))
+    assert hash(model) == hash(read_models(path).models["one"])

@@ -38,6 +38,8 @@ ANY_NAME = (
         ("hero.keep.png", "hero", "keep", "mask"),
         ("hero.layer.logo.png", "hero", "layer", "logo"),
         ("hero.ref.png", "hero", "ref", ""),
+        ("hero.control.depth.png", "hero", "control", "depth"),
+        ("hero.Control.png", "hero", "control", ""),
         ("hero.cube", "hero", "look", ""),
         ("hero.cdl", "hero", "look", ""),
         ("hero.toml", "hero", "brief", ""),

@@ -9,6 +9,8 @@
 - ``pipeline_inputs``: pictures, holes and words in the forms that pipelines take
 - ``prompt_weights``: read the weights in a prompt
 - ``clip_prompts``: encode long and weighted prompts in chunks
+- ``control``: the pipelines that follow a control picture
+- ``embeddings``: words that were learned as vectors (textual inversions)
 - ``loras``: apply LoRAs to a model for one request
 - ``determinism``: make the same seed give the same bytes
 - ``picture_checks``: detect failed pictures: NaN, black, flat

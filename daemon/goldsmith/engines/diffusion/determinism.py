@@ -61,6 +61,16 @@ def seeded_generators(seeds: Sequence[int]) -> list[Any]:
     return [torch.Generator("cpu").manual_seed(_to_32_bit_seed(seed)) for seed in seeds]
 
 
+@contextlib.contextmanager
+def seeded_globally(seed: int, device: Device) -> Iterator[None]:
+    """Seed torch's global generators within the block, for pipelines that draw some of their noise from them; restore them afterwards."""
+    import torch
+
+    with torch.random.fork_rng(devices=[] if device.name == "cpu" else [device.name]):
+        torch.manual_seed(_to_32_bit_seed(seed))
+        yield
+
+
 def _to_32_bit_seed(seed: int) -> int:
     if 0 <= seed < 2**32:
         return seed

@@ -11,17 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines.diffusion.clip_prompts import encode_prompt, needs_encoding, reads_with_clip
-from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators
+from goldsmith.engines.diffusion.clip_prompts import PLAIN_READING, ReadingOptions, encode_prompt, needs_encoding, reads_with_clip
+from goldsmith.engines.diffusion.control import controlled_call, guide_facts
+from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators, seeded_globally
 from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
 from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
 from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
 from goldsmith.engines.diffusion.picture_checks import check_picture, resize
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
+from goldsmith.engines.diffusion.pipeline_loader import scheduler_facts
 from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
 from goldsmith.engines.protocols import (
     Ability,
+    ControlGuide,
     Device,
     EngineDescriptor,
     GenerationRequest,
@@ -31,6 +34,7 @@ from goldsmith.engines.protocols import (
     ignore_progress,
 )
 from goldsmith.engines.registry.models import Model
+from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
 from goldsmith.picture.picture import Pixels
 
@@ -50,6 +54,10 @@ class _CallSettings:
     negative: str
     width: int
     height: int
+    guide: ControlGuide | None = None
+    scheduler: SchedulerEntry | None = None
+    rescale: float = 0.0
+    reading: ReadingOptions = PLAIN_READING
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,7 @@ class DiffusionEngine:
             takes_prompt=True,
             can=can,
             native_pixels=self._diffusion.pixels,
+            family=self._diffusion.family,
             # The weights of a part in the tree do not count if the part came from the single file.
             weights=tuple(each for each in model_files.weights if each[0].split("/")[0] not in loaded.parts_in_file),
             device=f"{device.name} {precision}, {device.threads} thread{'s' if device.threads > 1 else ''}",
@@ -126,7 +135,8 @@ class DiffusionEngine:
         for request in requests:
             own_pictures, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
             begin = len(frames) - len(pictures) - len(own_pictures)
-            negative = bool(request.options.negative) and self._family.default_negative_prompt is not None
+            takes_negative = self._family.default_negative_prompt is not None or "negative_guidance" in facts
+            negative = bool(request.options.negative) and takes_negative
             own_facts: dict[str, object] = {"seeds": list(request.seeds), "negative_prompt_used": negative}
             own_facts["batch"] = _largest_batch(begin, len(own_pictures), batch, len(frames))
             results.append(GenerationResult(tuple(own_pictures), {**facts, **own_facts}))
@@ -140,7 +150,8 @@ class DiffusionEngine:
         with self._busy:
             pipe = self._load().base
             words = [text for each in options for text in (each.prompt, each.negative)]
-            return not (reads_with_clip(pipe) and needs_encoding(pipe, words))
+            is_encoded = options[0].clip_skip or options[0].embeddings or needs_encoding(pipe, words)
+            return not (reads_with_clip(pipe) and is_encoded)
 
     def weights_bytes(self, precision: str) -> int:
         """Return the bytes of all weights if they are in that precision, such as "bfloat16"."""
@@ -168,6 +179,8 @@ class DiffusionEngine:
             )
         ability = choose_ability(self._name, self.descriptor.can, request)
         pipeline_call = self._family.calls[ability]
+        if request.guide is not None:
+            pipeline_call = controlled_call(self._name, self._diffusion.family, ability, pipeline_call, request.guide)
         steps = self._diffusion.steps if options.steps is None else options.steps
         strength = (
             None
@@ -190,7 +203,33 @@ class DiffusionEngine:
                 )
             steps = max(steps, ceil(1 / strength))  # only this share of the steps runs, and at least one must
         guidance = self._diffusion.guidance if options.guidance is None else options.guidance
-        return _CallSettings(ability, pipeline_call, steps, guidance, strength, options.negative, request.width, request.height)
+        return _CallSettings(
+            ability,
+            pipeline_call,
+            steps,
+            guidance,
+            strength,
+            options.negative,
+            request.width,
+            request.height,
+            request.guide,
+            self._scheduler(options.scheduler),
+            options.rescale,
+            ReadingOptions(options.clip_skip, options.embeddings),
+        )
+
+    def _scheduler(self, name: str | None) -> SchedulerEntry | None:
+        """Return the scheduler of that name in the model's entry. Raises InputError if it has none."""
+        if name is None:
+            return None
+        schedulers = dict(self._diffusion.schedulers)
+        if name not in schedulers:
+            known = ", ".join(schedulers) or "none"
+            raise InputError(
+                f"The model {self._name!r} has no scheduler {name!r} in models.toml; it has: {known}.",
+                "Name another one, or remove scheduler from the step.",
+            )
+        return schedulers[name]
 
     def _generate_pictures(
         self, frames: Sequence[_SeededRequest], call: _CallSettings, on_progress: OnProgress
@@ -242,12 +281,14 @@ class DiffusionEngine:
                 group = frames[begin : begin + fallback.batch]
                 inputs = prepare_inputs([frame.request for frame in group], width, height, call.strength or 0.0)
                 share = _ProgressShare(on_progress, begin, len(group), len(frames))
-                pipe = loaded.pipeline(call.pipeline_call, use_tiling=fallback.uses_tiling)
+                net = None if call.guide is None else call.guide.net
+                pipe = loaded.pipeline(call.pipeline_call, net, call.scheduler, use_tiling=fallback.uses_tiling)
                 self._refuse_unused_guidance(pipe, group)
                 words = self._words(pipe, call, inputs, words.facts)
                 arguments = self._pipeline_arguments(pipe, call, inputs) | words.arguments
                 arguments["generator"] = seeded_generators([frame.seed for frame in group])
-                images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
+                with seeded_globally(group[0].seed, self._device):
+                    images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
                 generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
@@ -257,7 +298,8 @@ class DiffusionEngine:
             "generated_size": generated_size,
             "steps_run": int(pipe.num_timesteps),
         }
-        facts |= words.facts | {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
+        facts |= {**words.facts, **scheduler_facts(pipe.scheduler)}
+        facts |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
         return pictures, {**facts, **loaded.facts(), **environment_facts(self._device)}
 
     def _refuse_broken_weights(self, images: Any, loaded: LoadedModel) -> None:
@@ -294,20 +336,44 @@ class DiffusionEngine:
         earlier_facts: those of the earlier calls for the same request.
         """
         default = self._family.default_negative_prompt
+        parameters = inspect.signature(pipe.__call__).parameters
         negative = None if default is None else call.negative or default
+        own_guidance = self._family.negative_guidance_argument
+        if call.negative and own_guidance in parameters:
+            negative = call.negative
+        self._refuse_unknown_options(pipe, call, parameters)
         texts = inputs.prompts if negative is None else (*inputs.prompts, negative)
         if reads_with_clip(pipe):
-            if needs_encoding(pipe, texts):
-                encoded = encode_prompt(pipe, inputs.prompts[0], negative or "", inputs.count)
+            if call.reading != PLAIN_READING or needs_encoding(pipe, texts):
+                encoded = encode_prompt(pipe, inputs.prompts[0], negative or "", inputs.count, call.reading)
                 return _Words(encoded.arguments, {"prompt_truncated": False, "prompt_chunks": encoded.chunks})
             facts: dict[str, object] = {}
         else:
             facts = {"weights_read_as_words": True} if any(map(has_numbered_weight, texts)) else {}
         facts["prompt_truncated"] = bool(earlier_facts.get("prompt_truncated")) or is_prompt_truncated(pipe, texts)
         arguments = inputs.prompt_arguments
-        if negative is not None and "negative_prompt" in inspect.signature(pipe.__call__).parameters:
+        if negative is not None and "negative_prompt" in parameters:
             arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
+            if own_guidance in parameters:
+                arguments[own_guidance] = self._diffusion.negative_guidance
+                facts["negative_guidance"] = self._diffusion.negative_guidance
         return _Words(arguments, facts)
+
+    def _refuse_unknown_options(self, pipe: Any, call: _CallSettings, parameters: Mapping[str, object]) -> None:
+        """Raise InputError for a setting that the pipeline has no way for."""
+        unknown = [
+            name
+            for name, is_set, is_known in (
+                ("guidance_rescale", call.rescale > 0, "guidance_rescale" in parameters),
+                ("clip_skip", call.reading.clip_skip > 0, reads_with_clip(pipe)),
+                ("embeddings", bool(call.reading.embeddings), reads_with_clip(pipe)),
+            )
+            if is_set and not is_known
+        ]
+        if unknown:
+            raise InputError(
+                f"The model {self._name!r} has no {unknown[0]} here.", f"Remove {unknown[0]} from the step, or name another model."
+            )
 
     def _pipeline_arguments(self, pipe: Any, call: _CallSettings, inputs: PipelineInputs) -> PipelineArguments:
         """Return the arguments of a call without its words and its seeds."""
@@ -315,6 +381,7 @@ class DiffusionEngine:
             **call.pipeline_call.build_arguments(inputs),
             self._family.guidance_argument: call.guidance,
             "num_inference_steps": call.steps,
+            **({"guidance_rescale": call.rescale} if call.rescale else {}),
         }
         parameters = inspect.signature(pipe.__call__).parameters
         for name in ("width", "height"):  # not every pipeline has them: SDXL uses the picture's own size
@@ -323,19 +390,27 @@ class DiffusionEngine:
         return arguments
 
     def _call_facts(self, call: _CallSettings, fallback: MemoryFallback) -> dict[str, object]:
-        return {
-            "model": self._name,
-            "family": self._diffusion.family,
-            "ability": call.ability,
-            "steps": call.steps,
-            "guidance": call.guidance,
-            "strength": call.strength,
-            "size": [call.width, call.height],
-            "input_bits": 8 if call.pipeline_call.is_8bit_only else 32,
-            "batch": fallback.batch,
-            "memory_fallback": fallback.name,
-            "safety_checker": "not loaded",
-        }
+        control = {} if call.guide is None else {"control": guide_facts(call.guide)}
+        extra: dict[str, object] = {"guidance_rescale": call.rescale} if call.rescale else {}
+        extra |= {"clip_skip": call.reading.clip_skip} if call.reading.clip_skip else {}
+        extra |= {"embeddings": [path.stem for path in call.reading.embeddings]} if call.reading.embeddings else {}
+        return (
+            control
+            | extra
+            | {
+                "model": self._name,
+                "family": self._diffusion.family,
+                "ability": call.ability,
+                "steps": call.steps,
+                "guidance": call.guidance,
+                "strength": call.strength,
+                "size": [call.width, call.height],
+                "input_bits": 8 if call.pipeline_call.is_8bit_only else 32,
+                "batch": fallback.batch,
+                "memory_fallback": fallback.name,
+                "safety_checker": "not loaded",
+            }
+        )
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:

@@ -78,6 +78,8 @@ class ModelFamily:
     guidance_argument: str = "guidance_scale"
     default_negative_prompt: str | None = None
     uses_auto_pipeline: bool = False
+    # The argument of the call that makes a negative prompt act, for models whose guidance is built in.
+    negative_guidance_argument: str = ""
 
 
 def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
@@ -96,14 +98,15 @@ FAMILIES: Mapping[str, ModelFamily] = {
         {"inpaint": PipelineCall("StableDiffusionXLInpaintPipeline", _inpaint_arguments, default_strength=0.99)}, default_negative_prompt=""
     ),
     "sd3": ModelFamily(_standard_calls("StableDiffusion3"), default_negative_prompt=""),
-    "flux": ModelFamily(_standard_calls("Flux")),
+    "flux": ModelFamily(_standard_calls("Flux"), negative_guidance_argument="true_cfg_scale"),
     "flux-fill": ModelFamily({"inpaint": PipelineCall("FluxFillPipeline", _inpaint_arguments, default_strength=1.0)}),
     "flux-kontext": ModelFamily(
         {
             "edit": PipelineCall("FluxKontextPipeline", _kontext_arguments),
             "text": PipelineCall("FluxKontextPipeline", _kontext_text_arguments),
             "inpaint": PipelineCall("FluxKontextInpaintPipeline", _kontext_inpaint_arguments, default_strength=1.0),
-        }
+        },
+        negative_guidance_argument="true_cfg_scale",
     ),
     "flux2-klein": ModelFamily(
         {

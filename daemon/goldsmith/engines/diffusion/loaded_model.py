@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from goldsmith.engines.diffusion.control import load_net
 from goldsmith.engines.diffusion.diffusers_tree import inspect_tree
 from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
 from goldsmith.engines.diffusion.loras import LoraAdapters
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
-from goldsmith.engines.diffusion.pipeline_loader import PipelineSet, load_pipelines, scheduler_facts
+from goldsmith.engines.diffusion.pipeline_loader import PipelineSet, load_pipelines, make_scheduler
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
-from goldsmith.engines.protocols import Device, ModelFiles
+from goldsmith.engines.protocols import ControlNet, Device, ModelFiles
 from goldsmith.engines.registry.models import DiffusionSettings
+from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
 
 # Maximum side of a decoder's tiles, in px.
@@ -50,6 +52,9 @@ class LoadedModel:
                 raise device_fault(device, error) from error
             raise
         self.loras = LoraAdapters(name, self.base)
+        self._family_name = diffusion.family
+        # The control model that was used last, and its weights in memory.
+        self._control_net: tuple[ControlNet, Any] | None = None
         self._scheduler = type(self.base.scheduler), self.base.scheduler.config
 
     @property
@@ -57,13 +62,31 @@ class LoadedModel:
         """The pipeline that was loaded; the others share its parts."""
         return self._pipelines.base
 
-    def pipeline(self, call: PipelineCall, *, use_tiling: bool) -> Any:
-        """Return the pipeline for this call, with a new scheduler: no state remains from the last call."""
-        pipe = self._pipelines.get(call)
+    def pipeline(
+        self, call: PipelineCall, net: ControlNet | None = None, scheduler: SchedulerEntry | None = None, *, use_tiling: bool
+    ) -> Any:
+        """Return the pipeline for this call, with a new scheduler: no state remains from the last call.
+
+        net:       the control model that it needs.
+        scheduler: the scheduler in place of the model's own.
+
+        Raises InputError if the control model or the scheduler cannot be opened.
+        """
+        pipe = self._pipelines.get(call, None if net is None else self._load_control_net(net))
         kind, config = self._scheduler
-        pipe.scheduler = kind.from_config(config)
+        pipe.scheduler = kind.from_config(config) if scheduler is None else make_scheduler(config, scheduler)
         _set_vae_tiling(pipe.vae, on=use_tiling)
         return pipe
+
+    def _load_control_net(self, net: ControlNet) -> Any:
+        """Return the control model on the device; only the last one stays loaded."""
+        import torch
+
+        if self._control_net is None or self._control_net[0] is not net:
+            self._control_net = None
+            release_memory(self._device)
+            self._control_net = net, load_net(net, self._family_name, self.layout.precision).to(torch.device(self._device.name))
+        return self._control_net[1]
 
     def finish_call(self, *, release: bool = False) -> None:
         """Move offloaded parts back to main memory after a call. ``release``: also release unused memory on the device."""
@@ -83,9 +106,9 @@ class LoadedModel:
         self.offload = "group"
 
     def facts(self) -> Mapping[str, object]:
-        """Return the facts about scheduler, precision, offload and a single file, for the record."""
+        """Return the facts about precision, offload and a single file, for the record."""
         in_file = {"parts_in_file": sorted(self.parts_in_file)} if self.parts_in_file else {}
-        return {**scheduler_facts(self.base.scheduler), "precision": self.layout.precision, "offload": self.offload, **in_file}
+        return {"precision": self.layout.precision, "offload": self.offload, **in_file}
 
     def weights_bytes(self, precision: str) -> int:
         """Return the bytes of all weights if they are in that precision, such as "bfloat16"; whole numbers keep their size."""

@@ -15,6 +15,7 @@ from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
 from goldsmith.engines.memory import is_out_of_memory
 from goldsmith.engines.protocols import ModelFiles
 from goldsmith.engines.registry.models import DiffusionSettings
+from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
 
 _QWEN_PROCESSOR = "Qwen2VLProcessor"
@@ -52,13 +53,18 @@ class PipelineSet:
         self._family = family
         self._pipelines: dict[str, Any] = {type(base).__name__: base}
 
-    def get(self, call: PipelineCall) -> Any:
-        """Return the pipeline for this call; it shares all weights with the others."""
+    def get(self, call: PipelineCall, control_net: Any = None) -> Any:
+        """Return the pipeline for this call; it shares all weights with the others. One with a control model is made anew each time."""
+        if control_net is not None:
+            return self._make(call, {"controlnet": control_net})
         pipeline = self._pipelines.get(call.pipeline)
         if pipeline is None:
-            pipeline = _sibling_pipeline(self.base, call.pipeline, auto=self._family.uses_auto_pipeline)
-            pipeline.set_progress_bar_config(disable=True)
-            self._pipelines[call.pipeline] = pipeline
+            pipeline = self._pipelines[call.pipeline] = self._make(call, {})
+        return pipeline
+
+    def _make(self, call: PipelineCall, extra_parts: Mapping[str, Any]) -> Any:
+        pipeline = _sibling_pipeline(self.base, call.pipeline, extra_parts, auto=self._family.uses_auto_pipeline)
+        pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
 
@@ -113,8 +119,8 @@ def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
     return part_class.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
 
 
-def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
-    """Return a pipeline of another class with the same components.
+def _sibling_pipeline(base: Any, name: str, extra_parts: Mapping[str, Any], *, auto: bool) -> Any:
+    """Return a pipeline of another class with the same components, and these.
 
     ``from_pipe`` is used only for AutoPipeline: it casts weights to float32 by default, and treats a component of an unexpected class as
     missing.
@@ -126,7 +132,7 @@ def _sibling_pipeline(base: Any, name: str, *, auto: bool) -> Any:
         return kind.from_pipe(base, dtype=base.dtype)
     parameters = inspect.signature(kind.__init__).parameters
     settings = {key: value for key, value in base.config.items() if key in parameters and key not in base.components}
-    parts = {key: value for key, value in base.components.items() if key in parameters}
+    parts = {key: value for key, value in {**base.components, **extra_parts}.items() if key in parameters}
     return kind(**{**settings, **parts})
 
 
@@ -150,6 +156,24 @@ def _load_qwen_processor(folder: Path) -> Any:
     tokenizer = Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
     image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
     return PictureProcessor(image_processor, tokenizer, chat_template=tokenizer.chat_template)
+
+
+def make_scheduler(config: Any, entry: SchedulerEntry) -> Any:
+    """Return a scheduler with the model's own settings and those of the entry. Raises InputError if diffusers has no such scheduler."""
+    import diffusers
+
+    settings = dict(entry)
+    name = str(settings.pop("class"))
+    kind: Any = getattr(diffusers, name, None)
+    try:
+        if not issubclass(kind, diffusers.SchedulerMixin):
+            raise TypeError
+        return kind.from_config(config, **settings)
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split()) or "diffusers has no such scheduler"
+        raise InputError(
+            f"The scheduler {name} cannot be used here: {reason:.200}.", "Correct the model's schedulers in models.toml."
+        ) from error
 
 
 def scheduler_facts(scheduler: Any) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from goldsmith.engines.kinds import GENERATOR, INPAINTER, UPSCALER
+from goldsmith.engines.kinds import CONTROL_NET, GENERATOR, INPAINTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import Model, Models, ability_phrase
 from goldsmith.errors import InputError
@@ -23,6 +23,8 @@ def task_phrase(need: EngineNeed[Any]) -> str:
         return f"{need.kind.task}{content} x{need.factor}"
     if need.kind is INPAINTER and need.needs_prompt:
         return f"{need.kind.task} with a prompt"
+    if need.kind is CONTROL_NET:
+        return need.kind.task + (f" of {need.control}" if need.control else "") + (f" with {need.family}" if need.family else "")
     if need.kind is GENERATOR and need.can:
         return f"{need.kind.task} that can {ability_phrase(sorted(need.can))}"
     return need.kind.task
@@ -74,6 +76,9 @@ def no_default_problem(models: Models, need: EngineNeed[Any], is_available: IsAv
 def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str, is_available: IsAvailable) -> InputError:
     """Return the problem for a named model of another kind, without a prompt, or without a needed ability."""
     able = list_capable_models(models, need, is_available)
+    if model.control is not None and need.kind is CONTROL_NET:
+        reads = f"reads {', '.join(model.control.controls)} and guides models of the family {model.control.family}"
+        return InputError(f"The model {label} {reads}; it is not for {task_phrase(need)}.", f"Models that are: {able}.")
     if model.diffusion is None and model.kind == need.kind.name:
         return InputError(f"The model {label} takes no prompt.", f"Remove the prompt, or name a model that takes one: {able}.")
     if model.diffusion is None or need.kind is UPSCALER:

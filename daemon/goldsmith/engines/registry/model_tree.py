@@ -116,6 +116,8 @@ class ModelTree:
             return f"{self.root} contains {other.origin}"
         if self.model.repository is None and self.model.folder is None:
             return ""
+        if self.model.control is not None:
+            return _incomplete_part_reason(self.root)
         return _incomplete_reason(self.root, config_only=self.is_config_only)
 
     @property
@@ -166,6 +168,22 @@ def _incomplete_reason(top: Path, *, config_only: bool) -> str:
             return str(top / part)
     present = set(paths)
     return next((str(top / path) for path in _expected_shards(top, paths) if path not in present), "")
+
+
+def _incomplete_part_reason(top: Path) -> str:
+    """Return why a folder is not a single complete part of a model, such as a control model; "" if it seems complete."""
+    if not (top / "config.json").is_file():
+        return str(top / "config.json")
+    paths = _list_files(top)
+    code = next((path for path in paths if path.lower().endswith(CODE_SUFFIXES)), "")
+    if code:
+        return f"{top}: it contains code ({code}), and code of a model is never run"
+    present = set(paths)
+    missing = next((path for path in _expected_shards(top, paths) if path not in present), "")
+    if missing:
+        return str(top / missing)
+    has_weights = any(path.lower().endswith(WEIGHTS_SUFFIX) for path in paths)
+    return refusal_reason(paths) or ("" if has_weights else str(top / f"diffusion_pytorch_model{WEIGHTS_SUFFIX}"))
 
 
 def _part_folders(index: Path) -> list[str]:

@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from goldsmith.engines.kinds import ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAINTER, MATTE_ESTIMATOR, UPSCALER
+from goldsmith.engines.kinds import CONTROL_NET, ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAINTER, MATTE_ESTIMATOR, UPSCALER
 from goldsmith.engines.protocols import Ability, EngineNeed
+from goldsmith.engines.registry.control_settings import ControlSettings
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
+from goldsmith.engines.registry.scheduler_settings import Schedulers
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
 from goldsmith.errors import InputError, UsageError, unreadable_config
 
@@ -33,6 +35,8 @@ _PATTERN_PHRASES: Mapping[str, str] = {
     r"^[0-9a-f]{64}$": "a sha256 has 64 digits from 0 to 9 and a to f, as `sha256sum FILE` prints it",
     r"^x[2-8]$": "the factors are x2 to x8",
 }
+# The kinds of model whose weights may be a folder: a tree of a hub, or one on this machine.
+TREE_KINDS = frozenset({GENERATOR.name, CONTROL_NET.name})
 _OTHER_FORM = "docs/models.md shows an example"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
@@ -80,6 +84,10 @@ class DiffusionSettings(ConfigTable):
     """The precision to read if a tree has its weights in several, such as "fp16" for ``model.fp16.safetensors``."""
     steps: Annotated[int, Field(ge=1, le=200)]
     guidance: Annotated[float, Field(ge=0, le=30)]
+    negative_guidance: Annotated[float, Field(gt=1, le=30)] = 3.0
+    """For models whose guidance is built in (FLUX.1): how strongly a negative prompt acts. It doubles the time of such a picture."""
+    schedulers: Schedulers = ()
+    """Schedulers that a step may name: name = { class, its settings … }."""
     memory_mb: Annotated[int, Field(ge=1)]
     """The memory of all weights in that precision, in MB."""
     picture_mb: Annotated[int, Field(ge=1)]
@@ -111,6 +119,7 @@ class Model(ConfigTable):
     folder: AbsolutePath | None = None
     file: AbsolutePath | None = None
     diffusion: DiffusionSettings | None = None
+    control: ControlSettings | None = None
     swap: FaceSwapSettings | None = None
 
     @model_validator(mode="before")
@@ -126,6 +135,8 @@ class Model(ConfigTable):
             return False
         if self.kind != need.kind.name and not (need.kind is INPAINTER and self.kind == GENERATOR.name):
             return False
+        if self.control is not None:
+            return need.control in ("", *self.control.controls) and need.family in ("", self.control.family)
         if self.diffusion is None:
             return True
         able = frozenset(self.diffusion.can)
@@ -139,6 +150,8 @@ class Model(ConfigTable):
             raise ValueError("an upscaling model needs its scale, for example scale = 2")
         if (self.kind == GENERATOR.name) != (self.diffusion is not None):
             raise ValueError("a model of kind generate, and only such a model, has a [diffusion] table")
+        if (self.kind == CONTROL_NET.name) != (self.control is not None):
+            raise ValueError("a model of kind control, and only such a model, has a [control] table")
         if self.kind != UPSCALER.name and self.scale != 1:
             raise ValueError("only an upscaling model has a scale")
         return self
@@ -155,8 +168,13 @@ class Model(ConfigTable):
     @model_validator(mode="after")
     def _check_weights_location(self) -> Self:
         trees, singles = (self.repository, self.folder), (self.file, self.files or None)
-        if self.kind != GENERATOR.name and any(each is not None for each in (*trees, self.file)):
-            raise ValueError("only a model of kind generate has a repository, a folder or a file; others list [[files]] with their hashes")
+        is_tree = self.kind in TREE_KINDS
+        if not is_tree and any(each is not None for each in (*trees, self.file)):
+            raise ValueError(
+                "only a model of kind generate or control has a repository, a folder or a file; others list [[files]] with their hashes"
+            )
+        if self.kind == CONTROL_NET.name and (any(singles) or not any(trees)):
+            raise ValueError("a model of kind control is a repository or a folder")
         if all(trees) or all(singles):
             raise ValueError("its weights have one source: a repository or a folder, not both; files or a file, not both")
         single = [self.file.name] if self.file is not None else [file.name for file in self.files]

@@ -112,7 +112,7 @@ class WeightsRegistry:
         with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
             rows += [_stat_row(Path(entry.path)) for entry in entries if not entry.name.startswith(".")]
         places = (place for model in self.models.models.values() for place in (model.folder, model.file) if place is not None)
-        rows += [_stat_row(path) for place in places for path in (place, place / "model_index.json")]
+        rows += [_stat_row(path) for place in places for path in (place, place / "model_index.json", place / "config.json")]
         if self.pins_path is not None:
             rows.append(_stat_row(self.pins_path))
         return hash(tuple(sorted(rows)))

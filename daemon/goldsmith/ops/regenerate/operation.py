@@ -16,10 +16,21 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_note
-from goldsmith.engines.kinds import GENERATOR, UPSCALER
-from goldsmith.engines.protocols import Ability, EngineDescriptor, EngineNeed, GenerationOptions, GenerationRequest, Generator, OnProgress
+from goldsmith.engines.kinds import CONTROL_NET, GENERATOR, UPSCALER
+from goldsmith.engines.protocols import (
+    Ability,
+    ControlGuide,
+    ControlNet,
+    EngineDescriptor,
+    EngineNeed,
+    GenerationOptions,
+    GenerationRequest,
+    Generator,
+    OnProgress,
+)
 from goldsmith.errors import InputError
 from goldsmith.operation import (
+    LORA_SUFFIXES,
     Lora,
     PromptText,
     RecordValue,
@@ -30,6 +41,7 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
+from goldsmith.ops.regenerate.control import ControlSetting, draw_edges
 from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
 from goldsmith.ops.regenerate.variants import (
     WILDCARD_SUFFIXES,
@@ -60,6 +72,8 @@ _SCALING_BYTES = 60
 _REFINING_BYTES = 160
 # A picture with more than this many times the pixels that were drawn is remarked as soft.
 _MAX_SOFT_ENLARGEMENT = 2.0
+# How far the shapes of a picture and its control picture may differ, as a share of the ratio of their sides.
+_MAX_SHAPE_DIFFERENCE = 0.02
 # The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
@@ -123,10 +137,22 @@ class Regenerate(SetOperation):
     """Number of sampling steps for each picture (1 to 200, or a list; default: the model's entry in models.toml)."""
     guidance: _Guidance | tuple[_Guidance, ...] | None = None
     """How closely the model follows the prompt (0 to 30, or a list; default: the model's entry in models.toml)."""
+    scheduler: str | None = Field(default=None, max_length=64)
+    """The name of a scheduler in the model's entry in models.toml; default: the model's own."""
+    guidance_rescale: float = Field(default=0, ge=0, le=1)
+    """How far the contrast that strong guidance adds is taken back (0 to 1), for models that know it (SDXL)."""
+    clip_skip: int = Field(default=0, ge=0, le=11)
+    """How many of CLIP's last layers are left out (0 to 11), besides the one that SDXL always leaves out."""
     loras: tuple[Lora, ...] = Field(default=(), max_length=8)
     """Up to 8 LoRAs from library/loras: { name, weight = 1 (-2 to 2) } each."""
+    embeddings: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=8)
+    """Up to 8 textual inversions from library/embeddings, by name; the name is then a word of the prompt."""
     references: Literal["auto"] | bool = "auto"
     """Whether the model uses the reference pictures beside the brief (hero.ref.png): auto = if there are any; true; false."""
+    control: ControlSetting = None
+    """A picture that the result follows: { kind = "depth", strength = 1 (0 to 2), start = 0, end = 1, model }, or the kind alone, depth,
+    edges, pose or tile. The picture is hero.control.KIND.png; without one, edges are drawn from the picture itself.
+    """
     refine: float = Field(default=1, ge=1, le=4)
     """A second pass: enlarge by this factor (1 to 4; 1 = none) and redraw the details tile by tile."""
     refine_strength: float = Field(default=0.25, gt=0, le=1)
@@ -206,6 +232,9 @@ class Regenerate(SetOperation):
     def input_problem(self, inputs: StepInputs) -> tuple[str, str]:
         if self.references is True and not inputs.has_references:
             return "references", "is true, but there is no reference picture beside the brief, such as NAME.ref.png: put one there."
+        if self.control is not None and not inputs.controls & {self.control.kind, ""} and self.control.kind != "edges":
+            name = f"NAME.control.{self.control.kind}.png"
+            return "control", f"is {self.control.kind}, but there is no picture of it beside the brief, such as {name}: put one there."
         if self.strength is not None and inputs.has_picture and inputs.has_references and self.references is not False:
             return "strength", (
                 f"is {self._strength_text}, but there is a reference picture beside it, and no model has a strength while it uses "
@@ -235,12 +264,19 @@ class Regenerate(SetOperation):
         return StepNeeds(
             library_files=(
                 *lora_references(self.loras),
+                *(("embeddings", name, LORA_SUFFIXES) for name in self.embeddings),
                 *((WILDCARDS_FOLDER, name, WILDCARD_SUFFIXES) for name in wildcard_names(self.prompts or (self.prompt,))),
             ),
-            engines=(*generators, *upscalers),
+            engines=(*generators, *upscalers, *self._control_needs()),
             needs_picture=self.strength is not None,
             needs_prompt=self.uses_brief_prompt(),
         )
+
+    def _control_needs(self, family: str = "") -> tuple[EngineNeed[ControlNet], ...]:
+        """Return the need for a control model, if the step has a control picture; ``family``: of the model that it guides."""
+        if self.control is None:
+            return ()
+        return (EngineNeed(CONTROL_NET, self.control.model, control=self.control.kind, family=family),)
 
     @property
     def _upscale_factor(self) -> int:
@@ -332,6 +368,11 @@ class Regenerate(SetOperation):
         run = _GenerationRun(
             context, engine, first.model, inputs, tuple(references), lora_paths(self.loras, context), max(1, len(pictures)) * self._count
         )
+        run.embeddings = tuple(context.library.file("embeddings", name, LORA_SUFFIXES) for name in self.embeddings)
+        if self.control is not None:
+            run.control_picture = context.library.control_picture(self.control.kind)
+            self._check_control_picture(run, pictures)
+            self._open_control_net(run)
         for name in wildcard_names(variant.prompt or context.prompt for variant in self._variants):
             run.wildcards.lines_of(name)  # a missing file is a problem before the first picture is made
         return run
@@ -341,13 +382,50 @@ class Regenerate(SetOperation):
         if variant.model == run.model:
             return False
         run.engine, run.model = self._choose_engine(run.context, run.inputs, variant.model), variant.model
+        self._open_control_net(run)
         return True
+
+    def _open_control_net(self, run: _GenerationRun) -> None:
+        """Open the control model for the family of the model, if the step has a control picture."""
+        for need in self._control_needs(run.engine.descriptor.family):
+            run.control_net = run.context.engines.get(need)
 
     def _options(self, variant: Variant, prompt: str, run: _GenerationRun) -> GenerationOptions:
         """Return the options of a combination, with the prompt in which the wildcards are filled in."""
         uses_strength = run.inputs.has_picture and not run.inputs.has_references
         strength = self._effective_strength(variant, run.engine) if uses_strength else None
-        return GenerationOptions(prompt, self.negative, strength, variant.steps, variant.guidance, run.loras)
+        return GenerationOptions(
+            prompt,
+            self.negative,
+            strength,
+            variant.steps,
+            variant.guidance,
+            run.loras,
+            scheduler=self.scheduler,
+            rescale=self.guidance_rescale,
+            clip_skip=self.clip_skip,
+            embeddings=run.embeddings,
+        )
+
+    def _check_control_picture(self, run: _GenerationRun, pictures: Sequence[Picture]) -> None:
+        """Raise InputError if there is no control picture and none can be made, or if it has another shape than a picture."""
+        assert self.control is not None  # noqa: S101 - the caller has looked
+        name, control = f"{run.context.stem}.control.{self.control.kind}.png", run.control_picture
+        if control is None:
+            if self.control.kind != "edges" or not pictures:
+                raise InputError(
+                    f"control = {self.control.kind}, but there is no {name} beside the brief"
+                    + (" and no picture to draw edges from." if self.control.kind == "edges" else "."),
+                    "Put one there, or remove control from the step.",
+                )
+            return
+        for picture in pictures:
+            if abs(control.width / control.height * picture.height / picture.width - 1) > _MAX_SHAPE_DIFFERENCE:
+                raise InputError(
+                    f"{name} has another shape ({control.width} x {control.height} px) than the picture "
+                    f"({picture.width} x {picture.height} px).",
+                    "A control picture covers the same view as the picture: crop it to the same shape.",
+                )
 
     def _refuse_strength(self, stem: str) -> None:
         """Raise InputError if the step has a strength: it is for a picture with references, which no model weighs against a strength."""
@@ -389,7 +467,7 @@ class Regenerate(SetOperation):
 
     def _check_memory(self, source: Picture | None, run: _GenerationRun) -> None:
         """Raise InputError, before anything is drawn, if a picture that the step makes needs more memory than the job may use."""
-        wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
+        wide, high = native_size(self._aspect_ratio(source or run.control_picture), run.engine.descriptor)
         run.context.results.check_memory(*self._result_size((wide, high)), _SCALING_BYTES)
         if self.refine > 1:
             run.context.results.check_memory(wide * self._upscale_factor, high * self._upscale_factor, _SCALING_BYTES)
@@ -402,7 +480,7 @@ class Regenerate(SetOperation):
         self, source: Picture | None, variant: Variant, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
     ) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of each candidate of one combination from one picture."""
-        wide, high = native_size(self._aspect_ratio(source), run.engine.descriptor)
+        wide, high = native_size(self._aspect_ratio(source or run.control_picture), run.engine.descriptor)
         start_pixels = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
         base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
@@ -410,10 +488,23 @@ class Regenerate(SetOperation):
         template = variant.prompt or run.context.prompt
         prompts = {number: fill_prompt(template, seed, run.wildcards.lines_of) for number, seed in numbered_seeds}
         run.filled = {number: {"prompt": prompt} for number, prompt in prompts.items() if prompt != template}
+        guide = self._guide(run, start_pixels, (wide, high))
         for prompt, alike in groupby(numbered_seeds, lambda pair: prompts[pair[0]]):
             pairs, options = list(alike), self._options(variant, prompt, run)
             for first in range(0, len(pairs), batch):
-                yield from self._make_group(_Group(pairs[first : first + batch], options, start_pixels, (wide, high)), base, run)
+                yield from self._make_group(_Group(pairs[first : first + batch], options, start_pixels, (wide, high), guide), base, run)
+
+    def _guide(self, run: _GenerationRun, start_pixels: Pixels | None, size: Size) -> ControlGuide | None:
+        """Return the control picture at that size, with its settings; edges are drawn from the picture itself if there is none."""
+        if self.control is None or run.control_net is None:
+            return None
+        control = self.control
+        if run.control_picture is not None:
+            pixels = _to_srgb(crop_and_resize(run.control_picture, size))
+        else:
+            assert start_pixels is not None  # noqa: S101 - _check_control_picture refuses it
+            pixels = draw_edges(start_pixels)
+        return ControlGuide(run.control_net, control.kind, pixels, control.strength, control.start, control.end)
 
     def _make_group(self, group: _Group, base: Picture, run: _GenerationRun) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of the candidates of one call of the engine; the call is left out if all are finished."""
@@ -457,7 +548,9 @@ class Regenerate(SetOperation):
             return dict(kept[0].facts), [part.pixels for part in kept]
         wide, high = group.size
         seeds = tuple(seed for _, seed in group.numbered_seeds)
-        request = GenerationRequest(group.options, seeds, wide, high, picture=group.start_pixels, references=run.references)
+        request = GenerationRequest(
+            group.options, seeds, wide, high, picture=group.start_pixels, references=run.references, guide=group.guide
+        )
         share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
         note = f"candidate {run.done_count + 1} of {run.candidate_count}"
         generated = run.engine.generate(request, run.progress_callback(run.done_count, len(names) * share, note))
@@ -528,6 +621,7 @@ class _Group:
     options: GenerationOptions
     start_pixels: Pixels | None
     size: Size
+    guide: ControlGuide | None = None
 
 
 @dataclass(slots=True)
@@ -567,6 +661,10 @@ class _GenerationRun:
     references: tuple[Pixels, ...]
     loras: tuple[tuple[Path, float], ...]
     candidate_count: int
+    embeddings: tuple[Path, ...] = ()
+    control_net: ControlNet | None = None
+    # None also if edges are drawn from the picture itself.
+    control_picture: Picture | None = None
     # How many candidates are made, found, or being made.
     done_count: int = 0
     # By number, what wildcards have made of the prompt of a candidate.

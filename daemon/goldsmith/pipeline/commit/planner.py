@@ -587,7 +587,8 @@ def suffix_when_moved(outcome: Outcome, path: str) -> str:
 def sidecar_tails(bundle: Bundle, outcome: Outcome) -> list[tuple[str, str]]:
     """Return path and tail of every sidecar. The tail follows the stem of the new name and is read the same way for every stem."""
     tails: list[tuple[str, str]] = []
-    for role, paths_by_name in (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers)):
+    labelled = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers), ("control", bundle.controls))
+    for role, paths_by_name in labelled:
         for label, paths in paths_by_name.items():
             for number, path in enumerate(paths):
                 count = f"{number:03d}" if number else ""

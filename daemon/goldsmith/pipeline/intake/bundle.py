@@ -44,6 +44,7 @@ class Bundle:
     masks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keeps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    controls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     refs: tuple[str, ...] = ()
     looks: tuple[str, ...] = ()
     # Metadata sidecars: ``hero.xmp``, then ``hero.png.xmp``, which is the more exact name and wins.
@@ -104,12 +105,12 @@ class Bundle:
     def has_instructions(self) -> bool:
         """True if a file beside the picture asks for work, or could not be assigned."""
         asking = self.brief or self.prompt or self.campaign_brief or self.ambiguity
-        return bool(asking or self.masks or self.keeps or self.layers or self.refs or self.looks)
+        return bool(asking or self.masks or self.keeps or self.layers or self.controls or self.refs or self.looks)
 
     @property
     def files(self) -> tuple[str, ...]:
         """All files of the bundle, the picture first, without the note and the campaign's brief."""
-        by_label = (self.masks, self.keeps, self.layers)
+        by_label = (self.masks, self.keeps, self.layers, self.controls)
         labelled = tuple(path for group in by_label for paths in group.values() for path in paths)
         singles = (self.picture, *labelled, *self.refs, *self.looks, *self.xmps, self.brief, self.prompt, *self.reviews, *self.left_behind)
         return tuple(path for path in singles if path is not None)
@@ -237,7 +238,7 @@ def _make_bundle(
     campaign_brief: str | None,
 ) -> Bundle:
     ambiguity, disputed = dispute or ("", [])
-    labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}}
+    labelled: dict[FileRole, dict[str, tuple[str, ...]]] = {"mask": {}, "keep": {}, "layer": {}, "control": {}}
     flat: dict[FileRole, list[str]] = {"ref": [], "look": [], "xmp": [], "brief": [], "prompt": [], "note": [], "review": []}
     for name, parsed in sidecars.items():
         if parsed.role in labelled:
@@ -258,6 +259,7 @@ def _make_bundle(
         masks=labelled["mask"],
         keeps=labelled["keep"],
         layers=labelled["layer"],
+        controls=labelled["control"],
         refs=paths["ref"],
         looks=paths["look"],
         xmps=paths["xmp"],

@@ -12,7 +12,22 @@ from goldsmith.jobs.job import REVIEW_SHEET_TAIL
 from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
 FileRole = Literal[
-    "picture", "mask", "keep", "layer", "ref", "look", "xmp", "brief", "prompt", "review", "campaign", "note", "foreign", "other", "litter"
+    "picture",
+    "mask",
+    "keep",
+    "layer",
+    "ref",
+    "control",
+    "look",
+    "xmp",
+    "brief",
+    "prompt",
+    "review",
+    "campaign",
+    "note",
+    "foreign",
+    "other",
+    "litter",
 ]
 
 NOTE_SUFFIX = ".problem.txt"
@@ -28,7 +43,7 @@ README_NAME = "readme.txt"
 _MAX_NOTE_NAME_BYTES = 255 - len(NOTE_SUFFIX)
 _ROLE_BY_SUFFIX: dict[str, FileRole] = {".toml": "brief", ".txt": "prompt", ".cube": "look", ".cdl": "look", ".xmp": "xmp"}
 _DOTTED_SIDECAR = re.compile(
-    r"(?P<stem>.+?)\.(?P<role>mask|keep|layer|ref)(?P<number>[_-]?\d*)(?:\.(?P<label>.+))?", re.IGNORECASE | re.DOTALL
+    r"(?P<stem>.+?)\.(?P<role>mask|keep|layer|ref|control)(?P<number>[_-]?\d*)(?:\.(?P<label>.+))?", re.IGNORECASE | re.DOTALL
 )
 _REVIEW_FILE = re.compile(
     rf"(?P<stem>.+?)(?:{re.escape(REVIEW_SHEET_TAIL)}|{re.escape(BEFORE_SUFFIX)}(?P<tail>\..+))", re.IGNORECASE | re.DOTALL
@@ -42,7 +57,8 @@ class ParsedName(NamedTuple):
     # The picture that it belongs to, as written: its stem (``hero``), or its whole name (``hero.png``).
     stem: str
     role: FileRole
-    # The folded name of a mask, keep or layer; ``mask`` for an unnamed mask or keep. Of a file from before a review, the rest of its name.
+    # The folded name of a mask, keep, layer or control; ``mask`` for an unnamed mask or keep. Of a file from before
+    # a review, the rest of its name.
     label: str = ""
     # The stem that the file has if it is a picture itself: ``hero_mask.png`` and ``hero.psd`` are one if there is no ``hero``.
     picture_stem: str = ""
@@ -83,7 +99,7 @@ def classify(name: str) -> ParsedName:
 
 
 def _classify_image(base: str, *, is_mask: bool) -> ParsedName:
-    """Return the meaning of a picture's name without its suffix: a picture, or a mask, keep, layer or reference of one.
+    """Return the meaning of a picture's name without its suffix: a picture, or a mask, keep, layer, control or reference of one.
 
     ``is_mask``: a file with this suffix can be a mask by ``_mask`` at the end of its name.
     """
@@ -93,7 +109,7 @@ def _classify_image(base: str, *, is_mask: bool) -> ParsedName:
         label = fold_name(dotted["label"] or (role + dotted["number"] if role == "layer" else ""))
         if role in ("mask", "keep"):
             return ParsedName(dotted["stem"], "mask" if role == "mask" else "keep", label or "mask")
-        return ParsedName(dotted["stem"], "layer" if role == "layer" else "ref", label)
+        return ParsedName(dotted["stem"], "layer" if role == "layer" else "control" if role == "control" else "ref", label)
     joined = _JOINED_MASK.fullmatch(base) if is_mask else None
     if joined is not None:
         return ParsedName(joined["stem"], "mask", "mask", base)

@@ -81,7 +81,7 @@ class _Data(BaseModel):
 class InputRecord(_Data):
     """One input file of a stage."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "xmp", "brief", "prompt"]
+    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "control", "xmp", "brief", "prompt"]
     name: str
     path: Annotated[str, AfterValidator(_check_stage_path)]
     sha256: Sha256Hex

@@ -58,7 +58,8 @@ class JobLimits:
         """Return the job with its queue, its models, the limits that these need, and the batch key that lets jobs share a model."""
         if self._engineless_queue and job.queue == GPU_QUEUE and not any(step.operation.needs().engines for step in steps):
             job = job.model_copy(update={"queue": self._engineless_queue})
-        inputs = StepInputs(not job.is_lone_brief, any(each.role == "ref" for each in job.inputs))
+        controls = frozenset(each.name for each in job.inputs if each.role == "control")
+        inputs = StepInputs(not job.is_lone_brief, any(each.role == "ref" for each in job.inputs), controls)
         model_uses = list(self._models_used(steps, bool(job.prompt), inputs))
         if not model_uses:
             return job

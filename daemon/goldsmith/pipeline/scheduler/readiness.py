@@ -115,7 +115,7 @@ class Readiness:
             has_sidecar=is_beside,
             own_look=own_look(bundle, stage),
             # A brief alone may still get its picture; with references, a picture makes no difference to the model.
-            inputs=None if bundle.is_lone_brief and not bundle.refs else StepInputs(has_references=bool(bundle.refs)),
+            inputs=known_inputs(bundle),
         )
 
     def _read_source(self, path: str | None) -> SourceFile | None:
@@ -134,7 +134,7 @@ class Readiness:
         if needs[0].needs_prompt and not resolved.prompt:
             name = display_name(os.path.basename(bundle.asset))
             return Waiting(f"Waiting for its picture, or for words to make one from: write a prompt into {name}.")
-        inputs = StepInputs(has_picture=False, has_references=bool(bundle.refs))
+        inputs = StepInputs(has_picture=False, has_references=bool(bundle.refs), controls=frozenset(bundle.controls))
         refusal = self._resolver.why_no_engine(steps[0].operation.needs_beside(inputs))
         if refusal is not None:
             return Waiting(_waiting_for_picture_sentence(bundle, f"step 1 of {stage.name}, {steps[0].op}, cannot do without: {refusal}"))
@@ -214,6 +214,13 @@ def _waiting_for_picture_sentence(bundle: Bundle, reason: str = "") -> str:
     if bundle.asset:
         return sentence
     return f"{sentence} To have one made from words, put a brief (“{name}.toml”) here whose first step makes pictures."
+
+
+def known_inputs(bundle: Bundle) -> StepInputs | None:
+    """Return what lies beside a brief; None for a brief alone, which may still get its picture."""
+    if bundle.is_lone_brief and not bundle.refs and not bundle.controls:
+        return None
+    return StepInputs(has_references=bool(bundle.refs), controls=frozenset(bundle.controls))
 
 
 def first_missing_mask(steps: Sequence[Step], available: Set[str]) -> str:
