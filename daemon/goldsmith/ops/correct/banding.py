@@ -9,8 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, expand_window
-from goldsmith.ops.correct.slope_smoothing import CELL, cells_to_mask, mean_step_height, neighbour_differences, smooth_within_bound
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, copy_with_repairs, expand_window
+from goldsmith.ops.correct.slope_smoothing import (
+    CELL,
+    STEP_BINS,
+    blend_into,
+    cells_to_mask,
+    count_steps,
+    mean_step_height,
+    neighbour_differences,
+    smooth_within_bound,
+)
 from goldsmith.picture.picture import Mask, Pixels, freeze
 
 # In codes. A smaller rise has a single step, which may be a real border.
@@ -48,16 +57,15 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
     if min(height, width) < CELL * _NEIGHBOURHOOD_CELLS:
         return []
     cells = np.stack([_banded_cells(pixels[:, :, channel]) for channel in range(channels)])
-    defects = []
-    result = pixels.copy() if cells.any() else pixels
+    defects: list[Defect] = []
     min_cells = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / CELL**2))
     for cell_window, component in connected_components(np.asarray(cells.any(axis=0)), min_cells):
         rows, columns = (slice(span.start * CELL, span.stop * CELL) for span in cell_window)
         banded_cells = cells[:, cell_window[0], cell_window[1]] & component
         window = expand_window((rows, columns), 0, height, width)
-        smoothed, before, after = _remove_bands(result[window], banded_cells, strength)
+        smoothed = copy_with_repairs(pixels, window, defects)
+        before, after = _remove_bands(smoothed, banded_cells, strength)
         if before > 0 and after < _MAX_REMAINING_SHARE * before + (1 - strength):
-            result[window] = smoothed
             defects.append(Defect(window, before, after, (window, freeze(smoothed))))
     return defects
 
@@ -97,28 +105,27 @@ def _banded_cells(plane: Mask) -> BoolMask:
     return np.asarray(cv2.morphologyEx(smooth.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0)
 
 
-def _remove_bands(original: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[Pixels, float, float]:
-    """Return the pixels of the area with smooth slopes, and the height of the steps before and after."""
-    result = original.copy()
+def _remove_bands(part: Pixels, cells: NDArray[np.bool_], strength: float) -> tuple[float, float]:
+    """Smooth the slopes of an area, (h, w, c), 0..1, in place, and return the height of the steps before and after."""
     before, after = [], []
     for channel, marked in enumerate(cells):
         if not marked.any():
             continue
-        plane = original[:, :, channel]
+        plane = np.ascontiguousarray(part[:, :, channel])
         inside = cells_to_mask(marked, plane.shape, has_hard_edges=True)
         if np.ptp(plane[inside > 0]) * MAX_8BIT_CODE < _LEAST_RISE:
             continue
-        weight = cells_to_mask(marked, plane.shape, has_hard_edges=False) * np.float32(strength)
         smooth = smooth_within_bound(plane, inside, _bound(plane, inside), _SIGMAS)
-        result[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
-        area = inside > 0.5
-        before.append(mean_step_height(plane, plane, area))
-        after.append(mean_step_height(plane, result[:, :, channel], area))
-    return result, max(before, default=0.0), max(after, default=0.0)
+        weight = cells_to_mask(marked, plane.shape, has_hard_edges=False)
+        weight *= np.float32(strength)
+        blend_into(part[:, :, channel], smooth, weight)
+        before.append(mean_step_height(plane, plane, inside))
+        after.append(mean_step_height(plane, part[:, :, channel], inside))
+    return max(before, default=0.0), max(after, default=0.0)
 
 
 def _bound(plane: Mask, inside: Mask) -> float:
     """Return by how many codes a value may change: twice as much if many steps are two codes high."""
-    steps = [np.abs(difference) for difference in neighbour_differences(plane)]
-    high_steps, all_steps = (sum(int(((step >= min_height) & (inside > 0)).sum()) for step in steps) for min_height in (1.5, 0.5))
+    counts = count_steps(plane, inside)
+    high_steps, all_steps = (int(counts[round(least * STEP_BINS) :].sum()) for least in (1.5, 0.5))
     return _MAX_CHANGE_CODES * (2 if high_steps > _DOUBLE_STEP_SHARE * all_steps else 1)

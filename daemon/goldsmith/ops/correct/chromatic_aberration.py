@@ -40,6 +40,9 @@ _SCALE_CANDIDATES = np.arange(-8, 9) * 0.0018
 _SEARCH_PIXELS = 300_000
 _MAX_REMAINING_SHARE = 0.8
 _MIN_TILES_PER_QUADRANT = 4
+# Tiles of a strip of rows, and rows round it that influence its detail: the reach of the wider blur, and of a slope.
+_STRIP_TILES = 8
+_CONTEXT = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +142,29 @@ def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
     """Return how little the detail of a colour at that scale has in common with green's, away from the centre: 0 = identical."""
     height, width = green.shape
     scaled_plane = _rescale(plane, scale) if scale else plane
-    green_detail, colour_detail = (gaussian_blur(each, 0.7) - gaussian_blur(each, 6) for each in (green, scaled_plane))
-    green_detail[height // 3 : -(height // 3), width // 3 : -(width // 3)] = 0
-    powers = [float(np.square(each, dtype=np.float64)[green_detail != 0].sum()) for each in (green_detail, colour_detail)]
-    return 1 - float((green_detail * colour_detail).sum(dtype=np.float64)) / math.sqrt(max(powers[0] * powers[1], 1e-18))
+    common, powers = 0.0, np.zeros(2)
+    for rows, context in _strips_with_context(height):
+        green_detail, colour_detail = (
+            _detail(each[context])[rows.start - context.start :][: rows.stop - rows.start] for each in (green, scaled_plane)
+        )
+        middle = slice(max(0, height // 3 - rows.start), max(0, height - height // 3 - rows.start))
+        green_detail[middle, width // 3 : -(width // 3)] = 0
+        is_used = green_detail != 0
+        powers += [float(np.square(each[is_used], dtype=np.float64).sum()) for each in (green_detail, colour_detail)]
+        common += float((green_detail * colour_detail).sum(dtype=np.float64))
+    return 1 - common / math.sqrt(max(float(powers[0] * powers[1]), 1e-18))
+
+
+def _detail(plane: Mask) -> Mask:
+    """Return a plane (h, w) without its local mean and its noise, in its own units."""
+    return gaussian_blur(plane, 0.7) - gaussian_blur(plane, 6)
+
+
+def _strips_with_context(height: int) -> list[tuple[slice, slice]]:
+    """Return strips of whole tiles of rows, the last with the rows left over, each also with the rows that influence its detail."""
+    tops = range(0, height, _STRIP_TILES * _TILE)
+    strips = [slice(top, min(top + _STRIP_TILES * _TILE, height)) for top in tops]
+    return [(rows, slice(max(0, rows.start - _CONTEXT), min(height, rows.stop + _CONTEXT))) for rows in strips]
 
 
 def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | None:
@@ -163,29 +185,10 @@ def _consensus_scale(plane: Mask, green: Mask, half_diagonal: float) -> float | 
 
 def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
     """Return the shift of each tile that has edges."""
-    import cv2
-
     height, width = green.shape
     rows, columns = height // _TILE, width // _TILE
-    down, across = np.mgrid[:height, :width].astype(np.float32)
-    down -= np.float32((height - 1) / 2)
-    across -= np.float32((width - 1) / 2)
-    radius = np.hypot(down, across) + np.float32(1e-3)
-    green_detail, colour_detail = (gaussian_blur(channel, 0.7) - gaussian_blur(channel, 6) for channel in (green, plane))
-    slope = cv2.Scharr(green_detail, cv2.CV_32F, 1, 0, scale=1 / 32) * (across / radius)
-    slope += cv2.Scharr(green_detail, cv2.CV_32F, 0, 1, scale=1 / 32) * (down / radius)
-
-    def tile_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        part = values[: rows * _TILE, : columns * _TILE]
-        return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64).ravel()
-
-    gg, ss, gs = tile_means(green_detail * green_detail), tile_means(slope * slope), tile_means(green_detail * slope)
-    og, os, oo, tile_radius = (
-        tile_means(colour_detail * green_detail),
-        tile_means(colour_detail * slope),
-        tile_means(colour_detail * colour_detail),
-        tile_means(radius),
-    )
+    parts = [_tile_moments(plane, green, strip, context) for strip, context in _strips_with_context(height) if strip.start < rows * _TILE]
+    gg, ss, gs, og, os, oo, tile_radius = np.concatenate(parts, axis=1)
     rest = np.maximum(gg * ss - gs * gs, 1e-18)
     size, along = (og * ss - os * gs) / rest, (os * gg - og * gs) / rest
     explained = (size * og + along * os) / np.maximum(oo, 1e-12)
@@ -193,6 +196,37 @@ def _measure_tile_shifts(plane: Mask, green: Mask) -> _TileShifts:
     is_usable &= (ss > _MIN_SHARPNESS * gg) & (tile_radius > np.hypot(height, width) / 8)
     quadrant = (2 * (np.arange(rows)[:, None] >= rows / 2) + (np.arange(columns) >= columns / 2)).ravel()
     return _TileShifts(-along[is_usable] / size[is_usable], tile_radius[is_usable], quadrant[is_usable])
+
+
+def _tile_moments(plane: Mask, green: Mask, strip: slice, context: slice) -> NDArray[np.float64]:
+    """Return the tiles' mean products of green's detail, its outward slope and the colour's detail, and the tiles' mean distance from the
+    centre in px, (7, n), for the tiles of a strip of rows.
+    """
+    import cv2
+
+    height, width = green.shape
+    rows, columns = (strip.stop - strip.start) // _TILE, width // _TILE
+    inner = slice(strip.start - context.start, strip.start - context.start + rows * _TILE)
+    down = np.arange(context.start, context.stop, dtype=np.float32)[:, None] - np.float32((height - 1) / 2)
+    across = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
+    radius = np.hypot(down, across) + np.float32(1e-3)
+    green_detail, colour_detail = _detail(green[context]), _detail(plane[context])
+    slope = cv2.Scharr(green_detail, cv2.CV_32F, 1, 0, scale=1 / 32) * (across / radius)
+    slope += cv2.Scharr(green_detail, cv2.CV_32F, 0, 1, scale=1 / 32) * (down / radius)
+
+    def tile_means(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        part = np.ascontiguousarray(values[inner, : columns * _TILE])
+        return np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.float64).ravel()
+
+    products = (
+        (green_detail, green_detail),
+        (slope, slope),
+        (green_detail, slope),
+        (colour_detail, green_detail),
+        (colour_detail, slope),
+        (colour_detail, colour_detail),
+    )
+    return np.stack([*(tile_means(first * second) for first, second in products), tile_means(radius)])
 
 
 def _rescale(plane: Mask, scale: float) -> Mask:

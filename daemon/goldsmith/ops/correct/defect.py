@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import PixelPatch, Window
+from goldsmith.picture.picture import Picture, PixelPatch, Pixels, Window
 
 # (rows, columns): True where the property holds.
 BoolMask = NDArray[np.bool_]
@@ -29,6 +29,12 @@ class Defect:
     after: float
     repair: PixelPatch | None = None
     duplicate_of: Window | None = None
+
+
+def copy_with_repairs(pixels: Pixels, window: Window, defects: Sequence[Defect]) -> Pixels:
+    """Return a copy of the box of ``pixels``, (h, w, c), 0..1, with what the defects' repairs change in it."""
+    repairs = [defect.repair for defect in defects if defect.repair is not None]
+    return np.array(Picture(pixels).with_patches(repairs).pixels_in(window))
 
 
 def make_window(top: int, left: int, height: int, width: int) -> Window:

@@ -32,10 +32,10 @@ from goldsmith.ops.correct import (
     posterisation,
     seams,
 )
-from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect, to_box
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect, make_window, to_box
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
 from goldsmith.picture.dither import dither
-from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, freeze, quantise
+from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, Window, freeze, quantise
 
 CorrectionStrength = Literal["auto", "off"] | Annotated[float, Field(ge=0, le=100)]
 DefectFinder = Callable[[Pixels, float], list[Defect]]
@@ -44,6 +44,8 @@ DefectFinder = Callable[[Pixels, float], list[Defect]]
 _MAX_RECORDED = 24
 # Searches, for the progress; the one for copies has no report of its own.
 _KINDS = 12
+# Rows that are blended at once.
+_BLEND_ROWS = 128
 # px round a copy that the engine repaints too.
 _REPAIR_MARGIN = 4
 
@@ -92,8 +94,8 @@ class Correct(PictureOperation):
     """The region to correct: a mask's name or an expression such as "mask & left"; default: the whole picture."""
 
     def bytes_per_pixel(self) -> int:
-        """Return the memory for a search over the whole picture and a correction as large as the picture."""
-        return 96
+        """Return the memory for the picture, its correction so far, and a search with a correction as large as the picture."""
+        return 72
 
     def needs(self) -> StepNeeds:
         """Return the region's masks, and an inpainting engine if copies are to be repainted."""
@@ -179,7 +181,18 @@ class _CorrectionRun:
         elif patches:
             self._are_codes = False
         if patches:
-            self.picture = self.picture.with_patches(patches)
+            self._apply(patches)
+
+    def _apply(self, patches: list[PixelPatch]) -> None:
+        """Put the patches into the picture. Large ones become its pixels, so that no earlier ones stay in memory."""
+        size = self.picture.height * self.picture.width
+        areas = [pixels.shape[0] * pixels.shape[1] for _, pixels in patches]
+        if areas == [size]:
+            self.picture = self.picture.with_pixels(patches[0][1])
+            return
+        self.picture = self.picture.with_patches(patches)
+        if 2 * sum(areas) > size:
+            self.picture = self.picture.with_pixels(self.picture.pixels)
 
     def record(self, kind: str, defects: list[Defect], extra_facts: list[dict[str, RecordValue]] | None = None) -> None:
         """Record each defect with its box and its size before and after; record nothing if there is none."""
@@ -195,16 +208,24 @@ class _CorrectionRun:
         self.context.results.record(**findings)
 
     def dither_to_8_bits(self) -> None:
-        """Dither the smoothed parts of an 8-bit picture; otherwise the bands would return when it is written."""
+        """Dither the smoothed pixels of an 8-bit picture; otherwise the bands would return when it is written."""
         windows = self.picture.differing_windows(self._original)
-        if self.picture.depth != 8 or not windows:
+        if self.picture.depth != 8 or windows == ():
             return
+        whole = make_window(0, 0, self.picture.height, self.picture.width)
         patches = [
-            (window, freeze(dither(self.picture.pixels_in(window), 8, self.context.seed + number))) for number, window in enumerate(windows)
+            (window, self._dither_changed_pixels(window, self.context.seed + number)) for number, window in enumerate(windows or (whole,))
         ]
-        self.picture = self._original.with_patches(patches)
+        self.picture = self._original.with_pixels(patches[0][1]) if windows is None else self._original.with_patches(patches)
 
-    def overlaps_region(self, window: tuple[slice, slice]) -> bool:
+    def _dither_changed_pixels(self, window: Window, seed: int) -> Pixels:
+        """Return the pixels of a box, (rows, columns, c), 0..1, dithered to 8 bits; those that no correction changed stay as they are."""
+        current, original = self.picture.pixels_in(window), self._original.pixels_in(window)
+        result = dither(current, 8, seed)
+        np.copyto(result, original, where=current == original)
+        return freeze(result)
+
+    def overlaps_region(self, window: Window) -> bool:
         """Return whether the region overlaps a window."""
         return self.mask is None or bool(self.mask[window].any())
 
@@ -213,9 +234,12 @@ class _CorrectionRun:
         window, corrected = patch
         if self.mask is None:
             return patch
-        share = self.mask[window][:, :, None]
-        pixels = self.picture.pixels_in(window)
-        return window, freeze(np.where(share > 0, pixels + (corrected - pixels) * share, pixels))
+        blended = np.array(self.picture.pixels_in(window))
+        for top in range(0, len(blended), _BLEND_ROWS):
+            rows = slice(top, top + _BLEND_ROWS)
+            before, share = blended[rows], self.mask[window][rows][:, :, None]
+            blended[rows] = np.where(share > 0, before + (corrected[rows] - before) * share, before)
+        return window, freeze(blended)
 
 
 def _round_to_8_bits(pixels: Pixels) -> Pixels:

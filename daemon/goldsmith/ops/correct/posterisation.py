@@ -11,9 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, expand_window
-from goldsmith.ops.correct.slope_smoothing import CELL, cells_to_mask, mean_step_height, neighbour_differences, smooth_within_bound
-from goldsmith.picture.picture import Mask, Pixels, freeze
+from goldsmith.ops.correct.defect import MAX_8BIT_CODE, BoolMask, Defect, connected_components, copy_with_repairs, expand_window
+from goldsmith.ops.correct.slope_smoothing import (
+    CELL,
+    STEP_BINS,
+    blend_into,
+    cells_to_mask,
+    count_steps,
+    mean_step_height,
+    neighbour_differences,
+    smooth_within_bound,
+)
+from goldsmith.picture.picture import Mask, Pixels, freeze, quantise
 
 # In codes. Two pixels are equal if they differ by less.
 _FLAT_TOLERANCE = 0.02
@@ -61,19 +70,17 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
         return []
     cells = _plateau_cells(pixels)
     min_cells = max(_LEAST_CELLS, round(_MIN_AREA_SHARE * height * width / CELL**2))
-    defects = []
-    result: Pixels | None = None
+    defects: list[Defect] = []
     for cell_window, component in connected_components(cells, min_cells):
         rows, columns = (slice(span.start * CELL, span.stop * CELL) for span in cell_window)
         window = expand_window((rows, columns), 0, height, width)
-        part = pixels[window] if result is None else result[window]
-        plateaus = _measure_plateaus(part, cells_to_mask(component, part.shape[:2], has_hard_edges=True) > 0)
+        inside = cells_to_mask(component, pixels[window].shape[:2], has_hard_edges=True)
+        plateaus = _measure_plateaus(pixels[window], inside)
         if not any(plateaus):
             continue
-        smoothed, before, after = _smooth(part, component, plateaus, strength)
+        smoothed = copy_with_repairs(pixels, window, defects)
+        before, after = _smooth(smoothed, component, inside, plateaus, strength)
         if before > 0 and after < _MAX_REMAINING_SHARE * before + (1 - strength) * before:
-            result = pixels.copy() if result is None else result
-            result[window] = smoothed
             defects.append(Defect(window, before, after, (window, freeze(smoothed))))
     return defects
 
@@ -99,7 +106,7 @@ def _plateau_cells(pixels: Pixels) -> BoolMask:
     return result
 
 
-def _measure_plateaus(part: Pixels, inside: BoolMask) -> list[_Plateaus | None]:
+def _measure_plateaus(part: Pixels, inside: Mask) -> list[_Plateaus | None]:
     """Return the plateaus of each channel of a part (h, w, c), 0..1; None for each if the area is not posterised."""
     channels = [_measure_channel(np.ascontiguousarray(part[:, :, channel]), inside) for channel in range(part.shape[2])]
     levels = sorted((plateaus.levels for plateaus in channels if plateaus is not None), reverse=True)
@@ -107,33 +114,34 @@ def _measure_plateaus(part: Pixels, inside: BoolMask) -> list[_Plateaus | None]:
     return channels if is_posterised else [None] * len(channels)
 
 
-def _measure_channel(plane: Mask, inside: BoolMask) -> _Plateaus | None:
+def _measure_channel(plane: Mask, inside: Mask) -> _Plateaus | None:
     """Return the plateaus of a plane (h, w), 0..1; None if the steps differ or the levels are not equally spaced."""
-    differences = [np.abs(difference)[inside] for difference in neighbour_differences(plane)]
-    steps = np.concatenate([difference[difference >= _MIN_STEP] for difference in differences])
-    if not len(steps):
+    step_counts = count_steps(plane, inside)
+    heights = np.arange(len(step_counts)) / STEP_BINS
+    step_counts[heights < _MIN_STEP] = 0
+    total = int(step_counts.sum())
+    if not total:
         return None
     # Rounding makes steps of 6.4 codes 6 or 7 high, so the step is the mean of those near the middle one.
-    middle = float(np.partition(steps, len(steps) // 2)[len(steps) // 2])
-    step = float(steps[np.abs(steps - middle) <= _STEP_TOLERANCE].mean())
+    near = np.abs(heights - heights[np.searchsorted(np.cumsum(step_counts), total / 2)]) <= _STEP_TOLERANCE
+    step = float((heights * step_counts)[near].sum() / step_counts[near].sum())
     tolerance = max(_STEP_TOLERANCE, _STEP_TOLERANCE_SHARE * step)
-    if step > _MAX_STEP or (np.abs(steps - step) <= tolerance).mean() < _MIN_EQUAL_SHARE:
+    if step > _MAX_STEP or step_counts[np.abs(heights - step) <= tolerance].sum() < _MIN_EQUAL_SHARE * total:
         return None
-    counts = np.bincount(np.rint(plane[inside] * MAX_8BIT_CODE).astype(int))
+    counts = np.bincount(quantise(plane[inside > 0], 8), minlength=MAX_8BIT_CODE + 1)
     levels = np.flatnonzero(counts >= _MIN_LEVEL_SHARE * counts.sum())
     if counts[levels].sum() < _MIN_COVERED_SHARE * counts.sum() or len(levels) < 2:
         return None
     spacing = np.diff(levels)
     if (np.abs(spacing - step) > tolerance).any():
         return None
-    return _Plateaus(step, len(levels), 2 * int(inside.sum()) / len(steps))
+    return _Plateaus(step, len(levels), 2 * int(counts.sum()) / total)
 
 
-def _smooth(part: Pixels, cells: BoolMask, plateaus: list[_Plateaus | None], strength: float) -> tuple[Pixels, float, float]:
-    """Return the pixels of the area with smooth slopes, and the height of the steps before and after."""
-    result = part.copy()
-    inside = cells_to_mask(cells, part.shape[:2], has_hard_edges=True)
-    weight = cells_to_mask(cells, part.shape[:2], has_hard_edges=False) * np.float32(strength)
+def _smooth(part: Pixels, cells: BoolMask, inside: Mask, plateaus: list[_Plateaus | None], strength: float) -> tuple[float, float]:
+    """Smooth the slopes of an area, (h, w, c), 0..1, in place, and return the height of the steps before and after."""
+    weight = cells_to_mask(cells, inside.shape, has_hard_edges=False)
+    weight *= np.float32(strength)
     before, after = [], []
     for channel, measured in enumerate(plateaus):
         if measured is None:
@@ -144,9 +152,7 @@ def _smooth(part: Pixels, cells: BoolMask, plateaus: list[_Plateaus | None], str
         while sigma >= _LEAST_SIGMA:
             sigmas.append(sigma)
             sigma /= 2
-        smooth = smooth_within_bound(plane, inside, measured.step / 2, sigmas)
-        result[:, :, channel] = np.where(weight > 0, plane + (smooth - plane) * weight, plane)
-        area = inside > 0
-        before.append(mean_step_height(plane, plane, area))
-        after.append(mean_step_height(plane, result[:, :, channel], area))
-    return result, max(before, default=0.0), max(after, default=0.0)
+        blend_into(part[:, :, channel], smooth_within_bound(plane, inside, measured.step / 2, sigmas), weight)
+        before.append(mean_step_height(plane, plane, inside))
+        after.append(mean_step_height(plane, part[:, :, channel], inside))
+    return max(before, default=0.0), max(after, default=0.0)
