@@ -59,7 +59,7 @@ class StitchOperation(PictureOperation):
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture, filled where the region is above zero; the same object if the region is empty."""
-        mask = context.detect.region(self.where, picture, self.removes_content)
+        mask = self.extend_region(picture, context.detect.region(self.where, picture, self.removes_content))
         bounds = find_mask_bounds(mask)
         if bounds is None:
             context.results.record(regions=0)
