@@ -486,6 +486,13 @@ class PictureOperation(Operation):
         """
         return None
 
+    def extend_region(self, picture: Picture, mask: Mask) -> Mask:
+        """Return where it may change pixels, (h, w), 0..1, if its region is ``mask`` (h, w), 0..1: by default there alone.
+
+        The worker counts the changes outside it.
+        """
+        return mask
+
     @abstractmethod
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture after this operation."""

@@ -19,7 +19,7 @@ from goldsmith.picture.smoothing import resize_values
 from goldsmith.stitching.carried_detail import carry_detail
 from goldsmith.stitching.donors import FindObjects, find_barred
 from goldsmith.stitching.fill_scores import FillScores, score_fill
-from goldsmith.stitching.fill_sheet import render_fill_sheet
+from goldsmith.stitching.fill_sheet import draw_fill_sheet
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
 from goldsmith.stitching.surroundings import distance_from, find_dirty_rim, ring_width
@@ -33,9 +33,14 @@ LEAST_COPY_CONTEXT = 0.25
 SMOOTH_CONTEXT = 0.4
 # The engine's fill gets more detail if it has less than this share of its surroundings'.
 SOFT_RATIO = 0.9
+# A fill is measured where the mask is above this.
+HALF_FILL = 0.5
 # Limits of a fill that is passed without a remark.
 MAX_NOVELTY = 0.02
 MAX_FOREIGN = 0.1
+# Limits of a fill that is passed at all.
+UNFIT_FOREIGN = 0.3
+UNFIT_NOVELTY = 0.15
 # Copied blocks are not used if their visible joins are longer than this share of the hole's outline, and there is another fill.
 MAX_JOINS = 0.25
 DETAIL_LIMITS = (0.5, 1.6)
@@ -72,9 +77,15 @@ class HoleFill:
         scores = {name: {**asdict(score), "cost": round(score.cost, 3)} for name, score in self.scores.items()}
         return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores}
 
-    def render_sheet(self, picture: Picture) -> bytes:
-        """Return a JPEG of all fills side by side at 100 %, with their scores; ``picture`` gives the profile."""
-        return render_fill_sheet(self.fills, {name: self._caption(name) for name in self.fills}, picture)
+    def draw_sheet(self, picture: Picture) -> NDArray[np.uint8]:
+        """Return a sheet (h, w, 3), sRGB codes 0..255, of all fills at 100 % with their scores; ``picture`` gives the profile."""
+        return draw_fill_sheet(self.fills, {name: self._caption(name) for name in self.fills}, picture)
+
+    @property
+    def is_unfit(self) -> bool:
+        """True if so much of the chosen fill is unlike its surroundings that it shows an object of its own."""
+        score = self.scores.get(self.chosen)
+        return score is not None and (score.foreign > UNFIT_FOREIGN or score.novelty > UNFIT_NOVELTY)
 
     def _caption(self, name: str) -> str:
         score = self.scores[name]
@@ -283,7 +294,10 @@ class _HoleFiller:
         return replace(stitched, picture=stitched.picture.with_patches([(self._view.window, patch.astype(np.float32))]))
 
     def _score(self, stitched: StitchResult) -> FillScores:
-        return score_fill(_to_rgb(stitched.picture.pixels_in(self._view.window)), self._unknown, self._hidden)
+        """Return the scores where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
+        solid = self._mask[self._view.window] > HALF_FILL
+        solid = solid if solid.any() else self._unknown
+        return score_fill(_to_rgb(stitched.picture.pixels_in(self._view.window)), solid, self._hidden | (self._unknown & ~solid))
 
     def _describe(
         self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None

@@ -18,10 +18,19 @@ _GAP, _CAPTION_HEIGHT, _QUALITY = 12, 60, 92
 _BACKGROUND, _TEXT, _CHOSEN = (38, 38, 38), (232, 232, 232), (240, 178, 60)
 
 
-def render_fill_sheet(fills: Mapping[str, Pixels], captions: Mapping[str, str], picture: Picture) -> bytes:
-    """Return a JPEG, in sRGB, with the fills (h, w, c), 0..1, side by side at 100 %, each with its caption; the first is framed.
+def encode_sheet(sheet: NDArray[np.uint8]) -> bytes:
+    """Return a sheet (h, w, 3), sRGB codes 0..255, as a JPEG."""
+    from PIL import Image
 
-    picture: gives the profile of the fills' pixels.
+    data = io.BytesIO()
+    Image.fromarray(sheet).save(data, "JPEG", quality=_QUALITY)
+    return data.getvalue()
+
+
+def draw_fill_sheet(fills: Mapping[str, Pixels], captions: Mapping[str, str], picture: Picture) -> NDArray[np.uint8]:
+    """Return a sheet (h, w, 3), sRGB codes 0..255, with the fills (h, w, c), 0..1, side by side at 100 %, each with its caption.
+
+    The first is framed. picture: gives the profile of the fills' pixels.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -37,9 +46,7 @@ def render_fill_sheet(fills: Mapping[str, Pixels], captions: Mapping[str, str], 
             draw.rectangle((left - 4, _GAP - 4, left + width + 3, _GAP + height + 3), fill=_CHOSEN)
         sheet.paste(Image.fromarray(pixels), (left, _GAP))
         draw.text((left, _GAP + height + 8), captions[name], fill=_TEXT if number else _CHOSEN, font=font)
-    data = io.BytesIO()
-    sheet.save(data, "JPEG", quality=_QUALITY)
-    return data.getvalue()
+    return np.asarray(sheet, dtype=np.uint8)
 
 
 def _to_srgb(pixels: Pixels, picture: Picture) -> NDArray[np.uint8]:

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, Inpainter
+from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
 from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
-from goldsmith.picture.picture import Mask, Picture
+from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.stitching.best_fill import HoleFill, stitch_best
+from goldsmith.stitching.fill_sheet import encode_sheet
 
 # The word for ``model`` that compares several fills and keeps the best.
 AUTO = "auto"
@@ -31,8 +34,8 @@ class StitchOperation(PictureOperation):
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """Where it works: a mask's name or a region such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""
-    model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine's name in config/models.toml, or "auto": several fills are compared, and the best is kept."""
+    model: Annotated[str, Field(min_length=1, max_length=100)] = AUTO
+    """The engine's name in config/models.toml; "auto" compares several fills and keeps the best, or uses a model that takes the prompt."""
     grow: Annotated[int, Field(ge=0, le=256)] = 4
     """By how many px the engine's hole extends beyond the mask; of its result only the part under the mask is kept."""
     feather: Annotated[int, Field(ge=0, le=256)] = 0
@@ -56,7 +59,7 @@ class StitchOperation(PictureOperation):
 
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture, filled where the region is above zero; the same object if the region is empty."""
-        mask = context.detect.region(self.where, picture, self.removes_content)
+        mask = self.extend_region(picture, context.detect.region(self.where, picture, self.removes_content))
         bounds = find_mask_bounds(mask)
         if bounds is None:
             context.results.record(regions=0)
@@ -98,14 +101,28 @@ class StitchOperation(PictureOperation):
         result, holes = stitch_best(picture, mask, engine.fill, options, context.progress.report, bounds, hidden, find_objects)
         context.results.record(**result.findings())
         context.results.record(fills=[hole.findings() for hole in holes])
+        self._refuse_unfit(holes, engine.descriptor.name, picture, context)
         doubts = describe_doubts(holes)
         if doubts:
             context.results.record(remark=doubts)
         compared = sorted((hole for hole in holes if len(hole.fills) > 1), key=lambda hole: -hole.box[2] * hole.box[3])
         for number, hole in enumerate(compared[:MAX_SHEETS], 1):
-            data = hole.render_sheet(picture)
+            data = encode_sheet(hole.draw_sheet(picture))
             context.results.archive(Deliverable(f"_fills{number:02d}", ".jpg", data, {"what": "compared fills", "box": list(hole.box)}))
         return result.picture
+
+    def _refuse_unfit(self, holes: Sequence[HoleFill], engine_name: str, picture: Picture, context: StepContext) -> None:
+        """Raise InputError, with the fills beside the note, if the best fill of a hole shows what its surroundings do not have."""
+        unfit = [hole for hole in holes if hole.is_unfit]
+        if not unfit:
+            return
+        if unfit[0].fills:
+            context.results.show_problem(Picture(freeze(unfit[0].draw_sheet(picture).astype(np.float32) / np.float32(255))))
+        raise InputError(
+            f"No fill is good enough to go on. {describe_doubts(unfit)}",
+            "Look at the fills in the picture beside this note. Paint the mask over the whole object, name a model that takes a prompt, or "
+            f'set model = "{engine_name}" to use its fill as it is.',
+        )
 
     def _excluded_mask(self, picture: Picture, context: StepContext) -> Mask | None:
         """Return the pixels outside the region that the engine must not see.

@@ -131,6 +131,6 @@ def editable_region(operation: PictureOperation, picture: Picture, context: Step
     names = operation.needs().masks
     where = getattr(operation, "where", None)
     if isinstance(where, str) and where:
-        return context.detect.region(where, picture, operation.removes_content)
+        return operation.extend_region(picture, context.detect.region(where, picture, operation.removes_content))
     masks = [picture.masks[name] for name in sorted(names)]
     return np.maximum.reduce(masks) if masks else None

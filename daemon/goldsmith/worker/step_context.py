@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_note
 from goldsmith.engines.kinds import FACE_EMBEDDER
 from goldsmith.engines.protocols import EngineNeed, EngineT, GenerationOptions
+from goldsmith.engines.registry.choice_problems import NoDefaultModel
 from goldsmith.engines.registry.hash_notes import HANDED_OUT
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
@@ -171,7 +172,7 @@ class WorkerDetect:
     def find(self, word: str, picture: Picture) -> Mask | None:
         try:
             detected = self._detections(picture).region(word)
-        except WeightsMissing:
+        except (NoDefaultModel, WeightsMissing):
             return None
         for facts in detected.engines:
             self.recorder.add_vision_engine(facts)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from doubles.step_context import NullInpainter, NullPainter, StepContextDouble
+from doubles.step_context import DetectDouble, NullInpainter, NullPainter, StepContextDouble
 from goldsmith.engines.kinds import INPAINTER
-from goldsmith.engines.protocols import EngineNeed
+from goldsmith.engines.protocols import EngineNeed, OnProgress, ignore_progress
+from goldsmith.errors import InputError
 from goldsmith.ops.erase.operation import Erase
 from goldsmith.picture.crop_planning import CropBox
-from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.smoothing import gaussian_blur
 
 
 def _wall_with_square(rim: int = 3) -> Picture:
@@ -185,3 +187,53 @@ def test_an_engine_that_takes_a_prompt_is_not_compared() -> None:
     context = StepContextDouble(inpainter=NullPainter(side=160))
     Erase(model="auto").apply(_grainy_wall(), context)
     assert "fills" not in context.results.findings
+
+
+class _CrownInpainter(NullInpainter):
+    """Invents a golden object in every hole."""
+
+    def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
+        filled = super().fill(pixels, hole, seed)
+        filled[hole > 0.5] = (0.9, 0.7, 0.1)
+        return filled
+
+
+def _cloth_with_large_hole() -> Picture:
+    """Return cloth with a hole that leaves too little round it to copy from."""
+    noise = gaussian_blur(np.random.default_rng(3).normal(0, 0.15, (70, 70, 1)).astype(np.float32), 0.8)
+    pixels = np.clip(np.float32([0.3, 0.4, 0.5]) + noise, 0, 1).astype(np.float32)
+    mask = np.zeros((70, 70), dtype=np.float32)
+    mask[8:62, 8:62] = 1
+    return Picture(freeze(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": freeze(mask)}))
+
+
+def test_an_invented_object_holds_the_picture() -> None:
+    """The note says what was measured and how to take the fill all the same; naming the engine does so."""
+    with pytest.raises(InputError, match="colours or edges") as caught:
+        Erase().apply(_cloth_with_large_hole(), StepContextDouble(inpainter=_CrownInpainter(side=70)))
+    assert 'model = "null-inpaint"' in caught.value.remedy
+    picture = _cloth_with_large_hole()
+    result = Erase(model="null-inpaint").apply(picture, StepContextDouble(inpainter=_CrownInpainter(side=70)))
+    assert not np.array_equal(result.pixels, picture.pixels)
+
+
+def test_a_person_beside_the_hole_lends_nothing_to_the_fill() -> None:
+    """The subject is looked for round the hole; in the fill there is none of its red."""
+    noise = gaussian_blur(np.random.default_rng(4).normal(0, 0.2, (160, 200, 1)).astype(np.float32), 1.0)
+    pixels = np.clip(np.float32([0.4, 0.45, 0.5]) + noise, 0, 1).astype(np.float32)
+    pixels[:, 120:170] = np.clip(np.float32([0.8, 0.1, 0.1]) + noise[:, 120:170], 0, 1)
+    mask = np.zeros((160, 200), dtype=np.float32)
+    mask[60:100, 60:110] = 1
+    picture = Picture(freeze(np.round(pixels * 255) / np.float32(255)), masks=MappingProxyType({"mask": freeze(mask)}))
+
+    class FindsPerson(DetectDouble):
+        def find(self, word: str, picture: Picture) -> Mask | None:
+            matte = np.zeros((picture.height, picture.width), dtype=np.float32)
+            matte[(picture.pixels[..., 0] - picture.pixels[..., 1]) > 0.3] = 1
+            return matte if word == "subject" else None
+
+    context = StepContextDouble(inpainter=NullInpainter(side=200), detect=FindsPerson())
+    result = Erase().apply(picture, context)
+    inside = mask > 0
+    assert context.results.findings["fills"][0]["chosen"] == "patches"  # type: ignore[index, call-overload]
+    assert not (result.pixels[inside][:, 0] - result.pixels[inside][:, 1] > 0.3).any()

@@ -63,14 +63,18 @@ def forbidden_problem(models: Models, need: EngineNeed[Any], model: Model, label
     )
 
 
-def no_default_problem(models: Models, need: EngineNeed[Any], is_available: IsAvailable) -> InputError:
+class NoDefaultModel(InputError):
+    """No default in models.toml can serve a need."""
+
+
+def no_default_problem(models: Models, need: EngineNeed[Any], is_available: IsAvailable) -> NoDefaultModel:
     """Return the problem for a need that no default in models.toml can serve."""
     sentence = f"models.toml has no default model for {task_phrase(need)}."
     if need.kind is UPSCALER:
         factors = ", ".join(sorted({*models.defaults.upscale, *models.defaults.upscale_drawings})) or "none"
-        return InputError(sentence, f"Name a model; the factors with a default are: {factors}.")
+        return NoDefaultModel(sentence, f"Name a model; the factors with a default are: {factors}.")
     others = list_capable_models(models, need, is_available)
-    return InputError(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md explains how.")
+    return NoDefaultModel(sentence, f"Name one: {others}." if others != "none" else "Add one to models.toml; docs/models.md explains how.")
 
 
 def unsuitable_problem(models: Models, need: EngineNeed[Any], model: Model, label: str, is_available: IsAvailable) -> InputError:

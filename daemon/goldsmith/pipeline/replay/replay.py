@@ -157,9 +157,13 @@ class Replay:
         return tuple(_with_model(spec, self._recorded_model(step_record, step)) for spec, step_record, step in pairs)
 
     def _recorded_model(self, recorded: StepRecord, step: Step) -> str:
-        """Return the recorded model if the settings would choose another one now; otherwise ""."""
+        """Return the recorded model if the settings would choose another one now; otherwise "".
+
+        A step that compared several fills keeps its word for that: a model's name would mean that model alone.
+        """
         need, name = next(iter(step.operation.needs().engines), None), (recorded.engine or {}).get("name")
-        if need is None or not isinstance(recorded.settings.get("model", []), str | None) or not isinstance(name, str):
+        is_choosable = need is not None and isinstance(recorded.settings.get("model", []), str | None) and "fills" not in recorded.findings
+        if need is None or not is_choosable or not isinstance(name, str):
             return ""
         try:
             return name if self._job_limits.weights.choose(need).name != name else ""
