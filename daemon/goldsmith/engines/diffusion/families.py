@@ -65,6 +65,11 @@ def _first_reference_arguments(inputs: PipelineInputs) -> PipelineArguments:
     return {"image": inputs.reference_images()[0], **inputs.size_arguments}
 
 
+def _edit_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    """Return arguments without a size: the pipeline works at its own size of about a megapixel, and would mix two sizes otherwise."""
+    return {"image": inputs.reference_images()[0], "mask_image": inputs.hole_image(), "strength": inputs.strength}
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
     """A family of models.
@@ -122,7 +127,9 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "qwen-image-edit": ModelFamily(
         {
             "edit": PipelineCall("QwenImageEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
-            "inpaint": PipelineCall("QwenImageEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall(
+                "QwenImageEditInpaintPipeline", _edit_inpaint_arguments, can_batch=False, is_8bit_only=True, default_strength=1.0
+            ),
         },
         guidance_argument="true_cfg_scale",
         default_negative_prompt=" ",
