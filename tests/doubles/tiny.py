@@ -160,6 +160,29 @@ def _qwen_image() -> dict[str, Any]:
     }
 
 
+def _longcat_image_edit() -> dict[str, Any]:
+    from diffusers import LongCatImageTransformer2DModel
+
+    transformer = LongCatImageTransformer2DModel(
+        patch_size=1,
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        pooled_projection_dim=16,
+        axes_dims_rope=[8, 4, 4],
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=True),
+        "vae": parts.vae(16, 0.3611, 0.1159, quant=False),
+        "text_encoder": parts.qwen25_vl(),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
 def _z_image() -> dict[str, Any]:
     import torch
     from diffusers import ZImageTransformer2DModel
@@ -231,6 +254,7 @@ _PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "qwen-image": ("QwenImagePipeline", _qwen_image),
     "qwen-image-edit": ("QwenImageEditPipeline", _qwen_image),
     "qwen-image-edit-plus": ("QwenImageEditPlusPipeline", _qwen_image),
+    "longcat-image-edit": ("LongCatImageEditPipeline", _longcat_image_edit),
     "z-image": ("ZImagePipeline", _z_image),
     "krea2": ("Krea2Pipeline", _krea2),
 }
@@ -247,10 +271,19 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "qwen-image": ("text", "image", "inpaint"),
     "qwen-image-edit": ("edit", "inpaint"),
     "qwen-image-edit-plus": ("edit", "inpaint", "references"),
+    "longcat-image-edit": ("edit", "inpaint"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
 }
+# The part of a family that is Qwen's processor.
+_PROCESSORS = {"qwen-image-edit": "processor", "qwen-image-edit-plus": "processor", "longcat-image-edit": "text_processor"}
 FAMILIES = tuple(_PIPELINES)
+
+
+class _NoProcessor:
+    """Stands in for a processor that is written by hand later."""
+
+    image_processor = None
 
 
 def build(family: str, folder: Path) -> Path:
@@ -267,14 +300,15 @@ def build(family: str, folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         modules = components()
-        extra = {"processor": None} if family.startswith("qwen-image-edit") else {}
+        processor = _PROCESSORS.get(family)
+        extra = {processor: _NoProcessor() if family == "longcat-image-edit" else None} if processor else {}
         pipeline = getattr(diffusers, name)(**modules, **extra)
     pipeline.save_pretrained(folder, safe_serialization=True)
-    if extra:
-        parts.write_qwen_processor(folder / "processor")
+    if processor:
+        parts.write_qwen_processor(folder / processor)
         index = folder / "model_index.json"
         model_index = json.loads(index.read_text(encoding="utf-8"))
-        index.write_text(json.dumps({**model_index, "processor": ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
+        index.write_text(json.dumps({**model_index, processor: ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
     return folder
 
 

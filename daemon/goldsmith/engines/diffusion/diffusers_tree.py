@@ -17,7 +17,7 @@ from goldsmith.errors import InputError
 
 _LIBRARIES = frozenset({"diffusers", "transformers"})
 _PICKLES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
-_PARTS_WITHOUT_WEIGHTS = ("tokenizer", "scheduler", "processor", "feature_extractor", "image_processor")
+_PARTS_WITHOUT_WEIGHTS = ("tokenizer", "scheduler", "processor", "text_processor", "feature_extractor", "image_processor")
 _OTHER_MODEL_REMEDY = "Use a model that diffusers itself can run."
 # Parts that are never loaded.
 SKIPPED_PARTS = frozenset({"safety_checker"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from math import ceil
 from threading import Lock
 from typing import Any
@@ -287,8 +288,9 @@ class DiffusionEngine:
                 words = self._words(pipe, call, inputs, words.facts)
                 arguments = self._pipeline_arguments(pipe, call, inputs) | words.arguments
                 arguments["generator"] = seeded_generators([frame.seed for frame in group])
+                arguments |= share.callback_arguments(pipe)
                 with seeded_globally(group[0].seed, self._device):
-                    images = pipe(**arguments, callback_on_step_end=share.on_step_end, output_type="np").images
+                    images = pipe(**arguments, output_type="np").images
                 generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
@@ -342,6 +344,7 @@ class DiffusionEngine:
         if call.negative and own_guidance in parameters:
             negative = call.negative
         self._refuse_unknown_options(pipe, call, parameters)
+        self._refuse_long_prompt(pipe, inputs.prompts if negative is None else (*inputs.prompts, negative))
         texts = inputs.prompts if negative is None else (*inputs.prompts, negative)
         if reads_with_clip(pipe):
             if call.reading != PLAIN_READING or needs_encoding(pipe, texts):
@@ -358,6 +361,15 @@ class DiffusionEngine:
                 arguments[own_guidance] = self._diffusion.negative_guidance
                 facts["negative_guidance"] = self._diffusion.negative_guidance
         return _Words(arguments, facts)
+
+    def _refuse_long_prompt(self, pipe: Any, texts: Sequence[str]) -> None:
+        """Raise InputError if a prompt is longer than a pipeline takes that does not cut it."""
+        most = self._family.max_prompt_tokens
+        longest = max((len(pipe.tokenizer(text).input_ids) for text in texts), default=0) if most else 0
+        if longest > most:
+            raise InputError(
+                f"The prompt has {longest} tokens, and the model {self._name!r} takes {most}.", "Shorten it, or name another model."
+            )
 
     def _refuse_unknown_options(self, pipe: Any, call: _CallSettings, parameters: Mapping[str, object]) -> None:
         """Raise InputError for a setting that the pipeline has no way for."""
@@ -430,6 +442,20 @@ class _ProgressShare:
 
     def report(self, fraction: float) -> None:
         self.on_progress((self.begin + self.count * fraction) / self.total)
+
+    def callback_arguments(self, pipe: Any) -> PipelineArguments:
+        """Return the argument of a call that reports its steps; a pipeline without one reports them through its scheduler."""
+        if "callback_on_step_end" in inspect.signature(pipe.__call__).parameters:
+            return {"callback_on_step_end": self.on_step_end}
+        own_step, numbers = pipe.scheduler.step, count()
+
+        def step(*arguments: Any, **settings: Any) -> Any:
+            result = own_step(*arguments, **settings)
+            self.on_step_end(pipe, next(numbers), None, {})
+            return result
+
+        pipe.scheduler.step = step  # the scheduler is new for each call
+        return {}
 
     def on_step_end(self, pipe: Any, number: int, timestep: Any, tensors: PipelineArguments) -> PipelineArguments:
         """Report the progress; diffusers calls this after every step.

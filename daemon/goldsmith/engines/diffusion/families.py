@@ -65,6 +65,15 @@ def _first_reference_arguments(inputs: PipelineInputs) -> PipelineArguments:
     return {"image": inputs.reference_images()[0], **inputs.size_arguments}
 
 
+def _whole_picture_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    return {"image": inputs.reference_images()[0]}
+
+
+def _edit_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    """Return arguments without a size: the pipeline works at its own size of about a megapixel, and would mix two sizes otherwise."""
+    return {"image": inputs.reference_images()[0], "mask_image": inputs.hole_image(), "strength": inputs.strength}
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
     """A family of models.
@@ -80,6 +89,8 @@ class ModelFamily:
     uses_auto_pipeline: bool = False
     # The argument of the call that makes a negative prompt act, for models whose guidance is built in.
     negative_guidance_argument: str = ""
+    # A longer prompt ends the call with an error, in tokens; 0 if the pipeline cuts it by itself.
+    max_prompt_tokens: int = 0
 
 
 def _standard_calls(stem: str) -> dict[Ability, PipelineCall]:
@@ -122,7 +133,9 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "qwen-image-edit": ModelFamily(
         {
             "edit": PipelineCall("QwenImageEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
-            "inpaint": PipelineCall("QwenImageEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall(
+                "QwenImageEditInpaintPipeline", _edit_inpaint_arguments, can_batch=False, is_8bit_only=True, default_strength=1.0
+            ),
         },
         guidance_argument="true_cfg_scale",
         default_negative_prompt=" ",
@@ -135,6 +148,15 @@ FAMILIES: Mapping[str, ModelFamily] = {
         },
         guidance_argument="true_cfg_scale",
         default_negative_prompt=" ",
+    ),
+    # Its pipeline draws at a size of its own, of about a megapixel.
+    "longcat-image-edit": ModelFamily(
+        {
+            "edit": PipelineCall("LongCatImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall("LongCatImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+        },
+        default_negative_prompt="",
+        max_prompt_tokens=512,
     ),
     "z-image": ModelFamily(_standard_calls("ZImage"), default_negative_prompt=""),
     "krea2": ModelFamily({"text": PipelineCall("Krea2Pipeline", _text_arguments)}, default_negative_prompt=""),

@@ -63,6 +63,12 @@ class PipelineInputs:
         holes = self.holes or (np.ones((self.height, self.width), np.float32),) * self.count
         return torch.from_numpy(np.stack([(hole > 0.5).astype(np.float32)[None] for hole in holes]))
 
+    def hole_image(self) -> Image:
+        """Return the hole of the first picture as an 8-bit PIL image, white = fill, for pipelines that scale it themselves."""
+        from PIL import Image
+
+        return Image.fromarray(((self.holes[0] > 0.5) * np.uint8(255)).astype(np.uint8))
+
     def reference_images(self) -> list[Image]:
         """Return the first picture and the references as 8-bit PIL images, for pipelines that take only these."""
         return [_to_pil(pixels) for pixels in (*self.pictures[:1], *self.references)]

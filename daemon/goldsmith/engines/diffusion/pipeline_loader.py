@@ -19,6 +19,8 @@ from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
 
 _QWEN_PROCESSOR = "Qwen2VLProcessor"
+# The parts that may be such a processor.
+_PROCESSORS = ("processor", "text_processor")
 
 # Warnings of libraries about intended use or about their own code. In a worker process, they would hide the last output before a crash.
 _IGNORED_WARNINGS = (
@@ -97,8 +99,9 @@ def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtyp
     import diffusers
 
     components: dict[str, Any] = {part: None for part in SKIPPED_PARTS if part in tree.index}
-    if tree.index.get("processor", [None, None])[1] == _QWEN_PROCESSOR:
-        components["processor"] = _load_qwen_processor(tree.folder / "processor")
+    for part in _PROCESSORS:
+        if tree.index.get(part, [None, None])[1] == _QWEN_PROCESSOR:
+            components[part] = _load_qwen_processor(tree.folder / part)
     class_name = next(iter(family.calls.values())).pipeline
     kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, class_name)
     if store.single_file is not None:
