@@ -525,13 +525,14 @@ _PATH = r"(?<![\w.:/~{quotes}])/[^\s/\"'“”<>|,;()]+(?:/[^\s/\"'“”<>|,;()
 _SERVER_PATH, _QUOTED_SERVER_PATH = re.compile(_PATH.format(quotes="\"'“")), re.compile(_PATH.format(quotes=""))
 
 
-def hide_server_paths(text: str, folder: str = "", *, is_echo: bool = True) -> str:
-    """Return the text without the places of files on the server: of each absolute path its last part stays, or what follows ``folder``.
+def hide_server_paths(text: str, *folders: str, is_echo: bool = True) -> str:
+    """Return the text without the places of files on the server: of each absolute path its last part stays, or what follows a folder.
 
-    ``is_echo``: a path in quotation marks is what a person wrote, and stays.
+    ``folders``: those that are known, whose paths may have spaces. ``is_echo``: a path in quotation marks is what a person wrote; it stays.
     """
-    if folder:
-        text = text.replace(f"{folder.rstrip('/')}/", "")
+    for folder in sorted((folder.rstrip("/") for folder in folders), key=len, reverse=True):
+        if folder:
+            text = text.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
     return (_SERVER_PATH if is_echo else _QUOTED_SERVER_PATH).sub(lambda path: path[0].rstrip("/").rpartition("/")[2], text)
 
 

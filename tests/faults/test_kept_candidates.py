@@ -45,7 +45,9 @@ def drop(studio: Studio, stem: str, count: int, model: str = "one", limits: str 
 
 def results(studio: Studio, stem: str) -> dict[str, str]:
     """Return the hash of every picture that the work on a brief has made, by its name."""
-    files = [path for top in ("selected", "archive") for path in (studio.root / top).rglob(f"{stem}*.png")]
+    folders = (studio.root / "selected", studio.root / "archive")
+    # The result that moves on lies in the archive a second time.
+    files = [path for top in folders for path in top.rglob(f"{stem}*.png") if not path.stem.endswith("_result")]
     return {path.name.replace(stem, ""): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -92,7 +92,7 @@ class DaemonRuntime:
         queued_before = journal.clear_active_jobs()  # before any slow work: the rows of the previous daemon are out of date
         for result in recover_plans(executor):
             on_event("recovered", job=result.plan.job_id, result=_RECOVERY_RESULTS[type(result)])
-        self._holds = holds = Holds(root, journal, fs, time.time, clock, settings.retry_machine)
+        self._holds = holds = Holds(root, journal, fs, time.time, clock, settings.retry_machine, setup.weights.folders())
         holds.release_missing()
         self._on_event = on_event
         self.watcher = Watcher(root)

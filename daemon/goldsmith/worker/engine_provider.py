@@ -48,6 +48,11 @@ class EngineProvider:
         provider._batch = batch
         return provider
 
+    @property
+    def model_folders(self) -> tuple[str, ...]:
+        """The absolute paths of the folders in which models lie, once an engine was asked for."""
+        return () if self._weights is None else self._weights.folders()
+
     def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
         """Return the steps as operations, validated again since the queue is not trusted. Raises InputError with every fault."""
         module, _, name = self._context.catalogue.partition(":")

@@ -94,8 +94,8 @@ def run_job(
     except GoldsmithError as error:
         fault = JobFault(
             kind=_fault_kind(error),
-            sentence=hide_server_paths(error.sentence, job.root, is_echo=False),
-            remedy=hide_server_paths(error.remedy, job.root, is_echo=False),
+            sentence=hide_server_paths(error.sentence, job.root, *engine_provider.model_folders, is_echo=False),
+            remedy=hide_server_paths(error.remedy, job.root, *engine_provider.model_folders, is_echo=False),
             path=runner.current_path,
             preview_path=runner.problem_image,
             detail=_cause_text(error),

@@ -117,6 +117,11 @@ class WeightsRegistry:
             rows.append(_stat_row(self.pins_path))
         return hash(tuple(sorted(rows)))
 
+    def folders(self) -> tuple[str, ...]:
+        """Return the absolute paths of the folders in which models lie: the registry's own, and the one above each model with a place."""
+        places = (place for model in self.models.models.values() for place in (model.folder, model.file) if place is not None)
+        return (str(self.folder), *dict.fromkeys(str(place.parent) for place in places))
+
     def tree_of(self, name: str) -> ModelTree | None:
         """Return the tree or the local single file of a model; None if models.toml lists all its files with their hashes."""
         name = self.models.resolve_name(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,10 @@ class Holds:
         wall_clock: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
         retry_seconds: float = 10.0,
+        server_folders: Sequence[str] = (),
     ) -> None:
+        """``server_folders``: absolute paths outside the root that no note shows."""
+        self._server_folders = (os.fspath(root), *server_folders)
         self._root = RootFolder(root)
         self._journal = journal
         self._fs = fs
@@ -234,7 +238,11 @@ class Holds:
 
         Where files lie on the server is no matter of the people who read notes; the log has it.
         """
-        return hide_server_paths(display_text(sentence.encode("utf-8", "replace").decode()), self._root.path)
+        return self.without_server_paths(display_text(sentence.encode("utf-8", "replace").decode()))
+
+    def without_server_paths(self, sentence: str) -> str:
+        """Return a sentence as designers read it: without the places of files on the server."""
+        return hide_server_paths(sentence, *self._server_folders)
 
     def _place_note(self, bundle: Bundle, problem: InputError, preview: bytes, *, is_needed: bool) -> str:
         """Return the path of the note, which is written unless the same one is there; "" if the folder takes none.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import HostError, InputError
-from goldsmith.files import STATUS_FILE_NAME, Filesystem, display_name, hide_server_paths, write_atomically_in
+from goldsmith.files import STATUS_FILE_NAME, Filesystem, display_name, write_atomically_in
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob
 from goldsmith.picture.formats.table import is_picture_suffix
@@ -271,7 +271,7 @@ class _FolderReport:
         for name, sentence in entries[:_MAX_LISTED]:
             if name:
                 yield f"  {name}"
-            for paragraph in hide_server_paths(sentence, self._state.root).split("\n"):
+            for paragraph in self._sources.holds.without_server_paths(sentence).split("\n"):
                 indent = "      " if name else "  "
                 yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
         listed = min(len(entries), _MAX_LISTED)
