@@ -25,7 +25,7 @@ _DRIFTS: list[dict[str, object]] = [
     {"white_balance": {"temperature": -50}},
     {"white_balance": {"tint": 50}},
     {"white_balance": {"tint": -40}},
-    {"exposure": 0.4},
+    {"exposure": 0.4, "shoulder": 0},
     {"exposure": -1.2},
     {"contrast": {"amount": 40}},
     {"contrast": {"amount": -50}},

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from goldsmith.picture.colour import REC709_WEIGHTS
 from goldsmith.picture.curves import SRGB_TRC
 from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.scene_light import mean_grey, skin_likeness
 from goldsmith.picture.slab_processing import map_slabs
 
 Float64Array = NDArray[np.float64]
@@ -25,17 +26,11 @@ _MOST_LIFT, _MOST_DIMMING = 10.0, 12.0
 # In L*: a layer that has blacks and whites of its own may be stretched towards the backdrop's range by this.
 _MOST_DEEPENING, _MOST_BRIGHTENING = 6.0, 5.0
 _HAS_BLACKS, _HAS_WHITES = 25.0, 75.0
-# Chroma. Greys are sought round the neutral axis within this distance, and their mean is followed (mean shift).
-_GREY_REACH, _MOST_CAST = 10.0, 18.0
-# Share of the pixels that must be greys before they tell the colour of the light.
-_LEAST_GREYS = 0.03
-_MEAN_SHIFTS = 8
+# Chroma of the strongest cast that is taken over.
+_MOST_CAST = 18.0
 # The largest gain between two channels' light, as a factor.
 _MOST_GAIN = 1.3
-# Skin in CIE Lab: the hue angle in degrees, the chroma and the lightness round which it lies, with the distances at which it ends.
-_SKIN_HUE, _SKIN_HUE_REACH = 52.0, 38.0
-_SKIN_CHROMA, _SKIN_CHROMA_REACH = 26.0, 22.0
-_SKIN_LIGHTNESS, _SKIN_LIGHTNESS_REACH = 60.0, 45.0
+# Share of the change of colour that skin is spared.
 _SKIN_GUARD = 0.7
 
 
@@ -63,7 +58,7 @@ def match_tone(layer: Pixels, coverage: Mask, backdrop: Pixels, amount: float) -
     def change(slab: Pixels) -> Pixels:
         light = SRGB_TRC.to_linear(slab) * np.float32(slope) + np.float32(offset)
         if slab.shape[2] == 3 and log_gains.any():
-            share = np.float32(1.0) - np.float32(_SKIN_GUARD) * skin_likeness(slab)
+            share = np.float32(1.0) - np.float32(_SKIN_GUARD) * skin_likeness(_to_lab(slab))
             light = np.maximum(light, np.float32(0.0)) * np.exp(share[:, :, None] * log_gains.astype(np.float32))
         return np.clip(SRGB_TRC.from_linear(np.clip(light, 0.0, 1.0).astype(np.float32)), 0.0, 1.0)
 
@@ -76,20 +71,7 @@ def measure_light(pixels: Pixels, coverage: Mask) -> LightMeasure | None:
     if len(lab) < 16:
         return None
     black, white = np.percentile(lab[:, 0], (_BLACK_PERCENTILE, _WHITE_PERCENTILE))
-    return LightMeasure(float(black), float(white), None if pixels.shape[2] == 1 else _mean_grey(lab))
-
-
-def skin_likeness(pixels: Pixels) -> Mask:
-    """Return how much each pixel (h, w, 3), 0..1, display-encoded, has the colour of skin: (h, w), 0..1, light and dark skin alike."""
-    lab = _to_lab(pixels)
-    chroma = np.hypot(lab[:, :, 1], lab[:, :, 2])
-    hue = np.degrees(np.arctan2(lab[:, :, 2], lab[:, :, 1]))
-    distance = np.maximum(
-        np.abs(hue - _SKIN_HUE) / _SKIN_HUE_REACH,
-        np.maximum(np.abs(chroma - _SKIN_CHROMA) / _SKIN_CHROMA_REACH, np.abs(lab[:, :, 0] - _SKIN_LIGHTNESS) / _SKIN_LIGHTNESS_REACH),
-    )
-    inside = np.clip(2.0 * (1.0 - distance), 0.0, 1.0)
-    return np.asarray(inside * inside * (3.0 - 2.0 * inside), np.float32)
+    return LightMeasure(float(black), float(white), None if pixels.shape[2] == 1 else _limited_cast(lab))
 
 
 def _measured_lab(pixels: Pixels, coverage: Mask) -> Float64Array:
@@ -104,17 +86,13 @@ def _measured_lab(pixels: Pixels, coverage: Mask) -> Float64Array:
     return np.asarray(_to_lab(small)[opaque], np.float64)
 
 
-def _mean_grey(lab: Float64Array) -> tuple[float, float] | None:
-    """Return a*, b* of the greys: a mean shift from the neutral axis; None if too few colours lie near it."""
-    usable = lab[(lab[:, 0] > 10) & (lab[:, 0] < 98), 1:]
-    mean = np.zeros(2)
-    for _ in range(_MEAN_SHIFTS):
-        weight = np.exp(-((usable - mean) ** 2).sum(axis=1) / (2 * _GREY_REACH**2))
-        if weight.sum() < _LEAST_GREYS * len(lab):
-            return None
-        mean = (weight[:, None] * usable).sum(axis=0) / weight.sum()
-    mean *= min(1.0, _MOST_CAST / max(float(np.hypot(*mean)), 1e-6))
-    return float(mean[0]), float(mean[1])
+def _limited_cast(lab: Float64Array) -> tuple[float, float] | None:
+    """Return a*, b* of the greys, at most _MOST_CAST from neutral; None if too few colours lie near it."""
+    cast = mean_grey(lab)
+    if cast is None:
+        return None
+    factor = min(1.0, _MOST_CAST / max(float(np.hypot(*cast)), 1e-6))
+    return factor * cast[0], factor * cast[1]
 
 
 def _tone_line(layer: LightMeasure, backdrop: LightMeasure, amount: float) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -51,9 +51,15 @@ class _SettingsTable(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, defer_build=True)
 
 
+MatchBasis = Literal["auto", "colours", "light"]
+
+
 class MatchSettings(_SettingsTable):
     """How a frame is matched to its hero, and when it is held."""
 
+    by: MatchBasis = "auto"
+    """colours: all colours, for frames of one subject; light: greys, skin and the brightest parts, for other subjects under one light;
+    auto: colours, and light where the colours cannot be matched."""
     strength: Percent = 100
     """How far the match goes, in % (0 to 100)."""
     protect_neutrals: Percent = 0

@@ -22,7 +22,7 @@ from goldsmith.operation import (
     check_bare_name,
     region_needs,
 )
-from goldsmith.ops.grade import grade_settings, series_match
+from goldsmith.ops.grade import grade_settings, light_match, series_match
 from goldsmith.ops.grade.film_effects import (
     PiecePosition,
     PositionedChange,
@@ -163,7 +163,7 @@ class Grade(PictureOperation):
             return picture
         mask = context.detect.region(self.where, picture) if self.where else None
         if self._has_hero:
-            changes = [*self._match_to_hero(rgb, mask, light, context), *changes]
+            changes = [*self._match_to_hero(rgb, mask, context), *changes]
         if not changes and not spatial:
             return picture
         if self.cube and changes:
@@ -194,7 +194,7 @@ class Grade(PictureOperation):
     def _has_hero(self) -> bool:
         return bool(self.look_from) and self.match.strength > 0
 
-    def _match_to_hero(self, picture: Picture, mask: Mask | None, light: LinearLight, context: StepContext) -> list[PixelChange]:
+    def _match_to_hero(self, picture: Picture, mask: Mask | None, context: StepContext) -> list[PixelChange]:
         """Return the change that matches the picture to its hero; no change if the picture already matches or shows too little.
 
         Raises InputError if the hero shows too little, or if the match exceeds one of its limits.
@@ -209,22 +209,49 @@ class Grade(PictureOperation):
         if before.mean < _INVISIBLE_DRIFT:
             context.results.record(hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(before), shift=0.0)
             return []
-        match = series_match.match_frame(frame, hero, self.match.strength / 100, self.match.protect_neutrals / 100)
-        cube = series_match.to_cube(match, light)
-        change = look_change(cube, 1.0)
-        quantile_means, shift = series_match.measure_shift(frame, change)
-        after = series_match.measure_drift(quantile_means, hero.quantile_means)
+        attempts = self._match_attempts(frame, hero)
+        attempt = next((attempt for attempt in attempts if self._is_within_limits(attempt)), attempts[0])
         context.results.record(
-            hero=self.look_from, drift_before=_drift_record(before), drift_after=_drift_record(after), shift=round(shift, 2)
+            hero=self.look_from,
+            matched_by=attempt.basis,
+            drift_before=_drift_record(attempt.before),
+            drift_after=_drift_record(attempt.after),
+            shift=round(attempt.shift, 2),
         )
-        self._check_drift(before.mean, after.mean, shift)
-        self._save_match_cube(cube, context)
-        return [change]
+        self._check_drift(attempt, [other.basis for other in attempts])
+        self._save_match_cube(attempt.cube, context)
+        return [look_change(attempt.cube, 1.0)]
 
-    def _check_drift(self, before: float, after: float, shift: float) -> None:
+    def _match_attempts(self, frame: series_match.FrameColours, hero: series_match.FrameColours) -> list[light_match.MatchAttempt]:
+        """Return the matches that ``match.by`` allows, the preferred one first.
+
+        Raises InputError if only the light may be matched, and the frame or the hero has no greys.
+        """
+        strength, protection = self.match.strength / 100, self.match.protect_neutrals / 100
+        attempts = []
+        if self.match.by != "light":
+            attempts.append(light_match.attempt_colours(frame, hero, strength, protection))
+        if self.match.by != "colours":
+            attempt = light_match.attempt_light(frame, hero, strength, protection)
+            attempts += [] if attempt is None else [attempt]
+        if not attempts:
+            raise InputError(
+                f"The picture, or the hero {self.look_from}, has no greys that show its light.",
+                'Grade the picture by hand without look_from, choose another hero, or set by = "colours" in match.',
+            )
+        return attempts
+
+    def _is_within_limits(self, attempt: light_match.MatchAttempt) -> bool:
+        """Return whether the drift after the match and the shift of the colours are within their limits."""
+        return attempt.after.mean <= self.match.max_drift and attempt.shift <= self.match.max_shift
+
+    def _check_drift(self, attempt: light_match.MatchAttempt, tried: list[str]) -> None:
         """Raise InputError if the drift after the match, or the shift of colours, exceeds its limit."""
+        before, after, shift = attempt.before.mean, attempt.after.mean, attempt.shift
         problem = f"The picture does not match the hero {self.look_from}: its drift is {before:.1f}, after the match {after:.1f}"
         remedy = "Check the picture: grade it by hand without look_from, choose another hero, or raise the limit in match."
+        if tried == ["colours", "light"]:
+            remedy = f"Its light does not match either. {remedy}"
         if after > self.match.max_drift:
             raise InputError(f"{problem}, more than max_drift = {self.match.max_drift:g} (CIEDE2000).", remedy)
         if shift > self.match.max_shift:
