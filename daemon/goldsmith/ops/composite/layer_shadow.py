@@ -88,7 +88,7 @@ class _Ground(NamedTuple):
         right, down = self.offset
         matrix = self.scale * np.array([[1.0, -across, right + across * self.foot], [0.0, along, down + self.foot - along * self.foot]])
         projected = cv2.warpAffine(np.ascontiguousarray(values), matrix, self.canvas, borderMode=cv2.BORDER_CONSTANT)
-        x, y = (axis.astype(np.float32) for axis in np.meshgrid(np.arange(self.canvas[0]), np.arange(self.canvas[1])))
+        x, y = np.meshgrid(np.arange(self.canvas[0], dtype=np.float32), np.arange(self.canvas[1], dtype=np.float32))
         above = np.clip((down + self.foot - y / self.scale) / along, 0.0, self.height)
         column = np.clip(x / self.scale - right - across * above, 0, len(self.feet) - 1)
         raised = (self.foot - np.interp(column, np.arange(len(self.feet)), self.feet)) * self.scale
@@ -175,7 +175,7 @@ def _stand_on_one_row(coverage: Mask, feet: NDArray[np.float32], foot: int) -> M
     """Return the layer (h, w) with each column moved down so that its foot lies on ``foot``, and nothing below that row."""
     import cv2
 
-    x, y = (axis.astype(np.float32) for axis in np.meshgrid(np.arange(coverage.shape[1]), np.arange(coverage.shape[0])))
+    x, y = np.meshgrid(np.arange(coverage.shape[1], dtype=np.float32), np.arange(coverage.shape[0], dtype=np.float32))
     moved = cv2.remap(np.ascontiguousarray(coverage), x, y - (foot - feet)[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(moved * (y <= foot), np.float32)
 

@@ -47,8 +47,8 @@ class Composite(PictureOperation):
         return _WHOLE_PICTURE if "" in parts or len(region) > _MAX_REGION_LENGTH else region
 
     def bytes_per_pixel(self) -> int:
-        """Return more than the default: a layer or an element is held beside the picture, with its coverage and its canvas."""
-        return 64
+        """Return more than the default: a layer or an element is held beside the picture, with its coverage, its canvas and its shadow."""
+        return 72
 
     def needs(self) -> StepNeeds:
         """Return the layers, and the masks and engines of their regions."""
