@@ -15,11 +15,13 @@ from doubles.operation_samples import context, examples, picture
 from goldsmith.errors import InputError
 from goldsmith.operation import FileOperation, Operation, PictureOperation, SetOperation
 from goldsmith.ops import catalogue
+from goldsmith.ops.export import Export
 from goldsmith.ops.text import rasterising
 from goldsmith.picture import antiringing, codec, quality_metrics, resample, slab_processing
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Picture, freeze
+from goldsmith.picture.print import cmyk
 from goldsmith.stitching.stitch_operation import StitchOperation
 
 # Two pictures of the same width are compared. Strips and tables take the same memory in both, so the difference is the memory per pixel.
@@ -44,6 +46,9 @@ def _small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 1 << 14)
     # With large slabs, it depends on chance whether two threads work at the same time.
     monkeypatch.setattr(slab_processing, "_SLAB_PIXELS", 1 << 12)
+    # A profile is read into a buffer of the largest size, and a sample of the picture is looked at.
+    for name, size in (("_MAX_SAMPLES", 1 << 14), ("_BAND_PIXELS", 1 << 14), ("MAX_PROFILE_BYTES", 1 << 20)):
+        monkeypatch.setattr(cmyk, name, size)
 
 
 def _examples() -> list[ParameterSet]:
@@ -125,6 +130,34 @@ def test_an_operation_uses_no_more_memory_than_it_states(operation: Operation, a
         if bytes_used <= limit:
             return
     pytest.fail(f"{bytes_used:.1f} bytes a pixel instead of the stated {limit:.1f}")
+
+
+def _page_with_type(height: int) -> Picture:
+    """Return a picture of noise with a black panel on it, 800 px wide: the panel is printed in black alone."""
+    source = picture(height, 800)
+    pixels = source.pixels.copy()
+    pixels[height // 4 : height // 2, 100:700] = 0.1
+    return replace(source, pixels=freeze(pixels), masks={})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"format": "tiff", "depth": 16},
+        {"format": "jpeg", "coverage": 250},
+        {"format": "tiff", "grey": "black"},
+        {"format": "tiff", "depth": 16, "grey": "black", "coverage": 250, "soft_proof": "paper"},
+    ],
+)
+def test_inks_use_no_more_memory_than_they_state(settings: dict[str, object]) -> None:
+    """Pages of 0.6 and 1.3 megapixels are compared; numpy's memory grows by at most 72 bytes a pixel."""
+    operation = Export.model_validate({"cmyk": "press", **settings})
+    _run(operation, _page_with_type(800))
+    low, high = (_peak(lambda source=source: _run(operation, source)) for source in (_page_with_type(800), _page_with_type(1600)))  # type: ignore[misc]
+    bytes_used = 12 + (high - low) / (800 * 800)
+    assert bytes_used > 24, "the fixed memory hides the memory per pixel"
+    assert bytes_used <= 72
+    assert bytes_used <= operation.bytes_per_pixel()
 
 
 @pytest.mark.parametrize("bits", [8, 16])

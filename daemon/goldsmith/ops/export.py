@@ -49,7 +49,7 @@ _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _SHEET_SETTINGS = ("bleed", "bleed_from")
 _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
-_CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 80, 128
+_CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 96
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
 
 

@@ -63,7 +63,7 @@ def convert_to_inks(
     source, pixels = picture.icc or profiles.builtin_profile("srgb"), picture.pixels
     if picture.channels == 1 and picture.icc is None:
         pixels = np.repeat(pixels, 3, axis=2)
-    return _map_bands(quantise(pixels, 16), 4, lambda codes: colour.transform_codes(codes, source, icc, intent, black_point), on_progress)
+    return _map_bands(pixels, 4, lambda part: colour.transform_codes(quantise(part, 16), source, icc, intent, black_point), on_progress)
 
 
 def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
@@ -74,7 +74,7 @@ def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
     """
     screen = profiles.builtin_profile("srgb")
     intent: colour.RenderingIntent = "absolute" if simulate_paper else "relative"
-    return _map_bands(quantise(inks, 16), 3, lambda codes: colour.transform_codes(codes, icc, screen, intent, not simulate_paper))
+    return _map_bands(inks, 3, lambda part: colour.transform_codes(quantise(part, 16), icc, screen, intent, not simulate_paper))
 
 
 def ink_coverage(inks: Inks) -> Mask:
@@ -180,14 +180,14 @@ def _to_lab(pixels: Pixels) -> Pixels:
     return result
 
 
-def _map_bands(codes: Samples, channels: int, change: Callable[[Samples], Pixels], on_progress: OnProgress = lambda _: None) -> Pixels:
-    """Return ``change`` applied to bands of rows on two threads."""
-    height, width = codes.shape[:2]
+def _map_bands(pixels: Pixels, channels: int, change: Callable[[Pixels], Pixels], on_progress: OnProgress = lambda _: None) -> Pixels:
+    """Return ``change`` applied to bands of rows of pixels (h, w, c), 0..1, on two threads."""
+    height, width = pixels.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
     result = np.empty((height, width, channels), np.float32)
 
     def run(top: int) -> None:
-        result[top : top + rows] = change(codes[top : top + rows])
+        result[top : top + rows] = change(pixels[top : top + rows])
 
     pool = ThreadPoolExecutor(_THREADS)
     try:

@@ -35,8 +35,7 @@ def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_poi
     share = float(grey.mean())
     if not share:
         return inks, 0.0
-    linear = colour.to_linear(picture.pixels, picture.icc)
-    light = colour.luminance(linear)[grey]
+    light = colour.luminance(colour.to_linear(picture.pixels[grey][None], picture.icc))[0]
     ramp = black_ramp_luminance(icc)
     if black_point:
         light = ramp[-1] + (1 - ramp[-1]) * light
@@ -56,6 +55,7 @@ def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
     spread = np.maximum(np.maximum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
     spread -= np.minimum(np.minimum(pixels[:, :, 0], pixels[:, :, 1]), pixels[:, :, 2])
     is_neutral = np.asarray(spread < _NEUTRAL_TOLERANCE, np.uint8)
+    del spread  # the search for patches needs its memory
     square = np.ones((_MIN_PATCH_SIDE, _MIN_PATCH_SIDE), np.uint8)
     opened = np.asarray(cv2.morphologyEx(is_neutral, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_REPLICATE))
     return _isolated_patches(opened, pixels[:, :, 1], pixels)
@@ -70,7 +70,7 @@ def _isolated_patches(patches: NDArray[np.uint8], grey_level: NDArray[np.float32
         return patches.astype(np.bool_)
     distance, nearest = cv2.distanceTransformWithLabels(1 - patches, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
     inside, ring = patches > 0, (distance >= _RING[0]) & (distance <= _RING[1])
-    pixel_of_label = np.zeros(int(nearest.max()) + 1, np.int64)
+    pixel_of_label = np.zeros(int(nearest.max()) + 1, np.int32)
     pixel_of_label[nearest[inside]] = np.flatnonzero(inside)
     nearest_pixels = pixel_of_label[nearest[ring]]
     is_similar = np.abs(pixels[ring] - grey_level.reshape(-1)[nearest_pixels][:, None]).max(axis=1) < _SURROUND_TOLERANCE
