@@ -9,12 +9,14 @@ from pydantic import Field
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, Inpainter
 from goldsmith.operation import RegionExpression, StepContext
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.stitching.stitch_operation import StitchOperation
 
 
 class Erase(StitchOperation):
     """Remove the masked part and continue the background over it; every other pixel stays bit for bit the same."""
 
+    source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "remove delete eraser clean-up heal healing object-removal clone-stamp spot-removal retouch-out take-out"
 
     removes_content: ClassVar[bool] = True
