@@ -24,6 +24,7 @@ from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Metadata, Picture, Pixels
 from goldsmith.picture.subject_crop import CropAnchor, CropFocus, FoundAnchor, WholeBox
 
@@ -441,6 +442,8 @@ class Operation(BaseModel):
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Its settings, each with other words that people write for it, in the same way. Spellings such as color and dpi need no entry."""
 
+    source_type: ClassVar[SourceTypeChange | None] = None
+    """What a picture is after this step if a trained model did its work (IPTC's DigitalSourceType); None: what it was before."""
     removes_content: ClassVar[bool] = False
     """True if the content of its region is removed: a detected object then includes all of its soft edge."""
 

@@ -21,6 +21,7 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.stitching.stitch_operation import StitchOperation
 
 # Settings that only an engine that takes a prompt can use.
@@ -30,6 +31,7 @@ _PROMPT_SETTINGS = ("prompt", "negative", "strength", "steps", "guidance", "lora
 class Inpaint(StitchOperation):
     """Repaint the masked part, from its surroundings or from a prompt; every other pixel stays bit for bit the same."""
 
+    source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "fill generative-fill replace repaint paint add insert change"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "text description", "negative": "negative-prompt"})
 

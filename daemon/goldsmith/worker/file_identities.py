@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from goldsmith.jobs.job import AssetIdentity, InputRead, Job, StepResult
 
 if TYPE_CHECKING:
     from goldsmith.operation import Operation
+    from goldsmith.picture.metadata.source_type import SourceTypeChange
     from goldsmith.picture.picture import Metadata
 
 # A replay may name the model that was the default then. Its pixels are in the hashes of the steps.
@@ -27,18 +30,29 @@ class FileIdentities:
         self._steps: Sequence[StepResult] = ()
         # By tail.
         self._ids: dict[str, str] = {}
+        # What the steps so far have made of the picture.
+        self._changes: list[SourceTypeChange] = []
 
     def begin(self, operations: Sequence[Operation], steps: Sequence[StepResult], source: Metadata | None) -> None:
         """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture."""
         self._operations, self._steps, self._source = operations, steps, source
+
+    def add_change(self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]) -> None:
+        """Note that a step has changed the picture. ``engine``: its record; ``layer_types``: those of the layers that it laid over it."""
+        from goldsmith.picture.metadata.source_type import change_by_step
+
+        change = change_by_step(operation.source_type, layer_types, has_trained_model=_has_weights(engine))
+        if change is not None:
+            self._changes.append(change)
 
     def id_of(self, tail: str) -> str:
         """Return the id that was written into a file; "" if none was."""
         return self._ids.get(tail, "")
 
     def write_into(self, metadata: Metadata, tail: str) -> Metadata:
-        """Return the metadata with the id of the file stem + ``tail``."""
+        """Return the metadata with the id of the file stem + ``tail``, and with what the picture is after the steps so far."""
         from goldsmith.picture.metadata.identity import derive_id, with_identity
+        from goldsmith.picture.metadata.source_type import combine_source_types, read_source_type, with_source_type
         from goldsmith.picture.picture import Metadata
 
         job = self._job
@@ -53,7 +67,16 @@ class FileIdentities:
         )
         self._ids[tail] = own_id
         source_sha256 = "" if self._source is None else self._reads[job.asset.path].sha256
-        return with_identity(metadata, own_id, self._source or Metadata(), source_sha256)
+        source = self._source or Metadata()
+        metadata = with_source_type(metadata, combine_source_types(read_source_type(source), self._changes))
+        return with_identity(metadata, own_id, source, source_sha256)
+
+
+def _has_weights(engine: Mapping[str, JsonValue] | None) -> bool:
+    """Return whether an engine of a step's record has weights: it is a trained model, and no algorithm of another kind."""
+    others = (engine or {}).get("other_engines")
+    records = [engine or {}, *(each for each in (others if isinstance(others, list) else ()) if isinstance(each, dict))]
+    return any(record.get("weights") for record in records)
 
 
 def asset_identity(metadata: Metadata) -> AssetIdentity:

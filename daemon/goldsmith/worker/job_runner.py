@@ -156,6 +156,8 @@ class _JobRunner:
         self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
         self._identities = FileIdentities(job, self._reads)
+        # Whether the step that runs has changed a picture.
+        self._has_changed = False
         # Of the picture as it was read, with its sidecars.
         self._identity = AssetIdentity()
 
@@ -300,10 +302,13 @@ class _JobRunner:
         started = perf_counter()
         masks = operation.needs().masks
         self._require_masks(masks, results.pictures, number, spec.op)
+        self._has_changed = isinstance(operation, SetOperation)
         try:
             files = self._apply_operation(operation, context, results, number)
         except InputError as problem:
             raise InputError(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
+        if self._has_changed:
+            self._identities.add_change(operation, context.recorder.engine, context.recorder.layer_types)
         results.used_masks |= masks
         results.used_files += context.recorder.used_files
         settings = operation.model_dump(mode="json")
@@ -386,6 +391,7 @@ class _JobRunner:
     def _apply_and_verify(self, operation: PictureOperation, picture: Picture, context: WorkerStepContext, number: int) -> Picture:
         """Return the picture after the step, with the proof that protected pixels are unchanged on record."""
         after = operation.apply(picture, context)
+        self._has_changed = self._has_changed or after is not picture
         origin = operation.origin_in_result(picture)
         if origin is not None and after is not picture:
             self._require_original_unchanged(count_original_changes(picture, after, origin), context)

@@ -28,6 +28,7 @@ from goldsmith.library.library import MAX_FILE_BYTES, Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue, Removal
 from goldsmith.picture import region
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
+from goldsmith.picture.metadata.source_type import read_source_type
 from goldsmith.picture.picture import Mask, Metadata, Picture
 from goldsmith.worker.detections import DetectionCache, Detections, to_rgb
 from goldsmith.worker.engine_provider import EngineProvider, to_json
@@ -56,6 +57,8 @@ class StepRecorder:
     vision_engines: list[dict[str, JsonValue]] = field(default_factory=list)
     # Paths of the picture's own sidecars that the step has opened.
     used_files: list[str] = field(default_factory=list)
+    # What the layers say of themselves that the step has laid over the picture (IPTC's DigitalSourceType); "" = nothing.
+    layer_types: list[str] = field(default_factory=list)
 
     def add_engine(self, facts: dict[str, JsonValue]) -> None:
         """Record an engine once: the step's first one, and every other one under ``other_engines``."""
@@ -276,10 +279,13 @@ class WorkerLibrary:
         sidecar = self._own_sidecar("layers", name, LAYER_SUFFIXES)
         if sidecar is None:
             path = find_layer(self.library, name)
-            return self._decode_library_file(path, path.parent.name)
-        self.recorder.used_files.append(sidecar.path)
-        loaded = self._reload_input(sidecar)
-        return self._decode(loaded.data, loaded.name)
+            layer = self._decode_library_file(path, path.parent.name)
+        else:
+            self.recorder.used_files.append(sidecar.path)
+            loaded = self._reload_input(sidecar)
+            layer = self._decode(loaded.data, loaded.name)
+        self.recorder.layer_types.append(read_source_type(layer.metadata))
+        return layer
 
     def hero(self, name: str) -> Picture:
         return self._decode_library_file(self.library.require("heroes", name, LAYER_SUFFIXES), "heroes")

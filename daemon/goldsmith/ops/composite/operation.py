@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds, region_needs
 from goldsmith.ops.composite.compositing import Compositor, LayerSettings
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Picture
 
 _MAX_LAYERS = 32
@@ -24,6 +25,7 @@ class Composite(PictureOperation):
     From the bottom up, on display-encoded values in the picture's own profile.
     """
 
+    source_type: ClassVar[SourceTypeChange | None] = "composite"
     also_called: ClassVar[str] = "comp compositing overlay logo watermark merge blend layers layer"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"layers": "layer images"})
 

@@ -16,6 +16,7 @@ from goldsmith.ops.erase.cast_shadow import FoundShadow, find_cast_shadow, outli
 from goldsmith.ops.erase.reflection import find_reflection
 from goldsmith.picture.colour import convert_profile
 from goldsmith.picture.crop_planning import find_mask_bounds, find_separate_holes
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.stitching.stitch_operation import StitchOperation
 
@@ -28,6 +29,7 @@ _HOLE_COLOUR, _SHADOW_COLOUR = (1.0, 0.85, 0.0), (1.0, 0.1, 0.75)
 class Erase(StitchOperation):
     """Remove the masked part and continue the background over it; every other pixel stays bit for bit the same."""
 
+    source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "remove delete eraser clean-up heal healing object-removal clone-stamp spot-removal retouch-out take-out"
 
     removes_content: ClassVar[bool] = True

@@ -24,6 +24,7 @@ from goldsmith.operation import (
 )
 from goldsmith.ops.face_swap import blending, face_choice, landmarks
 from goldsmith.ops.face_swap.face_parts import FaceParts, face_box
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 
 # Minimum size in px of a face in the library; a smaller face has no usable features.
@@ -57,6 +58,7 @@ class _MeshedFace(NamedTuple):
 class FaceSwap(PictureOperation):
     """Put a face from the library onto a face in the picture, with consent on file, and measure the identity of the result."""
 
+    source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "swap swap-face faceswap face replace-face deepfake"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"face": "person name source", "which": "target"})
 

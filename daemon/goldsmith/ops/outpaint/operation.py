@@ -25,6 +25,7 @@ from goldsmith.operation import (
 )
 from goldsmith.ops.outpaint.canvas_extension import ExtensionOptions, extend_canvas
 from goldsmith.picture.crop_planning import CropBox
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.size_fitting import MAX_SIDE, Anchor, Size, anchor_offset
 from goldsmith.picture.smoothing import pull_push_fill
@@ -60,6 +61,7 @@ class Outpaint(PictureOperation):
     Give one of ``aspect``, ``size`` and the sides ``left``, ``right``, ``top``, ``bottom``.
     """
 
+    source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "extend expand uncrop extend-canvas canvas enlarge-canvas"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "text", "aspect": "ratio"})
 

@@ -56,6 +56,7 @@ from goldsmith.ops.regenerate.variants import (
 )
 from goldsmith.picture import colour
 from goldsmith.picture.dither import dither
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
 from goldsmith.picture.resample import resize, resize_picture
 from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size, anchor_offset, fill_size
@@ -95,6 +96,7 @@ class Regenerate(SetOperation):
     A brief without a picture generates pictures from words. With a picture, the words change it; a higher ``strength`` changes more.
     """
 
+    source_type: ClassVar[SourceTypeChange | None] = "trainedAlgorithmicMedia"
     also_called: ClassVar[str] = "generate img2img image-to-image create reroll variation variations make imagine draw"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

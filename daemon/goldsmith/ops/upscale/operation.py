@@ -18,6 +18,7 @@ from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.ops.upscale.drawing_measure import measure_drawing
 from goldsmith.ops.upscale.grain_return import return_grain
 from goldsmith.picture import colour
+from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.resample import resize_picture
 from goldsmith.picture.slab_processing import for_each_slab
@@ -36,6 +37,7 @@ _IS_DRAWING: Mapping[UpscaleMethod, bool | None] = MappingProxyType({"auto": Non
 class Upscale(PictureOperation):
     """Enlarge the picture with new detail; its colours are kept."""
 
+    source_type: ClassVar[SourceTypeChange | None] = "algorithmicallyEnhanced"
     also_called: ClassVar[str] = "enlarge enhance super-resolution superres magnify scale-up upsample"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale times size", "mix": "strength blend amount"})
 

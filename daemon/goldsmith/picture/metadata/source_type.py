@@ -52,6 +52,18 @@ def composite_type(layer_types: Sequence[str]) -> SourceTypeChange:
     return "compositeWithTrainedAlgorithmicMedia" if is_generated else "composite"
 
 
+def change_by_step(change: SourceTypeChange | None, layer_types: Sequence[str], *, has_trained_model: bool) -> SourceTypeChange | None:
+    """Return what a step has made of a picture, if with a trained model it makes ``change``; None if the picture stays what it was.
+
+    A hole that is filled from the picture itself makes a composite. ``layer_types``: those of the layers that were laid over it.
+    """
+    if change == "composite":
+        return composite_type(layer_types)
+    if change == "trainedAlgorithmicMedia" or has_trained_model:
+        return change
+    return "composite" if change == "compositeWithTrainedAlgorithmicMedia" else None
+
+
 def with_source_type(metadata: Metadata, word: str) -> Metadata:
     """Return the metadata with this type; "" leaves what they have."""
     if not word:

@@ -48,6 +48,8 @@ _DOTTED_SIDECAR = re.compile(
 _REVIEW_FILE = re.compile(
     rf"(?P<stem>.+?)(?:{re.escape(REVIEW_SHEET_TAIL)}|{re.escape(BEFORE_SUFFIX)}(?P<tail>\..+))", re.IGNORECASE | re.DOTALL
 )
+# The name under which a picture of a set is archived that was not kept; with the number of a second file of that name.
+_CANDIDATE_STEM = re.compile(r".+_candidate\d{3,}(~\d+)?", re.DOTALL)
 _JOINED_MASK = re.compile(r"(?P<stem>.+)[_-]mask[_-]?\d*_?", re.IGNORECASE | re.DOTALL)
 
 
@@ -160,3 +162,8 @@ def truncate_for_note(name: str) -> str:
     """Return as much of a picture's name as the name of its problem note can hold."""
     raw = os.fsencode(name)
     return name if len(raw) <= _MAX_NOTE_NAME_BYTES else os.fsdecode(raw[:_MAX_NOTE_NAME_BYTES])
+
+
+def is_candidate_name(stem: str) -> bool:
+    """Return whether a name without suffix is that of a candidate from the archive."""
+    return _CANDIDATE_STEM.fullmatch(stem) is not None

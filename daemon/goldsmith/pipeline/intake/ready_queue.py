@@ -10,7 +10,7 @@ from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
 from goldsmith.pipeline.intake.bundle_index import BundleIndex, FolderIndex
-from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
+from goldsmith.pipeline.intake.file_names import classify, group_keys, is_candidate_name, target_stem
 from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 
 
@@ -103,7 +103,7 @@ class ReadyQueue:
         if bundle.has_instructions:
             self._handed_out.add(bundle.key)
             keys[bundle.key] = None
-        elif bundle.key in self._handed_out:
+        elif bundle.key in self._handed_out or is_candidate_name(bundle.stem):  # a candidate's brief may be on record
             self._handed_out.discard(bundle.key)
             keys[bundle.key] = None
 
@@ -113,6 +113,8 @@ class ReadyQueue:
         A lone picture in review/ may have its brief in another folder.
         """
         if folder.stage_folder == REVIEW_FOLDER:
+            return False
+        if any(is_candidate_name(posixpath.splitext(name)[0]) for name in folder.names_for(group_key)):
             return False
         if not folder.is_lone_picture(group_key) or self._index.campaign_brief(folder) is not None:
             return False

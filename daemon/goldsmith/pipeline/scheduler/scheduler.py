@@ -37,6 +37,7 @@ from goldsmith.pipeline.commit.planner import Planner
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key
 from goldsmith.pipeline.intake.file_tracker import FileState
 from goldsmith.pipeline.intake.stage_folders import CHECK_INTERVAL_SECONDS
+from goldsmith.pipeline.scheduler.candidate_briefs import CandidateBriefs
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.host_health import mistake_sentence, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import files_token
@@ -122,6 +123,7 @@ class Scheduler:
         self._planner = parts.commit.planner
         self._plan_executor = parts.commit.executor
         self._late_writes = parts.commit.late_writes
+        self._candidate_briefs = CandidateBriefs(root, pipeline, self._journal, parts.commit.executor.fs)
         # Bundles that wait for a file in the library, in the order in which they began to wait.
         self._waiting_for_library: dict[BundleKey, None] = {}
         self._is_draining = False
@@ -356,6 +358,21 @@ class Scheduler:
         else:
             self._in_flight.forget_number(key)
             self._holds.release_bundle(bundle)
+            self._bring_brief(bundle)
+
+    def _bring_brief(self, bundle: Bundle) -> None:
+        """Lay the rest of its brief beside a candidate that somebody has taken from the archive, once it has arrived."""
+        rows = [] if self._host_health.is_unhealthy or self._is_draining else self._candidate_briefs.rows_of(bundle)
+        if not rows or bundle.picture is None:
+            return
+        self._track_files([bundle.picture])
+        if self._intake.state(bundle.picture).status != "settled":
+            return  # the intake reports it again
+        brief = self._candidate_briefs.write(bundle, rows)
+        if brief is not None:
+            self._on_event("brief brought", picture=bundle.picture, brief=brief.path)
+            self._intake.add_settled(brief.path, brief.sig, brief.sha256)
+            self._intake.recheck(brief.path)
 
     def _withdraw_if_changed(self, key: BundleKey, bundle: Bundle | None) -> bool:
         """Take a bundle that has changed out of its queue. Return whether it has changed."""
