@@ -86,9 +86,9 @@ def test_a_skipped_layer_is_the_one_that_diffusers_takes() -> None:
     """Check the embeddings against diffusers' own encode_prompt with clip_skip."""
     import torch
 
-    from goldsmith.engines.diffusion.clip_prompts import ReadingOptions, encode_prompt
+    from goldsmith.engines.diffusion.clip_prompts import PromptReading, encode_prompt
 
     pipe = engine("sdxl")._load().base
     with torch.no_grad():
         expected, *_ = pipe.encode_prompt(prompt="a cat", do_classifier_free_guidance=False, clip_skip=1)
-    assert torch.equal(encode_prompt(pipe, "a cat", "", 1, ReadingOptions(clip_skip=1)).arguments["prompt_embeds"], expected)
+    assert torch.equal(encode_prompt(pipe, "a cat", "", 1, PromptReading(clip_skip=1)).arguments["prompt_embeds"], expected)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from doubles.tiny_engines import WISH, engine, request
-from goldsmith.engines.diffusion.clip_prompts import ReadingOptions, encode_prompt
+from goldsmith.engines.diffusion.clip_prompts import PromptReading, encode_prompt
 from goldsmith.engines.diffusion.embeddings import LearnedWord, split_at_words
 from goldsmith.errors import InputError
 
@@ -64,7 +64,7 @@ def test_a_learned_word_means_the_same_as_in_diffusers(tmp_path: Path) -> None:
     with torch.no_grad():
         expected, *_ = theirs.encode_prompt(prompt="a filmlook b", do_classifier_free_guidance=False)
     pipe = engine("sdxl")._load().base
-    actual = encode_prompt(pipe, "a filmlook b", "", 1, ReadingOptions(embeddings=(own_path,))).arguments["prompt_embeds"]
+    actual = encode_prompt(pipe, "a filmlook b", "", 1, PromptReading(embeddings=(own_path,))).arguments["prompt_embeds"]
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -48,7 +48,7 @@ class PromptChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingOptions:
+class PromptReading:
     """How CLIP reads.
 
     clip_skip:  how many of the last layers are left out besides the one that the model always leaves out.
@@ -59,7 +59,7 @@ class ReadingOptions:
     embeddings: tuple[Path, ...] = ()
 
 
-PLAIN_READING = ReadingOptions()
+PLAIN_READING = PromptReading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def needs_encoding(pipe: Any, prompts: Sequence[str]) -> bool:
     return any(not is_plain(prompt) or len(tokenizer(prompt).input_ids) > tokenizer.model_max_length for prompt in prompts)
 
 
-def encode_prompt(pipe: Any, prompt: str, negative: str, count: int, options: ReadingOptions = PLAIN_READING) -> EncodedPrompt:
+def encode_prompt(pipe: Any, prompt: str, negative: str, count: int, options: PromptReading = PLAIN_READING) -> EncodedPrompt:
     """Return the arguments for ``count`` pictures of one prompt, for a pipeline that ``reads_with_clip``.
 
     Raises InputError for a weight out of range, a layer that does not exist, or a textual inversion that does not fit.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from goldsmith.engines.diffusion.clip_prompts import PLAIN_READING, ReadingOptions, encode_prompt, needs_encoding, reads_with_clip
+from goldsmith.engines.diffusion.clip_prompts import PLAIN_READING, PromptReading, encode_prompt, needs_encoding, reads_with_clip
 from goldsmith.engines.diffusion.control import controlled_call, guide_facts
 from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators, seeded_globally
 from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
@@ -58,7 +58,7 @@ class _CallSettings:
     guide: ControlGuide | None = None
     scheduler: SchedulerEntry | None = None
     rescale: float = 0.0
-    reading: ReadingOptions = PLAIN_READING
+    reading: PromptReading = PLAIN_READING
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class DiffusionEngine:
             request.guide,
             self._scheduler(options.scheduler),
             options.rescale,
-            ReadingOptions(options.clip_skip, options.embeddings),
+            PromptReading(options.clip_skip, options.embeddings),
         )
 
     def _scheduler(self, name: str | None) -> SchedulerEntry | None:
