@@ -10,13 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.operation_samples import picture as ground
-from doubles.step_context import NullInpainter, StepContextDouble
+from doubles.step_context import DetectDouble, NullInpainter, StepContextDouble
 from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed, GenerationOptions
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.outpaint import operation
 from goldsmith.ops.outpaint.operation import Outpaint
-from goldsmith.picture.picture import BitDepth, Picture, freeze
+from goldsmith.picture.picture import BitDepth, Mask, Picture, freeze
 
 
 class _PromptInpainter(NullInpainter):
@@ -229,3 +229,55 @@ def test_the_seed_of_the_step_reaches_the_engine() -> None:
     for seed in (3, 40):
         Outpaint(left=10).apply(ground(60, 80), StepContextDouble(inpainter=engine, seed=seed))
     assert [seed for _, _, seed in engine.calls] == [3, 40]
+
+
+class _FindsPerson(DetectDouble):
+    """Finds what is red."""
+
+    def find(self, word: str, picture: Picture) -> Mask | None:
+        red = picture.pixels[..., 0] - picture.pixels[..., 1] > 0.3
+        return red.astype(np.float32) if word == "subject" and red.any() else None
+
+
+def _room(person: slice) -> Picture:
+    """Return a textured wall with a person in red in those columns, from row 30 down."""
+    noise = np.random.default_rng(8).normal(0, 0.03, (120, 160, 1)).astype(np.float32)
+    pixels = np.clip(np.float32([0.5, 0.55, 0.6]) + noise, 0, 1).astype(np.float32)
+    pixels[30:, person] = (0.8, 0.1, 0.1)
+    return Picture(freeze(np.round(pixels * 255) / np.float32(255)))
+
+
+def test_the_subject_is_hidden_from_an_engine_that_copies() -> None:
+    """Its pixels belong to the hole that the engine gets, and the record says how much of the picture was not continued."""
+    engine = NullInpainter()
+    context = StepContextDouble(inpainter=engine, detect=_FindsPerson())
+    result = Outpaint(left=40).apply(_room(slice(20, 60)), context)
+    pixels, hole, _ = engine.calls[0]
+    assert (hole > 0)[pixels[..., 0] - pixels[..., 1] > 0.3].all()
+    assert not (result.pixels[:, :40, 0] - result.pixels[:, :40, 1] > 0.3).any()
+    assert context.results.findings["not_continued"] == pytest.approx(90 * 40 / (120 * 160), abs=0.02)
+
+
+def test_a_subject_that_a_growing_edge_cuts_holds_the_picture() -> None:
+    """Other edges may grow, a named engine continues the edge, and a model that takes a prompt paints the rest."""
+    picture = _room(slice(120, 160))
+
+    def apply(step: Outpaint, engine: NullInpainter | None = None) -> Picture:
+        return step.apply(picture, StepContextDouble(inpainter=engine, detect=_FindsPerson()))
+
+    with pytest.raises(InputError, match="ends in the subject \\(right\\)"):
+        apply(Outpaint(right=30))
+    assert _size(apply(Outpaint(left=30))) == (190, 120)
+    assert _size(apply(Outpaint(right=30, model="null-inpaint"))) == (190, 120)
+    assert _size(apply(Outpaint(right=30), _PromptInpainter())) == (190, 120)
+
+
+def test_a_vague_subject_holds_nothing() -> None:
+    """A matte that is sure nowhere is a part of a landscape."""
+
+    class Vague(DetectDouble):
+        def find(self, word: str, picture: Picture) -> Mask | None:
+            return np.full((picture.height, picture.width), 0.6, dtype=np.float32) * (np.arange(picture.width) > picture.width // 2)
+
+    result = Outpaint(right=30).apply(_room(slice(0, 0)), StepContextDouble(detect=Vague()))
+    assert _size(result) == (190, 120)

@@ -86,21 +86,25 @@ def extend_canvas(
     options: ExtensionOptions,
     depth: BitDepth,
     on_progress: Callable[[float], None],
+    hidden_mask: Mask | None = None,
 ) -> ExtendedCanvas:
     """Return ``original`` (h, w, c), 0..1, display-encoded, at ``original_box`` px in a picture of ``size`` (height, width), with
     everything around it filled.
 
-    The original pixels are copied. ``on_progress`` receives 0..1 and may raise to cancel. Raises InputError if the engine fails.
+    The original pixels are copied. hidden_mask: (h, w) of the original, 1 where the engine must not look. ``on_progress`` receives 0..1
+    and may raise to cancel. Raises InputError if the engine fails.
     """
     canvas: Pixels = np.zeros((*size, original.shape[2]), dtype=np.float32)
     canvas[original_box.window] = original
+    hidden: Mask = np.zeros(size, dtype=np.float32)
+    hidden[original_box.window] = 0 if hidden_mask is None else hidden_mask
     windows = list(plan_windows(original_box, size, options))
     scales: list[float] = []
     offsets: list[float] = []
     for number, window in enumerate(windows):
         report = _scale_progress(on_progress, number / len(windows), 1 / len(windows))
         report(0.0)
-        filled = _WindowFiller(canvas, window, options, options.seed + number, depth).fill_gap(fill, report)
+        filled = _WindowFiller(canvas, hidden, window, options, options.seed + number, depth).fill_gap(fill, report)
         canvas[window.gap.window] = filled.pixels
         scales.append(filled.scale)
         offsets.append(filled.offset)
@@ -200,7 +204,9 @@ class _WindowFiller:
     fills a few px more than needed, because few patches overlap the last px, which would be visible.
     """
 
-    def __init__(self, canvas: Pixels, window: ExtensionWindow, options: ExtensionOptions, seed: int, depth: BitDepth) -> None:
+    def __init__(
+        self, canvas: Pixels, hidden: Mask, window: ExtensionWindow, options: ExtensionOptions, seed: int, depth: BitDepth
+    ) -> None:
         gap, view = window.gap, window.crop
         self._edge = window.edge
         self._depth = depth
@@ -216,6 +222,7 @@ class _WindowFiller:
         self._hole = np.zeros(crop.shape[:2], dtype=np.float32)
         self._hole[self._previous_px :, self._seam :] = 1
         self._crop = _prefill_hole(crop, self._hole) if options.generates else crop
+        self._hidden = _orient_edge_right(hidden[view.window], self._edge)
         self._overdraw = 0 if options.window_side else OVERDRAW
         self._factor = 1 if options.window_side else ceil((max(crop.shape[:2]) + OVERDRAW) / MAX_WINDOW_SIDE)
 
@@ -223,10 +230,11 @@ class _WindowFiller:
         """Return the filled gap, matched in tone to the picture and to the previous piece of the strip."""
         padding = ((0, 0), (0, self._overdraw))
         crop, hole = np.pad(self._crop, (*padding, (0, 0)), mode="edge"), np.pad(self._hole, padding, mode="edge")
+        hidden = np.pad(self._hidden, padding)
         if self._factor == 1:
-            filled, scale = self._run_engine(crop, hole, self._depth, fill, on_progress)
+            filled, scale = self._run_engine(crop, hole, hidden, self._depth, fill, on_progress)
         else:
-            filled, scale = self._fill_downscaled(crop, hole, fill, on_progress), 1 / self._factor
+            filled, scale = self._fill_downscaled(crop, hole, hidden, fill, on_progress), 1 / self._factor
         gap = filled[self._previous_px :, self._seam : self._seam + self._added]
         gap, offset = match_tone_at_seam(gap, self._crop[self._previous_px :, : self._seam], self._blend)
         if self._previous_px:
@@ -235,22 +243,26 @@ class _WindowFiller:
         return _FilledWindow(_restore_orientation(gap, self._edge), round(scale, 4), offset)
 
     def _run_engine(
-        self, crop: Pixels, hole: Mask, depth: BitDepth, fill: FillFunction, on_progress: Callable[[float], None]
+        self, crop: Pixels, hole: Mask, hidden: Mask, depth: BitDepth, fill: FillFunction, on_progress: Callable[[float], None]
     ) -> tuple[Pixels, float]:
         """Return the engine's result for the window, and the scale it worked at."""
         picture = Picture(freeze(_restore_orientation(crop, self._edge)), depth=depth)
-        stitched = stitch(picture, freeze(_restore_orientation(hole, self._edge)), fill, self._stitch_options, on_progress)
+        gap, unseen = (freeze(_restore_orientation(mask, self._edge)) for mask in (hole, hidden))
+        unseen_or_none = unseen if unseen.any() else None
+        stitched = stitch(picture, gap, fill, self._stitch_options, on_progress, hidden_mask=unseen_or_none)
         return _orient_edge_right(stitched.pixels, self._edge), stitched.scales[0]
 
-    def _fill_downscaled(self, crop: Pixels, hole: Mask, fill: FillFunction, on_progress: Callable[[float], None]) -> Pixels:
+    def _fill_downscaled(self, crop: Pixels, hole: Mask, hidden: Mask, fill: FillFunction, on_progress: Callable[[float], None]) -> Pixels:
         """Fill at a reduced size, in whole steps of the factor from the seam, and add the old picture's detail."""
         factor, remainder = self._factor, self._seam % self._factor
         height, width = crop.shape[0], crop.shape[1] - remainder
         padding = ((0, -height % factor), (0, -width % factor))
         crop, hole = np.pad(crop[:, remainder:], (*padding, (0, 0)), mode="edge"), np.pad(hole[:, remainder:], padding, mode="edge")
+        hidden = np.pad(hidden[:, remainder:], padding)
         small, seam = _downscale_by_mean(crop, factor), self._seam // factor
-        coarse, _ = self._run_engine(small, hole[::factor, ::factor], 8, fill, _scale_progress(on_progress, 0.0, ENGINE_TIME_SHARE))
-        fine = crop - resize_values(small, *crop.shape[:2])
+        unseen = (_downscale_by_mean(hidden[..., None], factor)[..., 0] > 0).astype(np.float32)
+        coarse, _ = self._run_engine(small, hole[::factor, ::factor], unseen, 8, fill, _scale_progress(on_progress, 0.0, ENGINE_TIME_SHARE))
+        fine = (crop - resize_values(small, *crop.shape[:2])) * (1 - hidden[..., None])
         fine = transfer_detail(coarse, fine, seam, _scale_progress(on_progress, ENGINE_TIME_SHARE, 1 - ENGINE_TIME_SHARE))
         crop[:, seam * factor :] = np.clip(resize_values(coarse, *crop.shape[:2])[:, seam * factor :] + fine, 0, 1)
         return np.pad(crop, ((0, 0), (remainder, 0), (0, 0)), mode="edge")[:height]

@@ -24,6 +24,7 @@ from goldsmith.operation import (
     lora_references,
 )
 from goldsmith.ops.outpaint.canvas_extension import ExtensionOptions, extend_canvas
+from goldsmith.ops.outpaint.subjects import find_hidden, refuse_cut_subject
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
@@ -140,12 +141,13 @@ class Outpaint(PictureOperation):
         context.results.check_memory(width, height)
         engine = self._choose_engine(context)
         descriptor = engine.descriptor
+        hidden = None if descriptor.takes_prompt else self._find_hidden(picture, context)
         options = ExtensionOptions(
             self.context, self.blend, descriptor.side, descriptor.multiple, context.seed, descriptor.enlarges, descriptor.takes_prompt
         )
         box = CropBox(top, left, top + picture.height, left + picture.width)
         canvas = extend_canvas(
-            _fill_transparent(picture), box, (height, width), engine.fill, options, picture.depth, context.progress.report
+            _fill_transparent(picture), box, (height, width), engine.fill, options, picture.depth, context.progress.report, hidden
         )
         canvas.pixels[box.window] = picture.pixels
         padding = ((top, height - box.bottom), (left, width - box.right))
@@ -154,6 +156,19 @@ class Outpaint(PictureOperation):
             result = replace(result, alpha=freeze(np.pad(picture.alpha, padding, mode="edge")))
         context.results.record(placed=[left, top, picture.width, picture.height], width=width, height=height, **canvas.findings())
         return result
+
+    def _find_hidden(self, picture: Picture, context: StepContext) -> Mask | None:
+        """Return what an engine that copies must not see (h, w), 0..1. Raises InputError if a growing edge cuts the subject, unless the
+        step names the engine.
+        """
+        subject, hidden = find_hidden(picture, context.detect.find)
+        if subject is not None and self.model is None:
+            (width, height), (left, top) = self._plan_geometry(picture)
+            added = {"left": left, "right": width - left - picture.width, "top": top, "bottom": height - top - picture.height}
+            refuse_cut_subject(subject, tuple(edge for edge in SIDES if added[edge] > 0))
+        if hidden is not None:
+            context.results.record(not_continued=round(float(hidden.mean()), 4))
+        return hidden
 
     def _plan_geometry(self, picture: Picture) -> tuple[Size, tuple[int, int]]:
         """Return the new size, and the left and top of the old picture in it."""
