@@ -247,6 +247,9 @@ class ResultsFacet(Protocol):
         The same inputs, steps, seed and tail give the same id.
         """
 
+    def lay_for_review(self, file: Deliverable) -> None:
+        """Write a file that a person needs to decide about the result: it is laid beside it in review/."""
+
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
 
@@ -462,6 +465,10 @@ class Operation(BaseModel):
     def uses_brief_prompt(self) -> bool:
         """Return whether the step reads the brief's prompt: it has a setting ``prompt``, and the setting is empty."""
         return getattr(self, "prompt", None) == ""
+
+    def asks_person(self) -> bool:
+        """Return whether a person picks among the pictures that the step leaves. Then it is the last step of its stage."""
+        return False
 
     def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
         """Return the settings of a step that is to make another result than before. Where the job's seed decides, they stay the same."""

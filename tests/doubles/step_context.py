@@ -227,6 +227,7 @@ class ResultsDouble:
         self.findings: dict[str, RecordValue] = {}
         self._remarks = tuple(remarks)
         self.archived: list[Deliverable] = []
+        self.laid_for_review: list[Deliverable] = []
         self.added: list[Deliverable] = []
         self.problem_pictures: list[Picture] = []
         self.checked_sizes: list[tuple[int, int]] = []
@@ -243,6 +244,9 @@ class ResultsDouble:
 
     def archive(self, file: Deliverable) -> None:
         self.archived.append(file)
+
+    def lay_for_review(self, file: Deliverable) -> None:
+        self.laid_for_review.append(file)
 
     def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
         """Return the metadata with an id that the tail alone gives, if ``identifies``; else as they are."""

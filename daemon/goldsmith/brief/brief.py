@@ -46,6 +46,8 @@ class InReview:
     seed: int
     # Size of the picture's file, in bytes: a picture that was dragged past the trays is known again by it.
     size: int
+    # How many candidates wait for a pick; 0 if one result waits for approval.
+    candidates: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class _InReviewTable(BaseModel):
     stage: str
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     bytes: Annotated[int, Field(ge=0, lt=2**63)]
+    candidates: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class _BriefHeader(BaseModel):
@@ -180,7 +183,7 @@ def read_brief(
         float_range=head.float_range,
         mask_fit=fit,
         review=None if head.review is None else tuple(dict.fromkeys(head.review)),
-        in_review=None if waiting is None else InReview(waiting.stage, waiting.seed, waiting.bytes),
+        in_review=None if waiting is None else InReview(waiting.stage, waiting.seed, waiting.bytes, waiting.candidates),
         resolved=head.resolved,
         steps_by_stage=MappingProxyType(tables),
     )

@@ -78,7 +78,8 @@ class ResolvedBrief:
 
     def is_reviewed_after(self, stage: Stage) -> bool:
         """Return whether a person must approve the results of a stage. A stage without steps has no results."""
-        return bool(self.steps_for(stage)) and (stage.is_reviewed or stage.name in self.review)
+        asks = any(step.operation.asks_person() for step in self.steps_for(stage))
+        return asks or (bool(self.steps_for(stage)) and (stage.is_reviewed or stage.name in self.review))
 
     def reaches(self, stage: Stage) -> bool:
         """Return whether the picture runs through the stage. If not, its brief ended earlier and the picture waits."""
@@ -387,6 +388,7 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
     if resolved.in_review is not None:
         waiting = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
+        waiting |= {"candidates": resolved.in_review.candidates} if resolved.in_review.candidates else {}
         parts.append(_IN_REVIEW_HEADER + "".join(_format_pair(key, value) for key, value in waiting.items()))
     for name, steps in resolved.steps_by_stage.items():
         for step in steps:

@@ -93,6 +93,11 @@ class StepReader:
 
         Only one picture moves on, and the record must tell which one.
         """
+        for step in steps[:-1]:
+            if step.operation.asks_person():
+                sentence = "asks a person, so it must be the last step of its stage: put the steps behind it into the next stage."
+                self._problems.append(BriefProblem(step.location, sentence))
+                return steps
         opener, setting, count, position = None, "", 1, 0
         for number, step in enumerate(steps, 1):
             operation = step.operation

@@ -25,6 +25,8 @@ KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
 GPU_QUEUE = "gpu"
 # The end of the name of the sheet that shows a result to the person who decides about it.
 REVIEW_SHEET_TAIL = ".review.jpg"
+# That of the sheet with all pictures among which a person picks.
+CANDIDATES_SHEET_TAIL = ".candidates.jpg"
 
 
 class _Data(BaseModel):
@@ -182,7 +184,7 @@ class StepResult(_Data):
     """A hash of the picture after this step (``worker.trace``), by which a replay finds the first difference."""
 
 
-OutputRole = Literal["picture", "mask", "deliverable", "archive_only", "review"]
+OutputRole = Literal["picture", "mask", "deliverable", "archive_only", "review", "candidate"]
 
 
 class OutputFile(_Data):
@@ -190,7 +192,7 @@ class OutputFile(_Data):
 
     Roles: ``picture``, the picture that moves on; ``mask``, a mask that moves on with it, mapped to the new geometry; ``deliverable``, a
     file for the client; ``archive_only``, a file that is kept only in the archive, beside the original; ``review``, what a person needs to
-    decide about the result: a sheet, and copies of the inputs.
+    decide about the result: a sheet, and copies of the inputs; ``candidate``, a picture among which a person picks.
     """
 
     role: OutputRole

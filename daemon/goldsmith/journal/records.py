@@ -172,7 +172,7 @@ class JobResults(NamedTuple):
 
 
 # The roles of outputs that are pictures.
-_PICTURE_ROLES = ("picture", "deliverable")
+_PICTURE_ROLES = ("picture", "deliverable", "candidate")
 
 
 def _entries(value: JsonValue | None) -> list[dict[str, JsonValue]]:

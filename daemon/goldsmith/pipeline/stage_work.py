@@ -22,14 +22,15 @@ from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
 
-DecisionKind = Literal["approve", "again", "reject", "beside"]
+DecisionKind = Literal["approve", "again", "reject", "beside", "close"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a person has decided about a result in review/.
 
-    ``beside``: the picture was dragged past the trays into the next folder, and what it has left behind follows it.
+    ``beside``: the picture was dragged past the trays into the next folder, and what it has left behind follows it. ``close``: no further
+    candidate of a set is wanted.
     """
 
     kind: DecisionKind
@@ -41,6 +42,10 @@ class Decision:
     remark: str = ""
     # The path of the picture in the next folder, for ``beside``.
     picture: str = ""
+    # The stem of what goes back to be made again, of which the picture may be a candidate; "" = that of the picture.
+    stem: str = ""
+    # True if what else belongs to the result goes to the archive; False for a candidate that leaves the others waiting.
+    takes_rest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     inputs += [job_input("ref", path) for path in bundle.refs]
     inputs += [job_input("look", path) for path in bundle.looks]
     inputs += [job_input("xmp", path) for path in bundle.xmps]
-    inputs += [job_input("review", path) for path in (*bundle.reviews, *bundle.left_behind)]
+    inputs += [job_input("review", path) for path in (*bundle.reviews, *bundle.left_behind, *bundle.candidates)]
     return tuple(inputs)
 
 

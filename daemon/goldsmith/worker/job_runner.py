@@ -158,6 +158,8 @@ class _JobRunner:
         self._identities = FileIdentities(job, self._reads)
         # Whether the step that runs has changed a picture.
         self._has_changed = False
+        # True if a person picks among the pictures that the steps leave.
+        self._asks_person = False
         # Of the picture as it was read, with its sidecars.
         self._identity = AssetIdentity()
 
@@ -188,6 +190,7 @@ class _JobRunner:
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             self._identity = asset_identity(decoded.metadata)
             del decoded, masks
+        self._asks_person = operations[-1].asks_person()
         self._identities.begin(operations, results.steps, None if original is None else original.without_pixels.metadata)
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
@@ -458,6 +461,8 @@ class _JobRunner:
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
 
+        if len(results.pictures) > 1 and self._asks_person:
+            return self._write_candidates(results, info)
         if len(results.pictures) > 1:
             raise InputError(
                 f"The steps leave {len(results.pictures)} pictures of {job_faults.picture_name(self._job)}.",
@@ -484,6 +489,22 @@ class _JobRunner:
         if self._job.keeps_result:
             self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
+
+    def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
+        """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
+        from goldsmith.picture.codec import EncodingOptions, encode
+        from goldsmith.picture.metadata.credits import with_credits
+
+        row = FORMATS[self._job.working]
+        for position, picture in enumerate(results.pictures, 1):
+            self._check_cancelled()
+            tail = f"_candidate{picture.record_values.get('number', position):03d}{row.suffix}"
+            metadata = self._identities.write_into(with_credits(picture.metadata, self._job.credits), tail)
+            data = encode(picture.with_metadata(metadata), EncodingOptions(format=row.name, depth=picture.depth))
+            facts: dict[str, JsonValue] = {**picture_facts(picture), "format": self._job.working, **picture.record_values}
+            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail))
+        results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
+        return self._success(results, info)
 
     def _write_review_sheet(
         self, original: OriginalPicture | None, result: Picture, results: StepResults, info: ImageInfo | None, data: bytes

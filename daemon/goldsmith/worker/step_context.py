@@ -398,6 +398,11 @@ class WorkerResults:
         tail = next(tail for tail in tails if tail not in used_tails)
         self.scratch_folder.add_output("archive_only", tail, file.data, facts, self.identities.id_of(file.tail + file.suffix))
 
+    def lay_for_review(self, file: Deliverable) -> None:
+        if self.job.review is not None:  # a replay has nobody to show it to
+            facts = {name: to_json(value) for name, value in file.facts.items()}
+            self.scratch_folder.add_output("review", file.tail + file.suffix, file.data, facts)
+
     def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
         return self.identities.write_into(metadata, tail)
 

@@ -89,3 +89,33 @@ def test_folders_of_other_stages_have_no_trays() -> None:
     """Only the first folder in review/ is a tray, and only by its exact name."""
     assert split_tray("selected", "approve/acme") == ("", "approve/acme")
     assert split_tray("review", "approved/acme") == ("", "approved/acme")
+
+
+def candidates(folder: str, numbers: Iterable[int]) -> list[str]:
+    return [f"{folder}/hero_candidate{number:03d}.png" for number in numbers]
+
+
+def test_a_hundred_candidates_share_one_brief_and_one_sheet() -> None:
+    """The one in the tray knows all others, its campaign, and the brief of the set; those that wait do too."""
+    left = ["review/acme/hero.toml", "review/acme/hero.candidates.jpg"]
+    others = candidates("review/acme", [number for number in range(1, 101) if number != 57])
+    bundles = bundles_of([*left, *others, "review/approve/hero_candidate057.png"])
+    picked = bundles["review/approve/hero_candidate057.png"]
+    assert (picked.brief, picked.reviews, picked.target_campaign) == (left[0], (left[1],), "acme")
+    assert sorted(picked.candidates) == others
+    assert bundles[others[3]].brief == left[0]
+    assert sorted(bundles[left[0]].candidates) == others
+
+
+def test_candidates_in_one_tray_know_of_each_other() -> None:
+    """They are rivals for the rest of the set, and no question."""
+    paths = ["review/hero.toml", *candidates("review", [1, 2]), *candidates("review/approve", [3, 4])]
+    third = bundles_of(paths)["review/approve/hero_candidate003.png"]
+    assert (third.rivals, third.ambiguity) == (("review/approve/hero_candidate004.png",), "")
+
+
+def test_a_sheet_that_was_dragged_into_a_tray_belongs_to_its_set() -> None:
+    """So it goes to the archive with the rest."""
+    home = bundles_of(["review/hero.toml", *candidates("review", [1, 2]), "review/reject/hero.candidates.jpg"])["review/hero.toml"]
+    assert home.left_behind == ("review/reject/hero.candidates.jpg",)
+    assert home.reviews == ()

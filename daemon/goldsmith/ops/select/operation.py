@@ -40,6 +40,9 @@ class Select(SetOperation):
 
     keep: int = Field(default=1, ge=1, le=64)
     """How many pictures are kept, best first (1 to 64). A stage passes on one picture: only 1 may be left at its end."""
+    ask: bool = False
+    """true = a person picks: all candidates wait in review/ with their sheet. Those that are dragged into approve/ go on
+    (default: false). It must be the last step of its stage."""
     min_side: int | None = Field(default=None, ge=1, le=30000)
     """Hold a picture whose shorter side has fewer pixels than this (1 to 30000; unset: any size passes)."""
     min_sharpness: float | None = Field(default=None, ge=0, le=100)
@@ -53,10 +56,14 @@ class Select(SetOperation):
 
     def max_results(self, count: int) -> int:
         """Return how many pictures of ``count`` are kept at most."""
-        return min(self.keep, count)
+        return 1 if self.ask else min(self.keep, count)
+
+    def asks_person(self) -> bool:
+        """Return whether a person picks."""
+        return self.ask
 
     def apply_set(self, pictures: Sequence[Picture], context: StepContext) -> Sequence[Picture]:
-        """Return the ``keep`` best pictures that break no limit, best first.
+        """Return the ``keep`` best pictures that break no limit, best first; all of them if a person picks.
 
         Raises InputError with the reasons if every picture breaks a limit.
         """
@@ -67,7 +74,7 @@ class Select(SetOperation):
             assessments.append(assess(picture))
         faults = [self._broken_limits(assessment) for assessment in assessments]
         passing = [number for number in range(len(pictures)) if not faults[number]]
-        best = sorted(passing, key=lambda number: _rank_key(assessments[number]))[: self.keep]
+        best = sorted(passing, key=lambda number: _rank_key(assessments[number]))[: None if self.ask else self.keep]
         self._record_assessments(context, pictures, assessments, best)
         if pictures and not best:
             if len(pictures) == 1:
@@ -76,7 +83,7 @@ class Select(SetOperation):
             _show_rejected(context, pictures, assessments)
             raise _all_rejected(pictures, faults)
         if len(pictures) > 1:
-            _archive_candidates(context, pictures, assessments, best)
+            _archive_candidates(context, pictures, assessments, best, self.keep if self.ask else 0)
         return [pictures[number] for number in best]
 
     def _broken_limits(self, assessment: Assessment) -> list[str]:
@@ -112,21 +119,32 @@ class Select(SetOperation):
             context.results.record(kept=[_candidate_number(pictures[index], index) for index in best], candidates=candidates)
 
 
-def _archive_candidates(context: StepContext, pictures: Sequence[Picture], assessments: Sequence[Assessment], best: Sequence[int]) -> None:
-    """Archive the pictures that are not kept, unchanged, and a contact sheet of all."""
+def _archive_candidates(
+    context: StepContext, pictures: Sequence[Picture], assessments: Sequence[Assessment], best: Sequence[int], pick_count: int
+) -> None:
+    """Archive the pictures that are not kept, unchanged, and a contact sheet of all.
+
+    ``pick_count``: how many a person picks of the kept ones, who gets the sheet; 0 = nobody is asked.
+    """
     from goldsmith.ops.select.contact_sheet import ContactSheetCell, make_thumbnail, render_contact_sheet, thumbnail_side
     from goldsmith.picture.codec import EncodingOptions, encode
 
     cells, side = [], thumbnail_side(len(pictures))
     for index, (picture, assessment) in enumerate(zip(pictures, assessments, strict=True)):
         context.progress.report(0.5 + 0.5 * index / len(pictures), "archiving candidates")
-        cells.append(ContactSheetCell(make_thumbnail(picture, side), _caption(picture, index, assessment, index in best), index in best))
+        is_kept = index in best and not pick_count
+        cells.append(ContactSheetCell(make_thumbnail(picture, side), _caption(picture, index, assessment, is_kept), is_kept))
         if index not in best:
             tail = f"_candidate{_candidate_number(picture, index):03d}"
             identified = picture.with_metadata(context.results.with_identity(picture.metadata, f"{tail}.png"))
             data = encode(identified, EncodingOptions(format="png", depth=picture.depth))
             facts: dict[str, RecordValue] = {"what": "candidate", **_candidate_identity(picture, index), "score": quality_score(assessment)}
             context.results.archive(Deliverable(tail, ".png", data, facts))
+    if pick_count > 0:
+        picks = "the one that goes on" if pick_count == 1 else f"the {pick_count} that go on"
+        title = f"{context.stem}: {len(best)} candidates. Drag {picks} into review/approve."
+        context.results.lay_for_review(Deliverable("", ".candidates.jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))
+        return
     kept = ", ".join(str(_candidate_number(pictures[index], index)) for index in best)
     title = f"{context.stem}: {len(pictures)} candidates, number {kept} kept"
     context.results.archive(Deliverable("_candidates", ".jpg", render_contact_sheet(cells, title), {"what": "contact sheet"}))

@@ -84,7 +84,7 @@ class Planner:
         decision = work.ready.decision
         target = posixpath.join(work.ready.next_folder, work.bundle.target_campaign).rstrip("/")
         if decision is not None:
-            keeps_name = decision.kind in ("reject", "beside")
+            keeps_name = decision.kind in ("reject", "beside", "close")
             stem = work.bundle.stem if keeps_name else self._choose_stem(work, target, outcome)
             return _DecisionDraft(self, work, outcome, target, stem, decision).plan()
         stem = self._choose_stem(work, target, outcome)
@@ -348,7 +348,8 @@ class _PlanDraft:
                 self._archive(path)
         picture = next((output for output in self._outcome.outputs if output.role == "picture"), None)
         size = work.sigs[work.asset_path].size if picture is None else picture.size
-        in_review = InReview(work.ready.stage.name, work.job.seed % 2**32, size)
+        candidates = sum(output.role == "candidate" for output in self._outcome.outputs)
+        in_review = InReview(work.ready.stage.name, work.job.seed % 2**32, size, candidates)
         self._publish_text(".toml", replace(work.ready.resolved, in_review=in_review).to_toml())
 
     def _forward_prompt(self) -> None:
@@ -476,9 +477,9 @@ class _DecisionDraft(_PlanDraft):
             self._hand_row = None  # what a person has done to the result is put away with it
 
     def plan(self) -> Plan:
-        moves = {"approve": self._approve, "again": self._do_again, "reject": self._archive_all, "beside": self._follow}
+        moves = {"approve": self._approve, "again": self._do_again, "beside": self._follow}
         self._add_hand_work()
-        moves[self._decision.kind]()
+        moves.get(self._decision.kind, self._archive_all)()
         return Plan(
             id=self._work.job.id,
             job_id=self._work.job.id,
@@ -495,7 +496,7 @@ class _DecisionDraft(_PlanDraft):
         self._forward(picture, suffix_when_moved(self._outcome, picture))
         if self._outcome.original_copy and self._hand_row is not None:
             self._publish_to_archive(self._outcome.original_copy, self._planner.reserve_archive_path(picture), self._work.hashes[picture])
-        for path, tail in sidecar_tails(self._work.bundle, self._outcome):
+        for path, tail in sidecar_tails(self._work.bundle, self._outcome) if self._decision.takes_rest else ():
             self._forward(path, tail)
         self._finish_brief()
         self._archive_rest()
@@ -533,10 +534,18 @@ class _DecisionDraft(_PlanDraft):
 
     def _archive_rest(self, keep: str = "") -> None:
         """Archive every file that is in no move yet, except ``keep``."""
+        if not self._decision.takes_rest:
+            self._archive_remark()
+            return
         moved = {consume.path for consume in self._consumes}
         for path in dict.fromkeys(self._work.bundle.files):
             if path not in moved and path != keep:
                 self._archive(path)
+
+    def _archive_remark(self) -> None:
+        """Archive the words that were dropped with a candidate: all else belongs to its set."""
+        if self._work.bundle.prompt is not None:
+            self._archive(self._work.bundle.prompt)
 
     def _decision_row(self) -> HistoryRow:
         decision, row = self._decision, self._history_row([])
@@ -548,7 +557,7 @@ class _DecisionDraft(_PlanDraft):
         }
         if decision.kind == "again":  # what is made again follows from the original, not from the result that is put away
             row = row.model_copy(update={"parent_job_id": "" if self._waited is None else self._waited.parent_job_id})
-        outcome: Literal["passed", "rejected"] = "rejected" if decision.kind == "reject" else "passed"
+        outcome: Literal["passed", "rejected"] = "rejected" if decision.kind in ("reject", "close") else "passed"
         brief = "" if decision.brief is None else decision.brief.to_toml().decode()
         return row.model_copy(update={"outcome": outcome, "record": {**row.record, "review": review, "brief": brief}})
 

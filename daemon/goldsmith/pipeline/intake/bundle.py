@@ -65,6 +65,9 @@ class Bundle:
     home_campaign: str | None = None
     # Copies of the picture and of its brief that were left behind when the picture was copied into a tray.
     left_behind: tuple[str, ...] = ()
+    # The other candidates that wait for the same pick; those in the same tray are in ``rivals``.
+    candidates: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     # Pictures of this name in the stages' folders. If the bundle's picture has left review/ past the trays, it is one of them.
     beyond: tuple[str, ...] = ()
 
@@ -112,7 +115,18 @@ class Bundle:
         """All files of the bundle, the picture first, without the note and the campaign's brief."""
         by_label = (self.masks, self.keeps, self.layers, self.controls)
         labelled = tuple(path for group in by_label for paths in group.values() for path in paths)
-        singles = (self.picture, *labelled, *self.refs, *self.looks, *self.xmps, self.brief, self.prompt, *self.reviews, *self.left_behind)
+        singles = (
+            self.picture,
+            *labelled,
+            *self.refs,
+            *self.looks,
+            *self.xmps,
+            self.brief,
+            self.prompt,
+            *self.reviews,
+            *self.left_behind,
+            *self.candidates,
+        )
         return tuple(path for path in singles if path is not None)
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles
-from goldsmith.pipeline.intake.file_names import classify, group_keys, target_stem
+from goldsmith.pipeline.intake.file_names import candidate_base, classify, group_keys, target_stem
 from goldsmith.pipeline.intake.near_misses import is_mask_folder, is_near_miss
 from goldsmith.pipeline.intake.review_trays import join_left_behind
 
@@ -206,12 +206,13 @@ class BundleIndex:
     def _join_left_behind(self, bundle: Bundle) -> Bundle:
         """Return a bundle of review/ with the files that its picture has left behind."""
         stem = fold_name(bundle.stem)
+        base = candidate_base(stem)
         others = [
             other
             for folder in self.subtree(REVIEW_FOLDER)
-            if folder.names_for(hash(stem))
-            for other in self._own_bundles(folder, folder.connected_names(hash(stem))[0])
-            if fold_name(other.stem) == stem
+            if folder.names_for(hash(base))
+            for other in self._own_bundles(folder, folder.connected_names(hash(base))[0])
+            if candidate_base(fold_name(other.stem)) == base
         ]
         return join_left_behind(bundle, others, list(self._pictures_beyond(stem, bundle.campaign)))
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from goldsmith.files import fold_name, is_ignored_file
-from goldsmith.jobs.job import REVIEW_SHEET_TAIL
+from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
 from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
 FileRole = Literal[
@@ -46,10 +46,12 @@ _DOTTED_SIDECAR = re.compile(
     r"(?P<stem>.+?)\.(?P<role>mask|keep|layer|ref|control)(?P<number>[_-]?\d*)(?:\.(?P<label>.+))?", re.IGNORECASE | re.DOTALL
 )
 _REVIEW_FILE = re.compile(
-    rf"(?P<stem>.+?)(?:{re.escape(REVIEW_SHEET_TAIL)}|{re.escape(BEFORE_SUFFIX)}(?P<tail>\..+))", re.IGNORECASE | re.DOTALL
+    rf"(?P<stem>.+?)(?:{re.escape(REVIEW_SHEET_TAIL)}|{re.escape(CANDIDATES_SHEET_TAIL)}|{re.escape(BEFORE_SUFFIX)}(?P<tail>\..+))",
+    re.IGNORECASE | re.DOTALL,
 )
-# The name under which a picture of a set is archived that was not kept; with the number of a second file of that name.
-_CANDIDATE_STEM = re.compile(r".+_candidate\d{3,}(~\d+)?", re.DOTALL)
+# The name of one picture of a set: of one that was not kept, in the archive, with the number of a second file of that name; or of one that
+# a person may pick, in review/.
+_CANDIDATE_STEM = re.compile(r"(?P<base>.+)_candidate\d{3,}(~\d+)?", re.DOTALL)
 _JOINED_MASK = re.compile(r"(?P<stem>.+)[_-]mask[_-]?\d*_?", re.IGNORECASE | re.DOTALL)
 
 
@@ -125,14 +127,21 @@ def group_keys(name: str) -> tuple[str, ...]:
     if parsed.role in ("litter", "other", "campaign"):
         return ()
     if parsed.role == "picture":
-        short = truncate_for_note(name)
-        return (fold_name(parsed.stem),) if short == name else (fold_name(parsed.stem), fold_name(short))
+        short, stem = truncate_for_note(name), fold_name(parsed.stem)
+        keys = {stem, candidate_base(stem)} | ({fold_name(short)} if short != name else set())
+        return (stem, *sorted(keys - {stem}))
     keys = {fold_name(parsed.stem), fold_name(strip_picture_suffix(parsed.stem))}
     if parsed.picture_stem:
         keys |= {fold_name(parsed.picture_stem), fold_name(name)}
     if parsed.role == "note":
         keys.update(group_keys(parsed.stem))
     return tuple(sorted(keys))
+
+
+def candidate_base(stem: str) -> str:
+    """Return the stem of the asset of which a folded stem is a candidate: ``hero`` for ``hero_candidate003``; else the stem itself."""
+    match = _CANDIDATE_STEM.fullmatch(stem)
+    return stem if match is None else match["base"]
 
 
 def target_stem(parsed: ParsedName) -> str:

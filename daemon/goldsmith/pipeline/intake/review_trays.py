@@ -10,22 +10,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
-from goldsmith.files import display_name
+from goldsmith.files import display_name, fold_name
 from goldsmith.pipeline.intake.bundle import Bundle, split_tray
+from goldsmith.pipeline.intake.file_names import candidate_base
 
 
 def join_left_behind(bundle: Bundle, others: Sequence[Bundle], beyond: Sequence[str]) -> Bundle:
     """Return a bundle of review/ with the files that its picture has left behind when it was dragged into a tray.
 
-    others: all bundles of review/ with the same stem; beyond: the pictures with that stem in the folders of the stages, for a bundle whose
-    picture has left review/.
+    others: all bundles of review/ with the same stem, or with that of a candidate of the same set; beyond: the pictures with that stem in
+    the folders of the stages, for a bundle whose picture has left review/.
     """
     bundle = replace(bundle, campaign_brief=None)
+    stem = fold_name(bundle.stem)
+    if candidate_base(stem) != stem and bundle.picture is not None and bundle.brief is None:
+        return _join_candidate(bundle, others)
+    own = [other for other in others if fold_name(other.stem) == stem]
     if not bundle.tray:
-        return replace(bundle, beyond=tuple(beyond)) if bundle.is_lone_brief else bundle
+        return _join_home(bundle, others, beyond) if bundle.is_lone_brief else bundle
     if bundle.picture is None:
         return bundle
-    homes = _homes(bundle, others)
+    others, homes = own, _homes(bundle, own)
     if len(homes) > 1:
         return replace(bundle, ambiguity=_several_homes_sentence(bundle, homes), disputed=_files_of(homes))
     if not homes:
@@ -33,6 +38,28 @@ def join_left_behind(bundle: Bundle, others: Sequence[Bundle], beyond: Sequence[
     joined = _join(bundle, homes[0])
     rivals = [other for other in others if other.key != bundle.key and other.tray and other.picture and homes[0] in _homes(other, others)]
     return replace(joined, ambiguity=_rivals_sentence(bundle, rivals), disputed=_files_of(rivals)) if rivals else joined
+
+
+def _join_home(bundle: Bundle, others: Sequence[Bundle], beyond: Sequence[str]) -> Bundle:
+    """Return the brief whose picture has left, or which never had one, with its candidates and what was taken away of its sheets."""
+    candidates = tuple(other.picture for other in others if other.picture and other.key[:2] == bundle.key[:2] and other.key != bundle.key)
+    astray = [other for other in others if other.tray and not other.asset and fold_name(other.stem) == fold_name(bundle.stem)]
+    return replace(bundle, beyond=tuple(beyond), candidates=candidates, left_behind=_files_of(astray))
+
+
+def _join_candidate(bundle: Bundle, others: Sequence[Bundle]) -> Bundle:
+    """Return a candidate with the brief of its set and the other candidates. ``others``: the bundles of the whole set."""
+    base = candidate_base(fold_name(bundle.stem))
+    sets = [other for other in others if fold_name(other.stem) == base and other.is_lone_brief]
+    homes = _homes(bundle, sets) if bundle.tray else [home for home in sets if home.key[:2] == bundle.key[:2]]
+    if not homes:
+        return bundle
+    if len(homes) > 1:
+        return replace(bundle, ambiguity=_several_homes_sentence(bundle, homes), disputed=_files_of(homes))
+    pictures = [other for other in others if other.picture and other.key != bundle.key]
+    waiting = tuple(other.picture for other in pictures if other.picture and other.key[:2] == homes[0].key[:2])
+    rivals = tuple(other.picture for other in pictures if other.picture and bundle.tray and other.key[:2] == bundle.key[:2])
+    return replace(_join(bundle, homes[0]), candidates=waiting, rivals=rivals)
 
 
 def _files_of(bundles: Sequence[Bundle]) -> tuple[str, ...]:
@@ -43,6 +70,7 @@ def _homes(bundle: Bundle, others: Sequence[Bundle]) -> list[Bundle]:
     """Return the bundles that a picture in a tray may have left: first those without a picture, else those that still have theirs."""
     campaign = split_tray(REVIEW_FOLDER, bundle.campaign)[1]
     homes = [other for other in others if not other.tray and (other.brief or other.reviews) and campaign in ("", other.campaign)]
+    homes.sort(key=lambda home: home.key)
     return [home for home in homes if home.picture is None] or homes
 
 

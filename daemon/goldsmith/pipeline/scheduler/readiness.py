@@ -138,7 +138,7 @@ class Readiness:
         refusal = self._resolver.why_no_engine(steps[0].operation.needs_beside(inputs))
         if refusal is not None:
             return Waiting(_waiting_for_picture_sentence(bundle, f"step 1 of {stage.name}, {steps[0].op}, cannot do without: {refusal}"))
-        return Ready(stage, resolved, steps, has_all_named_inputs=False, is_reviewed=_is_reviewed(stage, resolved, bundle))
+        return Ready(stage, resolved, steps, has_all_named_inputs=False, is_reviewed=_is_reviewed(self._pipeline, stage, resolved, bundle))
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
         steps = resolved.steps_for(stage)
@@ -159,7 +159,7 @@ class Readiness:
             instruction = "a brief or a mask" if self._pipeline.moves_with_mask(stage) else "a brief"
             return Waiting(f"Waiting for {instruction}: {stage.name} has no steps of its own for a prompt alone.")
         has_all_named_inputs = any(step.operation.needs().masks for step in steps)
-        is_reviewed = _is_reviewed(stage, resolved, bundle)
+        is_reviewed = _is_reviewed(self._pipeline, stage, resolved, bundle)
         return Ready(stage, resolved, steps, has_all_named_inputs, self._keeps_prompt(stage, resolved), is_reviewed)
 
     def _keeps_prompt(self, stage: Stage, resolved: ResolvedBrief) -> bool:
@@ -173,9 +173,11 @@ class Readiness:
         return beside or any(self._resolver.is_in_library(folder, name, LAYER_SUFFIXES) for folder in LAYER_FOLDERS)
 
 
-def _is_reviewed(stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> bool:
+def _is_reviewed(pipeline: Pipeline, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> bool:
     """Return whether a person must approve the results. Raises InputError if the campaign has the name of a tray."""
     is_reviewed = resolved.is_reviewed_after(stage)
+    if is_reviewed and stage == pipeline.stages[-1]:
+        raise InputError(f"The results of {stage.name} are for the client, so nobody can pick among them.", "Pick in the stage before it.")
     tray = split_tray(REVIEW_FOLDER, bundle.campaign)[0]
     if is_reviewed and tray:
         folder = display_name(bundle.campaign.partition("/")[0])

@@ -19,10 +19,11 @@ from goldsmith.brief.pipeline import AGAIN, APPROVE, REJECT, REVIEW_FOLDER, REVI
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
-from goldsmith.files import display_name
+from goldsmith.files import display_name, fold_name
+from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.intake.bundle import Bundle
-from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, classify
+from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, candidate_base, classify, target_stem
 from goldsmith.pipeline.stage_work import Decision, Ready
 
 _MAX_SEED = 2**32 - 1
@@ -50,14 +51,39 @@ class ReviewDecisions:
         if resolved is None or resolved.in_review is None:
             return _unknown_sentence(bundle)
         stage = self._pipeline.stages[self._pipeline.index_of(resolved.in_review.stage)]
+        if resolved.in_review.candidates and (not bundle.tray or bundle.tray == APPROVE):
+            return self._check_pick(bundle, stage, resolved, resolved.in_review)
         if not bundle.tray:
             return self._check_untouched(bundle, stage, resolved, resolved.in_review)
         words = "" if remark is None else read_prompt(*remark)
         if bundle.tray == APPROVE:
             return _ready(Decision("approve", stage, replace(resolved, in_review=None), words), resolved, stage.next_folder)
         if bundle.tray == REJECT:
-            return _ready(Decision("reject", stage, None, words), resolved, "")
+            is_all = not resolved.in_review.candidates
+            return _ready(Decision("reject", stage, None, words, takes_rest=is_all), resolved, "")
         return self._check_again(bundle, stage, resolved, resolved.in_review, words)
+
+    def _check_pick(self, bundle: Bundle, stage: Stage, resolved: ResolvedBrief, waiting: InReview) -> Ready | str:
+        """Return the work on a candidate in ``approve``, or on a set of which no more is wanted; else the sentence about it.
+
+        Of several candidates in ``approve`` the last one goes on after the others, and takes the rest of the set along.
+        """
+        keep = max((getattr(step.operation, "keep", 1) for step in resolved.steps_for(stage) if step.operation.asks_person()), default=1)
+        if bundle.tray:
+            is_last = all(path < (bundle.picture or "") for path in bundle.rivals)
+            if is_last and bundle.rivals and keep == 1:
+                return "It goes on after the other candidates in its tray."
+            approved = replace(resolved, in_review=None)
+            takes_rest = keep == 1 and is_last
+            return _ready(Decision("approve", stage, approved, takes_rest=takes_rest), resolved, stage.next_folder)
+        if bundle.picture is not None or (bundle.candidates and any(map(_is_candidates_sheet, bundle.reviews))):
+            picks = "the one that goes on" if keep == 1 else f"the {keep} that go on"
+            close = "" if keep == 1 else f" Then delete {display_name(candidates_sheet_of(bundle))}: the others go to the archive."
+            return (
+                f"Waits for your pick among {waiting.candidates} candidates since {self._since(bundle)}. Drag {picks} into "
+                f"{REVIEW_FOLDER}/{APPROVE}, or any into {REVIEW_FOLDER}/{AGAIN} to have all made anew.{close}"
+            )
+        return _ready(Decision("close", stage, picture=next(iter(bundle.candidates), "")), resolved, "")
 
     def _check_untouched(self, bundle: Bundle, stage: Stage, resolved: ResolvedBrief, waiting: InReview) -> Ready | str:
         """Return the work on a result that is in no tray, if it was dragged straight into the next folder; else the sentence about it."""
@@ -84,7 +110,8 @@ class ReviewDecisions:
                 f"Put the original into {stage.folder}/ yourself, or take the picture out of {REVIEW_FOLDER}/{AGAIN}.",
             )
         again = replace(resolved, in_review=None, is_single_stage=False, seed=1 if waiting.seed >= _MAX_SEED else waiting.seed + 1)
-        return _ready(Decision("again", stage, _for_next_try(again, stage, remark), remark), resolved, stage.folder)
+        stem = target_stem(classify(posixpath.basename(bundle.brief or bundle.asset)))
+        return _ready(Decision("again", stage, _for_next_try(again, stage, remark), remark, stem=stem), resolved, stage.folder)
 
     def _since(self, bundle: Bundle) -> str:
         """Return when the result was laid here: the time alone if that was today."""
@@ -101,6 +128,15 @@ class ReviewDecisions:
             return self._lstat(path).st_size
         except OSError:
             return -1
+
+
+def _is_candidates_sheet(path: str) -> bool:
+    return path.casefold().endswith(CANDIDATES_SHEET_TAIL)
+
+
+def candidates_sheet_of(bundle: Bundle) -> str:
+    """Return the name of the sheet with all candidates of a set."""
+    return f"{candidate_base(fold_name(bundle.stem))}{CANDIDATES_SHEET_TAIL}"
 
 
 def is_original_picture(path: str) -> bool:

@@ -532,8 +532,9 @@ class Scheduler:
 
     def _make_work(self, job_id: str, bundle: Bundle, ready: Ready, sigs: dict[str, FileSignature]) -> StageWork | None:
         """Return the work on a bundle with its job; None if a file has disappeared or is no regular file any more."""
-        if ready.decision is not None and ready.decision.picture:
-            bundle = replace(bundle, picture=ready.decision.picture)
+        if ready.decision is not None:
+            decision = ready.decision
+            bundle = replace(bundle, picture=decision.picture or bundle.picture, stem=decision.stem or bundle.stem)
         try:
             texts = {path: self._text_files.read(path) for path in (bundle.brief, bundle.prompt) if path is not None}
         except (OSError, InputError):  # the intake will report it
@@ -698,7 +699,7 @@ class Scheduler:
 def _all_files(bundle: Bundle) -> tuple[str, ...]:
     """Return every file that is an input of the bundle's work, including the campaign's brief, and what the bundle's ambiguity is about."""
     campaign_brief = () if bundle.campaign_brief is None else (bundle.campaign_brief,)
-    return (*bundle.files, *campaign_brief, *bundle.disputed, *bundle.beyond)
+    return (*bundle.files, *campaign_brief, *bundle.disputed, *bundle.beyond, *bundle.rivals)
 
 
 def _result_paths(plan: Plan) -> list[str]:

@@ -33,7 +33,7 @@ from goldsmith.mounts import kind_of_device
 from goldsmith.picture.formats.table import describe_suffix
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.bundle_index import UNCHECKED, FolderIndex
-from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, classify
+from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, candidate_base, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
 from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names, is_mask_folder, is_near_miss
 from goldsmith.pipeline.intake.review_trays import join_left_behind
@@ -447,7 +447,7 @@ class Explainer:
         if self._in_review is None:
             folders = self._root.walk(REVIEW_FOLDER)
             self._in_review = [each for path, names in folders for each in group_bundles(*path.partition("/")[::2], names)]
-        others = [other for other in self._in_review if fold_name(other.stem) == stem]
+        others = [other for other in self._in_review if candidate_base(fold_name(other.stem)) == candidate_base(stem)]
         return join_left_behind(bundle, others, self._pictures_beyond(stem, bundle.campaign) if bundle.is_lone_brief else ())
 
     def _pictures_beyond(self, stem: str, campaign: str) -> list[str]:

@@ -14,7 +14,18 @@ from collections.abc import Iterable, Iterator
 from pydantic import JsonValue
 
 from goldsmith.files import display_name, fold_name, is_ignored_file
-from goldsmith.jobs.job import REVIEW_SHEET_TAIL, InputRead, Job, JobFault, JobProgress, KeptPart, Outcome, OutputFile, StepResult
+from goldsmith.jobs.job import (
+    CANDIDATES_SHEET_TAIL,
+    REVIEW_SHEET_TAIL,
+    InputRead,
+    Job,
+    JobFault,
+    JobProgress,
+    KeptPart,
+    Outcome,
+    OutputFile,
+    StepResult,
+)
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.picture.formats.table import FORMATS
@@ -30,6 +41,7 @@ DAEMON_SUFFIXES = (".manifest.json", ".problem.txt", ".problem.jpg")
 # In a stage's folder a file with such a name is an instruction, and no worker gives instructions.
 INSTRUCTION_SUFFIXES = (".toml", ".txt")
 
+_CANDIDATE_TAIL = re.compile(r"_candidate\d{3,4}\.[a-z]+")
 _MAX_NAME_CHARS = 200
 _PART_KEY = re.compile("[0-9a-f]{32}")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -169,10 +181,11 @@ def _check_results(job: Job, outcome: Outcome) -> None:
         raise OutcomeRefused(f"it has {len(outputs)} results, and a job may have {MAX_OUTPUTS}")
     pictures = sum(output.role == "picture" for output in outputs)
     is_delivered = job.deliver and any(output.role == "deliverable" for output in outputs)
+    has_candidates = not job.deliver and any(output.role == "candidate" for output in outputs)
     if outcome.is_unchanged:
         is_complete = pictures == 0 and not job.is_lone_brief
     else:
-        is_complete = pictures == 1 or (pictures == 0 and is_delivered)
+        is_complete = pictures == 1 - has_candidates or (pictures == 0 and is_delivered)
     if not is_complete or (outcome.original_copy and not outcome.is_unchanged):
         raise OutcomeRefused("its results are not those of one picture", f"{pictures} pictures of {len(outputs)} results")
     for output in outputs:
@@ -196,6 +209,8 @@ def _check_tail(job: Job, output: OutputFile) -> None:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "review":
         return  # the daemon chose this name
+    if output.role == "candidate" and not (_CANDIDATE_TAIL.fullmatch(tail) and tail.endswith(FORMATS[job.working].suffix)):
+        raise OutcomeRefused("one of its candidates has a name that no candidate has", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "picture" and tail != FORMATS[job.working].suffix:
         raise OutcomeRefused(f"its picture is no {job.working}", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "mask":
@@ -209,7 +224,7 @@ def _check_tail(job: Job, output: OutputFile) -> None:
 
 def _review_tails(job: Job) -> set[str]:
     """Return the names that the files of a review have."""
-    return set() if job.review is None else {REVIEW_SHEET_TAIL, *job.review.values()}
+    return set() if job.review is None else {REVIEW_SHEET_TAIL, CANDIDATES_SHEET_TAIL, *job.review.values()}
 
 
 def _check_consumed(job: Job, outcome: Outcome) -> None:
