@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from skimage import data
 
 from doubles.faults_of_pictures import changed, cloned, coded, fringed, overlap, parted, photograph, sharpened, tiled, under_sky
 from doubles.step_context import NullInpainter, StepContextDouble
@@ -47,6 +48,19 @@ def test_a_clean_photograph_comes_back_as_the_same_object(name: str) -> None:
     """Nothing is found, so nothing is recorded and nothing is copied."""
     picture, context = _picture(photograph(name)), StepContextDouble()
     assert Correct().apply(picture, context) is picture
+    assert context.results.findings == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["camera", "moon", "coins", "brick", "gravel", "grass", "page", "text", "immunohistochemistry", "hubble_deep_field", "logo"],
+)
+def test_other_clean_photographs_textures_prints_and_a_drawing_come_back_as_the_same_object(name: str) -> None:
+    """No search takes grain, craters, mortar, lines of letters or flat colours for a fault."""
+    codes = getattr(data, name)()[:512, :512]
+    pixels = np.asarray((codes if codes.ndim == 3 else codes[:, :, None])[:, :, :3] / np.float32(255), np.float32)
+    picture, context = _picture(np.ascontiguousarray(pixels)), StepContextDouble()
+    assert Correct(repeats="off").apply(picture, context) is picture
     assert context.results.findings == {}
 
 

@@ -70,6 +70,13 @@ def test_untouched_pictures_have_no_dust(name: str) -> None:
     assert dust.find(np.ascontiguousarray(pixels[:512, :512])) == []
 
 
+@pytest.mark.parametrize("side", [300, 400, 450])
+def test_a_part_of_the_moon_has_no_dust(side: int) -> None:
+    """Craters are dark soft spots, but light ones lie among them."""
+    pixels = np.asarray(data.moon()[:side, :side, None] / np.float32(255), np.float32)
+    assert dust.find(np.ascontiguousarray(pixels)) == []
+
+
 def _dots(colour: tuple[float, float, float], blur: float) -> Pixels:
     """Return round dots of radius 5 px on a sky."""
     import cv2

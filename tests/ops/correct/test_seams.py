@@ -89,3 +89,12 @@ def test_a_frame_is_not_a_seam() -> None:
 def test_small_pictures_have_no_seams(shape: tuple[int, int]) -> None:
     """The line is too short to measure."""
     assert seams.find(np.full((*shape, 3), 0.5, np.float32)) == []
+
+
+@pytest.mark.parametrize(
+    ("positions", "is_alike"),
+    [([128], True), ([160], False), ([200, 400], True), ([161, 229], False), ([375, 832], False), ([70, 150, 230], True)],
+)
+def test_one_or_two_lines_lie_like_tiles_or_must_stand_out(positions: list[int], is_alike: bool) -> None:
+    """One line lies at a multiple of 64, or two at multiples of one side; three have passed a test of their own."""
+    assert seams._are_multiples_of_a_side(positions) is is_alike

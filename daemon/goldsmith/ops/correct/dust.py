@@ -49,7 +49,7 @@ _MAX_COLOUR_DIFFERENCE, _COLOUR_TOLERANCE = 0.25, 2.0
 _LEAST_SPOTS = 3
 _MAX_RADIUS_RATIO = 2.4
 # If there are more light spots, as a share of the dark ones, the ground is structured.
-_MAX_LIGHT_SHARE = 0.25
+_MAX_LIGHT_SHARE = 0.12
 # Ground near white says nothing.
 _MAX_GROUND = 0.985
 

@@ -29,8 +29,8 @@ _MAX_STEP = 10.0
 _MAX_SIGNIFICANCE = 5.0
 # ... and the mean over its length must reach this.
 _MIN_SIGNIFICANCE = 3.3
-# A single line where no tile is likely to end must reach this: webcams and woodwork have stripes.
-_MIN_SIGNIFICANCE_ALONE = 4.4
+# One or two lines where no tiles are likely to end must reach this: horizons, webcams and woodwork have stripes.
+_MIN_SIGNIFICANCE_ALONE = 4.7
 _NEIGHBOUR_COLUMNS = 24
 # The seam must be visible on this share of its length.
 _MIN_VISIBLE_SHARE = 0.75
@@ -41,6 +41,8 @@ _BLEND_PX = 96
 _LEAST_SIDE = 128
 _MIN_TILE_SIDE = 64
 _MIN_INTERVALS = 2
+# px by which the seams of equal tiles may miss their places.
+_MAX_MISPLACEMENT = 2
 # At most this share of the step may remain; otherwise it was not a seam.
 _MAX_REMAINING_SHARE = 0.45
 # px from the border. Nearer lines are frames.
@@ -66,8 +68,11 @@ def find(pixels: Pixels, strength: float = 1.0) -> list[Defect]:
         return []
     grey = luma(pixels)
     vertical, horizontal = _find_seam_lines(grey), _find_seam_lines(np.ascontiguousarray(grey.T))
-    lines = [*vertical, *horizontal]
-    if not lines or (len(lines) == 1 and lines[0].index % _MIN_TILE_SIDE and lines[0].significance < _MIN_SIGNIFICANCE_ALONE):
+    if not _are_multiples_of_a_side([line.index for line in (*vertical, *horizontal)]):
+        vertical, horizontal = (
+            [line for line in lines if line.significance >= _MIN_SIGNIFICANCE_ALONE] for lines in (vertical, horizontal)
+        )
+    if not vertical and not horizontal:
         return []
     result = pixels.copy()
     defects = _blend_steps(result, vertical, strength)
@@ -107,6 +112,16 @@ def _find_seam_lines(grey: Mask) -> list[_SeamLine]:
     return lines if _is_tile_grid([line.index for line in lines]) else []
 
 
+def _are_multiples_of_a_side(positions: list[int]) -> bool:
+    """Return whether one or two lines lie where square tiles end: at multiples of 64, or one at a multiple of the other's distance from the
+    border. More lines are a grid of their own.
+    """
+    if len(positions) > _MIN_INTERVALS or all(position % _MIN_TILE_SIDE == 0 for position in positions):
+        return True
+    low, high = min(positions), max(positions)
+    return len(positions) == _MIN_INTERVALS and abs(high - round(high / low) * low) <= _MAX_MISPLACEMENT
+
+
 def _is_tile_grid(positions: list[int]) -> bool:
     """Return whether the lines lie like tiles: far apart, and three or more of them at equal distances; only the last tile may have another
     size.
@@ -117,7 +132,7 @@ def _is_tile_grid(positions: list[int]) -> bool:
     if len(distances) < _MIN_INTERVALS:
         return True
     deviations = np.abs(distances[:-1] - np.round(distances[:-1] / distances[:-1].min()) * distances[:-1].min())
-    return bool(deviations.max() <= 2)
+    return bool(deviations.max() <= _MAX_MISPLACEMENT)
 
 
 def _mean_by_parts(values: NDArray[np.float32]) -> NDArray[np.float32]:
