@@ -22,6 +22,7 @@ from goldsmith.jobs.job import (
     JobProgress,
     JobRequeued,
     Outcome,
+    PartKept,
     ResourceLimits,
     StepSpec,
 )
@@ -101,7 +102,7 @@ class Share:
         )
 
 
-Event = JobProgress | Outcome | JobRequeued
+Event = JobProgress | Outcome | JobRequeued | PartKept
 
 
 def worker_folders(root: Path, config: WorkerConfig) -> WorkerFolders:
