@@ -117,6 +117,18 @@ def test_another_try_has_the_next_seed_and_the_remark_where_steps_take_words(che
     assert dict(outpaint.settings) == {"right": "10%"}
 
 
+@pytest.mark.parametrize(
+    ("remark", "sentence"),
+    [
+        ("warm light " * 363 + "there", "the prompt has 4006 characters"),
+        ("a ring <lora:film:0.8>", "Your remark cannot be added to the prompt: <lora:film:0.8>"),
+    ],
+)
+def test_a_remark_that_no_prompt_can_have_is_a_problem(check: Check, remark: str, sentence: str) -> None:
+    """The new brief would be refused when it is read, and the picture would never be made again."""
+    assert sentence in str(check("review/again/hero.png", remark=remark))
+
+
 def test_another_try_without_words_changes_the_seed_alone(check: Check) -> None:
     """Prompts and settings stay as they are."""
     brief = decided(check("review/again/hero.png")).brief

@@ -21,6 +21,7 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL
+from goldsmith.operation import MAX_PROMPT_CHARS, check_prompt
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, candidate_base, classify, target_stem
@@ -172,7 +173,16 @@ def _for_another_try(step: Step, remark: str) -> Step:
 
 
 def _joined_words(prompt: str, remark: str) -> str:
-    return f"{prompt.rstrip(' ,.')}, {remark}" if prompt else remark
+    """Return the prompt with the remark behind it. Raises InputError if no prompt may have such words, or so many."""
+    words = f"{prompt.rstrip(' ,.')}, {remark}" if prompt else remark
+    if len(words) > MAX_PROMPT_CHARS:
+        raise InputError(
+            f"With your remark, the prompt has {len(words)} characters; a prompt has at most {MAX_PROMPT_CHARS}.", "Shorten the remark."
+        )
+    try:
+        return check_prompt(words)
+    except ValueError as error:
+        raise InputError(f"Your remark cannot be added to the prompt: {error}.", "Change the remark.") from error
 
 
 def _unknown_sentence(bundle: Bundle) -> str:
