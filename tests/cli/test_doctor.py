@@ -106,7 +106,7 @@ def test_a_running_daemon_replaces_the_probe(goldsmith: Goldsmith, root: Path, w
         pause_reason="The disk is full.",
     )
     findings = _findings(goldsmith("doctor", "-r", root, "--json"))
-    assert findings["events"].sentence.startswith("No events from inbox/: polling")
+    assert findings["events"].sentence.startswith("No events from inbox/, review/: polling")
     assert findings["leases"].sentence.endswith("(the weaker rule).")
     assert findings["daemon"].severity == "fault"
 

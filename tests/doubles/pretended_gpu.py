@@ -94,6 +94,8 @@ def pretend(folder: Path, put: Put) -> None:
         "memory_allocated": lambda device=None: 32 << 20,
         "get_device_name": lambda device=None: TITLE,
         "empty_cache": log_release,
+        "get_rng_state": lambda device=None: torch.get_rng_state(),
+        "set_rng_state": lambda state, device=None: None,
         "Stream": mock.Mock,
         "stream": lambda stream: nullcontext(),
         "current_stream": mock.Mock,

@@ -192,7 +192,7 @@ def test_needs_name_the_masks_of_the_region() -> None:
 def test_a_region_without_a_mask_is_filled() -> None:
     """With ``where = "left"``, the left half is filled and the right half is unchanged."""
     picture = _noise_picture()
-    result = Inpaint(where="left", grow=0).apply(picture, StepContextDouble(inpainter=_FlatInpainter((0, 0, 0))))
+    result = Inpaint(where="left", grow=0, model="null-inpaint").apply(picture, StepContextDouble(inpainter=_FlatInpainter((0, 0, 0))))
     assert np.array_equal(result.pixels[:, 60:], picture.pixels[:, 60:])
     assert result.pixels[40:50, 10:20].mean() < 0.2
 

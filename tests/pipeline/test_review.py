@@ -13,7 +13,8 @@ import pytest
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from goldsmith.cli.location import open_location
-from goldsmith.journal.records import BY_HAND, HistoryRow
+from goldsmith.jobs.job import BY_HAND
+from goldsmith.journal.records import HistoryRow
 from goldsmith.picture.codec import decode
 
 BRIEF = """\

@@ -21,6 +21,8 @@ PRIVATE_FOLDER = ".goldsmith"
 SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
 # The folder of finished parts of steps that are not done yet. The daemon moves them there, and every worker process may read them.
 KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
+# The stage of a row for a person's work on a picture between two jobs.
+BY_HAND = "by-hand"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
 # The end of the name of the sheet that shows a result to the person who decides about it.

@@ -49,10 +49,6 @@ class KeptPartRecord(NamedTuple):
     size: int
 
 
-# The stage of a row for a person's work on a picture between two jobs.
-BY_HAND = "by-hand"
-
-
 class PictureVersion(NamedTuple):
     """A picture file that went through the folders."""
 
@@ -70,7 +66,7 @@ class PictureVersion(NamedTuple):
 
 
 class HistoryRow(_Data):
-    """One row of the history: an input of one stage, and the outcome of its job; or a person's work between two jobs (``BY_HAND``)."""
+    """One row of the history: one input of a stage and the outcome of its job; or work by hand between two jobs (``jobs.job.BY_HAND``)."""
 
     job_id: str
     path: str

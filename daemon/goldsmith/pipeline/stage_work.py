@@ -16,8 +16,8 @@ from goldsmith.brief.pipeline import REVIEW_FOLDER, Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
-from goldsmith.journal.records import BY_HAND, PictureVersion
+from goldsmith.jobs.job import BY_HAND, SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
+from goldsmith.journal.records import PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX

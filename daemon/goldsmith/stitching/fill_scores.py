@@ -109,7 +109,7 @@ def score_fill(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bo
         round(form_ratio, 4),
         round(evenness, 4),
         round(_seam_strength(pixels, unknown, known), 4),
-        round(_new_colours(pixels, unknown, known) + _new_edges(light, unknown, known), 4),
+        round(min(1.0, _new_colours(pixels, unknown, known) + _new_edges(light, unknown, known)), 4),
         round(_broken_lines(light, unknown, hidden), 4),
         round(_foreign_share(pixels, unknown, hidden), 4),
         round(_texture_distance(light, unknown, ring), 4),

@@ -24,6 +24,7 @@ from goldsmith.errors import (
 from goldsmith.files import MACHINE_ERRNOS, Filesystem, hide_server_paths
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import (
+    BY_HAND,
     REVIEW_SHEET_TAIL,
     AssetIdentity,
     InputRead,
@@ -34,7 +35,6 @@ from goldsmith.jobs.job import (
     Outcome,
     StepResult,
 )
-from goldsmith.journal.records import BY_HAND
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix

@@ -15,8 +15,9 @@ from typing import Any
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, TEMP_PREFIX, Filesystem, PathAt, display_name, fold_name
+from goldsmith.jobs.job import BY_HAND
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.records import BY_HAND, HistoryRow
+from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.archive.archived_files import manifest_paths
 from goldsmith.pipeline.commit.manifest import build_manifest
 from goldsmith.pipeline.commit.naming import MAX_NAME_BYTES, next_free_stem, split_version

@@ -6,7 +6,8 @@ import os
 from datetime import UTC, datetime
 from typing import Any
 
-from goldsmith.journal.records import BY_HAND, HistoryRow
+from goldsmith.jobs.job import BY_HAND
+from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.stage_work import StageWork
 
