@@ -161,7 +161,9 @@ def test_the_state_file_follows_the_running_daemon(daemon: Daemon, studio: Studi
             return DaemonState.from_json(file.read_bytes(), "")
         return DaemonState()
 
-    daemon.until(lambda: state().watch_modes == dict.fromkeys(("inbox", "selected", "masked", "graded"), "events"), "events everywhere", 20)
+    daemon.until(
+        lambda: state().watch_modes == dict.fromkeys(("inbox", "selected", "masked", "graded", "review"), "events"), "events everywhere", 20
+    )
     assert state().pid == daemon.pid
 
 

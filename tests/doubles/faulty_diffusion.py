@@ -34,9 +34,9 @@ _MODULE = """
         note("load")
         load(self, *args, **kwargs)
 
-    def faulty_pipeline(self, call, *, use_tiling):
+    def faulty_pipeline(self, *call, use_tiling):
         import torch
-        result = pipeline(self, call, use_tiling=use_tiling)
+        result = pipeline(self, *call, use_tiling=use_tiling)
         real_decode = type(result.vae).decode
         def decode(*args, **kwargs):
             if is_ordered("short") and not use_tiling:

@@ -85,7 +85,7 @@ def test_a_unit_that_refuses_a_change_of_the_group_is_reported_once_for_each_fol
     daemon = _deliver(studio, unit)
     assert studio.at("delivered/one_web.jpg").stat().st_gid == SERVICE
     reports = daemon.events_of("permissions refused")
-    assert sorted(entry["folder"] for entry in reports) == ["archive", "delivered", "graded", "masked", "selected"]
+    assert sorted(entry["folder"] for entry in reports) == ["archive", "delivered", "graded", "masked", "review", "selected"]
     assert {(entry["level"], "group" in entry["sentence"], "goldsmith doctor" in entry["remedy"]) for entry in reports} == {
         ("warning", True, True)
     }

@@ -128,8 +128,8 @@ def test_missing_packages_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from goldsmith.worker import trace
 
     monkeypatch.setattr(trace, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
-    trace._installed_versions.cache_clear()
+    trace.installed_versions.cache_clear()
     environment = run_environment("cpu", 1, "none")
-    trace._installed_versions.cache_clear()
+    trace.installed_versions.cache_clear()
     assert "numpy" in environment
     assert "no-such-package" not in environment

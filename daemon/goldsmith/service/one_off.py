@@ -32,17 +32,17 @@ def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
 
     Raises AlreadyRunningError if a daemon runs (a dry run does not mind), InputError if a manifest cannot be read, UsageError, HostError.
     """
-    folders, now = setup.pipeline.shared_folders, time.time()
+    now = time.time()
     journal_file = journal_path(setup.root, setup.settings.state_dir)
     if is_dry_run:
         with contextlib.closing(Journal.open(journal_file, read_only=True)) as journal:
-            pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=True)
+            pruning = Pruning(setup.root, setup.pipeline, journal, days, now, is_dry_run=True)
             deque(pruning.steps(), maxlen=0)
             return pruning.report
     # A new, empty journal knows of no picture in work, so what that needs would go.
     Journal.open(journal_file, read_only=True).close()
     with RootLock.acquire(setup.root), contextlib.closing(Journal.open(journal_file)) as journal:
-        pruning = Pruning(setup.root, folders, journal, days, now, is_dry_run=False)
+        pruning = Pruning(setup.root, setup.pipeline, journal, days, now, is_dry_run=False)
         deque(pruning.steps(), maxlen=0)
         return pruning.report
 

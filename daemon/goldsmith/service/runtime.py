@@ -268,7 +268,7 @@ def build_runtime(
 
 def begin_daily_pruning(setup: Setup, journal: Journal) -> Pruning:
     """Return a pruning of everything that is older than ``keep_days``."""
-    return Pruning(setup.root, setup.pipeline.shared_folders, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
+    return Pruning(setup.root, setup.pipeline, journal, setup.settings.keep_days, time.time(), is_dry_run=False)
 
 
 def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:

@@ -39,7 +39,7 @@ HALF_FILL = 0.5
 MAX_NOVELTY = 0.02
 MAX_FOREIGN = 0.1
 # Limits of a fill that is passed at all.
-UNFIT_FOREIGN = 0.3
+UNFIT_FOREIGN = 0.34
 UNFIT_NOVELTY = 0.15
 # Copied blocks are not used if their visible joins are longer than this share of the hole's outline, and there is another fill.
 MAX_JOINS = 0.25

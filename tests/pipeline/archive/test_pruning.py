@@ -7,10 +7,12 @@ import json
 import os
 from collections import deque
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature
 from goldsmith.journal.journal import Journal
@@ -23,6 +25,8 @@ from goldsmith.root_folder import RootFolder
 NOW = 1_790_000_000.0
 DAYS = 90
 FOLDERS = ("inbox", "selected", "masked", "delivered")
+_STAGES = (f'[[stage]]\nname = "{each}-work"\nfolder = "{each}"\nnext = "{after}"\nsteps = "*"\n' for each, after in pairwise(FOLDERS))
+PIPELINE = read_pipeline("".join(_STAGES).encode(), "pipeline.toml")
 
 
 class Store:
@@ -91,7 +95,7 @@ class Store:
         return path
 
     def prune(self, *, is_dry_run: bool = False) -> PruneReport:
-        pruning = Pruning(self.root, FOLDERS, self.journal, DAYS, NOW, is_dry_run=is_dry_run)
+        pruning = Pruning(self.root, PIPELINE, self.journal, DAYS, NOW, is_dry_run=is_dry_run)
         deque(pruning.steps(), maxlen=0)
         return pruning.report
 
@@ -269,7 +273,7 @@ def test_a_journal_that_is_replaced_during_a_run_ends_it(store: Store) -> None:
     originals = [store.job(f"{number}-1", f"inbox/{number}.png", f"masked/{number}.png", 200) for number in range(30)]
     for number in range(30):
         store.put(f"masked/{number}.png")
-    steps = Pruning(store.root, FOLDERS, store.journal, DAYS, NOW, is_dry_run=False).steps()
+    steps = Pruning(store.root, PIPELINE, store.journal, DAYS, NOW, is_dry_run=False).steps()
     next(steps)
     store.journal.replace_broken(NOW)
     deque(steps, maxlen=0)
@@ -282,7 +286,7 @@ def test_a_run_that_is_interrupted_is_completed_by_the_next(store: Store) -> Non
         store.job(f"{number}-1", f"inbox/{number}.png", f"selected/{number}.png", 100)
         store.job(f"{number}-2", f"selected/{number}.png", f"delivered/{number}.png", 40 if number < 5 else 95, parent=f"{number}-1")
     for count in (1, 2, 3, 7, 30):
-        steps = Pruning(store.root, FOLDERS, store.journal, DAYS, NOW, is_dry_run=False).steps()
+        steps = Pruning(store.root, PIPELINE, store.journal, DAYS, NOW, is_dry_run=False).steps()
         for _ in range(count):
             next(steps, None)
         assert all(f"archive/{day(100)}/inbox/{number}.png" in store.archive() for number in range(5))
@@ -354,7 +358,7 @@ def test_the_daemon_prunes_in_short_turns_once_a_day(store: Store) -> None:
     events: list[tuple[str, dict[str, object]]] = []
 
     def begin() -> Pruning:
-        return Pruning(store.root, FOLDERS, store.journal, DAYS, NOW, is_dry_run=False)
+        return Pruning(store.root, PIPELINE, store.journal, DAYS, NOW, is_dry_run=False)
 
     def tick() -> float:
         clock[0] += 0.004
@@ -382,7 +386,7 @@ def test_a_pruning_that_stops_is_told_and_tried_again_a_day_later(store: Store) 
     clock = [0.0]
     events: list[tuple[str, dict[str, object]]] = []
     daily = DailyPruning(
-        lambda: Pruning(store.root, FOLDERS, store.journal, DAYS, NOW, is_dry_run=False),
+        lambda: Pruning(store.root, PIPELINE, store.journal, DAYS, NOW, is_dry_run=False),
         lambda: clock[0],
         lambda event, **facts: events.append((event, facts)),
     )

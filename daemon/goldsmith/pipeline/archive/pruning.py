@@ -16,12 +16,13 @@ import contextlib
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
+from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import MACHINE_ERRNOS, display_name
 from goldsmith.journal.journal import Journal
@@ -64,11 +65,11 @@ class PruneReport:
 class Pruning:
     """One run for one root. ``steps`` does the work; ``report`` grows with it."""
 
-    def __init__(self, root: Path, folders: Collection[str], journal: Journal, days: float, now: float, *, is_dry_run: bool) -> None:
-        """``folders``: those of the pipeline, the last one last. ``now`` is in Unix seconds. A dry run changes nothing."""
-        *stage_folders, self._final_folder = folders
+    def __init__(self, root: Path, pipeline: Pipeline, journal: Journal, days: float, now: float, *, is_dry_run: bool) -> None:
+        """``now`` is in Unix seconds. A dry run changes nothing."""
+        self._final_folder = pipeline.final_folder
         self._root = RootFolder(root)
-        self._stage_folders = frozenset(stage_folders)
+        self._stage_folders = frozenset(pipeline.watched_folders)
         self._journal = journal
         self._now = now
         self._taken_before = now - days * SECONDS_PER_DAY
