@@ -14,6 +14,8 @@ from pydantic import JsonValue
 
 from bench.rig import fresh_root
 from bench.row import Row
+from goldsmith.brief.pipeline import read_pipeline
+from goldsmith.files import resource_path
 from goldsmith.journal.history_table import insert_row
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import prepare_journal_folder
@@ -139,11 +141,11 @@ def _seconds(*words: str) -> float:
 
 def _longest_step(root: Path, path: Path, title: str) -> Row:
     """Prune the journal as the daemon does, and measure the longest step, between which the daemon does its other work."""
-    folders = ("inbox", "selected", "masked", "graded", "delivered")
+    pipeline = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
     longest, count = 0.0, 0
     with closing(Journal.open(path)) as journal:
         journal._db.execute("UPDATE migration SET at = 0")  # a journal that is younger than the limit prunes nothing
-        steps = Pruning(root, folders, journal, 1.0, time.time(), is_dry_run=False).steps()
+        steps = Pruning(root, pipeline, journal, 1.0, time.time(), is_dry_run=False).steps()
         while count < 2000:
             started = time.monotonic()
             if next(steps, steps) is steps:

@@ -6,6 +6,7 @@ some days: a picture that is held may soon be tried again with other limits.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -48,8 +49,9 @@ class KeptParts:
             self._remove(self._journal.surplus_kept_parts(now - MAX_AGE_SECONDS, MAX_KEPT_BYTES))
 
     def forget(self, asset_path: str) -> None:
-        """Remove the parts of an asset whose results are safe."""
-        self._remove([part.key for part in self._journal.kept_parts(asset_path)])
+        """Remove the parts of an asset whose results are safe. If the journal fails now, they are removed when they are too old."""
+        with contextlib.suppress(HostError):
+            self._remove([part.key for part in self._journal.kept_parts(asset_path)])
 
     def clear_surplus(self) -> None:
         """Remove what is too old or too much, records whose file is gone, and files without a record."""

@@ -681,7 +681,6 @@ class Scheduler:
     def _handle_committed(self, work: StageWork, result: PlanCommitted) -> None:
         self._host_health.report_success("commit")
         self._in_flight.remove(work)
-        self._kept_parts.forget(work.asset_path)
         row = result.plan.history_row
         facts: dict[str, object] = {"results": _result_paths(result.plan), "seconds": row.record["seconds"]}
         facts |= {"remarks": remarks} if (remarks := row.remarks()) else {}
@@ -694,6 +693,7 @@ class Scheduler:
         if not all(source.sha256 for source in work.job.inputs):  # else the daemon wrote them all itself
             self._late_writes.watch(result.plan.consumes, self._clock())
         self._holds.release(work.asset_path)  # if it was tried again with its note still there
+        self._kept_parts.forget(work.asset_path)
 
 
 def _all_files(bundle: Bundle) -> tuple[str, ...]:
