@@ -71,8 +71,9 @@ def test_a_library_file_is_hashed_only_within_the_size_of_its_kind(folder: str, 
     path.write_bytes(data)
     assert library.hash_file(path, MAX_FILE_BYTES[folder]) == hashlib.sha256(data).hexdigest()
     os.truncate(path, 1 << 40)
-    limit = f"{MAX_FILE_BYTES[folder] / 2**20:,.0f}"
-    with pytest.raises(InputError, match=rf"library/{folder}/a\.bin has 1,048,576 MiB; a file of this kind has at most {limit} MiB"):
+    size = MAX_FILE_BYTES[folder]
+    limit = f"{size / 2**20:,.0f} MiB" if size > 1 << 20 else f"{size:,} bytes"
+    with pytest.raises(InputError, match=rf"library/{folder}/a\.bin has 1,048,576 MiB; a file of this kind has at most {limit}"):
         library.hash_file(path, MAX_FILE_BYTES[folder])
 
 
