@@ -84,8 +84,9 @@ def test_the_steps_of_adding_a_model_add_it(goldsmith: Goldsmith, root: Path, tm
     assert result.code == 2
     assert "models.own-x4.files.1.sha256" in result.out + result.err
     entry = _own_x4(section, tmp_path / "models")
+    # Both lists: of photographs and of drawings.
     text, replaced = re.subn(r"^x4 = \[", 'x4 = ["own-x4", ', models.read_text().removesuffix(_first_block(section)), flags=re.MULTILINE)
-    assert replaced == 1
+    assert replaced == 2
     models.write_text(text + entry)
     assert goldsmith("check", models).code == 0
     assert "own-x4: complete and correct." in goldsmith("models", "fetch", "own-x4", "-r", root).out
