@@ -107,6 +107,38 @@ def test_an_invented_object_is_not_chosen_and_told_where_there_is_no_other_fill(
     assert any("colours or edges" in doubt for doubt in hole.doubts())
 
 
+def _page(*lines: tuple[int, int, int, int], grain: float = 1.5) -> Picture:
+    """Return paper with grain, a headline that is to go, and lines of type: dark strokes of 3 px in these boxes."""
+    pixels = 0.85 + np.random.default_rng(4).normal(0, grain / 255, (HEIGHT, WIDTH, 3)).astype(np.float32)
+    pixels[75:115:8, 85:135] = 0.1
+    for top, left, bottom, right in lines:
+        pixels[top:bottom, left:right:6] = 0.15
+        pixels[top:bottom, left + 1 : right : 6] = 0.15
+    return _rounded(pixels)
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.5, 5.0])
+def test_a_headline_beside_text_leaves_plain_paper(grain: float) -> None:
+    """Type that lies beside the hole and does not touch it neither goes on inside nor is copied, and nothing is doubtful."""
+    page = _page((54, 20, 62, 220), (126, 20, 134, 220), (140, 20, 148, 220), grain=grain)
+    engine = NullInpainter()
+    result, [hole] = _fill(page, _mask(), engine)
+    inside = _mask() > 0
+    assert hole.chosen == "smooth"
+    assert hole.detached > 0.05
+    assert result.pixels[inside].min() > 0.85 - 8 * (grain + 1) / 255
+    assert abs(float(result.pixels[inside].mean()) - 0.85) < 1 / 255
+    assert hole.doubts() == []
+    assert np.array_equal(result.pixels[~inside], page.pixels[~inside])
+
+
+def test_type_that_runs_into_the_hole_is_no_surrounding_to_leave_out() -> None:
+    """A line that the mask cuts is compared with as before: nobody knows whether it goes on."""
+    _, [hole] = _fill(_page((86, 20, 94, 220), (140, 20, 148, 220)), _mask())
+    assert hole.detached == 0
+    assert "engine" in hole.scores
+
+
 def test_thin_holes_are_left_to_the_engine() -> None:
     """A scratch of 6 px is filled by the engine alone, and nothing is compared."""
     engine = NullInpainter()

@@ -22,7 +22,7 @@ from goldsmith.stitching.fill_scores import FillScores, score_fill
 from goldsmith.stitching.fill_sheet import draw_fill_sheet
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
-from goldsmith.stitching.surroundings import distance_from, find_dirty_rim, ring_width
+from goldsmith.stitching.surroundings import distance_from, find_detached_forms, find_dirty_rim, ring_width
 
 # Holes no wider than this, in px, are filled by the engine alone: there it is at its best, and there is nothing to measure.
 THIN_PX = 12
@@ -54,6 +54,7 @@ class HoleFill:
 
     box:        left, top, width and height in px.
     smoothness: of the surroundings, or None if they were not measured.
+    detached:   the share, 0..1, of the surroundings that was left out: forms that do not touch the hole, such as text beside a headline.
     chosen:     the name of the fill that was kept: "smooth", "engine", "engine with detail" or "patches".
     scores:     of each fill by name; empty if there was only one to choose from.
     view:       the box and its surroundings, as an index into the picture.
@@ -62,6 +63,7 @@ class HoleFill:
 
     box: tuple[int, int, int, int]
     smoothness: Smoothness | None
+    detached: float
     chosen: str
     scores: dict[str, FillScores]
     view: Window
@@ -72,7 +74,11 @@ class HoleFill:
         ground = (
             None
             if self.smoothness is None
-            else {"deviation": round(self.smoothness.deviation, 2), "worst": round(self.smoothness.worst, 2)}
+            else {
+                "deviation": round(self.smoothness.deviation, 2),
+                "worst": round(self.smoothness.worst, 2),
+                "detached": round(self.detached, 2),
+            }
         )
         scores = {name: {**asdict(score), "cost": round(score.cost, 3)} for name, score in self.scores.items()}
         return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores}
@@ -218,6 +224,8 @@ class _HoleFiller:
         self._hidden = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._view.window] > 0) & ~self._unknown
         self._find_objects = find_objects
         self._joins = 0.0
+        # Forms (h, w) that do not touch the hole: they are neither continued nor copied, and fills are not compared with them.
+        self._forms = np.zeros(mask.shape, dtype=np.bool_)
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
@@ -227,7 +235,7 @@ class _HoleFiller:
         smoothness = self._measure_ground()
         fills: dict[str, StitchResult] = {}
         if smoothness.is_nearly_smooth:
-            fills["smooth"] = self._stitch(_fill_smooth, self._copying(SMOOTH_CONTEXT), _part(on_progress, 0.0, 0.1))
+            fills["smooth"] = self._fill_smoothly(_part(on_progress, 0.0, 0.1))
         if not smoothness.is_smooth:
             fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
             fills |= self._add_patches(_part(on_progress, 0.6, 0.95))
@@ -242,9 +250,28 @@ class _HoleFiller:
         return fills[chosen], self._describe(chosen, fills, scores, smoothness)
 
     def _measure_ground(self) -> Smoothness:
+        """Return the smoothness of the surroundings; of what lies between the forms there if none of them touches the hole."""
         pixels = _to_rgb(self._picture.pixels_in(self._view.window))
         rim = (distance_from(self._unknown) <= self._options.grow) & ~self._unknown
-        return measure_smoothness(pixels, self._unknown | rim, self._hidden)
+        smoothness = measure_smoothness(pixels, self._unknown | rim, self._hidden)
+        if smoothness.is_smooth:
+            return smoothness
+        forms = self._find_forms()
+        detached = forms[self._view.window]
+        between = measure_smoothness(pixels, self._unknown | rim, self._hidden | detached) if detached.any() else smoothness
+        if not detached.any() or not between.is_nearly_smooth:
+            return smoothness
+        self._forms = forms
+        return between
+
+    def _find_forms(self) -> NDArray[np.bool_]:
+        reach = ceil(SMOOTH_CONTEXT * max(self._bounds.height, self._bounds.width)) + self._options.grow
+        window = self._view.union(self._bounds.expand(reach, *self._mask.shape)).window
+        unknown = self._mask[window] > 0
+        hidden = np.zeros_like(unknown) if self._hidden_mask is None else (self._hidden_mask[window] > 0) & ~unknown
+        forms = np.zeros(self._mask.shape, dtype=np.bool_)
+        forms[window] = find_detached_forms(_to_rgb(self._picture.pixels_in(window)), unknown, hidden, self._options.grow)
+        return forms
 
     def _copying(self, context: float) -> StitchOptions:
         """Return the options of a fill that copies; a large hole shows less of its surroundings rather than be reduced."""
@@ -254,6 +281,11 @@ class _HoleFiller:
 
     def _stitch(self, fill: FillFunction, options: StitchOptions, on_progress: OnProgress) -> StitchResult:
         return stitch(self._picture, self._mask, fill, options, on_progress, self._bounds, self._hidden_mask)
+
+    def _fill_smoothly(self, on_progress: OnProgress) -> StitchResult:
+        forms = self._forms.astype(np.float32)
+        hidden = forms if self._hidden_mask is None else np.maximum(self._hidden_mask, forms)
+        return stitch(self._picture, self._mask, _fill_smooth, self._copying(SMOOTH_CONTEXT), on_progress, self._bounds, hidden)
 
     def _add_patches(self, on_progress: OnProgress) -> dict[str, StitchResult]:
         """Return the fill with copied blocks by its name; nothing if the surroundings are too small to copy from.
@@ -281,7 +313,7 @@ class _HoleFiller:
         reach = ceil(COPY_CONTEXT_FACTOR * self._options.context * max(self._bounds.height, self._bounds.width))
         box = self._bounds.expand(reach, *self._mask.shape)
         barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._find_objects)
-        return barred
+        return barred | self._forms
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
@@ -297,7 +329,8 @@ class _HoleFiller:
         """Return the scores where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
         solid = self._mask[self._view.window] > HALF_FILL
         solid = solid if solid.any() else self._unknown
-        return score_fill(_to_rgb(stitched.picture.pixels_in(self._view.window)), solid, self._hidden | (self._unknown & ~solid))
+        pixels = _to_rgb(stitched.picture.pixels_in(self._view.window))
+        return score_fill(pixels, solid, self._hidden | (self._unknown & ~solid), self._forms[self._view.window])
 
     def _describe(
         self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None
@@ -305,7 +338,8 @@ class _HoleFiller:
         box = self._bounds
         names = sorted(fills, key=lambda name: (name != chosen, name))
         pictures = {name: fills[name].picture.pixels_in(self._view.window) for name in names} if len(fills) > 1 else {}
-        return HoleFill((box.left, box.top, box.width, box.height), smoothness, chosen, scores, self._view.window, pictures)
+        detached = float(self._forms[self._view.window].mean())
+        return HoleFill((box.left, box.top, box.width, box.height), smoothness, detached, chosen, scores, self._view.window, pictures)
 
 
 class _NothingToCopy(InputError):

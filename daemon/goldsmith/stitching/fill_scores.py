@@ -93,10 +93,17 @@ class FillScores:
         return float(sum(WEIGHTS[name] * value for name, value in parts.items()))
 
 
-def score_fill(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> FillScores:
-    """Return the scores of the fill in ``unknown`` (h, w) of pixels (h, w, 3), 0..1, display-encoded; ``hidden`` (h, w) is ignored."""
-    ring = find_ring(unknown, hidden) & (distance_from(unknown) > 2)
-    known = ~(unknown | hidden)
+def score_fill(
+    pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_], detached: NDArray[np.bool_] | None = None
+) -> FillScores:
+    """Return the scores of the fill in ``unknown`` (h, w) of pixels (h, w, 3), 0..1, display-encoded.
+
+    ``hidden`` (h, w) is ignored. Forms that do not touch the hole, ``detached`` (h, w), are no model for it: they only count as something
+    that lies beside it.
+    """
+    ignored = hidden if detached is None else hidden | detached
+    ring = find_ring(unknown, ignored) & (distance_from(unknown) > 2)
+    known = ~(unknown | ignored)
     if not ring.any():
         return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     light = _lightness(pixels)
@@ -110,7 +117,7 @@ def score_fill(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bo
         round(evenness, 4),
         round(_seam_strength(pixels, unknown, known), 4),
         round(min(1.0, _new_colours(pixels, unknown, known) + _new_edges(light, unknown, known)), 4),
-        round(_broken_lines(light, unknown, hidden), 4),
+        round(_broken_lines(light, unknown, ignored), 4),
         round(_foreign_share(pixels, unknown, hidden), 4),
         round(_texture_distance(light, unknown, ring), 4),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
-from goldsmith.picture.smoothing import gaussian_blur, resize_values
+from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 
 # The ring round a hole is a quarter of its longer side wide, within these px.
 MIN_RING_PX = 16
@@ -19,6 +19,20 @@ COLOUR_CELL = (5.0, 4.0, 4.0)
 LEAST_COLOUR_SHARE = 2e-5
 # The standard deviation in px of the blur before the colours of a rim are compared: grain is no colour.
 RIM_BLUR = 1.0
+# The border of a hole is bare if, in a ring of so many px, at most this share of the pixels belongs to a form.
+BORDER_PX = 3
+MAX_BORDER_FORMS = 0.03
+# Nothing can be measured where forms cover more than this share of the ring round a hole.
+MAX_RING_FORMS = 0.85
+# A form begins and ends with a slope, 0..1 per px, of at least so much, and of so many times the median slope of the ring, which is grain.
+LEAST_FORM_SLOPE = 3 / 255
+FORM_SLOPE_FACTOR = 5.0
+# Slopes are measured after a blur of this standard deviation in px. The blur widens an edge, so that an edge lies where the slope has at
+# least this share of the strongest within so many px. A form reaches so many px beyond its edges.
+FORM_BLUR = 1.0
+FORM_CREST = 0.5
+CREST_SIDE = 7
+FORM_REACH_PX = 5
 # Blocks are compared on a copy that is reduced until the hole is about this long, in px.
 COMPARED_AT_PX = 110
 
@@ -52,6 +66,33 @@ def find_dirty_rim(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.b
     usual = usual_colours(lab, beyond)
     dirty = rim & ~usual
     return np.asarray(cv2.dilate(dirty.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & rim
+
+
+def find_detached_forms(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_], rim: int) -> NDArray[np.bool_]:
+    """Return the forms (h, w) round a hole of which none touches it, such as lines of text beside a headline on paper.
+
+    All are False if a form touches the hole both at its border and ``rim`` px further out: then forms may go on inside it. What does not
+    touch the hole does not, so it says nothing of what the hole hides. pixels: (h, w, 3), 0..1, display-encoded; hole, hidden: (h, w).
+    """
+    import cv2
+
+    ring = find_ring(hole, hidden)
+    if not ring.any():
+        return np.zeros_like(hole)
+    known = ~(hole | hidden)
+    whole = np.where(known[..., None], pixels, pull_push_fill(pixels, known.astype(np.float32)))
+    soft = gaussian_blur(whole.astype(np.float32), FORM_BLUR)
+    slope = np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)).max(axis=2)
+    limit = max(LEAST_FORM_SLOPE, FORM_SLOPE_FACTOR * float(np.median(slope[ring])))
+    crest = slope >= FORM_CREST * cv2.dilate(slope, np.ones((CREST_SIDE, CREST_SIDE), np.uint8))
+    edges = (slope > limit) & crest & known
+    distance = distance_from(hole)
+    borders = [ring & (low < distance) & (distance <= low + BORDER_PX) for low in (0, rim)]
+    if all(float(edges[border].mean()) > MAX_BORDER_FORMS for border in borders if border.any()):
+        return np.zeros_like(hole)
+    side = 2 * FORM_REACH_PX + 1
+    forms = cv2.dilate(edges.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
+    return np.asarray(forms & known) if float(forms[ring].mean()) <= MAX_RING_FORMS else np.zeros_like(hole)
 
 
 def usual_colours(lab: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
