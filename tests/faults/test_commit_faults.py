@@ -107,9 +107,12 @@ SCENARIOS = {
     "copies first, all are mounts": Scenario(_one_plan, mounts=("selected", "masked", "archive"), copies_first=True),
     "copies first, name taken": Scenario(_taken_name, mounts=("selected", "masked", "archive"), copies_first=True),
 }
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
+# An error, whether it stays, and which calls fail with it: the first one, and every so many after it.
 TROUBLES = [
-    *(pytest.param(number, False, id=errno.errorcode[number]) for number in (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)),
-    pytest.param(errno.ENOSPC, True, id="ENOSPC for good"),
+    *(pytest.param(number, False, 1 + index, len(ERRORS), id=errno.errorcode[number]) for index, number in enumerate(ERRORS)),
+    pytest.param(errno.ENOSPC, True, 1, 1, id="ENOSPC for good"),
+    *(pytest.param(number, False, 1, 1, id=f"{errno.errorcode[number]} everywhere", marks=pytest.mark.soak) for number in ERRORS),
 ]
 
 
@@ -174,10 +177,12 @@ def _check(share: Share, plans: list[Plan], states: set[str]) -> None:
     journal.close()
 
 
-@pytest.mark.parametrize(("number", "lasting"), TROUBLES)
-def test_a_failing_disk_never_leaves_half_a_commit(scenario: Scenario, number: int, lasting: bool, new_folder: Callable[[], Path]) -> None:
+@pytest.mark.parametrize(("number", "lasting", "first", "stride"), TROUBLES)
+def test_a_failing_disk_never_leaves_half_a_commit(
+    scenario: Scenario, number: int, lasting: bool, first: int, stride: int, new_folder: Callable[[], Path]
+) -> None:
     """Each call of a commit fails in turn, once or from then on. The result reports it, and recovery finishes or undoes the plan."""
-    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+    for at in range(first, len(_calls(scenario, new_folder())) + 1, stride):
         share = Share(new_folder())
         plans = scenario.prepare(share)
         script = Script(at, partial(_trouble, number), lasting=lasting)

@@ -173,6 +173,7 @@ def test_a_job_for_another_model_is_skipped_at_most_eight_times(tmp_path: Path) 
         assert (len(started), started[0], started.index("inbox/01.toml")) == (20, "inbox/00.toml", 9)
 
 
+@pytest.mark.soak
 def test_a_replay_on_a_failed_device_is_an_error(studio: Studio, faults: Faults) -> None:
     """The share stays unchanged. Once the device works, the replay is identical."""
     drop(studio, "again")
@@ -188,6 +189,7 @@ def test_a_replay_on_a_failed_device_is_an_error(studio: Studio, faults: Faults)
     assert delivery.file_states() == before
 
 
+@pytest.mark.soak
 def test_a_replay_with_another_memory_fallback_names_it(studio: Studio, faults: Faults) -> None:
     """The delivery used a fallback, and the replay does not."""
     faults.order("short")

@@ -90,6 +90,7 @@ def test_a_model_is_closed_for_another_on_a_full_gpu(daemon: tuple[Studio, Fault
     assert (status.device, status.device_title, status.device_memory_mb, status.loaded) == ("cuda:0", TITLE, TOTAL_MB, ("second",))
 
 
+@pytest.mark.soak
 def test_a_failed_gpu_pauses_and_its_picture_waits(daemon: tuple[Studio, Faults, Pretended]) -> None:
     """The picture gets no note, and another process generates it once the GPU works again."""
     studio, faults, _ = daemon

@@ -73,6 +73,7 @@ def test_a_folder_without_group_write_is_tried_again_after_its_chmod(studio: Stu
         daemon.until(lambda: not state(studio).holds_without_note, "an empty list")
 
 
+@pytest.mark.soak
 def test_a_hold_over_a_permission_is_tried_again_at_the_start(studio: Studio) -> None:
     """The folder was mended while no daemon ran."""
     studio.flags["retry_machine"] = 3600
@@ -86,6 +87,7 @@ def test_a_hold_over_a_permission_is_tried_again_at_the_start(studio: Studio) ->
         until_delivered(daemon, studio, "acme")
 
 
+@pytest.mark.soak
 def test_a_touched_picture_is_tried_again_at_once(studio: Studio) -> None:
     """This is what `goldsmith retry` does if there is no note to delete."""
     studio.flags["retry_machine"] = 3600
@@ -114,6 +116,7 @@ def test_a_file_that_only_its_owner_may_read_gets_a_note_and_goes_on_after_its_c
         assert len(daemon.events_of("held")) == 1
 
 
+@pytest.mark.soak
 def test_a_closed_campaign_folder_waits_while_the_library_changes(studio: Studio) -> None:
     """The daemon tries its held pictures again after the change, cannot read them, and goes on with all others."""
     drop(studio, {"selected/acme/hero.toml": b'recipe = "spring"\n' + BRIEF, "selected/acme/hero.png": png(1)})

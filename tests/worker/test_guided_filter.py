@@ -59,6 +59,7 @@ def test_a_grey_picture_guides_as_well() -> None:
     assert np.abs(refined - true).mean() < 0.5 * np.abs(rough - true).mean()
 
 
+@pytest.mark.soak
 def test_a_large_picture_gets_the_same_edge_as_a_small_picture() -> None:
     """The result at the working size is applied at full size."""
     pixels, true = scene(2048)

@@ -18,6 +18,8 @@ from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
 HEIGHT, WIDTH = 90, 200
+# These load a language model with each test.
+LARGE = ("qwen-image-edit", "qwen-image-edit-plus", "longcat-image-edit")
 FILLING = [family for family in tiny.FAMILIES if "inpaint" in tiny.CAN[family]]
 
 
@@ -40,7 +42,7 @@ def _run(
     return run_job(share.job(("inpaint", step), inputs=inputs), provider, reports.append, cancelled)
 
 
-@pytest.mark.parametrize("family", FILLING)
+@pytest.mark.parametrize("family", [pytest.param(each, marks=pytest.mark.soak) if each in LARGE else each for each in FILLING])
 def test_outside_the_mask_no_code_changes_with_any_family(tmp_path: Path, family: str) -> None:
     """Two regions of a 16-bit picture are filled at the model's own size. The test compares the files once more."""
     reports: list[JobProgress] = []
