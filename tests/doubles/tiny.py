@@ -54,6 +54,30 @@ def _sdxl(channels: int = 4) -> dict[str, Any]:
     }
 
 
+def _sd15() -> dict[str, Any]:
+    from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        sample_size=32,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        cross_attention_dim=16,
+    )
+    return {
+        "vae": parts.vae(),
+        "text_encoder": parts.clip_encoder(16),
+        "tokenizer": parts.clip_tokenizer(),
+        "unet": unet,
+        "scheduler": EulerDiscreteScheduler(steps_offset=1),
+        "safety_checker": None,
+        "feature_extractor": None,
+    }
+
+
 def _sd3() -> dict[str, Any]:
     from diffusers import SD3Transformer2DModel
 
@@ -257,6 +281,7 @@ _PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "longcat-image-edit": ("LongCatImageEditPipeline", _longcat_image_edit),
     "z-image": ("ZImagePipeline", _z_image),
     "krea2": ("Krea2Pipeline", _krea2),
+    "sd15": ("StableDiffusionPipeline", _sd15),
 }
 
 # The abilities of each family in models.toml.
@@ -274,10 +299,12 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "longcat-image-edit": ("edit", "inpaint"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
+    "sd15": ("text", "image", "inpaint"),
 }
 # The part of a family that is Qwen's processor.
 _PROCESSORS = {"qwen-image-edit": "processor", "qwen-image-edit-plus": "processor", "longcat-image-edit": "text_processor"}
-FAMILIES = tuple(_PIPELINES)
+# The families in the table of families; Stable Diffusion 1 is not, so that diffusers chooses its pipelines.
+FAMILIES = tuple(family for family in _PIPELINES if family != "sd15")
 
 
 class _NoProcessor:
@@ -316,6 +343,14 @@ def build(family: str, folder: Path) -> Path:
 def folder(family: str) -> Path:
     """Return the tree of a family's tiny model, built once per process and removed at its end. Copy it before changing it."""
     return build(family, _session() / family)
+
+
+def part(family: str, name: str) -> Any:
+    """Return a part of a family's tiny model, such as its unet."""
+    import diffusers
+
+    index = json.loads((folder(family) / "model_index.json").read_text(encoding="utf-8"))
+    return getattr(diffusers, index[name][1]).from_pretrained(folder(family) / name, local_files_only=True)
 
 
 @functools.cache

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs
+from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, to_pil
 from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
 from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
+
+# More reference pictures than anybody puts beside a brief.
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class PipelineCall:
     can_batch:        False if the pipeline generates one picture per call.
     is_8bit_only:     True if it takes its input pictures only as PIL images; all of them then apply to every result of the call.
     default_strength: how far results depart from the picture by default, 0..1; None if the pipeline has no strength.
+    hole_references:  how many reference pictures it can look at while it fills a hole.
     """
 
     pipeline: str
@@ -30,6 +34,7 @@ class PipelineCall:
     can_batch: bool = True
     is_8bit_only: bool = False
     default_strength: float | None = None
+    hole_references: int = 0
 
 
 def _text_arguments(inputs: PipelineInputs) -> PipelineArguments:
@@ -72,6 +77,11 @@ def _whole_picture_arguments(inputs: PipelineInputs) -> PipelineArguments:
 def _edit_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
     """Return arguments without a size: the pipeline works at its own size of about a megapixel, and would mix two sizes otherwise."""
     return {"image": inputs.reference_images()[0], "mask_image": inputs.hole_image(), "strength": inputs.strength}
+
+
+def _klein_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    reference = {"image_reference": to_pil(inputs.references[0])} if inputs.references else {}
+    return {**_inpaint_arguments(inputs), **reference}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
             "text": PipelineCall("Flux2KleinPipeline", _text_arguments),
             # It has no image-to-image pipeline; filling a hole that covers the whole picture is the same.
             "image": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=0.6),
-            "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=1.0),
+            "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _klein_inpaint_arguments, default_strength=1.0, hole_references=1),
             "edit": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
             "references": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
         }
@@ -143,7 +153,9 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "qwen-image-edit-plus": ModelFamily(
         {
             "edit": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
-            "inpaint": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall(
+                "QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True, hole_references=_MANY
+            ),
             "references": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
         },
         guidance_argument="true_cfg_scale",
@@ -204,9 +216,7 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     """
     candidates: tuple[Ability, ...]
     if request.hole is not None:
-        if request.references:
-            raise InputError(f"The model {name!r} cannot use reference pictures while it fills a hole.", "Remove the references.")
-        candidates = ("inpaint", "image", "edit")
+        candidates = ("inpaint",) if request.references else ("inpaint", "image", "edit")
     elif request.references:
         candidates = ("references",)
     elif request.picture is not None:
@@ -219,6 +229,22 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     raise InputError(
         f"The model {name!r} cannot {ability_phrase(candidates[:1])}; it can {ability_phrase(can)}.",
         "Name another model: goldsmith models list.",
+    )
+
+
+def check_hole_references(name: str, call: PipelineCall, request: GenerationRequest) -> None:
+    """Raise InputError if the call looks at fewer reference pictures than the request has for filling a hole."""
+    count, most = len(request.references), call.hole_references
+    if request.hole is None or count <= most:
+        return
+    if not most:
+        raise InputError(
+            f"The model {name!r} cannot look at reference pictures while it fills a hole.",
+            "Name a model that can, set reference_strength in place of references, or remove references from the step.",
+        )
+    raise InputError(
+        f"The model {name!r} looks at {most} reference picture while it fills a hole, but there are {count}.",
+        "Leave one of them beside the brief, or name another model.",
     )
 
 
