@@ -152,8 +152,13 @@ def test_a_long_job_lets_others_go_first_between_candidates(
     assert works is not None
     drop(studio, "short", 1)
     studio.until(lambda: any(run.is_asked_to_give_way for slot in works.workers._pools["gpu"].slots for run in slot.runs), "the request")
+    generator.shut(3)
     generator.open(2)
+    studio.until(lambda: len(generator.calls) == 3, "the call of the single picture")
+    assert works.state().gave_way == {"inbox/long.toml": 16}
+    generator.open(3)
     studio.until_idle()
+    assert works.state().gave_way == {}
     assert [count for _, _, count, _ in generator.calls] == [8, 8, 1, 8, 6]
     assert len({pid for pid, *_ in generator.calls}) == 1
     assert [event["picture"] for event in studio.events_of("committed", stage="generate")] == ["inbox/short.toml", "inbox/long.toml"]

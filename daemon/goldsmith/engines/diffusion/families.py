@@ -248,16 +248,22 @@ def check_hole_references(name: str, call: PipelineCall, request: GenerationRequ
     )
 
 
-def prompt_remarks(family: str, prompt: str) -> list[str]:
-    """Return what will not be read of a prompt by a model of that family, as ends of a sentence, before any tokenizer is loaded.
+def prompt_remarks(model: str, family: str, prompt: str, *, is_negative: bool = False) -> list[str]:
+    """Return what a model of that family will not read of a prompt, as ends of a sentence, before any tokenizer is loaded.
 
-    A family that is not in the table may read with CLIP, so nothing is said about it.
+    A family that is not in the table may read with CLIP, so nothing is said about it. Nothing is said about a negative prompt either that
+    the family does not use.
     """
-    if family in CLIP_FAMILIES or family not in FAMILIES:
+    rules = FAMILIES.get(family)
+    if family in CLIP_FAMILIES or rules is None:
+        return []
+    if is_negative and rules.default_negative_prompt is None and not rules.negative_guidance_argument:
         return []
     words, remarks = len(prompt.split()), []
     if words > _READ_WORDS:
-        remarks.append(f"the prompt has {words} words, and the model reads about {_READ_WORDS}: it will ignore the rest. Shorten it.")
+        remarks.append(f"has {words} words, and the model {model} reads about {_READ_WORDS}: it will ignore the rest. Shorten it.")
     if has_numbered_weight(prompt):
-        remarks.append("the model knows no weights such as (word:1.3) and reads them as words. Remove them, or name a model with CLIP.")
+        remarks.append(
+            f"has weights such as (word:1.3), which the model {model} reads as words. Remove them, or name a model that reads with CLIP."
+        )
     return remarks

@@ -45,10 +45,10 @@ class BiRefNet:
         normalised = (resize(pixels, self._width, self._height) - _MEAN) / _STD
         matte = self._finest_output(normalised)
         if matte.min() < 0 or matte.max() > 1:
-            matte = 1 / (1 + np.exp(-np.clip(matte, -_MAX_LOGIT, _MAX_LOGIT)))
+            matte = np.asarray(1 / (1 + np.exp(-np.clip(matte, -_MAX_LOGIT, _MAX_LOGIT))), np.float32)
         if matte.max() < _MIN_PEAK:
             matte = np.zeros_like(matte)
-        return resize_matte(np.asarray(matte, np.float32), pixels)
+        return resize_matte(matte, pixels)
 
     def _finest_output(self, normalised: Pixels) -> Mask:
         """Return the output with the most pixels, (h, w), for (h, w, 3) around 0. Raises InputError if it is not a number everywhere."""
