@@ -56,7 +56,19 @@ class Inpaint(StitchOperation):
 
     source_type: ClassVar[SourceTypeChange | None] = "compositeWithTrainedAlgorithmicMedia"
     also_called: ClassVar[str] = "fill generative-fill replace repaint paint add insert change"
-    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"prompt": "text description", "negative": "negative-prompt"})
+    settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "prompt": "text description",
+            "negative": "negative-prompt",
+            "strength": "denoise denoising-strength",
+            "guidance": "cfg cfg-scale guidance-scale",
+            "feather": "mask-blur",
+            "context": "only-masked-padding",
+            "loras": "lora",
+            "reference_strength": "ip-adapter ip-adapter-scale",
+            "control": "controlnet",
+        }
+    )
 
     where: Annotated[RegionExpression, Field(min_length=1)] = "mask"
     """The region to repaint: a mask's name or an expression such as "mask & left" or "box(0.1, 0.2, 0.3, 0.4)"."""

@@ -112,9 +112,18 @@ class Regenerate(SetOperation):
         {
             "prompt": "text",
             "negative": "negative-prompt",
-            "candidates": "count variations",
-            "strength": "denoise",
-            "reference_strength": "ip-adapter reference-weight",
+            "model": "checkpoint",
+            "candidates": "count variations batch-count batch-size",
+            "strength": "denoise denoising-strength",
+            "steps": "sampling-steps",
+            "guidance": "cfg cfg-scale guidance-scale",
+            "guidance_rescale": "cfg-rescale",
+            "scheduler": "sampler sampling-method",
+            "loras": "lora",
+            "embeddings": "textual-inversion",
+            "reference_strength": "ip-adapter ip-adapter-scale",
+            "control": "controlnet",
+            "refine": "hires-fix hires hr-scale",
         }
     )
 
