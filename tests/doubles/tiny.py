@@ -207,6 +207,49 @@ def _longcat_image_edit() -> dict[str, Any]:
     }
 
 
+def _joy_image_edit() -> dict[str, Any]:
+    from diffusers import JoyImageEditTransformer3DModel
+
+    transformer = JoyImageEditTransformer3DModel(
+        in_channels=4, hidden_size=32, num_attention_heads=2, text_dim=16, num_layers=1, rope_dim_list=[4, 6, 6]
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=False),
+        "vae": parts.wan_vae(),
+        "text_encoder": parts.qwen3_vl(head=True),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _chronoedit() -> dict[str, Any]:
+    """Return the components of ChronoEdit: its input is latents, the latents of the picture, and a mask of four channels."""
+    from diffusers import ChronoEditTransformer3DModel
+
+    transformer = ChronoEditTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=4 + 4 + 4,
+        out_channels=4,
+        text_dim=32,
+        freq_dim=32,
+        ffn_dim=32,
+        num_layers=1,
+        image_dim=16,
+        rope_max_seq_len=32,
+    )
+    return {
+        "tokenizer": parts.t5_tokenizer(),
+        "text_encoder": parts.umt5_encoder(),
+        "image_encoder": parts.clip_vision(),
+        "image_processor": parts.clip_picture_processor(),
+        "transformer": transformer,
+        "vae": parts.wan_vae(),
+        "scheduler": parts.flow(shift=3.0),
+    }
+
+
 def _z_image() -> dict[str, Any]:
     import torch
     from diffusers import ZImageTransformer2DModel
@@ -279,6 +322,8 @@ _PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "qwen-image-edit": ("QwenImageEditPipeline", _qwen_image),
     "qwen-image-edit-plus": ("QwenImageEditPlusPipeline", _qwen_image),
     "longcat-image-edit": ("LongCatImageEditPipeline", _longcat_image_edit),
+    "joy-image-edit": ("JoyImageEditPipeline", _joy_image_edit),
+    "chronoedit": ("ChronoEditPipeline", _chronoedit),
     "z-image": ("ZImagePipeline", _z_image),
     "krea2": ("Krea2Pipeline", _krea2),
     "sd15": ("StableDiffusionPipeline", _sd15),
@@ -297,12 +342,19 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "qwen-image-edit": ("edit", "inpaint"),
     "qwen-image-edit-plus": ("edit", "inpaint", "references"),
     "longcat-image-edit": ("edit", "inpaint"),
+    "joy-image-edit": ("edit", "inpaint"),
+    "chronoedit": ("edit", "inpaint"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
     "sd15": ("text", "image", "inpaint"),
 }
 # The part of a family that is Qwen's processor.
-_PROCESSORS = {"qwen-image-edit": "processor", "qwen-image-edit-plus": "processor", "longcat-image-edit": "text_processor"}
+_PROCESSORS = {
+    "qwen-image-edit": "processor",
+    "qwen-image-edit-plus": "processor",
+    "longcat-image-edit": "text_processor",
+    "joy-image-edit": "processor",
+}
 # The families in the table of families; Stable Diffusion 1 is not, so that diffusers chooses its pipelines.
 FAMILIES = tuple(family for family in _PIPELINES if family != "sd15")
 
@@ -332,10 +384,11 @@ def build(family: str, folder: Path) -> Path:
         pipeline = getattr(diffusers, name)(**modules, **extra)
     pipeline.save_pretrained(folder, safe_serialization=True)
     if processor:
-        parts.write_qwen_processor(folder / processor)
+        processor_class = "Qwen3VLProcessor" if family == "joy-image-edit" else "Qwen2VLProcessor"
+        parts.write_qwen_processor(folder / processor, processor_class)
         index = folder / "model_index.json"
         model_index = json.loads(index.read_text(encoding="utf-8"))
-        index.write_text(json.dumps({**model_index, processor: ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
+        index.write_text(json.dumps({**model_index, processor: ["transformers", processor_class]}), encoding="utf-8")
     return folder
 
 

@@ -38,7 +38,7 @@ ROWS = dict(line.strip("| ").split(" | ", 1) for line in _TABLE.splitlines()[2:]
 )
 def test_a_word_of_another_program_leads_to_its_setting(word: str, setting: str) -> None:
     """Check that one line of the table has the word, and that its setting exists."""
-    lines = [here for there, here in ROWS.items() if word in re.split(", ", there)]
+    lines = [line for other_words, line in ROWS.items() if word in re.split(", ", other_words)]
     assert len(lines) == 1, word
     assert f"`{setting}`" in lines[0]
     assert setting in Regenerate.model_fields
@@ -49,12 +49,12 @@ def test_a_word_of_another_program_leads_to_its_setting(word: str, setting: str)
 )
 def test_a_word_without_a_setting_leads_to_its_paragraph(word: str, paragraph: str) -> None:
     """Check the word's own line."""
-    assert [paragraph in here for there, here in ROWS.items() if word in re.split(", ", there)] == [True]
+    assert [paragraph in line for other_words, line in ROWS.items() if word in re.split(", ", other_words)] == [True]
 
 
 def test_every_paragraph_that_the_table_names_is_on_the_page() -> None:
     """Check all names in bold: each begins a paragraph."""
-    names = {name for here in ROWS.values() for name in re.findall(r"\*\*(.+?)\*\*", here)}
+    names = {name for line in ROWS.values() for name in re.findall(r"\*\*(.+?)\*\*", line)}
     assert len(names) > 8
     assert [name for name in names if f"\n**{name}.**" not in PAGE] == []
 

@@ -308,7 +308,7 @@ class DiffusionEngine:
                 arguments["generator"] = seeded_generators([frame.seed for frame in group])
                 arguments |= share.callback_arguments(pipe)
                 with seeded_globally(group[0].seed, self._device), self._attached_references(loaded, pipe, call) as reference_arguments:
-                    images = pipe(**arguments, **reference_arguments, output_type="np").images
+                    images = _result_pictures(pipe(**arguments, **reference_arguments, output_type="np"))
                 generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
@@ -376,7 +376,11 @@ class DiffusionEngine:
         else:
             facts = {"weights_read_as_words": True} if any(map(has_numbered_weight, texts)) else {}
         facts["prompt_truncated"] = bool(earlier_facts.get("prompt_truncated")) or is_prompt_truncated(pipe, texts)
-        arguments = inputs.prompt_arguments
+        if self._family.encode_words is not None:
+            names, words = ("prompt_embeds", "negative_prompt_embeds"), (inputs.prompts[0], negative or "")
+            encoded_words = (self._family.encode_words(pipe, each, self._device.name) for each in words)
+            return _Words(dict(zip(names, encoded_words, strict=True)), facts)
+        arguments = {name: value for name, value in inputs.prompt_arguments.items() if name in parameters}
         if negative is not None and "negative_prompt" in parameters:
             arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
             if own_guidance in parameters:
@@ -446,6 +450,11 @@ class DiffusionEngine:
                 "safety_checker": "not loaded",
             }
         )
+
+
+def _result_pictures(output: Any) -> Any:
+    """Return the pictures of a pipeline's output, (count, h, w, 3), 0..1; of films, the last picture of each."""
+    return output.images if hasattr(output, "images") else output.frames[:, -1]
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:

@@ -7,10 +7,12 @@ AutoPipeline serves families that are not in the table. Argument names: diffuser
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, to_pil
 from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
+from goldsmith.engines.diffusion.umt5_prompts import encode_with_umt5
 from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
@@ -99,6 +101,10 @@ class ModelFamily:
     uses_auto_pipeline: bool = False
     # The argument of the call that makes a negative prompt act, for models whose guidance is built in.
     negative_guidance_argument: str = ""
+    # The class of diffusers for a part, where that in model_index.json is not the one that its pipeline needs.
+    part_classes: Mapping[str, str] = field(default_factory=dict)
+    # Encodes a text for a pipeline, on a device of torch; None if the pipeline does so itself.
+    encode_words: Callable[[Any, str, str], Any] | None = None
     # A longer prompt ends the call with an error, in tokens; 0 if the pipeline cuts it by itself.
     max_prompt_tokens: int = 0
 
@@ -169,6 +175,24 @@ FAMILIES: Mapping[str, ModelFamily] = {
         },
         default_negative_prompt="",
         max_prompt_tokens=512,
+    ),
+    # Its pipeline draws at one of its own sizes, of about a megapixel.
+    "joy-image-edit": ModelFamily(
+        {
+            "edit": PipelineCall("JoyImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall("JoyImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+        },
+        default_negative_prompt="",
+    ),
+    # It thinks of the change as a short film, of which the last picture is the result. Its repository names the transformer of its base.
+    "chronoedit": ModelFamily(
+        {
+            "edit": PipelineCall("ChronoEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall("ChronoEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+        },
+        default_negative_prompt="",
+        part_classes={"transformer": "ChronoEditTransformer3DModel"},
+        encode_words=encode_with_umt5,
     ),
     "z-image": ModelFamily(_standard_calls("ZImage"), default_negative_prompt=""),
     "krea2": ModelFamily({"text": PipelineCall("Krea2Pipeline", _text_arguments)}, default_negative_prompt=""),
