@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from doubles import tiny_parts as parts
+from doubles.model_entries import generator_entry
 
 # The native number of pixels of every tiny model.
 PIXELS = 64 * 64
@@ -427,25 +428,20 @@ def models_toml(names: Mapping[str, str], *, memory_mb: int = 8) -> str:
     generate = [name for name, family in names.items() if "text" in CAN[family]]
     fill = [name for name, family in names.items() if "inpaint" in CAN[family]]
     tables = [f"[defaults]\ninpaint = []\ninpaint_words = {json.dumps(fill)}\ngenerate = {json.dumps(generate)}\n"]
-    tables += [_entry(name, family, memory_mb) for name, family in names.items()]
+    tables += [
+        generator_entry(
+            name,
+            family=family,
+            can=CAN[family],
+            folder=folder(family),
+            pixels=PIXELS,
+            multiple=MULTIPLE,
+            steps=2,
+            guidance=2.0,
+            memory_mb=memory_mb,
+            picture_mb=8,
+            seconds=60,
+        )
+        for name, family in names.items()
+    ]
     return "\n".join(tables)
-
-
-def _entry(name: str, family: str, memory_mb: int) -> str:
-    return f"""[models.{name}]
-kind = "generate"
-driver = "diffusers"
-licence = "CC0-1.0"
-folder = {json.dumps(str(folder(family)))}
-
-[models.{name}.diffusion]
-family = "{family}"
-can = {json.dumps(CAN[family])}
-pixels = {PIXELS}
-multiple = {MULTIPLE}
-steps = 2
-guidance = 2.0
-memory_mb = {memory_mb}
-picture_mb = 8
-seconds = 60
-"""

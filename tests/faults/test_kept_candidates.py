@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from doubles.gated_generator import GatedGenerator, arm, null_models
+from doubles.gated_generator import GatedGenerator, null_models
 from doubles.studio import Studio, studio_at
 from goldsmith.jobs.job import KEPT_FOLDER
 from goldsmith.pipeline.workers import worker_pool
+
+pytest_plugins = ("doubles.gated_generator",)
 
 BRIEF = """prompt = "a red chair"
 seed = 3
@@ -25,18 +25,6 @@ candidates = {count}
 op = "select"
 {limits}
 """
-
-
-@pytest.fixture
-def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatedGenerator:
-    return arm(tmp_path / "gates", monkeypatch)
-
-
-@pytest.fixture
-def studio(tmp_path: Path, generator: GatedGenerator) -> Iterator[Studio]:
-    with studio_at(tmp_path / "studio") as studio:
-        studio.put("config/models.toml", null_models("one", "two"))
-        yield studio
 
 
 def drop(studio: Studio, stem: str, count: int, model: str = "one", limits: str = "") -> None:
