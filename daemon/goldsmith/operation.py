@@ -426,6 +426,13 @@ def record_crop(focus: CropFocus, source_box: WholeBox, faces_cut: int, context:
     context.results.record(**record, **({"remark": "; ".join(remarks)} if remarks else {}))
 
 
+def _takes_prompt_text(metadata: Sequence[Any], annotation: Any) -> bool:
+    """Return whether a setting takes a text for a model, or several: it is checked like one."""
+    if any(isinstance(each, AfterValidator) and each.func is check_prompt for each in metadata):
+        return True
+    return any(_takes_prompt_text(getattr(part, "__metadata__", ()), part) for part in get_args(annotation))
+
+
 class Operation(BaseModel):
     """One word in a brief: its settings, and what it does with a picture.
 
@@ -465,6 +472,15 @@ class Operation(BaseModel):
     def uses_brief_prompt(self) -> bool:
         """Return whether the step reads the brief's prompt: it has a setting ``prompt``, and the setting is empty."""
         return getattr(self, "prompt", None) == ""
+
+    def prompt_texts(self) -> Mapping[str, str]:
+        """Return every text that the step itself has for a model, by the place of its setting: prompt, negative, prompts.2."""
+        texts: dict[str, str] = {}
+        for name, field_info in type(self).model_fields.items():
+            if _takes_prompt_text(field_info.metadata, field_info.annotation):
+                value = getattr(self, name)
+                texts |= {name: value} if isinstance(value, str) else {f"{name}.{number}": text for number, text in enumerate(value, 1)}
+        return {place: text for place, text in texts.items() if text}
 
     def asks_person(self) -> bool:
         """Return whether a person picks among the pictures that the step leaves. Then it is the last step of its stage."""

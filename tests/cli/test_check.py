@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -263,8 +264,45 @@ def test_what_a_model_will_not_read_of_a_prompt_is_remarked(goldsmith: Goldsmith
     for model, is_read in (("words", False), ("clip", True)):
         brief = f'prompt = "{words}"\n[[generate]]\nop = "regenerate"\nmodel = "{model}"\n'
         out = " ".join(goldsmith("check", _put(root, "inbox/hero.toml", brief)).out.split())
-        assert ("generate.1: the prompt has 401 words, and the model reads about 380" in out) is not is_read, out
-        assert ("generate.1: the model knows no weights such as (word:1.3)" in out) is not is_read
+        assert (f"generate.1: the brief's prompt has 401 words, and the model {model} reads about 380" in out) is not is_read, out
+        assert (f"the brief's prompt has weights such as (word:1.3), which the model {model} reads as words" in out) is not is_read
+
+
+@pytest.mark.parametrize(
+    ("folder", "step", "remarked"),
+    [
+        ("inbox", 'op = "regenerate"\nprompts = ["a chair", "LONG"]\nnegative = "LONG"', ["generate.1.prompts.2", "generate.1.negative"]),
+        ("selected", 'op = "inpaint"\nwhere = "box(0.1, 0.1, 0.2, 0.2)"\nprompt = "LONG"', ["edit.1.prompt"]),
+        ("selected", 'op = "inpaint"\nwhere = "box(0.1, 0.1, 0.2, 0.2)"\nprompt = "short"\nnegative = "LONG"', ["edit.1.negative"]),
+        ("selected", 'op = "outpaint"\nright = "50%"\nprompt = "LONG"', ["edit.1.prompt"]),
+        ("selected", 'op = "outpaint"\nright = "50%"\nprompt = "short"\nnegative = "LONG"', ["edit.1.negative"]),
+    ],
+)
+def test_every_setting_with_words_is_remarked(goldsmith: Goldsmith, root: Path, folder: str, step: str, remarked: list[str]) -> None:
+    """Lists of prompts and negative prompts too, in every step that takes them; a short text is not remarked."""
+    _put(root, "config/models.toml", tiny.models_toml({"words": "z-image"}))
+    stage = {"inbox": "generate", "selected": "edit"}[folder]
+    brief = f'[[{stage}]]\n{step}\nmodel = "words"\n'.replace("LONG", " ".join(["stone"] * 400))
+    out = " ".join(goldsmith("check", _put(root, f"{folder}/hero.toml", brief)).out.split())
+    places = re.findall(r"(\S+) has 400 words, and the model words reads about 380: it will ignore the rest", out)
+    assert sorted(places) == sorted(remarked), out
+
+
+def test_the_brief_prompt_is_remarked_where_a_step_reads_it(goldsmith: Goldsmith, root: Path) -> None:
+    """An inpaint step without a prompt of its own reads that of the brief, and then takes a model with words."""
+    models = tiny.models_toml({"words": "z-image"}).replace("inpaint = []", 'inpaint = ["patchmatch"]')
+    patchmatch = '[models.patchmatch]\nkind = "inpaint"\ndriver = "patchmatch"\nlicence = "MIT"\n'
+    _put(root, "config/models.toml", f"{models}\n{patchmatch}")
+    brief = f'prompt = "{" ".join(["stone"] * 400)}"\n[[edit]]\nop = "inpaint"\nwhere = "box(0.1, 0.1, 0.2, 0.2)"\n'
+    out = " ".join(goldsmith("check", _put(root, "selected/hero.toml", brief)).out.split())
+    assert "edit.1: the brief's prompt has 400 words, and the model words reads about 380" in out
+
+
+def test_a_negative_prompt_that_the_model_does_not_use_is_not_called_too_long(goldsmith: Goldsmith, root: Path) -> None:
+    """FLUX.2 klein has no negative prompt."""
+    _put(root, "config/models.toml", tiny.models_toml({"words": "flux2-klein"}))
+    brief = f'[[generate]]\nop = "regenerate"\nprompt = "short"\nnegative = "{" ".join(["stone"] * 400)}"\nmodel = "words"\n'
+    assert "400 words" not in goldsmith("check", _put(root, "inbox/hero.toml", brief)).out
 
 
 def test_what_the_model_cannot_do_with_the_files_beside_the_brief_is_an_error(goldsmith: Goldsmith, root: Path) -> None:

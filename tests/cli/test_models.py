@@ -11,6 +11,7 @@ import pytest
 
 from doubles import tiny
 from doubles.commandline import Goldsmith
+from doubles.model_entries import generator_entry
 from goldsmith.engines.fetching.sources import OnFetchProgress
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
@@ -117,32 +118,18 @@ def test_an_unknown_model_is_an_error_with_the_nearest_name(goldsmith: Goldsmith
     assert "did you mean tiny?" in result.err
 
 
-TREE = """
-[names]
-premium = "mine"
-[models.mine]
-kind = "generate"
-driver = "diffusers"
-licence = "LicenseRef-Studio"
-commercial = "limited"
-terms = "Studio licence: only for the studio"
-folder = "{folder}"
-[models.mine.diffusion]
-family = "sdxl"
-can = ["text", "image"]
-pixels = 1_048_576
-multiple = 8
-steps = 20
-guidance = 7.5
-memory_mb = 7000
-picture_mb = 4000
-"""
+LICENCE = 'licence = "LicenseRef-Studio"\ncommercial = "limited"\nterms = "Studio licence: only for the studio"\n'
 
 
 @pytest.fixture
 def model_folder(root: Path, tmp_path: Path) -> Path:
     """Configure a model that is a folder on this computer, and return the folder, which does not exist yet."""
-    (root / "config" / "models.toml").write_text(TREE.format(folder=tmp_path / "mine"))
+    (root / "config" / "models.toml").write_text(
+        '[names]\npremium = "mine"\n'
+        + generator_entry(
+            "mine", folder=tmp_path / "mine", lines=LICENCE, pixels=1_048_576, multiple=8, steps=20, guidance=7.5, memory_mb=7000
+        )
+    )
     return tmp_path / "mine"
 
 

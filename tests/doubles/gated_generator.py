@@ -1,17 +1,20 @@
 """The null generator in a worker process, which logs each call and stops before one of them.
 
-``arm`` writes a module that Python runs at the start of each worker process.
+``arm`` writes a module that Python runs at the start of each worker process. A test module with ``pytest_plugins`` gets the fixtures.
 """
 
 from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from doubles.jobs import import_first_from
+from doubles.model_entries import generator_entry
+from doubles.studio import Studio, studio_at
 
 _MODULE = """
     import os
@@ -69,21 +72,17 @@ def arm(folder: Path, patch: pytest.MonkeyPatch) -> GatedGenerator:
 
 def null_models(*names: str) -> str:
     """Return a models.toml with null generators of these names, which draw 64 x 64 px, eight pictures a call."""
-    return "".join(_ENTRY.replace("NAME", name) for name in names)
+    return "".join(generator_entry(name, driver="null", family="null") for name in names)
 
 
-_ENTRY = """
-[models.NAME]
-kind = "generate"
-driver = "null"
-licence = "CC0-1.0"
-[models.NAME.diffusion]
-family = "null"
-can = ["text", "image"]
-pixels = 4096
-multiple = 16
-steps = 1
-guidance = 0
-memory_mb = 10
-picture_mb = 1
-"""
+@pytest.fixture
+def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatedGenerator:
+    return arm(tmp_path / "gates", monkeypatch)
+
+
+@pytest.fixture
+def studio(tmp_path: Path, generator: GatedGenerator) -> Iterator[Studio]:
+    """Yield a studio with the models "one" and "two", whose calls the generator logs."""
+    with studio_at(tmp_path / "studio") as studio:
+        studio.put("config/models.toml", null_models("one", "two"))
+        yield studio

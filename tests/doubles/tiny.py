@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from doubles import tiny_parts as parts
+from doubles.model_entries import generator_entry
 
 # The native number of pixels of every tiny model.
 PIXELS = 64 * 64
@@ -51,6 +52,30 @@ def _sdxl(channels: int = 4) -> dict[str, Any]:
         "tokenizer_2": parts.clip_tokenizer(),
         "unet": unet,
         "scheduler": EulerDiscreteScheduler(**steps),
+    }
+
+
+def _sd15() -> dict[str, Any]:
+    from diffusers import EulerDiscreteScheduler, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        sample_size=32,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        cross_attention_dim=16,
+    )
+    return {
+        "vae": parts.vae(),
+        "text_encoder": parts.clip_encoder(16),
+        "tokenizer": parts.clip_tokenizer(),
+        "unet": unet,
+        "scheduler": EulerDiscreteScheduler(steps_offset=1),
+        "safety_checker": None,
+        "feature_extractor": None,
     }
 
 
@@ -183,6 +208,49 @@ def _longcat_image_edit() -> dict[str, Any]:
     }
 
 
+def _joy_image_edit() -> dict[str, Any]:
+    from diffusers import JoyImageEditTransformer3DModel
+
+    transformer = JoyImageEditTransformer3DModel(
+        in_channels=4, hidden_size=32, num_attention_heads=2, text_dim=16, num_layers=1, rope_dim_list=[4, 6, 6]
+    )
+    return {
+        "scheduler": parts.flow(use_dynamic_shifting=False),
+        "vae": parts.wan_vae(),
+        "text_encoder": parts.qwen3_vl(head=True),
+        "tokenizer": parts.qwen_tokenizer(),
+        "transformer": transformer,
+    }
+
+
+def _chronoedit() -> dict[str, Any]:
+    """Return the components of ChronoEdit: its input is latents, the latents of the picture, and a mask of four channels."""
+    from diffusers import ChronoEditTransformer3DModel
+
+    transformer = ChronoEditTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=4 + 4 + 4,
+        out_channels=4,
+        text_dim=32,
+        freq_dim=32,
+        ffn_dim=32,
+        num_layers=1,
+        image_dim=16,
+        rope_max_seq_len=32,
+    )
+    return {
+        "tokenizer": parts.t5_tokenizer(),
+        "text_encoder": parts.umt5_encoder(),
+        "image_encoder": parts.clip_vision(),
+        "image_processor": parts.clip_picture_processor(),
+        "transformer": transformer,
+        "vae": parts.wan_vae(),
+        "scheduler": parts.flow(shift=3.0),
+    }
+
+
 def _z_image() -> dict[str, Any]:
     import torch
     from diffusers import ZImageTransformer2DModel
@@ -255,8 +323,11 @@ _PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "qwen-image-edit": ("QwenImageEditPipeline", _qwen_image),
     "qwen-image-edit-plus": ("QwenImageEditPlusPipeline", _qwen_image),
     "longcat-image-edit": ("LongCatImageEditPipeline", _longcat_image_edit),
+    "joy-image-edit": ("JoyImageEditPipeline", _joy_image_edit),
+    "chronoedit": ("ChronoEditPipeline", _chronoedit),
     "z-image": ("ZImagePipeline", _z_image),
     "krea2": ("Krea2Pipeline", _krea2),
+    "sd15": ("StableDiffusionPipeline", _sd15),
 }
 
 # The abilities of each family in models.toml.
@@ -272,12 +343,21 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "qwen-image-edit": ("edit", "inpaint"),
     "qwen-image-edit-plus": ("edit", "inpaint", "references"),
     "longcat-image-edit": ("edit", "inpaint"),
+    "joy-image-edit": ("edit", "inpaint"),
+    "chronoedit": ("edit", "inpaint"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
+    "sd15": ("text", "image", "inpaint"),
 }
 # The part of a family that is Qwen's processor.
-_PROCESSORS = {"qwen-image-edit": "processor", "qwen-image-edit-plus": "processor", "longcat-image-edit": "text_processor"}
-FAMILIES = tuple(_PIPELINES)
+_PROCESSORS = {
+    "qwen-image-edit": "processor",
+    "qwen-image-edit-plus": "processor",
+    "longcat-image-edit": "text_processor",
+    "joy-image-edit": "processor",
+}
+# The families in the table of families; Stable Diffusion 1 is not, so that diffusers chooses its pipelines.
+FAMILIES = tuple(family for family in _PIPELINES if family != "sd15")
 
 
 class _NoProcessor:
@@ -305,10 +385,11 @@ def build(family: str, folder: Path) -> Path:
         pipeline = getattr(diffusers, name)(**modules, **extra)
     pipeline.save_pretrained(folder, safe_serialization=True)
     if processor:
-        parts.write_qwen_processor(folder / processor)
+        processor_class = "Qwen3VLProcessor" if family == "joy-image-edit" else "Qwen2VLProcessor"
+        parts.write_qwen_processor(folder / processor, processor_class)
         index = folder / "model_index.json"
         model_index = json.loads(index.read_text(encoding="utf-8"))
-        index.write_text(json.dumps({**model_index, processor: ["transformers", "Qwen2VLProcessor"]}), encoding="utf-8")
+        index.write_text(json.dumps({**model_index, processor: ["transformers", processor_class]}), encoding="utf-8")
     return folder
 
 
@@ -316,6 +397,14 @@ def build(family: str, folder: Path) -> Path:
 def folder(family: str) -> Path:
     """Return the tree of a family's tiny model, built once per process and removed at its end. Copy it before changing it."""
     return build(family, _session() / family)
+
+
+def part(family: str, name: str) -> Any:
+    """Return a part of a family's tiny model, such as its unet."""
+    import diffusers
+
+    index = json.loads((folder(family) / "model_index.json").read_text(encoding="utf-8"))
+    return getattr(diffusers, index[name][1]).from_pretrained(folder(family) / name, local_files_only=True)
 
 
 @functools.cache
@@ -339,25 +428,20 @@ def models_toml(names: Mapping[str, str], *, memory_mb: int = 8) -> str:
     generate = [name for name, family in names.items() if "text" in CAN[family]]
     fill = [name for name, family in names.items() if "inpaint" in CAN[family]]
     tables = [f"[defaults]\ninpaint = []\ninpaint_words = {json.dumps(fill)}\ngenerate = {json.dumps(generate)}\n"]
-    tables += [_entry(name, family, memory_mb) for name, family in names.items()]
+    tables += [
+        generator_entry(
+            name,
+            family=family,
+            can=CAN[family],
+            folder=folder(family),
+            pixels=PIXELS,
+            multiple=MULTIPLE,
+            steps=2,
+            guidance=2.0,
+            memory_mb=memory_mb,
+            picture_mb=8,
+            seconds=60,
+        )
+        for name, family in names.items()
+    ]
     return "\n".join(tables)
-
-
-def _entry(name: str, family: str, memory_mb: int) -> str:
-    return f"""[models.{name}]
-kind = "generate"
-driver = "diffusers"
-licence = "CC0-1.0"
-folder = {json.dumps(str(folder(family)))}
-
-[models.{name}.diffusion]
-family = "{family}"
-can = {json.dumps(CAN[family])}
-pixels = {PIXELS}
-multiple = {MULTIPLE}
-steps = 2
-guidance = 2.0
-memory_mb = {memory_mb}
-picture_mb = 8
-seconds = 60
-"""

@@ -24,6 +24,7 @@ NETS: Mapping[str, tuple[str, Mapping[ControlName, int]]] = {
     "flux-union": ("flux", {"edges": 0, "depth": 2}),
     "qwen-image-depth": ("qwen-image", {}),
     "z-image-depth": ("z-image", {}),
+    "z-image-holes": ("z-image", {}),
 }
 # The seed and the spread of the random numbers: outputs of a control model begin as zeros, which change nothing.
 _SEED, _SPREAD = 5, 0.2
@@ -78,11 +79,12 @@ def _qwen_image() -> Any:
     )  # fmt: skip
 
 
-def _z_image() -> Any:
+def _z_image(channels: int) -> Any:
+    """Build a control model of Z-Image. One that sees holes reads 4 channels of the control picture, 1 of the hole and 4 of the picture."""
     from diffusers import ZImageControlNetModel
 
     return ZImageControlNetModel(
-        control_layers_places=[0], control_refiner_layers_places=[0], control_in_dim=4, dim=32, n_refiner_layers=1, n_heads=2,
+        control_layers_places=[0], control_refiner_layers_places=[0], control_in_dim=channels, dim=32, n_refiner_layers=1, n_heads=2,
         n_kv_heads=2, add_control_noise_refiner="control_noise_refiner",
     )  # fmt: skip
 
@@ -94,7 +96,8 @@ _BUILDERS: Mapping[str, Callable[[], Any]] = {
     "flux-depth": lambda: _flux(union=False),
     "flux-union": lambda: _flux(union=True),
     "qwen-image-depth": _qwen_image,
-    "z-image-depth": _z_image,
+    "z-image-depth": lambda: _z_image(4),
+    "z-image-holes": lambda: _z_image(9),
 }
 
 

@@ -92,6 +92,37 @@ def clip_encoder(width: int = 32, *, projection: bool = False) -> Any:
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
 
+def umt5_encoder(width: int = 32) -> Any:
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    return UMT5EncoderModel(
+        UMT5Config(vocab_size=128, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2, feed_forward_proj="gated-gelu")
+    )
+
+
+def clip_vision(width: int = 16) -> Any:
+    """Build an image encoder that sees 32 px, in patches of 8."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    return CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=width,
+            intermediate_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+            projection_dim=16,
+        )
+    )  # fmt: skip
+
+
+def clip_picture_processor() -> Any:
+    from transformers import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+
+
 def t5_encoder(width: int = 32) -> Any:
     from transformers import T5Config, T5EncoderModel
 
@@ -128,27 +159,53 @@ def qwen25_vl() -> Any:
     )
 
 
-def qwen3_vl() -> Any:
-    """Build Qwen3-VL as in Krea 2."""
-    from transformers import Qwen3VLConfig, Qwen3VLModel
+def qwen3_vl(*, head: bool = False) -> Any:
+    """Build Qwen3-VL as in Krea 2, and with its head as in JoyAI-Image-Edit, which shows it pictures."""
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLModel
 
-    return Qwen3VLModel(
+    marks = {
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    text = {**_QWEN_CONFIG, "num_hidden_layers": 2, "head_dim": 8}
+    if not head:
+        return Qwen3VLModel(Qwen3VLConfig(text_config=text, vision_config=vision))
+    return Qwen3VLForConditionalGeneration(
         Qwen3VLConfig(
-            text_config={**_QWEN_CONFIG, "num_hidden_layers": 2, "head_dim": 8},
-            vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
+            text_config={**text, "rope_parameters": rope},
+            vision_config={**vision, "deepstack_visual_indexes": [0], "patch_size": 14},
+            **{name: 256 + _SPECIAL.index(token) for name, token in marks.items()},
         )
     )
 
 
-def write_qwen_processor(folder: Path) -> None:
-    """Write the processor of Qwen-Image-Edit as in its repository, which needs torchvision, for very small pictures."""
+def wan_vae() -> Any:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(
+        base_dim=4,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+
+
+def write_qwen_processor(folder: Path, class_name: str = "Qwen2VLProcessor") -> None:
+    """Write a processor of Qwen's as in a repository, which needs torchvision, for very small pictures."""
     from transformers import Qwen2VLImageProcessorPil
 
     qwen_tokenizer().save_pretrained(folder)
     Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16).save_pretrained(folder)
     path = folder / "preprocessor_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen2VLProcessor"}
+    config |= {"image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": class_name}
     path.write_text(json.dumps(config), encoding="utf-8")
 
 

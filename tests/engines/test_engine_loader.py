@@ -58,7 +58,9 @@ def test_a_named_upscaler_keeps_its_own_scale(tmp_path: Path) -> None:
 
 def test_an_unknown_driver_is_refused(tmp_path: Path) -> None:
     """Check that the message lists the drivers."""
-    with pytest.raises(InputError, match=r"models\.one\.driver: there is no driver 'os'\. The drivers are: controlnet, diffusers, esr"):
+    with pytest.raises(
+        InputError, match=r"models\.one\.driver: there is no driver 'os'\. The drivers are: birefnet, controlnet, diffusers, esr"
+    ):
         open_engine(_registry(Model(kind="inpaint", driver="os", licence="MIT"), tmp_path), EngineNeed(INPAINTER, "one"), Device())
 
 

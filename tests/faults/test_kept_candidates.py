@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from doubles.gated_generator import GatedGenerator, arm, null_models
+from doubles.gated_generator import GatedGenerator, null_models
 from doubles.studio import Studio, studio_at
 from goldsmith.jobs.job import KEPT_FOLDER
 from goldsmith.pipeline.workers import worker_pool
+
+pytest_plugins = ("doubles.gated_generator",)
 
 BRIEF = """prompt = "a red chair"
 seed = 3
@@ -25,18 +25,6 @@ candidates = {count}
 op = "select"
 {limits}
 """
-
-
-@pytest.fixture
-def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatedGenerator:
-    return arm(tmp_path / "gates", monkeypatch)
-
-
-@pytest.fixture
-def studio(tmp_path: Path, generator: GatedGenerator) -> Iterator[Studio]:
-    with studio_at(tmp_path / "studio") as studio:
-        studio.put("config/models.toml", null_models("one", "two"))
-        yield studio
 
 
 def drop(studio: Studio, stem: str, count: int, model: str = "one", limits: str = "") -> None:
@@ -152,8 +140,13 @@ def test_a_long_job_lets_others_go_first_between_candidates(
     assert works is not None
     drop(studio, "short", 1)
     studio.until(lambda: any(run.is_asked_to_give_way for slot in works.workers._pools["gpu"].slots for run in slot.runs), "the request")
+    generator.shut(3)
     generator.open(2)
+    studio.until(lambda: len(generator.calls) == 3, "the call of the single picture")
+    assert works.state().gave_way == {"inbox/long.toml": 16}
+    generator.open(3)
     studio.until_idle()
+    assert works.state().gave_way == {}
     assert [count for _, _, count, _ in generator.calls] == [8, 8, 1, 8, 6]
     assert len({pid for pid, *_ in generator.calls}) == 1
     assert [event["picture"] for event in studio.events_of("committed", stage="generate")] == ["inbox/short.toml", "inbox/long.toml"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from doubles.step_context import NullInpainter
 from goldsmith.errors import InputError
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.crop_and_stitch import OnProgress, StitchOptions, StitchResult, stitch
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
@@ -251,3 +252,22 @@ def test_hidden_pixels_are_shown_if_nothing_else_is_left() -> None:
     engine = NullInpainter()
     stitch(Picture(freeze(pixels)), mask, engine.fill, OPTIONS, lambda fraction: None, hidden_mask=hidden)
     assert (engine.calls[0][1] < 0.5).any()
+
+
+@pytest.mark.parametrize(("side", "multiple", "enlarges"), [(64, 8, True), (32, 8, False), (0, 16, False)])
+def test_the_part_of_a_companion_has_the_place_and_the_size_of_the_crop(side: int, multiple: int, enlarges: bool) -> None:
+    """Check a companion that is the picture itself: outside the hole each part is what the engine gets, enlarged, reduced and padded."""
+    picture = Picture(freeze(_ramp(80, 100)))
+    mask = np.maximum(_mask(picture, 10, 8, 22, 20), _mask(picture, 60, 80, 70, 92))
+    parts: list[Pixels] = []
+    crops: list[Pixels] = []
+
+    def keep_crop(pixels: Pixels, hole: Mask, seed: int, step: OnProgress) -> Pixels:
+        crops.append(pixels)
+        return pixels
+
+    options = replace(OPTIONS, side=side, multiple=multiple, enlarges=enlarges)
+    stitch(picture, mask, keep_crop, options, lambda fraction: None, companion=Companion(picture.pixels, parts.append))
+    assert len(parts) == len(crops) > 0
+    for part, crop in zip(parts, crops, strict=True):
+        np.testing.assert_allclose(part, crop, atol=0.01)  # the first fill has been scaled twice

@@ -1,30 +1,50 @@
-"""Control pictures in the pipeline, on real models with tiny random weights."""
+"""Control and reference pictures in the pipeline, on real models with tiny random weights."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from doubles import tiny, tiny_control
+from doubles import ncnn, tiny, tiny_adapters, tiny_control
 from doubles.commission import PIPELINE
-from doubles.pictures import png
+from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
 BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
+INPAINT = 'prompt = "a red chair"\nseed = 7\n[[edit]]\nop = "inpaint"\nmodel = "sdxl"\n'
 NETS = ("sdxl-depth", "sdxl-union", "flux-depth")
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
-    with studio_at(tmp_path_factory.mktemp("studio")) as studio:
+    folder = tmp_path_factory.mktemp("studio")
+    with studio_at(folder, models_dir=str(folder / "models")) as studio:
         studio.write_pipeline(PIPELINE)
-        models = tiny.models_toml({"sdxl": "sdxl", "flux": "flux", "kontext": "flux-kontext"})
-        models = models.replace("[defaults]\n", f"[defaults]\ncontrol = {json.dumps(NETS)}\n")
-        studio.put("config/models.toml", "\n".join([models, *map(tiny_control.entry, NETS)]))
+        models = tiny.models_toml({"sdxl": "sdxl", "flux": "flux", "kontext": "flux-kontext", "klein": "flux2-klein"})
+        models = models.replace("[defaults]\n", f'[defaults]\ncontrol = {json.dumps(NETS)}\nreference = ["sdxl-likeness"]\n')
+        studio.put(
+            "config/models.toml",
+            "\n".join([models, *map(tiny_control.entry, NETS), tiny_adapters.entry("sdxl"), ncnn.plain_enlargement(folder / "models")]),
+        )
         yield studio
+
+
+def encoded(pixels: np.ndarray[Any, Any]) -> bytes:
+    """Return 8-bit pixels as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def pixels_of(data: bytes) -> bytes:
+    return Image.open(io.BytesIO(data)).tobytes()
 
 
 def wait_for_note(studio: Studio, asset: str) -> str:
@@ -98,4 +118,106 @@ def test_what_cannot_be_followed_is_held_with_a_sentence(studio: Studio) -> None
     assert "shape.control.depth.png has another shape" in wait_for_note(studio, "inbox/shape.png")
     studio.put("inbox/blind.control.depth.png", png(1, 64, 64))
     studio.put("inbox/blind.toml", BRIEF + 'model = "kontext"\ncontrol = { kind = "depth", model = "flux-depth" }\n')
-    assert "flux-kontext" in wait_for_note(studio, "inbox/blind.toml")
+    assert "cannot follow a control picture to make pictures from words alone; models of its" in wait_for_note(studio, "inbox/blind.toml")
+
+
+def test_a_fill_follows_the_part_of_the_control_picture_that_belongs_to_the_hole(studio: Studio) -> None:
+    """Check that control pictures that differ only far from the hole give the same fill, and those that differ in the hole do not."""
+    far, near = np.full((128, 256, 3), 100, np.uint8), np.full((128, 256, 3), 100, np.uint8)
+    far[:, 220:] = 220
+    near[40:56, 70:100] = 220
+    for name, control in (("even", np.full((128, 256, 3), 100, np.uint8)), ("far", far), ("near", near), ("none", None)):
+        studio.put(f"selected/{name}.png", png(5, 256, 128))
+        studio.put(f"selected/{name}.mask.png", mask(256, 128))
+        if control is not None:
+            studio.put(f"selected/{name}.control.depth.png", encoded(control))
+        studio.put(f"selected/{name}.toml", INPAINT + ('control = "depth"\n' if control is not None else ""))
+    studio.until_idle()
+    assert [studio.note(f"selected/{name}.png") for name in ("even", "far", "near", "none")] == [""] * 4
+    even, far_fill, near_fill, plain = (studio.read(f"masked/{name}.png") for name in ("even", "far", "near", "none"))
+    assert pixels_of(even) == pixels_of(far_fill)
+    assert len({pixels_of(each) for each in (even, near_fill, plain)}) == 3
+    step = studio.first_step("selected/near.png")
+    assert step["engine"]["fills"][0]["control"]["model"] == "sdxl-depth"
+    assert step["findings"]["outside_changed"] == 0
+    assert "selected/near.control.depth.png" in studio.archived()
+
+
+def test_a_picture_and_a_fill_follow_the_reference_picture_with_a_strength(studio: Studio) -> None:
+    """Check two strengths from a picture, and a hole; the record has the adapter, and the reference picture is archived."""
+    for name, folder, brief in (
+        ("alike", "inbox", BRIEF + 'model = "sdxl"\nstrength = 0.8\nreference_strength = 0.9\n'),
+        ("faintly", "inbox", BRIEF + 'model = "sdxl"\nstrength = 0.8\nreference_strength = 0.2\n'),
+        ("filled", "selected", INPAINT + "reference_strength = 0.9\n"),
+    ):
+        studio.put(f"{folder}/{name}.png", png(3, 64, 64))
+        studio.put(f"{folder}/{name}.ref.png", png(9, 64, 64))
+        if folder == "selected":
+            studio.put(f"{folder}/{name}.mask.png", mask(64, 64))
+        studio.put(f"{folder}/{name}.toml", brief)
+    studio.until_idle()
+    assert [studio.note(path) for path in ("inbox/alike.png", "inbox/faintly.png", "selected/filled.png")] == [""] * 3
+    assert studio.read("selected/alike.png") != studio.read("selected/faintly.png")
+    likeness = studio.first_step("inbox/alike.png")["findings"]["made"]["likeness"]
+    assert (likeness["model"], likeness["strength"], likeness["pictures"]) == ("sdxl-likeness", 0.9, 1)
+    assert studio.first_step("selected/filled.png")["engine"]["fills"][0]["likeness"]["model"] == "sdxl-likeness"
+    assert "selected/filled.ref.png" in studio.archived()
+
+
+def test_a_model_looks_at_the_reference_picture_in_a_hole_itself(studio: Studio) -> None:
+    """Check FLUX.2 klein with two reference pictures and without; a model that looks at none is refused by name."""
+    for name, reference in (("seen", 9), ("other", 10), ("unseen", 0)):
+        studio.put(f"selected/{name}.png", png(3, 64, 64))
+        studio.put(f"selected/{name}.mask.png", mask(64, 64))
+        if reference:
+            studio.put(f"selected/{name}.ref.png", png(reference, 64, 64))
+        line = "references = true\n" if reference else ""
+        studio.put(f"selected/{name}.toml", INPAINT.replace("sdxl", "klein") + line)
+    studio.until_idle()
+    assert [studio.note(f"selected/{name}.png") for name in ("seen", "other", "unseen")] == [""] * 3
+    assert len({pixels_of(studio.read(f"masked/{name}.png")) for name in ("seen", "other", "unseen")}) == 3
+    studio.put("selected/blind.png", png(3, 64, 64))
+    studio.put("selected/blind.mask.png", mask(64, 64))
+    studio.put("selected/blind.ref.png", png(9, 64, 64))
+    studio.put("selected/blind.toml", INPAINT + "references = true\n")
+    assert "it cannot use reference pictures" in wait_for_note(studio, "selected/blind.png")
+
+
+def test_the_second_pass_follows_the_control_picture_if_asked(studio: Studio) -> None:
+    """Check a control picture in both passes, and a tile, which is the enlarged picture itself."""
+    for name, control in (
+        ("once", 'control = "depth"'),
+        ("twice", 'control = { kind = "depth", refine = true }'),
+        ("edged", 'control = { kind = "edges", refine = true }'),
+    ):
+        studio.put(f"inbox/{name}.png", png(3, 64, 64))
+        if name != "edged":
+            studio.put(f"inbox/{name}.control.depth.png", png(4, 64, 64))
+        studio.put(f"inbox/{name}.toml", BRIEF + f'model = "sdxl"\nstrength = 0.8\nrefine = 2\n{control}\n')
+    studio.until_idle()
+    assert [studio.note(f"inbox/{name}.png") for name in ("once", "twice", "edged")] == [""] * 3
+    assert studio.read("selected/once.png") != studio.read("selected/twice.png")
+    tiles = {name: studio.first_step(f"inbox/{name}.png")["findings"]["refined_by"][0] for name in ("once", "twice", "edged")}
+    assert ("control" in tiles["once"], tiles["twice"]["control"]["control"], tiles["edged"]["control"]["control"]) == (
+        False,
+        "depth",
+        "edges",
+    )
+
+
+def test_a_reference_strength_that_cannot_be_used_is_refused_at_once(studio: Studio) -> None:
+    """Check a family without adapters, one whose adapter is not here, and a step without a reference picture, also by ``check``."""
+    for name, brief, sentence in (
+        ("without-way", 'model = "klein"\nreference_strength = 0.5\n', "cannot follow reference pictures with a strength"),
+        (
+            "without-adapter",
+            'model = "flux"\nreference_strength = 0.5\n',
+            "no default model for reference pictures with a strength for the",
+        ),
+        ("without-picture", 'model = "sdxl"\nreference_strength = 0.5\n', "no reference picture beside the brief"),
+    ):
+        studio.put(f"inbox/{name}.png", png(3, 64, 64))
+        if name != "without-picture":
+            studio.put(f"inbox/{name}.ref.png", png(9, 64, 64))
+        studio.put(f"inbox/{name}.toml", BRIEF + brief)
+        assert sentence in wait_for_note(studio, f"inbox/{name}.png")

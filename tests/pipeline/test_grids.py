@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from doubles.deliveries import Delivery
-from doubles.gated_generator import GatedGenerator, arm, null_models
-from doubles.studio import Studio, studio_at
+from doubles.gated_generator import GatedGenerator
+from doubles.studio import Studio
+
+pytest_plugins = ("doubles.gated_generator",)
 
 BRIEF = """seed = 3
 edit = []
@@ -23,18 +21,6 @@ guidance = [3, 7.5]
 [[deliver]]
 op = "export"
 """
-
-
-@pytest.fixture
-def generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatedGenerator:
-    return arm(tmp_path / "gates", monkeypatch)
-
-
-@pytest.fixture
-def studio(tmp_path: Path, generator: GatedGenerator) -> Iterator[Studio]:
-    with studio_at(tmp_path / "studio") as studio:
-        studio.put("config/models.toml", null_models("one", "two"))
-        yield studio
 
 
 def recorded_steps(studio: Studio) -> list[dict[str, Any]]:

@@ -7,24 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from doubles.model_entries import generator_entry
 from doubles.studio import studio_at
 
-ENTRY = """
-[models.broken]
-kind = "generate"
-driver = "diffusers"
-licence = "CC0-1.0"
-folder = "{folder}"
-[models.broken.diffusion]
-family = "sdxl"
-can = ["text", "image"]
-pixels = 4096
-multiple = 16
-steps = 1
-guidance = 0
-memory_mb = 10
-picture_mb = 1
-"""
 BRIEF = 'prompt = "a chair"\n[[generate]]\nop = "regenerate"\nmodel = "broken"\n'
 
 
@@ -41,7 +26,7 @@ def test_the_note_about_a_broken_model_has_no_path_of_the_server(tmp_path: Path,
             (folder / "model_index.json").write_text("{" if damage == "not JSON" else json.dumps(index))
         if damage == "custom code":
             (folder / "unet/module.py").write_text("import os")
-        studio.put("config/models.toml", ENTRY.format(folder=folder))
+        studio.put("config/models.toml", generator_entry("broken", folder=folder))
         studio.put("inbox/hero.toml", BRIEF)
         studio.until_event("held")
         texts = studio.note("inbox/hero.toml") + studio.read("inbox/_status.txt").decode()

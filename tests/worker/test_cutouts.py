@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from doubles import nets
 from doubles.jobs import Share, png
 from doubles.mattes import pane, scene
 from doubles.studio import Studio
@@ -101,6 +103,34 @@ def test_glass_has_a_mask_of_its_own(share: Share) -> None:
     assert alpha[120:150, 140:160] == pytest.approx(0.18, abs=0.03)
     assert alpha[182, 125] == 1
     assert alpha[20, 20] == 0
+
+
+def test_a_model_in_a_file_with_its_hash_is_used_by_name(share: Share, tmp_path: Path) -> None:
+    """Check BiRefNet's driver with a small network that doubles what it sees: bright pixels stay, dark ones go."""
+    folder, side = tmp_path / "weights", (1, 3, 64, 64)
+    folder.mkdir()
+    net = nets.write_net(folder / "birefnet.onnx", [("Mul", ["image", "two"], "matte")], {"image": side}, ("matte", side), {"two": 2.0})
+    models = tmp_path / "models.toml"
+    models.write_text(
+        '[models.birefnet]\nkind = "matte"\ndriver = "birefnet"\nlicence = "MIT"\n[[models.birefnet.files]]\nname = "birefnet.onnx"\n'
+        f'sha256 = "{hashlib.sha256(net.read_bytes()).hexdigest()}"\nbytes = {net.stat().st_size}\n'
+        'sources = [{ url = "https://models.invalid/birefnet.onnx" }]\n'
+    )
+    halves = np.zeros((120, 160, 3), np.float32)
+    halves[:, :80] = 1
+    share.put("inbox/hero.png", png(halves))
+    settings = {"model": "birefnet", "refine": "none", "max_unsure": 1.0, "max_holes": 1.0}
+    provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu"))
+    work = share.job(("cutout", settings), inputs=[share.job_input("inbox/hero.png")])
+    outcome = run_job(work, provider, lambda progress: None, lambda: False)
+    assert outcome.fault is None
+    engine = outcome.steps[0].engine
+    assert engine is not None
+    assert engine["name"] == "birefnet"
+    alpha = result(outcome).alpha
+    assert alpha is not None
+    assert alpha[:, :76].min() > 0.95
+    assert alpha[:, 84:].max() < 0.05
 
 
 def test_a_hold_leaves_a_preview_of_its_reason(share: Share) -> None:

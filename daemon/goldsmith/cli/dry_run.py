@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.cli.output import print_records, print_sentence, print_text, sanitise
 from goldsmith.engines.diffusion.families import prompt_remarks
+from goldsmith.engines.kinds import INPAINTER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.errors import InputError
@@ -167,12 +170,10 @@ class DryRun:
         yield from self._missing_layer(steps, bundle)
         yield from self._words_alone(steps, bundle)
         for step in steps:
-            diffusion = self._diffusion(step)
-            remarks = [*step.operation.remarks(0 if diffusion is None else diffusion.pixels)]
-            if diffusion is not None:
-                prompt = getattr(step.operation, "prompt", "") or (resolved.prompt if step.operation.uses_brief_prompt() else "")
-                remarks += prompt_remarks(diffusion.family, prompt)
-            yield from (f"{step.location}: {remark}" for remark in remarks)
+            generators = self._generators(step, bool(resolved.prompt))
+            native_pixels = next((diffusion.pixels for _, diffusion in generators), 0)
+            yield from (f"{step.location}: {remark}" for remark in step.operation.remarks(native_pixels))
+            yield from _prompt_remarks(step, resolved.prompt, generators)
         checks = [(step, check_engine(self._setup.weights, need)) for step in steps for need in step.operation.needs().engines]
         missing = [f"{step.location}: {unavailable.sentence}" for step, unavailable in checks if unavailable is not None]
         yield from missing
@@ -188,13 +189,20 @@ class DryRun:
             if unavailable is not None and not unavailable.is_transient:
                 yield f"{steps[0].location}: it waits for its picture: {unavailable.sentence}"
 
-    def _diffusion(self, step: Step) -> DiffusionSettings | None:
-        """Return how the step's first engine generates; None if it has none, is of another kind, or its model is missing."""
-        need = next(iter(step.operation.needs().engines), None)
-        try:
-            return None if need is None else self._setup.weights.choose(need).model.diffusion
-        except InputError:
-            return None
+    def _generators(self, step: Step, has_prompt: bool) -> list[tuple[str, DiffusionSettings]]:
+        """Return the generating models that the step will use, with their settings; a missing model is left out.
+
+        has_prompt: the brief has a prompt for steps that read it.
+        """
+        generators: list[tuple[str, DiffusionSettings]] = []
+        for need in step.operation.needs().engines:
+            reads_brief = need.kind is INPAINTER and has_prompt and step.operation.uses_brief_prompt()
+            for each in (replace(need, needs_prompt=True), need) if reads_brief else (need,):
+                with suppress(InputError):
+                    choice = self._setup.weights.choose(each)
+                    generators += [(choice.name, choice.model.diffusion)] if choice.model.diffusion is not None else []
+                    break
+        return generators
 
     def _missing_layer(self, steps: Sequence[Step], bundle: Bundle | None) -> Iterator[str]:
         """Yield a sentence about the first layer that is neither beside the picture nor in the library."""
@@ -206,6 +214,17 @@ class DryRun:
                 file = f"{stem}.layer.{sanitise(name)}.png"
                 yield f"It waits for a layer: “{file}” beside the picture, or “{sanitise(name)}” in {LAYER_FOLDERS_TEXT}."
                 return
+
+
+def _prompt_remarks(step: Step, brief_prompt: str, generators: Sequence[tuple[str, DiffusionSettings]]) -> Iterator[str]:
+    """Yield a sentence for each text of the step that one of its models will not read completely."""
+    texts = [(f"{step.location}.{place}", place, text) for place, text in step.operation.prompt_texts().items()]
+    if step.operation.uses_brief_prompt() and brief_prompt:
+        texts.append((f"{step.location}: the brief's prompt", "prompt", brief_prompt))
+    for label, place, text in texts:
+        for model, diffusion in dict(generators).items():
+            for remark in prompt_remarks(model, diffusion.family, text, is_negative=place == "negative"):
+                yield f"{label} {remark}"
 
 
 _KIND_PHRASES = {"brief": "a brief", "recipe": "a recipe", "prompt": "a prompt", "picture": "a picture with its sidecars"}

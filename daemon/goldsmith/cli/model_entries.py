@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from goldsmith.engines.diffusion.control import CONTROLLED_FAMILIES
 from goldsmith.engines.diffusion.families import FAMILIES, check_abilities
 from goldsmith.engines.engine_loader import driver_names
+from goldsmith.engines.registry.family_additions import REFERENCED
 from goldsmith.engines.registry.models import Model
 from goldsmith.errors import InputError
 
@@ -32,6 +33,9 @@ def model_faults(name: str, model: Model) -> Iterator[str]:
     if model.control is not None and model.control.family not in CONTROLLED_FAMILIES:
         known = ", ".join(CONTROLLED_FAMILIES)
         yield f"{place}.control.family: models of the family {model.control.family!r} follow no control pictures; these do: {known}"
+    if model.reference is not None and model.reference.family in {*FAMILIES} - {*REFERENCED}:
+        known = ", ".join(REFERENCED)
+        yield f"{place}.reference.family: models of the family {model.reference.family!r} have no adapters; these have: {known}"
     if model.folder is not None and not model.folder.is_dir():
         yield f"{place}.folder: {model.folder} is no folder on this machine, or this user may not enter it"
     if model.file is not None and not model.file.is_file():

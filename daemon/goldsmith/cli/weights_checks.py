@@ -7,20 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
-from goldsmith.engines.kinds import CONTROL_NET, ENGINE_KINDS, GENERATOR, UPSCALER
+from goldsmith.engines.kinds import CONTROL_NET, ENGINE_KINDS, GENERATOR, REFERENCE_ADAPTER, UPSCALER
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.engines.registry.hash_notes import HashNote
 from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.errors import InputError
 
 _DAY_SECONDS = 86_400
+# Kinds without which most pipelines run: a step that needs one says so.
+_OPTIONAL_KINDS = (UPSCALER, GENERATOR, CONTROL_NET, REFERENCE_ADAPTER)
 # The timer reads all weights once a week; this is one week and a week of patience.
 _MAX_DAYS = 14
 
 
 def check_weights(weights: WeightsRegistry) -> Iterator[Finding]:
     """Yield for each kind of model whether its weights are present, and whether they are those of the first choice."""
-    kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in (UPSCALER, GENERATOR, CONTROL_NET)]
+    kinds = [kind for kind in ENGINE_KINDS.values() if kind.has_defaults and kind not in _OPTIONAL_KINDS]
     needs = [*((kind, 1) for kind in kinds), *((UPSCALER, int(factor[1:])) for factor in weights.models.defaults.upscale)]
     for kind, factor in needs:
         need = EngineNeed(kind, factor=factor, is_drawing=False if kind is UPSCALER else None)

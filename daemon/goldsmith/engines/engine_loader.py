@@ -99,7 +99,7 @@ def _require_protocol(name: str, model: Model, engine: Engine) -> None:
 def _required_mb(model: Model, model_files: ModelFiles, device: Device) -> int:
     """Return the MiB that the engine needs with one picture; 0 for a model smaller than one MiB."""
     diffusion = model.diffusion
-    if model.control is not None:
+    if model.control is not None or model.reference is not None:
         return 0  # the model that it guides loads it
     if diffusion is None:
         return sum(path.stat().st_size for path in model_files.files.values()) // 2**20

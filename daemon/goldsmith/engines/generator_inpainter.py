@@ -7,7 +7,15 @@ from dataclasses import replace
 from math import sqrt
 
 from goldsmith.engines.kinds import INPAINTER
-from goldsmith.engines.protocols import EngineDescriptor, GenerationOptions, GenerationRequest, Generator, OnProgress, ignore_progress
+from goldsmith.engines.protocols import (
+    EngineDescriptor,
+    FillGuides,
+    GenerationOptions,
+    GenerationRequest,
+    Generator,
+    OnProgress,
+    ignore_progress,
+)
 from goldsmith.picture.picture import Mask, Pixels
 
 # Called with the facts of each fill, for the record.
@@ -37,7 +45,9 @@ class GeneratorInpainter:
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress = ignore_progress) -> Pixels:
         """Return the filled crop, as ``Inpainter.fill``: (h, w, 3), 0..1, sRGB; the same options and seed give the same pixels."""
         height, width = hole.shape
-        result = self.generator.generate(GenerationRequest(self.options, (seed,), width, height, pixels, hole), on_progress)
+        guides = self.options.guides or FillGuides()
+        request = GenerationRequest(self.options, (seed,), width, height, pixels, hole, guides.references, guides.control, guides.likeness)
+        result = self.generator.generate(request, on_progress)
         self._on_facts(result.facts)
         return result.pictures[0]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goldsmith.engines.protocols import ControlNet, EngineKind, Generator, Inpainter, Upscaler
+from goldsmith.engines.protocols import ControlNet, EngineKind, Generator, Inpainter, ReferenceAdapter, Upscaler
 from goldsmith.engines.vision import (
     FaceDetector,
     FaceEmbedder,
@@ -31,6 +31,8 @@ UPSCALER = EngineKind("upscale", Upscaler, "enlarging")
 GENERATOR = EngineKind("generate", Generator, "generating pictures")
 # A model that follows a control picture loads one of these beside its own weights.
 CONTROL_NET = EngineKind("control", ControlNet, "control pictures")
+# A model that follows reference pictures with a strength loads one of these beside its own weights.
+REFERENCE_ADAPTER = EngineKind("reference", ReferenceAdapter, "reference pictures with a strength")
 # A brief must name the model that swaps a person's face.
 FACE_SWAPPER = EngineKind("swap", FaceSwapper, "swapping faces", has_defaults=False)
 
@@ -47,6 +49,7 @@ ENGINE_KINDS: dict[str, EngineKind[Any]] = {
         UPSCALER,
         GENERATOR,
         CONTROL_NET,
+        REFERENCE_ADAPTER,
         FACE_SWAPPER,
     )
 }

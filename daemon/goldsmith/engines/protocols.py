@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from goldsmith.engines.open_weights import FileStamp, require_unchanged
 from goldsmith.picture.picture import Mask, Pixels
@@ -94,7 +94,10 @@ class EngineNeed(Generic[EngineT]):
     is_drawing:     upscale: whether the picture is a drawing, to choose among the defaults; None if that is not known yet.
     extends_canvas: inpaint: True if the hole is beyond the edge of the picture, with no pixels on its far side.
     control:        control: what the control picture shows; "" = anything.
-    family:         control: the family of the model that it guides; "" = any.
+    family:         control, reference: the family of the model that it guides; "" = any.
+    guides:         control, reference: the need for the model that it guides, whose family counts.
+    controlled:     generate, inpaint: the abilities that follow a control picture.
+    referenced:     generate, inpaint: the abilities that follow reference pictures by an adapter.
     has_people:     matte: True if the subject is known to be people, to choose among the defaults.
     """
 
@@ -109,6 +112,23 @@ class EngineNeed(Generic[EngineT]):
     has_people: bool = False
     control: ControlName | Literal[""] = ""
     family: str = ""
+    guides: EngineNeed[Any] | None = None
+    controlled: frozenset[Ability] = frozenset()
+    referenced: frozenset[Ability] = frozenset()
+
+
+@dataclass(eq=False, slots=True)
+class FillGuides:
+    """What a generating model follows besides words while it fills holes.
+
+    references: pictures that the model looks at itself, (h, w, 3), 0..1, sRGB.
+    likeness:   reference pictures that it follows by an adapter.
+    control:    the control picture of the crop that is filled next; it is replaced for each crop.
+    """
+
+    references: tuple[Pixels, ...] = ()
+    likeness: ReferenceGuide | None = None
+    control: ControlGuide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +142,7 @@ class GenerationOptions:
     embeddings:     the files of textual inversions, each a word of the prompt.
     loras:          (file, weight) of each LoRA.
     extends_canvas: as in EngineNeed.
+    guides:         what an inpainter follows besides words.
     """
 
     prompt: str = ""
@@ -135,6 +156,7 @@ class GenerationOptions:
     rescale: float = 0.0
     clip_skip: int = 0
     embeddings: tuple[Path, ...] = ()
+    guides: FillGuides | None = None
 
 
 @runtime_checkable
@@ -169,6 +191,38 @@ class ControlGuide:
     end: float = 1.0
 
 
+@runtime_checkable
+class ReferenceAdapter(Protocol):
+    """The weights of a reference adapter, which shows reference pictures to a generating model; that model loads them."""
+
+    @property
+    def descriptor(self) -> EngineDescriptor: ...
+
+    @property
+    def model_files(self) -> ModelFiles: ...
+
+    @property
+    def weights_path(self) -> Path:
+        """The file with the weights of the adapter itself."""
+
+    @property
+    def encoder_folder(self) -> Path:
+        """The folder of the image encoder."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReferenceGuide:
+    """Reference pictures and how strongly a model follows them by an adapter.
+
+    pictures: (h, w, 3), 0..1, sRGB, each of any size.
+    strength: 0..1; 1 = as the adapter was trained.
+    """
+
+    adapter: ReferenceAdapter
+    pictures: tuple[Pixels, ...]
+    strength: float
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One call of a generating engine: one picture for each seed.
@@ -178,6 +232,7 @@ class GenerationRequest:
     hole:          (height, width), 0 or 1 = generate, only with a picture.
     references:    pictures of any size, (h, w, 3), 0..1, sRGB.
     guide:         a control picture that the result follows.
+    likeness:      reference pictures that the result follows by an adapter.
     """
 
     options: GenerationOptions
@@ -188,6 +243,7 @@ class GenerationRequest:
     hole: Mask | None = None
     references: tuple[Pixels, ...] = ()
     guide: ControlGuide | None = None
+    likeness: ReferenceGuide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +272,7 @@ class EngineDescriptor:
     enlarges:      inpaint: True if a smaller crop is enlarged to ``side``, because the model works well only there.
     takes_prompt:  True if it takes a prompt.
     can:           generate: its abilities.
-    family:        generate: its family; control: that of the models that it guides.
+    family:        generate: its family; for models that guide others: that of the models that they guide.
     controls:      control: what the control pictures show that it reads.
     native_pixels: generate: its native number of pixels, such as 1024 * 1024; any aspect ratio with about as many.
     weights:       (file name, sha256) of each weights file in use; empty for engines without weights.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.crop_planning import (
     MAX_FREE_SIDE,
     CropBox,
@@ -108,13 +109,15 @@ def stitch(
     mask_bounds: CropBox | None = None,
     hidden_mask: Mask | None = None,
     on_crop: Callable[[CropBox], None] = lambda box: None,
+    companion: Companion | None = None,
 ) -> StitchResult:
     """Return the picture with every pixel where ``mask`` > 0 mixed with the fill in proportion to the mask.
 
     mask: (h, w), 0..1, not all 0. mask_bounds: its ``find_mask_bounds``, if already known. hidden_mask (h, w), 0..1: pixels above 0 stay,
     but the engine does not see them, because it would continue them. Pixels whose mask is 0 keep their codes at the picture's depth; their
     number, and the number that changed nevertheless (always 0), are counted on integer codes. ``on_progress`` receives 0..1, also while an
-    engine runs; ``on_crop`` receives the place of each crop before it is filled. Raises InputError if the mask leaves nothing to fill from.
+    engine runs; ``on_crop`` receives the place of each crop before it is filled. ``companion``: pixels of the picture's size, of which the
+    part that belongs to each crop is handed over before it is filled. Raises InputError if the mask leaves nothing to fill from.
     """
     mask_bounds = mask_bounds or find_mask_bounds(mask)
     masked_count = 0 if mask_bounds is None else int(np.count_nonzero(mask[mask_bounds.window] > 0))
@@ -131,7 +134,7 @@ def stitch(
     for number, patch in enumerate(plan.fill_crops):
         step = _scale_progress(on_progress, number, len(plan.fill_crops))
         step(0.0)
-        filler = _CropFiller(result, mask, plan, patch, open_regions, options, hidden_mask)
+        filler = _CropFiller(result, mask, plan, patch, open_regions, options, hidden_mask, companion)
         on_crop(filler.box)
         filled = filler.fill_hole(fill_function, options.seed + number, step)
         result = result.with_patches([filled.patch])
@@ -173,9 +176,11 @@ class _CropFiller:
         open_regions: NDArray[np.bool_],
         options: StitchOptions,
         hidden_mask: Mask | None = None,
+        companion: Companion | None = None,
     ) -> None:
         self._picture = picture
         self._options = options
+        self._companion = companion
         self._core = fill_crop.core
         self.box = _widen_if_all_unknown(fill_crop.crop, mask, crop_plan, open_regions)
         self._mask = mask[self.box.window]
@@ -222,6 +227,9 @@ class _CropFiller:
         side, multiple = self._options.side, self._options.multiple
         padded_height, padded_width = (side or -(-edge // multiple) * multiple for edge in (high, wide))
         padding = ((0, padded_height - high), (0, padded_width - wide))
+        if self._companion is not None:
+            part = np.clip(resize_values(self._companion.pixels[self.box.window], high, wide), 0, 1)
+            self._companion.on_part(np.pad(part, (*padding, (0, 0)), mode="symmetric"))
         result = fill_function(
             np.pad(crop_pixels, (*padding, (0, 0)), mode="symmetric"), np.pad(gap, padding, mode="symmetric"), seed, on_progress
         )

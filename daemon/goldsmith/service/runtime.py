@@ -104,7 +104,7 @@ class DaemonRuntime:
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
         turns = FolderTurns(setup.pipeline.watched_folders)
-        in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
+        in_flight = self._in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
         shared = SharedParts(
             SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock, open_kept_parts(journal, work_folder)),
             self.intake,
@@ -235,6 +235,7 @@ class DaemonRuntime:
             pause_reason=self.host_health.pause_reason,
             queue_pauses={queue: self.workers.pause_reason(queue) or "" for queue in queues},
             queue_order={queue: tuple(self.workers.predict_order(queue, _MAX_QUEUE_ORDER)) for queue in queues},
+            gave_way=self._in_flight.gave_way(_MAX_QUEUE_ORDER),
             workers=tuple(worker_status(snapshot, time.time()) for snapshot in self.workers.worker_snapshots()),
             watch_modes=dict(self.intake.watch_modes()),
             weak_quiet_folders=tuple(sorted(self.intake.weak_quiet_folders())),

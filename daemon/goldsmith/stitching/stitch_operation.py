@@ -15,6 +15,7 @@ from goldsmith.engines.protocols import EngineNeed, Inpainter
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture import region
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
 from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
 from goldsmith.picture.picture import Mask, Picture, freeze
@@ -57,6 +58,10 @@ class StitchOperation(PictureOperation):
     def open_engine(self, context: StepContext) -> Inpainter:
         """Return the engine for these settings; called only if there is something to fill."""
 
+    def open_guided_engine(self, picture: Picture, context: StepContext) -> tuple[Inpainter, Companion | None]:
+        """Return the engine, and the pixels that it looks at besides the picture; None if there are none."""
+        return self.open_engine(context), None
+
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture, filled where the region is above zero; the same object if the region is empty."""
         mask = self.extend_region(picture, context.detect.region(self.where, picture, self.removes_content))
@@ -64,7 +69,7 @@ class StitchOperation(PictureOperation):
         if bounds is None:
             context.results.record(regions=0)
             return picture
-        engine = self.open_engine(context)
+        engine, companion = self.open_guided_engine(picture, context)
         descriptor = engine.descriptor
         options = StitchOptions(
             self.grow,
@@ -78,7 +83,7 @@ class StitchOperation(PictureOperation):
         )
         hidden = self._excluded_mask(picture, context)
         if self.model != AUTO or descriptor.takes_prompt:
-            result = stitch(picture, mask, engine.fill, options, context.progress.report, bounds, hidden)
+            result = stitch(picture, mask, engine.fill, options, context.progress.report, bounds, hidden, companion=companion)
             context.results.record(**result.findings())
             return result.picture
         return self._fill_best(picture, mask, engine, options, context, bounds, hidden)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from doubles import tiny_control
-from doubles.tiny_engines import HEIGHT, WIDTH, engine, opened, picture, request
+from doubles.tiny_engines import HEIGHT, WIDTH, WISH, engine, opened, picture, request
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout
 from goldsmith.engines.protocols import Ability, ControlGuide, GenerationRequest, ModelFiles
+from goldsmith.engines.registry.family_additions import CONTROLLED
 from goldsmith.errors import InputError
 
 # Each control model with each way in which its family follows one.
@@ -22,6 +23,8 @@ WAYS: list[tuple[str, Ability]] = [
     ("sd3-depth", "text"),
     ("qwen-image-depth", "text"),
     ("z-image-depth", "text"),
+    ("z-image-holes", "text"),
+    ("z-image-holes", "inpaint"),
 ]  # type: ignore[assignment]
 
 
@@ -48,6 +51,21 @@ def test_a_model_follows_the_control_picture(name: str, ability: Ability) -> Non
     facts = result.facts["control"]
     assert isinstance(facts, dict)
     assert (facts["model"], facts["control"], facts["strength"], facts["start"], facts["end"]) == (name, "depth", 1.0, 0.0, 1.0)
+
+
+def test_zimage_has_no_strength_while_it_follows_a_control_picture_in_a_hole() -> None:
+    """Check that a strength is refused and not dropped."""
+    wish = replace(WISH, strength=0.5)
+    with pytest.raises(InputError, match="fills a hole from noise where it follows a control picture here and has no strength"):
+        engine("z-image").generate(replace(guided("z-image-holes", "inpaint"), options=wish))
+
+
+def test_the_table_of_additions_has_every_way_of_the_pipelines() -> None:
+    """Check the table that is read before anything is loaded against the pipelines that draw."""
+    drawn_ways: dict[str, set[str]] = {}
+    for name, ability in WAYS:
+        drawn_ways.setdefault(tiny_control.NETS[name][0], set()).add(ability)
+    assert {family: set(abilities) for family, abilities in CONTROLLED.items()} == drawn_ways
 
 
 @pytest.mark.parametrize("name", list(tiny_control.NETS))
@@ -96,6 +114,9 @@ def test_several_pictures_of_one_call_follow_the_same_control_picture() -> None:
         ("flux", "sdxl-depth", "text", "depth", "is for models of the family sdxl, and 'flux' is of the family flux"),
         ("sdxl", "sdxl-union", "text", "tile", "reads pose, depth, edges, not tile"),
         ("sd3", "sd3-depth", "image", "depth", "cannot follow a control picture to start from a picture; with one, it can make"),
+        ("sd3", "sd3-depth", "inpaint", "depth", "cannot follow a control picture to fill a hole; with one, it can make"),
+        ("qwen-image", "qwen-image-depth", "inpaint", "depth", "cannot follow a control picture to fill a hole; with one, it can make"),
+        ("z-image", "z-image-depth", "inpaint", "depth", r"'z-image-depth' does not read holes \(it has 4 channels, and 9 are needed"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(family: str, name: str, ability: Ability, control: Any, sentence: str) -> None:

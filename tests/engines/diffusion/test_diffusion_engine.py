@@ -27,8 +27,10 @@ FACTS = {
     "threads",
     "deterministic", "tf32", "prompt_truncated", "device", "device_title", "torch", "diffusers", "transformers", "safety_checker",
 }  # fmt: skip
+# Families that draw one picture in a call, from a picture in 8 bits.
+ONE_AT_A_TIME = ("qwen-image-edit", "longcat", "joy", "chronoedit")
 EIGHT_BIT = {("flux2-klein", "edit"), ("flux2-klein", "references")} | {
-    (family, ability) for family, ability in WAYS if family.startswith(("qwen-image-edit", "longcat"))
+    (family, ability) for family, ability in WAYS if family.startswith(ONE_AT_A_TIME)
 }
 
 
@@ -249,9 +251,7 @@ def test_progress_runs_from_0_to_1_over_all_pictures() -> None:
     assert fractions == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("family", "ability"), [(family, ability) for family, ability in WAYS if not family.startswith(("qwen-image-edit", "longcat"))]
-)
+@pytest.mark.parametrize(("family", "ability"), [(family, ability) for family, ability in WAYS if not family.startswith(ONE_AT_A_TIME)])
 def test_a_batch_differs_from_single_pictures_only_by_rounding(family: str, ability: Ability) -> None:
     """Check batches of two, as on a GPU: each picture has its own seed."""
     pair = _engine_for_pairs(family).generate(request(ability, (1, 2)))

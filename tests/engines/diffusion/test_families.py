@@ -103,7 +103,9 @@ def test_a_missing_ability_is_reported_with_the_others(
         choose_ability("one", can, generation_request)
 
 
-def test_references_with_a_hole_are_refused() -> None:
-    """Check a request with references and a hole, which no pipeline uses together: it is refused."""
-    with pytest.raises(InputError, match="cannot use reference pictures while it fills a hole"):
-        choose_ability("one", ALL, replace(request("inpaint"), references=(picture(),)))
+def test_references_with_a_hole_are_for_models_that_fill_holes() -> None:
+    """Check that a model that only starts from a picture is refused, and one that fills holes chosen."""
+    with_references = replace(request("inpaint"), references=(picture(),))
+    assert choose_ability("one", ALL, with_references) == "inpaint"
+    with pytest.raises(InputError, match="cannot fill a hole"):
+        choose_ability("one", ("image", "references"), with_references)

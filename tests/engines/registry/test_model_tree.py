@@ -121,7 +121,8 @@ def test_only_models_that_generate_are_trees(tmp_path: Path) -> None:
     """Check that an inpainting model must list its files with their hashes."""
     text = '[models.one]\nkind = "inpaint"\ndriver = "migan"\nlicence = "MIT"\nfolder = "/srv/x"\n'
     assert _faults(tmp_path, text) == [
-        "models.one: only a model of kind generate or control has a repository, a folder or a file; others list [[files]] with their hashes"
+        "models.one: only a model of kind generate, control or reference has a repository, a folder or a file; others list [[files]] with "
+        "their hashes"
     ]
 
 

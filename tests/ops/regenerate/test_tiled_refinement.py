@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from goldsmith.errors import InputError, JobCancelled
 from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles, tile_seed, tile_size
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
 
@@ -220,3 +221,19 @@ def test_the_source_is_not_written_to() -> None:
     before = source.copy()
     refine_by_tiles(source, _add_grain, OPTIONS, _ignore_progress)
     assert np.array_equal(source, before)
+
+
+def test_the_part_of_a_companion_belongs_to_the_tile_that_is_redrawn_next() -> None:
+    """Check a companion that is the picture itself: each part is the tile, also where a tile is extended to a multiple."""
+    parts: list[Pixels] = []
+    tiles: list[Pixels] = []
+
+    def keep_tile(tile: Pixels, seed: int, on_progress: OnProgress) -> Pixels:
+        assert len(parts) == len(tiles) + 1
+        tiles.append(tile)
+        return tile
+
+    source = _slope(150, 421)
+    refine_by_tiles(source, keep_tile, OPTIONS, _ignore_progress, Companion(source, parts.append))
+    assert len(tiles) > 3
+    assert all(np.array_equal(part, tile) for part, tile in zip(parts, tiles, strict=True))

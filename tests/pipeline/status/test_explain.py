@@ -356,6 +356,26 @@ def test_a_job_gives_its_position_in_the_queue_or_its_progress(root: Path, make_
     assert make_explainer(DaemonState()).explain_file(names[1]).startswith("Waiting for an instruction")
 
 
+def test_a_job_that_gave_way_says_so_and_what_is_at_work(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
+    """Its finished parts are counted. A running job of another queue is not named, and a job that did not give way says nothing of it."""
+    names = [f"selected/{name}.png" for name in "abcd"]
+    put(root, *names)
+    for number, (name, queue) in enumerate(zip(names, ("gpu", "gpu", "cpu", "gpu"), strict=True)):
+        journal.record_queued(f"job{number}", "edit", queue, name, 0.0)
+    journal.record_started("job0", 1.0, 9.0)
+    journal.record_started("job2", 1.0, 9.0)
+    daemon = DaemonState(holder="process 1 on atelier", has_state_file=True, gave_way={names[1]: 16, names[0]: 3})
+    assert make_explainer(daemon).explain_file(names[1]) == (
+        "Waiting for the GPU, 1st in the queue. It has let other work go first: its 16 finished parts are kept, and it goes on from there. "
+        "Now “a.png” is at work."
+    )
+    assert make_explainer(daemon).explain_file(names[0]) == "Being read for edit."
+    assert make_explainer(daemon).explain_file(names[3]) == "Waiting for the GPU, 2nd in the queue."
+    single = daemon.model_copy(update={"gave_way": {names[1]: 1}, "queue_pauses": {"gpu": "The GPU does not answer."}})
+    sentence = make_explainer(single).explain_file(names[1])
+    assert sentence.startswith("Waiting: The GPU does not answer. It has let other work go first: its 1 finished part is kept,")
+
+
 def test_an_expired_lease_is_not_believed(root: Path, make_explainer: MakeExplainer, journal: Journal) -> None:
     """The daemon that wrote the row seems to be stuck, and the sentence gives the remedy. A renewed lease is believed again."""
     put(root, "selected/a.png", "selected/a.mask.png", "selected/b.png", "selected/b.mask.png")

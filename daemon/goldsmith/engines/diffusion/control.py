@@ -39,6 +39,8 @@ class _ControlFamily:
     can_batch: bool = True
 
 
+# The pipeline whose control model reads the hole too. It starts from noise.
+_HOLE_READER = "ZImageControlNetInpaintPipeline"
 _SDXL = "StableDiffusionXLControlNet"
 _FAMILIES: Mapping[str, _ControlFamily] = {
     "sdxl": _ControlFamily(
@@ -55,7 +57,7 @@ _FAMILIES: Mapping[str, _ControlFamily] = {
         {"text": "FluxControlNetPipeline", "image": "FluxControlNetImg2ImgPipeline", "inpaint": "FluxControlNetInpaintPipeline"},
     ),
     "qwen-image": _ControlFamily("QwenImageControlNetModel", {"text": "QwenImageControlNetPipeline"}),
-    "z-image": _ControlFamily("ZImageControlNetModel", {"text": "ZImageControlNetPipeline"}, has_range=False),
+    "z-image": _ControlFamily("ZImageControlNetModel", {"text": "ZImageControlNetPipeline", "inpaint": _HOLE_READER}, has_range=False),
 }
 CONTROLLED_FAMILIES = tuple(_FAMILIES)
 
@@ -91,10 +93,13 @@ def controlled_call(name: str, family: str, ability: Ability, plain: PipelineCal
     image_argument = controlled.first_argument if ability == "text" and not is_union else "control_image"
 
     def build_arguments(inputs: PipelineInputs) -> PipelineArguments:
-        return {**plain.build_arguments(inputs), **_control_arguments(inputs, guide, controlled, image_argument, is_union=is_union)}
+        arguments = {**plain.build_arguments(inputs), **_control_arguments(inputs, guide, controlled, image_argument, is_union=is_union)}
+        return {name: value for name, value in arguments.items() if has_strength or name != "strength"}
 
+    has_strength = pipelines[ability] != _HOLE_READER
     can_batch = plain.can_batch and controlled.can_batch
-    return PipelineCall(pipelines[ability], build_arguments, can_batch, plain.is_8bit_only, plain.default_strength)
+    default_strength = plain.default_strength if has_strength else None
+    return PipelineCall(pipelines[ability], build_arguments, can_batch, plain.is_8bit_only, default_strength)
 
 
 def _control_arguments(
@@ -133,6 +138,25 @@ def load_net(net: ControlNet, family: str, dtype: str) -> Any:
             f"{files.folder}: diffusers cannot open this as a control model for the family {family!r}: {reason:.300}",
             f"Check models.{net.descriptor.name}.control, or fetch the model again.",
         ) from error
+
+
+def check_net_reads_holes(call: PipelineCall, loaded_net: Any, base: Any, net: ControlNet) -> None:
+    """Raise InputError if a pipeline of Z-Image fills a hole and the control model was not made to see it.
+
+    Such a control model reads the latents of the control picture, one channel for the hole, and the latents of the picture.
+
+    loaded_net: the control model in memory. base: a pipeline of the model that it guides.
+    """
+    if call.pipeline != _HOLE_READER:
+        return
+    needed, actual = 2 * int(base.transformer.in_channels) + 1, int(loaded_net.config.control_in_dim)
+    if actual < needed:
+        name = net.descriptor.name
+        raise InputError(
+            f"The control model {name!r} does not read holes (it has {actual} channels, and {needed} are needed), so it cannot be "
+            "followed while a hole is filled.",
+            "Name another control model, or remove control from the step.",
+        )
 
 
 def guide_facts(guide: ControlGuide) -> dict[str, object]:

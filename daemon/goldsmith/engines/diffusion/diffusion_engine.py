@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from math import ceil
@@ -15,13 +16,20 @@ import numpy as np
 from goldsmith.engines.diffusion.clip_prompts import PLAIN_READING, PromptReading, encode_prompt, needs_encoding, reads_with_clip
 from goldsmith.engines.diffusion.control import controlled_call, guide_facts
 from goldsmith.engines.diffusion.determinism import configure_cublas, deterministic, environment_facts, seeded_generators, seeded_globally
-from goldsmith.engines.diffusion.families import PipelineCall, check_abilities, choose_ability, find_family
+from goldsmith.engines.diffusion.families import (
+    PipelineCall,
+    check_abilities,
+    check_hole_references,
+    choose_ability,
+    find_family,
+)
 from goldsmith.engines.diffusion.loaded_model import LoadedModel, PlanLayout, has_tiling
 from goldsmith.engines.diffusion.memory_layout import MemoryFallback, memory_fallbacks
 from goldsmith.engines.diffusion.picture_checks import check_picture, resize
 from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, is_prompt_truncated, prepare_inputs
 from goldsmith.engines.diffusion.pipeline_loader import scheduler_facts
 from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
+from goldsmith.engines.diffusion.reference_adapter import check_references, likeness_facts
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
 from goldsmith.engines.protocols import (
     Ability,
@@ -32,6 +40,7 @@ from goldsmith.engines.protocols import (
     GenerationResult,
     ModelFiles,
     OnProgress,
+    ReferenceGuide,
     ignore_progress,
 )
 from goldsmith.engines.registry.models import Model
@@ -56,6 +65,7 @@ class _CallSettings:
     width: int
     height: int
     guide: ControlGuide | None = None
+    likeness: ReferenceGuide | None = None
     scheduler: SchedulerEntry | None = None
     rescale: float = 0.0
     reading: PromptReading = PLAIN_READING
@@ -180,8 +190,13 @@ class DiffusionEngine:
             )
         ability = choose_ability(self._name, self.descriptor.can, request)
         pipeline_call = self._family.calls[ability]
+        check_hole_references(self._name, pipeline_call, request)
+        if request.hole is not None and request.references:
+            pipeline_call = replace(pipeline_call, can_batch=False)  # they are for one picture
         if request.guide is not None:
             pipeline_call = controlled_call(self._name, self._diffusion.family, ability, pipeline_call, request.guide)
+        if request.likeness is not None:
+            check_references(self._name, self._diffusion.family, ability, request.likeness, controlled=request.guide is not None)
         steps = self._diffusion.steps if options.steps is None else options.steps
         strength = (
             None
@@ -191,7 +206,9 @@ class DiffusionEngine:
             else options.strength
         )
         if options.strength is not None and strength is None and request.picture is not None:
-            what = "uses reference pictures" if request.references else "changes a picture by instruction"
+            by_guide = "fills a hole from noise where it follows a control picture"
+            by_words = "uses reference pictures" if request.references else "changes a picture by instruction"
+            what = by_words if request.guide is None else by_guide
             raise InputError(
                 f"The model {self._name!r} {what} here and has no strength, but the step has strength = {options.strength:g}.",
                 "Remove strength from the step" + (", or set references = false." if request.references else ", or name another model."),
@@ -214,6 +231,7 @@ class DiffusionEngine:
             request.width,
             request.height,
             request.guide,
+            request.likeness,
             self._scheduler(options.scheduler),
             options.rescale,
             PromptReading(options.clip_skip, options.embeddings),
@@ -289,8 +307,8 @@ class DiffusionEngine:
                 arguments = self._pipeline_arguments(pipe, call, inputs) | words.arguments
                 arguments["generator"] = seeded_generators([frame.seed for frame in group])
                 arguments |= share.callback_arguments(pipe)
-                with seeded_globally(group[0].seed, self._device):
-                    images = pipe(**arguments, output_type="np").images
+                with seeded_globally(group[0].seed, self._device), self._attached_references(loaded, pipe, call) as reference_arguments:
+                    images = _result_pictures(pipe(**arguments, **reference_arguments, output_type="np"))
                 generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
                 pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
@@ -303,6 +321,10 @@ class DiffusionEngine:
         facts |= {**words.facts, **scheduler_facts(pipe.scheduler)}
         facts |= {"pipeline": type(pipe).__name__, "tiling": fallback.uses_tiling and has_tiling(pipe.vae)}
         return pictures, {**facts, **loaded.facts(), **environment_facts(self._device)}
+
+    def _attached_references(self, loaded: LoadedModel, pipe: Any, call: _CallSettings) -> AbstractContextManager[PipelineArguments]:
+        """Return a block in which the model follows the call's reference pictures; it yields the arguments for them."""
+        return nullcontext(PipelineArguments()) if call.likeness is None else loaded.attached_references(pipe, call.likeness)
 
     def _refuse_broken_weights(self, images: Any, loaded: LoadedModel) -> None:
         """Raise InputError if a picture has values that are not numbers because the weights have: no other seed would help."""
@@ -354,7 +376,11 @@ class DiffusionEngine:
         else:
             facts = {"weights_read_as_words": True} if any(map(has_numbered_weight, texts)) else {}
         facts["prompt_truncated"] = bool(earlier_facts.get("prompt_truncated")) or is_prompt_truncated(pipe, texts)
-        arguments = inputs.prompt_arguments
+        if self._family.encode_words is not None:
+            names, words = ("prompt_embeds", "negative_prompt_embeds"), (inputs.prompts[0], negative or "")
+            encoded_words = (self._family.encode_words(pipe, each, self._device.name) for each in words)
+            return _Words(dict(zip(names, encoded_words, strict=True)), facts)
+        arguments = {name: value for name, value in inputs.prompt_arguments.items() if name in parameters}
         if negative is not None and "negative_prompt" in parameters:
             arguments["negative_prompt"] = negative if isinstance(arguments["prompt"], str) else [negative] * inputs.count
             if own_guidance in parameters:
@@ -402,7 +428,8 @@ class DiffusionEngine:
         return arguments
 
     def _call_facts(self, call: _CallSettings, fallback: MemoryFallback) -> dict[str, object]:
-        control = {} if call.guide is None else {"control": guide_facts(call.guide)}
+        control: dict[str, object] = {} if call.guide is None else {"control": guide_facts(call.guide)}
+        control |= {} if call.likeness is None else {"likeness": likeness_facts(call.likeness)}
         extra: dict[str, object] = {"guidance_rescale": call.rescale} if call.rescale else {}
         extra |= {"clip_skip": call.reading.clip_skip} if call.reading.clip_skip else {}
         extra |= {"embeddings": [path.stem for path in call.reading.embeddings]} if call.reading.embeddings else {}
@@ -423,6 +450,11 @@ class DiffusionEngine:
                 "safety_checker": "not loaded",
             }
         )
+
+
+def _result_pictures(output: Any) -> Any:
+    """Return the pictures of a pipeline's output, (count, h, w, 3), 0..1; of films, the last picture of each."""
+    return output.images if hasattr(output, "images") else output.frames[:, -1]
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:

@@ -7,13 +7,18 @@ AutoPipeline serves families that are not in the table. Argument names: diffuser
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs
+from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments, PipelineInputs, to_pil
 from goldsmith.engines.diffusion.prompt_weights import has_numbered_weight
+from goldsmith.engines.diffusion.umt5_prompts import encode_with_umt5
 from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
+
+# More reference pictures than anybody puts beside a brief.
+_MANY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class PipelineCall:
     can_batch:        False if the pipeline generates one picture per call.
     is_8bit_only:     True if it takes its input pictures only as PIL images; all of them then apply to every result of the call.
     default_strength: how far results depart from the picture by default, 0..1; None if the pipeline has no strength.
+    hole_references:  how many reference pictures it can look at while it fills a hole.
     """
 
     pipeline: str
@@ -30,6 +36,7 @@ class PipelineCall:
     can_batch: bool = True
     is_8bit_only: bool = False
     default_strength: float | None = None
+    hole_references: int = 0
 
 
 def _text_arguments(inputs: PipelineInputs) -> PipelineArguments:
@@ -74,6 +81,11 @@ def _edit_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
     return {"image": inputs.reference_images()[0], "mask_image": inputs.hole_image(), "strength": inputs.strength}
 
 
+def _klein_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    reference = {"image_reference": to_pil(inputs.references[0])} if inputs.references else {}
+    return {**_inpaint_arguments(inputs), **reference}
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
     """A family of models.
@@ -89,6 +101,10 @@ class ModelFamily:
     uses_auto_pipeline: bool = False
     # The argument of the call that makes a negative prompt act, for models whose guidance is built in.
     negative_guidance_argument: str = ""
+    # The class of diffusers for a part, where that in model_index.json is not the one that its pipeline needs.
+    part_classes: Mapping[str, str] = field(default_factory=dict)
+    # Encodes a text for a pipeline, on a device of torch; None if the pipeline does so itself.
+    encode_words: Callable[[Any, str, str], Any] | None = None
     # A longer prompt ends the call with an error, in tokens; 0 if the pipeline cuts it by itself.
     max_prompt_tokens: int = 0
 
@@ -124,7 +140,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
             "text": PipelineCall("Flux2KleinPipeline", _text_arguments),
             # It has no image-to-image pipeline; filling a hole that covers the whole picture is the same.
             "image": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=0.6),
-            "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _inpaint_arguments, default_strength=1.0),
+            "inpaint": PipelineCall("Flux2KleinInpaintPipeline", _klein_inpaint_arguments, default_strength=1.0, hole_references=1),
             "edit": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
             "references": PipelineCall("Flux2KleinPipeline", _reference_arguments, is_8bit_only=True),
         }
@@ -143,7 +159,9 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "qwen-image-edit-plus": ModelFamily(
         {
             "edit": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
-            "inpaint": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall(
+                "QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True, hole_references=_MANY
+            ),
             "references": PipelineCall("QwenImageEditPlusPipeline", _reference_arguments, can_batch=False, is_8bit_only=True),
         },
         guidance_argument="true_cfg_scale",
@@ -157,6 +175,24 @@ FAMILIES: Mapping[str, ModelFamily] = {
         },
         default_negative_prompt="",
         max_prompt_tokens=512,
+    ),
+    # Its pipeline draws at one of its own sizes, of about a megapixel.
+    "joy-image-edit": ModelFamily(
+        {
+            "edit": PipelineCall("JoyImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall("JoyImageEditPipeline", _whole_picture_arguments, can_batch=False, is_8bit_only=True),
+        },
+        default_negative_prompt="",
+    ),
+    # It thinks of the change as a short film, of which the last picture is the result. Its repository names the transformer of its base.
+    "chronoedit": ModelFamily(
+        {
+            "edit": PipelineCall("ChronoEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+            "inpaint": PipelineCall("ChronoEditPipeline", _first_reference_arguments, can_batch=False, is_8bit_only=True),
+        },
+        default_negative_prompt="",
+        part_classes={"transformer": "ChronoEditTransformer3DModel"},
+        encode_words=encode_with_umt5,
     ),
     "z-image": ModelFamily(_standard_calls("ZImage"), default_negative_prompt=""),
     "krea2": ModelFamily({"text": PipelineCall("Krea2Pipeline", _text_arguments)}, default_negative_prompt=""),
@@ -204,9 +240,7 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     """
     candidates: tuple[Ability, ...]
     if request.hole is not None:
-        if request.references:
-            raise InputError(f"The model {name!r} cannot use reference pictures while it fills a hole.", "Remove the references.")
-        candidates = ("inpaint", "image", "edit")
+        candidates = ("inpaint",) if request.references else ("inpaint", "image", "edit")
     elif request.references:
         candidates = ("references",)
     elif request.picture is not None:
@@ -222,16 +256,38 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     )
 
 
-def prompt_remarks(family: str, prompt: str) -> list[str]:
-    """Return what will not be read of a prompt by a model of that family, as ends of a sentence, before any tokenizer is loaded.
+def check_hole_references(name: str, call: PipelineCall, request: GenerationRequest) -> None:
+    """Raise InputError if the call looks at fewer reference pictures than the request has for filling a hole."""
+    count, most = len(request.references), call.hole_references
+    if request.hole is None or count <= most:
+        return
+    if not most:
+        raise InputError(
+            f"The model {name!r} cannot look at reference pictures while it fills a hole.",
+            "Name a model that can, set reference_strength in place of references, or remove references from the step.",
+        )
+    raise InputError(
+        f"The model {name!r} looks at {most} reference picture while it fills a hole, but there are {count}.",
+        "Leave one of them beside the brief, or name another model.",
+    )
 
-    A family that is not in the table may read with CLIP, so nothing is said about it.
+
+def prompt_remarks(model: str, family: str, prompt: str, *, is_negative: bool = False) -> list[str]:
+    """Return what a model of that family will not read of a prompt, as ends of a sentence, before any tokenizer is loaded.
+
+    A family that is not in the table may read with CLIP, so nothing is said about it. Nothing is said about a negative prompt either that
+    the family does not use.
     """
-    if family in CLIP_FAMILIES or family not in FAMILIES:
+    rules = FAMILIES.get(family)
+    if family in CLIP_FAMILIES or rules is None:
+        return []
+    if is_negative and rules.default_negative_prompt is None and not rules.negative_guidance_argument:
         return []
     words, remarks = len(prompt.split()), []
     if words > _READ_WORDS:
-        remarks.append(f"the prompt has {words} words, and the model reads about {_READ_WORDS}: it will ignore the rest. Shorten it.")
+        remarks.append(f"has {words} words, and the model {model} reads about {_READ_WORDS}: it will ignore the rest. Shorten it.")
     if has_numbered_weight(prompt):
-        remarks.append("the model knows no weights such as (word:1.3) and reads them as words. Remove them, or name a model with CLIP.")
+        remarks.append(
+            f"has weights such as (word:1.3), which the model {model} reads as words. Remove them, or name a model that reads with CLIP."
+        )
     return remarks

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
-from goldsmith.engines.diffusion.control import load_net
+from goldsmith.engines.diffusion.control import check_net_reads_holes, load_net
 from goldsmith.engines.diffusion.diffusers_tree import inspect_tree
 from goldsmith.engines.diffusion.families import ModelFamily, PipelineCall
 from goldsmith.engines.diffusion.loras import LoraAdapters
 from goldsmith.engines.diffusion.memory_layout import MemoryLayout, Offload
+from goldsmith.engines.diffusion.pipeline_inputs import PipelineArguments
 from goldsmith.engines.diffusion.pipeline_loader import PipelineSet, load_pipelines, make_scheduler
+from goldsmith.engines.diffusion.reference_adapter import ImageEncoder, attached_adapter
 from goldsmith.engines.memory import device_fault, is_device_failure, is_out_of_memory, release_memory
-from goldsmith.engines.protocols import ControlNet, Device, ModelFiles
+from goldsmith.engines.protocols import ControlNet, Device, ModelFiles, ReferenceAdapter, ReferenceGuide
+from goldsmith.engines.registry.family_additions import additions_family
 from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
@@ -55,6 +59,8 @@ class LoadedModel:
         self._family_name = diffusion.family
         # The control model that was used last, and its weights in memory.
         self._control_net: tuple[ControlNet, Any] | None = None
+        # The reference adapter that was used last, and its image encoder in memory.
+        self._encoder: tuple[ReferenceAdapter, ImageEncoder] | None = None
         self._scheduler = type(self.base.scheduler), self.base.scheduler.config
 
     @property
@@ -72,7 +78,10 @@ class LoadedModel:
 
         Raises InputError if the control model or the scheduler cannot be opened.
         """
-        pipe = self._pipelines.get(call, None if net is None else self._load_control_net(net))
+        control_net = None if net is None else self._load_control_net(net)
+        if net is not None:
+            check_net_reads_holes(call, control_net, self.base, net)
+        pipe = self._pipelines.get(call, control_net)
         kind, config = self._scheduler
         pipe.scheduler = kind.from_config(config) if scheduler is None else make_scheduler(config, scheduler)
         _set_vae_tiling(pipe.vae, on=use_tiling)
@@ -87,6 +96,18 @@ class LoadedModel:
             release_memory(self._device)
             self._control_net = net, load_net(net, self._family_name, self.layout.precision).to(torch.device(self._device.name))
         return self._control_net[1]
+
+    def attached_references(self, pipe: Any, guide: ReferenceGuide) -> AbstractContextManager[PipelineArguments]:
+        """Return a block in which a pipeline follows reference pictures; it yields the arguments for them.
+
+        The image encoder of the last adapter stays loaded. Raises InputError if the adapter cannot be opened or does not fit.
+        """
+        family = additions_family(self._family_name)
+        if self._encoder is None or self._encoder[0] is not guide.adapter:
+            self._encoder = None
+            release_memory(self._device)
+            self._encoder = guide.adapter, ImageEncoder(guide.adapter, family, self.layout.precision, self._device.name)
+        return attached_adapter(pipe, self._encoder[1], guide, family, self._device.name if self.offload == "group" else "")
 
     def finish_call(self, *, release: bool = False) -> None:
         """Move offloaded parts back to main memory after a call. ``release``: also release unused memory on the device."""

@@ -71,7 +71,7 @@ class PipelineInputs:
 
     def reference_images(self) -> list[Image]:
         """Return the first picture and the references as 8-bit PIL images, for pipelines that take only these."""
-        return [_to_pil(pixels) for pixels in (*self.pictures[:1], *self.references)]
+        return [to_pil(pixels) for pixels in (*self.pictures[:1], *self.references)]
 
 
 def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: int, strength: float) -> PipelineInputs:
@@ -110,7 +110,8 @@ def _resize_hole(hole: Mask, width: int, height: int) -> Mask:
     return resized
 
 
-def _to_pil(pixels: Pixels) -> Image:
+def to_pil(pixels: Pixels) -> Image:
+    """Return the pixels, (h, w, 3), 0..1, sRGB, as an 8-bit PIL image; a very small one is enlarged."""
     from PIL import Image
 
     picture = Image.fromarray(quantise(pixels, 8))

@@ -18,7 +18,8 @@ from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.scheduler_settings import SchedulerEntry
 from goldsmith.errors import InputError
 
-_QWEN_PROCESSOR = "Qwen2VLProcessor"
+# The processors of Qwen's models that look at pictures.
+_QWEN_PROCESSORS = ("Qwen2VLProcessor", "Qwen3VLProcessor")
 # The parts that may be such a processor.
 _PROCESSORS = ("processor", "text_processor")
 
@@ -100,8 +101,9 @@ def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtyp
 
     components: dict[str, Any] = {part: None for part in SKIPPED_PARTS if part in tree.index}
     for part in _PROCESSORS:
-        if tree.index.get(part, [None, None])[1] == _QWEN_PROCESSOR:
-            components[part] = _load_qwen_processor(tree.folder / part)
+        class_of_part = tree.index.get(part, [None, None])[1]
+        if class_of_part in _QWEN_PROCESSORS:
+            components[part] = _load_qwen_processor(tree.folder / part, class_of_part)
     class_name = next(iter(family.calls.values())).pipeline
     kind = diffusers.DiffusionPipeline if family.uses_auto_pipeline else getattr(diffusers, class_name)
     if store.single_file is not None:
@@ -110,13 +112,15 @@ def _load_base(store: ModelFiles, tree: DiffusersTree, family: ModelFamily, dtyp
             kind = getattr(diffusers, str(tree.index.get("_class_name", "")))
         components |= {part: _load_part(tree, part, dtype) for part in tree.parts if part in tree.index}
         return kind.from_single_file(str(store.single_file), config=str(tree.folder), local_files_only=True, dtype=dtype, **components)
+    components |= {part: _load_part(tree, part, dtype, name) for part, name in family.part_classes.items() if part in tree.index}
     variant = {"variant": tree.variant} if tree.variant else {}
     return kind.from_pretrained(tree.folder, local_files_only=True, use_safetensors=True, dtype=dtype, **variant, **components)
 
 
-def _load_part(tree: DiffusersTree, part: str, dtype: Any) -> Any:
-    """Return a part from the folder, for a single file that lacks it."""
+def _load_part(tree: DiffusersTree, part: str, dtype: Any, class_name: str = "") -> Any:
+    """Return a part from the folder, for a single file that lacks it, or as another class than its index names."""
     library, kind = tree.index[part][:2]
+    kind = class_name or kind
     variant = {"variant": tree.variant} if tree.variant else {}
     part_class = getattr(importlib.import_module(library), kind)
     return part_class.from_pretrained(tree.folder / part, local_files_only=True, use_safetensors=True, dtype=dtype, **variant)
@@ -139,15 +143,18 @@ def _sibling_pipeline(base: Any, name: str, extra_parts: Mapping[str, Any], *, a
     return kind(**{**settings, **parts})
 
 
-def _load_qwen_processor(folder: Path) -> Any:
-    """Return a processor for Qwen-Image-Edit that needs no torchvision, unlike the one that the folder names: PIL pictures, no videos.
+def _load_qwen_processor(folder: Path, class_name: str) -> Any:
+    """Return a processor of that class that needs no torchvision, unlike the one that the folder names: PIL pictures, no videos.
 
     Raises ImportError if transformers has no PIL form of it.
     """
-    from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil, Qwen2VLProcessor
+    import transformers
+    from transformers import Qwen2Tokenizer, Qwen2VLImageProcessorPil
     from transformers.processing_utils import ProcessorMixin
 
-    class PictureProcessor(Qwen2VLProcessor):  # type: ignore[misc]  # transformers is not read by mypy
+    named_class: Any = getattr(transformers, class_name)
+
+    class PictureProcessor(named_class):  # type: ignore[misc]  # transformers is not read by mypy
         """A processor without a video processor; transformers takes the list of parts from the signature of ``__init__``."""
 
         def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None) -> None:

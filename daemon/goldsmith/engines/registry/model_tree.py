@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.models import Model
 from goldsmith.engines.registry.pins import ModelPin, describe_origin
+from goldsmith.engines.registry.reference_settings import ReferenceSettings
 from goldsmith.engines.registry.weights_sources import ALLOWED_SUFFIXES, CODE_SUFFIXES, WEIGHTS_SUFFIX, ConfigTable, refusal_reason
 from goldsmith.errors import HostError
 
@@ -118,6 +119,8 @@ class ModelTree:
             return ""
         if self.model.control is not None:
             return _incomplete_part_reason(self.root)
+        if self.model.reference is not None:
+            return _incomplete_adapter_reason(self.root, self.model.reference)
         return _incomplete_reason(self.root, config_only=self.is_config_only)
 
     @property
@@ -184,6 +187,13 @@ def _incomplete_part_reason(top: Path) -> str:
         return str(top / missing)
     has_weights = any(path.lower().endswith(WEIGHTS_SUFFIX) for path in paths)
     return refusal_reason(paths) or ("" if has_weights else str(top / f"diffusion_pytorch_model{WEIGHTS_SUFFIX}"))
+
+
+def _incomplete_adapter_reason(top: Path, reference: ReferenceSettings) -> str:
+    """Return why a folder is not a reference adapter with its weights and its image encoder; "" if it seems complete."""
+    if not (top / reference.weights).is_file():
+        return str(top / reference.weights)
+    return _incomplete_part_reason(top / reference.encoder)
 
 
 def _part_folders(index: Path) -> list[str]:

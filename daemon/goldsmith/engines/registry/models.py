@@ -13,10 +13,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from goldsmith.engines.kinds import CONTROL_NET, ENGINE_KINDS, FACE_SWAPPER, GENERATOR, INPAINTER, MATTE_ESTIMATOR, UPSCALER
+from goldsmith.engines.kinds import (
+    CONTROL_NET,
+    ENGINE_KINDS,
+    FACE_SWAPPER,
+    GENERATOR,
+    INPAINTER,
+    MATTE_ESTIMATOR,
+    REFERENCE_ADAPTER,
+    UPSCALER,
+)
 from goldsmith.engines.protocols import Ability, EngineNeed
 from goldsmith.engines.registry.control_settings import ControlSettings
 from goldsmith.engines.registry.face_swap_settings import FaceSwapSettings
+from goldsmith.engines.registry.family_additions import guided_abilities
+from goldsmith.engines.registry.reference_settings import FILE_IN_FOLDER, FOLDER_IN_FOLDER, ReferenceSettings
 from goldsmith.engines.registry.scheduler_settings import Schedulers
 from goldsmith.engines.registry.weights_sources import WEIGHTS_SUFFIX, AbsolutePath, ConfigTable, HubRepository, WeightsFile
 from goldsmith.errors import InputError, UsageError, unreadable_config
@@ -34,9 +45,11 @@ _PATTERN_PHRASES: Mapping[str, str] = {
     r"^[a-z0-9]*$": "a variant has small letters and digits, such as fp16",
     r"^[0-9a-f]{64}$": "a sha256 has 64 digits from 0 to 9 and a to f, as `sha256sum FILE` prints it",
     r"^x[2-8]$": "the factors are x2 to x8",
+    FILE_IN_FOLDER: "it is a .safetensors file in the model's folder, such as models/ip-adapter.safetensors",
+    FOLDER_IN_FOLDER: "it is a folder in the model's folder, such as models/image_encoder",
 }
 # The kinds of model whose weights may be a folder: a tree of a hub, or one on this machine.
-TREE_KINDS = frozenset({GENERATOR.name, CONTROL_NET.name})
+TREE_KINDS = frozenset({GENERATOR.name, CONTROL_NET.name, REFERENCE_ADAPTER.name})
 _OTHER_FORM = "docs/models.md shows an example"
 
 ModelName = Annotated[str, Field(pattern=_NAME)]
@@ -120,6 +133,7 @@ class Model(ConfigTable):
     file: AbsolutePath | None = None
     diffusion: DiffusionSettings | None = None
     control: ControlSettings | None = None
+    reference: ReferenceSettings | None = None
     swap: FaceSwapSettings | None = None
 
     @model_validator(mode="before")
@@ -137,12 +151,22 @@ class Model(ConfigTable):
             return False
         if self.control is not None:
             return need.control in ("", *self.control.controls) and need.family in ("", self.control.family)
+        if self.reference is not None:
+            return need.family in ("", self.reference.family)
         if self.diffusion is None:
-            return True
+            return not (need.can | need.controlled | need.referenced)
         able = frozenset(self.diffusion.can)
+        if not self.guided_abilities(need) >= need.controlled | need.referenced:
+            return False
         if need.can_any and not need.can_any & able:
             return False
         return need.can <= able and (need.kind is GENERATOR or bool(able & FILL_ABILITIES))
+
+    def guided_abilities(self, need: EngineNeed[Any]) -> frozenset[Ability]:
+        """Return the abilities of a generating model that follow all that the need asks: a control picture, references by an adapter."""
+        assert self.diffusion is not None  # noqa: S101 - only generating models have abilities
+        guided = guided_abilities(self.diffusion.family, controlled=bool(need.controlled), referenced=bool(need.referenced))
+        return guided & frozenset(self.diffusion.can)
 
     @model_validator(mode="after")
     def _check_scale(self) -> Self:
@@ -152,6 +176,8 @@ class Model(ConfigTable):
             raise ValueError("a model of kind generate, and only such a model, has a [diffusion] table")
         if (self.kind == CONTROL_NET.name) != (self.control is not None):
             raise ValueError("a model of kind control, and only such a model, has a [control] table")
+        if (self.kind == REFERENCE_ADAPTER.name) != (self.reference is not None):
+            raise ValueError("a model of kind reference, and only such a model, has a [reference] table")
         if self.kind != UPSCALER.name and self.scale != 1:
             raise ValueError("only an upscaling model has a scale")
         return self
@@ -171,10 +197,11 @@ class Model(ConfigTable):
         is_tree = self.kind in TREE_KINDS
         if not is_tree and any(each is not None for each in (*trees, self.file)):
             raise ValueError(
-                "only a model of kind generate or control has a repository, a folder or a file; others list [[files]] with their hashes"
+                "only a model of kind generate, control or reference has a repository, a folder or a file; others list [[files]] with "
+                "their hashes"
             )
-        if self.kind == CONTROL_NET.name and (any(singles) or not any(trees)):
-            raise ValueError("a model of kind control is a repository or a folder")
+        if is_tree and self.kind != GENERATOR.name and (any(singles) or not any(trees)):
+            raise ValueError(f"a model of kind {self.kind} is a repository or a folder")
         if all(trees) or all(singles):
             raise ValueError("its weights have one source: a repository or a folder, not both; files or a file, not both")
         single = [self.file.name] if self.file is not None else [file.name for file in self.files]

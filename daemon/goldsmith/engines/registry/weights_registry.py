@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from goldsmith.engines.registry.choice_problems import (
     preferred_name,
     unsuitable_problem,
 )
+from goldsmith.engines.registry.family_additions import additions_family
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.model_tree import ModelTree, noted_hashes, wrong_files
 from goldsmith.engines.registry.models import Model, Models, read_models
@@ -160,6 +161,7 @@ class WeightsRegistry:
         A named upscaler is used at its own scale; ``need.factor`` only chooses among defaults. Raises InputError for an unknown name, a
         wrong kind, a missing ability, or if there is no default; WeightsMissing if only weights are missing.
         """
+        need = self._with_family(need)
         if need.model is not None:
             return self._choose_named(need, need.model)
         suitable = [
@@ -177,6 +179,19 @@ class WeightsRegistry:
         others = [name for name in self.models.models if name not in suitable and self._is_alternative(need, name)]
         remedy = f"Run: {fetch_command(preferred_name(self.models, suitable))}"
         raise WeightsMissing(no_weights_sentence(need, others), remedy)
+
+    def _with_family(self, need: EngineNeed[Any]) -> EngineNeed[Any]:
+        """Return the need of a control model or a reference adapter with the family of the model that it guides.
+
+        If that model cannot be chosen, the need for it says so.
+        """
+        if need.guides is None or need.family:
+            return need
+        try:
+            diffusion = self.choose(need.guides).model.diffusion
+        except InputError:
+            return need
+        return need if diffusion is None else replace(need, family=additions_family(diffusion.family))
 
     def _is_alternative(self, need: EngineNeed[Any], name: str) -> bool:
         """Return whether a model could be named for the need, and its weights are present."""

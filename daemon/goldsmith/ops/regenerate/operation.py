@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from goldsmith.engines.diffusion.prompt_weights import READING_FACTS, reading_note
-from goldsmith.engines.kinds import CONTROL_NET, GENERATOR, UPSCALER
+from goldsmith.engines.kinds import GENERATOR, UPSCALER
 from goldsmith.engines.protocols import (
     Ability,
     ControlGuide,
@@ -27,8 +27,20 @@ from goldsmith.engines.protocols import (
     GenerationRequest,
     Generator,
     OnProgress,
+    ReferenceAdapter,
+    ReferenceGuide,
 )
+from goldsmith.engines.registry.family_additions import additions_family
 from goldsmith.errors import InputError
+from goldsmith.guides import (
+    ControlSetting,
+    ReferenceStrength,
+    adapter_need,
+    check_reference_settings,
+    missing_reference,
+    open_references,
+    to_model_pixels,
+)
 from goldsmith.operation import (
     LORA_SUFFIXES,
     Lora,
@@ -41,7 +53,6 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
-from goldsmith.ops.regenerate.control import ControlSetting, draw_edges
 from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
 from goldsmith.ops.regenerate.variants import (
     WILDCARD_SUFFIXES,
@@ -55,6 +66,7 @@ from goldsmith.ops.regenerate.variants import (
     wildcard_names,
 )
 from goldsmith.picture import colour
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.dither import dither
 from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
@@ -73,8 +85,6 @@ _SCALING_BYTES = 60
 _REFINING_BYTES = 160
 # A picture with more than this many times the pixels that were drawn is remarked as soft.
 _MAX_SOFT_ENLARGEMENT = 2.0
-# How far the shapes of a picture and its control picture may differ, as a share of the ratio of their sides.
-_MAX_SHAPE_DIFFERENCE = 0.02
 # The first pass's share of the time, if there is a second pass.
 _FIRST_PASS_SHARE = 0.4
 
@@ -102,8 +112,18 @@ class Regenerate(SetOperation):
         {
             "prompt": "text",
             "negative": "negative-prompt",
-            "candidates": "count variations",
-            "strength": "denoise",
+            "model": "checkpoint",
+            "candidates": "count variations batch-count batch-size",
+            "strength": "denoise denoising-strength",
+            "steps": "sampling-steps",
+            "guidance": "cfg cfg-scale guidance-scale",
+            "guidance_rescale": "cfg-rescale",
+            "scheduler": "sampler sampling-method",
+            "loras": "lora",
+            "embeddings": "textual-inversion",
+            "reference_strength": "ip-adapter ip-adapter-scale",
+            "control": "controlnet",
+            "refine": "hires-fix hires hr-scale",
         }
     )
 
@@ -151,9 +171,16 @@ class Regenerate(SetOperation):
     """Up to 8 textual inversions from library/embeddings, by name; the name is then a word of the prompt."""
     references: Literal["auto"] | bool = "auto"
     """Whether the model uses the reference pictures beside the brief (hero.ref.png): auto = if there are any; true; false."""
+    reference_strength: ReferenceStrength | None = None
+    """How strongly the result follows the reference pictures (0 to 1), by a reference adapter of the model's family. Default: the model
+    looks at them itself.
+    """
+    reference_model: str | None = None
+    """A reference adapter in config/models.toml; default: the first one on this machine for this family of models."""
     control: ControlSetting = None
-    """A picture that the result follows: { kind = "depth", strength = 1 (0 to 2), start = 0, end = 1, model }, or the kind alone, depth,
-    edges, pose or tile. The picture is hero.control.KIND.png; without one, edges are drawn from the picture itself.
+    """A picture that the result follows: { kind = "depth", strength = 1 (0 to 2), start = 0, end = 1, model, refine }, or the kind alone,
+    depth, edges, pose or tile. The picture is hero.control.KIND.png; without one, edges are drawn from the picture, and a tile is the
+    picture itself.
     """
     refine: float = Field(default=1, ge=1, le=4)
     """A second pass: enlarge by this factor (1 to 4; 1 = none) and redraw the details tile by tile."""
@@ -163,6 +190,9 @@ class Regenerate(SetOperation):
     @model_validator(mode="after")
     def _check_combination(self) -> Regenerate:
         self._check_candidates()
+        check_reference_settings(self.reference_strength, self.reference_model, uses_references=self.references is not False)
+        if self.control is not None and self.control.refine and self.refine == 1:
+            raise ValueError("control has refine = true, but the step has no second pass: set refine, or remove it from control")
         if self.size is not None and self.aspect:
             raise ValueError("give size or aspect, not both: a size has its own aspect ratio")
         if self.size is not None and self.size[0] * self.size[1] > MAX_PIXELS:
@@ -213,9 +243,10 @@ class Regenerate(SetOperation):
 
     def needs(self) -> StepNeeds:
         can: set[Ability] = {"image"} if self.strength is not None or self.refine > 1 else set()
-        if self.references is True:
+        if self.references is True and self.reference_strength is None:
             can.add("references")
-        return self._needs([EngineNeed(GENERATOR, model, can=frozenset(can)) for model in self._models])
+        first_pass: frozenset[Ability] = frozenset({"image"}) if self.strength is not None else frozenset()
+        return self._needs([self._guided(EngineNeed(GENERATOR, model, can=frozenset(can)), first_pass) for model in self._models])
 
     def needs_beside(self, inputs: StepInputs) -> StepNeeds:
         return self._needs([self._generator_need(inputs, model) for model in self._models])
@@ -234,32 +265,49 @@ class Regenerate(SetOperation):
     def input_problem(self, inputs: StepInputs) -> tuple[str, str]:
         if self.references is True and not inputs.has_references:
             return "references", "is true, but there is no reference picture beside the brief, such as NAME.ref.png: put one there."
-        if self.control is not None and not inputs.controls & {self.control.kind, ""} and self.control.kind != "edges":
-            name = f"NAME.control.{self.control.kind}.png"
-            return "control", f"is {self.control.kind}, but there is no picture of it beside the brief, such as {name}: put one there."
-        if self.strength is not None and inputs.has_picture and inputs.has_references and self.references is not False:
+        if self.control is not None and (missing := self.control.missing_picture(inputs)):
+            return "control", missing
+        if missing := missing_reference(self.reference_strength, inputs):
+            return "reference_strength", missing
+        if self.strength is not None and inputs.has_picture and self._model_sees_references(inputs):
             return "strength", (
                 f"is {self._strength_text}, but there is a reference picture beside it, and no model has a strength while it uses "
-                "reference pictures: remove strength, or write references = false to ignore the reference picture."
+                "reference pictures: remove strength, write reference_strength for a model with a reference adapter, or write "
+                "references = false to ignore the reference picture."
             )
         return "", ""
 
     def _generator_need(self, inputs: StepInputs, model: str | None) -> EngineNeed[Generator]:
         """Return the need for a model that can do everything the step asks; ``model`` is its name, or None.
 
-        A named model may also edit the picture by instruction, unless the step has a strength.
+        A named model may also edit the picture by instruction, unless the step has a strength or something else that the result follows.
         """
         can: set[Ability] = {"image"} if self.refine > 1 else set()
         can_any: set[Ability] = set()
-        if inputs.has_references and self.references is not False:
-            can.add("references")
-        elif not inputs.has_picture:
-            can.add("text")
-        elif model is None or self.strength is not None:
-            can.add("image")
-        else:
+        ability: Ability = "references" if self._model_sees_references(inputs) else "image" if inputs.has_picture else "text"
+        if ability == "image" and model is not None and self.strength is None and not self._is_guided:
             can_any = {"image", "edit"}
-        return EngineNeed(GENERATOR, model, can=frozenset(can), can_any=frozenset(can_any))
+        else:
+            can.add(ability)
+        return self._guided(EngineNeed(GENERATOR, model, can=frozenset(can), can_any=frozenset(can_any)), frozenset({ability}))
+
+    def _model_sees_references(self, inputs: StepInputs) -> bool:
+        """Return whether the model itself looks at the reference pictures, and no adapter."""
+        return inputs.has_references and self.references is not False and self.reference_strength is None
+
+    @property
+    def _is_guided(self) -> bool:
+        """Whether the result follows a control picture, or reference pictures by an adapter."""
+        return self.control is not None or self.reference_strength is not None
+
+    def _guided(self, need: EngineNeed[Generator], first_pass: frozenset[Ability]) -> EngineNeed[Generator]:
+        """Return the need with what the model must follow in the first pass, which uses these abilities, and in the second."""
+        second_pass: frozenset[Ability] = frozenset({"image"}) if self.control is not None and self.control.refine else frozenset()
+        return replace(
+            need,
+            controlled=first_pass | second_pass if self.control is not None else frozenset(),
+            referenced=first_pass if self.reference_strength is not None else frozenset(),
+        )
 
     def _needs(self, generators: Sequence[EngineNeed[Generator]]) -> StepNeeds:
         upscalers = (EngineNeed(UPSCALER, factor=self._upscale_factor),) if self.refine > 1 else ()
@@ -269,16 +317,16 @@ class Regenerate(SetOperation):
                 *(("embeddings", name, LORA_SUFFIXES) for name in self.embeddings),
                 *((WILDCARDS_FOLDER, name, WILDCARD_SUFFIXES) for name in wildcard_names(self.prompts or (self.prompt,))),
             ),
-            engines=(*generators, *upscalers, *self._control_needs()),
+            engines=(*generators, *upscalers, *(need for each in generators for need in self._guide_needs(each))),
             needs_picture=self.strength is not None,
             needs_prompt=self.uses_brief_prompt(),
         )
 
-    def _control_needs(self, family: str = "") -> tuple[EngineNeed[ControlNet], ...]:
-        """Return the need for a control model, if the step has a control picture; ``family``: of the model that it guides."""
-        if self.control is None:
-            return ()
-        return (EngineNeed(CONTROL_NET, self.control.model, control=self.control.kind, family=family),)
+    def _guide_needs(self, generator: EngineNeed[Generator]) -> tuple[EngineNeed[ControlNet] | EngineNeed[ReferenceAdapter], ...]:
+        """Return the needs for a control model and a reference adapter, as far as the step uses them; ``generator``: what they guide."""
+        control = () if self.control is None else (self.control.need(generator),)
+        adapter = () if self.reference_strength is None else (adapter_need(self.reference_model, generator),)
+        return (*control, *adapter)
 
     @property
     def _upscale_factor(self) -> int:
@@ -357,24 +405,24 @@ class Regenerate(SetOperation):
         """Return what is the same for all candidates, with the first model."""
         if not pictures and self.uses_brief_prompt() and not context.prompt:
             raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
-        references = [] if self.references is False else [_to_srgb(picture) for picture in context.library.reference_pictures()]
-        if self.references is True and not references:
-            sentence = f"references = true, but there is no reference picture beside the brief ({context.stem}.ref.png)."
-            raise InputError(sentence, "Put one there, or remove references from the step.")
-        if references and pictures:
+        if self.references is True or self.reference_strength is not None:
+            references = open_references(self.reference_strength, context)
+        else:
+            reference_pictures = () if self.references is False else context.library.reference_pictures()
+            references = tuple(to_model_pixels(picture) for picture in reference_pictures)
+        if references and pictures and self.reference_strength is None:
             self._refuse_strength(context.stem)
         inputs, first = StepInputs(bool(pictures), bool(references)), self._variants[0]
         engine = self._choose_engine(context, inputs, first.model)
         if self.refine > 1:  # here, so that it is known on what the finished parts depend
             context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
         run = _GenerationRun(
-            context, engine, first.model, inputs, tuple(references), lora_paths(self.loras, context), max(1, len(pictures)) * self._count
+            context, engine, first.model, inputs, references, lora_paths(self.loras, context), max(1, len(pictures)) * self._count
         )
         run.embeddings = tuple(context.library.file("embeddings", name, LORA_SUFFIXES) for name in self.embeddings)
         if self.control is not None:
-            run.control_picture = context.library.control_picture(self.control.kind)
-            self._check_control_picture(run, pictures)
-            self._open_control_net(run)
+            run.control_picture = self.control.open_picture(context, pictures)
+        self._open_guides(run)
         for name in wildcard_names(variant.prompt or context.prompt for variant in self._variants):
             run.wildcards.lines_of(name)  # a missing file is a problem before the first picture is made
         return run
@@ -384,17 +432,21 @@ class Regenerate(SetOperation):
         if variant.model == run.model:
             return False
         run.engine, run.model = self._choose_engine(run.context, run.inputs, variant.model), variant.model
-        self._open_control_net(run)
+        self._open_guides(run)
         return True
 
-    def _open_control_net(self, run: _GenerationRun) -> None:
-        """Open the control model for the family of the model, if the step has a control picture."""
-        for need in self._control_needs(run.engine.descriptor.family):
-            run.control_net = run.context.engines.get(need)
+    def _open_guides(self, run: _GenerationRun) -> None:
+        """Open the control model and the reference adapter for the family of the model, as far as the step uses them."""
+        family, need = run.engine.descriptor.family, self._generator_need(run.inputs, run.model)
+        if self.control is not None:
+            run.control_net = run.context.engines.get(self.control.need(need, family))
+        if self.reference_strength is not None:
+            adapter = run.context.engines.get(adapter_need(self.reference_model, need, additions_family(family)))
+            run.likeness = ReferenceGuide(adapter, run.references, self.reference_strength)
 
     def _options(self, variant: Variant, prompt: str, run: _GenerationRun) -> GenerationOptions:
         """Return the options of a combination, with the prompt in which the wildcards are filled in."""
-        uses_strength = run.inputs.has_picture and not run.inputs.has_references
+        uses_strength = run.inputs.has_picture and not self._model_sees_references(run.inputs)
         strength = self._effective_strength(variant, run.engine) if uses_strength else None
         return GenerationOptions(
             prompt,
@@ -409,38 +461,19 @@ class Regenerate(SetOperation):
             embeddings=run.embeddings,
         )
 
-    def _check_control_picture(self, run: _GenerationRun, pictures: Sequence[Picture]) -> None:
-        """Raise InputError if there is no control picture and none can be made, or if it has another shape than a picture."""
-        assert self.control is not None  # noqa: S101 - the caller has looked
-        name, control = f"{run.context.stem}.control.{self.control.kind}.png", run.control_picture
-        if control is None:
-            if self.control.kind != "edges" or not pictures:
-                raise InputError(
-                    f"control = {self.control.kind}, but there is no {name} beside the brief"
-                    + (" and no picture to draw edges from." if self.control.kind == "edges" else "."),
-                    "Put one there, or remove control from the step.",
-                )
-            return
-        for picture in pictures:
-            if abs(control.width / control.height * picture.height / picture.width - 1) > _MAX_SHAPE_DIFFERENCE:
-                raise InputError(
-                    f"{name} has another shape ({control.width} x {control.height} px) than the picture "
-                    f"({picture.width} x {picture.height} px).",
-                    "A control picture covers the same view as the picture: crop it to the same shape.",
-                )
-
     def _refuse_strength(self, stem: str) -> None:
         """Raise InputError if the step has a strength: it is for a picture with references, which no model weighs against a strength."""
         if self.strength is not None:
             raise InputError(
                 f"strength = {self._strength_text} cannot be used: there is a reference picture ({stem}.ref.png), and no model has a "
                 "strength while it uses reference pictures.",
-                "Remove strength from the step, or set references = false: the reference picture is then ignored.",
+                "Remove strength from the step, write reference_strength for a model with a reference adapter, or set references = false: "
+                "the reference picture is then ignored.",
             )
 
     def _effective_strength(self, variant: Variant, engine: Generator) -> float | None:
         """Return how far to depart from the picture; None for a named editing model, which takes the words as its instruction."""
-        if variant.strength is None and variant.model is not None and "edit" in engine.descriptor.can:
+        if variant.strength is None and variant.model is not None and "edit" in engine.descriptor.can and not self._is_guided:
             return None
         return DEFAULT_STRENGTH if variant.strength is None else variant.strength
 
@@ -483,7 +516,7 @@ class Regenerate(SetOperation):
     ) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of each candidate of one combination from one picture."""
         wide, high = native_size(self._aspect_ratio(source or run.control_picture), run.engine.descriptor)
-        start_pixels = None if source is None else _to_srgb(crop_and_resize(source, (wide, high)))
+        start_pixels = None if source is None else to_model_pixels(crop_and_resize(source, (wide, high)))
         base = self._base_picture(source, (wide, high))
         batch = max(1, min(_MAX_BATCH, _MAX_BATCH_PIXELS // (wide * high)))
         run.findings.setdefault("native", [wide, high])
@@ -502,10 +535,10 @@ class Regenerate(SetOperation):
             return None
         control = self.control
         if run.control_picture is not None:
-            pixels = _to_srgb(crop_and_resize(run.control_picture, size))
+            pixels = to_model_pixels(crop_and_resize(run.control_picture, size))
         else:
-            assert start_pixels is not None  # noqa: S101 - _check_control_picture refuses it
-            pixels = draw_edges(start_pixels)
+            assert start_pixels is not None  # noqa: S101 - Control.open_picture refuses it
+            pixels = control.make(start_pixels)
         return ControlGuide(run.control_net, control.kind, pixels, control.strength, control.start, control.end)
 
     def _make_group(self, group: _Group, base: Picture, run: _GenerationRun) -> Iterator[tuple[int, int, Picture]]:
@@ -550,8 +583,9 @@ class Regenerate(SetOperation):
             return dict(kept[0].facts), [part.pixels for part in kept]
         wide, high = group.size
         seeds = tuple(seed for _, seed in group.numbered_seeds)
+        direct_references = run.references if run.likeness is None else ()
         request = GenerationRequest(
-            group.options, seeds, wide, high, picture=group.start_pixels, references=run.references, guide=group.guide
+            group.options, seeds, wide, high, group.start_pixels, references=direct_references, guide=group.guide, likeness=run.likeness
         )
         share = _FIRST_PASS_SHARE if self.refine > 1 else 1.0
         note = f"candidate {run.done_count + 1} of {run.candidate_count}"
@@ -595,16 +629,23 @@ class Regenerate(SetOperation):
         large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
         options = replace(options, strength=self.refine_strength)
         calls: list[RecordValue] = []
+        guide: list[ControlGuide] = []
+        companion = self._refining_companion(large, run, guide)
 
         def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
             # Without the references: with them a model has no strength and would draw every tile anew from the words.
-            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile)
+            tile_guide = guide[-1] if guide else None
+            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, guide=tile_guide)
             generated = run.engine.generate(request, on_tile_progress)
             calls.append(cast("dict[str, RecordValue]", dict(generated.facts)))
             return generated.pictures[0]
 
         refined = refine_by_tiles(
-            large, redraw, RefineOptions(descriptor.native_pixels, descriptor.multiple, seed), lambda done: on_progress(0.3 + done * 0.7)
+            large,
+            redraw,
+            RefineOptions(descriptor.native_pixels, descriptor.multiple, seed),
+            lambda done: on_progress(0.3 + done * 0.7),
+            companion,
         )
         facts: dict[str, RecordValue] = {
             "upscaler": upscaler_descriptor.name,
@@ -613,6 +654,19 @@ class Regenerate(SetOperation):
             "tiles": len(refined.tiles),
         }
         return refined.pixels, {"refined": facts, "second_pass": calls}
+
+    def _refining_companion(self, large: Pixels, run: _GenerationRun, guide: list[ControlGuide]) -> Companion | None:
+        """Return the control picture of the second pass, which puts the part of each tile into ``guide``; None if it follows none."""
+        control, net = self.control, run.control_net
+        if control is None or net is None or not control.refine:
+            return None
+        size, control_picture = (large.shape[1], large.shape[0]), run.control_picture
+
+        def use_part(part: Pixels) -> None:
+            picture = part if control_picture is not None else control.make(part)
+            guide[:] = [ControlGuide(net, control.kind, picture, control.strength, control.start, control.end)]
+
+        return Companion(large if control_picture is None else to_model_pixels(crop_and_resize(control_picture, size)), use_part)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -665,7 +719,8 @@ class _GenerationRun:
     candidate_count: int
     embeddings: tuple[Path, ...] = ()
     control_net: ControlNet | None = None
-    # None also if edges are drawn from the picture itself.
+    likeness: ReferenceGuide | None = None
+    # None also if it is made from the picture itself.
     control_picture: Picture | None = None
     # How many candidates are made, found, or being made.
     done_count: int = 0
@@ -750,12 +805,6 @@ def _centre_crop(picture: Picture, size: Size) -> Picture:
     if part == (picture.width, picture.height):
         return picture
     return picture.with_geometry(picture.pixels[rows, cols], lambda mask: mask[rows, cols])
-
-
-def _to_srgb(picture: Picture) -> Pixels:
-    """Return the picture's colours as (h, w, 3) sRGB for the model."""
-    pixels = colour.convert_profile(picture, "srgb").pixels
-    return freeze(np.repeat(pixels, 3, axis=2)) if pixels.shape[2] == 1 else pixels
 
 
 def _fit_into_base(base: Picture, pixels: Pixels, seed: int) -> Picture:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.errors import InputError
+from goldsmith.picture.companion import Companion
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import boost_detail, detail_power, gaussian_blur
 
@@ -56,10 +57,17 @@ class RefinedPixels:
         return {"tiles": len(self.tiles), "tile": [width, height], "tile_seeds": list(self.seeds), "tone_offset": self.tone_offset}
 
 
-def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOptions, on_progress: Callable[[float], None]) -> RefinedPixels:
+def refine_by_tiles(
+    pixels: Pixels,
+    redraw_tile: RedrawTile,
+    options: RefineOptions,
+    on_progress: Callable[[float], None],
+    companion: Companion | None = None,
+) -> RefinedPixels:
     """Return ``pixels``, (h, w, 3), 0..1, display-encoded, redrawn tile by tile at the same size, with the same colours and light.
 
-    ``on_progress`` receives 0..1 before and within each tile and may raise to cancel. Tile ``i`` uses ``tile_seed(seed, i)``. Raises
+    ``on_progress`` receives 0..1 before and within each tile and may raise to cancel. ``companion``: pixels of the same size, of which the
+    part that belongs to each tile is handed over before it is redrawn. Tile ``i`` uses ``tile_seed(seed, i)``. Raises
     InputError if the engine returns NaN, infinity, or a tile of another size.
     """
     height, width = pixels.shape[:2]
@@ -74,6 +82,8 @@ def refine_by_tiles(pixels: Pixels, redraw_tile: RedrawTile, options: RefineOpti
         window = np.s_[top : min(top + high, height), left : min(left + wide, width)]
         on_progress(number / len(boxes))
         tile = pixels[window]
+        if companion is not None:
+            companion.on_part(_pad(companion.pixels[window], options.multiple))
         redrawn = _redraw_padded_tile(tile, redraw_tile, options.multiple, seeds[number], _tile_progress(on_progress, number, len(boxes)))
         added, offset = _detail_difference(tile, redrawn)
         share = down[row][:, None] * across[column][None, :]
@@ -153,8 +163,7 @@ def _overlap_mask(weights: list[NDArray[np.float32]], starts: list[int], length:
 def _redraw_padded_tile(tile: Pixels, redraw_tile: RedrawTile, multiple: int, seed: int, on_progress: Callable[[float], None]) -> Pixels:
     """Run one tile through the engine; a side that is not a multiple is extended by mirroring and cropped again."""
     height, width = tile.shape[:2]
-    padding = ((0, -height % multiple), (0, -width % multiple), (0, 0))
-    padded = np.ascontiguousarray(np.pad(tile, padding, mode="symmetric"))
+    padded = _pad(tile, multiple)
     redrawn = redraw_tile(padded, seed, on_progress)
     if redrawn.shape != padded.shape:
         raise InputError(
@@ -165,6 +174,13 @@ def _redraw_padded_tile(tile: Pixels, redraw_tile: RedrawTile, multiple: int, se
             "The engine returned values that are not numbers while refining.", "Name another model for this step, or try again."
         )
     return redrawn[:height, :width]
+
+
+def _pad(tile: Pixels, multiple: int) -> Pixels:
+    """Return the tile, extended by mirroring to sides that are multiples."""
+    height, width = tile.shape[:2]
+    padding = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    return np.ascontiguousarray(np.pad(tile, padding, mode="symmetric"))
 
 
 def _detail_difference(tile: Pixels, redrawn: Pixels) -> tuple[Pixels, float]:

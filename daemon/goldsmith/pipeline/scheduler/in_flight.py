@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from goldsmith.errors import HostError
 from goldsmith.files import FileSignature
@@ -43,6 +44,8 @@ class InFlight:
         # The numbers of bundles whose work begins again: they keep their places in the queue.
         self._kept_numbers: dict[BundleKey, int] = {key: number for number, key in enumerate(queued_before, 1)}
         self._next_number = len(queued_before) + 1
+        # Bundle whose work has let others go first, until it goes on -> its asset, and how many parts of it are finished.
+        self._gave_way: dict[BundleKey, tuple[str, int]] = {}
         # Work whose commit is the only thing left, in commit order.
         self.ready_to_commit: dict[BundleKey, None] = {}
 
@@ -80,6 +83,7 @@ class InFlight:
     def forget_number(self, key: BundleKey) -> None:
         """Forget the place of a bundle that is not done again."""
         self._kept_numbers.pop(key, None)
+        self._gave_way.pop(key, None)
 
     def get_queued(self, key: BundleKey) -> QueuedJob | None:
         return self._queued_by_key.get(key)
@@ -94,12 +98,14 @@ class InFlight:
     def remove_queued(self, key: BundleKey) -> None:
         """Remove work that no worker has taken, and its job in the journal. It keeps its place for another try."""
         queued = self._queued_by_key.pop(key)
+        self._gave_way.pop(key, None)
         self._kept_numbers[key] = queued.number
         self._remove_row(queued.id)
 
     def add(self, work: StageWork) -> None:
         """Add work that starts now; it does not wait any more."""
         self._queued_by_key.pop(work.bundle.key, None)
+        self._gave_way.pop(work.bundle.key, None)
         self._work_by_key[work.bundle.key] = work
         self._key_by_job[work.job.id] = work.bundle.key
 
@@ -130,6 +136,14 @@ class InFlight:
     def _remove_row(self, job_id: str) -> None:
         with contextlib.suppress(HostError):  # only `status` reads this row; writes that matter report their own errors
             self._journal.remove_job(job_id)
+
+    def note_gave_way(self, work: StageWork, part_count: int) -> None:
+        """Note that removed work has let others go first; it is queued again."""
+        self._gave_way[work.bundle.key] = (work.asset_path, part_count)
+
+    def gave_way(self, most: int) -> dict[str, int]:
+        """Return the assets whose work has let others go first and waits, and the number of their finished parts; no more than ``most``."""
+        return dict(islice(self._gave_way.values(), most))
 
     def recheck(self, keys: Iterable[BundleKey]) -> None:
         """Make a check of these bundles due, each after what is due already of its campaign and stage."""

@@ -222,7 +222,9 @@ def known_inputs(bundle: Bundle) -> StepInputs | None:
     """Return what lies beside a brief; None for a brief alone, which may still get its picture."""
     if bundle.is_lone_brief and not bundle.refs and not bundle.controls:
         return None
-    return StepInputs(has_references=bool(bundle.refs), controls=frozenset(bundle.controls))
+    # Some models follow a control picture only where they make a picture from words alone.
+    has_picture = not (bundle.is_lone_brief and bundle.controls)
+    return StepInputs(has_picture, has_references=bool(bundle.refs), controls=frozenset(bundle.controls))
 
 
 def first_missing_mask(steps: Sequence[Step], available: Set[str]) -> str:

@@ -289,7 +289,9 @@ class Results:
         """Queue the work again behind what waits: it is no fault and no attempt, and its finished parts are kept."""
         self._in_flight.remove(work)
         self._in_flight.recheck([work.bundle.key])
-        self._on_event("gave way", picture=work.asset_path, stage=work.job.stage, parts=len(self._kept_parts.of(work.asset_path)))
+        part_count = len(self._kept_parts.of(work.asset_path))
+        self._in_flight.note_gave_way(work, part_count)
+        self._on_event("gave way", picture=work.asset_path, stage=work.job.stage, parts=part_count)
 
     def _handle_dispute(self, work: StageWork, fault: JobFault, now: float) -> None:
         """Try the work again later, whose worker says that the machine failed although the daemon finds nothing wrong; nothing else waits.

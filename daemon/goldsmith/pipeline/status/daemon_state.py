@@ -67,6 +67,8 @@ class DaemonState(_StateRecord):
     queue_pauses: dict[str, str] = {}
     # Queue -> the ids of the jobs that start next, in order. A long queue is cut off.
     queue_order: dict[str, tuple[str, ...]] = {}
+    # Asset whose work has let others go first -> how many parts of it are finished. A long list is cut off.
+    gave_way: dict[str, int] = {}
     workers: tuple[WorkerStatus, ...] = ()
     # Stage folder -> "events" or "polling".
     watch_modes: dict[str, str] = {}

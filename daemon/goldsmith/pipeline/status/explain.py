@@ -45,6 +45,7 @@ from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.sentences import (
     expired_lease_sentence,
     format_time,
+    gave_way_sentence,
     ordinal,
     progress_note,
     queue_title,
@@ -59,6 +60,8 @@ _SPECIAL_FOLDERS = {
     ".goldsmith": "This is Goldsmith's own folder for work in progress: files that you put here are never processed.",
 }
 
+# How many jobs at work are named in a sentence.
+_MAX_NAMED_JOBS = 3
 BundleStatus = Literal["working", "queued", "held", "waiting"]
 
 
@@ -268,11 +271,20 @@ class Explainer:
         pause_reason = self._daemon.pause_reason or self._daemon.queue_pauses.get(job.queue, "")
         if job.started_at is None:
             place = f"Waiting for {queue_title(job.queue, self._daemon)}, {ordinal(self._queue_position(job))} in the queue."
-            return Explanation("queued", f"Waiting: {pause_reason}" if pause_reason else place)
+            sentence = f"Waiting: {pause_reason}" if pause_reason else place
+            return Explanation("queued", " ".join(filter(None, (sentence, self._gave_way_sentence(job)))))
         obstacle = self._commit_obstacle(bundle)
         if obstacle:
             return Explanation("waiting", f"Its results wait: {obstacle}")
         return Explanation("working", working_sentence(job, progress_note(job, self._daemon)))
+
+    def _gave_way_sentence(self, job: ActiveJob) -> str:
+        """Return that a queued job has let others go first, and which are at work; "" if it has not."""
+        part_count = self._daemon.gave_way.get(job.path, 0)
+        if not part_count:
+            return ""
+        running = [each for each in self._active_jobs.values() if each.queue == job.queue and each.started_at is not None]
+        return gave_way_sentence(part_count, [display_name(posixpath.basename(each.path)) for each in running[:_MAX_NAMED_JOBS]])
 
     def _commit_obstacle(self, bundle: Bundle) -> str:
         """Return why finished results cannot be put into the next folder now; "" if nothing is known to prevent it."""

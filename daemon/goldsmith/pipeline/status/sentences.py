@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.status.daemon_state import DaemonState
@@ -14,6 +15,14 @@ def queue_title(queue: str, daemon: DaemonState) -> str:
     if devices:
         return "the CPU" if all(device == "cpu" for device in devices) else "the GPU"
     return "the CPU" if queue == "cpu" else "the GPU" if queue == "gpu" and not daemon.workers else f"the queue “{queue}”"
+
+
+def gave_way_sentence(part_count: int, others_at_work: Sequence[str]) -> str:
+    """Return that a job has let others go first, and which of them are at work now, by the names of their pictures."""
+    parts = "1 finished part is" if part_count == 1 else f"{part_count} finished parts are"
+    names = " and ".join(f"“{name}”" for name in others_at_work)
+    now = f" Now {names} {'is' if len(others_at_work) == 1 else 'are'} at work." if others_at_work else ""
+    return f"It has let other work go first: its {parts} kept, and it goes on from there.{now}"
 
 
 def working_sentence(job: ActiveJob, note: str) -> str:
