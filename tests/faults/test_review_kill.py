@@ -12,6 +12,8 @@ from doubles.jobs import png
 from doubles.studio import Daemon, Studio, studio_at
 
 BRIEF = 'review = ["edit"]\nseed = 3\n[[edit]]\nop = "grade"\nwhere = "mask"\nexposure = 0.5\n'
+# The mask of this one is reviewed before the step.
+MASK_BRIEF = BRIEF.replace('"edit"', '"edit.mask"').replace('"mask"\n', '"top"\n')
 TRAYS = ("approve", "again", "reject")
 
 
@@ -20,7 +22,7 @@ def picture(number: int) -> bytes:
 
 
 def drop_and_drag(studio: Studio, number: int) -> None:
-    """Let three pictures wait in review/, and drag one into each tray while no daemon runs."""
+    """Let pictures wait in review/, and drag one into each tray, and one with its mask into approve/, while no daemon runs."""
     white = np.zeros((24, 32), np.float32)
     white[4:12, 4:12] = 1
     for tray in TRAYS:
@@ -28,8 +30,11 @@ def drop_and_drag(studio: Studio, number: int) -> None:
         studio.put(f"selected/acme/{stem}.mask.png", png(white))
         studio.put(f"selected/acme/{stem}.toml", BRIEF)
         studio.put(f"selected/acme/{stem}.png", picture(number))
+    studio.put(f"selected/acme/masked{number}.toml", MASK_BRIEF)
+    studio.put(f"selected/acme/masked{number}.png", picture(number))
     studio.until_idle()
     studio.stop()
+    os.rename(studio.at(f"review/acme/masked{number}.png"), studio.at(f"review/approve/masked{number}.png"))
     for tray in TRAYS:
         os.rename(studio.at(f"review/acme/{tray}{number}.png"), studio.at(f"review/{tray}/{tray}{number}.png"))
 
@@ -38,7 +43,8 @@ def expected(number: int) -> dict[str, set[str]]:
     """Return what lies in the folders when all three decisions are carried out."""
     before = ("review.before.mask.png", "review.before.png", "review.jpg")
     again = {f"acme/again{number}_v002.{tail}" for tail in ("png", "toml", *before)}
-    return {"masked": {f"acme/approve{number}.png", f"acme/approve{number}.toml"}, "review": again}
+    on = {f"acme/{stem}{number}.{tail}" for stem in ("approve", "masked") for tail in ("png", "toml")}
+    return {"masked": on, "review": again}
 
 
 def archived_results(studio: Studio, number: int) -> list[str]:

@@ -31,6 +31,11 @@ REVIEW_SHEET_TAIL = ".review.jpg"
 CANDIDATES_SHEET_TAIL = ".candidates.jpg"
 
 
+def mask_tail(name: str) -> str:
+    """Return the end of the name of the file of a mask: ``.mask.png``, or ``.mask.sky.png``."""
+    return ".mask.png" if name == "mask" else f".mask.{name}.png"
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -113,6 +118,11 @@ class Job(_Data):
     """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
     review: dict[str, str] | None = None
     """If a person must approve the result: by the path of each input, the end of the name of the copy that is laid beside the result."""
+    finds_masks: dict[str, str] = {}
+    """If a person must approve the masks that the steps find: by the words of each region (``Operation.found_region``), the name of its
+    mask. Then the job finds the masks and runs no step."""
+    approved_masks: tuple[str, ...] = ()
+    """The names of the masks that a person has approved as they are."""
     keeps_result: bool = False
     """True if the picture then waits for a person: a copy of it goes to the archive, because somebody may save over it."""
     compares_versions: bool = False

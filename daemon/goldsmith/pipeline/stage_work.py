@@ -46,6 +46,8 @@ class Decision:
     stem: str = ""
     # True if what else belongs to the result goes to the archive; False for a candidate that leaves the others waiting.
     takes_rest: bool = True
+    # The names of the masks about which it was decided; none if it is about a result.
+    masks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,20 @@ class Ready:
     keeps_prompt: bool = False
     # True if the results wait in review/ for a person.
     is_reviewed: bool = False
+    # If masks are to be found first, and wait in review/ for a person: by the words of each region, the name of its mask.
+    found_masks: Mapping[str, str] = field(default_factory=dict)
     # Set for a picture in review/ about which a person has decided.
     decision: Decision | None = None
 
     @property
     def next_folder(self) -> str:
         """The folder of the results."""
-        return REVIEW_FOLDER if self.is_reviewed else self.stage.next_folder
+        return REVIEW_FOLDER if self.waits_for_person else self.stage.next_folder
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether what this work makes waits in review/."""
+        return self.is_reviewed or bool(self.found_masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +237,9 @@ def build_job(
     ``remarks`` and ``removals`` are those of the stages before.
     """
     resolved = ready.resolved
+    review = names_before_review(bundle) if ready.waits_for_person else None
+    if ready.found_masks and review is not None:
+        review.pop(bundle.asset, None)  # the picture itself waits beside its masks
     return Job.model_construct(
         id=job_id,
         root=str(root),
@@ -248,8 +260,10 @@ def build_job(
         float_range=resolved.float_range,
         remarks=tuple(remarks),
         removals=removals,
-        review=names_before_review(bundle) if ready.is_reviewed else None,
-        keeps_result=ready.is_reviewed or (resolved.last_stage == ready.stage.name and not is_final),
+        review=review,
+        finds_masks=dict(ready.found_masks),
+        approved_masks=resolved.approved_masks,
+        keeps_result=ready.waits_for_person or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,
         limits=limits,
     )

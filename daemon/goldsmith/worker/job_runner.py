@@ -34,6 +34,7 @@ from goldsmith.jobs.job import (
     JobProgress,
     Outcome,
     StepResult,
+    mask_tail,
 )
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
@@ -190,6 +191,8 @@ class _JobRunner:
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             self._identity = asset_identity(decoded.metadata)
             del decoded, masks
+        if job.finds_masks:
+            return self._lay_masks(operations, results, info, picture.data)
         self._asks_person = operations[-1].asks_person()
         self._identities.begin(operations, results.steps, None if original is None else original.without_pixels.metadata)
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
@@ -277,6 +280,28 @@ class _JobRunner:
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
         self.current_path = self._job.asset.path
         return replace(decoded, masks=MappingProxyType(named_masks)), info
+
+    def _lay_masks(self, operations: Sequence[Operation], results: StepResults, info: ImageInfo | None, data: bytes) -> Outcome:
+        """Return the outcome of a job that finds masks for a person to approve: the masks, and a sheet. The picture stays as it is."""
+        from goldsmith.worker.found_masks import find_masks, masks_used_up
+        from goldsmith.worker.review_sheet import render_mask_sheet
+
+        (picture,) = results.pictures
+        for number, operation in enumerate(operations, 1):
+            if operation.found_region():
+                self._require_masks(operation.needs().masks, results.pictures, number, self._job.steps[number - 1].op)
+
+        def context_of(number: int) -> WorkerStepContext:
+            return self._step_context(number, self._job.steps[number - 1].op, operations[number - 1].bytes_per_pixel(), ())
+
+        found_masks = find_masks(self._job, operations, picture, context_of)
+        for each in found_masks:
+            facts: dict[str, JsonValue] = {"width": picture.width, "height": picture.height, "depth": 16}
+            self._scratch.add_output("mask", each.tail, self._encode_mask(each.mask, 16), facts)
+        self._scratch.add_output("review", REVIEW_SHEET_TAIL, render_mask_sheet(self._job.stem, self._job.stage, picture, found_masks), {})
+        results.used_masks |= masks_used_up(operations)
+        outcome = self._unchanged_outcome(data, info, results)
+        return outcome.model_copy(update={"facts": {**outcome.facts, "found_masks": [each.facts for each in found_masks]}})
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
         """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
@@ -539,7 +564,7 @@ class _JobRunner:
             old = before.masks.get(name)
             if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
-            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
+            tail = mask_tail(name)
             self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 

@@ -76,9 +76,11 @@ def _homes(bundle: Bundle, others: Sequence[Bundle]) -> list[Bundle]:
 
 def _join(bundle: Bundle, home: Bundle) -> Bundle:
     left = (home.picture, home.brief if bundle.brief else None, home.prompt)
+    # A mask that was dragged along, or saved into the tray, is used in place of the one of its name that was left behind.
+    replaced = tuple(path for name in home.masks.keys() & bundle.masks.keys() for path in home.masks[name])
     return replace(
         bundle,
-        masks=_united(home.masks, bundle.masks),
+        masks={**home.masks, **bundle.masks},
         keeps=_united(home.keeps, bundle.keeps),
         layers=_united(home.layers, bundle.layers),
         refs=(*home.refs, *bundle.refs),
@@ -89,7 +91,7 @@ def _join(bundle: Bundle, home: Bundle) -> Bundle:
         ambiguity=bundle.ambiguity or home.ambiguity,
         disputed=(*bundle.disputed, *home.disputed),
         home_campaign=home.campaign,
-        left_behind=tuple(path for path in left if path is not None),
+        left_behind=(*(path for path in left if path is not None), *replaced),
     )
 
 

@@ -30,10 +30,14 @@ class Origins:
             return UNKNOWN_ORIGIN
         path = work.asset_path
         sha256 = work.hashes[path]
-        placed = self._journal.placed_file(path)
-        if placed is not None and placed.sha256 == sha256:
-            return PictureOrigin(placed.job_id, "bytes")
-        return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(_waiting_place(work)) or UNKNOWN_ORIGIN
+        waiting = _waiting_place(work)
+        for place in (path, waiting):
+            placed = self._journal.placed_file(place)
+            if placed is not None and placed.sha256 == sha256:
+                return PictureOrigin(placed.job_id, "bytes")
+        return (
+            self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(waiting) or self._find_waiting(work, waiting)
+        )
 
     def place_of_before(self, work: StageWork) -> tuple[str, FileSignature] | None:
         """Return where the version before a person's work lies now, with its signature; None if there is none, or if it is gone."""
@@ -76,6 +80,13 @@ class Origins:
                 return _changed_from(version, "path")
         return None
 
+    def _find_waiting(self, work: StageWork, place: str) -> PictureOrigin:
+        """Return the origin of a picture in review/ that no job has changed, and that a person has saved over while its masks waited."""
+        placed = self._journal.placed_file(place) if work.ready.decision is not None else None
+        if placed is None:
+            return UNKNOWN_ORIGIN
+        return _changed_from(PictureVersion(placed.sha256, placed.job_id, True, placed.path), "path")
+
     def _earlier_versions(self, path: str) -> list[str]:
         """Return the places of the versions before ``hero_v003.png`` that jobs have put into its folder, the latest first."""
         folder, name = posixpath.split(path)
@@ -93,9 +104,9 @@ class Origins:
 
 
 def _waiting_place(work: StageWork) -> str:
-    """Return the place of a picture; of one that was dragged into a tray of review/, the place where it waited."""
+    """Return the place of a picture; of one that was dragged out of its place in review/, the place where it waited."""
     bundle, path = work.bundle, work.asset_path
-    return posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path)) if bundle.tray else path
+    return path if work.ready.decision is None else posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path))
 
 
 def _changed_from(version: PictureVersion, known_by: str) -> PictureOrigin:

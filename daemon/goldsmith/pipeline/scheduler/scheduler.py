@@ -552,7 +552,10 @@ class Scheduler:
         remarks = self._journal.remarks(bundle.asset) if has_report else ()
         removals = self._earlier_removals(inputs[0]) if checks_results(ready.steps) else ()
         job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals)
-        job = self._kept_parts.added_to(self._job_limits.apply(job, ready.steps))
+        job = self._job_limits.apply(job, ready.steps)
+        # A job that finds masks runs on the stage's queue, and opens none of the models that its steps will need.
+        job = job.model_copy(update={"models": (), "batch_key": "", "weights_mb": 0, "pictures_mb": 0}) if ready.found_masks else job
+        job = job if ready.found_masks else self._kept_parts.added_to(job)
         return StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
 
     def _earlier_removals(self, asset: JobInput) -> tuple[RemovalRecord, ...]:

@@ -25,6 +25,7 @@ from goldsmith.jobs.job import (
     Outcome,
     OutputFile,
     StepResult,
+    mask_tail,
 )
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
 from goldsmith.jobs.protocol import ModelsMessage
@@ -188,6 +189,9 @@ def _check_results(job: Job, outcome: Outcome) -> None:
         is_complete = pictures == 1 - has_candidates or (pictures == 0 and is_delivered)
     if not is_complete or (outcome.original_copy and not outcome.is_unchanged):
         raise OutcomeRefused("its results are not those of one picture", f"{pictures} pictures of {len(outputs)} results")
+    mask_tails = sorted(output.tail for output in outputs if output.role == "mask")
+    if job.finds_masks and (not outcome.is_unchanged or mask_tails != sorted(map(mask_tail, job.finds_masks.values()))):
+        raise OutcomeRefused("its masks are not those that it was to find", repr(mask_tails)[:MAX_DETAIL_CHARS])
     for output in outputs:
         _check_tail(job, output)
     if len({fold_name(output.tail) for output in outputs}) != len(outputs):
@@ -216,7 +220,9 @@ def _check_tail(job: Job, output: OutputFile) -> None:
     if output.role == "mask":
         if not (tail == ".mask.png" or (tail.startswith(".mask.") and tail.endswith(".png"))):
             raise OutcomeRefused("one of its masks has a name that no mask has", repr(tail)[:MAX_DETAIL_CHARS])
-        if fold_name(tail.removeprefix(".mask.").removesuffix(".png")) in {fold_name(source.name) for source in job.inputs}:
+        if fold_name(tail.removeprefix(".mask.").removesuffix(".png")) in {
+            fold_name(name) for name in (*(source.name for source in job.inputs), *job.finds_masks.values())
+        }:
             return  # a person chose this name, and it moves on as it is
     if len(os.fsencode(tail)) > MAX_TAIL_BYTES or display_name(tail) != tail:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
@@ -237,7 +243,7 @@ def _check_consumed(job: Job, outcome: Outcome) -> None:
 
 
 def _check_steps(job: Job, outcome: Outcome) -> None:
-    if [step.op for step in outcome.steps] != [step.op for step in job.steps]:
+    if [step.op for step in outcome.steps] != [step.op for step in (() if job.finds_masks else job.steps)]:
         raise OutcomeRefused("it has not run the steps of the job", repr([step.op for step in outcome.steps])[:MAX_DETAIL_CHARS])
     # Settings are recorded as they are, since a replay needs them exactly. So their hidden characters must be those of the brief.
     written = {"\n", "\t"}.union(job.prompt, *(text for step in job.steps for text in _texts(step.settings)))
