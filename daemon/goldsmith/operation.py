@@ -518,7 +518,8 @@ class PictureOperation(Operation):
         where = getattr(self, "where", "") if "where" in type(self).model_fields else ""
         if not isinstance(where, str) or not where or region.is_mask_name(where):
             return ""
-        return f"{where}, with its soft edge" if self.removes_content else where
+        has_rim = self.removes_content and region.parse_region(where).required_detections()
+        return f"{where}, with its soft edge" if has_rim else where
 
     def find_region(self, picture: Picture, context: StepContext) -> Mask:
         """Return the region that the step finds in the picture by itself, (h, w), 0..1, as ``apply`` uses it.

@@ -40,6 +40,7 @@ def test_a_step_with_an_approved_mask_finds_nothing_more(word: str, operation: O
     [
         (Erase(where="mask"), ""),
         (Erase(where="subject"), "subject, with its soft edge"),
+        (Erase(where="left"), "left"),
         (Erase(where="mask", shadow="auto"), "mask, with its shadows"),
         (Cutout(), "subject"),
         (Cutout(model="big"), "subject, found by big"),

@@ -207,13 +207,12 @@ class BundleIndex:
         """Return a bundle of review/ with the files that its picture has left behind."""
         stem = fold_name(bundle.stem)
         base = candidate_base(stem)
-        others = [
-            other
-            for folder in self.subtree(REVIEW_FOLDER)
-            if folder.names_for(hash(base))
-            for other in self._own_bundles(folder, folder.connected_names(hash(base))[0])
-            if candidate_base(fold_name(other.stem)) == base
-        ]
+        others = []
+        for folder in self.subtree(REVIEW_FOLDER):
+            # What a picked candidate has left behind has no name in common with its set.
+            names = dict.fromkeys(name for key in dict.fromkeys((base, stem)) for name in folder.connected_names(hash(key))[0])
+            own_bundles = self._own_bundles(folder, list(names)) if names else ()
+            others += [other for other in own_bundles if candidate_base(fold_name(other.stem)) == base]
         return join_left_behind(bundle, others, list(self._pictures_beyond(stem, bundle.campaign)))
 
     def _pictures_beyond(self, stem: str, campaign: str) -> Iterator[str]:
