@@ -191,6 +191,10 @@ class Resolver:
         stage = None if waiting is None else self._pipeline.stages[self._pipeline.index_of(waiting.stage)]
         return None if stage is None else merge_layers(stage, self._pipeline, [layer], None, False)
 
+    def nothing(self) -> ResolvedBrief:
+        """Return the brief of a picture about which no file says anything."""
+        return _merge_fields(self._pipeline, [], None, {}, -1)
+
     def why_no_engine(self, needs: StepNeeds) -> str | None:
         """Return why this machine has no engine for a step with these needs, as complete sentences; None if it has one."""
         why = self._availability.why_unavailable if self._availability is not None else None

@@ -128,6 +128,8 @@ _DECISION_WORDS = {"approve": "approved", "again": "made again", "reject": "reje
 
 def _decision_text(review: dict[str, Any]) -> str:
     """Return what a person has decided about a result or about masks, with the person's words."""
+    if review["decision"] == "name":
+        return "known again after it was renamed"
     masks = review.get("masks", ())
     names = ", ".join(f"{mask['name']}{' (painted over)' if mask.get('painted') else ''}" for mask in masks)
     what = f"the {'mask' if len(masks) == 1 else 'masks'} {names} for {review['of']}" if masks else f"the result of {review['of']}"

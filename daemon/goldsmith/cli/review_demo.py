@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldsmith.brief.pipeline import APPROVE, REVIEW_FOLDER
 from goldsmith.cli.output import print_text, progress_bars
 from goldsmith.errors import HostError
 from goldsmith.files import resource_path
@@ -68,6 +67,9 @@ def run_review_demo(root: Path, load_setup: Callable[[], Setup], show: Callable[
 
     ``show`` returns a path as a person reads it. Raises HostError if nothing was delivered.
     """
+    # Imported here because it is slow, and every command imports this module.
+    from goldsmith.brief.pipeline import APPROVE, REVIEW_FOLDER
+
     started = time.monotonic()
     with (root / "config" / "models.toml").open("a", encoding="utf-8") as models:
         models.write(_MODEL_ENTRY)
@@ -106,10 +108,11 @@ def _run_until_idle(setup: Setup, expected: Path) -> None:
     from goldsmith.service.service import Service
 
     sentences: list[str] = []
-    with progress_bars([stage.name for stage in setup.pipeline.stages]) as advance:
+    stages = [stage.name for stage in setup.pipeline.stages]
+    with progress_bars(stages) as advance:
 
         def on_event(event: str, /, **facts: object) -> None:
-            if event in ("started", "progress", "committed") and facts.get("stage") != REVIEW_FOLDER:
+            if event in ("started", "progress", "committed") and facts.get("stage") in stages:
                 fraction = 1.0 if event == "committed" else min(0.99, float(str(facts.get("fraction", 0.0))))
                 advance(str(facts["stage"]), fraction, "")
             if event in ("held", "paused"):

@@ -22,7 +22,7 @@ from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
 
-DecisionKind = Literal["approve", "again", "reject", "beside", "close"]
+DecisionKind = Literal["approve", "again", "reject", "beside", "close", "name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Decision:
     """What a person has decided about a result in review/.
 
     ``beside``: the picture was dragged past the trays into the next folder, and what it has left behind follows it. ``close``: no further
-    candidate of a set is wanted.
+    candidate of a set is wanted. ``name``: nothing of this name waits, so the picture is read, and if it is known, it gets its name back.
     """
 
     kind: DecisionKind
@@ -42,7 +42,8 @@ class Decision:
     remark: str = ""
     # The path of the picture in the next folder, for ``beside``.
     picture: str = ""
-    # The stem of what goes back to be made again, of which the picture may be a candidate; "" = that of the picture.
+    # The stem of what goes back to be made again, of which the picture may be a candidate, or the name that a picture gets back; "" = that
+    # of the picture.
     stem: str = ""
     # True if what else belongs to the result goes to the archive; False for a candidate that leaves the others waiting.
     takes_rest: bool = True

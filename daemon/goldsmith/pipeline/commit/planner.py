@@ -83,6 +83,8 @@ class Planner:
         outcome = work.final_outcome
         decision = work.ready.decision
         target = posixpath.join(work.ready.next_folder, work.bundle.target_campaign).rstrip("/")
+        if decision is not None and decision.kind == "name":
+            return _DecisionDraft(self, work, outcome, posixpath.dirname(work.asset_path), decision.stem, decision).plan()
         if decision is not None:
             keeps_name = decision.kind in ("reject", "beside", "close")
             stem = work.bundle.stem if keeps_name else self._choose_stem(work, target, outcome, is_same_version=bool(decision.masks))
@@ -479,7 +481,7 @@ class _DecisionDraft(_PlanDraft):
             self._hand_row = None  # what a person has done to the result is put away with it
 
     def plan(self) -> Plan:
-        moves = {"approve": self._approve, "again": self._do_again, "beside": self._follow}
+        moves = {"approve": self._approve, "again": self._do_again, "beside": self._follow, "name": self._give_name}
         self._add_hand_work()
         moves.get(self._decision.kind, self._archive_all)()
         return Plan(
@@ -541,6 +543,11 @@ class _DecisionDraft(_PlanDraft):
         self._archive(self._work.asset_path)
         self._archive_rest()
 
+    def _give_name(self) -> None:
+        """Give a picture in a tray the name back under which its result waited."""
+        picture = self._work.asset_path
+        self._forward(picture, suffix_when_moved(self._outcome, picture))
+
     def _finish_brief(self) -> None:
         """Put down the brief that goes with the pictures."""
         if self._decision.brief is not None:
@@ -563,7 +570,7 @@ class _DecisionDraft(_PlanDraft):
 
     def _decision_row(self) -> HistoryRow:
         decision, row = self._decision, self._history_row([])
-        review = {
+        review: dict[str, Any] = {
             "decision": "approve" if decision.kind == "beside" else decision.kind,
             "of": decision.stage.name,
             **({"remark": decision.remark} if decision.remark else {}),

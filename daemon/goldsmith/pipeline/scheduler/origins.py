@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+from collections.abc import Sequence
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import PictureVersion
 from goldsmith.pipeline.commit.naming import is_in_archive, split_version, with_version
+from goldsmith.pipeline.intake.bundle import split_tray
+from goldsmith.pipeline.intake.file_names import candidate_base, classify
 from goldsmith.pipeline.stage_work import UNKNOWN_ORIGIN, PictureOrigin, StageWork
 from goldsmith.root_folder import RootFolder
 
@@ -38,6 +41,30 @@ class Origins:
         return (
             self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(waiting) or self._find_waiting(work, waiting)
         )
+
+    def places_in_review(self, work: StageWork) -> list[str]:
+        """Return where in review/ the picture waited, by its bytes, else by the id in it; several places if copies of it waited.
+
+        If one of several has left its place, it is that one.
+        """
+        sha256 = work.hashes[work.asset_path]
+        places = self._waiting_in_review(self._journal.versions_by_hash(sha256), sha256)
+        for document_id in work.final_outcome.identity.ids:
+            places = places or self._waiting_in_review(self._journal.versions_by_id(document_id), "")
+        root = RootFolder(work.job.root)
+        waiting = [place for place in places if _has_brief(root, place)]
+        return [place for place in waiting if not root.exists(place)] or waiting
+
+    def _waiting_in_review(self, versions: Sequence[PictureVersion], sha256: str) -> list[str]:
+        """Return the places in review/ where jobs have put these versions, or, with these bytes, pictures that they did not change."""
+        places: dict[str, None] = {}
+        for version in versions:
+            row = None if version.is_result else self._journal.committed_row(version.job_id)
+            for path in (version.path,) if row is None else row.results:
+                placed = self._journal.placed_file(path) if _is_picture_in_review(path) else None
+                if placed is not None and (version.is_result or placed.sha256 == sha256):
+                    places[path] = None
+        return list(places)
 
     def place_of_before(self, work: StageWork) -> tuple[str, FileSignature] | None:
         """Return where the version before a person's work lies now, with its signature; None if there is none, or if it is gone."""
@@ -101,6 +128,19 @@ class Origins:
         takers = (each for each in self._journal.versions_by_hash(version.sha256) if not each.is_result)
         rows = (self._journal.committed_row(each.job_id) for each in takers)
         return any(row is not None and row.path == version.path for row in rows)
+
+
+def _is_picture_in_review(path: str) -> bool:
+    folder, _, campaign = posixpath.dirname(path).partition("/")
+    is_picture = classify(posixpath.basename(path)).role == "picture"
+    return folder == REVIEW_FOLDER and is_picture and not split_tray(folder, campaign)[0]
+
+
+def _has_brief(root: RootFolder, place: str) -> bool:
+    """Return whether the brief of a result that waited at a place, or that of the set of a candidate, still lies there."""
+    base = posixpath.splitext(place)[0]
+    folder, stem = posixpath.split(base)
+    return any(root.exists(f"{posixpath.join(folder, each)}.toml") for each in (stem, candidate_base(stem)))
 
 
 def _waiting_place(work: StageWork) -> str:

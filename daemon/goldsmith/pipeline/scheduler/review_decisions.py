@@ -49,6 +49,8 @@ class ReviewDecisions:
         decided cannot be done.
         """
         resolved = None if own is None else self._resolver.resolve_waiting(own)
+        if own is None and bundle.tray and bundle.picture is not None:
+            return _ready(Decision("name", REVIEW_STAGE), self._resolver.nothing(), REVIEW_FOLDER)
         if resolved is None or resolved.in_review is None:
             return _unknown_sentence(bundle)
         stage = self._pipeline.stages[self._pipeline.index_of(resolved.in_review.stage)]
@@ -275,11 +277,25 @@ def _joined_words(prompt: str, remark: str) -> str:
         raise InputError(f"Your remark cannot be added to the prompt: {error}.", "Change the remark.") from error
 
 
+def unknown_problem(path: str, places: Sequence[str]) -> InputError:
+    """Return the problem of a picture in a tray which no waiting result is, or of which several are copies.
+
+    places: the results that it may be.
+    """
+    name = display_name(posixpath.basename(path))
+    if places:
+        listed = " or ".join(display_name(place) for place in places[:4])
+        return InputError(f"“{name}” may be {listed}.", "Give it the name of the one that you mean, in a folder of its campaign.")
+    return InputError(
+        f"Nothing called “{display_name(posixpath.splitext(name)[0])}” waits in {REVIEW_FOLDER}/, and no result that waits there has the "
+        "bytes or the id of this picture.",
+        "Give the picture the name that it had there, or put its brief beside it.",
+    )
+
+
 def _unknown_sentence(bundle: Bundle) -> str:
-    """Return the sentence about a picture in review/ with no brief that says which result it is."""
+    """Return the sentence about a picture in review/ with a brief that does not say which result it is."""
     name = display_name(bundle.stem)
     if bundle.tray:
-        return (
-            f"Nothing called “{name}” waits in {REVIEW_FOLDER}/: give the picture the name that it had there, or put its brief beside it."
-        )
+        return f"Nothing called “{name}” waits in {REVIEW_FOLDER}/: take the brief away from it, or give it the name that it had there."
     return f"{REVIEW_FOLDER}/ holds results that wait for a person, and “{name}” is none: put it into the folder of a stage."
