@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from doubles import dying
 from doubles.jobs import png
@@ -52,21 +53,19 @@ def archived_results(studio: Studio, number: int) -> list[str]:
     return sorted(name for name in names if name in {f"again{number}.png", f"reject{number}.png"})
 
 
-def test_a_daemon_that_is_killed_while_it_carries_out_decisions_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    """It is killed at calls of the filesystem between the record and the end of the commit, and once in the recovery after that."""
-    with studio_at(tmp_path) as studio:
-        for number in (2, 11, 23):
-            drop_and_drag(studio, number)
-            for call in (number, -number - 20):
-                with Daemon(studio, "--until-idle", program=(dying.__file__, str(call))) as daemon:
-                    daemon.until(lambda daemon=daemon: daemon.process.poll() is not None, "the end of the daemon")  # type: ignore[misc]
-            studio.until_idle()
-            folders = studio.folders()
-            for folder, names in expected(number).items():
-                assert names <= set(folders[folder]), (number, folder, folders)
-            assert {folder for folder in folders if folder not in ("masked", "review")} == set()
-            assert archived_results(studio, number) == [f"again{number}.png", f"reject{number}.png"]
-            assert studio.folder("review/approve") == studio.folder("review/again") == studio.folder("review/reject") == []
+@pytest.mark.parametrize("call", [11, *(pytest.param(call, marks=pytest.mark.soak) for call in (2, 23))])
+def test_a_daemon_that_is_killed_while_it_carries_out_decisions_ends_like_an_undisturbed_one(tmp_path: Path, call: int) -> None:
+    """It is killed at a call of the filesystem between the record and the end of the commit, and once in the recovery after that."""
+    with studio_at(tmp_path, quiet=0.1) as studio:
+        drop_and_drag(studio, call)
+        for each in (call, -call - 20):
+            with Daemon(studio, "--until-idle", program=(dying.__file__, str(each))) as daemon:
+                daemon.until(lambda daemon=daemon: daemon.process.poll() is not None, "the end of the daemon")  # type: ignore[misc]
+        studio.until_idle()
+        folders = studio.folders()
+        assert {folder: set(names) for folder, names in folders.items()} == expected(call)
+        assert archived_results(studio, call) == [f"again{call}.png", f"reject{call}.png"]
+        assert studio.folder("review/approve") == studio.folder("review/again") == studio.folder("review/reject") == []
 
 
 def test_a_decision_is_found_without_events(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from doubles.attached import attached, make
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from goldsmith.cli.location import open_location
@@ -465,3 +466,16 @@ def test_a_picture_whose_original_is_gone_cannot_be_made_again(desk: Desk) -> No
     drag(desk, "review/acme/hero.png", "review/again/hero.png")
     desk.until_idle()
     assert "cannot be made again: its original, “hero.review.before.png”, is not beside it" in desk.note("review/again/hero.png")
+
+
+def test_a_tray_can_be_a_mount_of_its_own(tmp_path: Path) -> None:
+    """The picture is copied out of the tray, and every byte of it goes on."""
+    with studio_at(tmp_path, quiet=0.1) as studio, attached("--bind", make(tmp_path / "other"), make(studio.at("review/approve"))):
+        desk = Desk(studio, 1)
+        drop(desk)
+        desk.until_idle()
+        waited = desk.read("review/acme/hero.png")
+        shutil.move(desk.at("review/acme/hero.png"), desk.at("review/approve/hero.png"))
+        desk.until_idle()
+        assert desk.folders() == {"graded": ["acme/hero.png", "acme/hero.toml"]}
+        assert waited == desk.read(next(f"archive/{path}" for path in desk.folder("archive") if path.endswith("masked/acme/hero.png")))

@@ -210,7 +210,8 @@ class BundleIndex:
         others = []
         for folder in self.subtree(REVIEW_FOLDER):
             # What a picked candidate has left behind has no name in common with its set.
-            names = dict.fromkeys(name for key in dict.fromkeys((base, stem)) for name in folder.connected_names(hash(key))[0])
+            keys = [key for key in dict.fromkeys((hash(base), hash(stem))) if folder.names_for(key)]
+            names = dict.fromkeys(name for key in keys for name in folder.connected_names(key)[0])
             own_bundles = self._own_bundles(folder, list(names)) if names else ()
             others += [other for other in own_bundles if candidate_base(fold_name(other.stem)) == base]
         return join_left_behind(bundle, others, list(self._pictures_beyond(stem, bundle.campaign)))
@@ -241,7 +242,9 @@ class BundleIndex:
         if not keys:
             return None
         names, _ = folder.connected_names(hash(keys[0]))
-        return next((bundle for bundle in self.bundles_for_names(folder, names) if bundle.key == key), None)
+        own_bundle = next((bundle for bundle in self._own_bundles(folder, names) if bundle.key == key), None)
+        # Joined alone: a set of a hundred candidates is compared with itself for each that is joined.
+        return self._join_left_behind(own_bundle) if own_bundle is not None and folder.stage_folder == REVIEW_FOLDER else own_bundle
 
     def bundle_containing(self, path: str) -> Bundle | None:
         """Return the bundle that contains this file or has it as its note."""
