@@ -16,7 +16,18 @@ from goldsmith.brief.pipeline import REVIEW_FOLDER, Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import BY_HAND, SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
+from goldsmith.jobs.job import (
+    BY_HAND,
+    SCRATCH_FOLDER,
+    Job,
+    JobInput,
+    JobProgress,
+    KnownLook,
+    Outcome,
+    RemovalRecord,
+    ResourceLimits,
+    StepSpec,
+)
 from goldsmith.journal.records import PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
@@ -88,8 +99,10 @@ class PictureOrigin:
     """
 
     parent_job_id: str = ""
-    known_by: Literal["", "bytes", "id", "path"] = ""
+    known_by: Literal["", "bytes", "id", "path", "look"] = ""
     before: PictureVersion | None = None
+    # The places of the versions that it looks like, if nobody can tell from which of them it was made.
+    unsure: tuple[str, ...] = ()
 
 
 UNKNOWN_ORIGIN = PictureOrigin()
@@ -232,10 +245,12 @@ def build_job(
     is_final: bool,
     remarks: Sequence[str] = (),
     removals: tuple[RemovalRecord, ...] = (),
+    known_looks: tuple[KnownLook, ...] = (),
 ) -> Job:
     """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
 
-    ``remarks`` and ``removals`` are those of the stages before.
+    ``remarks`` and ``removals`` are those of the stages before. ``known_looks``: of the versions that have the name of a picture that a
+    person has put down.
     """
     resolved = ready.resolved
     review = names_before_review(bundle) if ready.waits_for_person else None
@@ -264,6 +279,7 @@ def build_job(
         review=review,
         finds_masks=dict(ready.found_masks),
         approved_masks=resolved.approved_masks,
+        known_looks=known_looks,
         keeps_result=ready.waits_for_person or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,
         limits=limits,

@@ -189,7 +189,7 @@ class _JobRunner:
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
-            self._identity = asset_identity(decoded.metadata)
+            self._identity = self._identify(decoded)
             del decoded, masks
         if job.finds_masks:
             return self._lay_masks(operations, results, info, picture.data)
@@ -232,11 +232,24 @@ class _JobRunner:
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
-        from goldsmith.picture.codec import read_metadata, verify
+        from goldsmith.picture.codec import decode, read_metadata, verify
 
         info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
         self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
+        if self._job.known_looks:
+            budget = MemoryBudget(self._job.limits.max_memory_bytes, BYTES_PER_PIXEL)
+            decoded = decode(picture.data, picture.name, self._job.limits.max_pixels, budget, reading_options(self._job))
+            self._identity = self._identify(decoded)
         return self._unchanged_outcome(picture.data, info)
+
+    def _identify(self, picture: Picture) -> AssetIdentity:
+        """Return what the picture says of itself, and which known version it looks like."""
+        identity = asset_identity(picture.metadata)
+        if not self._job.known_looks:
+            return identity
+        from goldsmith.worker.alike_versions import find_alike_versions
+
+        return identity.model_copy(update={"alike": find_alike_versions(picture, self._job.known_looks)})
 
     def _compare_versions(self, picture: LoadedInput, before: LoadedInput) -> Outcome:
         """Return the outcome of a job that measures what a person changed: facts, and a mask of the changed pixels for the archive."""
@@ -483,6 +496,7 @@ class _JobRunner:
     def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
         from goldsmith.picture.codec import EncodingOptions, encode, written_metadata
+        from goldsmith.picture.likeness import describe_look
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
 
@@ -510,7 +524,7 @@ class _JobRunner:
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         suffix = row.suffix
         facts = {**picture_facts(result), "format": self._job.working}
-        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
+        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix), describe_look(result).hex())
         if self._job.keeps_result:
             self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
@@ -518,6 +532,7 @@ class _JobRunner:
     def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
         """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
         from goldsmith.picture.codec import EncodingOptions, encode
+        from goldsmith.picture.likeness import describe_look
         from goldsmith.picture.metadata.credits import with_credits
 
         row = FORMATS[self._job.working]
@@ -527,7 +542,7 @@ class _JobRunner:
             metadata = self._identities.write_into(with_credits(picture.metadata, self._job.credits), tail)
             data = encode(picture.with_metadata(metadata), EncodingOptions(format=row.name, depth=picture.depth))
             facts: dict[str, JsonValue] = {**picture_facts(picture), "format": self._job.working, **picture.record_values}
-            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail))
+            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail), describe_look(picture).hex())
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         return self._success(results, info)
 

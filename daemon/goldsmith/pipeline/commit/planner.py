@@ -374,6 +374,7 @@ class _PlanDraft:
             **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
             **({"approved_masks": list(work.job.approved_masks)} if work.job.approved_masks else {}),
             **({"known_by": work.origin.known_by} if work.origin.known_by else {}),
+            **({"unsure_origin": list(work.origin.unsure)} if work.origin.unsure else {}),
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
@@ -392,6 +393,7 @@ class _PlanDraft:
             results=tuple(self._result_paths()),
             parent_job_id=work.origin.parent_job_id if self._hand_row is None else self._hand_row.job_id,
             record=record,
+            looks={output.sha256: output.look for output in outcome.outputs if output.look},
         )
 
     def _input_records(self) -> list[dict[str, Any]]:

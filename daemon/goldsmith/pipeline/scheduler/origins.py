@@ -1,4 +1,4 @@
-"""Finds the job that made a picture: by the bytes of its file, else by the id in it, else by the place where it lies.
+"""Finds the job that made a picture: by the bytes of its file, by the id in it, by the place where it lies, else by its look and name.
 
 A picture that a person put there for the first time has no such job. If its bytes are those of an earlier original, it is new work as well.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 import posixpath
 from collections.abc import Sequence
+from typing import Literal
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
@@ -39,7 +40,11 @@ class Origins:
             if placed is not None and placed.sha256 == sha256:
                 return PictureOrigin(placed.job_id, "bytes")
         return (
-            self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(waiting) or self._find_waiting(work, waiting)
+            self._find_by_bytes(path, sha256)
+            or self._find_by_id(work)
+            or self._find_by_path(waiting)
+            or self._find_waiting(work, waiting)
+            or self._find_by_look(work)
         )
 
     def places_in_review(self, work: StageWork) -> list[str]:
@@ -107,11 +112,23 @@ class Origins:
                 return _changed_from(version, "path")
         return None
 
-    def _find_waiting(self, work: StageWork, place: str) -> PictureOrigin:
+    def _find_by_look(self, work: StageWork) -> PictureOrigin:
+        """Return the origin of a picture that looks like one version with its name; if it looks like several, their places alone."""
+        known = [version for sha256 in work.final_outcome.identity.alike if (version := self._placed_version(sha256)) is not None]
+        if len(known) == 1:
+            return _changed_from(known[0], "look")
+        return PictureOrigin(unsure=tuple(version.path for version in known)) if known else UNKNOWN_ORIGIN
+
+    def _placed_version(self, sha256: str) -> PictureVersion | None:
+        """Return the version with these bytes that a job has made, where it was put down; in the archive only if it lies nowhere else."""
+        versions = [version for version in self._journal.versions_by_hash(sha256) if version.is_result]
+        return next((version for version in versions if not is_in_archive(version.path)), next(iter(versions), None))
+
+    def _find_waiting(self, work: StageWork, place: str) -> PictureOrigin | None:
         """Return the origin of a picture in review/ that no job has changed, and that a person has saved over while its masks waited."""
         placed = self._journal.placed_file(place) if work.ready.decision is not None else None
         if placed is None:
-            return UNKNOWN_ORIGIN
+            return None
         return _changed_from(PictureVersion(placed.sha256, placed.job_id, True, placed.path), "path")
 
     def _earlier_versions(self, path: str) -> list[str]:
@@ -149,5 +166,5 @@ def _waiting_place(work: StageWork) -> str:
     return path if work.ready.decision is None else posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path))
 
 
-def _changed_from(version: PictureVersion, known_by: str) -> PictureOrigin:
-    return PictureOrigin(version.job_id, "id" if known_by == "id" else "path", version)
+def _changed_from(version: PictureVersion, known_by: Literal["id", "path", "look"]) -> PictureOrigin:
+    return PictureOrigin(version.job_id, known_by, version)

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from goldsmith.files import display_name, fold_name, is_ignored_file
 from goldsmith.jobs.job import (
     CANDIDATES_SHEET_TAIL,
+    MAX_LOOK_BYTES,
     REVIEW_SHEET_TAIL,
     InputRead,
     Job,
@@ -52,6 +53,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_MODELS = 100
 _TAIL_STARTS = (".", "_", "-")
 # Faults whose outcome says which inputs were read; with any other fault, the reads are of no use.
+_HEX = re.compile(r"[0-9a-f]*")
 _KINDS_WITH_READS = frozenset({"problem", "incomplete"})
 
 
@@ -74,6 +76,7 @@ def check_outcome(job: Job, outcome: Outcome) -> Outcome:
         reads = outcome.reads if fault.kind in _KINDS_WITH_READS else ()
         return Outcome(job_id=job.id, fault=fault, reads=reads, seconds=outcome.seconds)
     _check_results(job, outcome)
+    _check_looks(job, outcome)
     _check_consumed(job, outcome)
     _check_steps(job, outcome)
     _check_record_size(outcome)
@@ -155,6 +158,17 @@ def _check_identities(outcome: Outcome) -> None:
     ids = [*outcome.identity.ids, *(output.document_id for output in outcome.outputs if output.document_id)]
     if len(outcome.identity.ids) > _MAX_IDS or not all(map(_UUID.fullmatch, ids)):
         raise OutcomeRefused("it names an id that is none", repr(ids)[:MAX_DETAIL_CHARS])
+
+
+def _check_looks(job: Job, outcome: Outcome) -> None:
+    """Require looks that the journal can hold, and a likeness to versions about which the job was asked."""
+    looks = [output.look for output in outcome.outputs]
+    if any(len(look) > 2 * MAX_LOOK_BYTES or len(look) % 2 or not _HEX.fullmatch(look) for look in looks):
+        raise OutcomeRefused("it describes the look of a result in a way that nobody can store")
+    if not set(outcome.identity.alike) <= {known.sha256 for known in job.known_looks}:
+        raise OutcomeRefused(
+            "it finds a likeness to a picture that it was not asked about", repr(outcome.identity.alike)[:MAX_DETAIL_CHARS]
+        )
 
 
 def _describe_paths(reads: Iterable[InputRead]) -> str:
