@@ -1,4 +1,4 @@
-# `make demo` and `make test` work on a fresh computer.
+# `make demo`, `make demo-review` and `make test` work on a fresh computer.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 # Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
 WORKERS ?= 3
 
-.PHONY: install demo test lint tests bench bench-gpu soak audit sbom man pin-wheels try-install clean
+.PHONY: install demo demo-review test lint tests bench bench-gpu soak audit sbom man pin-wheels try-install clean
 
 install: $(STAMP)
 
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt constraints-dev.txt
 
 demo: install
 	$(BIN)/goldsmith demo
+
+demo-review: install
+	$(BIN)/goldsmith demo --review
 
 lint: install
 	$(BIN)/ruff check .ci daemon tests

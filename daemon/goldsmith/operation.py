@@ -486,6 +486,17 @@ class Operation(BaseModel):
         """Return whether a person picks among the pictures that the step leaves. Then it is the last step of its stage."""
         return False
 
+    def found_region(self) -> str:
+        """Return in words which region the step finds in the picture by itself; "" if it finds none, or takes a painted mask as it is.
+
+        Steps with the same words find the same mask in a picture.
+        """
+        return ""
+
+    def settings_with_mask(self, settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+        """Return the settings of this step with the mask of that name in place of the region that it finds by itself."""
+        return {**settings, "where": name}
+
     def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
         """Return the settings of a step that is to make another result than before. Where the job's seed decides, they stay the same."""
         return settings
@@ -518,6 +529,20 @@ class PictureOperation(Operation):
         The worker counts the changes outside it.
         """
         return mask
+
+    def found_region(self) -> str:
+        where = getattr(self, "where", "") if "where" in type(self).model_fields else ""
+        if not isinstance(where, str) or not where or region.is_mask_name(where):
+            return ""
+        has_rim = self.removes_content and region.parse_region(where).required_detections()
+        return f"{where}, with its soft edge" if has_rim else where
+
+    def find_region(self, picture: Picture, context: StepContext) -> Mask:
+        """Return the region that the step finds in the picture by itself, (h, w), 0..1, as ``apply`` uses it.
+
+        Call it only if ``found_region`` has words. Raises InputError if the picture does not contain the region.
+        """
+        return self.extend_region(picture, context.detect.region(getattr(self, "where", ""), picture, self.removes_content))
 
     @abstractmethod
     def apply(self, picture: Picture, context: StepContext) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -37,3 +38,24 @@ def test_the_demo_delivers_without_weights(goldsmith: Goldsmith, tmp_path: Path,
     assert history is not None
     assert len(goldsmith(*shlex.split(history[1])[1:]).rows) == 5
     assert "goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders" in result.out
+
+
+def test_the_demo_of_a_review_picks_paints_and_delivers(goldsmith: Goldsmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last line says what happened, and names two sheets and a deliverable that are there; the record has the person's decisions."""
+    monkeypatch.delenv("GOLDSMITH_STATE_DIR")
+    monkeypatch.setenv("GOLDSMITH_QUIET", "0.3")
+    result = goldsmith("demo", "--review", "--folder", "demo")
+    assert result.code == 0, result.err
+    line = result.out.strip().splitlines()[-1]
+    assert line.startswith("Candidate 4 of 4 was picked, its mask was painted and approved, and it was delivered after ")
+    files = [tmp_path / path for path in re.findall(r"demo/\S+?\.jpg", line)]
+    assert [file.name for file in files] == [
+        "astronaut.candidates.jpg",
+        "astronaut_candidate004.review.jpg",
+        "astronaut_candidate004_web.jpg",
+    ]
+    assert all(file.stat().st_size > 10_000 for file in files)
+    manifest = json.loads((files[2].parent / "astronaut_candidate004.manifest.json").read_text())
+    decisions = [stage["review"] for stage in manifest["stages"] if stage["stage"] == "review"]
+    assert [(each["of"], [mask["painted"] for mask in each.get("masks", ())]) for each in decisions] == [("generate", []), ("edit", [True])]
+    assert manifest["outside_mask"]["changed"] == 0

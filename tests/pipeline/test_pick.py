@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from doubles import tiny
 from doubles.commission import PIPELINE
+from doubles.deliveries import Delivery
+from doubles.gated_generator import null_models
+from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import decode
 
@@ -17,7 +20,7 @@ prompt = "a red chair"
 seed = {seed}
 [[generate]]
 op = "regenerate"
-steps = 1
+model = "one"
 candidates = {count}
 [[generate]]
 op = "select"
@@ -28,11 +31,10 @@ keep = {keep}
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """Yield one daemon for all tests, since importing the libraries takes most of the time."""
-    folder = tmp_path_factory.mktemp("studio")
-    with studio_at(folder, models_dir=str(folder / "models")) as studio:
+    """Yield one daemon for all tests, with a generator that needs no weights."""
+    with studio_at(tmp_path_factory.mktemp("studio"), quiet=0.1) as studio:
         studio.write_pipeline(PIPELINE)
-        studio.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}))
+        studio.put("config/models.toml", null_models("one"))
         yield studio
 
 
@@ -113,3 +115,49 @@ def test_one_picture_alone_waits_like_any_result(studio: Studio) -> None:
     """There is nothing to pick among, so it is approved or not."""
     drop(studio, "single", count=1)
     assert waiting(studio, "single") == [".png", ".review.jpg", ".toml"]
+
+
+@pytest.mark.parametrize(("stem", "count"), [("pair", 2), pytest.param("crowd", 100, marks=pytest.mark.soak)])
+def test_a_pick_among_few_and_many_is_complete(studio: Studio, stem: str, count: int) -> None:
+    """All candidates wait, the last one is picked, and every other one is in the archive once."""
+    drop(studio, stem, count=count)
+    assert len([name for name in waiting(studio, stem) if name.startswith("_candidate")]) == count
+    drag(studio, stem, count, "approve")
+    studio.until_idle()
+    assert names(studio.folder("selected"), stem) == [f"acme/{stem}_candidate{count:03d}.{suffix}" for suffix in ("png", "toml")]
+    assert waiting(studio, stem) == []
+    others = [f"review/acme/{stem}_candidate{number:03d}.png" for number in range(1, count)]
+    assert [path for path in studio.archived() if path in others] == sorted(others)
+
+
+def test_a_renamed_candidate_is_known_again(studio: Studio) -> None:
+    """It gets the number back that it has on the sheet, and the set follows."""
+    drop(studio, "other", count=3)
+    os.rename(studio.at("review/acme/other_candidate002.png"), studio.at("review/approve/the best one.png"))
+    studio.until_idle()
+    assert names(studio.folder("selected"), "other") == ["acme/other_candidate002.png", "acme/other_candidate002.toml"]
+    assert waiting(studio, "other") == []
+
+
+def test_a_picked_candidate_whose_mask_and_result_were_reviewed_is_replayed(studio: Studio) -> None:
+    """The chain goes through a pick, a painted mask and an approved result to the delivery; made again, every byte is the same."""
+    steps = '[[edit]]\nop = "grade"\nwhere = "top"\nexposure = 0.5\n[[deliver]]\nop = "export"\nname = "web"\nformat = "jpeg"\n'
+    brief = BRIEF.format(count=3, keep=1, seed=5)
+    studio.put("inbox/acme/whole.toml", f'review = ["edit.mask", "edit"]\n{brief}{steps}')
+    studio.until_idle()
+    drag(studio, "whole", 2, "approve")
+    studio.until_idle()
+    painted_mask = np.zeros((64, 64), np.float32)
+    painted_mask[5:20, 30:50] = 1
+    studio.put("review/acme/whole_candidate002.mask.png", png(painted_mask))
+    drag(studio, "whole", 2, "approve")
+    studio.until_idle()
+    (result,) = [name for name in studio.folder("review") if name.startswith("acme/whole") and name.endswith(".review.jpg")]
+    stem = result.removesuffix(".review.jpg")
+    os.rename(studio.at(f"review/{stem}.png"), studio.at(f"review/approve/{stem.removeprefix('acme/')}.png"))
+    studio.until_idle()
+    (manifest,) = [name for name in studio.folder("delivered") if name.endswith(".manifest.json")]
+    stages = [stage["stage"] for stage in studio.manifest(f"delivered/{manifest}")["stages"]]
+    assert stages == ["generate", "review", "edit", "review", "edit", "review", "grade", "deliver"]
+    report = Delivery(studio.root, f"delivered/{manifest}").again()
+    assert {each.file: each.verdict for each in report.deliverables} == {f"{stem.removeprefix('acme/')}_web.jpg": "identical"}

@@ -21,7 +21,7 @@ from goldsmith.brief.parsing import (
     read_text,
     read_toml,
 )
-from goldsmith.brief.pipeline import Pipeline, review_of_last_stage
+from goldsmith.brief.pipeline import Pipeline, masks_of, review_of_last_stage
 from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
@@ -34,6 +34,8 @@ MaskFit = Literal["refuse", "scale"]
 HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.
 _ANY_PICTURE = "NAME"
+# The most masks that a brief can name: a few for each step.
+_MAX_MASKS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class InReview:
     size: int
     # How many candidates wait for a pick; 0 if one result waits for approval.
     candidates: int = 0
+    # The words of each region that the steps have found, with the name of its mask, if masks wait and no result.
+    masks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class Brief:
     hdr: HdrReading | None = None
     float_range: float | None = None
     mask_fit: MaskFit | None = None
-    # The stages whose results a person must approve.
+    # The names of the masks that a person has approved.
+    approved_masks: tuple[str, ...] | None = None
+    # The stages whose results a person must approve, and ``edit.mask`` for the masks that the steps of edit find.
     review: tuple[str, ...] | None = None
     # Set while the picture lies in review/.
     in_review: InReview | None = None
@@ -107,6 +113,14 @@ class _MaskTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     fit: MaskFit | None = None
+    approved: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=_MAX_MASKS)] | None = None
+
+
+class _FoundMaskTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    region: Annotated[str, Field(min_length=1, max_length=1000)]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _InReviewTable(BaseModel):
@@ -116,6 +130,7 @@ class _InReviewTable(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     bytes: Annotated[int, Field(ge=0, lt=2**63)]
     candidates: Annotated[int, Field(ge=0, le=1000)] = 0
+    masks: Annotated[list[_FoundMaskTable], Field(max_length=_MAX_MASKS)] = []
 
 
 class _BriefHeader(BaseModel):
@@ -169,6 +184,7 @@ def read_brief(
     if problems or head is None:
         raise BriefError(file, problems)
     fit = head.mask.fit if head.mask else None
+    approved = head.mask.approved if head.mask else None
     waiting = head.in_review
     return Brief(
         title=head.title,
@@ -182,19 +198,26 @@ def read_brief(
         hdr=head.hdr,
         float_range=head.float_range,
         mask_fit=fit,
+        approved_masks=None if approved is None else tuple(approved),
         review=None if head.review is None else tuple(dict.fromkeys(head.review)),
-        in_review=None if waiting is None else InReview(waiting.stage, waiting.seed, waiting.bytes, waiting.candidates),
+        in_review=None if waiting is None else _to_in_review(waiting),
         resolved=head.resolved,
         steps_by_stage=MappingProxyType(tables),
     )
 
 
+def _to_in_review(table: _InReviewTable) -> InReview:
+    masks = tuple((each.region, each.name) for each in table.masks)
+    return InReview(table.stage, table.seed, table.bytes, table.candidates, masks)
+
+
 def _review_problems(head: _BriefHeader, pipeline: Pipeline) -> Iterator[BriefProblem]:
     """Yield a problem for each stage to review that the pipeline does not have, or whose results cannot be reviewed."""
     names = [stage.name for stage in pipeline.stages]
+    words = [*names, *map(masks_of, names)]
     for number, name in enumerate(head.review or (), 1):
-        if name not in names:
-            yield BriefProblem(f"review.{number}", f"is {quote_value(name)}, but there is no such stage{did_you_mean(name, names)}")
+        if name not in words:
+            yield BriefProblem(f"review.{number}", f"is {quote_value(name)}, but there is no such stage{did_you_mean(name, words)}")
         elif name == names[-1]:
             yield BriefProblem(f"review.{number}", review_of_last_stage(pipeline.stages))
     if head.in_review is not None and head.in_review.stage not in names:

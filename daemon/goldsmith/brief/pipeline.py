@@ -11,14 +11,15 @@
     default = []                                 # run if a brief goes further and does not mention the stage
     with_mask = [{ op = "inpaint", where = "mask" }]   # run for a picture with a mask and no brief
     with_look = [{ op = "grade" }]               # run after the default steps for a picture with a look of its own and no brief
-    review = true                                # the results wait in review/ until a person has looked at them
+    review = true                                # the results wait in review/ until a person has looked at them; ["mask", "result"]:
+                                                 # first the masks that its steps find by themselves, then the results
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -62,6 +63,8 @@ class Stage:
     look_steps: tuple[Step, ...] = ()
     # True if a person must approve its results.
     is_reviewed: bool = False
+    # True if a person must approve the masks that its steps find, before the steps run.
+    reviews_masks: bool = False
 
 
 # Stands for the stage of the pictures in review/, whose work is a person's decision. Its next folder follows from the decision.
@@ -145,7 +148,7 @@ class _StageRow(BaseModel):
     default: list[dict[str, object]] = []
     with_mask: list[dict[str, object]] = []
     with_look: list[dict[str, object]] = []
-    review: bool = False
+    review: bool | list[Literal["mask", "result"]] = False
 
 
 def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
@@ -203,7 +206,17 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
     with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
     if with_look and not any(takes_look(step) for step in with_look):
         problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
-    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, row.review)
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, *_read_review(row.review))
+
+
+def _read_review(review: bool | list[Literal["mask", "result"]]) -> tuple[bool, bool]:
+    """Return whether a person must approve the results, and whether the masks that the steps find."""
+    return (review, False) if isinstance(review, bool) else ("result" in review, "mask" in review)
+
+
+def masks_of(stage: str) -> str:
+    """Return the word in ``review`` for the masks that the steps of a stage find: ``edit.mask``."""
+    return f"{stage}.mask"
 
 
 def review_of_last_stage(stages: Sequence[Stage]) -> str:

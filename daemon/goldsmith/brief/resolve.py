@@ -29,7 +29,7 @@ from goldsmith.brief.brief import (
     read_brief,
 )
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
-from goldsmith.brief.pipeline import Pipeline, Stage
+from goldsmith.brief.pipeline import Pipeline, Stage, masks_of
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
 from goldsmith.operation import StepInputs, StepNeeds, check_prompt
 
@@ -65,8 +65,10 @@ class ResolvedBrief:
     creator: str = ""
     rights: str = ""
     credit: str = ""
-    # The stages whose results a person must approve, besides those of the pipeline.
+    # The stages whose results (``edit``) or found masks (``edit.mask``) a person must approve, besides those of the pipeline.
     review: tuple[str, ...] = ()
+    # The names of the masks that a person has approved.
+    approved_masks: tuple[str, ...] = ()
     # The result that waits for a person; None unless the picture lies in review/.
     in_review: InReview | None = field(default=None, compare=False)
     # The files that were merged, without the picture's own brief.
@@ -80,6 +82,10 @@ class ResolvedBrief:
         """Return whether a person must approve the results of a stage. A stage without steps has no results."""
         asks = any(step.operation.asks_person() for step in self.steps_for(stage))
         return asks or (bool(self.steps_for(stage)) and (stage.is_reviewed or stage.name in self.review))
+
+    def reviews_masks_of(self, stage: Stage) -> bool:
+        """Return whether a person must approve the masks that the steps of a stage find by themselves."""
+        return stage.reviews_masks or masks_of(stage.name) in self.review
 
     def reaches(self, stage: Stage) -> bool:
         """Return whether the picture runs through the stage. If not, its brief ended earlier and the picture waits."""
@@ -108,6 +114,7 @@ class ResolvedBrief:
             self.float_range,
             self.mask_fit,
             self.review,
+            self.approved_masks,
             self.last_stage,
             self.is_single_stage,
             self.steps_as_data,
@@ -183,6 +190,10 @@ class Resolver:
         waiting = layer.brief.in_review
         stage = None if waiting is None else self._pipeline.stages[self._pipeline.index_of(waiting.stage)]
         return None if stage is None else merge_layers(stage, self._pipeline, [layer], None, False)
+
+    def nothing(self) -> ResolvedBrief:
+        """Return the brief of a picture about which no file says anything."""
+        return _merge_fields(self._pipeline, [], None, {}, -1)
 
     def why_no_engine(self, needs: StepNeeds) -> str | None:
         """Return why this machine has no engine for a step with these needs, as complete sentences; None if it has one."""
@@ -342,6 +353,7 @@ def _merge_fields(
         float_range=_first_set(brief.float_range for brief in briefs) or 1.0,
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
         review=_first_set(brief.review for brief in briefs) or (),
+        approved_masks=_first_set(brief.approved_masks for brief in briefs) or (),
         in_review=briefs[0].in_review if layers and not layers[0].source else None,
         steps_by_stage=MappingProxyType(steps_by_stage),
         last_stage=pipeline.stages[last_index].name,
@@ -386,9 +398,12 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
     parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
+    parts += [_format_pair("approved", list(resolved.approved_masks))] if resolved.approved_masks else []
     if resolved.in_review is not None:
-        waiting = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
+        waiting: dict[str, object] = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
         waiting |= {"candidates": resolved.in_review.candidates} if resolved.in_review.candidates else {}
+        masks = [{"region": region, "name": name} for region, name in resolved.in_review.masks]
+        waiting |= {"masks": masks} if masks else {}
         parts.append(_IN_REVIEW_HEADER + "".join(_format_pair(key, value) for key, value in waiting.items()))
     for name, steps in resolved.steps_by_stage.items():
         for step in steps:

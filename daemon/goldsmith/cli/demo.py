@@ -16,6 +16,7 @@ import typer
 
 from goldsmith.cli.init import README, make_root
 from goldsmith.cli.output import format_size, print_table, print_text, progress_bars
+from goldsmith.cli.review_demo import run_review_demo
 from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.files import resource_path
 
@@ -44,8 +45,11 @@ class _DemoLog:
 
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where to create the folders of this run.")] = Path("demo"),
+    review: Annotated[bool, typer.Option("--review", help="Show a review: candidates to pick from, and a mask to approve.")] = False,
 ) -> None:
     """Process one real picture from inbox to delivered: erase an object with a neural inpainter, grade, export twice.
+
+    With --review, candidates and a mask wait in review/ on the way, and the demo decides about them as a person does.
 
     Example: goldsmith demo
     """
@@ -55,8 +59,11 @@ def demo(
     demo_folder = folder.absolute() / time.strftime("%Y-%m-%d_%H%M%S")
     root = demo_folder / "hotfolders"
     pipeline = make_root(root)
-    _copy_looks(root)
     _set_state_dir(demo_folder / "state", root)
+    if review:
+        run_review_demo(root, lambda: load_setup(root), _display_path)
+        return
+    _copy_looks(root)
     setup = load_setup(root)
     _fetch_weights(setup.weights)
     _drop_sample(root / pipeline.folders[0])

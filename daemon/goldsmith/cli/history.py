@@ -108,6 +108,7 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
         "made_by": row.parent_job_id or None,
         "known_by": record.get("known_by"),
         **({"by_hand": record["by_hand"]} if "by_hand" in record else {}),
+        **({"review": record["review"]} if "review" in record else {}),
         **({"problem": record.get("sentence")} if row.outcome == "problem" else {}),
     }
 
@@ -116,9 +117,24 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
     by_hand = record.get("by_hand")
     steps = _hand_work_text(by_hand) if by_hand else ", ".join(_step_text(step) for step in record.get("steps", ()))
+    steps = _decision_text(record["review"]) if "review" in record else steps
     seconds = f"{record['seconds']:.2f}{' s' if is_terminal() else ''}" if "seconds" in record else ""
     results = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
+
+
+_DECISION_WORDS = {"approve": "approved", "again": "made again", "reject": "rejected", "close": "no further candidate wanted"}
+
+
+def _decision_text(review: dict[str, Any]) -> str:
+    """Return what a person has decided about a result or about masks, with the person's words."""
+    if review["decision"] == "name":
+        return "known again after it was renamed"
+    masks = review.get("masks", ())
+    names = ", ".join(f"{mask['name']}{' (painted over)' if mask.get('painted') else ''}" for mask in masks)
+    what = f"the {'mask' if len(masks) == 1 else 'masks'} {names} for {review['of']}" if masks else f"the result of {review['of']}"
+    remark = f": “{review['remark']}”" if "remark" in review else ""
+    return f"{_DECISION_WORDS.get(review['decision'], review['decision'])} {what}{remark}"
 
 
 def _step_text(step: dict[str, Any]) -> str:

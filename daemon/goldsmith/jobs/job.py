@@ -31,6 +31,15 @@ REVIEW_SHEET_TAIL = ".review.jpg"
 CANDIDATES_SHEET_TAIL = ".candidates.jpg"
 
 
+# The most bytes of a look (``picture.likeness``) that the journal takes.
+MAX_LOOK_BYTES = 4096
+
+
+def mask_tail(name: str) -> str:
+    """Return the end of the name of the file of a mask: ``.mask.png``, or ``.mask.sky.png``."""
+    return ".mask.png" if name == "mask" else f".mask.{name}.png"
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -74,6 +83,16 @@ class ResourceLimits(_Data):
     """Seconds that a cancelled job gets to stop; then its process is ended, and its loaded models are lost."""
 
 
+class KnownLook(_Data):
+    """What a version looks like of which the picture of a job may be an edited copy (``picture.likeness``)."""
+
+    group: str
+    """The same for all versions of one picture."""
+    sha256: str
+    look: str
+    """In hex."""
+
+
 class KeptPart(_Data):
     """A finished part of a step, such as a candidate, in a file that outlives the worker process: work goes on where it was."""
 
@@ -113,6 +132,13 @@ class Job(_Data):
     """The steps of earlier stages that removed content from this picture, for a step that checks the results."""
     review: dict[str, str] | None = None
     """If a person must approve the result: by the path of each input, the end of the name of the copy that is laid beside the result."""
+    finds_masks: dict[str, str] = {}
+    """If a person must approve the masks that the steps find: by the words of each region (``Operation.found_region``), the name of its
+    mask. Then the job finds the masks and runs no step."""
+    approved_masks: tuple[str, ...] = ()
+    """The names of the masks that a person has approved as they are."""
+    known_looks: tuple[KnownLook, ...] = ()
+    """The looks of the versions that have the name of this picture, the newest first."""
     keeps_result: bool = False
     """True if the picture then waits for a person: a copy of it goes to the archive, because somebody may save over it."""
     compares_versions: bool = False
@@ -171,6 +197,8 @@ class AssetIdentity(_Data):
     """The UUIDs in it, the closest first."""
     program: str = ""
     """The program that wrote it."""
+    alike: tuple[str, ...] = ()
+    """The SHA-256 of the version of ``known_looks`` that it looks like; several if nobody can tell which of them it was made from."""
 
 
 class StepResult(_Data):
@@ -207,6 +235,8 @@ class OutputFile(_Data):
     facts: dict[str, JsonValue] = {}
     document_id: str = ""
     """The UUID in its metadata; "" if it has none."""
+    look: str = ""
+    """What it looks like (``picture.likeness``), in hex; "" = not measured."""
 
 
 JobFaultKind = Literal[

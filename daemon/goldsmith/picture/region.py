@@ -143,6 +143,11 @@ class ParsedRegion:
         return freeze(result)
 
 
+def is_mask_name(expression: str) -> bool:
+    """Return whether a region is the mask of one name and nothing else. Raises ValueError as ``parse_region``."""
+    return parse_region(expression).required_masks() == {fold_name(expression.strip())}
+
+
 def parse_region(expression: str) -> ParsedRegion:
     """Return the parsed region. Raises ValueError with a plain sentence and the position of the mistake."""
     if len(expression) > _MAX_LENGTH:

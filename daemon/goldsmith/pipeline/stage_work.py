@@ -16,13 +16,24 @@ from goldsmith.brief.pipeline import REVIEW_FOLDER, Stage
 from goldsmith.brief.resolve import ResolvedBrief
 from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
-from goldsmith.jobs.job import BY_HAND, SCRATCH_FOLDER, Job, JobInput, JobProgress, Outcome, RemovalRecord, ResourceLimits, StepSpec
+from goldsmith.jobs.job import (
+    BY_HAND,
+    SCRATCH_FOLDER,
+    Job,
+    JobInput,
+    JobProgress,
+    KnownLook,
+    Outcome,
+    RemovalRecord,
+    ResourceLimits,
+    StepSpec,
+)
 from goldsmith.journal.records import PictureVersion
 from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
 
-DecisionKind = Literal["approve", "again", "reject", "beside", "close"]
+DecisionKind = Literal["approve", "again", "reject", "beside", "close", "name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,7 @@ class Decision:
     """What a person has decided about a result in review/.
 
     ``beside``: the picture was dragged past the trays into the next folder, and what it has left behind follows it. ``close``: no further
-    candidate of a set is wanted.
+    candidate of a set is wanted. ``name``: nothing of this name waits, so the picture is read, and if it is known, it gets its name back.
     """
 
     kind: DecisionKind
@@ -42,10 +53,13 @@ class Decision:
     remark: str = ""
     # The path of the picture in the next folder, for ``beside``.
     picture: str = ""
-    # The stem of what goes back to be made again, of which the picture may be a candidate; "" = that of the picture.
+    # The stem of what goes back to be made again, of which the picture may be a candidate, or the name that a picture gets back; "" = that
+    # of the picture.
     stem: str = ""
     # True if what else belongs to the result goes to the archive; False for a candidate that leaves the others waiting.
     takes_rest: bool = True
+    # The names of the masks about which it was decided; none if it is about a result.
+    masks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +75,20 @@ class Ready:
     keeps_prompt: bool = False
     # True if the results wait in review/ for a person.
     is_reviewed: bool = False
+    # If masks are to be found first, and wait in review/ for a person: by the words of each region, the name of its mask.
+    found_masks: Mapping[str, str] = field(default_factory=dict)
     # Set for a picture in review/ about which a person has decided.
     decision: Decision | None = None
 
     @property
     def next_folder(self) -> str:
         """The folder of the results."""
-        return REVIEW_FOLDER if self.is_reviewed else self.stage.next_folder
+        return REVIEW_FOLDER if self.waits_for_person else self.stage.next_folder
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether what this work makes waits in review/."""
+        return self.is_reviewed or bool(self.found_masks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +99,10 @@ class PictureOrigin:
     """
 
     parent_job_id: str = ""
-    known_by: Literal["", "bytes", "id", "path"] = ""
+    known_by: Literal["", "bytes", "id", "path", "look"] = ""
     before: PictureVersion | None = None
+    # The places of the versions that it looks like, if nobody can tell from which of them it was made.
+    unsure: tuple[str, ...] = ()
 
 
 UNKNOWN_ORIGIN = PictureOrigin()
@@ -222,12 +245,17 @@ def build_job(
     is_final: bool,
     remarks: Sequence[str] = (),
     removals: tuple[RemovalRecord, ...] = (),
+    known_looks: tuple[KnownLook, ...] = (),
 ) -> Job:
     """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
 
-    ``remarks`` and ``removals`` are those of the stages before.
+    ``remarks`` and ``removals`` are those of the stages before. ``known_looks``: of the versions that have the name of a picture that a
+    person has put down.
     """
     resolved = ready.resolved
+    review = names_before_review(bundle) if ready.waits_for_person else None
+    if ready.found_masks and review is not None:
+        review.pop(bundle.asset, None)  # the picture itself waits beside its masks
     return Job.model_construct(
         id=job_id,
         root=str(root),
@@ -248,8 +276,11 @@ def build_job(
         float_range=resolved.float_range,
         remarks=tuple(remarks),
         removals=removals,
-        review=names_before_review(bundle) if ready.is_reviewed else None,
-        keeps_result=ready.is_reviewed or (resolved.last_stage == ready.stage.name and not is_final),
+        review=review,
+        finds_masks=dict(ready.found_masks),
+        approved_masks=resolved.approved_masks,
+        known_looks=known_looks,
+        keeps_result=ready.waits_for_person or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,
         limits=limits,
     )

@@ -34,6 +34,7 @@ from goldsmith.jobs.job import (
     JobProgress,
     Outcome,
     StepResult,
+    mask_tail,
 )
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
@@ -188,8 +189,10 @@ class _JobRunner:
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
-            self._identity = asset_identity(decoded.metadata)
+            self._identity = self._identify(decoded)
             del decoded, masks
+        if job.finds_masks:
+            return self._lay_masks(operations, results, info, picture.data)
         self._asks_person = operations[-1].asks_person()
         self._identities.begin(operations, results.steps, None if original is None else original.without_pixels.metadata)
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
@@ -229,11 +232,24 @@ class _JobRunner:
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
-        from goldsmith.picture.codec import read_metadata, verify
+        from goldsmith.picture.codec import decode, read_metadata, verify
 
         info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
         self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
+        if self._job.known_looks:
+            budget = MemoryBudget(self._job.limits.max_memory_bytes, BYTES_PER_PIXEL)
+            decoded = decode(picture.data, picture.name, self._job.limits.max_pixels, budget, reading_options(self._job))
+            self._identity = self._identify(decoded)
         return self._unchanged_outcome(picture.data, info)
+
+    def _identify(self, picture: Picture) -> AssetIdentity:
+        """Return what the picture says of itself, and which known version it looks like."""
+        identity = asset_identity(picture.metadata)
+        if not self._job.known_looks:
+            return identity
+        from goldsmith.worker.alike_versions import find_alike_versions
+
+        return identity.model_copy(update={"alike": find_alike_versions(picture, self._job.known_looks)})
 
     def _compare_versions(self, picture: LoadedInput, before: LoadedInput) -> Outcome:
         """Return the outcome of a job that measures what a person changed: facts, and a mask of the changed pixels for the archive."""
@@ -277,6 +293,28 @@ class _JobRunner:
         named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
         self.current_path = self._job.asset.path
         return replace(decoded, masks=MappingProxyType(named_masks)), info
+
+    def _lay_masks(self, operations: Sequence[Operation], results: StepResults, info: ImageInfo | None, data: bytes) -> Outcome:
+        """Return the outcome of a job that finds masks for a person to approve: the masks, and a sheet. The picture stays as it is."""
+        from goldsmith.worker.found_masks import find_masks, masks_used_up
+        from goldsmith.worker.review_sheet import render_mask_sheet
+
+        (picture,) = results.pictures
+        for number, operation in enumerate(operations, 1):
+            if operation.found_region():
+                self._require_masks(operation.needs().masks, results.pictures, number, self._job.steps[number - 1].op)
+
+        def context_of(number: int) -> WorkerStepContext:
+            return self._step_context(number, self._job.steps[number - 1].op, operations[number - 1].bytes_per_pixel(), ())
+
+        found_masks = find_masks(self._job, operations, picture, context_of)
+        for each in found_masks:
+            facts: dict[str, JsonValue] = {"width": picture.width, "height": picture.height, "depth": 16}
+            self._scratch.add_output("mask", each.tail, self._encode_mask(each.mask, 16), facts)
+        self._scratch.add_output("review", REVIEW_SHEET_TAIL, render_mask_sheet(self._job.stem, self._job.stage, picture, found_masks), {})
+        results.used_masks |= masks_used_up(operations)
+        outcome = self._unchanged_outcome(data, info, results)
+        return outcome.model_copy(update={"facts": {**outcome.facts, "found_masks": [each.facts for each in found_masks]}})
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
         """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
@@ -458,6 +496,7 @@ class _JobRunner:
     def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
         from goldsmith.picture.codec import EncodingOptions, encode, written_metadata
+        from goldsmith.picture.likeness import describe_look
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
 
@@ -485,7 +524,7 @@ class _JobRunner:
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         suffix = row.suffix
         facts = {**picture_facts(result), "format": self._job.working}
-        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
+        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix), describe_look(result).hex())
         if self._job.keeps_result:
             self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
@@ -493,6 +532,7 @@ class _JobRunner:
     def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
         """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
         from goldsmith.picture.codec import EncodingOptions, encode
+        from goldsmith.picture.likeness import describe_look
         from goldsmith.picture.metadata.credits import with_credits
 
         row = FORMATS[self._job.working]
@@ -502,7 +542,7 @@ class _JobRunner:
             metadata = self._identities.write_into(with_credits(picture.metadata, self._job.credits), tail)
             data = encode(picture.with_metadata(metadata), EncodingOptions(format=row.name, depth=picture.depth))
             facts: dict[str, JsonValue] = {**picture_facts(picture), "format": self._job.working, **picture.record_values}
-            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail))
+            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail), describe_look(picture).hex())
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         return self._success(results, info)
 
@@ -539,7 +579,7 @@ class _JobRunner:
             old = before.masks.get(name)
             if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
-            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
+            tail = mask_tail(name)
             self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from goldsmith.errors import InputError
-from goldsmith.files import display_name
+from goldsmith.files import display_name, fold_name
 from goldsmith.jobs.job import Job
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Mask, Picture, freeze
@@ -85,7 +85,10 @@ def _load_mask(
         if remark:
             on_remark(remark)
     del decoded
-    return check_mask(mask, (picture.height, picture.width), loaded.name, job.mask_fit, is_keep_mask=is_keep)
+    size = (picture.height, picture.width)
+    if not is_keep and fold_name(loaded.source.name or "mask") in map(fold_name, job.approved_masks):
+        return fit_mask(mask, size, loaded.name, job.mask_fit)  # a person has seen that it is all of the picture, or nothing of it
+    return check_mask(mask, size, loaded.name, job.mask_fit, is_keep_mask=is_keep)
 
 
 def _require_mask(picture: Picture, name: str, stem: str) -> None:
@@ -117,9 +120,7 @@ def check_mask(
     ``is_keep_mask``: the file is a ``hero.keep.png``, white where nothing may change; it may cover most of the picture.
     Raises InputError for a mask of another size (``fit="scale"`` resizes it instead), all black, all white, or probably inverted.
     """
-    height, width = size
-    if mask.shape != (height, width):
-        mask = _refit_mask(mask, height, width, name, fit)
+    mask = fit_mask(mask, size, name, fit)
     if not mask.max() > _TOLERANCE:
         raise InputError(f"The mask {name} is all black, so it selects nothing.", _PAINTING_HINTS[is_keep_mask])
     # The first row is checked first, since it is black somewhere in most masks.
@@ -135,6 +136,11 @@ def check_mask(
             "and name the file .keep. instead of .mask.",
         )
     return mask
+
+
+def fit_mask(mask: Mask, size: tuple[int, int], name: str, fit: Literal["refuse", "scale"] = "refuse") -> Mask:
+    """Return the mask (h, w), 0..1, in ``size`` (height, width). Raises InputError for another size, unless ``fit`` is "scale"."""
+    return mask if mask.shape == size else _refit_mask(mask, *size, name, fit)
 
 
 def touches_every_edge(mask: Mask) -> bool:

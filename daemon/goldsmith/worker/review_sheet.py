@@ -21,8 +21,9 @@ from goldsmith.ops.select.contact_sheet import (
     make_thumbnail,
 )
 from goldsmith.picture.codec import EncodingOptions, encode
-from goldsmith.picture.picture import Mask, Picture, freeze
+from goldsmith.picture.picture import Mask, Picture, Window, freeze
 from goldsmith.picture.resample import resize, resize_picture
+from goldsmith.worker.found_masks import FoundMask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _CROP_SIDE, _GAP = 480, 16
 _WIDTH = 4 * _CROP_SIDE + 5 * _GAP
 _THUMBNAIL_SIDE = 100
+# Of the picture and its mask on a sheet of masks: three side by side.
+_MASK_SIDE = (_WIDTH - _GAP) // 3 - _GAP
 _TITLE_SIZE, _TITLE_HEIGHT, _TEXT_SIZE, _LINE_HEIGHT = 26, 64, 17, 24
 _TEXT_CHARS = 150
 _MAX_LINES = 24
@@ -148,6 +151,79 @@ def _write(draw: ImageDraw, position: tuple[int, int], text: str, size: int, col
     draw.text(position, text, fill=colour, font=ImageFont.load_default(size))
 
 
+# ---------------------------------------------------------------------- masks
+
+
+def render_mask_sheet(stem: str, stage: str, picture: Picture, masks: Sequence[FoundMask]) -> bytes:
+    """Return the sheet, a JPEG in sRGB, that shows the masks which the steps of a stage have found before they run."""
+    from PIL import Image as PillowImage
+    from PIL import ImageDraw as PillowDraw
+
+    rows: list[list[_Cell]] = []
+    for each in masks:
+        rows += [_mask_row(stem, picture, each), *([crop] for crop in _edge_crops(picture, each.mask))]
+    height = _TITLE_HEIGHT + _LINE_HEIGHT + 2 * _GAP + sum(map(_row_height, rows))
+    page = PillowImage.new("RGB", (_WIDTH, height), BACKGROUND_COLOUR)
+    draw = PillowDraw.Draw(page)
+    noun = "mask" if len(masks) == 1 else "masks"
+    _write(draw, (_GAP, _GAP), f"{stem}: the {noun} for {stage}, before its steps run", _TITLE_SIZE, TEXT_COLOUR)
+    hint = "What may change is red here, and white in the mask. Paint over a mask that is wrong."
+    _write(draw, (_GAP, _TITLE_HEIGHT), hint, _TEXT_SIZE, TEXT_COLOUR)
+    top = _TITLE_HEIGHT + _LINE_HEIGHT + _GAP
+    for row in rows:
+        top = _paste_row(page, draw, row, top)
+    pixels = np.asarray(page, dtype=np.float32) / np.float32(255)
+    return encode(Picture(freeze(pixels)), EncodingOptions(format="jpeg", quality=_QUALITY))
+
+
+def _mask_row(stem: str, picture: Picture, found_mask: FoundMask) -> list[_Cell]:
+    """Return the picture, the picture with its mask in red, and the mask."""
+    grey = Picture(freeze(found_mask.mask[:, :, None]))
+    share = float(found_mask.mask.mean(dtype=np.float64))
+    return [
+        _Cell(make_thumbnail(picture, _MASK_SIDE), f"the picture, {picture.width} x {picture.height} px"),
+        _Cell(mask_overlay(picture, found_mask.mask, _MASK_SIDE), f"{found_mask.region}: {share:.1%} of the picture"),
+        _Cell(make_thumbnail(grey, _MASK_SIDE), f"{stem}{found_mask.tail}"),
+    ]
+
+
+def _edge_crops(picture: Picture, mask: Mask) -> list[_Cell]:
+    """Return the places with the longest edge of the mask at 100 %, without and with the mask, two in one cell."""
+    if max(picture.height, picture.width) <= _MASK_SIDE:
+        return []  # it is shown at 100 % above
+    sides = [np.abs(np.diff(mask, axis=axis, append=mask.take([-1], axis=axis))) for axis in (0, 1)]
+    edges = np.maximum(*sides)
+    side = _CROP_SIDE
+    places = []
+    for top in range(0, picture.height, side):
+        for left in range(0, picture.width, side):
+            part = edges[top : top + side, left : left + side]
+            rows, columns = _crop_window(picture, Place(left + part.shape[1] // 2, top + part.shape[0] // 2, ""))
+            centre = (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
+            places.append((float(part.sum(dtype=np.float64)), *centre))
+    best = [Place(x, y, "the edge of the mask") for strength, y, x in sorted(places, reverse=True)[:4] if strength > 0]
+    cells = [_mask_crop_cell(picture, mask, place) for place in _without_neighbours(best)]
+    return [_side_by_side(cells[first : first + 2]) for first in range(0, len(cells), 2)]
+
+
+def _side_by_side(cells: Sequence[_Cell]) -> _Cell:
+    """Return the pictures of several cells in one, with the caption of the first."""
+    height = max(cell.pixels.shape[0] for cell in cells)
+    joined = np.full((height, sum(cell.pixels.shape[1] + _GAP for cell in cells) - _GAP, 3), BACKGROUND_COLOUR, np.uint8)
+    left = 0
+    for cell in cells:
+        joined[: cell.pixels.shape[0], left : left + cell.pixels.shape[1]] = cell.pixels
+        left += cell.pixels.shape[1] + _GAP
+    return _Cell(joined, cells[0].caption)
+
+
+def _mask_crop_cell(picture: Picture, mask: Mask, place: Place) -> _Cell:
+    rows, columns = _crop_window(picture, place)
+    part = Picture(freeze(picture.pixels[rows, columns]), None, picture.depth, picture.icc)
+    overlay = mask_overlay(part, mask[rows, columns], _CROP_SIDE)
+    return _side_by_side([_Cell(make_thumbnail(part, _CROP_SIDE), f"{place.caption} at 100 %"), _Cell(overlay, "")])
+
+
 # ---------------------------------------------------------------------- the pictures
 
 
@@ -215,11 +291,16 @@ def _crop_cell(before: Picture | None, after: Picture, place: Place) -> _Cell:
 
 def _crop(picture: Picture, place: Place) -> Thumbnail:
     """Return the part of the picture around a place, uint8 (h, w, 3), sRGB."""
-    top = min(max(0, place.y - _CROP_SIDE // 2), max(0, picture.height - _CROP_SIDE))
-    left = min(max(0, place.x - _CROP_SIDE // 2), max(0, picture.width - _CROP_SIDE))
-    rows, columns = slice(top, top + _CROP_SIDE), slice(left, left + _CROP_SIDE)
+    rows, columns = _crop_window(picture, place)
     alpha = None if picture.alpha is None else freeze(picture.alpha[rows, columns])
     return make_thumbnail(Picture(freeze(picture.pixels[rows, columns]), alpha, picture.depth, picture.icc), _CROP_SIDE)
+
+
+def _crop_window(picture: Picture, place: Place) -> Window:
+    """Return the rows and columns of the part of the picture around a place."""
+    top = min(max(0, place.y - _CROP_SIDE // 2), max(0, picture.height - _CROP_SIDE))
+    left = min(max(0, place.x - _CROP_SIDE // 2), max(0, picture.width - _CROP_SIDE))
+    return slice(top, top + _CROP_SIDE), slice(left, left + _CROP_SIDE)
 
 
 def _changed_places(before: Picture | None, after: Picture) -> list[Place]:

@@ -68,10 +68,12 @@ class ScratchFolder:
             self.problem_image = ""
         self.problem_image = str(self.write_file("shown.jpg", data))
 
-    def add_output(self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue], document_id: str = "") -> None:
+    def add_output(
+        self, role: OutputRole, tail: str, data: bytes, facts: Mapping[str, JsonValue], document_id: str = "", look: str = ""
+    ) -> None:
         """Write a file that will be published as stem + ``tail``. Raises InputError if two files would get the same name.
 
-        ``document_id``: the UUID in its metadata.
+        ``document_id``: the UUID in its metadata; ``look``: what it looks like, in hex.
         """
         if "/" in tail or "\0" in tail:
             raise InputError(f"A result cannot be named {tail!r}: a name must not contain a slash.")
@@ -81,9 +83,8 @@ class ScratchFolder:
             )
         path = self.write_file(f"{len(self._outputs):03d}.{tail.rpartition('.')[2][:16]}", data)
         sha256 = hashlib.sha256(data).hexdigest()
-        self._outputs.append(
-            OutputFile(role=role, tail=tail, path=str(path), sha256=sha256, size=len(data), facts=dict(facts), document_id=document_id)
-        )
+        output = OutputFile(role=role, tail=tail, path=str(path), sha256=sha256, size=len(data), facts=dict(facts))
+        self._outputs.append(output.model_copy(update={"document_id": document_id, "look": look}))
 
     def sync_folder(self) -> None:
         """Fsync the folder, so that the names in it are as durable as the files."""

@@ -119,3 +119,15 @@ def test_a_sheet_that_was_dragged_into_a_tray_belongs_to_its_set() -> None:
     home = bundles_of(["review/hero.toml", *candidates("review", [1, 2]), "review/reject/hero.candidates.jpg"])["review/hero.toml"]
     assert home.left_behind == ("review/reject/hero.candidates.jpg",)
     assert home.reviews == ()
+
+
+def test_a_picked_candidate_whose_own_result_waits_is_no_candidate_any_more() -> None:
+    """In a tray it belongs to its own brief, and the set that still waits beside it has neither the picture nor its files."""
+    picked = [f"review/acme/hero_candidate002.{tail}" for tail in ("toml", "review.jpg")]
+    set_files = ["review/acme/hero.toml", "review/acme/hero.candidates.jpg", "review/acme/hero_candidate003.png"]
+    bundles = bundles_of([*picked, *set_files, "review/approve/hero_candidate002.png"])
+    assert set(bundles["review/approve/hero_candidate002.png"].files) == {*picked, "review/approve/hero_candidate002.png"}
+    assert bundles["review/acme/hero.toml"].candidates == ("review/acme/hero_candidate003.png",)
+    waiting_again = bundles_of([*picked, *set_files, "review/acme/hero_candidate002.png"])
+    assert waiting_again["review/acme/hero.toml"].candidates == ("review/acme/hero_candidate003.png",)
+    assert waiting_again["review/acme/hero_candidate002.png"].candidates == ()

@@ -125,6 +125,30 @@ def test_a_field_that_no_honest_worker_sends_is_refused(job: Job, fields: dict[s
         check_outcome(job, outcome_of(job, **fields))
 
 
+@pytest.mark.parametrize(
+    ("tails", "fields", "is_accepted"),
+    [
+        ((".mask.sky.png",), {}, True),
+        ((".mask.png",), {}, False),
+        ((), {}, False),
+        ((".mask.sky.png", ".mask.other.png"), {}, False),
+        ((".mask.sky.png",), {"is_unchanged": False}, False),
+    ],
+)
+def test_a_job_that_finds_masks_has_these_masks_and_nothing_else(
+    job: Job, tails: tuple[str, ...], fields: dict[str, Any], is_accepted: bool
+) -> None:
+    """A person approves them: no other mask, and no other picture, comes in their place."""
+    job = job.model_copy(update={"finds_masks": {"top": "sky"}})
+    masks = tuple(result(job, number, tail, "mask") for number, tail in enumerate(tails))
+    outcome = outcome_of(job, **{"outputs": masks, "steps": (), "is_unchanged": True, **fields})
+    if is_accepted:
+        assert check_outcome(job, outcome) == outcome
+    else:
+        with pytest.raises(OutcomeRefused):
+            check_outcome(job, outcome)
+
+
 def test_a_result_has_one_size_and_a_fault_brings_nothing_else(job: Job) -> None:
     """A negative size is refused; what comes beside a fault is dropped."""
     negative = result(job, 1, "_web.avif").model_copy(update={"size": -1})

@@ -116,6 +116,20 @@ class Cutout(PictureOperation):
         engines = tuple(dict.fromkeys((*needs.engines, *glass_needs.engines)))
         return replace(needs, engines=engines, masks=needs.masks | glass_needs.masks, layers=frozenset({self.onto} if has_layer else ()))
 
+    def found_region(self) -> str:
+        """Return the words of the region, or of the subject that a model finds."""
+        if self.where:
+            return super().found_region()
+        return "subject" if self.model is None else f"subject, found by {self.model}"
+
+    def settings_with_mask(self, settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+        """Return the settings with that mask and without the model, which finds nothing more."""
+        return {key: value for key, value in super().settings_with_mask(settings, name).items() if key != "model"}
+
+    def find_region(self, picture: Picture, context: StepContext) -> Mask:
+        """Return the region, or the coarse matte of the subject, (h, w), 0..1."""
+        return super().find_region(picture, context) if self.where else context.detect.matte(self.model, picture)
+
     def apply(self, picture: Picture, context: StepContext) -> Picture:
         """Return the picture with the subject alone. Raises InputError, with a picture that shows why, if the matte exceeds a limit."""
         trimap = self._make_trimap(picture, context)

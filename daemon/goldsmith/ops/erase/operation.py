@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -40,6 +40,15 @@ class Erase(StitchOperation):
     """How many px round the mask the engine must not look at, so that rims and soft shadows of the removed object do not bleed in."""
     shadow: Literal["keep", "auto"] = "keep"
     """The object's cast shadow and reflection beside the mask: "auto" finds and removes them too, "keep" leaves them."""
+
+    def found_region(self) -> str:
+        """Return the words of a region that is found, and of shadows and reflections that are found beside a painted mask."""
+        words = super().found_region()
+        return words if self.shadow == "keep" else f"{words or self.where}, with its shadows"
+
+    def settings_with_mask(self, settings: Mapping[str, object], name: str) -> Mapping[str, object]:
+        """Return the settings with that mask, which has the shadows in it."""
+        return {**super().settings_with_mask(settings, name), "shadow": "keep"}
 
     def extend_region(self, picture: Picture, mask: Mask) -> Mask:
         """Return the mask (h, w), 0..1, with the shadows and reflections beside it."""

@@ -83,9 +83,11 @@ class Planner:
         outcome = work.final_outcome
         decision = work.ready.decision
         target = posixpath.join(work.ready.next_folder, work.bundle.target_campaign).rstrip("/")
+        if decision is not None and decision.kind == "name":
+            return _DecisionDraft(self, work, outcome, posixpath.dirname(work.asset_path), decision.stem, decision).plan()
         if decision is not None:
             keeps_name = decision.kind in ("reject", "beside", "close")
-            stem = work.bundle.stem if keeps_name else self._choose_stem(work, target, outcome)
+            stem = work.bundle.stem if keeps_name else self._choose_stem(work, target, outcome, is_same_version=bool(decision.masks))
             return _DecisionDraft(self, work, outcome, target, stem, decision).plan()
         stem = self._choose_stem(work, target, outcome)
         return _PlanDraft(self, work, outcome, target, stem).plan()
@@ -102,7 +104,8 @@ class Planner:
         """Return whether no file is at ``path`` and no plan of this batch has reserved it."""
         return fold_name(path) not in self._reserved and not self._root.exists(path)
 
-    def _choose_stem(self, work: StageWork, target: str, outcome: Outcome) -> str:
+    def _choose_stem(self, work: StageWork, target: str, outcome: Outcome, *, is_same_version: bool = False) -> str:
+        """Return a free stem for the results. ``is_same_version``: the picture only comes back to where it was, so it keeps its name."""
         next_folder, bundle = work.ready.next_folder, work.bundle
         tails = [output.tail for output in outcome.outputs if output.role != "archive_only"]
         if outcome.is_unchanged:
@@ -119,7 +122,7 @@ class Planner:
 
         own_stem = self._own_stem(work, target)
         base = fold_name(split_version(own_stem)[0])
-        used = self._journal.placed_versions(target, base)
+        used = () if is_same_version else self._journal.placed_versions(target, base)
         stem = next_free_stem(own_stem, used, is_free, 255 - _RESERVED_TAIL_BYTES)
         self.reserve(_stem_reservation(target, stem))
         self._reserved_for[target, base] = source_name(posixpath.basename(work.asset_path)), work.job.id
@@ -310,7 +313,7 @@ class _PlanDraft:
         An instruction for one stage is archived, unless its words are for a step of a later stage.
         """
         bundle, resolved = self._work.bundle, self._work.ready.resolved
-        if self._work.ready.is_reviewed:
+        if self._work.ready.waits_for_person:
             self._add_brief_for_review()
             return
         if self._work.ready.keeps_prompt:
@@ -349,7 +352,7 @@ class _PlanDraft:
         picture = next((output for output in self._outcome.outputs if output.role == "picture"), None)
         size = work.sigs[work.asset_path].size if picture is None else picture.size
         candidates = sum(output.role == "candidate" for output in self._outcome.outputs)
-        in_review = InReview(work.ready.stage.name, work.job.seed % 2**32, size, candidates)
+        in_review = InReview(work.ready.stage.name, work.job.seed % 2**32, size, candidates, tuple(work.ready.found_masks.items()))
         self._publish_text(".toml", replace(work.ready.resolved, in_review=in_review).to_toml())
 
     def _forward_prompt(self) -> None:
@@ -369,7 +372,9 @@ class _PlanDraft:
             "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
             **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
+            **({"approved_masks": list(work.job.approved_masks)} if work.job.approved_masks else {}),
             **({"known_by": work.origin.known_by} if work.origin.known_by else {}),
+            **({"unsure_origin": list(work.origin.unsure)} if work.origin.unsure else {}),
             "facts": outcome.facts,
             "inputs": self._input_records(),
             "steps": [step.model_dump() for step in outcome.steps],
@@ -388,6 +393,7 @@ class _PlanDraft:
             results=tuple(self._result_paths()),
             parent_job_id=work.origin.parent_job_id if self._hand_row is None else self._hand_row.job_id,
             record=record,
+            looks={output.sha256: output.look for output in outcome.outputs if output.look},
         )
 
     def _input_records(self) -> list[dict[str, Any]]:
@@ -477,7 +483,7 @@ class _DecisionDraft(_PlanDraft):
             self._hand_row = None  # what a person has done to the result is put away with it
 
     def plan(self) -> Plan:
-        moves = {"approve": self._approve, "again": self._do_again, "beside": self._follow}
+        moves = {"approve": self._approve, "again": self._do_again, "beside": self._follow, "name": self._give_name}
         self._add_hand_work()
         moves.get(self._decision.kind, self._archive_all)()
         return Plan(
@@ -512,20 +518,37 @@ class _DecisionDraft(_PlanDraft):
         self._archive_rest(keep=self._work.asset_path)
 
     def _do_again(self) -> None:
-        """Bring the originals back into the stage's folder with a brief that has the next seed, and archive the result."""
+        """Bring the originals back into the stage's folder with a brief that has the next seed, and archive the result, or the masks."""
         originals = {path: tail for path in self._work.bundle.reviews if (tail := classify(posixpath.basename(path)).label)}
-        self._archive(self._work.asset_path)  # first: it identifies the work
+        picture = self._work.asset_path
+        if self._decision.masks:
+            self._forward(picture, suffix_when_moved(self._outcome, picture))
+            for path in self._decided_masks():
+                self._archive(path)
+        else:
+            self._archive(picture)  # first: it identifies the work
         for path, tail in originals.items():
             self._forward(path, tail)
+        moved = {consume.path for consume in self._consumes}
         for path, tail in sidecar_tails(self._work.bundle, self._outcome):
-            if tail not in originals.values():
+            if tail not in originals.values() and path not in moved:
                 self._forward(path, tail)
         self._finish_brief()
         self._archive_rest()
 
+    def _decided_masks(self) -> list[str]:
+        """Return the paths of the masks about which it was decided."""
+        masks = self._work.bundle.masks
+        return [path for name in self._decision.masks for path in masks.get(name, ())]
+
     def _archive_all(self) -> None:
         self._archive(self._work.asset_path)
         self._archive_rest()
+
+    def _give_name(self) -> None:
+        """Give a picture in a tray the name back under which its result waited."""
+        picture = self._work.asset_path
+        self._forward(picture, suffix_when_moved(self._outcome, picture))
 
     def _finish_brief(self) -> None:
         """Put down the brief that goes with the pictures."""
@@ -549,10 +572,11 @@ class _DecisionDraft(_PlanDraft):
 
     def _decision_row(self) -> HistoryRow:
         decision, row = self._decision, self._history_row([])
-        review = {
+        review: dict[str, Any] = {
             "decision": "approve" if decision.kind == "beside" else decision.kind,
             "of": decision.stage.name,
             **({"remark": decision.remark} if decision.remark else {}),
+            **({"masks": self._mask_records()} if decision.masks else {}),
             **({"result_of": self._waited.job_id} if self._waited is not None else {}),
         }
         if decision.kind == "again":  # what is made again follows from the original, not from the result that is put away
@@ -561,9 +585,25 @@ class _DecisionDraft(_PlanDraft):
         brief = "" if decision.brief is None else decision.brief.to_toml().decode()
         return row.model_copy(update={"outcome": outcome, "record": {**row.record, "review": review, "brief": brief}})
 
+    def _mask_records(self) -> list[dict[str, Any]]:
+        """Return name and hash of each mask that was decided upon, and whether a person has changed it since it was found."""
+        outputs = _entries_of(None if self._waited is None else self._waited.record.get("outputs"))
+        found_hashes = {str(entry.get("sha256")) for entry in outputs if entry.get("role") == "mask"}
+        records = []
+        for name in self._decision.masks:
+            for path in self._work.bundle.masks.get(name, ()):
+                sha256 = self._work.hashes[path]
+                painting = {"painted": sha256 not in found_hashes} if found_hashes else {}
+                records.append({"name": name, "sha256": sha256, **painting})
+        return records
+
     def _result_paths(self) -> list[str]:
         moves = [*((each.path, each.destination) for each in self._consumes), *(("", each.destination) for each in self._publishes)]
         return [destination for _, destination in moves if not is_in_archive(destination)]
+
+
+def _entries_of(value: JsonValue | None) -> list[dict[str, JsonValue]]:
+    return [entry for entry in (value if isinstance(value, list) else ()) if isinstance(entry, dict)]
 
 
 def _twin_order(name: str) -> tuple[int, str]:

@@ -106,8 +106,8 @@ class Bundle:
 
     @property
     def has_instructions(self) -> bool:
-        """True if a file beside the picture asks for work, or could not be assigned."""
-        asking = self.brief or self.prompt or self.campaign_brief or self.ambiguity
+        """True if a file beside the picture asks for work or could not be assigned, or if the picture lies in a tray of review/."""
+        asking = self.brief or self.prompt or self.campaign_brief or self.ambiguity or (self.picture and self.tray)
         return bool(asking or self.masks or self.keeps or self.layers or self.controls or self.refs or self.looks)
 
     @property

@@ -207,13 +207,13 @@ class BundleIndex:
         """Return a bundle of review/ with the files that its picture has left behind."""
         stem = fold_name(bundle.stem)
         base = candidate_base(stem)
-        others = [
-            other
-            for folder in self.subtree(REVIEW_FOLDER)
-            if folder.names_for(hash(base))
-            for other in self._own_bundles(folder, folder.connected_names(hash(base))[0])
-            if candidate_base(fold_name(other.stem)) == base
-        ]
+        others = []
+        for folder in self.subtree(REVIEW_FOLDER):
+            # What a picked candidate has left behind has no name in common with its set.
+            keys = [key for key in dict.fromkeys((hash(base), hash(stem))) if folder.names_for(key)]
+            names = dict.fromkeys(name for key in keys for name in folder.connected_names(key)[0])
+            own_bundles = self._own_bundles(folder, list(names)) if names else ()
+            others += [other for other in own_bundles if candidate_base(fold_name(other.stem)) == base]
         return join_left_behind(bundle, others, list(self._pictures_beyond(stem, bundle.campaign)))
 
     def _pictures_beyond(self, stem: str, campaign: str) -> Iterator[str]:
@@ -242,7 +242,9 @@ class BundleIndex:
         if not keys:
             return None
         names, _ = folder.connected_names(hash(keys[0]))
-        return next((bundle for bundle in self.bundles_for_names(folder, names) if bundle.key == key), None)
+        own_bundle = next((bundle for bundle in self._own_bundles(folder, names) if bundle.key == key), None)
+        # Joined alone: a set of a hundred candidates is compared with itself for each that is joined.
+        return self._join_left_behind(own_bundle) if own_bundle is not None and folder.stage_folder == REVIEW_FOLDER else own_bundle
 
     def bundle_containing(self, path: str) -> Bundle | None:
         """Return the bundle that contains this file or has it as its note."""

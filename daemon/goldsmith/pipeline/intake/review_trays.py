@@ -23,21 +23,32 @@ def join_left_behind(bundle: Bundle, others: Sequence[Bundle], beyond: Sequence[
     """
     bundle = replace(bundle, campaign_brief=None)
     stem = fold_name(bundle.stem)
-    if candidate_base(stem) != stem and bundle.picture is not None and bundle.brief is None:
-        return _join_candidate(bundle, others)
+    others = _without_picked(others, stem)
     own = [other for other in others if fold_name(other.stem) == stem]
+    if candidate_base(stem) != stem and bundle.picture is not None and bundle.brief is None and not _homes(bundle, own):
+        return _join_candidate(bundle, others)
     if not bundle.tray:
         return _join_home(bundle, others, beyond) if bundle.is_lone_brief else bundle
     if bundle.picture is None:
         return bundle
-    others, homes = own, _homes(bundle, own)
+    homes = _homes(bundle, own)
     if len(homes) > 1:
         return replace(bundle, ambiguity=_several_homes_sentence(bundle, homes), disputed=_files_of(homes))
     if not homes:
         return bundle
     joined = _join(bundle, homes[0])
-    rivals = [other for other in others if other.key != bundle.key and other.tray and other.picture and homes[0] in _homes(other, others)]
+    rivals = [other for other in own if other.key != bundle.key and other.tray and other.picture and homes[0] in _homes(other, own)]
     return replace(joined, ambiguity=_rivals_sentence(bundle, rivals), disputed=_files_of(rivals)) if rivals else joined
+
+
+def _without_picked(others: Sequence[Bundle], stem: str) -> list[Bundle]:
+    """Return the bundles without the candidates that were picked and whose own results wait now: they belong to no set any more.
+
+    stem: the folded stem whose own bundles stay.
+    """
+    homes = {fold_name(other.stem) for other in others if not other.tray and (other.brief or other.reviews)}
+    picked_stems = {each for each in homes if candidate_base(each) != each and each != stem}
+    return [other for other in others if fold_name(other.stem) not in picked_stems]
 
 
 def _join_home(bundle: Bundle, others: Sequence[Bundle], beyond: Sequence[str]) -> Bundle:
@@ -76,9 +87,11 @@ def _homes(bundle: Bundle, others: Sequence[Bundle]) -> list[Bundle]:
 
 def _join(bundle: Bundle, home: Bundle) -> Bundle:
     left = (home.picture, home.brief if bundle.brief else None, home.prompt)
+    # A mask that was dragged along, or saved into the tray, is used in place of the one of its name that was left behind.
+    replaced = tuple(path for name in home.masks.keys() & bundle.masks.keys() for path in home.masks[name])
     return replace(
         bundle,
-        masks=_united(home.masks, bundle.masks),
+        masks={**home.masks, **bundle.masks},
         keeps=_united(home.keeps, bundle.keeps),
         layers=_united(home.layers, bundle.layers),
         refs=(*home.refs, *bundle.refs),
@@ -89,7 +102,7 @@ def _join(bundle: Bundle, home: Bundle) -> Bundle:
         ambiguity=bundle.ambiguity or home.ambiguity,
         disputed=(*bundle.disputed, *home.disputed),
         home_campaign=home.campaign,
-        left_behind=tuple(path for path in left if path is not None),
+        left_behind=(*(path for path in left if path is not None), *replaced),
     )
 
 

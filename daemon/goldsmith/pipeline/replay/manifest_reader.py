@@ -148,6 +148,8 @@ class StageRecord(_Data):
     hdr: Literal["refuse", "tonemap"] = "refuse"
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()
+    approved_masks: Annotated[tuple[FileName, ...], Field(max_length=_MAX_FILES)] = ()
+    """The names of the masks that a person has approved as they are."""
     deliver: bool
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]

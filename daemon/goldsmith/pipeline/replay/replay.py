@@ -132,6 +132,7 @@ class Replay:
             float_range=recorded.float_range,
             remarks=recorded.remarks,
             removals=self._earlier_removals(number),
+            approved_masks=recorded.approved_masks,
             deliver=recorded.deliver,
             limits=self._job_limits.base,
         )

@@ -1,4 +1,4 @@
-"""Finds the job that made a picture: by the bytes of its file, else by the id in it, else by the place where it lies.
+"""Finds the job that made a picture: by the bytes of its file, by the id in it, by the place where it lies, else by its look and name.
 
 A picture that a person put there for the first time has no such job. If its bytes are those of an earlier original, it is new work as well.
 """
@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+from collections.abc import Sequence
+from typing import Literal
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import PictureVersion
 from goldsmith.pipeline.commit.naming import is_in_archive, split_version, with_version
+from goldsmith.pipeline.intake.bundle import split_tray
+from goldsmith.pipeline.intake.file_names import candidate_base, classify
 from goldsmith.pipeline.stage_work import UNKNOWN_ORIGIN, PictureOrigin, StageWork
 from goldsmith.root_folder import RootFolder
 
@@ -30,10 +34,42 @@ class Origins:
             return UNKNOWN_ORIGIN
         path = work.asset_path
         sha256 = work.hashes[path]
-        placed = self._journal.placed_file(path)
-        if placed is not None and placed.sha256 == sha256:
-            return PictureOrigin(placed.job_id, "bytes")
-        return self._find_by_bytes(path, sha256) or self._find_by_id(work) or self._find_by_path(_waiting_place(work)) or UNKNOWN_ORIGIN
+        waiting = _waiting_place(work)
+        for place in (path, waiting):
+            placed = self._journal.placed_file(place)
+            if placed is not None and placed.sha256 == sha256:
+                return PictureOrigin(placed.job_id, "bytes")
+        return (
+            self._find_by_bytes(path, sha256)
+            or self._find_by_id(work)
+            or self._find_by_path(waiting)
+            or self._find_waiting(work, waiting)
+            or self._find_by_look(work)
+        )
+
+    def places_in_review(self, work: StageWork) -> list[str]:
+        """Return where in review/ the picture waited, by its bytes, else by the id in it; several places if copies of it waited.
+
+        If one of several has left its place, it is that one.
+        """
+        sha256 = work.hashes[work.asset_path]
+        places = self._waiting_in_review(self._journal.versions_by_hash(sha256), sha256)
+        for document_id in work.final_outcome.identity.ids:
+            places = places or self._waiting_in_review(self._journal.versions_by_id(document_id), "")
+        root = RootFolder(work.job.root)
+        waiting = [place for place in places if _has_brief(root, place)]
+        return [place for place in waiting if not root.exists(place)] or waiting
+
+    def _waiting_in_review(self, versions: Sequence[PictureVersion], sha256: str) -> list[str]:
+        """Return the places in review/ where jobs have put these versions, or, with these bytes, pictures that they did not change."""
+        places: dict[str, None] = {}
+        for version in versions:
+            row = None if version.is_result else self._journal.committed_row(version.job_id)
+            for path in (version.path,) if row is None else row.results:
+                placed = self._journal.placed_file(path) if _is_picture_in_review(path) else None
+                if placed is not None and (version.is_result or placed.sha256 == sha256):
+                    places[path] = None
+        return list(places)
 
     def place_of_before(self, work: StageWork) -> tuple[str, FileSignature] | None:
         """Return where the version before a person's work lies now, with its signature; None if there is none, or if it is gone."""
@@ -76,6 +112,25 @@ class Origins:
                 return _changed_from(version, "path")
         return None
 
+    def _find_by_look(self, work: StageWork) -> PictureOrigin:
+        """Return the origin of a picture that looks like one version with its name; if it looks like several, their places alone."""
+        known = [version for sha256 in work.final_outcome.identity.alike if (version := self._placed_version(sha256)) is not None]
+        if len(known) == 1:
+            return _changed_from(known[0], "look")
+        return PictureOrigin(unsure=tuple(version.path for version in known)) if known else UNKNOWN_ORIGIN
+
+    def _placed_version(self, sha256: str) -> PictureVersion | None:
+        """Return the version with these bytes that a job has made, where it was put down; in the archive only if it lies nowhere else."""
+        versions = [version for version in self._journal.versions_by_hash(sha256) if version.is_result]
+        return next((version for version in versions if not is_in_archive(version.path)), next(iter(versions), None))
+
+    def _find_waiting(self, work: StageWork, place: str) -> PictureOrigin | None:
+        """Return the origin of a picture in review/ that no job has changed, and that a person has saved over while its masks waited."""
+        placed = self._journal.placed_file(place) if work.ready.decision is not None else None
+        if placed is None:
+            return None
+        return _changed_from(PictureVersion(placed.sha256, placed.job_id, True, placed.path), "path")
+
     def _earlier_versions(self, path: str) -> list[str]:
         """Return the places of the versions before ``hero_v003.png`` that jobs have put into its folder, the latest first."""
         folder, name = posixpath.split(path)
@@ -92,11 +147,24 @@ class Origins:
         return any(row is not None and row.path == version.path for row in rows)
 
 
+def _is_picture_in_review(path: str) -> bool:
+    folder, _, campaign = posixpath.dirname(path).partition("/")
+    is_picture = classify(posixpath.basename(path)).role == "picture"
+    return folder == REVIEW_FOLDER and is_picture and not split_tray(folder, campaign)[0]
+
+
+def _has_brief(root: RootFolder, place: str) -> bool:
+    """Return whether the brief of a result that waited at a place, or that of the set of a candidate, still lies there."""
+    base = posixpath.splitext(place)[0]
+    folder, stem = posixpath.split(base)
+    return any(root.exists(f"{posixpath.join(folder, each)}.toml") for each in (stem, candidate_base(stem)))
+
+
 def _waiting_place(work: StageWork) -> str:
-    """Return the place of a picture; of one that was dragged into a tray of review/, the place where it waited."""
+    """Return the place of a picture; of one that was dragged out of its place in review/, the place where it waited."""
     bundle, path = work.bundle, work.asset_path
-    return posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path)) if bundle.tray else path
+    return path if work.ready.decision is None else posixpath.join(REVIEW_FOLDER, bundle.target_campaign, posixpath.basename(path))
 
 
-def _changed_from(version: PictureVersion, known_by: str) -> PictureOrigin:
-    return PictureOrigin(version.job_id, "id" if known_by == "id" else "path", version)
+def _changed_from(version: PictureVersion, known_by: Literal["id", "path", "look"]) -> PictureOrigin:
+    return PictureOrigin(version.job_id, known_by, version)

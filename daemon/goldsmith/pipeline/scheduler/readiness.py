@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from goldsmith.brief.parsing import library_name_error
-from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_STAGE, Pipeline, Stage, missing_layer, missing_mask_sentence
+from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_STAGE, Pipeline, Stage, masks_of, missing_layer, missing_mask_sentence
 from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
@@ -138,6 +138,12 @@ class Readiness:
         refusal = self._resolver.why_no_engine(steps[0].operation.needs_beside(inputs))
         if refusal is not None:
             return Waiting(_waiting_for_picture_sentence(bundle, f"step 1 of {stage.name}, {steps[0].op}, cannot do without: {refusal}"))
+        if resolved.reviews_masks_of(stage) and (mask_names := names_of_found_masks(steps, frozenset())):
+            raise InputError(
+                f"{masks_of(stage.name)} asks for a review of the mask “{next(iter(mask_names))}”, but the picture in which it would be "
+                f"found is only made in {stage.name}.",
+                f"Put that step into the next stage, or take {masks_of(stage.name)} out of review.",
+            )
         return Ready(stage, resolved, steps, has_all_named_inputs=False, is_reviewed=_is_reviewed(self._pipeline, stage, resolved, bundle))
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
@@ -159,6 +165,10 @@ class Readiness:
             instruction = "a brief or a mask" if self._pipeline.moves_with_mask(stage) else "a brief"
             return Waiting(f"Waiting for {instruction}: {stage.name} has no steps of its own for a prompt alone.")
         has_all_named_inputs = any(step.operation.needs().masks for step in steps)
+        mask_names = names_of_found_masks(steps, available) if resolved.reviews_masks_of(stage) else {}
+        if mask_names:
+            _require_campaign_of_review(bundle)
+            return Ready(stage, resolved, steps, has_all_named_inputs, found_masks=mask_names)
         is_reviewed = _is_reviewed(self._pipeline, stage, resolved, bundle)
         return Ready(stage, resolved, steps, has_all_named_inputs, self._keeps_prompt(stage, resolved), is_reviewed)
 
@@ -178,14 +188,35 @@ def _is_reviewed(pipeline: Pipeline, stage: Stage, resolved: ResolvedBrief, bund
     is_reviewed = resolved.is_reviewed_after(stage)
     if is_reviewed and stage == pipeline.stages[-1]:
         raise InputError(f"The results of {stage.name} are for the client, so nobody can pick among them.", "Pick in the stage before it.")
-    tray = split_tray(REVIEW_FOLDER, bundle.campaign)[0]
-    if is_reviewed and tray:
+    if is_reviewed:
+        _require_campaign_of_review(bundle)
+    return is_reviewed
+
+
+def _require_campaign_of_review(bundle: Bundle) -> None:
+    """Raise InputError if the campaign has the name of a tray."""
+    if split_tray(REVIEW_FOLDER, bundle.campaign)[0]:
         folder = display_name(bundle.campaign.partition("/")[0])
         raise InputError(
             f"The campaign folder “{folder}” has the name of a tray in {REVIEW_FOLDER}/, so nobody could approve what is in it.",
             "Give the campaign another name.",
         )
-    return is_reviewed
+
+
+def names_of_found_masks(steps: Sequence[Step], available: Set[str]) -> dict[str, str]:
+    """Return for the words of each region that the steps find by themselves the name of its mask, which no file beside the picture has.
+
+    The first one is ``mask`` if that name is free.
+    """
+    names: dict[str, str] = {}
+    used_names = {fold_name(name) for name in available}
+    for number, step in enumerate(steps, 1):
+        words = step.operation.found_region()
+        if words and words not in names:
+            candidates = ("mask", f"step{number}", *(f"step{number}-{count}" for count in range(2, len(used_names) + 3)))
+            names[words] = next(name for name in candidates if name not in used_names)
+            used_names.add(names[words])
+    return names
 
 
 def own_look(bundle: Bundle, stage: Stage) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
@@ -14,9 +15,11 @@ from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.parts import SharedParts
+from goldsmith.pipeline.scheduler.review_decisions import unknown_problem
 from goldsmith.pipeline.stage_work import StageWork, comparison_job, fingerprint
 from goldsmith.pipeline.workers.outcome_files import read_preview
 from goldsmith.pipeline.workers.worker_pool import Event
+from goldsmith.root_folder import RootFolder
 
 # Seconds beyond a job's own timeout for which the journal's row of a silent job is valid.
 LEASE_SECONDS = 60.0
@@ -125,8 +128,26 @@ class Results:
             preview = _read_preview(work, fault)  # before the scratch folder is removed with the work
             self._in_flight.remove(work)
             self.hold(work.bundle, work.sigs, InputError(fault.sentence, fault.remedy), work, preview)
-        elif not work.plan_id:
+        elif not work.plan_id and self._has_name(work):
             self._in_flight.ready_to_commit[work.bundle.key] = None
+
+    def _has_name(self, work: StageWork) -> bool:
+        """Return whether the work can be committed. A picture in a tray that is called like no waiting result gets the name of its result.
+
+        If it is none, or if it may be several, it is held.
+        """
+        decision = work.ready.decision
+        if decision is None or decision.kind != "name":
+            return True
+        places, folder = self._origins.places_in_review(work), posixpath.dirname(work.asset_path)
+        stems = {posixpath.splitext(posixpath.basename(place))[0] for place in places}
+        suffix = posixpath.splitext(work.asset_path)[1]
+        if len(stems) == 1 and RootFolder(work.job.root).is_missing(posixpath.join(folder, (stem := stems.pop()) + suffix)):
+            work.ready = replace(work.ready, decision=replace(decision, stem=stem))
+            return True
+        self._in_flight.remove(work)
+        self.hold(work.bundle, work.sigs, unknown_problem(work.asset_path, places), None)
+        return False
 
     def invalidate(self, work: StageWork) -> None:
         """Discard work whose inputs have changed or disappeared, and check the bundle again as it is now."""

@@ -41,6 +41,7 @@ from goldsmith.pipeline.scheduler.candidate_briefs import CandidateBriefs
 from goldsmith.pipeline.scheduler.group_commit import GroupCommitDelay
 from goldsmith.pipeline.scheduler.host_health import mistake_sentence, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import files_token
+from goldsmith.pipeline.scheduler.known_looks import find_known_looks
 from goldsmith.pipeline.scheduler.limits import JobLimits
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Waiting
@@ -551,8 +552,14 @@ class Scheduler:
         has_report = any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in ready.steps)
         remarks = self._journal.remarks(bundle.asset) if has_report else ()
         removals = self._earlier_removals(inputs[0]) if checks_results(ready.steps) else ()
-        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals)
-        job = self._kept_parts.added_to(self._job_limits.apply(job, ready.steps))
+        # A person has put it down: it may be a copy of a version that a job has made.
+        is_strange = bundle.picture is not None and not inputs[0].sha256 and ready.decision is None
+        looks = find_known_looks(self._journal, bundle) if is_strange else ()
+        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals, looks)
+        job = self._job_limits.apply(job, ready.steps)
+        # A job that finds masks runs on the stage's queue, and opens none of the models that its steps will need.
+        job = job.model_copy(update={"models": (), "batch_key": "", "weights_mb": 0, "pictures_mb": 0}) if ready.found_masks else job
+        job = job if ready.found_masks else self._kept_parts.added_to(job)
         return StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
 
     def _earlier_removals(self, asset: JobInput) -> tuple[RemovalRecord, ...]:

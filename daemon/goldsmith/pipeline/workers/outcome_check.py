@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from goldsmith.files import display_name, fold_name, is_ignored_file
 from goldsmith.jobs.job import (
     CANDIDATES_SHEET_TAIL,
+    MAX_LOOK_BYTES,
     REVIEW_SHEET_TAIL,
     InputRead,
     Job,
@@ -25,6 +26,7 @@ from goldsmith.jobs.job import (
     Outcome,
     OutputFile,
     StepResult,
+    mask_tail,
 )
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
 from goldsmith.jobs.protocol import ModelsMessage
@@ -51,6 +53,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_MODELS = 100
 _TAIL_STARTS = (".", "_", "-")
 # Faults whose outcome says which inputs were read; with any other fault, the reads are of no use.
+_HEX = re.compile(r"[0-9a-f]*")
 _KINDS_WITH_READS = frozenset({"problem", "incomplete"})
 
 
@@ -73,6 +76,7 @@ def check_outcome(job: Job, outcome: Outcome) -> Outcome:
         reads = outcome.reads if fault.kind in _KINDS_WITH_READS else ()
         return Outcome(job_id=job.id, fault=fault, reads=reads, seconds=outcome.seconds)
     _check_results(job, outcome)
+    _check_looks(job, outcome)
     _check_consumed(job, outcome)
     _check_steps(job, outcome)
     _check_record_size(outcome)
@@ -156,6 +160,17 @@ def _check_identities(outcome: Outcome) -> None:
         raise OutcomeRefused("it names an id that is none", repr(ids)[:MAX_DETAIL_CHARS])
 
 
+def _check_looks(job: Job, outcome: Outcome) -> None:
+    """Require looks that the journal can hold, and a likeness to versions about which the job was asked."""
+    looks = [output.look for output in outcome.outputs]
+    if any(len(look) > 2 * MAX_LOOK_BYTES or len(look) % 2 or not _HEX.fullmatch(look) for look in looks):
+        raise OutcomeRefused("it describes the look of a result in a way that nobody can store")
+    if not set(outcome.identity.alike) <= {known.sha256 for known in job.known_looks}:
+        raise OutcomeRefused(
+            "it finds a likeness to a picture that it was not asked about", repr(outcome.identity.alike)[:MAX_DETAIL_CHARS]
+        )
+
+
 def _describe_paths(reads: Iterable[InputRead]) -> str:
     return repr([read.path for read in reads])[:MAX_DETAIL_CHARS]
 
@@ -188,6 +203,9 @@ def _check_results(job: Job, outcome: Outcome) -> None:
         is_complete = pictures == 1 - has_candidates or (pictures == 0 and is_delivered)
     if not is_complete or (outcome.original_copy and not outcome.is_unchanged):
         raise OutcomeRefused("its results are not those of one picture", f"{pictures} pictures of {len(outputs)} results")
+    mask_tails = sorted(output.tail for output in outputs if output.role == "mask")
+    if job.finds_masks and (not outcome.is_unchanged or mask_tails != sorted(map(mask_tail, job.finds_masks.values()))):
+        raise OutcomeRefused("its masks are not those that it was to find", repr(mask_tails)[:MAX_DETAIL_CHARS])
     for output in outputs:
         _check_tail(job, output)
     if len({fold_name(output.tail) for output in outputs}) != len(outputs):
@@ -216,7 +234,9 @@ def _check_tail(job: Job, output: OutputFile) -> None:
     if output.role == "mask":
         if not (tail == ".mask.png" or (tail.startswith(".mask.") and tail.endswith(".png"))):
             raise OutcomeRefused("one of its masks has a name that no mask has", repr(tail)[:MAX_DETAIL_CHARS])
-        if fold_name(tail.removeprefix(".mask.").removesuffix(".png")) in {fold_name(source.name) for source in job.inputs}:
+        if fold_name(tail.removeprefix(".mask.").removesuffix(".png")) in {
+            fold_name(name) for name in (*(source.name for source in job.inputs), *job.finds_masks.values())
+        }:
             return  # a person chose this name, and it moves on as it is
     if len(os.fsencode(tail)) > MAX_TAIL_BYTES or display_name(tail) != tail:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
@@ -237,7 +257,7 @@ def _check_consumed(job: Job, outcome: Outcome) -> None:
 
 
 def _check_steps(job: Job, outcome: Outcome) -> None:
-    if [step.op for step in outcome.steps] != [step.op for step in job.steps]:
+    if [step.op for step in outcome.steps] != [step.op for step in (() if job.finds_masks else job.steps)]:
         raise OutcomeRefused("it has not run the steps of the job", repr([step.op for step in outcome.steps])[:MAX_DETAIL_CHARS])
     # Settings are recorded as they are, since a replay needs them exactly. So their hidden characters must be those of the brief.
     written = {"\n", "\t"}.union(job.prompt, *(text for step in job.steps for text in _texts(step.settings)))

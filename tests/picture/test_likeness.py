@@ -1,0 +1,98 @@
+"""A look has 4 kB, and by it a picture is known again after paint, a crop, another size and JPEG, and no other picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from doubles.likeness_samples import after_jpeg, crop, frame_of_series, halved, with_paint, photograph, scene
+from goldsmith.jobs.job import MAX_LOOK_BYTES, KnownLook
+from goldsmith.picture.likeness import NOT_ALIKE, SeenPicture, describe_look
+from goldsmith.picture.picture import Picture, freeze
+from goldsmith.worker.alike_versions import find_alike_versions
+
+Edit = Callable[[Picture], Picture]
+EDITS: dict[str, Edit] = {
+    "paint": with_paint,
+    "crop": lambda picture: crop(picture, 0.8),
+    "size": halved,
+    "jpeg": after_jpeg,
+    "all": lambda picture: after_jpeg(halved(crop(with_paint(picture), 0.8))),
+}
+
+
+def known(picture: Picture, group: str) -> KnownLook:
+    look = describe_look(picture)
+    return KnownLook(group=group, sha256=f"sha of {group} {hash(look)}", look=look.hex())
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("picture", [photograph(), scene(1), scene(2)], ids=["photograph", "scene 1", "scene 2"])
+def test_an_edited_copy_is_alike(picture: Picture, edit: Edit) -> None:
+    """The look fits into the journal."""
+    look = describe_look(picture)
+    assert 1000 < len(look) <= MAX_LOOK_BYTES
+    assert SeenPicture(edit(picture)).compare(look).is_alike
+
+
+def test_different_pictures_are_not_alike() -> None:
+    """Twelve scenes and a photograph, each compared with each other one."""
+    pictures = [photograph(), *map(scene, range(10, 22))]
+    looks = [describe_look(picture) for picture in pictures]
+    for number, picture in enumerate(pictures):
+        seen_picture = SeenPicture(picture)
+        assert [other for other, look in enumerate(looks) if seen_picture.compare(look).is_alike] == [number]
+
+
+def test_a_flat_picture_has_no_look_and_a_broken_look_is_like_nothing() -> None:
+    """Nothing fails, whatever the journal holds."""
+    flat = Picture(freeze(np.full((200, 300, 3), 0.5, np.float32)))
+    assert describe_look(flat) == b""
+    look = describe_look(photograph())
+    seen_picture = SeenPicture(photograph())
+    assert SeenPicture(flat).compare(look) == NOT_ALIKE
+    for broken in (b"", b"GLK1", look[:-1], b"X" + look[1:], look + b"\0", bytes(len(look))):
+        assert seen_picture.compare(broken) == NOT_ALIKE
+
+
+def test_the_newest_of_the_versions_of_one_picture_is_taken() -> None:
+    """They look alike, and are one picture in several stages."""
+    versions = [known(photograph(), "acme/hero"), known(after_jpeg(photograph()), "acme/hero"), known(scene(1), "acme/other")]
+    assert find_alike_versions(after_jpeg(photograph()), versions) == (versions[0].sha256,)
+
+
+def test_frames_that_look_alike_are_unsure() -> None:
+    """Both are named, so that the record can say it; a frame whose neighbours are other pictures is known."""
+    frames = [known(frame_of_series(number), f"acme/{number}") for number in (1, 2)]
+    copy = after_jpeg(frame_of_series(1))
+    assert set(find_alike_versions(copy, frames)) == {frame.sha256 for frame in frames}
+    assert find_alike_versions(copy, [frames[0], known(scene(1), "acme/2")]) == (frames[0].sha256,)
+    assert find_alike_versions(scene(5), frames) == ()
+
+
+@pytest.mark.soak
+def test_a_thousand_pictures_and_two_hundred_frames_give_no_false_link() -> None:
+    """Each of 1,000 scenes is compared with ten others under its name; each of 200 frames is known by its neighbours alone, and unsure."""
+    looks = [known(scene(number), str(number)) for number in range(1000)]
+    linked = [
+        number for number in range(1000) if find_alike_versions(scene(number), [looks[(number + step) % 1000] for step in range(1, 11)])
+    ]
+    assert linked == []
+    frames = [known(frame_of_series(number), str(number)) for number in range(200)]
+    wrong = [
+        number
+        for number in range(200)
+        if len(find_alike_versions(after_jpeg(frame_of_series(number)), [frames[(number + step) % 200] for step in (1, -1, 2, -2)])) == 1
+    ]
+    assert wrong == []
+
+
+@pytest.mark.soak
+def test_most_edited_copies_are_known_again() -> None:
+    """At least 95 % of a hundred scenes after each edit."""
+    looks = {number: describe_look(scene(number)) for number in range(100)}
+    for name, edit in EDITS.items():
+        alike = [number for number, look in looks.items() if SeenPicture(edit(scene(number))).compare(look).is_alike]
+        assert len(alike) >= (80 if name == "all" else 95), name
