@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol, cast
 
 import numpy as np
@@ -70,7 +71,7 @@ class LayeredFormatReader(FormatReader, Protocol):
 
     def read_parts(self, header: ImageHeader) -> list[FilePart]: ...
 
-    def read_layers(self, header: ImageHeader) -> LayeredFile: ...
+    def read_layers(self, header: ImageHeader, name: str, max_bytes: int) -> LayeredFile: ...
 
 
 class FormatWriter(Protocol):
@@ -127,13 +128,13 @@ class PicturePart:
     kind:    "mask" or "layer".
     label:   the folded name by which steps call it; ``mask`` for an unnamed mask.
     title:   its name in a sentence, as "the layer “mask sky” of hero.psd".
-    picture: its pixels on the whole canvas.
+    decode:  returns its pixels on the whole canvas, with the values as they are. It raises like ``verify``.
     """
 
     kind: Literal["mask", "layer"]
     label: str
     title: str
-    picture: Picture
+    decode: Callable[[], Picture]
 
 
 ORDINARY_READING = ReadingOptions()
@@ -190,26 +191,25 @@ def decode_with_info(
         return _to_picture(samples, header), _image_info(header)
 
 
-def decode_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
-    """Return the masks and layers that a file with layers holds beside its picture; none for other formats. Raises like ``verify``.
-
-    All values are as they are, in the picture's own colour space.
-    """
-    if not detect_format(data, name, is_mask=True).has_layers:
+def open_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
+    """Return the masks and layers that a file with layers holds beside its picture; none for other formats. Raises like ``verify``."""
+    if not detect_format(data, name).has_layers:
         return []
+    with limited_decoding(name), translate_decoder_errors(name, data):
+        reader, header = _open(data, name, max_pixels, ORDINARY_READING)
+        parts = cast("LayeredFormatReader", reader).read_parts(header)
+    return [
+        PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", partial(_decode_part, part, header, data, name))
+        for part in parts
+    ]
+
+
+def decode_layers(data: bytes, name: str, max_pixels: int, max_bytes: int) -> LayeredFile:
+    """Return a file of a format with layers, with every layer decoded. Raises like ``verify``, and if the layers take more memory."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, ORDINARY_READING)
         decoding.allow_pixels(_pixel_count(header))
-        reader = cast("LayeredFormatReader", reader)
-        return [_to_part(part, header, name) for part in reader.read_parts(header)]
-
-
-def decode_layers(data: bytes, name: str, max_pixels: int) -> LayeredFile:
-    """Return a file of a format with layers, with every layer decoded. Raises like ``verify``."""
-    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
-        reader, header = _open(data, name, max_pixels, ORDINARY_READING)
-        decoding.allow_pixels(_pixel_count(header))
-        return cast("LayeredFormatReader", reader).read_layers(header)
+        return cast("LayeredFormatReader", reader).read_layers(header, name, max_bytes)
 
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
@@ -406,13 +406,17 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
 
 
-def _to_part(part: FilePart, header: ImageHeader, name: str) -> PicturePart:
-    has_alpha = part.codes.shape[2] in (2, 4)
-    part_header = ImageHeader("", header.width, header.height, header.depth, part.codes.shape[2] - has_alpha, has_alpha)
-    part_header.max_code = float(np.iinfo(part.codes.dtype).max)
+def _decode_part(part: FilePart, header: ImageHeader, data: bytes, name: str) -> Picture:
+    """Return a mask or a layer of a file; a layer has the profile of the file."""
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
+        decoding.allow_pixels(header.width * header.height)
+        codes = part.load()
+    has_alpha = codes.shape[2] in (2, 4)
+    part_header = ImageHeader("", header.width, header.height, header.depth, codes.shape[2] - has_alpha, has_alpha)
+    part_header.max_code = float(np.iinfo(codes.dtype).max)
     if part.role.kind == "layer" and profiles.matches_channels(header.icc, part_header.channels):
         part_header.icc = header.icc
-    return PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", _to_picture(part.codes, part_header))
+    return _to_picture(codes, part_header)
 
 
 def _read_metadata(header: ImageHeader) -> Metadata:
