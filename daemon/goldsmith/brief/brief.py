@@ -31,6 +31,7 @@ from goldsmith.ops import catalogue as all_operations
 
 WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
+MaskFrom = Literal["files", "alpha"]
 HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.
 _ANY_PICTURE = "NAME"
@@ -71,6 +72,7 @@ class Brief:
     mask_fit: MaskFit | None = None
     # The names of the masks that a person has approved.
     approved_masks: tuple[str, ...] | None = None
+    mask_from: MaskFrom | None = None
     # The stages whose results a person must approve, and ``edit.mask`` for the masks that the steps of edit find.
     review: tuple[str, ...] | None = None
     # Set while the picture lies in review/.
@@ -113,6 +115,7 @@ class _MaskTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     fit: MaskFit | None = None
+    source: MaskFrom | None = Field(default=None, alias="from")
     approved: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=_MAX_MASKS)] | None = None
 
 
@@ -183,8 +186,7 @@ def read_brief(
         problems += _review_problems(head, pipeline)
     if problems or head is None:
         raise BriefError(file, problems)
-    fit = head.mask.fit if head.mask else None
-    approved = head.mask.approved if head.mask else None
+    mask = head.mask or _MaskTable()
     waiting = head.in_review
     return Brief(
         title=head.title,
@@ -197,8 +199,9 @@ def read_brief(
         working=head.working,
         hdr=head.hdr,
         float_range=head.float_range,
-        mask_fit=fit,
-        approved_masks=None if approved is None else tuple(approved),
+        mask_fit=mask.fit,
+        mask_from=mask.source,
+        approved_masks=None if mask.approved is None else tuple(mask.approved),
         review=None if head.review is None else tuple(dict.fromkeys(head.review)),
         in_review=None if waiting is None else _to_in_review(waiting),
         resolved=head.resolved,

@@ -197,6 +197,7 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers), ("control", bundle.controls))
     for role, paths_by_name in sidecars:
         inputs += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
+    inputs += [job_input("before", bundle.returned_from)] if bundle.returned_from else []
     inputs += [job_input("ref", path) for path in bundle.refs]
     inputs += [job_input("look", path) for path in bundle.looks]
     inputs += [job_input("xmp", path) for path in bundle.xmps]
@@ -271,6 +272,7 @@ def build_job(
         credit=resolved.credit,
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
+        mask_from=resolved.mask_from,
         working=resolved.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import JsonValue
@@ -40,7 +41,7 @@ from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
 from goldsmith.picture.formats.image_info import ImageInfo
-from goldsmith.picture.formats.table import FORMATS
+from goldsmith.picture.formats.table import FORMATS, FORMATS_WITH_LAYERS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
@@ -49,13 +50,16 @@ from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.file_identities import FileIdentities, asset_identity
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
-from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
+from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from_alpha
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
+
+if TYPE_CHECKING:
+    from goldsmith.picture.codec import PicturePart
 
 _SEED_BITS = 31
 
@@ -161,6 +165,12 @@ class _JobRunner:
         self._has_changed = False
         # True if a person picks among the pictures that the steps leave.
         self._asks_person = False
+        # The result of an earlier job that the picture replaces, as another kind of file.
+        self._older: LoadedInput | None = None
+        # The masks and layers in the picture's own file, and the names of those masks.
+        self._parts: Sequence[PicturePart] = ()
+        self._masks_inside: set[str] = set()
+        self._needs_unnamed_mask = False
         # Of the picture as it was read, with its sidecars.
         self._identity = AssetIdentity()
 
@@ -180,12 +190,14 @@ class _JobRunner:
         picture, masks, sidecars = self._load_inputs()
         if job.compares_versions:
             return self._compare_versions(picture, masks[0])
+        self._require_newer_version(picture)
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
         results, original, info = StepResults([]), None, None
         if not job.is_lone_brief:
             memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
+            self._needs_unnamed_mask = any("mask" in operation.needs().masks for operation in operations)
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
@@ -217,7 +229,9 @@ class _JobRunner:
             loaded = load_input(self._job, source)
             self._reads[source.path] = loaded.read
             self._note_wrong_suffix(loaded)
-            if source is self._job.asset or source.role in ("mask", "keep", "before"):
+            if source.role == "before" and not self._job.compares_versions:
+                self._older = loaded
+            elif source is self._job.asset or source.role in ("mask", "keep", "before"):
                 pixels.append(loaded)
             elif source.role == "xmp":
                 sidecars.append(loaded)
@@ -229,6 +243,23 @@ class _JobRunner:
         if loaded.read.format and loaded.source is not self._job.asset:
             note = describe_wrong_suffix(FORMATS[loaded.read.format], loaded.name, f"“{loaded.name}”")
             self._input_notes += [note] if note else []
+
+    def _require_newer_version(self, picture: LoadedInput) -> None:
+        """Raise InputError unless the picture is known by its id as a newer version of the older file beside it."""
+        from goldsmith.picture.codec import read_metadata
+
+        if self._older is None:
+            return
+        older, newer = (
+            asset_identity(read_metadata(each.data, each.name, self._job.limits.max_pixels)).ids for each in (self._older, picture)
+        )
+        if not older or older[0] not in newer:
+            raise InputError(
+                f"{picture.name} and {self._older.name} lie beside one brief, and nothing in {picture.name} says that it was made from "
+                "the other.",
+                f"Call the brief {picture.name}.toml or {self._older.name}.toml, or take away the picture that you do not need.",
+            )
+        self._input_notes.append(f"it is a newer version of {self._older.name}, which went to the archive")
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
@@ -280,7 +311,7 @@ class _JobRunner:
         return self._success(results or StepResults([]), info, unchanged=True, original=original)
 
     def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
-        from goldsmith.picture.codec import decode_with_info, verify
+        from goldsmith.picture.codec import decode_with_info, open_parts, verify
         from goldsmith.picture.metadata.generation_settings import read_generation_settings
 
         reading = reading_options(self._job)
@@ -290,8 +321,15 @@ class _JobRunner:
         self._picture_notes = info.notes
         settings = read_generation_settings(decoded.metadata)
         self._generation = {} if settings is None else settings.to_record()
-        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
+        self._parts = open_parts(picture.data, picture.name, self._job.limits.max_pixels)
+        inside = [part for part in self._parts if part.kind == "mask"]
+        self._masks_inside = {part.label for part in inside}
+        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget, inside)
         self.current_path = self._job.asset.path
+        if self._job.mask_from == "alpha" and self._needs_unnamed_mask:
+            named_masks["mask"] = mask_from_alpha(decoded, picture.name, named_masks.get("mask"))
+            self._masks_inside.add("mask")
+            decoded = replace(decoded, alpha=None)
         return replace(decoded, masks=MappingProxyType(named_masks)), info
 
     def _lay_masks(self, operations: Sequence[Operation], results: StepResults, info: ImageInfo | None, data: bytes) -> Outcome:
@@ -352,6 +390,7 @@ class _JobRunner:
             self._identities.add_change(operation, context.recorder.engine, context.recorder.layer_types)
         results.used_masks |= masks
         results.used_files += context.recorder.used_files
+        results.used_layers |= context.recorder.used_layers
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - started
         picture_hash = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
@@ -484,8 +523,15 @@ class _JobRunner:
             file = f"{stem}.mask.png" if missing[0] == "mask" else f"{stem}.mask.{missing[0]}.png"
             raise InputError(
                 f"{self._job.stage}.{number} ({op}) needs the mask {file}, which is missing.",
-                "Paint it, white where the picture is to change.",
+                f"Paint it, white where the picture is to change{self._layer_instead(missing[0])}.",
             )
+
+    def _layer_instead(self, name: str) -> str:
+        """Return the other way to give a mask to a picture whose format has layers; "" for other formats."""
+        if self._reads[self._job.asset.path].format not in FORMATS_WITH_LAYERS:
+            return ""
+        layer = "mask" if name == "mask" else f"mask {name}"
+        return f", or as a layer called “{layer}” in {job_faults.picture_name(self._job)}"
 
     def _check_cancelled(self) -> None:
         if self._is_cancelled():
@@ -517,6 +563,8 @@ class _JobRunner:
             self._write_review_sheet(original, result, results, info, picture)
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, info, results)
+        if not self._job.deliver:
+            self._write_unused_parts(result, results)
         row, source = FORMATS[self._job.working], result.metadata
         result = result.with_metadata(self._identities.write_into(with_credits(source, self._job.credits), row.suffix))
         data = encode(result, EncodingOptions(format=row.name, depth=result.depth))
@@ -577,11 +625,26 @@ class _JobRunner:
         files = paths_by_name(self._job.inputs, "mask", "keep")
         for name, mask in sorted(after.masks.items()):
             old = before.masks.get(name)
-            if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
+            if name in results.used_masks or name in self._masks_inside or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
             tail = mask_tail(name)
             self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
+
+    def _write_unused_parts(self, result: Picture, results: StepResults) -> None:
+        """Write the masks and layers of the picture's own file that no step has used: its new file cannot hold them."""
+        from goldsmith.picture.codec import EncodingOptions, encode
+
+        for name in sorted(self._masks_inside - results.used_masks):
+            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
+            facts: dict[str, JsonValue] = {"width": result.width, "height": result.height, "depth": 16}
+            self._scratch.add_output("mask", tail, self._encode_mask(result.masks[name], 16), facts)
+        for part in self._parts:
+            if part.kind == "layer" and part.label not in results.used_layers:
+                layer = part.decode()
+                data = encode(layer, EncodingOptions(format="png", depth=layer.depth))
+                self._scratch.add_output("layer", f".layer.{part.label}.png", data, picture_facts(layer))
+                results.used_layers.add(part.label)
 
     def _success(
         self,
@@ -602,6 +665,7 @@ class _JobRunner:
             facts["metadata_left_out"] = left_out
         files = paths_by_name(self._job.inputs, "mask", "keep")
         used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
+        used += [self._older.source.path] if self._older is not None else []
         self._copy_inputs_for_review(used)
         self._scratch.sync_folder()
         return Outcome(
@@ -610,7 +674,7 @@ class _JobRunner:
             is_unchanged=unchanged,
             original_copy=original,
             outputs=self._scratch.outputs,
-            consumed_masks=tuple(sorted(results.used_masks)),
+            consumed_masks=tuple(sorted(results.used_masks & files.keys())),
             consumed_files=tuple(dict.fromkeys(used)),
             steps=tuple(results.steps),
             facts=_to_json_facts(facts),

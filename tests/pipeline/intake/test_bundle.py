@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, group_bundles
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, group_bundles, join_returned
 from goldsmith.pipeline.intake.file_names import group_keys
 
 
@@ -118,24 +118,24 @@ def test_a_picture_named_mask_is_a_picture_if_it_has_a_sidecar() -> None:
 
 
 def test_a_document_is_the_picture_only_if_its_sidecar_has_no_other_picture() -> None:
-    """Beside ``hero.png``, ``hero.psd`` is a working file. Beside a brief or a mask alone, ``hero.psd`` is the picture."""
-    assert only_bundle(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
-    assert only_bundle(["hero.psd", "hero.toml"]).picture == at("hero.psd")
-    assert only_bundle(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
-    assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
+    """Beside ``hero.png``, ``hero.exr`` is a working file. Beside a brief or a mask alone, ``hero.exr`` is the picture."""
+    assert only_bundle(["hero.png", "hero.exr", "hero.toml"]).picture == at("hero.png")
+    assert only_bundle(["hero.exr", "hero.toml"]).picture == at("hero.exr")
+    assert only_bundle(["hero.exr", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
+    assert group_bundles("selected", "acme/spring", ["hero.exr"]) == []
 
 
 def test_a_campaign_s_brief_reaches_a_document_alone() -> None:
     """Then it is the picture of its bundle, so that it gets a note; beside a picture of its name it stays a working file."""
-    (alone,) = group_bundles("selected", "spring", ["hero.psd"], "selected/spring/brief.toml")
-    assert (alone.picture, alone.has_instructions) == ("selected/spring/hero.psd", True)
-    (beside,) = group_bundles("selected", "spring", ["hero.psd", "hero.png"], "selected/spring/brief.toml")
+    (alone,) = group_bundles("selected", "spring", ["hero.exr"], "selected/spring/brief.toml")
+    assert (alone.picture, alone.has_instructions) == ("selected/spring/hero.exr", True)
+    (beside,) = group_bundles("selected", "spring", ["hero.exr", "hero.png"], "selected/spring/brief.toml")
     assert beside.picture == "selected/spring/hero.png"
-    assert group_bundles("selected", "spring", ["hero.mask.psd"], "selected/spring/brief.toml") == []
+    assert group_bundles("selected", "spring", ["hero.mask.exr"], "selected/spring/brief.toml") == []
 
 
 @pytest.mark.parametrize(
-    "name", ["hero.mask.tga", "hero_mask.xcf", "hero.keep.psd", "hero.layer.logo.psd", "hero.ref.gif", "hero.png.mask.tga"]
+    "name", ["hero.mask.tga", "hero_mask.jp2", "hero.keep.exr", "hero.layer.logo.exr", "hero.ref.gif", "hero.png.mask.tga"]
 )
 def test_a_sidecar_in_a_format_that_is_not_read_is_disputed(name: str) -> None:
     """The sentence gives the name to save it under. With the same sidecar in a format that is read, it is a working file."""
@@ -198,8 +198,8 @@ PICTORIAL = [
     ".layer.x.png",
     ".ref.png",
 ]
-TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
-DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif", ".mask.psd", ".gif"]
+TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".exr"]
+DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif", ".mask.exr", ".gif"]
 TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL, *DOUBLED])
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
 
@@ -254,3 +254,27 @@ def test_a_metadata_sidecar_follows_its_picture_by_the_picture_s_name() -> None:
     bundles = group_bundles("inbox", "", ["a.jpg", "a.png", "a.jpg.xmp"])
     assert [bundle.xmps for bundle in bundles] == [("inbox/a.jpg.xmp",), ()]
     assert "call it “a.jpg.xmp” or “a.png.xmp”" in group_bundles("inbox", "", ["a.jpg", "a.png", "a.xmp"])[0].ambiguity
+
+
+def test_a_picture_that_comes_back_as_another_kind_takes_the_place_of_the_file_that_was_put_there() -> None:
+    """The brief, the mask and the note go with it; whether it is that picture, a worker checks."""
+    names = ["hero.png", "hero.psd", "hero.toml", "hero.mask.png", "hero.psd.problem.txt"]
+    placed = {at("hero.png")}
+    (bundle,) = join_returned(group_bundles("selected", "acme/spring", names), placed.__contains__)
+    assert (bundle.picture, bundle.returned_from, bundle.ambiguity) == (at("hero.psd"), at("hero.png"), "")
+    assert (bundle.brief, bundle.masks, bundle.note) == (at("hero.toml"), {"mask": (at("hero.mask.png"),)}, at("hero.psd.problem.txt"))
+    assert at("hero.png") in bundle.files
+
+
+@pytest.mark.parametrize("placed", [[], ["hero.png", "hero.psd"]], ids=["neither", "both"])
+def test_two_kinds_of_one_name_stay_two_pictures_if_it_is_not_clear_which_is_newer(placed: list[str]) -> None:
+    """Goldsmith put neither there, or both."""
+    bundles = group_bundles("selected", "acme/spring", ["hero.png", "hero.psd", "hero.toml"])
+    assert join_returned(bundles, {at(name) for name in placed}.__contains__) == bundles
+
+
+def test_bundles_without_such_a_picture_stay_as_they_are() -> None:
+    """Several without a picture, three kinds of one name, and two with a brief each."""
+    names = ["a.toml", "b.mask.png", "c.png", "c.jpg", "c.psd", "c.toml", "d.png", "d.png.toml", "d.psd", "d.psd.toml"]
+    bundles = group_bundles("selected", "acme/spring", names)
+    assert join_returned(bundles, lambda path: path.endswith(".png")) == bundles

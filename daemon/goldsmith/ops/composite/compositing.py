@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from goldsmith.operation import RecordValue, RegionExpression, StepContext, check_bare_name
-from goldsmith.ops.composite import blend_modes, layer_shadow, light_direction, procedural_elements, tone_match
-from goldsmith.picture import colour, harmonisation, layer_placement
+from goldsmith.ops.composite import layer_shadow, light_direction, procedural_elements, tone_match
+from goldsmith.picture import blend_modes, colour, harmonisation, layer_placement
 from goldsmith.picture.dither import dither
 from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window, freeze

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from psd_tools.composite import blend as photoshop
 
-from goldsmith.ops.composite.blend_modes import BlendMode, blend_layer
+from goldsmith.picture.blend_modes import BlendMode, blend_layer
 from goldsmith.picture.picture import Pixels
 
 MODES = list(get_args(BlendMode))

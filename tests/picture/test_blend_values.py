@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from psd_tools.composite import blend as photoshop
 
-from goldsmith.ops.composite.blend_modes import BlendMode, blend_layer
+from goldsmith.picture.blend_modes import BlendMode, blend_layer
 from goldsmith.picture.picture import Pixels
 
 Values = NDArray[np.float64]
