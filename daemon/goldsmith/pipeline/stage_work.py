@@ -105,6 +105,11 @@ class StageWork:
     # The job that measures what a person changed, "" if there is none, and its outcome.
     comparison_id: str = field(default="", init=False)
     comparison: Outcome | None = field(default=None, init=False)
+    # The job that signs the deliverables, "" if there is none, and its outcome.
+    signing_id: str = field(default="", init=False)
+    signing: Outcome | None = field(default=None, init=False)
+    # The scratch folders of the jobs that signed, absolute.
+    signing_scratch: list[str] = field(default_factory=list, init=False)
     # Set while its commit is in progress.
     plan_id: str = field(default="", init=False)
     # True once its job was in the queue of a worker.
@@ -126,6 +131,11 @@ class StageWork:
     def is_being_compared(self) -> bool:
         """Whether a worker still measures what a person changed."""
         return bool(self.comparison_id) and self.comparison is None
+
+    @property
+    def is_being_signed(self) -> bool:
+        """Whether a worker still writes the content credentials of the deliverables."""
+        return bool(self.signing_id) and self.signing is None
 
     @property
     def text_folder(self) -> Path:

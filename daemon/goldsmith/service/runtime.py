@@ -28,6 +28,7 @@ from goldsmith.pipeline.commit.shared_folders import PermissionRefusals
 from goldsmith.pipeline.intake.bundle import bundle_key
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
+from goldsmith.pipeline.scheduler.delivery_signing import DeliverySigning
 from goldsmith.pipeline.scheduler.holds import Holds
 from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import InFlight
@@ -44,6 +45,7 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
+from goldsmith.service.signing import find_identity, signing_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100
@@ -99,7 +101,13 @@ class DaemonRuntime:
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
         self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
         specs = worker_specs(setup)
-        self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
+        found = find_identity(setup)
+        if found.problem is not None and not found.is_missing:
+            on_event("nobody signs", sentence=found.problem.sentence, remedy=found.problem.remedy)
+        sign = (lambda _: b"") if found.identity is None else found.identity.sign
+        all_specs = [*specs, *signing_specs(found.identity)]
+        self.workers = WorkerPools(all_specs, lambda: worker_config(setup), worker_folders(setup), clock, sign=sign)
+        signing = DeliverySigning(found.identity, found.reason, journal, time.time)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
@@ -114,7 +122,7 @@ class DaemonRuntime:
         )
         parts = SchedulerParts(
             shared,
-            Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts)),
+            Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts), signing),
             JobPreparation(readiness, text_files, job_limits(setup, specs)),
             CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )

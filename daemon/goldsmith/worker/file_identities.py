@@ -37,13 +37,19 @@ class FileIdentities:
         """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture."""
         self._operations, self._steps, self._source = operations, steps, source
 
-    def add_change(self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]) -> None:
-        """Note that a step has changed the picture. ``engine``: its record; ``layer_types``: those of the layers that it laid over it."""
+    def add_change(
+        self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]
+    ) -> SourceTypeChange | None:
+        """Note that a step has changed the picture, and return what it has made of it; None if the picture stays what it was.
+
+        ``engine``: the record of its engine; ``layer_types``: those of the layers that it laid over the picture.
+        """
         from goldsmith.picture.metadata.source_type import change_by_step
 
         change = change_by_step(operation.source_type, layer_types, has_trained_model=_has_weights(engine))
         if change is not None:
             self._changes.append(change)
+        return change
 
     def id_of(self, tail: str) -> str:
         """Return the id that was written into a file; "" if none was."""

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome, PartKept
+from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.scheduler.delivery_signing import (
+    ALONE,
+    DeliverySigning,
+    not_carried_remark,
+    unsigned_remark,
+    with_notes,
+)
 from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.stage_work import StageWork, comparison_job, fingerprint
@@ -24,6 +31,8 @@ _RECHECK_SECONDS = 0.25
 # How often a worker may report a fault of the machine for a job in which the daemon finds nothing wrong, before that counts as an attempt,
 # and the seconds until the next try.
 MAX_DISPUTES = 3
+# Faults of a job that signs after which the whole work begins again: a file or the host has changed, or somebody cancelled it.
+_KINDS_OF_NEW_WORK = frozenset({"machine", "disputed", "changed", "cancelled"})
 _DISPUTE_RETRY_SECONDS = 5.0
 
 
@@ -42,7 +51,7 @@ class SettlePolicy:
 class Results:
     """Receives the events of the workers and handles every outcome."""
 
-    def __init__(self, parts: SharedParts, settle_policy: SettlePolicy) -> None:
+    def __init__(self, parts: SharedParts, settle_policy: SettlePolicy, signing: DeliverySigning) -> None:
         self._in_flight = parts.state.in_flight
         self._host_health = parts.state.host_health
         self._holds = parts.state.holds
@@ -53,7 +62,9 @@ class Results:
         self._wall_clock = parts.clocks.wall
         self._on_event = parts.on_event
         self._kept_parts = parts.state.kept_parts
+        self._work_folder = parts.state.work_folder
         self._settle_policy = settle_policy
+        self._signing = signing
         self._pending_events: deque[Event] = deque()
         # By asset path, how often its worker reported a fault of the machine that the daemon does not see.
         self._disputes: dict[str, int] = {}
@@ -68,9 +79,14 @@ class Results:
     def _process_event(self, event: Event, now: float) -> None:
         work = self._in_flight.get_by_job(event.job_id)
         if work is None:
+            if isinstance(event, Outcome) and event.scratch:  # of a job whose work was withdrawn
+                self._work_folder.remove(event.scratch)
             return
         if event.job_id == work.comparison_id:
             self._handle_comparison(work, event, now)
+            return
+        if event.job_id == work.signing_id:
+            self._handle_signing(work, event, now)
             return
         if isinstance(event, Outcome):
             work.scratch = event.scratch
@@ -102,6 +118,42 @@ class Results:
             job = comparison_job(work.job, work.job.asset, *before_place)
             self._in_flight.add_comparison(work, job.id)
             self._workers.submit(job)
+        self._begin_signing(work)
+        self.commit_or_wait(work, now)
+
+    def _begin_signing(self, work: StageWork) -> None:
+        """Let the deliverables of the work be signed; if nobody signs, put the reason on record."""
+        if reason := self._signing.unsigned_reason(work):
+            outcome = work.final_outcome
+            work.outcome = outcome.model_copy(update={"facts": {**outcome.facts, "not_signed": reason}})
+        self._submit_signing(work, self._signing.job_for(work))
+
+    def _submit_signing(self, work: StageWork, job: Job | None) -> None:
+        if job is not None:
+            self._in_flight.add_signing(work, job.id)
+            self._workers.submit(job)
+
+    def _handle_signing(self, work: StageWork, event: Event, now: float) -> None:
+        """Go on with the signed files. If they cannot be signed, the delivery goes on without content credentials, and a remark says so.
+
+        The credentials of the original may have harmed the process: without them it is tried once more.
+        """
+        if not isinstance(event, Outcome) or not work.is_being_signed:
+            return
+        work.signing = event
+        work.signing_scratch += [event.scratch] if event.scratch else []
+        if event.fault is None:
+            work.outcome = self._signing.with_signed_files(work.final_outcome, event)
+        elif event.fault.kind in _KINDS_OF_NEW_WORK:
+            work.outcome = None
+            self._handle_fault(work, event.fault, event, now)
+            return
+        else:
+            self._on_event("not signed", picture=work.asset_path, kind=event.fault.kind, sentence=event.fault.sentence)
+            alone = None if event.job_id.endswith(ALONE) else self._signing.job_for(work, carries=False)
+            remark = unsigned_remark(event.fault) if alone is None else not_carried_remark(event.fault)
+            work.outcome = with_notes(work.final_outcome, [remark])
+            self._submit_signing(work, alone)
         self.commit_or_wait(work, now)
 
     def _handle_comparison(self, work: StageWork, event: Event, now: float) -> None:
@@ -113,7 +165,7 @@ class Results:
     def commit_or_wait(self, work: StageWork, now: float) -> None:
         """Commit (or hold) the work if every input has been quiet long enough; else schedule a check for that moment."""
         ready_at = self._commit_at(work)
-        if work.outcome is None or work.is_being_compared:
+        if work.outcome is None or work.is_being_compared or work.is_being_signed:
             return
         if ready_at is None or ready_at > now:
             if work.was_submitted:
@@ -136,6 +188,8 @@ class Results:
             self._in_flight.remove(work, keeps_place=True)
             if work.is_being_compared:
                 self._workers.cancel(work.comparison_id)
+            if work.is_being_signed:
+                self._workers.cancel(work.signing_id)
             self._in_flight.recheck([work.bundle.key])
         elif not work.is_cancelled:
             work.is_cancelled = True
