@@ -46,6 +46,7 @@ from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.file_identities import FileIdentities, asset_identity
+from goldsmith.worker.file_inspection import inspect_file
 from goldsmith.worker.file_signing import RequestSignature, refuse_signature, sign_files
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
@@ -186,6 +187,9 @@ class _JobRunner:
         if job.signing is not None:
             sign_files(job, job.signing, self._reads, self._scratch, self._sign)
             return self._success(StepResults([]), None, unchanged=True)
+        if job.inspects:
+            found = _to_json_facts(inspect_file(job, self._reads, self._engine_provider.trusted_roots))
+            return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": found})
         picture, masks, sidecars = self._load_inputs()
         if job.compares_versions:
             return self._compare_versions(picture, masks[0])

@@ -187,6 +187,8 @@ class DeliverableRecord(_Data):
     file: FileName
     sha256: Sha256Hex
     size_bytes: Annotated[int, Field(alias="bytes", ge=0)]
+    unsigned_sha256: Sha256Hex | None = None
+    """The hash before it was signed: each signature is another one. None if it is not signed."""
 
 
 class Manifest(_Data):
