@@ -5,49 +5,172 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from doubles.pictures import mask, png
+from doubles.identities import picture_file, sign_file, write_identity
+from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.credentials.content_credentials import FileCredentials, read_credentials
-from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, SigningIdentity, create_identity, read_identity
-from goldsmith.picture.formats.table import FORMATS, signable_format
+from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, IdentityFiles, create_identity, read_identity
+from goldsmith.picture.formats.table import signable_format
+from goldsmith.service.one_off import run_replay
+from goldsmith.service.signing import find_identity
 
 SIX = ("jpeg", "png", "webp", "avif", "tiff", "pdf")
+SHARPEN = '[[edit]]\nop = "sharpen"\n'
+WEB = '[[deliver]]\nop = "export"\nname = "web"\nformat = "jpeg"\n'
+BARE = '[[deliver]]\nop = "export"\nname = "bare"\nmetadata = "none"\n'
 EXPORTS = "".join(
     f'[[deliver]]\nop = "export"\nname = "{name}"\nformat = "{name}"\n' + ("trim = [20, 15]\n" if name == "pdf" else "") for name in SIX
 )
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    with studio_at(tmp_path) as studio:
-        create_identity(studio.state_dir / IDENTITY_FOLDER, "Acme")
+def own_identity(studio: Studio) -> IdentityFiles:
+    return create_identity(studio.state_dir / IDENTITY_FOLDER, "Acme")
+
+
+def credentials_of(studio: Studio, path: str) -> FileCredentials | None:
+    row = signable_format(Path(path).suffix)
+    assert row is not None
+    return read_credentials(studio.read(path), row.media_type, read_identity(own_identity(studio), []).anchors)
+
+
+def trusted(studio: Studio, path: str) -> FileCredentials:
+    """Return the content credentials of a file that is signed by the studio's own identity."""
+    credentials = credentials_of(studio, path)
+    assert credentials is not None, path
+    assert (credentials.state, credentials.organisation, credentials.problems) == ("trusted", "Acme", ()), path
+    return credentials
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Return a studio that signs, after it has delivered four pictures."""
+    place = tmp_path_factory.mktemp("signed")
+    stranger = read_identity(write_identity(place / "stranger"), [])
+    signed = sign_file(stranger, picture_file("image/jpeg"), "image/jpeg")
+    spoilt = bytearray(signed)
+    spoilt[signed.rfind(b"A program")] ^= 1
+    with studio_at(place) as studio:
+        own_identity(studio)
+        studio.put("inbox/hero.toml", SHARPEN + EXPORTS + BARE)
+        studio.put("inbox/hero.png", png(1))
+        studio.put("inbox/bought.toml", SHARPEN + WEB)
+        studio.put("inbox/bought.jpg", signed)
+        studio.put("inbox/spoilt.toml", SHARPEN + WEB)
+        studio.put("inbox/spoilt.jpg", bytes(spoilt))
+        studio.put("inbox/alone.toml", 'prompt = "a chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n' + WEB)
+        studio.until_idle()
         yield studio
 
 
-def identity_of(studio: Studio) -> SigningIdentity:
-    folder = studio.state_dir / IDENTITY_FOLDER
-    return read_identity(create_identity(folder, "Acme"), [])
+@pytest.mark.parametrize("name", SIX)
+def test_each_format_is_signed_behind_the_export(studio: Studio, name: str) -> None:
+    """The credentials name the original and the steps, and the manifest has the hash of the signed file."""
+    row = next(each for each in studio.manifest("delivered/hero.manifest.json")["deliverables"] if each["name"] == name)
+    credentials = trusted(studio, f"delivered/{row['file']}")
+    assert (credentials.title, credentials.ingredients) == (row["file"], ("hero.png",))
+    assert [action["action"] for action in credentials.actions] == ["c2pa.opened", "c2pa.filtered", "c2pa.converted"]
+    data = studio.read(f"delivered/{row['file']}")
+    assert (row["sha256"], row["bytes"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert row["signed_by"] == "Acme content credentials, Acme"
+    assert len(row["unsigned_sha256"]) == 64
 
 
-def credentials(studio: Studio, path: str) -> FileCredentials | None:
-    row = signable_format(Path(path).suffix)
-    assert row is not None
-    return read_credentials(studio.read(path), row.media_type, identity_of(studio).anchors)
+def test_an_export_that_says_nothing_is_not_signed(studio: Studio) -> None:
+    """``metadata = "none"`` asks for a file without a word, so it gets no content credentials either."""
+    assert credentials_of(studio, "delivered/hero_bare.png") is None
 
 
-def test_all_six_formats_are_signed(studio: Studio) -> None:
-    studio.put("inbox/hero.toml", 'title = "Spring"\n[[edit]]\nop = "sharpen"\n' + EXPORTS)
-    studio.put("inbox/hero.png", png(1))
+def test_a_signed_original_is_carried(studio: Studio) -> None:
+    """The record says who signed the original, and the deliverable holds the original's manifest beside its own."""
+    credentials = trusted(studio, "delivered/bought_web.jpg")
+    assert (credentials.manifests, credentials.broken_ingredients) == (2, ())
+    facts = studio.manifest("delivered/bought.manifest.json")["stages"][0]["facts"]
+    assert (facts["credentials"]["state"], facts["credentials"]["signer"]) == ("valid", "A studio")
+
+
+def test_a_broken_original_is_told_and_carried_as_broken(studio: Studio) -> None:
+    """A remark beside the picture says that its signature does not hold. What is signed on top of it holds."""
+    credentials = trusted(studio, "delivered/spoilt_web.jpg")
+    assert (credentials.manifests, credentials.broken_ingredients) == (2, ("spoilt.jpg",))
+    first = studio.manifest("delivered/spoilt.manifest.json")["stages"][0]
+    assert first["facts"]["credentials"]["state"] == "invalid"
+    (remark,) = [note for note in first["facts"]["notes"] if "credentials" in note]
+    assert remark.startswith("its content credentials do not hold")
+
+
+def test_a_picture_made_from_words_is_created(studio: Studio) -> None:
+    """It has no ingredient, and the first action says that a trained model made it. The prompt is not told."""
+    credentials = trusted(studio, "delivered/alone_web.jpg")
+    first = credentials.actions[0]
+    assert (first["action"], first["what"], first["source_type"]) == ("c2pa.created", "regenerate", "trainedAlgorithmicMedia")
+    assert credentials.ingredients == ()
+    assert b"a chair" not in studio.read("delivered/alone_web.jpg")
+
+
+def test_a_replay_compares_what_the_signature_does_not_change(studio: Studio) -> None:
+    """All seven files are identical, although a new signature would be another one."""
+    report = run_replay(studio.setup(), studio.at("delivered/hero.manifest.json"), lambda stage, fraction, note: None)
+    assert {each.verdict for each in report.deliverables} == {"identical"}
+    assert len(report.deliverables) == 7
+
+
+def test_a_delivery_that_comes_back_is_the_parent_of_the_next(studio: Studio) -> None:
+    """The new credentials tell what was done since then, and carry the old ones, which tell the rest."""
+    studio.put("masked/again.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n' + WEB)
+    studio.put("masked/again.jpg", studio.read("delivered/bought_web.jpg"))
     studio.until_idle()
-    names = studio.folder("delivered")
-    print(names, studio.report())
-    for name in names:
-        if not name.endswith(".json"):
-            print(name, credentials(studio, f"delivered/{name}"))
-    import json
-    print(json.dumps(studio.manifest("delivered/hero.manifest.json"), indent=1)[:6000])
-    assert False
+    credentials = trusted(studio, "delivered/again_web.jpg")
+    assert (credentials.manifests, credentials.ingredients) == (3, ("again.jpg",))
+    assert [action["action"] for action in credentials.actions] == ["c2pa.opened", "c2pa.color_adjustments", "c2pa.converted"]
+
+
+def test_a_daemon_that_ends_while_it_signs_delivers_once(studio: Studio) -> None:
+    """End it while the credentials are written, and start it again: the delivery is whole and signed, and there is one of it."""
+    studio.put("graded/late.toml", WEB)
+    studio.put("graded/late.png", png(5))
+    runtime = studio.runtime or studio.start()
+    studio.until(lambda: any("-signing" in job for job in runtime.workers.running_jobs()), "a delivery that is being signed")
+    studio.restart()
+    studio.until_idle()
+    assert [name for name in studio.folder("delivered") if name.startswith("late")] == ["late.manifest.json", "late_web.jpg"]
+    trusted(studio, "delivered/late_web.jpg")
+
+
+def test_a_certificate_that_c2pa_refuses_costs_the_signature_and_says_so(tmp_path: Path) -> None:
+    """The certificate is for time stamps, too. The delivery goes on, and a remark beside the picture has the reason."""
+    purposes = (ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.TIME_STAMPING)
+    files = write_identity(tmp_path / "keys", purposes=purposes)
+    with studio_at(tmp_path, credentials={"certificate": files.certificate, "key": files.key}) as studio:
+        studio.put("graded/hero.toml", WEB)
+        studio.put("graded/hero.png", png(1))
+        studio.until_idle()
+        assert credentials_of(studio, "delivered/hero_web.jpg") is None
+        (remark,) = studio.manifest("delivered/hero.manifest.json")["stages"][-1]["facts"]["notes"]
+        assert remark.startswith("the deliverables have no content credentials: hero_web.jpg could not be signed")
+        assert len(studio.events_of("not signed")) == 1
+
+
+@pytest.mark.parametrize("sign", [True, False])
+def test_without_an_identity_the_record_says_why(tmp_path: Path, sign: bool) -> None:
+    """Nothing waits for a signature. With ``sign = false`` nobody expects one, and nothing is said."""
+    with studio_at(tmp_path, credentials={"sign": sign}) as studio:
+        studio.put("graded/hero.toml", WEB)
+        studio.put("graded/hero.png", png(1))
+        studio.until_idle()
+        facts = studio.manifest("delivered/hero.manifest.json")["stages"][-1]["facts"]
+        assert facts.get("not_signed", "").startswith("Nobody signs") is sign
+        assert ("not_signed" in facts) is sign
+
+
+@pytest.mark.parametrize("place", ["root/library", "root/config", "models"])
+def test_a_key_that_a_worker_process_can_read_signs_nothing(tmp_path: Path, place: str) -> None:
+    """Worker processes read the share, the configuration and the folder of the weights."""
+    files = write_identity(tmp_path / place / "keys")
+    with studio_at(tmp_path, models_dir=str(tmp_path / "models"), credentials=files._asdict()) as studio:
+        lookup = find_identity(studio.setup())
+    assert lookup.identity is None
+    assert "can read it" in lookup.reason

@@ -12,13 +12,15 @@ _SUBJECT = "signature"
 
 def check_identity(setup: Setup, now: float) -> Finding:
     """Return who signs and until when. ``now`` is in Unix seconds."""
-    found = find_identity(setup)
-    if not found.is_wanted:
+    lookup = find_identity(setup)
+    if not lookup.is_wanted:
         return ok(_SUBJECT, "Deliverables get no content credentials: sign = false in [credentials].")
-    identity = found.identity
+    identity = lookup.identity
     if identity is None:
-        sentence, remedy = ("Nobody signs deliverables.", "") if found.problem is None else (found.problem.sentence, found.problem.remedy)
-        return note(_SUBJECT, sentence, remedy) if found.is_missing else fault(_SUBJECT, sentence, remedy)
+        sentence, remedy = (
+            ("Nobody signs deliverables.", "") if lookup.problem is None else (lookup.problem.sentence, lookup.problem.remedy)
+        )
+        return note(_SUBJECT, sentence, remedy) if lookup.is_missing else fault(_SUBJECT, sentence, remedy)
     if problem := identity.problem_at(now):
         return fault(_SUBJECT, f"{problem} Deliverables are not signed.", _renewal(setup))
     who = f"{identity.subject} signs deliverables until {day_of(identity.expires_at)} ({identity.files.certificate}, by {identity.issuer})."
@@ -30,4 +32,4 @@ def check_identity(setup: Setup, now: float) -> Finding:
 def _renewal(setup: Setup) -> str:
     if setup.settings.credentials.certificate is not None:
         return "Ask its issuer for a new one, and reload the service."
-    return "Move certificate.pem and key.pem away, run goldsmith init --identity with the name of the studio, and reload the service."
+    return "Move certificate.pem and key.pem away, run goldsmith init --identity again, and reload the service."

@@ -40,9 +40,9 @@ _REVIEW_FOLDERS = {
 
 
 def init(
-    root: Annotated[Path | None, typer.Argument(help="The folder in which to create them.", metavar="ROOT")] = None,
+    root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")],
     studio: Annotated[str, typer.Option("--studio", metavar="NAME", help="The name that signs deliverables.")] = "A Goldsmith studio",
-    identity: Annotated[bool, typer.Option("--identity", help="Make only the identity that signs, and no folders.")] = False,
+    identity: Annotated[bool, typer.Option("--identity", help="Make only what signs deliverables, and no folders.")] = False,
 ) -> None:
     """Create the folders, their one-line READMEs, library/ and a commented config/. Existing files stay unchanged.
 
@@ -51,10 +51,8 @@ def init(
 
     Example: goldsmith init ~/hotfolders --studio "Acme Retouching"
     """
-    if root is None or identity:
-        if root is not None or not identity:
-            raise UsageError("init needs either a ROOT or --identity.", "For example: goldsmith init ~/hotfolders")
-        print_text(_make_identity(None, studio))
+    if identity:
+        print_text(_make_identity(root, studio))
         return
     # Whoever may write to the root or to library/ controls other people's work. The owner opens the stages to a group: docs/running.md.
     os.umask(os.umask(0o022) | 0o022)
@@ -65,7 +63,7 @@ def init(
     print_text(f"Start it with: goldsmith run --root {shlex.quote(str(root))}")
 
 
-def _make_identity(root: Path | None, studio: str) -> str:
+def _make_identity(root: Path, studio: str) -> str:
     """Make the identity that signs deliverables, unless there is one, and return a sentence about it.
 
     It is in the state directory that the settings name: those of ``root``, or of the environment. Raises HostError if the disk refuses.

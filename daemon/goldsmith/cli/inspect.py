@@ -53,11 +53,11 @@ def inspect(
         location = _open_location(opened, root, config, file)
         outcome = _look_into(file, location)
         facts: dict[str, Any] = {"sha256": outcome.reads[0].sha256, **outcome.facts}
-        found = {} if location is None or location.journal is None else _find_in_journal(location.journal, facts)
+        history = {} if location is None or location.journal is None else _find_in_journal(location.journal, facts)
         if as_json:
-            print_json({"file": str(file), **facts, **found})
+            print_json({"file": str(file), **facts, **history})
             return
-        for line in describe(file.name, facts, found):
+        for line in describe(file.name, facts, history):
             print_sentence(line)
 
 
@@ -117,7 +117,7 @@ def _stage_facts(row: HistoryRow) -> dict[str, Any]:
 # ---------------------------------------------------------------------- words
 
 
-def describe(name: str, facts: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+def describe(name: str, facts: Mapping[str, Any], history: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is known of a file, as sentences."""
     yield f"{name}: {_kind(facts)}."
     if words := facts.get("credits"):
@@ -127,7 +127,7 @@ def describe(name: str, facts: Mapping[str, Any], found: Mapping[str, Any]) -> I
     if program := facts.get("program"):
         yield f"It was saved by {program}."
     yield from _signature(facts.get("credentials"))
-    yield from _record(found)
+    yield from _record(history)
     yield from _generation(facts.get("generation", {}))
     if names := facts.get("metadata"):
         yield f"Its metadata hold: {', '.join(names)}."
@@ -139,6 +139,8 @@ def _kind(facts: Mapping[str, Any]) -> str:
         wide, high = page["trim_mm"]
         pages = "1 page" if page["pages"] == 1 else f"{page['pages']} pages"
         return f"PDF {page['version']}, {pages} of {wide:g} x {high:g} mm"
+    if "damaged" in facts:
+        return f"{facts['damaged']['format'].upper()}, damaged: {facts['damaged']['sentence'].rstrip('.')}"
     picture = facts["picture"]
     colours = {1: "grey", 3: "RGB", 4: "CMYK"}.get(picture["channels"], f"{picture['channels']} channels")
     ppi = picture.get("ppi")
@@ -164,6 +166,10 @@ def _signature(credentials: Mapping[str, Any] | None) -> Iterator[str]:
     if generator := credentials.get("generator"):
         count = credentials.get("manifests", 1)
         yield f"Written by {generator}{f', with {count - 1} earlier manifests' if count > 1 else ''}."
+    if ingredients := credentials.get("ingredients"):
+        yield f"Made from {', '.join(ingredients)}."
+    if broken := credentials.get("broken_ingredients"):
+        yield f"The content credentials of {', '.join(broken)} did not hold."
     for number, action in enumerate(credentials.get("actions", ()), 1):
         yield f"- {number}. {_action(action)}"
 
@@ -173,11 +179,11 @@ def _action(action: Mapping[str, str]) -> str:
     return f"{what}{' by ' + action['by'] if 'by' in action else ''}{': ' + action['source_type'] if 'source_type' in action else ''}"
 
 
-def _record(found: Mapping[str, Any]) -> Iterator[str]:
-    if not found:
+def _record(history: Mapping[str, Any]) -> Iterator[str]:
+    if not history:
         return
-    yield f"Goldsmith knows it by its {found['known_by']}, and did this:"
-    for stage in found["record"]:
+    yield f"Goldsmith knows it by its {history['known_by']}, and did this:"
+    for stage in history["record"]:
         if "program" in stage:
             yield f"- {stage['picture']} was changed by hand in {stage['program'] or 'a program that does not say its name'}."
             continue

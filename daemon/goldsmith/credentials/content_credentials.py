@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 512 * 2**20
 # Purposes of certificates (C2PA 2.2, 14.5.1) that a trusted one may have.
 _TRUSTED_PURPOSES = "1.3.6.1.5.5.7.3.4\n1.3.6.1.5.5.7.3.36\n1.3.6.1.4.1.62558.2.1"
 # Entries and letters of a record of a stranger's manifest.
-_MAX_ACTIONS, _MAX_TEXT, _MAX_CODES = 40, 120, 5
+_MAX_ACTIONS, _MAX_INGREDIENTS, _MAX_TEXT, _MAX_CODES = 40, 10, 120, 5
 
 CredentialState = Literal["trusted", "valid", "invalid", "unreadable"]
 
@@ -40,7 +40,8 @@ class FileCredentials:
 
     state: trusted, the signature holds and a known root stands behind it; valid, it holds, and nobody known stands behind it; invalid, the
     file was changed or the signature is wrong; unreadable. signer, organisation: of the certificate. generator: the program. manifests: how
-    many the file has, with those of its ingredients. actions: what was done, in order. problems: C2PA's codes, or why it is unreadable.
+    many the file has, with those of its ingredients. ingredients: the titles of what it was made from; broken_ingredients:
+    of those whose own credentials did not hold. actions: what was done, in order. problems: C2PA's codes, or why it is unreadable.
     """
 
     state: CredentialState
@@ -50,12 +51,15 @@ class FileCredentials:
     title: str = ""
     signed_at: str = ""
     manifests: int = 0
+    ingredients: tuple[str, ...] = ()
+    broken_ingredients: tuple[str, ...] = ()
     actions: tuple[Mapping[str, str], ...] = ()
     problems: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, object]:
         """Return what is known, as plain JSON."""
-        names = ("state", "signer", "organisation", "generator", "title", "signed_at", "manifests", "actions", "problems")
+        names = ("state", "signer", "organisation", "generator", "title", "signed_at", "manifests", "ingredients")
+        names += ("broken_ingredients", "actions", "problems")
         values = {name: getattr(self, name) for name in names}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
@@ -162,24 +166,46 @@ def _summarise(report: Mapping[str, Any]) -> FileCredentials:
     active = _as_mapping(manifests.get(str(report.get("active_manifest"))))
     signature = _as_mapping(active.get("signature_info"))
     generators = [_agent(each) for each in _as_list(active.get("claim_generator_info"))[:1]]
-    statuses = [_as_mapping(each) for each in _as_list(report.get("validation_status"))]
-    codes = [_text(each.get("code")) for each in statuses if each.get("code") != "signingCredential.untrusted"]
-    states: dict[object, CredentialState] = {"Trusted": "trusted", "Valid": "valid"}
+    results = _as_mapping(_as_mapping(report.get("validation_results")).get("activeManifest"))
+    ingredients = [_as_mapping(each) for each in _as_list(active.get("ingredients"))[:_MAX_INGREDIENTS]]
     return FileCredentials(
-        state=states.get(report.get("validation_state"), "invalid"),
+        state=_state(report, results),
         signer=_text(signature.get("common_name")),
         organisation=_text(signature.get("issuer")),
         generator=next(iter(generators), "") or _text(active.get("claim_generator")),
         title=_text(active.get("title")),
         signed_at=_text(signature.get("time")),
         manifests=len(manifests),
+        ingredients=tuple(_text(each.get("title")) for each in ingredients),
+        broken_ingredients=tuple(_text(each.get("title")) for each in ingredients if _is_broken(each)),
         actions=tuple(_actions(active))[:_MAX_ACTIONS],
-        problems=tuple(dict.fromkeys(filter(None, codes)))[:_MAX_CODES],
+        problems=_failures(results)[:_MAX_CODES],
     )
 
 
+def _state(report: Mapping[str, Any], results: Mapping[str, Any]) -> CredentialState:
+    """Return the state of the file's own manifest. That of its ingredients is another matter: a stranger may have signed them."""
+    if report.get("validation_state") not in ("Trusted", "Valid") or _failures(results):
+        return "invalid"
+    return "trusted" if "signingCredential.trusted" in _codes(results, "success") else "valid"
+
+
+def _is_broken(ingredient: Mapping[str, Any]) -> bool:
+    """Return whether an ingredient's own manifest did not hold when it was carried."""
+    return bool(_failures(_as_mapping(_as_mapping(ingredient.get("validation_results")).get("activeManifest"))))
+
+
+def _failures(results: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the codes of what does not hold. That nobody known stands behind a signature is no such thing."""
+    return tuple(code for code in _codes(results, "failure") if code != "signingCredential.untrusted")
+
+
+def _codes(results: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, (_text(_as_mapping(each).get("code")) for each in _as_list(results.get(kind))))))
+
+
 def _actions(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+    actions: list[dict[str, str]] = []
     for assertion in map(_as_mapping, _as_list(manifest.get("assertions"))):
         if str(assertion.get("label", "")).startswith("c2pa.actions"):
             for action in map(_as_mapping, _as_list(_as_mapping(assertion.get("data")).get("actions"))[:_MAX_ACTIONS]):
@@ -189,8 +215,8 @@ def _actions(manifest: Mapping[str, Any]) -> list[dict[str, str]]:
                     "by": _agent(action.get("softwareAgent")),
                     "source_type": _text(action.get("digitalSourceType")).rpartition("/")[2],
                 }
-                found.append({name: word for name, word in words.items() if word})
-    return found
+                actions.append({name: word for name, word in words.items() if word})
+    return actions
 
 
 def _agent(value: object) -> str:

@@ -33,7 +33,9 @@ WARNING_SECONDS = 30 * 86_400
 _MAX_FILE_BYTES = 256 * 1024
 # The purposes of a certificate that C2PA accepts: e-mail protection, document signing, and its own claim signing.
 _PURPOSES = frozenset({"1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.62558.2.1"})
-_MAX_NAME_CHARS = 60
+_MAX_NAME_CHARS = 64
+# Bytes of an organisation and of a common name in a certificate (RFC 5280, appendix A.1).
+_MAX_ATTRIBUTE_BYTES = 64
 
 
 class IdentityFiles(NamedTuple):
@@ -221,9 +223,13 @@ def _subject(studio: str, role: str) -> x509.Name:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    # Verifiers show the organisation, and a common name has room for 64 characters.
-    common_name = f"{studio[: 63 - len(role)]} {role}"
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, studio), x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    # Verifiers show the organisation.
+    organisation, common_name = _cut(studio, _MAX_ATTRIBUTE_BYTES), f"{_cut(studio, _MAX_ATTRIBUTE_BYTES - 1 - len(role))} {role}"
+    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation), x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    return text.encode()[:max_bytes].decode(errors="ignore")
 
 
 def _write_key(file: Path, key: ec.EllipticCurvePrivateKey) -> None:

@@ -108,6 +108,8 @@ class StageWork:
     # The job that signs the deliverables, "" if there is none, and its outcome.
     signing_id: str = field(default="", init=False)
     signing: Outcome | None = field(default=None, init=False)
+    # Whether it reads the content credentials of an original, to carry them.
+    signing_carries: bool = field(default=False, init=False)
     # The scratch folders of the jobs that signed, absolute.
     signing_scratch: list[str] = field(default_factory=list, init=False)
     # Set while its commit is in progress.

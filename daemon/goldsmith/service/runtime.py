@@ -45,7 +45,7 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
-from goldsmith.service.signing import find_identity, signing_specs
+from goldsmith.service.signing import IdentityLookup, find_identity, signing_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100
@@ -101,13 +101,11 @@ class DaemonRuntime:
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
         self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
         specs = worker_specs(setup)
-        found = find_identity(setup)
-        if found.problem is not None and not found.is_missing:
-            on_event("nobody signs", sentence=found.problem.sentence, remedy=found.problem.remedy)
-        sign = (lambda _: b"") if found.identity is None else found.identity.sign
-        all_specs = [*specs, *signing_specs(found.identity)]
-        self.workers = WorkerPools(all_specs, lambda: worker_config(setup), worker_folders(setup), clock, sign=sign)
-        signing = DeliverySigning(found.identity, found.reason, journal, time.time)
+        lookup = self._find_identity(on_event)
+        self.workers = WorkerPools(
+            [*specs, *signing_specs(lookup.identity)], lambda: worker_config(setup), worker_folders(setup), clock, sign=lookup.sign
+        )
+        signing = DeliverySigning(lookup.identity, lookup.reason, journal, time.time)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
@@ -200,6 +198,13 @@ class DaemonRuntime:
             on_event(event, **facts)
 
         return count
+
+    def _find_identity(self, on_event: OnEvent) -> IdentityLookup:
+        """Return who signs deliverables. That nobody has made an identity is no fault; that one cannot be used is logged."""
+        lookup = find_identity(self.setup)
+        if lookup.problem is not None and not lookup.is_missing:
+            on_event("nobody signs", sentence=lookup.problem.sentence, remedy=lookup.problem.remedy)
+        return lookup
 
     def _build_folder_status(self, shared: SharedParts, readiness: Readiness, settle_times: IntakeSettings) -> FolderStatusFiles | None:
         """Return the writer of the folders' status files; None if the settings switch them off, and then remove those of earlier runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from goldsmith.worker.fence import readable_paths
 _MAX_ROOTS_BYTES = 4 * 2**20
 
 
-class FoundIdentity(NamedTuple):
+class IdentityLookup(NamedTuple):
     """The identity, or why there is none. ``is_wanted``: False if the settings switch signing off."""
 
     identity: SigningIdentity | None
@@ -38,17 +39,21 @@ class FoundIdentity(NamedTuple):
         """Why nothing is signed, as a sentence; "" if something is, or if nobody wants that."""
         return "" if self.problem is None else self.problem.sentence
 
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature of ``data``; b"" without an identity."""
+        return b"" if self.identity is None else self.identity.sign(data)
+
 
 def identity_folder(state_dir: Path | None) -> Path:
     """Return the folder of the identity that ``goldsmith init`` makes. Raises UsageError for a user without a home folder."""
     return (state_dir or default_state_dir()) / IDENTITY_FOLDER
 
 
-def find_identity(setup: Setup) -> FoundIdentity:
+def find_identity(setup: Setup) -> IdentityLookup:
     """Return the identity of this installation. Nothing is raised."""
     settings = setup.settings.credentials
     if not settings.sign:
-        return FoundIdentity(None, is_wanted=False)
+        return IdentityLookup(None, is_wanted=False)
     try:
         if settings.certificate is not None and settings.key is not None:
             files = IdentityFiles(settings.certificate, settings.key)
@@ -57,12 +62,12 @@ def find_identity(setup: Setup) -> FoundIdentity:
             files = IdentityFiles(folder / CERTIFICATE_NAME, folder / KEY_NAME)
             if not any(map(os.path.lexists, files)):
                 sentence = f"Nobody signs the content credentials of deliverables: there is no certificate in {folder}."
-                remedy = "Run: goldsmith init --identity, or set sign = false in [credentials]"
-                return FoundIdentity(None, UsageError(sentence, remedy), is_missing=True)
+                remedy = f"Run: goldsmith init --identity {shlex.quote(str(setup.root))}, or set sign = false in [credentials]."
+                return IdentityLookup(None, UsageError(sentence, remedy), is_missing=True)
         readable = [Path(path) for path in readable_paths(worker_folders(setup))]
-        return FoundIdentity(read_identity(files, [setup.root, *readable]))
+        return IdentityLookup(read_identity(files, [setup.root, *readable]))
     except GoldsmithError as problem:
-        return FoundIdentity(None, problem)
+        return IdentityLookup(None, problem)
 
 
 def trusted_roots(setup: Setup, identity: SigningIdentity | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ _MAX_PAGES = 10_000
 def inspect_file(job: Job, reads: dict[str, InputRead], trusted_roots: str) -> dict[str, object]:
     """Return the facts of the job's file: what it is, who made it, what a generator has left in it, and its content credentials.
 
-    Raises InputError if the file is neither a picture that is read here nor a PDF, or if it is damaged.
+    Raises InputError if the file is neither a picture that is read here nor a PDF, or if it is a damaged PDF.
     """
     from goldsmith.credentials.content_credentials import read_credentials
 
@@ -41,11 +42,18 @@ def inspect_file(job: Job, reads: dict[str, InputRead], trusted_roots: str) -> d
 
 
 def _picture_facts(loaded: LoadedInput, max_pixels: int) -> dict[str, object]:
+    """Return the properties of a picture and its metadata; of a damaged one the reason, and its metadata as far as they can be read."""
     from goldsmith.picture.codec import read_metadata, verify
 
-    info = asdict(verify(loaded.data, loaded.name, max_pixels))
-    info.pop("may_be_incomplete")
-    return {"picture": info, **metadata_facts(read_metadata(loaded.data, loaded.name, max_pixels))}
+    try:
+        properties = asdict(verify(loaded.data, loaded.name, max_pixels))
+        properties.pop("may_be_incomplete")
+        facts: dict[str, object] = {"picture": properties}
+    except InputError as damage:
+        facts = {"damaged": {"format": loaded.read.format, "sentence": damage.sentence}}
+    with suppress(InputError):
+        facts |= metadata_facts(read_metadata(loaded.data, loaded.name, max_pixels))
+    return facts
 
 
 def metadata_facts(metadata: Metadata) -> dict[str, object]:
@@ -58,7 +66,7 @@ def metadata_facts(metadata: Metadata) -> dict[str, object]:
     from goldsmith.picture.picture import Metadata
 
     identity, settings = read_identity(metadata), read_generation_settings(metadata)
-    found: dict[str, object] = {
+    facts: dict[str, object] = {
         "credits": {name: text for name, text in asdict(read_credits(metadata)).items() if text},
         "source_type": read_source_type(metadata),
         "ids": list(identity.ids),
@@ -66,7 +74,7 @@ def metadata_facts(metadata: Metadata) -> dict[str, object]:
         "generation": {} if settings is None else settings.to_record(),
         "metadata": names_left_out(metadata, Metadata()),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _pdf_facts(loaded: LoadedInput) -> dict[str, object]:

@@ -188,8 +188,8 @@ class _JobRunner:
             sign_files(job, job.signing, self._reads, self._scratch, self._sign)
             return self._success(StepResults([]), None, unchanged=True)
         if job.inspects:
-            found = _to_json_facts(inspect_file(job, self._reads, self._engine_provider.trusted_roots))
-            return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": found})
+            facts = _to_json_facts(inspect_file(job, self._reads, self._engine_provider.trusted_roots))
+            return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": facts})
         picture, masks, sidecars = self._load_inputs()
         if job.compares_versions:
             return self._compare_versions(picture, masks[0])
@@ -299,10 +299,10 @@ class _JobRunner:
         from goldsmith.credentials.content_credentials import read_credentials
 
         row = FORMATS.get(picture.read.format)
-        found = None if row is None or not row.holds_credentials else read_credentials(picture.data, row.media_type)
-        if found is not None:
-            self._credentials = found.to_record()
-            remark = found.remark()
+        credentials = None if row is None or not row.holds_credentials else read_credentials(picture.data, row.media_type)
+        if credentials is not None:
+            self._credentials = credentials.to_record()
+            remark = credentials.remark()
             self._input_notes += [remark] if remark else []
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:

@@ -36,8 +36,8 @@ _FAULT_REASONS = {
 }
 _NOT_CARRIED = "its own content credentials could not be carried into the deliverables: {}"
 # The end of the id of a second try, which leaves the content credentials of the original out.
-ALONE = "-alone"
-# The roles of results that leave the house.
+_ALONE = "-alone"
+# The roles of results that a client gets.
 _DELIVERED_ROLES = ("deliverable", "picture")
 
 
@@ -96,7 +96,7 @@ class DeliverySigning:
             for each in outputs
         ]
         return Job(
-            id=f"{work.job.id}-signing{'' if carries else ALONE}",
+            id=f"{work.job.id}-signing{'' if carries else _ALONE}",
             root=work.job.root,
             stage=work.job.stage,
             queue=SIGNING_QUEUE,

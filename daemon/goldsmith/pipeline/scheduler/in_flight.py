@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from goldsmith.errors import HostError
 from goldsmith.files import FileSignature
+from goldsmith.jobs.job import Job
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import BundleKey
@@ -108,11 +109,12 @@ class InFlight:
         work.comparison_id = job_id
         self._key_by_job[job_id] = work.bundle.key
 
-    def add_signing(self, work: StageWork, job_id: str) -> None:
+    def add_signing(self, work: StageWork, job: Job) -> None:
         """Add the job that signs the deliverables of the work; it takes the place of an earlier one."""
         self._key_by_job.pop(work.signing_id, None)
-        work.signing_id, work.signing = job_id, None
-        self._key_by_job[job_id] = work.bundle.key
+        work.signing_id, work.signing = job.id, None
+        work.signing_carries = any(source.role == "ingredient" for source in job.inputs)
+        self._key_by_job[job.id] = work.bundle.key
 
     def submitted(self) -> Iterator[StageWork]:
         """Iterate over the work whose job was given to the workers."""

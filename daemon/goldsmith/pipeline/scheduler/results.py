@@ -13,7 +13,6 @@ from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued, Outcome,
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.delivery_signing import (
-    ALONE,
     DeliverySigning,
     not_carried_remark,
     unsigned_remark,
@@ -31,6 +30,8 @@ _RECHECK_SECONDS = 0.25
 # How often a worker may report a fault of the machine for a job in which the daemon finds nothing wrong, before that counts as an attempt,
 # and the seconds until the next try.
 MAX_DISPUTES = 3
+# Faults of a job that signs for which the content credentials of an original may be the cause.
+_KINDS_OF_HARM = frozenset({"crash", "timeout", "memory", "refused"})
 # Faults of a job that signs after which the whole work begins again: a file or the host has changed, or somebody cancelled it.
 _KINDS_OF_NEW_WORK = frozenset({"machine", "disputed", "changed", "cancelled"})
 _DISPUTE_RETRY_SECONDS = 5.0
@@ -130,7 +131,7 @@ class Results:
 
     def _submit_signing(self, work: StageWork, job: Job | None) -> None:
         if job is not None:
-            self._in_flight.add_signing(work, job.id)
+            self._in_flight.add_signing(work, job)
             self._workers.submit(job)
 
     def _handle_signing(self, work: StageWork, event: Event, now: float) -> None:
@@ -150,7 +151,8 @@ class Results:
             return
         else:
             self._on_event("not signed", picture=work.asset_path, kind=event.fault.kind, sentence=event.fault.sentence)
-            alone = None if event.job_id.endswith(ALONE) else self._signing.job_for(work, carries=False)
+            may_be_harmed = work.signing_carries and event.fault.kind in _KINDS_OF_HARM
+            alone = self._signing.job_for(work, carries=False) if may_be_harmed else None
             remark = unsigned_remark(event.fault) if alone is None else not_carried_remark(event.fault)
             work.outcome = with_notes(work.final_outcome, [remark])
             self._submit_signing(work, alone)

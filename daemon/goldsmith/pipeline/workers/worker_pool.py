@@ -57,7 +57,7 @@ _MAX_IDLE_MEMORY_SHARE = 0.75
 # The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
 # A claim lists hashes, and has some kilobytes.
-_MAX_CLAIM_BYTES = 256 * 1024
+_MAX_CLAIM_BYTES = 64 * 1024
 # A worker on one of these has no device that can fail.
 _DEVICES_WITHOUT_FAULTS = frozenset({"cpu"})
 
