@@ -156,14 +156,19 @@ def test_a_certificate_that_c2pa_refuses_costs_the_signature_and_says_so(tmp_pat
 
 @pytest.mark.parametrize("sign", [True, False])
 def test_without_an_identity_the_record_says_why(tmp_path: Path, sign: bool) -> None:
-    """Nothing waits for a signature. With ``sign = false`` nobody expects one, and nothing is said."""
+    """Nothing waits for a signature. With ``sign = false`` nobody expects one. That the original was signed is remarked all the same."""
+    signed = sign_file(read_identity(write_identity(tmp_path / "keys"), []), picture_file("image/png"), "image/png")
     with studio_at(tmp_path, credentials={"sign": sign}) as studio:
         studio.put("graded/hero.toml", WEB)
         studio.put("graded/hero.png", png(1))
+        studio.put("graded/bought.toml", WEB)
+        studio.put("graded/bought.png", signed)
         studio.until_idle()
-        facts = studio.manifest("delivered/hero.manifest.json")["stages"][-1]["facts"]
+        facts, of_bought = (studio.manifest(f"delivered/{stem}.manifest.json")["stages"][-1]["facts"] for stem in ("hero", "bought"))
         assert facts.get("not_signed", "").startswith("Nobody signs") is sign
         assert ("not_signed" in facts) is sign
+        assert (facts["notes"], len(of_bought["notes"])) == ([], 1)
+        assert of_bought["notes"][0].startswith("its own content credentials could not be carried into the deliverables")
 
 
 @pytest.mark.parametrize("place", ["root/library", "root/config", "models"])

@@ -7,11 +7,12 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from goldsmith.errors import error_text
 from goldsmith.files import Filesystem, fold_name
+from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.journal import Journal
@@ -28,7 +29,6 @@ from goldsmith.pipeline.commit.shared_folders import PermissionRefusals
 from goldsmith.pipeline.intake.bundle import bundle_key
 from goldsmith.pipeline.intake.intake import Intake, IntakeSettings
 from goldsmith.pipeline.intake.watcher import Watcher
-from goldsmith.pipeline.scheduler.delivery_signing import DeliverySigning
 from goldsmith.pipeline.scheduler.holds import Holds
 from goldsmith.pipeline.scheduler.host_health import HostHealth, OnEvent, traceback_text
 from goldsmith.pipeline.scheduler.in_flight import InFlight
@@ -102,10 +102,7 @@ class DaemonRuntime:
         self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
         specs = worker_specs(setup)
         lookup = self._find_identity(on_event)
-        self.workers = WorkerPools(
-            [*specs, *signing_specs(lookup.identity)], lambda: worker_config(setup), worker_folders(setup), clock, sign=lookup.sign
-        )
-        signing = DeliverySigning(lookup.identity, lookup.reason, journal, time.time)
+        self.workers = self._create_workers([*specs, *signing_specs(lookup.identity)], lookup.sign)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
@@ -120,7 +117,9 @@ class DaemonRuntime:
         )
         parts = SchedulerParts(
             shared,
-            Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts), signing),
+            Results(
+                shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts), lookup.for_deliveries(journal, time.time)
+            ),
             JobPreparation(readiness, text_files, job_limits(setup, specs)),
             CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )
@@ -198,6 +197,10 @@ class DaemonRuntime:
             on_event(event, **facts)
 
         return count
+
+    def _create_workers(self, specs: Sequence[WorkerSpec], sign: Callable[[bytes], bytes]) -> WorkerPools:
+        setup = self.setup
+        return WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, sign=sign)
 
     def _find_identity(self, on_event: OnEvent) -> IdentityLookup:
         """Return who signs deliverables. That nobody has made an identity is no fault; that one cannot be used is logged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from goldsmith.credentials.signing_identity import (
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.jobs.job import SIGNING_QUEUE
 from goldsmith.jobs.protocol import WorkerSpec
+from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import default_state_dir
+from goldsmith.pipeline.scheduler.delivery_signing import DeliverySigning
 from goldsmith.service.setup import Setup, worker_folders
 from goldsmith.worker.fence import readable_paths
 
@@ -38,6 +41,10 @@ class IdentityLookup(NamedTuple):
     def reason(self) -> str:
         """Why nothing is signed, as a sentence; "" if something is, or if nobody wants that."""
         return "" if self.problem is None else self.problem.sentence
+
+    def for_deliveries(self, journal: Journal, wall_clock: Callable[[], float]) -> DeliverySigning:
+        """Return what makes the jobs that sign; without an identity it makes none."""
+        return DeliverySigning(self.identity, self.reason, journal, wall_clock)
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of ``data``; b"" without an identity."""

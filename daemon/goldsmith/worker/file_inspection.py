@@ -87,7 +87,7 @@ def _pdf_facts(loaded: LoadedInput) -> dict[str, object]:
         with pikepdf.open(BytesIO(loaded.data)) as pdf:
             pages = min(len(pdf.pages), _MAX_PAGES)
             box = [float(side) for side in pdf.pages[0].trimbox]
-            xmp = bytes(pdf.Root.Metadata.read_bytes()) if "/Metadata" in pdf.Root else None
+            xmp = bytes(pdf.Root.Metadata.get_stream_buffer()) if "/Metadata" in pdf.Root else None
             version = str(pdf.pdf_version)
     except (pikepdf.PdfError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{loaded.name} is damaged: it is no PDF with a page.", "Export it again.") from error

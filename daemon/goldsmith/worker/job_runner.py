@@ -38,7 +38,7 @@ from goldsmith.jobs.job import (
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
-from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageInfo
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
@@ -586,6 +586,8 @@ class _JobRunner:
             facts["generation"] = self._generation
         if self._credentials:
             facts["credentials"] = self._credentials
+            # Whether they are lost shows at the delivery.
+            facts["notes"] = [note for note in facts.get("notes", ()) if note != PROVENANCE_NOTE]
         may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
         if facts or self._input_notes:
             facts["notes"] = [*facts.get("notes", ()), *self._input_notes]

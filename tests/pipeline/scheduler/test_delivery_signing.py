@@ -9,7 +9,7 @@ import pytest
 from goldsmith.jobs.job import JobFault, Outcome, OutputFile
 from goldsmith.pipeline.scheduler.delivery_signing import StagePart, build_actions, not_carried_remark, unsigned_remark, with_notes
 
-HOUSE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 MIGAN = {"name": "migan", "revision": "6f1f35", "weights": [["migan.onnx", "ab" * 32]]}
 
 
@@ -34,14 +34,14 @@ def test_a_step_by_a_trained_model_names_the_model_and_what_it_made() -> None:
     )
     assert [action["action"] for action in done] == ["c2pa.opened", "c2pa.edited", "c2pa.resized", "c2pa.converted"]
     assert done[1]["softwareAgent"] == {"name": "migan", "version": "6f1f35"}
-    assert done[1]["digitalSourceType"] == f"{HOUSE}compositeWithTrainedAlgorithmicMedia"
+    assert done[1]["digitalSourceType"] == f"{VOCABULARY}compositeWithTrainedAlgorithmicMedia"
     assert done[2]["softwareAgent"] == {"name": "flux", "version": ("cd" * 32)[:40]}
 
 
 def test_an_algorithm_is_no_model() -> None:
     """An engine without weights is part of Goldsmith, and its source type is what the step has made."""
     done = actions(part(step("erase", engine={"name": "patchmatch", "weights": []}, source_type="composite")))
-    assert done[1] == {"action": "c2pa.edited", "description": "erase", "digitalSourceType": f"{HOUSE}composite"}
+    assert done[1] == {"action": "c2pa.edited", "description": "erase", "digitalSourceType": f"{VOCABULARY}composite"}
 
 
 def test_settings_and_prompts_are_not_told() -> None:
@@ -59,17 +59,17 @@ def test_work_by_hand_is_an_action_of_its_program() -> None:
     """It stands between the steps before it and those behind it."""
     done = actions(part(step("sharpen")), part(hand_program="GIMP 2.10"), part(hand_program=""), part(step("grade")))
     assert [action.get("description") for action in done[1:-1]] == ["sharpen", "changed by hand", "changed by hand", "grade"]
-    assert (done[2]["softwareAgent"], done[2]["digitalSourceType"]) == ({"name": "GIMP 2.10"}, f"{HOUSE}humanEdits")
+    assert (done[2]["softwareAgent"], done[2]["digitalSourceType"]) == ({"name": "GIMP 2.10"}, f"{VOCABULARY}humanEdits")
     assert "softwareAgent" not in done[3]
 
 
 def test_a_picture_without_an_original_is_created() -> None:
     """The step that made it is the first action. A word that is no operation any more is an edit."""
-    made = step("regenerate", engine=MIGAN, source_type="trainedAlgorithmicMedia")
-    done = actions(part(made, has_picture=False), part(step("no-such-operation")))
+    generated = step("regenerate", engine=MIGAN, source_type="trainedAlgorithmicMedia")
+    done = actions(part(generated, has_picture=False), part(step("no-such-operation")))
     assert [action["action"] for action in done] == ["c2pa.created", "c2pa.edited", "c2pa.converted"]
     assert done[0]["softwareAgent"]["name"] == "migan"
-    assert done[0]["digitalSourceType"] == f"{HOUSE}trainedAlgorithmicMedia"
+    assert done[0]["digitalSourceType"] == f"{VOCABULARY}trainedAlgorithmicMedia"
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("crash", "has crashed"), ("timeout", "too long"), ("problem", "the reason")])

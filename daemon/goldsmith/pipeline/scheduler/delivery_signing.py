@@ -66,11 +66,15 @@ class DeliverySigning:
         self._journal = journal
         self._wall_clock = wall_clock
 
-    def unsigned_reason(self, work: StageWork) -> str:
-        """Return why the deliverables of this work are not signed, although they could be; "" if they are, or if nobody wants that."""
+    def with_reason(self, work: StageWork) -> Outcome:
+        """Return the outcome of work that nobody signs, with the reason on record, and a remark if the original was signed."""
+        outcome = work.final_outcome
         if not _signable_outputs(work):
-            return ""
-        return self._reason if self._identity is None else self._identity.problem_at(self._wall_clock())
+            return outcome
+        reason = self._reason if self._identity is None else self._identity.problem_at(self._wall_clock())
+        is_lost = any(part.credentials is not None for part in self._way(work))
+        outcome = with_notes(outcome, [_NOT_CARRIED.format("nobody signs them")] if is_lost else [])
+        return outcome.model_copy(update={"facts": {**outcome.facts, "not_signed": reason}}) if reason else outcome
 
     def job_for(self, work: StageWork, *, carries: bool = True) -> Job | None:
         """Return the job that signs the deliverables of finished work; None if there is nothing to sign, or nobody who signs.

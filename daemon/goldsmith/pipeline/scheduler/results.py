@@ -124,10 +124,10 @@ class Results:
 
     def _begin_signing(self, work: StageWork) -> None:
         """Let the deliverables of the work be signed; if nobody signs, put the reason on record."""
-        if reason := self._signing.unsigned_reason(work):
-            outcome = work.final_outcome
-            work.outcome = outcome.model_copy(update={"facts": {**outcome.facts, "not_signed": reason}})
-        self._submit_signing(work, self._signing.job_for(work))
+        job = self._signing.job_for(work)
+        if job is None:
+            work.outcome = self._signing.with_reason(work)
+        self._submit_signing(work, job)
 
     def _submit_signing(self, work: StageWork, job: Job | None) -> None:
         if job is not None:
