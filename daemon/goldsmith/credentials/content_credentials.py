@@ -58,8 +58,8 @@ class FileCredentials:
 
     def to_record(self) -> dict[str, object]:
         """Return what is known, as plain JSON."""
-        names = ("state", "signer", "organisation", "generator", "title", "signed_at", "manifests", "ingredients")
-        names += ("broken_ingredients", "actions", "problems")
+        words = "state signer organisation generator title signed_at manifests ingredients broken_ingredients actions problems"
+        names = words.split()
         values = {name: getattr(self, name) for name in names}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 

@@ -100,8 +100,7 @@ class DaemonRuntime:
         self.watcher = Watcher(root)
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
         self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
-        specs = worker_specs(setup)
-        lookup = self._find_identity(on_event)
+        specs, lookup = worker_specs(setup), self._find_identity(on_event)
         self.workers = self._create_workers([*specs, *signing_specs(lookup.identity)], lookup.sign)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
@@ -125,8 +124,7 @@ class DaemonRuntime:
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
         self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)
-        begin_pruning = partial(begin_daily_pruning, setup, journal) if settings.keep_days else None
-        self.pruning = DailyPruning(begin_pruning, clock, on_event)
+        self.pruning = DailyPruning(partial(begin_daily_pruning, setup, journal) if settings.keep_days else None, clock, on_event)
         self._poll = select.poll()
 
     def start(self) -> None:
