@@ -250,6 +250,9 @@ class ResultsFacet(Protocol):
     def lay_for_review(self, file: Deliverable) -> None:
         """Write a file that a person needs to decide about the result: it is laid beside it in review/."""
 
+    def reserved_bytes(self) -> int:
+        """Return the bytes that a file with a limit on its size leaves free: its content credentials are written into it later."""
+
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
 

@@ -6,15 +6,22 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pikepdf
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doubles.identities import picture_file, sign_file, write_identity
+from doubles.metadata_blocks import camera_exif
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.credentials.content_credentials import FileCredentials, read_credentials
 from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, IdentityFiles, create_identity, read_identity
-from goldsmith.picture.formats.table import signable_format
+from goldsmith.picture.codec import EncodingOptions, decode, encode, read_metadata
+from goldsmith.picture.formats.table import FORMATS, signable_format
+from goldsmith.picture.metadata.identity import read_provenance
+from goldsmith.picture.metadata.source_type import read_source_type, with_source_type
+from goldsmith.picture.picture import Metadata, Picture, freeze
 from goldsmith.service.one_off import run_replay
 from goldsmith.service.signing import find_identity
 
@@ -22,6 +29,9 @@ SIX = ("jpeg", "png", "webp", "avif", "tiff", "pdf")
 SHARPEN = '[[edit]]\nop = "sharpen"\n'
 WEB = '[[deliver]]\nop = "export"\nname = "web"\nformat = "jpeg"\n'
 BARE = '[[deliver]]\nop = "export"\nname = "bare"\nmetadata = "none"\n'
+PAGE = '[[deliver]]\nop = "export"\nname = "page"\nformat = "pdf"\ntrim = [20, 20]\n'
+SMALL = '[[deliver]]\nop = "export"\nname = "small"\nformat = "jpeg"\nmax_kb = 20\n'
+SECRETS = (b"client prompt", b"nodes", b"123456", b"L-98765", b"Phone 12", b"a note of the maker")
 EXPORTS = "".join(
     f'[[deliver]]\nop = "export"\nname = "{name}"\nformat = "{name}"\n' + ("trim = [20, 15]\n" if name == "pdf" else "") for name in SIX
 )
@@ -61,9 +71,26 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         studio.put("inbox/bought.jpg", signed)
         studio.put("inbox/spoilt.toml", SHARPEN + WEB)
         studio.put("inbox/spoilt.jpg", bytes(spoilt))
-        studio.put("inbox/alone.toml", 'prompt = "a chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n' + WEB)
+        studio.put("inbox/alone.toml", 'prompt = "a chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n' + WEB + PAGE)
+        studio.put("inbox/leak.toml", SHARPEN + EXPORTS + SMALL + '[[deliver]]\nop = "export"\nname = "all"\nmetadata = "all"\n')
+        studio.put("inbox/leak.png", leaking_png())
+        studio.put("inbox/photo.toml", SHARPEN)
+        studio.put("inbox/photo.png", photograph(png(7)))
         studio.until_idle()
         yield studio
+
+
+def leaking_png() -> bytes:
+    """Return a picture with all that a camera and a generator leave in one: place, serial numbers, prompt, workflow."""
+    metadata = Metadata(exif=camera_exif(), text_chunks=(("parameters", "client prompt, Steps: 20"), ("workflow", '{"nodes": []}')))
+    noise = np.random.default_rng(2).random((240, 320, 3), dtype=np.float32)
+    return encode(Picture(freeze(noise), metadata=metadata), EncodingOptions(format="png"))
+
+
+def photograph(data: bytes) -> bytes:
+    """Return a picture that says that a camera took it, and by its id that Goldsmith knows it."""
+    picture = decode(data, "photo.png", 10**6)
+    return encode(picture.with_metadata(with_source_type(picture.metadata, "digitalCapture")), EncodingOptions(format="png"))
 
 
 @pytest.mark.parametrize("name", SIX)
@@ -109,6 +136,49 @@ def test_a_picture_made_from_words_is_created(studio: Studio) -> None:
     assert (first["action"], first["what"], first["source_type"]) == ("c2pa.created", "regenerate", "trainedAlgorithmicMedia")
     assert credentials.ingredients == ()
     assert b"a chair" not in studio.read("delivered/alone_web.jpg")
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_no_deliverable_tells_prompts_places_or_serial_numbers(studio: Studio, name: str) -> None:
+    """Neither the file's own metadata nor its content credentials hold them. An export that asks for all has them."""
+    data = studio.read(f"delivered/leak_{name}{FORMATS[name].suffix}")
+    assert [secret for secret in SECRETS if secret in data] == []
+    assert b"GPS" not in data
+    everything = read_metadata(studio.read("delivered/leak_all.png"), "all", 10**6)
+    assert [secret for secret in SECRETS if secret in (everything.exif or b"") + repr(everything.text_chunks).encode()] == list(SECRETS)
+
+
+def test_a_limit_in_kb_is_that_of_the_signed_file(studio: Studio) -> None:
+    """The quality is lower than it would be without content credentials."""
+    data = studio.read("delivered/leak_small.jpg")
+    assert 12_000 < len(data) <= 20_000
+    trusted(studio, "delivered/leak_small.jpg")
+
+
+def test_a_page_has_the_ids_and_the_source_type_of_its_picture(studio: Studio) -> None:
+    """A PDF is known again by the id, and says how its picture came to be."""
+    with pikepdf.open(studio.at("delivered/alone_page.pdf")) as page:
+        provenance = read_provenance(bytes(page.Root.Metadata.get_stream_buffer()))
+    versions = studio.journal.versions_by_id(provenance.document_id.removeprefix("xmp.did:"))
+    assert [version.path for version in versions] == ["delivered/alone_page.pdf"]
+    assert provenance.source_document_id.startswith("xmp.did:")
+    assert provenance.source_type.endswith("/trainedAlgorithmicMedia")
+
+
+def test_a_photograph_that_a_person_has_retouched_says_so(studio: Studio) -> None:
+    """Its source type becomes humanEdits, and the credentials tell of the work by hand between two steps. A replay repeats both."""
+    saved = decode(studio.read("masked/photo.png"), "photo.png", 10**6)
+    painted = saved.pixels.copy()
+    painted[4:8, 4:8] = 1.0
+    studio.put("masked/photo.png", encode(saved.with_pixels(freeze(painted)), EncodingOptions(format="png")))
+    studio.put("masked/photo.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n' + WEB)
+    studio.until_idle()
+    metadata = read_metadata(studio.read("delivered/photo_web.jpg"), "photo", 10**6)
+    assert read_source_type(metadata) == "humanEdits"
+    told = [(action["action"], action.get("what", "")) for action in trusted(studio, "delivered/photo_web.jpg").actions]
+    assert told[1:4] == [("c2pa.filtered", "sharpen"), ("c2pa.edited", "changed by hand"), ("c2pa.color_adjustments", "grade")]
+    report = run_replay(studio.setup(), studio.at("delivered/photo.manifest.json"), lambda stage, fraction, note: None)
+    assert [each.verdict for each in report.deliverables] == ["identical"]
 
 
 def test_a_replay_compares_what_the_signature_does_not_change(studio: Studio) -> None:

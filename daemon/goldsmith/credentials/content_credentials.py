@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,6 +42,7 @@ class FileCredentials:
     file was changed or the signature is wrong; unreadable. signer, organisation: of the certificate. generator: the program. manifests: how
     many the file has, with those of its ingredients. ingredients: the titles of what it was made from; broken_ingredients:
     of those whose own credentials did not hold. actions: what was done, in order. problems: C2PA's codes, or why it is unreadable.
+    store_bytes: the size of all manifests.
     """
 
     state: CredentialState
@@ -55,10 +56,11 @@ class FileCredentials:
     broken_ingredients: tuple[str, ...] = ()
     actions: tuple[Mapping[str, str], ...] = ()
     problems: tuple[str, ...] = ()
+    store_bytes: int = 0
 
     def to_record(self) -> dict[str, object]:
         """Return what is known, as plain JSON."""
-        words = "state signer organisation generator title signed_at manifests ingredients broken_ingredients actions problems"
+        words = "state signer organisation generator title signed_at manifests ingredients broken_ingredients actions problems store_bytes"
         names = words.split()
         values = {name: getattr(self, name) for name in names}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
@@ -92,7 +94,7 @@ def read_credentials(data: bytes, media_type: str, anchors: str = "") -> FileCre
 
     try:
         with c2pa.Reader(media_type, io.BytesIO(data), context=_context(anchors)) as reader:
-            return _summarise(json.loads(reader.json()))
+            return replace(_summarise(json.loads(reader.json())), store_bytes=size)
     except (c2pa.C2paError, ValueError, RecursionError) as error:
         return FileCredentials("unreadable", problems=(_short(str(error)),))
 

@@ -143,6 +143,10 @@ class Job(_Data):
     """True if the picture then waits for a person: a copy of it goes to the archive, because somebody may save over it."""
     compares_versions: bool = False
     """True for a job without steps that measures what a person changed between the input ``before`` and the picture."""
+    credential_bytes: int = 0
+    """The bytes that content credentials will take in each deliverable: a limit on the size of a file is that of the signed file."""
+    retouched: bool = False
+    """True if a person has changed the picture by hand since Goldsmith has known it."""
     signing: SigningRequest | None = None
     """Set for a job without steps that signs its inputs ``unsigned``."""
     inspects: bool = False

@@ -234,10 +234,12 @@ def build_job(
     is_final: bool,
     remarks: Sequence[str] = (),
     removals: tuple[RemovalRecord, ...] = (),
+    credential_bytes: int = 0,
+    retouched: bool = False,
 ) -> Job:
     """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
 
-    ``remarks`` and ``removals`` are those of the stages before.
+    ``remarks`` and ``removals`` are those of the stages before. ``credential_bytes`` and ``retouched`` are as in ``Job``.
     """
     resolved = ready.resolved
     return Job.model_construct(
@@ -260,6 +262,8 @@ def build_job(
         float_range=resolved.float_range,
         remarks=tuple(remarks),
         removals=removals,
+        credential_bytes=credential_bytes,
+        retouched=retouched,
         review=names_before_review(bundle) if ready.is_reviewed else None,
         keeps_result=ready.is_reviewed or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,

@@ -58,7 +58,7 @@ class FileIdentities:
     def write_into(self, metadata: Metadata, tail: str) -> Metadata:
         """Return the metadata with the id of the file stem + ``tail``, and with what the picture is after the steps so far."""
         from goldsmith.picture.metadata.identity import derive_id, with_identity
-        from goldsmith.picture.metadata.source_type import combine_source_types, read_source_type, with_source_type
+        from goldsmith.picture.metadata.source_type import combine_source_types, read_source_type, retouched_type, with_source_type
         from goldsmith.picture.picture import Metadata
 
         job = self._job
@@ -74,7 +74,8 @@ class FileIdentities:
         self._ids[tail] = own_id
         source_sha256 = "" if self._source is None else self._reads[job.asset.path].sha256
         source = self._source or Metadata()
-        metadata = with_source_type(metadata, combine_source_types(read_source_type(source), self._changes))
+        before = read_source_type(source)
+        metadata = with_source_type(metadata, combine_source_types(retouched_type(before) if job.retouched else before, self._changes))
         return with_identity(metadata, own_id, source, source_sha256)
 
 

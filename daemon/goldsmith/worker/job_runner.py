@@ -302,6 +302,9 @@ class _JobRunner:
         credentials = None if row is None or not row.holds_credentials else read_credentials(picture.data, row.media_type)
         if credentials is not None:
             self._credentials = credentials.to_record()
+            if self._job.credential_bytes:  # they will be carried
+                size = self._job.credential_bytes + credentials.store_bytes
+                self._job = self._job.model_copy(update={"credential_bytes": size})
             remark = credentials.remark()
             self._input_notes += [remark] if remark else []
 

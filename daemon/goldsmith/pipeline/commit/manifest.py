@@ -18,6 +18,7 @@ MANIFEST_SUFFIX = ".manifest.json"
 # The fields of a job that its record holds under their own names. With stage, queue, inputs and steps they determine the result.
 RECORDED_JOB_FIELDS = (
     *("stem", "prompt", "title", "creator", "rights", "credit", "seed", "mask_fit", "working", "hdr", "float_range", "deliver"),
+    *("credential_bytes", "retouched"),
 )
 
 

@@ -149,6 +149,8 @@ class StageRecord(_Data):
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()
     deliver: bool
+    credential_bytes: Annotated[int, Field(ge=0, le=2**31)] = 0
+    retouched: bool = False
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]
     outputs: Annotated[tuple[OutputRecord, ...], Field(max_length=_MAX_FILES)]

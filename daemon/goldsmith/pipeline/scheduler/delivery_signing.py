@@ -37,6 +37,8 @@ _FAULT_REASONS = {
 _NOT_CARRIED = "its own content credentials could not be carried into the deliverables: {}"
 # The end of the id of a second try, which leaves the content credentials of the original out.
 _ALONE = "-alone"
+# Bytes of a manifest without its certificates and its actions, and of the actions of one stage.
+_ESTIMATED_BYTES, _BYTES_OF_ACTION = 5000, 1000
 # The roles of results that a client gets.
 _DELIVERED_ROLES = ("deliverable", "picture")
 
@@ -65,6 +67,19 @@ class DeliverySigning:
         self._reason = reason
         self._journal = journal
         self._wall_clock = wall_clock
+
+    def estimated_bytes(self, asset: JobInput) -> int:
+        """Return the bytes that content credentials will take in each deliverable, rather too many; 0 if nobody signs.
+
+        The worker adds those of the picture's own credentials, which it carries: it alone has read them.
+        """
+        if self._identity is None:
+            return 0
+        placed = self._journal.placed_file(asset.path) if asset.sha256 else None
+        rows = [] if placed is None else self._journal.lineage(placed.job_id)
+        carried = next((each.credentials for each in reversed([_part_of_row(row) for row in rows]) if each.credentials is not None), {})
+        size = carried.get("store_bytes", 0)
+        return len(self._identity.chain) + _ESTIMATED_BYTES + _BYTES_OF_ACTION * len(rows) + (size if isinstance(size, int) else 0)
 
     def with_reason(self, work: StageWork) -> Outcome:
         """Return the outcome of work that nobody signs, with the reason on record, and a remark if the original was signed."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import Job, JobFault, JobProgress, JobRequeued, Outcome, PartKept
+from goldsmith.jobs.job import Job, JobFault, JobInput, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.scheduler.delivery_signing import (
@@ -121,6 +121,10 @@ class Results:
             self._workers.submit(job)
         self._begin_signing(work)
         self.commit_or_wait(work, now)
+
+    def credential_bytes(self, asset: JobInput) -> int:
+        """Return the bytes that content credentials will take in each deliverable of this picture; 0 if nobody signs."""
+        return self._signing.estimated_bytes(asset)
 
     def _begin_signing(self, work: StageWork) -> None:
         """Let the deliverables of the work be signed; if nobody signs, put the reason on record."""
