@@ -168,15 +168,15 @@ def test_a_page_has_the_ids_and_the_source_type_of_its_picture(studio: Studio) -
 def test_a_photograph_that_a_person_has_retouched_says_so(studio: Studio) -> None:
     """Its source type becomes humanEdits, and the credentials tell of the work by hand between two steps. A replay repeats both."""
     saved = decode(studio.read("masked/photo.png"), "photo.png", 10**6)
-    painted = saved.pixels.copy()
-    painted[4:8, 4:8] = 1.0
-    studio.put("masked/photo.png", encode(saved.with_pixels(freeze(painted)), EncodingOptions(format="png")))
+    retouched_pixels = saved.pixels.copy()
+    retouched_pixels[4:8, 4:8] = 1.0
+    studio.put("masked/photo.png", encode(saved.with_pixels(freeze(retouched_pixels)), EncodingOptions(format="png")))
     studio.put("masked/photo.toml", '[[grade]]\nop = "grade"\nsaturation = 0.5\n' + WEB)
     studio.until_idle()
     metadata = read_metadata(studio.read("delivered/photo_web.jpg"), "photo", 10**6)
     assert read_source_type(metadata) == "humanEdits"
-    told = [(action["action"], action.get("what", "")) for action in trusted(studio, "delivered/photo_web.jpg").actions]
-    assert told[1:4] == [("c2pa.filtered", "sharpen"), ("c2pa.edited", "changed by hand"), ("c2pa.color_adjustments", "grade")]
+    actions = [(action["action"], action.get("what", "")) for action in trusted(studio, "delivered/photo_web.jpg").actions]
+    assert actions[1:4] == [("c2pa.filtered", "sharpen"), ("c2pa.edited", "changed by hand"), ("c2pa.color_adjustments", "grade")]
     report = run_replay(studio.setup(), studio.at("delivered/photo.manifest.json"), lambda stage, fraction, note: None)
     assert [each.verdict for each in report.deliverables] == ["identical"]
 
@@ -208,6 +208,23 @@ def test_a_daemon_that_ends_while_it_signs_delivers_once(studio: Studio) -> None
     studio.until_idle()
     assert [name for name in studio.folder("delivered") if name.startswith("late")] == ["late.manifest.json", "late_web.jpg"]
     trusted(studio, "delivered/late_web.jpg")
+
+
+@pytest.mark.parametrize("loss", ["gone", "another"])
+def test_an_original_that_is_lost_meanwhile_is_told(studio: Studio, loss: str) -> None:
+    """Its owner may delete it from the archive, or save over it there. The delivery is signed without its credentials."""
+    studio.put(f"inbox/{loss}.toml", SHARPEN)
+    studio.put(f"inbox/{loss}.jpg", studio.read("delivered/bought_web.jpg"))
+    studio.until_idle()
+    (original,) = (studio.at("archive") / path for path in studio.folder("archive") if path.endswith(f"{loss}.jpg"))
+    original.unlink()
+    if loss == "another":
+        original.write_bytes(studio.read("delivered/hero_jpeg.jpg"))
+    studio.put(f"masked/{loss}.toml", WEB)
+    studio.until_idle()
+    assert trusted(studio, f"delivered/{loss}_web.jpg").manifests == 1
+    notes = studio.manifest(f"delivered/{loss}.manifest.json")["stages"][-1]["facts"]["notes"]
+    assert [note.partition(":")[0] for note in notes] == ["its own content credentials could not be carried into the deliverables"]
 
 
 def test_a_certificate_that_c2pa_refuses_costs_the_signature_and_says_so(tmp_path: Path) -> None:

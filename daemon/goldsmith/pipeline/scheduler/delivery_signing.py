@@ -33,6 +33,7 @@ _FAULT_REASONS = {
     "memory": "signing took more memory than a job may use",
     "refused": "the process that signs has sent something that is no signed file",
     "lost": "the signed file has disappeared",
+    "changed": "the original has changed",
 }
 _NOT_CARRIED = "its own content credentials could not be carried into the deliverables: {}"
 # The end of the id of a second try, which leaves the content credentials of the original out.
@@ -81,8 +82,19 @@ class DeliverySigning:
         size = carried.get("store_bytes", 0)
         return len(self._identity.chain) + _ESTIMATED_BYTES + _BYTES_OF_ACTION * len(rows) + (size if isinstance(size, int) else 0)
 
-    def with_reason(self, work: StageWork) -> Outcome:
-        """Return the outcome of work that nobody signs, with the reason on record, and a remark if the original was signed."""
+    def prepare(self, work: StageWork) -> tuple[Job | None, Outcome]:
+        """Return the job that signs the deliverables of finished work, and the outcome with what is to be told of it now.
+
+        Without a job, the reason is on record. If the original's own credentials are lost, a remark says so.
+        """
+        job = self.job_for(work)
+        if job is None:
+            return None, self._with_reason(work)
+        is_carried = any(source.role == "ingredient" for source in job.inputs)
+        is_lost = not is_carried and any(_can_be_carried(part) for part in self._way(work))
+        return job, with_notes(work.final_outcome, [_NOT_CARRIED.format("the original is no longer in the archive")] if is_lost else [])
+
+    def _with_reason(self, work: StageWork) -> Outcome:
         outcome = work.final_outcome
         if not _signable_outputs(work):
             return outcome
@@ -169,7 +181,7 @@ class DeliverySigning:
             "label": _PARENT,
         }
         source = None
-        if carries and parent.credentials is not None and parent.credentials.get("state") != "unreadable":
+        if carries and _can_be_carried(parent):
             with contextlib.suppress(OSError):
                 sig = FileSignature.from_stat(RootFolder(work.job.root).lstat(parent.place))
                 source = JobInput(role="ingredient", path=parent.place, sig=sig, sha256=parent.sha256)
@@ -245,6 +257,11 @@ def _part_of_row(row: HistoryRow) -> StagePart:
         [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)],
         has_picture=roles[:1] != ["brief"],
     )
+
+
+def _can_be_carried(part: StagePart) -> bool:
+    """Return whether the picture has content credentials that could be read, whether they hold or not."""
+    return part.credentials is not None and part.credentials.get("state") != "unreadable"
 
 
 def _credentials_in(facts: Mapping[str, JsonValue]) -> Mapping[str, JsonValue] | None:

@@ -30,8 +30,8 @@ _RECHECK_SECONDS = 0.25
 # How often a worker may report a fault of the machine for a job in which the daemon finds nothing wrong, before that counts as an attempt,
 # and the seconds until the next try.
 MAX_DISPUTES = 3
-# Faults of a job that signs for which the content credentials of an original may be the cause.
-_KINDS_OF_HARM = frozenset({"crash", "timeout", "memory", "refused"})
+# Faults of a job that signs for which the original may be the cause, whose content credentials it carries.
+_KINDS_OF_HARM = frozenset({"crash", "timeout", "memory", "refused", "changed"})
 # Faults of a job that signs after which the whole work begins again: a file or the host has changed, or somebody cancelled it.
 _KINDS_OF_NEW_WORK = frozenset({"machine", "disputed", "changed", "cancelled"})
 _DISPUTE_RETRY_SECONDS = 5.0
@@ -128,9 +128,7 @@ class Results:
 
     def _begin_signing(self, work: StageWork) -> None:
         """Let the deliverables of the work be signed; if nobody signs, put the reason on record."""
-        job = self._signing.job_for(work)
-        if job is None:
-            work.outcome = self._signing.with_reason(work)
+        job, work.outcome = self._signing.prepare(work)
         self._submit_signing(work, job)
 
     def _submit_signing(self, work: StageWork, job: Job | None) -> None:
@@ -147,20 +145,24 @@ class Results:
             return
         work.signing = event
         work.signing_scratch += [event.scratch] if event.scratch else []
-        if event.fault is None:
+        fault = event.fault
+        if fault is None:
             work.outcome = self._signing.with_signed_files(work.final_outcome, event)
-        elif event.fault.kind in _KINDS_OF_NEW_WORK:
+        elif work.signing_carries and fault.kind in _KINDS_OF_HARM:
+            self._report_unsigned(work, fault)
+            work.outcome = with_notes(work.final_outcome, [not_carried_remark(fault)])
+            self._submit_signing(work, self._signing.job_for(work, carries=False))
+        elif fault.kind in _KINDS_OF_NEW_WORK:
             work.outcome = None
-            self._handle_fault(work, event.fault, event, now)
+            self._handle_fault(work, fault, event, now)
             return
         else:
-            self._on_event("not signed", picture=work.asset_path, kind=event.fault.kind, sentence=event.fault.sentence)
-            may_be_harmed = work.signing_carries and event.fault.kind in _KINDS_OF_HARM
-            alone = self._signing.job_for(work, carries=False) if may_be_harmed else None
-            remark = unsigned_remark(event.fault) if alone is None else not_carried_remark(event.fault)
-            work.outcome = with_notes(work.final_outcome, [remark])
-            self._submit_signing(work, alone)
+            self._report_unsigned(work, fault)
+            work.outcome = with_notes(work.final_outcome, [unsigned_remark(fault)])
         self.commit_or_wait(work, now)
+
+    def _report_unsigned(self, work: StageWork, fault: JobFault) -> None:
+        self._on_event("not signed", picture=work.asset_path, kind=fault.kind, sentence=fault.sentence)
 
     def _handle_comparison(self, work: StageWork, event: Event, now: float) -> None:
         """Go on with work whose versions are compared. A comparison that failed costs the record its figures, and nothing else."""
