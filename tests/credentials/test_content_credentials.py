@@ -162,3 +162,10 @@ def test_a_stranger_s_boxes_are_bounded(store: Callable[[], bytes]) -> None:
     credentials = read(_png(store()), "image/png")
     assert credentials.state in ("unreadable", "invalid")
     assert 10 < len(credentials.remark()) < 800
+
+
+def test_credentials_that_are_too_large_are_not_read() -> None:
+    """c2pa needs several times their size. The remark has the size, whatever the file says of it."""
+    for data in (_png(_store(b"\xaa" * MAX_STORE_BYTES)), _png(b"\x7f\xff\xff\xff" + _store(b"")[4:])):
+        (problem,) = read(data, "image/png").problems
+        assert problem.endswith("which is not read")
