@@ -13,6 +13,7 @@ from doubles.commission import SHARPEN
 from doubles.identities import picture_file, sign_file, write_identity
 from doubles.pictures import png
 from doubles.studio import studio_at
+from goldsmith.credentials.content_credentials import embed_credentials
 from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, create_identity, read_identity
 
 BRIEF = f"""
@@ -25,6 +26,12 @@ name = "web"
 format = "jpeg"
 quality = 95
 """
+CREATED = {
+    "action": "c2pa.created",
+    "softwareAgent": {"name": "DALL·E"},
+    "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
+}
+DALL_E = {"claim_generator_info": [{"name": "ChatGPT"}], "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [CREATED]}}]}
 A1111 = (
     "a desk by a window\nNegative prompt: blurry\nSteps: 30, Sampler: Euler a, CFG scale: 6.5, Seed: 1234567, Size: 512x512, Model: sdxl"
 )
@@ -88,14 +95,17 @@ def test_a_changed_deliverable_is_known_by_its_id_and_does_not_hold(goldsmith: G
 
 
 def test_a_stranger_s_file_needs_no_root(goldsmith: Goldsmith, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody signed it whom this installation does not know."""
+    """A service that leaves no settings signed it: its content credentials name the model. This installation does not know the signer."""
     monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: Path("/nowhere/shipped", *parts))
     stranger = read_identity(write_identity(tmp_path / "keys"), [])
-    (tmp_path / "bought.webp").write_bytes(sign_file(stranger, picture_file("image/webp"), "image/webp"))
+    plain = picture_file("image/webp")
+    signed = embed_credentials(plain, "image/webp", DALL_E, [], stranger.chain, stranger.algorithm, stranger.sign)
+    (tmp_path / "bought.webp").write_bytes(signed)
     result = goldsmith("inspect", "bought.webp")
     assert result.code == 0
     assert "bought.webp: WEBP, 64 x 64 px" in result.out
     assert "The signature holds. It is by A studio, whom this installation does not know." in result.out
+    assert "Written by ChatGPT.\n- 1. created by DALL·E: trainedAlgorithmicMedia\n" in result.out
     assert "Goldsmith knows it" not in result.out
 
 

@@ -176,7 +176,7 @@ class DaemonRuntime:
     def _write_due_status(self) -> None:
         if self.folder_status is None:
             return
-        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        queues = self.workers.queues
         dependencies = (
             self._event_count,
             self.intake.change_count,
@@ -241,7 +241,7 @@ class DaemonRuntime:
 
     def state(self) -> DaemonState:
         """Return the state that the command line shows of a running daemon."""
-        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        queues = self.workers.queues
         return DaemonState(
             pid=os.getpid(),
             host=socket.gethostname(),

@@ -99,6 +99,11 @@ class WorkerPools:
             if queue != SIGNING_QUEUE:
                 pool.prewarm(self._clock())
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of all queues with workers."""
+        return tuple(self._pools)
+
     def pause_reason(self, queue: str) -> str | None:
         """Return why no job of this queue starts at the moment; None if jobs may start."""
         return self._pool(queue).pause_reason or None
