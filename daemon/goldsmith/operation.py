@@ -250,6 +250,9 @@ class ResultsFacet(Protocol):
     def lay_for_review(self, file: Deliverable) -> None:
         """Write a file that a person needs to decide about the result: it is laid beside it in review/."""
 
+    def reserved_bytes(self) -> int:
+        """Return the bytes that a file with a limit on its size leaves free: its content credentials are written into it later."""
+
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
 
@@ -454,6 +457,8 @@ class Operation(BaseModel):
 
     source_type: ClassVar[SourceTypeChange | None] = None
     """What a picture is after this step if a trained model did its work (IPTC's DigitalSourceType); None: what it was before."""
+    credential_action: ClassVar[str] = "c2pa.edited"
+    """What the content credentials of a deliverable call this step (C2PA, c2pa.actions); "" = it is not told there."""
     removes_content: ClassVar[bool] = False
     """True if the content of its region is removed: a detected object then includes all of its soft edge."""
 
@@ -590,6 +595,7 @@ class ExportedFile:
 class FileOperation(Operation):
     """An operation that makes files from a picture and leaves the picture as it is (``export``, ``check``)."""
 
+    credential_action: ClassVar[str] = ""
     is_preflight: ClassVar[bool] = False
     """True if it only checks what other steps made: if it finds faults, the preflights right behind it still run and report theirs."""
 

@@ -17,6 +17,7 @@ from goldsmith.brief.parsing import ConfigError
 from goldsmith.brief.settings import (
     CONFIG_FILES,
     ConfigDir,
+    CredentialSettings,
     Settings,
     find_config,
     read_config,
@@ -27,6 +28,7 @@ from goldsmith.files import resource_path
 
 # Fields whose default depends on the machine: the shipped file shows an example.
 MACHINE_SETTINGS = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
+CREDENTIAL_FILES = ("certificate", "key", "trusted")
 
 
 @pytest.fixture(autouse=True)
@@ -47,18 +49,23 @@ def test_the_shipped_file_sets_only_defaults() -> None:
 def test_the_commented_values_are_the_defaults() -> None:
     """Remove every # and compare with the code."""
     shipped_values = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
-    assert list(shipped_values) == list(Settings.model_fields)
+    shipped_credentials = CredentialSettings.model_validate(shipped_values.pop("credentials"))
+    assert list(CredentialSettings.model_fields) == ["sign", *CREDENTIAL_FILES]
+    assert shipped_credentials.model_copy(update=dict.fromkeys(CREDENTIAL_FILES)) == CredentialSettings()
+    assert [*shipped_values, "credentials"] == list(Settings.model_fields)
     assert {name: value for name, value in shipped_values.items() if name not in MACHINE_SETTINGS} == {
-        name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE_SETTINGS
+        name: field.default for name, field in Settings.model_fields.items() if name not in {*MACHINE_SETTINGS, "credentials"}
     }
     assert read_settings(shipped_text().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
 
 def test_the_shipped_file_explains_every_setting() -> None:
     """Compare its comments with the descriptions in the code."""
-    for name, field in Settings.model_fields.items():
+    fields = {**Settings.model_fields, **CredentialSettings.model_fields}
+    for name, field in fields.items():
+        line = "[credentials]" if name == "credentials" else f"#{name} = "
         comment = "\n".join(f"# {line}" for line in textwrap.wrap(field.description or "", 118))
-        assert f"\n{comment}\n#{name} = " in shipped_text()
+        assert f"\n{comment}\n{line}" in shipped_text()
 
 
 def test_flags_override_the_environment_which_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +17,14 @@ from doubles.pretended_mounts import pretend
 from goldsmith.brief.settings import read_settings
 from goldsmith.cli import diagnostics, gpu_checks, system_checks
 from goldsmith.cli.findings import Finding
+from goldsmith.cli.identity_checks import check_identity
 from goldsmith.cli.journal_checks import check_journal
+from goldsmith.credentials.signing_identity import create_identity, read_identity
 from goldsmith.engines.devices import Accelerator, DeviceScan
 from goldsmith.engines.registry.models import read_models
 from goldsmith.files import Filesystem, PathAt
 from goldsmith.pipeline.status.daemon_state import DaemonState
+from goldsmith.service.setup import load_setup
 
 
 @pytest.fixture(autouse=True)
@@ -332,3 +336,28 @@ def test_the_fence_of_worker_processes_is_reported(
     monkeypatch.setattr(system_checks, "landlock_version", lambda: version)
     finding = _findings(goldsmith("doctor", "-r", root, "--json"))["fence"]
     assert (finding.severity, sentence in finding.sentence) == (severity, True)
+
+
+def _signature(root: Path, now: float) -> Finding:
+    return check_identity(load_setup(root), now)
+
+
+def test_who_signs_and_until_when_is_said(goldsmith: Goldsmith, root: Path, tmp_path: Path) -> None:
+    """It is a note without an identity and 30 days before the end, and a fault behind it."""
+    assert _signature(root, time.time()).severity == "note"
+    goldsmith("init", root, "--identity", "--studio", "Acme")
+    finding = _findings(goldsmith("doctor", "--root", root, "--json"))["signature"]
+    assert finding.severity == "ok"
+    assert finding.sentence.startswith("Acme content credentials, Acme signs deliverables until ")
+    identity = read_identity(create_identity(tmp_path / "state" / "credentials", ""), [])
+    severities = [_signature(root, identity.expires_at + days * 86_400).severity for days in (-31, -29, 0)]
+    assert severities == ["ok", "note", "fault"]
+
+
+def test_an_identity_that_cannot_be_used_is_a_fault(root: Path, tmp_path: Path) -> None:
+    """The remedy says what to run. Without signing, nobody needs an identity."""
+    create_identity(tmp_path / "state" / "credentials", "Acme").key.chmod(0o644)
+    finding = _signature(root, time.time())
+    assert (finding.severity, finding.remedy) == ("fault", f"Run: chmod 600 {tmp_path}/state/credentials/key.pem")
+    (root / "config" / "goldsmith.toml").write_text("[credentials]\nsign = false\n")
+    assert _signature(root, time.time()).severity == "ok"

@@ -159,3 +159,14 @@ def test_the_remedy_for_a_configuration_that_others_can_change_fits_the_disk(
     assert result.code == 2
     assert remedy in result.err
     assert "or keep the configuration elsewhere" in result.err
+
+
+def test_an_identity_that_signs_is_made_outside_the_share(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """It is in the state directory. A second call changes nothing, and an empty name is refused."""
+    assert f"Deliverables are signed with {tmp_path}/state/credentials/certificate.pem" in goldsmith("init", tmp_path / "new").out
+    before = {path.name: path.read_bytes() for path in (tmp_path / "state" / "credentials").iterdir()}
+    assert sorted(before) == ["certificate.pem", "key.pem", "root-key.pem", "root.pem"]
+    goldsmith("init", tmp_path / "new", "--identity", "--studio", "Another")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "state" / "credentials").iterdir()} == before
+    assert list((tmp_path / "new").rglob("*.pem")) == []
+    assert goldsmith("init", tmp_path / "new", "--identity", "--studio", " ").code == 2

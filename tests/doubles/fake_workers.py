@@ -124,12 +124,18 @@ class FakeWorkers:
     refuses: bool = False
     specs: Sequence[WorkerSpec] = ()
     processes: list[FakeProcess] = field(default_factory=list)
+    # What the identity of the studio was asked to sign.
+    signed: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         specs = self.specs or [WorkerSpec(queue="cpu", process_count=self.count)]
         self.folder = TemporaryDirectory(prefix="fake-workers-")
         folders = WorkerFolders(work=self.folder.name, inputs=(f"{self.folder.name}/inbox",))
-        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, self.spawn)
+        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, self.spawn, self._sign)
+
+    def _sign(self, data: bytes) -> bytes:
+        self.signed.append(data)
+        return b"signature"
 
     def spawn(self, spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> FakeProcess:
         if self.refuses:

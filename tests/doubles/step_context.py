@@ -234,10 +234,14 @@ class ResultsDouble:
         self.identifies = False
         # Of a job; 0 = no limit.
         self.max_memory_bytes = 0
+        self.credential_bytes = 0
         self._exported = tuple(exported)
 
     def record(self, **findings: RecordValue) -> None:
         self.findings.update(findings)
+
+    def reserved_bytes(self) -> int:
+        return self.credential_bytes
 
     def add_beside(self, file: Deliverable) -> None:
         self.added.append(file)

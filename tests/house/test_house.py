@@ -72,7 +72,6 @@ USED_ELSEWHERE = {
         f"picture.layered.{name}_read": "the table of formats names every reader, and those of layers share what is beside them"
         for name in ("kra", "ora", "psd", "xcf")
     },
-    "picture.metadata.identity": "picture/ alone reads and writes metadata",
     "pipeline.archive.daily_pruning": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.archive.restoration": "cli/ shows what pipeline/ does",
     "pipeline.archive.verification": "cli/ shows what pipeline/ does",

@@ -157,6 +157,19 @@ def test_max_kb_selects_the_best_quality_that_fits(word: str) -> None:
     assert any("fitting" in note for _, note in context.progress.reports)
 
 
+def test_max_kb_leaves_room_for_content_credentials() -> None:
+    """They are written behind the export; a file without metadata gets none. If there is no room, the sentence says why."""
+    context = StepContextDouble()
+    context.results.credential_bytes = 9_000
+    export = {"format": "jpeg", "max_kb": 20}
+    (signed,) = Export.model_validate(export).make_files(_photograph(), context)
+    (bare,) = Export.model_validate({**export, "metadata": "none"}).make_files(_photograph(), context)
+    assert len(signed.data) <= 11_000 < len(bare.data) <= 20_000
+    context.results.credential_bytes = 19_900
+    with pytest.raises(InputError, match="allows 20 kB; 20 kB of them are for its content credentials"):
+        Export.model_validate(export).make_files(_photograph(), context)
+
+
 def test_a_limit_that_no_quality_meets_is_refused() -> None:
     """Files over the limit are not delivered: the message gives the limit."""
     large = Picture(freeze(np.random.default_rng(1).random((400, 400, 3))))

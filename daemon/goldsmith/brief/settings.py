@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
@@ -63,6 +63,27 @@ def _require_gpu_name(name: str) -> str:
 AbsolutePath = Annotated[Path, AfterValidator(_require_absolute)]
 DeviceName = Annotated[str, AfterValidator(_require_gpu_name)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class CredentialSettings(BaseModel):
+    """The table [credentials]: who signs the content credentials (C2PA) of deliverables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    sign: bool = True
+    """true = deliverables get signed content credentials. false = they get none, and nothing says that they lack them."""
+    certificate: AbsolutePath | None = None
+    """The certificate that signs, in PEM, with those between it and its root behind it. Left out: the one that goldsmith init has made."""
+    key: AbsolutePath | None = None
+    """The key of the certificate, in PEM, without a password: outside the share, with the mode 0600. Left out: that of goldsmith init."""
+    trusted: AbsolutePath | None = None
+    """Further roots, in PEM, whose signatures goldsmith inspect trusts. Left out: the root of the own certificate alone."""
+
+    @model_validator(mode="after")
+    def _require_both(self) -> CredentialSettings:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together: name both, or neither")
+        return self
 
 
 class Settings(BaseSettings):
@@ -125,6 +146,9 @@ class Settings(BaseSettings):
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
+
+    credentials: CredentialSettings = CredentialSettings()
+    """Who signs the content credentials (C2PA) of deliverables: see docs/credentials.md."""
 
     @classmethod
     def settings_customise_sources(

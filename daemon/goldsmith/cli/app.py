@@ -14,6 +14,7 @@ from goldsmith.cli.doctor import doctor
 from goldsmith.cli.environment_file import apply_environment_file
 from goldsmith.cli.history import history
 from goldsmith.cli.init import init
+from goldsmith.cli.inspect import inspect
 from goldsmith.cli.models import models
 from goldsmith.cli.ops import ops
 from goldsmith.cli.prune import prune
@@ -68,6 +69,7 @@ app.command()(check)
 app.command()(brief)
 app.command()(retry)
 app.command()(history)
+app.command()(inspect)
 app.command()(replay)
 app.command()(restore)
 app.command()(verify)

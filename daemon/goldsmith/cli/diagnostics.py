@@ -13,6 +13,7 @@ from pathlib import Path
 
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
+from goldsmith.cli.identity_checks import check_identity
 from goldsmith.cli.journal_checks import check_journal, check_store_size
 from goldsmith.cli.mount_checks import check_properties, measure_folder
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
@@ -78,6 +79,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     yield from check_weights(setup.weights)
     yield from check_hashes(setup.weights, time.time())
     yield _check_heic()
+    yield check_identity(setup, time.time())
 
 
 def _check_daemon(root: Path, daemon: DaemonState, journal: Path) -> Finding:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldsmith.cli.output import print_text
-from goldsmith.errors import HostError
+from goldsmith.errors import HostError, UsageError
 from goldsmith.files import Filesystem, PathAt, resource_path
 from goldsmith.root_folder import RootFolder
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from goldsmith.brief.pipeline import Pipeline
 
 README = "README.txt"
+_MAX_STUDIO_CHARS = 60
 
 _SIDE_FOLDERS = {
     "library": "The files that briefs may name: recipes, looks (.cube, .cdl), heroes, loras, fonts, logos, "
@@ -38,19 +39,48 @@ _REVIEW_FOLDERS = {
 }
 
 
-def init(root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")]) -> None:
+def init(
+    root: Annotated[Path, typer.Argument(help="The folder in which to create them.", metavar="ROOT")],
+    studio: Annotated[str, typer.Option("--studio", metavar="NAME", help="The name that signs deliverables.")] = "A Goldsmith studio",
+    identity: Annotated[bool, typer.Option("--identity", help="Make only what signs deliverables, and no folders.")] = False,
+) -> None:
     """Create the folders, their one-line READMEs, library/ and a commented config/. Existing files stay unchanged.
 
-    Only the owner can write to what is created, whatever the umask.
+    Only the owner can write to what is created, whatever the umask. A certificate that signs the content credentials of deliverables is
+    made in the state directory, unless there is one.
 
-    Example: goldsmith init ~/hotfolders
+    Example: goldsmith init ~/hotfolders --studio "Acme Retouching"
     """
+    if identity:
+        print_text(_make_identity(root, studio))
+        return
     # Whoever may write to the root or to library/ controls other people's work. The owner opens the stages to a group: docs/running.md.
     os.umask(os.umask(0o022) | 0o022)
     pipeline = make_root(root)
     print_text(f"{root} is ready: {', '.join(f'{folder}/' for folder in pipeline.folders)}.")
     print_text(f"Its configuration is in {root / 'config'}; comments explain every line.")
+    print_text(_make_identity(root, studio))
     print_text(f"Start it with: goldsmith run --root {shlex.quote(str(root))}")
+
+
+def _make_identity(root: Path, studio: str) -> str:
+    """Make the identity that signs deliverables, unless there is one, and return a sentence about it.
+
+    It is in the state directory that the settings name: those of ``root``, or of the environment. Raises HostError if the disk refuses.
+    """
+    from goldsmith.brief.settings import find_config, read_config, read_settings
+    from goldsmith.credentials.signing_identity import create_identity
+    from goldsmith.service.signing import identity_folder
+
+    file = find_config(None, root).path_of("goldsmith.toml")
+    settings = read_settings(read_config(file), str(file))
+    if settings.credentials.certificate is not None:
+        return f"Deliverables are signed with {settings.credentials.certificate}."
+    name = "".join(letter for letter in studio if letter.isprintable()).strip()[:_MAX_STUDIO_CHARS]
+    if not name:
+        raise UsageError("The name of the studio is empty.", 'For example: --studio "Acme Retouching"')
+    files = create_identity(identity_folder(settings.state_dir), name)
+    return f"Deliverables are signed with {files.certificate}; goldsmith doctor says when it expires."
 
 
 def make_root(root: Path) -> Pipeline:

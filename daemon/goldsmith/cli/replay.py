@@ -76,7 +76,7 @@ def _print_report(report: ReplayReport, output_folder: Path | None) -> None:
 def _verdict_text(deliverable: ComparedDeliverable) -> str:
     difference = deliverable.difference
     if deliverable.verdict == "identical":
-        return "identical."
+        return "identical." if deliverable.recorded_sha256 == deliverable.remade_sha256 else "identical, without the signature."
     if deliverable.verdict == "same pixels":
         return "identical pixels, different bytes (metadata, or another version of the encoder)."
     if "incomparable" in difference:

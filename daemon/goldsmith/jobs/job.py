@@ -23,6 +23,8 @@ SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
 KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
 # The stage of a row for a person's work on a picture between two jobs.
 BY_HAND = "by-hand"
+# The queue whose worker processes sign deliverables; they decode no picture.
+SIGNING_QUEUE = "signing"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
 # The end of the name of the sheet that shows a result to the person who decides about it.
@@ -47,9 +49,12 @@ class _Data(BaseModel):
 class JobInput(_Data):
     """One file of a bundle, as the intake saw it."""
 
-    role: Literal["picture", "mask", "keep", "look", "layer", "ref", "control", "xmp", "brief", "prompt", "review", "before"]
+    role: Literal[
+        "picture", "mask", "keep", "look", "layer", "ref", "control", "xmp", "brief", "prompt", "review", "before", "unsigned", "ingredient"
+    ]
     name: str = ""
-    """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name."""
+    """The NAME in ``hero.mask.NAME.png`` or ``hero.layer.NAME.png``; "mask" for the mask without a name. Of a file that is to be signed,
+    the end of its name."""
     path: str
     sig: FileSignature
     sha256: str = ""
@@ -102,6 +107,27 @@ class KeptPart(_Data):
     size: int
 
 
+class IngredientSpec(_Data):
+    """A file from which a deliverable was made, for its content credentials."""
+
+    description: dict[str, JsonValue]
+    """As c2pa takes it: title, format, relationship, label."""
+    path: str = ""
+    """The input whose own content credentials are carried; "" if it has none."""
+
+
+class SigningRequest(_Data):
+    """What is written into the deliverables of another job: content credentials (C2PA), signed by the daemon."""
+
+    chain: str
+    """The certificates, as PEM."""
+    algorithm: str
+    """C2PA's name of the algorithm of the signature."""
+    definition: dict[str, JsonValue]
+    """The manifest as c2pa's Builder takes it, without its title and its ingredients."""
+    ingredients: tuple[IngredientSpec, ...] = ()
+
+
 class Job(_Data):
     """Everything that a worker needs to run one stage on one asset."""
 
@@ -145,6 +171,14 @@ class Job(_Data):
     """True if the picture then waits for a person: a copy of it goes to the archive, because somebody may save over it."""
     compares_versions: bool = False
     """True for a job without steps that measures what a person changed between the input ``before`` and the picture."""
+    credential_bytes: int = 0
+    """The bytes that content credentials will take in each deliverable: a limit on the size of a file is that of the signed file."""
+    retouched: bool = False
+    """True if a person has changed the picture by hand since Goldsmith has known it."""
+    signing: SigningRequest | None = None
+    """Set for a job without steps that signs its inputs ``unsigned``."""
+    inspects: bool = False
+    """True for a job without steps that says what a file is and what is in it, for the command ``goldsmith inspect``."""
     deliver: bool = False
     """True if the next folder is the last one. If the steps make deliverables, the picture itself does not move on."""
     scratch: str = ""
@@ -212,6 +246,8 @@ class StepResult(_Data):
     seconds: float
     findings: dict[str, JsonValue]
     engine: dict[str, JsonValue] | None = None
+    source_type: str = ""
+    """What the step has made of the picture, a word of IPTC's DigitalSourceType; "" if the picture stays what it was."""
     picture_hash: str = ""
     """A hash of the picture after this step (``worker.trace``), by which a replay finds the first difference."""
 

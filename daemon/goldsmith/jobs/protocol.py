@@ -25,7 +25,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class MessageType(IntEnum):
-    """The type of a message. HELLO, JOB, BATCH, CANCEL and GIVE_WAY go to the worker, the others come from it.
+    """The type of a message. HELLO, JOB, BATCH, CANCEL, GIVE_WAY and SIGNATURE go to the worker, the others come from it.
 
     READY has the fence of the process as its payload, as ``raise_fence`` returns it.
     """
@@ -42,6 +42,8 @@ class MessageType(IntEnum):
     ENGINE_RELEASED = 10
     PART_KEPT = 11
     GIVE_WAY = 12
+    SIGN = 13
+    SIGNATURE = 14
 
 
 class ProtocolError(ValueError):
@@ -77,6 +79,8 @@ class WorkerConfig(BaseModel):
     """The folder of the weights; empty for the user's own data folder."""
     weights_notes: dict[str, HashNote] = {}
     """The daemon's notes of hashes, by path; the process cannot read the state directory."""
+    trusted_roots: str = ""
+    """The roots, as PEM, by which the content credentials of a file are trusted."""
     catalogue: str = "goldsmith.ops:catalogue"
     """The source of the operations: a module, and the function in it that returns them by name."""
 
@@ -114,6 +118,19 @@ class BatchMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     jobs: tuple[Job, ...]
+
+
+class SignMessage(BaseModel):
+    """The bytes that the identity of the studio is to sign for a file of a job; or its answer, the signature of them.
+
+    An answer without a signature means that there is no identity any more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    job_id: str
+    data: str
+    """Base64."""
 
 
 class ModelsMessage(BaseModel):

@@ -20,6 +20,7 @@ class Denoise(PictureOperation):
     A picture without measurable noise is not changed.
     """
 
+    credential_action: ClassVar[str] = "c2pa.filtered"
     also_called: ClassVar[str] = "noise noise-reduction remove-noise degrain"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"luma": "strength amount", "colour": "chroma"})
 

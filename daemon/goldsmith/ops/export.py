@@ -30,6 +30,7 @@ from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
 from goldsmith.picture.metadata.credits import read_credits, with_credits
+from goldsmith.picture.metadata.identity import provenance_xmp
 from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
 from goldsmith.picture.picture import Metadata, Picture
 from goldsmith.picture.print import cmyk, printing
@@ -383,8 +384,9 @@ class Export(FileOperation):
     def _metadata_facts(self, source: Metadata, picture: Picture, ink_profile: bytes | None = None) -> dict[str, RecordValue]:
         """Return which metadata the file has, their size in bytes, and the names of what it does not get from ``source``."""
         written = codec.written_metadata(picture, self._row, ink_profile)
-        if self._row.is_print_page:  # a page names creator, rights and credit, and has no other metadata of the picture
-            written = Metadata(xmp=with_credits(Metadata(), replace(read_credits(picture.metadata), title="")).xmp)
+        if self._row.is_print_page:  # a page names creator, rights and credit, whence it comes, and nothing else of the picture
+            page_credits = replace(read_credits(picture.metadata), title="")
+            written = with_credits(Metadata(xmp=provenance_xmp(picture.metadata)), page_credits)
         return {"metadata": self.metadata, "metadata_bytes": byte_count(written), "metadata_left_out": names_left_out(source, written)}
 
     def _encode_within_limit(
@@ -396,18 +398,20 @@ class Export(FileOperation):
         """
         if self.max_kb is None:
             return write(quality), quality
-        allowed = self.max_kb * _BYTES_PER_KB
+        reserved = 0 if self.metadata == "none" else context.results.reserved_bytes()
+        allowed = max(0, self.max_kb * _BYTES_PER_KB - reserved)
         data, used = codec.search_quality(
             write, quality, allowed, lambda done: context.progress.report(0.6 + 0.3 * done, f"fitting into {self.max_kb} kB")
         )
         if len(data) > allowed:
             described = byte_count(codec.written_metadata(picture, self._row)) + len(picture.icc or b"")
+            signed = f"; {reserved / _BYTES_PER_KB:,.0f} kB of them are for its content credentials" if reserved else ""
             share = f", {described / _BYTES_PER_KB:,.0f} kB of them metadata and profile" if described >= _BYTES_PER_KB else ""
             less = 'metadata = "rights"' if self.metadata == "all" else 'metadata = "none"'
             raise InputError(
                 f"As {self.format} at the lowest quality the {picture.width} x {picture.height} px picture "
                 f"takes {len(data) / _BYTES_PER_KB:,.0f} kB{share}; "
-                f"export “{self.name}” allows {self.max_kb:,} kB.",
+                f"export “{self.name}” allows {self.max_kb:,} kB{signed}.",
                 f"Give the export a smaller size{f', {less}' if share and self.metadata != 'none' else ''} or a larger max_kb.",
             )
         return data, used
@@ -432,8 +436,7 @@ class Export(FileOperation):
         metadata = select_metadata(result.metadata, self.metadata)
         if self.metadata != "none":
             metadata = with_credits(metadata, context.credits)
-            if not self._row.is_print_page:  # a page has an id of its own
-                metadata = context.results.with_identity(metadata, self._name_tail + self._row.suffix)
+            metadata = context.results.with_identity(metadata, self._name_tail + self._row.suffix)
         result = result.with_metadata(metadata)
         return replace(placed, picture=result)
 

@@ -31,6 +31,7 @@ class Resize(PictureOperation):
     Give exactly one of ``size``, ``factor`` and ``percent``. To enlarge with new detail, use ``upscale``.
     """
 
+    credential_action: ClassVar[str] = "c2pa.resized"
     also_called: ClassVar[str] = "scale crop shrink size downscale thumbnail scale-down resample"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale", "mode": "fit", "enlarge": "upscale"})
 

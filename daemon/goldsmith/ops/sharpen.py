@@ -22,6 +22,7 @@ class Sharpen(PictureOperation):
     Use it as the last step before ``export``, at the size of the deliverable.
     """
 
+    credential_action: ClassVar[str] = "c2pa.filtered"
     also_called: ClassVar[str] = "sharpness sharp unsharp-mask usm clarity"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"amount": "strength"})
 

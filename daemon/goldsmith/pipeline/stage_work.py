@@ -128,6 +128,13 @@ class StageWork:
     # The job that measures what a person changed, "" if there is none, and its outcome.
     comparison_id: str = field(default="", init=False)
     comparison: Outcome | None = field(default=None, init=False)
+    # The job that signs the deliverables, "" if there is none, and its outcome.
+    signing_id: str = field(default="", init=False)
+    signing: Outcome | None = field(default=None, init=False)
+    # Whether it reads the content credentials of an original, to carry them.
+    signing_carries: bool = field(default=False, init=False)
+    # The scratch folders of the jobs that signed, absolute.
+    signing_scratch: list[str] = field(default_factory=list, init=False)
     # Set while its commit is in progress.
     plan_id: str = field(default="", init=False)
     # True once its job was in the queue of a worker.
@@ -149,6 +156,11 @@ class StageWork:
     def is_being_compared(self) -> bool:
         """Whether a worker still measures what a person changed."""
         return bool(self.comparison_id) and self.comparison is None
+
+    @property
+    def is_being_signed(self) -> bool:
+        """Whether a worker still writes the content credentials of the deliverables."""
+        return bool(self.signing_id) and self.signing is None
 
     @property
     def text_folder(self) -> Path:
@@ -247,11 +259,13 @@ def build_job(
     remarks: Sequence[str] = (),
     removals: tuple[RemovalRecord, ...] = (),
     known_looks: tuple[KnownLook, ...] = (),
+    credential_bytes: int = 0,
+    retouched: bool = False,
 ) -> Job:
     """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
 
     ``remarks`` and ``removals`` are those of the stages before. ``known_looks``: of the versions that have the name of a picture that a
-    person has put down.
+    person has put down. ``credential_bytes`` and ``retouched`` are as in ``Job``.
     """
     resolved = ready.resolved
     review = names_before_review(bundle) if ready.waits_for_person else None
@@ -278,6 +292,8 @@ def build_job(
         float_range=resolved.float_range,
         remarks=tuple(remarks),
         removals=removals,
+        credential_bytes=credential_bytes,
+        retouched=retouched,
         review=review,
         finds_masks=dict(ready.found_masks),
         approved_masks=resolved.approved_masks,

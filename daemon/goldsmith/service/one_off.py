@@ -1,9 +1,10 @@
-"""Work of single commands that needs the daemon's parts without the daemon: a replay, and a pruning by hand."""
+"""Work of single commands that needs the daemon's parts without the daemon: a replay, a pruning by hand, a look into one file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections import deque
@@ -11,18 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldsmith.errors import UsageError
-from goldsmith.jobs.protocol import WorkerFolders
+from goldsmith.files import FileSignature, display_name, open_input
+from goldsmith.jobs.job import Job, JobInput, Outcome, ResourceLimits
+from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.archive.pruning import PruneReport, Pruning
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import find_model_paths
-from goldsmith.root_folder import RootFolder
+from goldsmith.root_folder import RootFolder, check_file_size
 from goldsmith.service.inspection import refuse_inspection
 from goldsmith.service.setup import Setup, job_limits, worker_config, worker_specs
 
 if TYPE_CHECKING:
+    from goldsmith.brief.settings import Settings
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
@@ -80,6 +84,54 @@ def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_fo
             return report
         finally:
             pools.stop(0.0)
+
+
+def run_inspection(settings: Settings, file: Path, trusted_roots: str, on_progress: OnStageProgress) -> Outcome:
+    """Return the outcome of the job that says what a file is; its facts are those of ``worker.file_inspection``.
+
+    A worker process decodes a copy of the file, behind its fence. Raises InputError if the file is not read, UsageError, HostError.
+    """
+    from goldsmith.pipeline.replay.foreground_runner import ForegroundRunner
+
+    refuse_inspection()
+    spec = WorkerSpec(queue="inspect", threads=settings.threads)
+    with tempfile.TemporaryDirectory(prefix="goldsmith-inspect-") as name:
+        folder = Path(name, "inputs")
+        folder.mkdir()
+        max_memory_bytes = settings.worker_memory_mb * 2**20
+        copy = _copy_named_file(file, folder, max_memory_bytes // 2)
+        pools = WorkerPools(
+            [spec], WorkerConfig(trusted_roots=trusted_roots), WorkerFolders(work=str(Path(name, "work")), inputs=(str(folder),))
+        )
+        job = Job(
+            id="inspect",
+            root=str(folder),
+            stage="inspect",
+            queue=spec.queue,
+            stem=copy.stem,
+            inputs=(JobInput(role="picture", path=copy.name, sig=FileSignature.from_stat(copy.lstat())),),
+            steps=(),
+            inspects=True,
+            limits=ResourceLimits(timeout_seconds=settings.job_seconds, max_memory_bytes=max_memory_bytes, max_pixels=settings.max_pixels),
+        )
+        try:
+            return ForegroundRunner(pools, on_progress, intro="").run(job, file.name)
+        finally:
+            pools.stop(0.0)
+
+
+def _copy_named_file(file: Path, folder: Path, max_bytes: int) -> Path:
+    """Copy an ordinary file into the folder and return its new path. Raises UsageError if it is none, and InputError if it is too large."""
+    try:
+        fd = open_input(file.resolve())
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.", "Name a file that this user may read.") from error
+    with os.fdopen(fd, "rb") as source:
+        check_file_size(display_name(file.name), os.fstat(fd).st_size, max_bytes)
+        target = folder / file.name
+        with target.open("xb") as copy:
+            shutil.copyfileobj(source, copy, 2**20)
+    return target
 
 
 def _create_empty_folder(folder: Path, root: Path) -> None:

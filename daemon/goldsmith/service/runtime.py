@@ -7,11 +7,12 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from goldsmith.errors import error_text
 from goldsmith.files import Filesystem, fold_name
+from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.journal import Journal
@@ -44,6 +45,7 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
+from goldsmith.service.signing import IdentityLookup, find_identity, signing_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100
@@ -99,8 +101,8 @@ class DaemonRuntime:
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
         stamp, folders = setup.weights.change_token, setup.pipeline.watched_folders
         self.intake = Intake(root, folders, self.watcher, clock, intervals, stamp, journal.is_placed)
-        specs = worker_specs(setup)
-        self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
+        specs, lookup = worker_specs(setup), self._find_identity(on_event)
+        self.workers = self._create_workers([*specs, *signing_specs(lookup.identity)], lookup.sign)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
@@ -115,14 +117,15 @@ class DaemonRuntime:
         )
         parts = SchedulerParts(
             shared,
-            Results(shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts)),
+            Results(
+                shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts), lookup.for_deliveries(journal, time.time)
+            ),
             JobPreparation(readiness, text_files, job_limits(setup, specs)),
             CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )
         self.scheduler = Scheduler(root, setup.pipeline, parts)
         self.folder_status = self._build_folder_status(shared, parts.preparation.readiness, intervals)
-        begin_pruning = partial(begin_daily_pruning, setup, journal) if settings.keep_days else None
-        self.pruning = DailyPruning(begin_pruning, clock, on_event)
+        self.pruning = DailyPruning(partial(begin_daily_pruning, setup, journal) if settings.keep_days else None, clock, on_event)
         self._poll = select.poll()
 
     def start(self) -> None:
@@ -174,7 +177,7 @@ class DaemonRuntime:
     def _write_due_status(self) -> None:
         if self.folder_status is None:
             return
-        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        queues = self.workers.queues
         dependencies = (
             self._event_count,
             self.intake.change_count,
@@ -193,6 +196,17 @@ class DaemonRuntime:
             on_event(event, **facts)
 
         return count
+
+    def _create_workers(self, specs: Sequence[WorkerSpec], sign: Callable[[bytes], bytes]) -> WorkerPools:
+        setup = self.setup
+        return WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, sign=sign)
+
+    def _find_identity(self, on_event: OnEvent) -> IdentityLookup:
+        """Return who signs deliverables. That nobody has made an identity is no fault; that one cannot be used is logged."""
+        lookup = find_identity(self.setup)
+        if lookup.problem is not None and not lookup.is_missing:
+            on_event("nobody signs", sentence=lookup.problem.sentence, remedy=lookup.problem.remedy)
+        return lookup
 
     def _build_folder_status(self, shared: SharedParts, readiness: Readiness, settle_times: IntakeSettings) -> FolderStatusFiles | None:
         """Return the writer of the folders' status files; None if the settings switch them off, and then remove those of earlier runs."""
@@ -228,7 +242,7 @@ class DaemonRuntime:
 
     def state(self) -> DaemonState:
         """Return the state that the command line shows of a running daemon."""
-        queues = dict.fromkeys(stage.queue for stage in self.setup.pipeline.stages)
+        queues = self.workers.queues
         return DaemonState(
             pid=os.getpid(),
             host=socket.gethostname(),

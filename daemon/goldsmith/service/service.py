@@ -40,7 +40,17 @@ _EVENT_LEVELS = {
     "progress": "debug",
     **dict.fromkeys(("held", "fault", "requeued", "permissions refused"), "warning"),
     **dict.fromkeys(
-        ("queue paused", "folder unavailable", "partly reloaded", "lock renewed", "no status file", "not pruned", "root recognised"),
+        (
+            "queue paused",
+            "folder unavailable",
+            "partly reloaded",
+            "lock renewed",
+            "no status file",
+            "not pruned",
+            "root recognised",
+            "not signed",
+            "nobody signs",
+        ),
         "warning",
     ),
     **dict.fromkeys(("paused", "error", "waiting to start", "not reloaded", "state not written", "journal replaced"), "error"),

@@ -53,6 +53,11 @@ class EngineProvider:
         """The absolute paths of the folders in which models lie, once an engine was asked for."""
         return () if self._weights is None else self._weights.folders()
 
+    @property
+    def trusted_roots(self) -> str:
+        """The roots, as PEM, by which the content credentials of a file are trusted."""
+        return self._context.trusted_roots
+
     def operations(self, stage: str, steps: Sequence[StepSpec]) -> list[Operation]:
         """Return the steps as operations, validated again since the queue is not trusted. Raises InputError with every fault."""
         module, _, name = self._context.catalogue.partition(":")

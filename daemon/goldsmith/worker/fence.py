@@ -42,6 +42,12 @@ NO_FENCE = "none"
 _OPEN_FLAGS = os.O_PATH | os.O_CLOEXEC
 
 
+def readable_paths(folders: WorkerFolders) -> list[str]:
+    """Return the absolute paths that every worker process may read, whatever is there: a secret must be in none of them."""
+    program = (*_SYSTEM_FOLDERS, *_expand(_DRIVER_FOLDERS), *_import_folders(), *_SYSTEM_SETTINGS, *_KERNEL_FOLDERS, *_SHIPPED_FOLDERS)
+    return [*program, *folders.models, *folders.inputs, *filter(None, (folders.kept,)), folders.work]
+
+
 def raise_fence(scratch: str, folders: WorkerFolders) -> str:
     """Put the fence up round this thread and all that it starts from now on. Return what the record says of it: "landlock 7" or "none".
 

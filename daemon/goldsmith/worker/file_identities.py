@@ -37,13 +37,19 @@ class FileIdentities:
         """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture."""
         self._operations, self._steps, self._source = operations, steps, source
 
-    def add_change(self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]) -> None:
-        """Note that a step has changed the picture. ``engine``: its record; ``layer_types``: those of the layers that it laid over it."""
+    def add_change(
+        self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]
+    ) -> SourceTypeChange | None:
+        """Note that a step has changed the picture, and return what it has made of it; None if the picture stays what it was.
+
+        ``engine``: the record of its engine; ``layer_types``: those of the layers that it laid over the picture.
+        """
         from goldsmith.picture.metadata.source_type import change_by_step
 
         change = change_by_step(operation.source_type, layer_types, has_trained_model=_has_weights(engine))
         if change is not None:
             self._changes.append(change)
+        return change
 
     def id_of(self, tail: str) -> str:
         """Return the id that was written into a file; "" if none was."""
@@ -52,7 +58,7 @@ class FileIdentities:
     def write_into(self, metadata: Metadata, tail: str) -> Metadata:
         """Return the metadata with the id of the file stem + ``tail``, and with what the picture is after the steps so far."""
         from goldsmith.picture.metadata.identity import derive_id, with_identity
-        from goldsmith.picture.metadata.source_type import combine_source_types, read_source_type, with_source_type
+        from goldsmith.picture.metadata.source_type import combine_source_types, read_source_type, retouched_type, with_source_type
         from goldsmith.picture.picture import Metadata
 
         job = self._job
@@ -68,7 +74,8 @@ class FileIdentities:
         self._ids[tail] = own_id
         source_sha256 = "" if self._source is None else self._reads[job.asset.path].sha256
         source = self._source or Metadata()
-        metadata = with_source_type(metadata, combine_source_types(read_source_type(source), self._changes))
+        before = read_source_type(source)
+        metadata = with_source_type(metadata, combine_source_types(retouched_type(before) if job.retouched else before, self._changes))
         return with_identity(metadata, own_id, source, source_sha256)
 
 

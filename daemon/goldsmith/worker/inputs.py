@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Bytes that a sidecar may have beside its picture, by role; a picture, a mask or a layer may have half of the job's memory.
 _MAX_BYTES = {"look": MAX_FILE_BYTES["looks"], "xmp": 8 << 20, "brief": 1 << 20, "prompt": 1 << 20}
 
-_PICTURE_ROLES = frozenset({"picture", "mask", "keep", "layer", "ref", "control", "before"})
+_PICTURE_ROLES = frozenset({"picture", "mask", "keep", "layer", "ref", "control", "before", "ingredient"})
 
 
 class InputChanged(Exception):

@@ -40,7 +40,7 @@ from goldsmith.jobs.job import (
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
-from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageInfo
 from goldsmith.picture.formats.table import FORMATS, FORMATS_WITH_LAYERS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
@@ -48,6 +48,8 @@ from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
 from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.file_identities import FileIdentities, asset_identity
+from goldsmith.worker.file_inspection import inspect_file
+from goldsmith.worker.file_signing import RequestSignature, refuse_signature, sign_files
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from_alpha
@@ -82,12 +84,14 @@ def run_job(
     fs: Filesystem | None = None,
     on_engine_released: Callable[[], None] = ignore_engine_release,
     part_channel: PartChannel = NO_PARTS,
+    sign: RequestSignature = refuse_signature,
 ) -> Outcome:
     """Run the job and return its outcome. Exceptions that no operation may raise pass through; the worker process catches them.
 
     ``on_engine_released`` is called after the last step that needs an engine: only selecting, encoding and writing remain.
+    ``sign`` asks the daemon for a signature.
     """
-    runner = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released, part_channel)
+    runner = _JobRunner(job, engine_provider, on_progress, is_cancelled, fs or Filesystem(), on_engine_released, part_channel, sign)
     try:
         return runner.run()
     except JobCancelled:
@@ -142,6 +146,7 @@ class _JobRunner:
         fs: Filesystem,
         on_engine_released: Callable[[], None],
         part_channel: PartChannel,
+        sign: RequestSignature,
     ) -> None:
         # The input that is being read, for the path of a fault.
         self.current_path = job.asset.path
@@ -152,12 +157,15 @@ class _JobRunner:
         self._fs = fs
         self._on_engine_released = on_engine_released
         self._part_channel = part_channel
+        self._sign = sign
         self._reads: dict[str, InputRead] = {}
         # About the files beside the picture, and about the picture itself: the notes in its facts.
         self._input_notes: list[str] = []
         self._picture_notes: Sequence[str] = ()
         # What the picture's generator says of how it was made.
         self._generation: dict[str, object] = {}
+        # What its content credentials say; empty if it has none.
+        self._credentials: dict[str, object] = {}
         self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
         self._identities = FileIdentities(job, self._reads)
@@ -187,6 +195,12 @@ class _JobRunner:
         """Run the whole job and return its outcome."""
         job = self._job
         self._scratch = ScratchFolder(Path(job.scratch), self._fs)
+        if job.signing is not None:
+            sign_files(job, job.signing, self._reads, self._scratch, self._sign)
+            return self._success(StepResults([]), None, unchanged=True)
+        if job.inspects:
+            facts = _to_json_facts(inspect_file(job, self._reads, self._engine_provider.trusted_roots))
+            return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": facts})
         picture, masks, sidecars = self._load_inputs()
         if job.compares_versions:
             return self._compare_versions(picture, masks[0])
@@ -266,6 +280,7 @@ class _JobRunner:
         from goldsmith.picture.codec import decode, read_metadata, verify
 
         info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
+        self._read_credentials(picture)
         self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
         if self._job.known_looks:
             budget = MemoryBudget(self._job.limits.max_memory_bytes, BYTES_PER_PIXEL)
@@ -319,6 +334,7 @@ class _JobRunner:
         if info.frames > 1:
             info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # complete only if its last frame is
         self._picture_notes = info.notes
+        self._read_credentials(picture)
         settings = read_generation_settings(decoded.metadata)
         self._generation = {} if settings is None else settings.to_record()
         self._parts = open_parts(picture.data, picture.name, self._job.limits.max_pixels)
@@ -354,6 +370,20 @@ class _JobRunner:
         outcome = self._unchanged_outcome(data, info, results)
         return outcome.model_copy(update={"facts": {**outcome.facts, "found_masks": [each.facts for each in found_masks]}})
 
+    def _read_credentials(self, picture: LoadedInput) -> None:
+        """Put on record what the picture's own content credentials say, and remark it if they are broken."""
+        from goldsmith.credentials.content_credentials import read_credentials
+
+        row = FORMATS.get(picture.read.format)
+        credentials = None if row is None or not row.holds_credentials else read_credentials(picture.data, row.media_type)
+        if credentials is not None:
+            self._credentials = credentials.to_record()
+            if self._job.credential_bytes:  # they will be carried
+                size = self._job.credential_bytes + credentials.store_bytes
+                self._job = self._job.model_copy(update={"credential_bytes": size})
+            remark = credentials.remark()
+            self._input_notes += [remark] if remark else []
+
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
         """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
         from goldsmith.picture.metadata.credits import merge_sidecar
@@ -386,8 +416,9 @@ class _JobRunner:
             files = self._apply_operation(operation, context, results, number)
         except InputError as problem:
             raise InputError(f"{self._job.stage}.{number} ({spec.op}): {problem.sentence}", problem.remedy) from problem
+        change = None
         if self._has_changed:
-            self._identities.add_change(operation, context.recorder.engine, context.recorder.layer_types)
+            change = self._identities.add_change(operation, context.recorder.engine, context.recorder.layer_types)
         results.used_masks |= masks
         results.used_files += context.recorder.used_files
         results.used_layers |= context.recorder.used_layers
@@ -401,6 +432,7 @@ class _JobRunner:
             seconds=seconds,
             findings=context.recorder.findings,
             engine=context.recorder.engines(),
+            source_type=change or "",
             picture_hash=picture_hash,
         )
         results.steps.append(step_result)
@@ -658,6 +690,10 @@ class _JobRunner:
         facts = {} if info is None else asdict(info)
         if self._generation:
             facts["generation"] = self._generation
+        if self._credentials:
+            facts["credentials"] = self._credentials
+            # Whether they are lost shows at the delivery.
+            facts["notes"] = [note for note in facts.get("notes", ()) if note != PROVENANCE_NOTE]
         may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
         if facts or self._input_notes:
             facts["notes"] = [*facts.get("notes", ()), *self._input_notes]

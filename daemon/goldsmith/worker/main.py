@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -24,7 +25,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from goldsmith.errors import HostError
+from goldsmith.errors import HostError, InputError
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import Job, JobFault, JobProgress, KeptPart, Outcome, PartKept
 from goldsmith.jobs.protocol import (
@@ -34,6 +35,7 @@ from goldsmith.jobs.protocol import (
     HelloMessage,
     MessageType,
     ModelsMessage,
+    SignMessage,
     decode_message,
     encode_message,
     frame_message,
@@ -86,6 +88,8 @@ class Worker:
         self._decoder = FrameDecoder()
         self._early_messages: list[tuple[MessageType, bytes]] = []
         self._watchdog = DecodingWatchdog(self._blame_slow_file)
+        # What the daemon has answered to a request for a signature.
+        self._signatures: SimpleQueue[SignMessage] = SimpleQueue()
 
     def serve(self) -> None:
         """Run jobs forever; ``_receive`` ends the process when the daemon closes the socket."""
@@ -163,6 +167,7 @@ class Worker:
                     lambda: job.id in self._cancelled,
                     on_engine_released=release_engine,
                     part_channel=PartChannel(send_part, lambda: job.id in self._asked_to_give_way),
+                    sign=lambda data: self._request_signature(job, data),
                 )
         except MemoryError:
             outcome = Outcome(job_id=job.id, fault=job_faults.out_of_memory(job))
@@ -176,6 +181,14 @@ class Worker:
         fault = job_faults.decoding_too_slow(job, decoding.name, decoding.max_seconds)
         self._send(MessageType.OUTCOME, _encode_outcome(Outcome(job_id=job.id, fault=fault)))
         os._exit(job_faults.REPORTED_EXIT_STATUS)
+
+    def _request_signature(self, job: Job, data: bytes) -> bytes:
+        """Return the daemon's signature of ``data``. Raises InputError if it has no identity any more."""
+        self._send(MessageType.SIGN, encode_message(SignMessage(job_id=job.id, data=b64encode(data).decode())))
+        signature = b64decode(self._signatures.get().data)
+        if not signature:
+            raise InputError("There is no identity any more that signs.", "Run: goldsmith doctor")
+        return signature
 
     def _receive_hello(self) -> HelloMessage:
         while True:
@@ -206,6 +219,8 @@ class Worker:
                     self._cancelled.add(payload.decode())
                 elif kind is MessageType.GIVE_WAY:
                     self._asked_to_give_way.add(payload.decode())
+                elif kind is MessageType.SIGNATURE:
+                    self._signatures.put(decode_message(SignMessage, payload))
             data = self._connection.recv(65536)
             if not data:
                 os._exit(0)

@@ -426,6 +426,9 @@ class WorkerResults:
     def with_identity(self, metadata: Metadata, tail: str) -> Metadata:
         return self.identities.write_into(metadata, tail)
 
+    def reserved_bytes(self) -> int:
+        return self.job.credential_bytes
+
     def exported_files(self) -> Sequence[ExportedFile]:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]
         return [ExportedFile(output.tail, Path(output.path), output.facts) for output in outputs]

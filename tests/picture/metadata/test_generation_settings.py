@@ -1,4 +1,4 @@
-"""How a picture was made, by the texts that five generators leave in their files, and by texts that are no such thing."""
+"""How a picture was made, by the texts that six generators leave in their files, and by texts that are no such thing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from goldsmith.picture.metadata.generation_settings import MAX_WORDS, GenerationSettings, read_generation_settings
+from goldsmith.picture.metadata.xmp_packet import DC, XmpName, XmpPacket
 from goldsmith.picture.picture import Metadata
 
 A1111 = """masterpiece, (oak desk:1.2), window light, <lora:film_grain:0.7>, a chair
@@ -389,3 +390,24 @@ def test_any_json_is_read_without_an_error(value: Any) -> None:
     """Whatever its shape."""
     for keyword in ("parameters", "prompt", "invokeai_metadata", "sd-metadata"):
         read(keyword, {"3": value, "sui_image_params": value, "image": value, "base_model": "x", "loras": value})
+
+
+MIDJOURNEY = "a red chair, studio light --ar 3:2 --no text, logo --seed 77 --v 6.1 Job ID: 0f5e3a3e-1111-2222-3333-444455556666"
+
+
+@pytest.mark.parametrize("dash", ["--", "—"])
+def test_a_description_of_midjourney_is_read(dash: str) -> None:
+    """Words, negative words, seed and version; in the text of a PNG, and in XMP."""
+    settings = read("Description", MIDJOURNEY.replace("--", dash))
+    assert settings is not None
+    assert (settings.tool, settings.prompt, settings.negative) == ("Midjourney", "a red chair, studio light", "text, logo")
+    assert (settings.seed, settings.model) == (77, "v6.1")
+    packet = XmpPacket()
+    packet.set_alternative(XmpName(DC, "description"), MIDJOURNEY)
+    assert read_generation_settings(Metadata(xmp=packet.to_bytes())) is not None
+
+
+@pytest.mark.parametrize("text", ["A chair in the studio", "Chair -- the red one", "--draft", "", "--" * 5000])
+def test_an_ordinary_description_is_nobody_s_prompt(text: str) -> None:
+    """A photographer writes descriptions, too."""
+    assert read("Description", text) is None

@@ -14,6 +14,7 @@ from goldsmith.picture.metadata.source_type import (
     combine_source_types,
     composite_type,
     read_source_type,
+    retouched_type,
     with_source_type,
 )
 from goldsmith.picture.picture import Metadata
@@ -40,6 +41,22 @@ CHANGES: tuple[SourceTypeChange, ...] = get_args(SourceTypeChange)
 def test_the_type_is_that_of_the_strongest(before: str, changes: list[SourceTypeChange], after: str) -> None:
     """A grade or a crop is no change and leaves the type as it is."""
     assert combine_source_types(before, changes) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("digitalCapture", "humanEdits"),
+        ("negativeFilm", "humanEdits"),
+        ("humanEdits", "humanEdits"),
+        ("", ""),
+        ("digitalArt", "digitalArt"),
+    ],
+)
+def test_work_by_hand_makes_human_edits_of_a_capture(before: str, after: str) -> None:
+    """Nobody knows what a picture without a type was, and a generated one stays generated."""
+    assert retouched_type(before) == after
+    assert retouched_type("trainedAlgorithmicMedia") == "trainedAlgorithmicMedia"
 
 
 def test_no_type_is_ever_weakened() -> None:

@@ -56,6 +56,7 @@ class Correct(PictureOperation):
     Finds duplicated regions, too. Returns the same picture if nothing is found.
     """
 
+    credential_action: ClassVar[str] = "c2pa.filtered"
     also_called: ClassVar[str] = "fix repair retouch artifacts fix-artifacts cleanup-artifacts correction"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

@@ -43,6 +43,7 @@ class Geometry(PictureOperation):
     Alpha and masks go with it. The result is the largest part of the picture's shape without empty corners.
     """
 
+    credential_action: ClassVar[str] = "c2pa.orientation"
     also_called: ClassVar[str] = "straighten rotate perspective keystone level horizon lens distortion deskew transform skew"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

@@ -61,6 +61,7 @@ class Grade(PictureOperation):
     act on the picture as a whole. All work in the picture's own profile, which is kept.
     """
 
+    credential_action: ClassVar[str] = "c2pa.color_adjustments"
     also_called: ClassVar[str] = (
         "color colour color-grade colour-grade color-grading colour-grading color-correction colour-correction grading lut look "
         "tone saturation brightness contrast exposure temperature white-balance vignette grain curves black-and-white "

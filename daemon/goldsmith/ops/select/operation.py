@@ -33,6 +33,7 @@ class Select(SetOperation):
     No pixel is changed. With the default settings every picture passes, and its measurements are recorded.
     """
 
+    credential_action: ClassVar[str] = ""
     also_called: ClassVar[str] = "pick choose curate best rank filter"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"keep": "count number best top", "min_side": "min-size"})
 

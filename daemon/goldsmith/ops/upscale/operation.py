@@ -38,6 +38,7 @@ class Upscale(PictureOperation):
     """Enlarge the picture with new detail; its colours are kept."""
 
     source_type: ClassVar[SourceTypeChange | None] = "algorithmicallyEnhanced"
+    credential_action: ClassVar[str] = "c2pa.resized"
     also_called: ClassVar[str] = "enlarge enhance super-resolution superres magnify scale-up upsample"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale times size", "mix": "strength blend amount"})
 

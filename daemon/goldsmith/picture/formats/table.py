@@ -45,6 +45,7 @@ class FileFormat:
     default_effort:   of the encoder, 0 (fast) to 10 (small).
     holds_alpha, holds_grey, holds_cmyk: what a written file can hold besides opaque RGB; a format without grey gets grey as RGB.
     metadata:         what a written file keeps (for a format that is only read: what is read).
+    holds_credentials: it can have content credentials (C2PA).
     """
 
     name: str
@@ -68,6 +69,7 @@ class FileFormat:
     holds_grey: bool = False
     holds_cmyk: bool = False
     metadata: frozenset[MetadataKind] = frozenset()
+    holds_credentials: bool = False
 
     @property
     def suffix(self) -> str:
@@ -178,6 +180,7 @@ _ROWS = (
         holds_alpha=True,
         holds_grey=True,
         metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi", "text"}),
+        holds_credentials=True,
     ),
     FileFormat(
         name="tiff",
@@ -194,6 +197,7 @@ _ROWS = (
         holds_grey=True,
         holds_cmyk=True,
         metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+        holds_credentials=True,
     ),
     FileFormat(
         name="webp",
@@ -210,6 +214,7 @@ _ROWS = (
         default_effort=4,
         holds_alpha=True,
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+        holds_credentials=True,
     ),
     # AVIF is before HEIC, because an AVIF file may also have HEIC's brand mif1.
     FileFormat(
@@ -228,6 +233,7 @@ _ROWS = (
         holds_alpha=True,
         holds_grey=True,
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+        holds_credentials=True,
     ),
     FileFormat(
         name="jpeg",
@@ -245,6 +251,7 @@ _ROWS = (
         holds_grey=True,
         holds_cmyk=True,
         metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+        holds_credentials=True,
     ),
     FileFormat(
         name="heic",
@@ -255,6 +262,7 @@ _ROWS = (
         reader="goldsmith.picture.formats.heic",
         can_be_layer=True,
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
+        holds_credentials=True,
     ),
     FileFormat(
         name="psd",
@@ -330,6 +338,7 @@ _ROWS = (
         holds_grey=True,
         holds_cmyk=True,
         metadata=frozenset({"icc"}),
+        holds_credentials=True,
     ),
 )
 
@@ -384,6 +393,11 @@ def find_unreadable(start: bytes) -> UnreadableFormat | None:
 def format_claimed_by(suffix: str) -> FileFormat | None:
     """Return the picture format that a suffix in lower case stands for, or None."""
     return next((row for row in FORMATS.values() if row.reader and row.can_be_picture and row.accepts_suffix(suffix)), None)
+
+
+def signable_format(suffix: str) -> FileFormat | None:
+    """Return the format that written files with this suffix, in lower case, have, if they can have content credentials; else None."""
+    return next((row for row in FORMATS.values() if row.can_be_exported and row.holds_credentials and suffix in row.suffixes), None)
 
 
 def matching_suffix(format_name: str, suffix: str) -> str:

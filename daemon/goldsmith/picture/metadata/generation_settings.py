@@ -1,6 +1,7 @@
 """Read how a picture was made from what its generator has left in it: prompt, seed, steps, guidance, size, model and LoRAs.
 
-Read are the texts of A1111 (and its relatives), ComfyUI, InvokeAI, Fooocus and SwarmUI, in a PNG's text chunks or in Exif's UserComment.
+Read are the texts of A1111 (and its relatives), ComfyUI, InvokeAI, Fooocus and SwarmUI, in a PNG's text chunks or in Exif's UserComment,
+and the description that Midjourney writes, there or in XMP.
 They are a stranger's words: what does not fit is left out, and nothing raises.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from goldsmith.picture.metadata.comfyui_graph import read_graph
-from goldsmith.picture.metadata.exif_block import read_exif
+from goldsmith.picture.metadata.exif_block import IMAGE_DESCRIPTION, read_exif
+from goldsmith.picture.metadata.xmp_packet import DC, UnreadableXmp, XmpName, XmpPacket, read_xmp
 from goldsmith.picture.picture import Metadata
 
 # Letters of a prompt and of a name that are kept.
@@ -26,6 +28,11 @@ _LORA_TAG = re.compile(r"<(lora|lyco|hypernet):([^:<>]{1,200})(?::([^:<>]{0,50})
 # The last line of A1111's text: "Steps: 20, Sampler: Euler a, CFG scale: 7, …". A value with commas is in quotes.
 _A1111_SETTINGS = re.compile(r"(?:^|\n)(Steps: \d+, [^\n]*)\s*$")
 _A1111_PAIR = re.compile(r'\s*([\w ()/-]{1,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+# Midjourney writes its switches behind the words; some editors make one dash of two.
+_MIDJOURNEY_SWITCH = re.compile(r"(?:^|\s)(?:--|—)([a-z]{1,12})\b[ \t]*((?:(?!\s(?:--|—))[^\n]){0,300})", re.IGNORECASE)
+_MIDJOURNEY_SWITCHES = frozenset({"ar", "v", "version", "niji", "stylize", "s", "chaos", "sref", "cref", "oref", "profile", "weird"})
+_MIDJOURNEY_JOB = re.compile(r"\s*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_XMP_DESCRIPTION = XmpName(DC, "description")
 _NEGATIVE = re.compile(r"(?:^|\n)Negative prompt: ?")
 
 Loras = tuple[tuple[str, float], ...]
@@ -71,8 +78,19 @@ def read_generation_settings(metadata: Metadata) -> GenerationSettings | None:
         (_read_comfyui, texts.get("prompt", "")),
         (_read_old_invokeai, texts.get("sd-metadata", "")),
         (_read_parameters, comment),
+        *((_read_midjourney, text) for text in _descriptions(metadata, texts)),
     )
     return next((settings for read, text in sources if text and (settings := read(text)) is not None), None)
+
+
+def _descriptions(metadata: Metadata, texts: Mapping[str, str]) -> list[str]:
+    """Return the descriptions of a picture: in a PNG's text, in Exif and in XMP."""
+    block = None if metadata.exif is None else read_exif(metadata.exif)
+    try:
+        packet = XmpPacket() if metadata.xmp is None else read_xmp(metadata.xmp)
+    except UnreadableXmp:
+        packet = XmpPacket()
+    return [texts.get("description", ""), "" if block is None else block.image_text(IMAGE_DESCRIPTION), packet.text(_XMP_DESCRIPTION)]
 
 
 def _user_comment(exif: bytes) -> str:
@@ -134,6 +152,19 @@ def _read_a1111(text: str) -> GenerationSettings | None:
             "strength": None if has_second_pass else values.get("denoising strength"),
         },
     )
+
+
+def _read_midjourney(text: str) -> GenerationSettings | None:
+    """Read "words --ar 3:2 --v 6.1 Job ID: …": a description without a switch or a job of Midjourney is nobody's prompt."""
+    words, _, job = text[: 4 * MAX_WORDS].partition("Job ID:")
+    switches = {match[1].lower(): match[2] for match in _MIDJOURNEY_SWITCH.finditer(words)}
+    if not (_MIDJOURNEY_JOB.match(job) or switches.keys() & _MIDJOURNEY_SWITCHES):
+        return None
+    first = _MIDJOURNEY_SWITCH.search(words)
+    version = switches.get("niji") or switches.get("version") or switches.get("v") or ""
+    model = f"niji {version}" if "niji" in switches else f"v{version}" if version else ""
+    values = {"prompt": words if first is None else words[: first.start()], "negative": switches.get("no"), "model": model.strip()}
+    return _checked(GenerationSettings("Midjourney"), {**values, "seed": switches.get("seed")})
 
 
 def _read_swarmui(values: Mapping[str, object]) -> GenerationSettings | None:

@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from goldsmith.picture.metadata.exif_block import read_exif
-from goldsmith.picture.metadata.xmp_packet import ST_REF, XMP, XMP_MM, UnreadableXmp, XmpName, XmpPacket, read_xmp
+from goldsmith.picture.metadata.xmp_packet import IPTC_EXT, ST_REF, XMP, XMP_MM, UnreadableXmp, XmpName, XmpPacket, read_xmp
 from goldsmith.picture.picture import Metadata
 
 _DOCUMENT, _INSTANCE = XmpName(XMP_MM, "DocumentID"), XmpName(XMP_MM, "InstanceID")
 _ORIGINAL, _DERIVED_FROM = XmpName(XMP_MM, "OriginalDocumentID"), XmpName(XMP_MM, "DerivedFrom")
 _REF_DOCUMENT, _REF_INSTANCE = XmpName(ST_REF, "documentID"), XmpName(ST_REF, "instanceID")
+_SOURCE_TYPE = XmpName(IPTC_EXT, "DigitalSourceType")
+_PROVENANCE = frozenset([_DOCUMENT, _INSTANCE, _ORIGINAL, _DERIVED_FROM, _SOURCE_TYPE])
 _CREATOR_TOOL = XmpName(XMP, "CreatorTool")
 # Of the ids of Goldsmith alone (RFC 9562, version 5): any fixed UUID.
 _NAMESPACE = uuid.UUID("0b6f4a0e-6a53-5f0c-9f0e-6f6c64736d69")
@@ -38,6 +40,18 @@ class FileIdentity:
 
     ids: tuple[str, ...] = ()
     program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a picture comes from: its own ids, those of the file that it was made from, and the URI of its source type; "" = unknown."""
+
+    document_id: str = ""
+    instance_id: str = ""
+    original_id: str = ""
+    source_instance_id: str = ""
+    source_document_id: str = ""
+    source_type: str = ""
 
 
 def derive_id(parts: Iterable[str]) -> str:
@@ -72,6 +86,26 @@ def with_identity(metadata: Metadata, own_id: str, source: Metadata, source_sha2
     else:
         packet.properties.pop(_DERIVED_FROM, None)
     return replace(metadata, xmp=packet.to_bytes())
+
+
+def provenance_xmp(metadata: Metadata) -> bytes | None:
+    """Return the part of a picture's XMP that says where it comes from: its ids and its source type; None if there is none."""
+    packet = _read_packet(metadata.xmp)
+    packet.properties = {name: value for name, value in packet.properties.items() if name in _PROVENANCE}
+    return packet.to_bytes()
+
+
+def read_provenance(xmp: bytes | None) -> Provenance:
+    """Return where a picture comes from, by its XMP."""
+    packet = _read_packet(xmp)
+    return Provenance(
+        document_id=packet.text(_DOCUMENT),
+        instance_id=packet.text(_INSTANCE),
+        original_id=packet.text(_ORIGINAL),
+        source_instance_id=packet.field_text(_DERIVED_FROM, _REF_INSTANCE),
+        source_document_id=packet.field_text(_DERIVED_FROM, _REF_DOCUMENT),
+        source_type=packet.text(_SOURCE_TYPE),
+    )
 
 
 def _read_program(packet: XmpPacket, metadata: Metadata) -> str:

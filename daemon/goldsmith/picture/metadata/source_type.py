@@ -32,7 +32,7 @@ _RANKS = {
 }
 # Of a word that is newer than this table: only work by a trained model replaces it.
 _UNKNOWN_RANK = 5
-_GENERATED_RANK = 6
+_CAPTURE_RANK, _GENERATED_RANK = 1, 6
 
 
 def read_source_type(metadata: Metadata) -> str:
@@ -44,6 +44,11 @@ def read_source_type(metadata: Metadata) -> str:
 def combine_source_types(before: str, changes: Sequence[SourceTypeChange]) -> str:
     """Return the type of a picture after these changes. It is never one that says less than the type before; "" = unknown."""
     return max((before, *changes), key=_rank)
+
+
+def retouched_type(before: str) -> str:
+    """Return the type of a picture that a person has changed by hand: a capture has human edits then, and any other keeps its type."""
+    return "humanEdits" if _rank(before) == _CAPTURE_RANK else before
 
 
 def composite_type(layer_types: Sequence[str]) -> SourceTypeChange:

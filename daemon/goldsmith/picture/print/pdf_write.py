@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from goldsmith.picture.formats.image_info import Samples
-from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
+from goldsmith.picture.metadata.credits import Credits, read_credits
+from goldsmith.picture.metadata.identity import Provenance, read_provenance
+from goldsmith.picture.picture import Metadata
 from goldsmith.picture.print.page_boxes import MM_PER_INCH, PrintSheet
 from goldsmith.picture.profiles import profile_name
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _POINTS_PER_MM = 72 / MM_PER_INCH
 _DEVICE_SPACES = {1: "/DeviceGray", 3: "/DeviceRGB", 4: "/DeviceCMYK"}
+NO_METADATA = Metadata()
 # mm around the bleed for the marks.
 SLUG_MM = 10.0
 # Crop marks begin 1 mm from the bleed and are 6 mm long; the circle of a register mark has a radius of 2 mm; lines are 0.25 pt wide.
@@ -65,10 +68,10 @@ def deflate_image(samples: Samples, icc: bytes) -> PdfImage:
     return PdfImage(bytes(imagecodecs.deflate_encode(rows, level=3)), width, height, channels, 8 * samples.dtype.itemsize, icc)
 
 
-def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool, picture_credits: Credits = NO_CREDITS) -> bytes:
+def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool, metadata: Metadata = NO_METADATA) -> bytes:
     """Return the page: its boxes, the picture to the edge of the bleed, and marks in a margin of 10 mm if ``has_marks``.
 
-    ``title`` is the document's; creator, rights and credit are the picture's.
+    ``title`` is the document's; creator, rights, credit, ids and source type are the picture's, from its ``metadata``.
     """
     import pikepdf
 
@@ -93,7 +96,7 @@ def write(image: PdfImage, sheet: PrintSheet, title: str, has_marks: bool, pictu
     )
     if image.is_cmyk:
         _add_output_intent(pdf, image.icc)
-    _write_metadata(pdf, title, image, picture_credits)
+    _write_metadata(pdf, title, image, metadata)
     result = BytesIO()
     pdf.save(result, deterministic_id=True, force_version="1.6", object_stream_mode=pikepdf.ObjectStreamMode.disable)
     return result.getvalue()
@@ -145,11 +148,14 @@ def _add_output_intent(pdf: pikepdf.Pdf, icc: bytes) -> None:
     )
 
 
-def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage, picture_credits: Credits) -> None:
-    """Write title, creator, trapping and dates, identical in the document information and in its XMP, as PDF/X requires; rights and credit
-    have a place in XMP alone.
+def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage, metadata: Metadata) -> None:
+    """Write title, creator, trapping and dates, identical in the document information and in its XMP, as PDF/X requires.
+
+    Rights, credit, ids and source type have a place in XMP alone.
     """
     import pikepdf
+
+    picture_credits = read_credits(metadata)
 
     stamp = "D:" + _FIXED_DATE.translate({ord(letter): None for letter in "-T:"})
     pdf.docinfo = pdf.make_indirect(
@@ -165,7 +171,7 @@ def _write_metadata(pdf: pikepdf.Pdf, title: str, image: PdfImage, picture_credi
             title=escape(title),
             credits=_credit_properties(picture_credits),
             day=_FIXED_DATE,
-            number=number,
+            provenance=_provenance_properties(read_provenance(metadata.xmp), f"uuid:{number}"),
             x=_PDFX4_PROPERTY if image.is_cmyk else "",
         ).encode()
     )
@@ -182,6 +188,22 @@ def _credit_properties(picture_credits: Credits) -> str:
     return "".join(text for value, text in properties if value)
 
 
+def _provenance_properties(provenance: Provenance, own_id: str) -> str:
+    """Return the ids and the source type as properties of XMP. ``own_id``: that of a page whose picture has none."""
+    properties = [f"<xmpMM:DocumentID>{escape(provenance.document_id or own_id)}</xmpMM:DocumentID>"]
+    for name, value in (("InstanceID", provenance.instance_id), ("OriginalDocumentID", provenance.original_id)):
+        properties += [f"<xmpMM:{name}>{escape(value)}</xmpMM:{name}>"] if value else []
+    fields = (("instanceID", provenance.source_instance_id), ("documentID", provenance.source_document_id))
+    source = "".join(f"<stRef:{name}>{escape(value)}</stRef:{name}>" for name, value in fields if value)
+    if source:
+        namespace = 'xmlns:stRef="http://ns.adobe.com/xap/1.0/sType/ResourceRef#"'
+        properties.append(f'<xmpMM:DerivedFrom {namespace} rdf:parseType="Resource">{source}</xmpMM:DerivedFrom>')
+    if provenance.source_type:
+        namespace = 'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+        properties.append(f"<Iptc4xmpExt:DigitalSourceType {namespace}>{escape(provenance.source_type)}</Iptc4xmpExt:DigitalSourceType>")
+    return "\n".join(properties)
+
+
 _PDFX4_PROPERTY = "\n<pdfxid:GTS_PDFXVersion>PDF/X-4</pdfxid:GTS_PDFXVersion>"
 _XMP_TEMPLATE = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -190,7 +212,7 @@ _XMP_TEMPLATE = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <dc:format>application/pdf</dc:format>
 <dc:title><rdf:Alt><rdf:li xml:lang="x-default">{title}</rdf:li></rdf:Alt></dc:title>{credits}
 <xmp:CreateDate>{day}</xmp:CreateDate><xmp:ModifyDate>{day}</xmp:ModifyDate><xmp:MetadataDate>{day}</xmp:MetadataDate>
-<xmpMM:DocumentID>uuid:{number}</xmpMM:DocumentID><xmpMM:VersionID>1</xmpMM:VersionID>
+{provenance}<xmpMM:VersionID>1</xmpMM:VersionID>
 <xmpMM:RenditionClass>default</xmpMM:RenditionClass>
 <pdf:Trapped>False</pdf:Trapped>{x}
 </rdf:Description></rdf:RDF></x:xmpmeta>

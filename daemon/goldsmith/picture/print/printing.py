@@ -14,7 +14,6 @@ from goldsmith.picture.dither import dither
 from goldsmith.picture.formats import jpeg, jpeg_write, tiff_write
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, WriterOptions
-from goldsmith.picture.metadata.credits import read_credits
 from goldsmith.picture.picture import Metadata, Picture, Pixels, freeze, quantise
 from goldsmith.picture.print import cmyk, gray_component_replacement, ink_limit, pdf_write
 from goldsmith.picture.print.cmyk import Inks
@@ -130,7 +129,7 @@ def encode_inks(
         picture = pdf_write.deflate_image(codes, icc)
     else:
         picture = pdf_write.PdfImage(jpeg_write.write_bare_cmyk(codes, quality), width, height, 4, 8, icc, is_jpeg=True)
-    return pdf_write.write(picture, page.sheet, page.title, page.has_marks, read_credits(metadata_source.metadata))
+    return pdf_write.write(picture, page.sheet, page.title, page.has_marks, metadata_source.metadata)
 
 
 def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, page: PdfPageOptions) -> bytes:
@@ -145,7 +144,7 @@ def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, pag
         subsampling: Literal["4:4:4", "4:2:0"] = "4:4:4" if quality >= codec.FULL_CHROMA_MIN_QUALITY else "4:2:0"
         data = jpeg_write.write(codes, bare, WriterOptions(quality=quality, subsampling=subsampling))
         picture = pdf_write.PdfImage(data, source.width, source.height, source.channels, 8, icc, is_jpeg=True)
-    return pdf_write.write(picture, page.sheet, page.title, page.has_marks, read_credits(source.metadata))
+    return pdf_write.write(picture, page.sheet, page.title, page.has_marks, source.metadata)
 
 
 def encode_proof(inks: Inks, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:

@@ -32,6 +32,7 @@ RECORDED_JOB_FIELDS = (
         "float_range",
         "deliver",
     ),
+    *("credential_bytes", "retouched"),
 )
 
 

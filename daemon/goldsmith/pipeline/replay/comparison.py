@@ -33,14 +33,17 @@ class DeliveryComparison:
         self._comparison_count = 0
 
     def compare(self, recorded: DeliverableRecord, remade: Path | None) -> ComparedDeliverable:
-        """Return the verdict on one deliverable: its recorded hash against the new file, and the difference if both files exist."""
+        """Return the verdict on one deliverable: its recorded hash against the new file, and the difference if both files exist.
+
+        A replay signs nothing, so the hash is that before the signature.
+        """
         delivered, location_note = self._find_delivered(recorded)
         if remade is None:
             return ComparedDeliverable(
                 recorded.file, "differs", recorded.sha256, "", {"incomparable": "the replay does not make it"}, location_note
             )
         sha256 = hashlib.sha256(remade.read_bytes()).hexdigest()
-        if sha256 == recorded.sha256:
+        if sha256 == (recorded.unsigned_sha256 or recorded.sha256):
             return ComparedDeliverable(recorded.file, "identical", recorded.sha256, sha256, {}, location_note)
         difference = (
             _MISSING_DELIVERABLE

@@ -161,6 +161,8 @@ class StageRecord(_Data):
     approved_masks: Annotated[tuple[FileName, ...], Field(max_length=_MAX_FILES)] = ()
     """The names of the masks that a person has approved as they are."""
     deliver: bool
+    credential_bytes: Annotated[int, Field(ge=0, le=2**31)] = 0
+    retouched: bool = False
     inputs: Annotated[tuple[InputRecord, ...], Field(min_length=1, max_length=_MAX_FILES)]
     steps: Annotated[tuple[StepRecord, ...], Field(max_length=MAX_STEPS)]
     outputs: Annotated[tuple[OutputRecord, ...], Field(max_length=_MAX_FILES)]
@@ -199,6 +201,8 @@ class DeliverableRecord(_Data):
     file: FileName
     sha256: Sha256Hex
     size_bytes: Annotated[int, Field(alias="bytes", ge=0)]
+    unsigned_sha256: Sha256Hex | None = None
+    """The hash before it was signed: each signature is another one. None if it is not signed."""
 
 
 class Manifest(_Data):

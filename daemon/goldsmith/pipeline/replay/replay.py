@@ -135,6 +135,8 @@ class Replay:
             removals=self._earlier_removals(number),
             approved_masks=recorded.approved_masks,
             deliver=recorded.deliver,
+            credential_bytes=recorded.credential_bytes,
+            retouched=recorded.retouched,
             limits=self._job_limits.base,
         )
         outcome = self._runner.run(self._job_limits.apply(job, self._manifest.steps[number - 1]), recorded.stage)

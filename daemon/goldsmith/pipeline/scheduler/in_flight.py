@@ -9,6 +9,7 @@ from itertools import islice
 
 from goldsmith.errors import HostError
 from goldsmith.files import FileSignature
+from goldsmith.jobs.job import Job
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.pipeline.intake.bundle import BundleKey
@@ -114,6 +115,13 @@ class InFlight:
         work.comparison_id = job_id
         self._key_by_job[job_id] = work.bundle.key
 
+    def add_signing(self, work: StageWork, job: Job) -> None:
+        """Add the job that signs the deliverables of the work; it takes the place of an earlier one."""
+        self._key_by_job.pop(work.signing_id, None)
+        work.signing_id, work.signing = job.id, None
+        work.signing_carries = any(source.role == "ingredient" for source in job.inputs)
+        self._key_by_job[job.id] = work.bundle.key
+
     def submitted(self) -> Iterator[StageWork]:
         """Iterate over the work whose job was given to the workers."""
         return (work for work in self._work_by_key.values() if work.was_submitted)
@@ -125,12 +133,13 @@ class InFlight:
         self.ready_to_commit.pop(key, None)
         self._key_by_job.pop(work.job.id, None)
         self._key_by_job.pop(work.comparison_id, None)
+        self._key_by_job.pop(work.signing_id, None)
         if keeps_place and work.number:
             self._kept_numbers[key] = work.number
         if work.was_submitted:
             self._remove_row(work.job.id)
         compared = "" if work.comparison is None else work.comparison.scratch
-        for folder in filter(None, (work.scratch, compared, str(work.text_folder))):
+        for folder in filter(None, (work.scratch, compared, *work.signing_scratch, str(work.text_folder))):
             self._work_folder.remove(folder)
 
     def _remove_row(self, job_id: str) -> None:

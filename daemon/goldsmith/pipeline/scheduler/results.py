@@ -10,9 +10,15 @@ from dataclasses import dataclass, replace
 from goldsmith.errors import HostError, InputError, UnreadableFileError
 from goldsmith.files import FileSignature
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import JobFault, JobProgress, JobRequeued, Outcome, PartKept
+from goldsmith.jobs.job import Job, JobFault, JobInput, JobProgress, JobRequeued, Outcome, PartKept
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
+from goldsmith.pipeline.scheduler.delivery_signing import (
+    DeliverySigning,
+    not_carried_remark,
+    unsigned_remark,
+    with_notes,
+)
 from goldsmith.pipeline.scheduler.origins import Origins
 from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.review_decisions import unknown_problem
@@ -27,6 +33,10 @@ _RECHECK_SECONDS = 0.25
 # How often a worker may report a fault of the machine for a job in which the daemon finds nothing wrong, before that counts as an attempt,
 # and the seconds until the next try.
 MAX_DISPUTES = 3
+# Faults of a job that signs for which the original may be the cause, whose content credentials it carries.
+_KINDS_OF_HARM = frozenset({"crash", "timeout", "memory", "refused", "changed"})
+# Faults of a job that signs after which the whole work begins again: a file or the host has changed, or somebody cancelled it.
+_KINDS_OF_NEW_WORK = frozenset({"machine", "disputed", "changed", "cancelled"})
 _DISPUTE_RETRY_SECONDS = 5.0
 
 
@@ -45,7 +55,7 @@ class SettlePolicy:
 class Results:
     """Receives the events of the workers and handles every outcome."""
 
-    def __init__(self, parts: SharedParts, settle_policy: SettlePolicy) -> None:
+    def __init__(self, parts: SharedParts, settle_policy: SettlePolicy, signing: DeliverySigning) -> None:
         self._in_flight = parts.state.in_flight
         self._host_health = parts.state.host_health
         self._holds = parts.state.holds
@@ -56,7 +66,9 @@ class Results:
         self._wall_clock = parts.clocks.wall
         self._on_event = parts.on_event
         self._kept_parts = parts.state.kept_parts
+        self._work_folder = parts.state.work_folder
         self._settle_policy = settle_policy
+        self._signing = signing
         self._pending_events: deque[Event] = deque()
         # By asset path, how often its worker reported a fault of the machine that the daemon does not see.
         self._disputes: dict[str, int] = {}
@@ -71,9 +83,14 @@ class Results:
     def _process_event(self, event: Event, now: float) -> None:
         work = self._in_flight.get_by_job(event.job_id)
         if work is None:
+            if isinstance(event, Outcome) and event.scratch:  # of a job whose work was withdrawn
+                self._work_folder.remove(event.scratch)
             return
         if event.job_id == work.comparison_id:
             self._handle_comparison(work, event, now)
+            return
+        if event.job_id == work.signing_id:
+            self._handle_signing(work, event, now)
             return
         if isinstance(event, Outcome):
             work.scratch = event.scratch
@@ -105,7 +122,50 @@ class Results:
             job = comparison_job(work.job, work.job.asset, *before_place)
             self._in_flight.add_comparison(work, job.id)
             self._workers.submit(job)
+        self._begin_signing(work)
         self.commit_or_wait(work, now)
+
+    def credential_bytes(self, asset: JobInput) -> int:
+        """Return the bytes that content credentials will take in each deliverable of this picture; 0 if nobody signs."""
+        return self._signing.estimated_bytes(asset)
+
+    def _begin_signing(self, work: StageWork) -> None:
+        """Let the deliverables of the work be signed; if nobody signs, put the reason on record."""
+        job, work.outcome = self._signing.prepare(work)
+        self._submit_signing(work, job)
+
+    def _submit_signing(self, work: StageWork, job: Job | None) -> None:
+        if job is not None:
+            self._in_flight.add_signing(work, job)
+            self._workers.submit(job)
+
+    def _handle_signing(self, work: StageWork, event: Event, now: float) -> None:
+        """Go on with the signed files. If they cannot be signed, the delivery goes on without content credentials, and a remark says so.
+
+        The credentials of the original may have harmed the process: without them it is tried once more.
+        """
+        if not isinstance(event, Outcome) or not work.is_being_signed:
+            return
+        work.signing = event
+        work.signing_scratch += [event.scratch] if event.scratch else []
+        fault = event.fault
+        if fault is None:
+            work.outcome = self._signing.with_signed_files(work.final_outcome, event)
+        elif work.signing_carries and fault.kind in _KINDS_OF_HARM:
+            self._report_unsigned(work, fault)
+            work.outcome = with_notes(work.final_outcome, [not_carried_remark(fault)])
+            self._submit_signing(work, self._signing.job_for(work, carries=False))
+        elif fault.kind in _KINDS_OF_NEW_WORK:
+            work.outcome = None
+            self._handle_fault(work, fault, event, now)
+            return
+        else:
+            self._report_unsigned(work, fault)
+            work.outcome = with_notes(work.final_outcome, [unsigned_remark(fault)])
+        self.commit_or_wait(work, now)
+
+    def _report_unsigned(self, work: StageWork, fault: JobFault) -> None:
+        self._on_event("not signed", picture=work.asset_path, kind=fault.kind, sentence=fault.sentence)
 
     def _handle_comparison(self, work: StageWork, event: Event, now: float) -> None:
         """Go on with work whose versions are compared. A comparison that failed costs the record its figures, and nothing else."""
@@ -116,7 +176,7 @@ class Results:
     def commit_or_wait(self, work: StageWork, now: float) -> None:
         """Commit (or hold) the work if every input has been quiet long enough; else schedule a check for that moment."""
         ready_at = self._commit_at(work)
-        if work.outcome is None or work.is_being_compared:
+        if work.outcome is None or work.is_being_compared or work.is_being_signed:
             return
         if ready_at is None or ready_at > now:
             if work.was_submitted:
@@ -157,6 +217,8 @@ class Results:
             self._in_flight.remove(work, keeps_place=True)
             if work.is_being_compared:
                 self._workers.cancel(work.comparison_id)
+            if work.is_being_signed:
+                self._workers.cancel(work.signing_id)
             self._in_flight.recheck([work.bundle.key])
         elif not work.is_cancelled:
             work.is_cancelled = True

@@ -17,7 +17,7 @@ from typing import cast
 from goldsmith.brief.pipeline import Pipeline
 from goldsmith.errors import AlreadyRunningError, HostError, InputError, UnreadableFileError
 from goldsmith.files import EXHAUSTED_ERRNOS, FileSignature, display_name
-from goldsmith.jobs.job import InputRead, Job, JobInput, Outcome, RemovalRecord
+from goldsmith.jobs.job import BY_HAND, InputRead, Job, JobInput, Outcome, RemovalRecord
 from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
@@ -555,12 +555,23 @@ class Scheduler:
         # A person has put it down: it may be a copy of a version that a job has made.
         is_strange = bundle.picture is not None and not inputs[0].sha256 and ready.decision is None
         looks = find_known_looks(self._journal, bundle) if is_strange else ()
-        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, remarks, removals, looks)
+        credential_bytes = self._results.credential_bytes(inputs[0]) if is_final else 0
+        retouched = self._was_retouched(inputs[0])
+        base = self._job_limits.base
+        job = build_job(job_id, self._root, bundle, ready, inputs, base, is_final, remarks, removals, looks, credential_bytes, retouched)
         job = self._job_limits.apply(job, ready.steps)
         # A job that finds masks runs on the stage's queue, and opens none of the models that its steps will need.
         job = job.model_copy(update={"models": (), "batch_key": "", "weights_mb": 0, "pictures_mb": 0}) if ready.found_masks else job
         job = job if ready.found_masks else self._kept_parts.added_to(job)
         return StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
+
+    def _was_retouched(self, asset: JobInput) -> bool:
+        """Return whether a person has changed the picture by hand: the file that lies there now, or the one from which its job made it."""
+        placed = self._journal.placed_file(asset.path) if asset.role == "picture" else None
+        if placed is None or not placed.sig.same_content(asset.sig):
+            return placed is not None
+        row = self._journal.committed_row(placed.job_id)
+        return row is not None and (row.parent_job_id.endswith(f"-{BY_HAND}") or row.record.get("retouched") is True)
 
     def _earlier_removals(self, asset: JobInput) -> tuple[RemovalRecord, ...]:
         """Return the steps of earlier stages that removed content from a picture that the daemon placed."""

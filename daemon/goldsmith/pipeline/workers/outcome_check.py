@@ -45,6 +45,8 @@ INSTRUCTION_SUFFIXES = (".toml", ".txt")
 
 _CANDIDATE_TAIL = re.compile(r"_candidate\d{3,4}\.[a-z]+")
 _MAX_NAME_CHARS = 200
+# A word of IPTC's vocabulary; it becomes part of an address in content credentials.
+_SOURCE_TYPE = re.compile("[A-Za-z]{0,60}")
 _PART_KEY = re.compile("[0-9a-f]{32}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 # The ids of a picture file: its instance, its document, and those of the file that it was derived from.
@@ -261,6 +263,9 @@ def _check_consumed(job: Job, outcome: Outcome) -> None:
 def _check_steps(job: Job, outcome: Outcome) -> None:
     if [step.op for step in outcome.steps] != [step.op for step in (() if job.finds_masks else job.steps)]:
         raise OutcomeRefused("it has not run the steps of the job", repr([step.op for step in outcome.steps])[:MAX_DETAIL_CHARS])
+    for step in outcome.steps:
+        if not _SOURCE_TYPE.fullmatch(step.source_type):
+            raise OutcomeRefused("it says of a step that it made what no step makes", repr(step.source_type)[:MAX_DETAIL_CHARS])
     # Settings are recorded as they are, since a replay needs them exactly. So their hidden characters must be those of the brief.
     written = {"\n", "\t"}.union(job.prompt, *(text for step in job.steps for text in _texts(step.settings)))
     for text in (text for step in outcome.steps for text in _texts(step.settings)):

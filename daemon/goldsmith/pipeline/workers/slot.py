@@ -53,6 +53,8 @@ class JobRun:
     progressed_at: float | None = None
     # True once the job needs no engine any more: its results are being encoded and written.
     has_released_engine: bool = False
+    # How many signatures the job has asked for.
+    signature_count: int = 0
     # True once the daemon has asked the job to let others go first.
     is_asked_to_give_way: bool = False
 

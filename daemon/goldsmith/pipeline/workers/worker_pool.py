@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import select
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from goldsmith.credentials.manifest_boxes import CLAIM_START
 from goldsmith.errors import GoldsmithError
 from goldsmith.files import display_name
 from goldsmith.jobs import job_faults
@@ -15,6 +17,7 @@ from goldsmith.jobs.protocol import (
     MessageType,
     ModelsMessage,
     ProtocolError,
+    SignMessage,
     WorkerConfig,
     WorkerFolders,
     WorkerSpec,
@@ -53,6 +56,8 @@ _KILL_GRACE_SECONDS = 5.0
 _MAX_IDLE_MEMORY_SHARE = 0.75
 # The same for a process with loaded models, which it is meant to keep.
 _MAX_IDLE_MEMORY_SHARE_LOADED = 0.9
+# A claim lists hashes, and has some kilobytes.
+_MAX_CLAIM_BYTES = 64 * 1024
 # A worker on one of these has no device that can fail.
 _DEVICES_WITHOUT_FAULTS = frozenset({"cpu"})
 
@@ -70,7 +75,9 @@ class WorkerPool:
         verifier: OutcomeVerifier,
         emit: Callable[[Event], None],
         build_job: Callable[[QueuedJob], Job | None],
+        sign: Callable[[bytes], bytes],
     ) -> None:
+        """``sign`` returns the signature of the studio's identity; b"" if there is none."""
         self.name = specs[0].queue
         self.queue = JobQueue(build_job)
         self.slots: list[Slot] = []
@@ -86,6 +93,7 @@ class WorkerPool:
         self._epoll = epoll
         self._verifier = verifier
         self._emit = emit
+        self._sign = sign
         # The jobs whose results are being verified, each with the slot that it ran in.
         self._verifications: list[tuple[Slot, JobRun, Verification]] = []
         self._failure_policy = FailurePolicy(self.queue, self._finish, emit)
@@ -372,6 +380,8 @@ class WorkerPool:
             self._handle_progress(slot, decode_message(JobProgress, payload), now)
         elif kind is MessageType.PART_KEPT:
             self._handle_part(slot, decode_message(PartKept, payload), now)
+        elif kind is MessageType.SIGN:
+            self._answer_signing(slot, decode_message(SignMessage, payload))
         elif kind is MessageType.ENGINE_RELEASED:
             _require_run(slot, payload.decode("ascii", "replace")).has_released_engine = True
         elif kind is MessageType.OUTCOME:
@@ -379,6 +389,20 @@ class WorkerPool:
             self._handle_outcome(slot, _require_run(slot, outcome.job_id), outcome, now)
         else:
             raise ProtocolError(f"A worker sent a message of type {kind.name}, which only the daemon sends.")
+
+    def _answer_signing(self, slot: Slot, request: SignMessage) -> None:
+        """Send the signature that a signing job asks for: two for each of its files at most, and of nothing but a claim of C2PA."""
+        run = _require_run(slot, request.job_id)
+        run.signature_count += 1
+        files = 0 if run.job.signing is None else sum(source.role == "unsigned" for source in run.job.inputs)
+        try:
+            data = b64decode(request.data, validate=True)
+        except ValueError as error:
+            raise ProtocolError("A worker wants something signed that is not in base64.") from error
+        if run.signature_count > 2 * files or not data.startswith(CLAIM_START) or len(data) > _MAX_CLAIM_BYTES:
+            raise ProtocolError("A worker wants something signed that its job does not sign.")
+        answer = SignMessage(job_id=request.job_id, data=b64encode(self._sign(data)).decode())
+        slot.process.send(MessageType.SIGNATURE, encode_message(answer))
 
     def _handle_progress(self, slot: Slot, progress: JobProgress, now: float) -> None:
         run = _require_run(slot, progress.job_id)

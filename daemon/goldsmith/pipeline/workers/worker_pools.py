@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from goldsmith.jobs.job import Job
+from goldsmith.jobs.job import SIGNING_QUEUE, Job
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.pipeline.workers.job_queue import QueuedJob
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier
@@ -41,8 +41,12 @@ class WorkerPools:
         folders: WorkerFolders,
         clock: Callable[[], float] = monotonic,
         spawn: SpawnWorker = spawn_worker,
+        sign: Callable[[bytes], bytes] = lambda _: b"",
     ) -> None:
-        """``config``: the configuration of every worker process, or a function that returns that of a process that starts now."""
+        """``config``: the configuration of every worker process, or a function that returns that of a process that starts now.
+
+        ``sign`` returns the signature of the studio's identity, for jobs that sign deliverables.
+        """
         read_config = config if callable(config) else lambda: config
         # Returns the job of a queued one when a worker takes it, or None if it is not to be done any more. Set by the scheduler.
         self.build_job: Callable[[QueuedJob], Job | None] = lambda _: None
@@ -55,7 +59,17 @@ class WorkerPools:
         for spec in specs:
             specs_by_queue.setdefault(spec.queue, []).append(spec)
         self._pools = {
-            queue: WorkerPool(own_specs, read_config, folders, spawn, self._epoll, self._verifier, self._events.append, self._build_job)
+            queue: WorkerPool(
+                own_specs,
+                read_config,
+                _readable_folders(folders, queue),
+                spawn,
+                self._epoll,
+                self._verifier,
+                self._events.append,
+                self._build_job,
+                sign,
+            )
             for queue, own_specs in specs_by_queue.items()
         }
 
@@ -80,9 +94,15 @@ class WorkerPools:
         return any(pool.cancel(job_id, self._clock()) for pool in self._pools.values())
 
     def prewarm(self) -> None:
-        """Start one process for each queue before the first job arrives."""
-        for pool in self._pools.values():
-            pool.prewarm(self._clock())
+        """Start one process for each queue before the first job arrives. Only the end of the pipeline signs, so that one can wait."""
+        for queue, pool in self._pools.items():
+            if queue != SIGNING_QUEUE:
+                pool.prewarm(self._clock())
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of all queues with workers."""
+        return tuple(self._pools)
 
     def pause_reason(self, queue: str) -> str | None:
         """Return why no job of this queue starts at the moment; None if jobs may start."""
@@ -170,3 +190,8 @@ class WorkerPools:
 
     def _pool(self, queue: str) -> WorkerPool:
         return self._pools.get(queue) or next(iter(self._pools.values()))
+
+
+def _readable_folders(folders: WorkerFolders, queue: str) -> WorkerFolders:
+    """Return the folders of a queue's processes: those that sign read the results of the others."""
+    return folders if queue != SIGNING_QUEUE else folders.model_copy(update={"inputs": (*folders.inputs, folders.work)})
