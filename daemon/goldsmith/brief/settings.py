@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import stat
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
@@ -60,9 +61,73 @@ def _require_gpu_name(name: str) -> str:
     return name
 
 
+def _require_address(address: str) -> str:
+    """Return an address as it is written. Raises ValueError unless it is an IP address with a port."""
+    host, separator, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        separator = ""
+    if not separator or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("it must be an IP address with a port, like 127.0.0.1:9464 or [::1]:9464")
+    return address
+
+
+def _require_channel_url(url: SecretStr) -> SecretStr:
+    if "://" not in url.get_secret_value():
+        raise ValueError("it must be an address of Apprise, like ntfys://ntfy.sh/our-studio")
+    return url
+
+
+def _require_credential_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is None:
+        raise ValueError("it must be a name of letters, digits, dots, dashes and underscores")
+    return name
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_require_absolute)]
 DeviceName = Annotated[str, AfterValidator(_require_gpu_name)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+NoticeKind = Literal["review", "problem", "campaign done", "machine"]
+NOTICE_KINDS: tuple[NoticeKind, ...] = ("review", "problem", "campaign done", "machine")
+
+
+class NotifyChannel(BaseModel):
+    """One table [[notify]] of goldsmith.toml: a channel on which people are told what waits for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    url: Annotated[SecretStr, AfterValidator(_require_channel_url)] | None = None
+    """Where the notices go, as an address of Apprise. It may hold a password: then let only the service's user read this file."""
+    credential: Annotated[str, AfterValidator(_require_credential_name)] = ""
+    """Instead of `url`: the name of a systemd credential (LoadCredential=) whose file holds the address."""
+    on: Annotated[tuple[NoticeKind, ...], Field(min_length=1)] = NOTICE_KINDS
+    """What is told: results that wait for a person, problems, campaigns that are done, and the state of the machine."""
+    campaigns: tuple[str, ...] = ()
+    """The campaigns of which is told, each with those below it. Empty: all. The state of the machine belongs to no campaign."""
+    digest_minutes: Annotated[float, Field(ge=0, le=1440)] = 5.0
+    """The shortest time between two messages, in minutes. What happens meanwhile becomes one message."""
+    pictures: bool = True
+    """true = pictures go with the messages: the sheet of a review, a preview of a held picture. The service that carries them sees them."""
+
+    @model_validator(mode="after")
+    def _require_one_address(self) -> NotifyChannel:
+        if (self.url is None) == (not self.credential):
+            raise ValueError("url or credential must say where the notices go, and not both.")
+        return self
+
+
+class MetricsSettings(BaseModel):
+    """The table [metrics] of goldsmith.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    listen: Annotated[str, AfterValidator(_require_address)] = "127.0.0.1:9464"
+    """The address at which `goldsmith metrics` answers. Beyond this computer, it needs a token."""
+    token_file: AbsolutePath | None = None
+    """The file with the token that a request must bring. Left out: the systemd credential `metrics-token`, if there is one."""
 
 
 class Settings(BaseSettings):
@@ -125,6 +190,11 @@ class Settings(BaseSettings):
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
+
+    notify: tuple[NotifyChannel, ...] = ()
+    """The channels on which `goldsmith notify` tells people what waits for them. Each is a table of its own."""
+    metrics: MetricsSettings = MetricsSettings()
+    """The figures for Prometheus, and the state of the service, which `goldsmith metrics` answers with."""
 
     @classmethod
     def settings_customise_sources(
@@ -241,8 +311,21 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
         values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
-        problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, values, "", Settings)]
+        quotable = _without_secrets(values)
+        problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, quotable, "", Settings)]
         raise ConfigError(file, problems) from None
+
+
+def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values as a message may quote them: the address of a channel may hold a password."""
+    quotable, channels = dict(values), values.get("notify")
+    if isinstance(channels, list):
+        quotable["notify"] = [{**each, "url": "…"} if isinstance(each, dict) and "url" in each else each for each in channels]
+        if not all(isinstance(each, dict) for each in channels):
+            quotable["notify"] = ["…"] * len(channels)
+    elif channels is not None:
+        quotable["notify"] = "…"
+    return quotable
 
 
 def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:
