@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from goldsmith.errors import AlreadyRunningError, GoldsmithError, UsageError, error_text
+from goldsmith.errors import AlreadyRunningError, GoldsmithError, HostError, UsageError, error_text
 from goldsmith.journal.damage import set_aside
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path
@@ -110,11 +110,7 @@ class NotifyService:
 
     def _take_turn(self) -> None:
         journal_file = journal_path(self._setup.root, self._setup.settings.state_dir)
-        if self._record is None:
-            self._open_record(journal_file.parent)
-        record = self._record
-        if record is None:
-            return
+        record = self._record or self._open_record(journal_file.parent)
         outbox = self._outbox(record, journal_file.parent)
         now = self._wall_clock()
         daemon = read_daemon_state(self._setup.root, journal_file.parent / STATE_FILE)
@@ -130,11 +126,10 @@ class NotifyService:
             self._next_forget_at = now + _FORGET_INTERVAL_SECONDS
             record.forget(now - _KEEP_SECONDS, [channel.key for channel in self._channels])
 
-    def _open_record(self, folder: Path) -> None:
-        """Take the lock and open the record. Without the journal's folder, the daemon has never run here: wait for it."""
+    def _open_record(self, folder: Path) -> NoticeRecord:
+        """Take the lock, open the record and return it. Raises HostError without the journal's folder: no daemon has ever run here."""
         if not folder.is_dir():
-            self._report("The daemon has not run on this root yet, so there is nothing to tell.")
-            return
+            raise HostError("The daemon has not run on this root yet, so there is nothing to tell.")
         if self._lock_fd < 0:
             self._lock_fd = _take_lock(folder / _LOCK_FILE)
         path = folder / NOTICE_RECORD_FILE
@@ -145,6 +140,7 @@ class NotifyService:
             record = NoticeRecord.open(path)
         self._record = record
         self._outbox(record, folder).finish_interrupted()
+        return record
 
     def _outbox(self, record: NoticeRecord, folder: Path) -> NoticeOutbox:
         sender = SenderProcess(folder / _ANSWER_FILE, self._lock_fd)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -46,6 +46,7 @@ class ServiceMetrics:
 
     def __init__(self, root: Path, pipeline: Pipeline, places: Mapping[str, Path], journal_file: Path) -> None:
         """``places``: folders by the name of their label, whose free space is shown."""
+        disable_created_metrics()  # else each series has a second one with the time of its first value
         self._registry = CollectorRegistry()
         self._position: tuple[float, int] | None = None
         self._gauges = _Gauges(root, pipeline, places, journal_file)

@@ -51,6 +51,7 @@ class NoticeFeed:
         began_at, position = journal.began_at(), self._record.position
         holds = {_hold_key(hold): hold for hold in journal.all_holds()}
         if position is None:
+            self._conditions.look(now_in.daemon, self._record, now)  # its time begins now
             known = [self._hold_notice(key, hold, now) for key, hold in holds.items()]
             return Reading(known, (), (), (), began_at, journal.last_seq()), False
         after = position[1] if position[0] == began_at and position[1] <= journal.last_seq() else 0

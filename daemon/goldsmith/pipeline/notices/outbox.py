@@ -108,5 +108,6 @@ class NoticeOutbox:
         given_up = [notice.number for notice in waiting if now - notice.made_at > GIVE_UP_SECONDS]
         if given_up:
             self._record.record_given_up(state, given_up, now)
-            sentence = f"{len(given_up)} notices are not told on {channel.title}: it has not taken them for a day."
+            count = "A notice is" if len(given_up) == 1 else f"{len(given_up)} notices are"
+            sentence = f"{count} not told on {channel.title}, which has taken no message for a day."
             self._on_event("given up", channel=channel.title, sentence=sentence, remedy="Look at `goldsmith status` for what waits.")

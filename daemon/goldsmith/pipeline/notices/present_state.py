@@ -59,21 +59,11 @@ class PresentState:
 
         The sheet of a review lies in a folder of the share. It is sent only if it has the bytes that the worker wrote.
         """
-        pictures: list[tuple[str, bytes]] = []
-        previews: list[str] = []
-        for telling in tellings:
-            if len(pictures) + len(previews) < _MAX_PICTURES:
-                sheet = self._review_sheet(telling.notice)
-                if sheet:
-                    pictures.append((_file_name(telling.notice.path, len(pictures)), sheet))
-                elif _is_shown(telling.notice):
-                    previews.append(telling.notice.path)
-        if previews:
-            results = self._make_previews(previews, _PREVIEW_SIDE)
-            pictures += [
-                (_file_name(path, len(pictures) + number), results[path].jpeg) for number, path in enumerate(previews) if results[path].jpeg
-            ]
-        return pictures
+        sheets = [(telling.notice.path, sheet) for telling in tellings if (sheet := self._review_sheet(telling.notice))][:_MAX_PICTURES]
+        wanted = [telling.notice.path for telling in tellings if _is_shown(telling.notice)][: _MAX_PICTURES - len(sheets)]
+        previews = self._make_previews(wanted, _PREVIEW_SIDE) if wanted else {}
+        pictures = [*sheets, *((path, result.jpeg) for path, result in previews.items() if result.jpeg)]
+        return [(_file_name(path, number), data) for number, (path, data) in enumerate(pictures, 1)]
 
     def _review_sheet(self, notice: Notice) -> bytes:
         """Return the bytes of the sheet that was laid into review/ with a result; b"" if it is not there any more or was changed."""
@@ -93,11 +83,11 @@ def _sheets(results: Sequence[str]) -> Iterator[str]:
 
 def _is_shown(notice: Notice) -> bool:
     """Return whether a preview of the notice's picture is worth the while of a worker."""
-    return notice.kind in ("review", "problem", "campaign done") and is_picture_suffix(posixpath.splitext(notice.path)[1].lower())
+    return notice.kind in ("problem", "campaign done") and is_picture_suffix(posixpath.splitext(notice.path)[1].lower())
 
 
 def _file_name(path: str, number: int) -> str:
     """Return a file name for a picture of a message that every service takes: letters, digits, dashes and underscores."""
     stem = display_name(posixpath.splitext(posixpath.basename(path))[0])
     kept = "".join(character if character.isascii() and (character.isalnum() or character in "-_") else "_" for character in stem)
-    return f"{number + 1}-{kept[:60] or 'picture'}.jpg"
+    return f"{number}-{kept[:60] or 'picture'}.jpg"
