@@ -101,16 +101,15 @@ def _head(account: CampaignAccount, now: float) -> Iterator[str]:
 
 
 def _summary(account: CampaignAccount) -> Iterator[str]:
-    eyes = account.eyes
     figures = [
         ("Deliveries", f"{len(account.deliveries):,}"),
         ("Files", f"{sum(len(delivery.files) for delivery in account.deliveries):,}"),
         ("Work of machines", duration(account.work_seconds)),
-        ("Of it on GPUs", duration(account.gpu_seconds)),
-        ("Waiting for eyes", duration(eyes.wait_seconds)),
-        ("Work by hand, at most", duration(account.hand_seconds)),
+        ("Of it on GPUs", duration(account.gpu_seconds) if account.gpu_seconds else ""),
+        ("Waiting for eyes", duration(account.eyes.wait_seconds) if account.eyes.wait_seconds else ""),
+        ("Work by hand, at most", duration(account.hand_seconds) if account.hands else ""),
     ]
-    yield "<dl>" + "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in figures) + "</dl>"
+    yield "<dl>" + "".join(f"<div><dt>{term}</dt><dd>{value}</dd></div>" for term, value in figures if value) + "</dl>"
 
 
 def _sheet(
