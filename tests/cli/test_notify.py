@@ -176,7 +176,7 @@ def test_a_turn_without_news_opens_no_journal(
     program.turn()
     program.turn()
     opened: list[object] = []
-    monkeypatch.setattr(Journal, "open", lambda *arguments, **named: opened.append(arguments))
+    monkeypatch.setattr(Journal, "open", lambda *arguments, **options: opened.append(arguments))
     program.turn(5.0)
     assert opened == []
     assert program.events == []

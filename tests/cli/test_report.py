@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
-import numpy as np
 import pytest
+from PIL import Image
 
-from conftest import Saver
 from doubles.commandline import Goldsmith
 from doubles.studio import Studio
 from goldsmith.pipeline.campaign_report.page import FIRST_LINE
@@ -15,18 +15,25 @@ from goldsmith.pipeline.campaign_report.page import FIRST_LINE
 BRIEF = '[[grade]]\nop = "grade"\nsaturation = 1.2\n[[deliver]]\nop = "export"\nname = "web"\nformat = "jpeg"\n'
 
 
-@pytest.fixture
-def studio(tmp_path: Path, saved: Saver, monkeypatch: pytest.MonkeyPatch) -> Studio:
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Return a root on which two pictures of a campaign were delivered, and one of another campaign."""
-    studio = Studio(tmp_path)
-    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(studio.state_dir))
+    studio = Studio(tmp_path_factory.mktemp("studio"))
     for campaign in ("acme/spring", "acme/springtime"):
         studio.put(f"masked/{campaign}/brief.toml", BRIEF)
     for name, colour in (("acme/spring/one", 90), ("acme/spring/two", 160), ("acme/springtime/other", 10)):
-        studio.put(f"masked/{name}.png", saved(np.full((24, 32, 3), colour, np.uint8), "PNG"))
+        file = io.BytesIO()
+        Image.new("RGB", (32, 24), (colour, colour, colour)).save(file, "PNG")
+        studio.put(f"masked/{name}.png", file.getvalue())
     studio.until_idle()
     studio.stop()
     return studio
+
+
+@pytest.fixture
+def studio(delivered: Studio, monkeypatch: pytest.MonkeyPatch) -> Studio:
+    monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(delivered.state_dir))
+    return delivered
 
 
 def test_a_report_shows_what_was_delivered_in_the_campaign(goldsmith: Goldsmith, studio: Studio, tmp_path: Path) -> None:
@@ -39,8 +46,9 @@ def test_a_report_shows_what_was_delivered_in_the_campaign(goldsmith: Goldsmith,
     assert html.startswith(FIRST_LINE)
     assert html.count('<img src="data:image/jpeg;base64,/9j/') == 2
     assert [name in html for name in ("one_web.jpg", "two_web.jpg", "other_web.jpg", "Drift of the series")] == [True, True, False, True]
-    (studio.root / "delivered/acme/spring/one_web.jpg").unlink()
+    taken_away = studio.at("delivered/acme/spring/one_web.jpg").rename(tmp_path / "one_web.jpg")
     result = goldsmith("report", "acme/spring", "-r", studio.root, "--out", file)
+    taken_away.rename(studio.at("delivered/acme/spring/one_web.jpg"))
     assert (result.code, "one_web.jpg is shown without its picture" in result.out) == (0, True)
     assert file.read_text().count("<img ") == 1
     file.write_text("Notes of mine")

@@ -96,12 +96,12 @@ def test_a_message_on_its_way_is_known_until_its_answer_is_recorded(record: Noti
 def test_old_notices_are_forgotten_but_not_those_that_wait_or_last(record: NoticeRecord) -> None:
     """A problem that still holds keeps its notice: else it would be told again. A channel that is gone keeps nothing."""
     state = ChannelState(PHONE, "channel 1")
-    found = [notice("held"), notice("seen", "review"), notice("waits", "review"), notice("new", "review", 900.0)]
-    record.add(reading(*found), {each.key: [PHONE, "gone"] for each in found})
+    notices = [notice("held"), notice("seen", "review"), notice("waits", "review"), notice("new", "review", 900.0)]
+    record.add(reading(*notices), {each.key: [PHONE, "gone"] for each in notices})
     record.record_told(state, [1, 2, 4], 200.0)
     record.forget(500.0, [PHONE])
     assert (keys(record, PHONE), keys(record, "gone")) == (["waits"], [])
-    record.add(reading(*found), {each.key: [PHONE] for each in found})
+    record.add(reading(*notices), {each.key: [PHONE] for each in notices})
     assert keys(record, PHONE) == ["waits", "seen"]
 
 

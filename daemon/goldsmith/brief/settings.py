@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,7 +75,7 @@ def _require_address(address: str) -> str:
 
 def _require_channel_url(url: SecretStr) -> SecretStr:
     if "://" not in url.get_secret_value():
-        raise ValueError("it must be an address of Apprise, like ntfys://ntfy.sh/our-studio")
+        raise ValueError("it has no ://, so it is no address of Apprise")
     return url
 
 
@@ -304,7 +304,7 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
     try:
         file_values = read_toml(data, file)
     except BriefError as error:
-        raise ConfigError(file, error.problems) from None
+        raise ConfigError(file, [_without_addresses(problem) for problem in error.problems]) from None
     flag_values = {key: value for key, value in flags.items() if value is not None}
     try:
         return Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
@@ -313,19 +313,27 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
         values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
         quotable = _without_secrets(values)
         problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, quotable, "", Settings)]
-        raise ConfigError(file, problems) from None
+        raise ConfigError(file, [_without_addresses(problem) for problem in problems]) from None
 
 
 def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
     """Return the values as a message may quote them: the address of a channel may hold a password."""
-    quotable, channels = dict(values), values.get("notify")
-    if isinstance(channels, list):
-        quotable["notify"] = [{**each, "url": "…"} if isinstance(each, dict) and "url" in each else each for each in channels]
-        if not all(isinstance(each, dict) for each in channels):
-            quotable["notify"] = ["…"] * len(channels)
-    elif channels is not None:
-        quotable["notify"] = "…"
-    return quotable
+    return {name: _masked_channels(value) if name.casefold() == "notify" else value for name, value in values.items()}
+
+
+def _masked_channels(channels: object) -> object:
+    """Return what is written for the channels with "…" for each address, and for everything that is no table."""
+    if not isinstance(channels, list):
+        return "…"
+    return [
+        {key: "…" if key.casefold() == "url" else value for key, value in each.items()} if isinstance(each, dict) else "…"
+        for each in channels
+    ]
+
+
+def _without_addresses(problem: BriefProblem) -> BriefProblem:
+    """Return the problem with "…" for what follows the scheme of each address that it quotes."""
+    return replace(problem, sentence=re.sub(r"([a-z][a-z0-9+.-]*://)[^\s\"'“”]+", r"\1…", problem.sentence, flags=re.IGNORECASE))
 
 
 def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:

@@ -54,14 +54,16 @@ def _plain_name(campaign: str) -> str:
 
 
 def _require_replaceable(file: Path) -> None:
-    """Raise UsageError if there is a file that is no report."""
+    """Raise UsageError if there is a file that is no report, or no folder for the file."""
     from goldsmith.pipeline.campaign_report.page import FIRST_LINE
 
     start = FIRST_LINE.encode()
     try:
         with file.open("rb") as opened:
             is_report = opened.read(len(start)) == start
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not file.absolute().parent.is_dir():
+            raise UsageError(f"{file} cannot be written: {error.strerror}.", "Name a file in a folder that is there with --out.") from None
         return
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.", "Name another file with --out.") from error

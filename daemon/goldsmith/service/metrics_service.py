@@ -65,7 +65,8 @@ class MetricsService:
 
     def run(self) -> None:
         """Answer until SIGTERM or Ctrl-C."""
-        thread = threading.Thread(target=self.server.serve_forever, name="monitoring", daemon=True)
+        # Its interval is for its own end, for which nobody waits: the process ends with this thread.
+        thread = threading.Thread(target=self.server.serve_forever, args=(3600.0,), name="monitoring", daemon=True)
         notify = SystemdNotifier()
         with stop_signals() as signals, contextlib.closing(self):
             self.refresh_counters()
@@ -74,7 +75,6 @@ class MetricsService:
             structlog.get_logger("goldsmith").info("answering", address=self._setup.settings.metrics.listen, until="Ctrl-C or SIGTERM")
             while not signals.is_requested:
                 signals.wait(3600.0)
-            self.server.shutdown()
 
     def close(self) -> None:
         self.server.server_close()

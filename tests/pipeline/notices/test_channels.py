@@ -35,21 +35,21 @@ def test_neither_the_title_nor_the_key_nor_the_text_of_a_channel_has_its_address
 
 def test_a_channel_is_the_same_in_another_place_of_the_file() -> None:
     """Else what it was told would be told again."""
-    one, two = '[[notify]]\nurl = "json://a"\n', '[[notify]]\nurl = "json://b"\n'
-    assert [each.key for each in channels(one + two)] == [each.key for each in reversed(channels(two + one))]
+    first, second = '[[notify]]\nurl = "json://a"\n', '[[notify]]\nurl = "json://b"\n'
+    assert [each.key for each in channels(first + second)] == [each.key for each in reversed(channels(second + first))]
 
 
 def test_a_channel_tells_of_its_kinds_and_campaigns() -> None:
     """A campaign has those below it; the machine belongs to none."""
     own = channel('on = ["review", "machine"]\ncampaigns = ["Acme/Spring/", "bolt"]')
-    told = [
+    wanted_notices = [
         ("review", "acme/spring"),
         ("review", "ACME/spring/web"),
         ("review", "bolt"),
         ("machine", ""),
         ("machine over", ""),
     ]
-    assert [each for each in told if not own.tells(notice(*each))] == []
+    assert [each for each in wanted_notices if not own.tells(notice(*each))] == []
     others = [("problem", "acme/spring"), ("review", "acme"), ("review", "acme/springs"), ("review", ""), ("campaign done", "bolt")]
     assert [each for each in others if own.tells(notice(*each))] == []
     everything = channel("")

@@ -40,9 +40,9 @@ def test_a_problem_is_told_once_until_it_is_solved(look: Look, journal: Journal)
     """Held again after somebody has tried, it is told again."""
     look()
     hold(journal)
-    (found,) = look()
-    assert (found.kind, found.campaign, found.path) == ("problem", "acme", "inbox/acme/a.png")
-    assert found.sentence == "a.png is empty. Save it again."
+    (notice,) = look()
+    assert (notice.kind, notice.campaign, notice.path) == ("problem", "acme", "inbox/acme/a.png")
+    assert notice.sentence == "a.png is empty. Save it again."
     assert look() == []
     hold(journal, sentence="a.png is cut off.")
     assert [each.sentence for each in look()] == ["a.png is cut off. Save it again."]
@@ -93,9 +93,9 @@ def test_a_campaign_is_done_when_nothing_more_of_it_waits(look: Look, journal: J
     waiting.unlink()
     assert look(later - 1) == []
     assert look(later, DaemonState()) == []
-    (found,) = look(later)
-    assert (found.kind, found.campaign, found.path) == ("campaign done", "acme", "delivered/acme/b_web.jpg")
-    assert found.sentence == "2 pictures delivered, and nothing of it waits or is at work."
+    (notice,) = look(later)
+    assert (notice.kind, notice.campaign, notice.path) == ("campaign done", "acme", "delivered/acme/b_web.jpg")
+    assert notice.sentence == "2 pictures delivered, and nothing of it waits or is at work."
     assert look(later + 1000) == []
 
 
@@ -153,13 +153,13 @@ def test_a_long_history_is_read_in_parts(setup: Setup, journal: Journal, record:
     record.add(feed.look(around, 0.0)[0], {})
     for number in range(5):
         journal.record_problem(history_row(f"selected/{number}.png", f"review/{number}.png"))
-    found = []
+    paths: list[str] = []
     is_more = True
     while is_more:
         reading, is_more = feed.look(around, 0.0)
         record.add(reading, {})
-        found += [each.path for each in reading.notices]
-    assert found == [f"review/{number}.png" for number in range(5)]
+        paths += [each.path for each in reading.notices]
+    assert paths == [f"review/{number}.png" for number in range(5)]
 
 
 def test_what_stops_the_machine_is_told_after_a_minute_and_when_it_is_over(look: Look, record: NoticeRecord, setup: Setup) -> None:
@@ -170,8 +170,8 @@ def test_what_stops_the_machine_is_told_after_a_minute_and_when_it_is_over(look:
         return RUNNING.model_copy(update={"pause_reason": f"{setup.root}/inbox is full. Next try at 12:{minute}."})
 
     assert look(1000.0, full(1)) == []
-    (found,) = look(1000.0 + GRACE_SECONDS, full(2))
-    assert (found.kind, found.sentence) == ("machine", "inbox is full. Next try at 12:2.")
+    (notice,) = look(1000.0 + GRACE_SECONDS, full(2))
+    assert (notice.kind, notice.sentence) == ("machine", "inbox is full. Next try at 12:2.")
     assert look(2000.0, full(3)) == []
     record.record_told(ChannelState("phone", "channel 1"), [record.due("phone", 1)[0][0].number], 2000.0)
     (over,) = look(2001.0)
@@ -184,8 +184,8 @@ def test_what_has_ended_before_anybody_was_told_is_not_told_to_be_over(look: Loo
     look()
     stopped = DaemonState()
     look(1000.0, stopped)
-    (found,) = look(1060.0, stopped)
-    assert found.sentence.startswith("Goldsmith is not running")
+    (notice,) = look(1060.0, stopped)
+    assert notice.sentence.startswith("Goldsmith is not running")
     assert look(1061.0) == []
 
 

@@ -266,11 +266,13 @@ def format_size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 0.8 s, 12 s, 4 min, 2 h 05 min, 3 d 4 h."""
+    """Return a time as people say it: 0.8 s, 12 s, 1 min 15 s, 14 min, 2 h 05 min, 3 d 4 h."""
     if seconds < 10:
         return f"{seconds:.1f} s" if seconds >= 0.05 else "0 s"
     if seconds < 60:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

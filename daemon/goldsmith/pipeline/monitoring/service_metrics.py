@@ -46,7 +46,7 @@ class ServiceMetrics:
 
     def __init__(self, root: Path, pipeline: Pipeline, places: Mapping[str, Path], journal_file: Path) -> None:
         """``places``: folders by the name of their label, whose free space is shown."""
-        disable_created_metrics()  # else each series has a second one with the time of its first value
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else each series has a second one with the time of its first value
         self._registry = CollectorRegistry()
         self._position: tuple[float, int] | None = None
         self._gauges = _Gauges(root, pipeline, places, journal_file)

@@ -60,8 +60,8 @@ class PresentState:
         The sheet of a review lies in a folder of the share. It is sent only if it has the bytes that the worker wrote.
         """
         sheets = [(telling.notice.path, sheet) for telling in tellings if (sheet := self._review_sheet(telling.notice))][:_MAX_PICTURES]
-        wanted = [telling.notice.path for telling in tellings if _is_shown(telling.notice)][: _MAX_PICTURES - len(sheets)]
-        previews = self._make_previews(wanted, _PREVIEW_SIDE) if wanted else {}
+        preview_paths = [telling.notice.path for telling in tellings if _is_shown(telling.notice)][: _MAX_PICTURES - len(sheets)]
+        previews = self._make_previews(preview_paths, _PREVIEW_SIDE) if preview_paths else {}
         pictures = [*sheets, *((path, result.jpeg) for path, result in previews.items() if result.jpeg)]
         return [(_file_name(path, number), data) for number, (path, data) in enumerate(pictures, 1)]
 
