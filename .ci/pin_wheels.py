@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).parents[1]
 _FILES = (
     ("constraints.txt", "wheels.txt", "torch is missing, because its build (CPU, CUDA, ROCm) is your choice."),
     ("constraints.txt", "wheels-heif.txt", "They are those of the extra `heic`, which the default install does not have."),
-    ("constraints.txt", "wheels-notify.txt", "They are those of the extras `notify` and `metrics`, which the default install does not have."),
+    ("constraints.txt", "wheels-notify.txt", "They are those of the extras `notify` and `metrics`."),
     ("constraints-dev.txt", "wheels-dev.txt", "pyvips is missing, because it has no wheel: pip builds it."),
 )
 # The pins of extras, by their file. All others are in the file without an extra.

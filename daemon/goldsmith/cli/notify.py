@@ -46,9 +46,9 @@ def notify(
 def _send_trial(channels: Sequence[Channel]) -> None:
     """Send a test message on each channel and print what became of it. Raises HostError if one was not taken."""
     from goldsmith.pipeline.notices.message import trial_message
-    from goldsmith.pipeline.notices.sender_process import SenderProcess
+    from goldsmith.pipeline.notices.sender_launcher import SenderLauncher
 
-    sender = SenderProcess()
+    sender = SenderLauncher()
     failures = [sender.send("", channel.url, trial_message(), ()) for channel in channels]
     rows = [
         ("fault" if failure else "ok", channel.title, failure or "The test message was taken.", ", ".join(channel.kinds), _scope(channel))

@@ -22,7 +22,7 @@ from goldsmith.pipeline.notices.feed import NoticeFeed, Surroundings
 from goldsmith.pipeline.notices.machine_conditions import GRACE_SECONDS, MachineConditions
 from goldsmith.pipeline.notices.outbox import NoticeOutbox
 from goldsmith.pipeline.notices.present_state import PresentState
-from goldsmith.pipeline.notices.sender_process import SenderProcess
+from goldsmith.pipeline.notices.sender_launcher import SenderLauncher
 from goldsmith.pipeline.previews.preview_maker import PreviewResult
 from goldsmith.pipeline.scheduler.host_health import OnEvent, traceback_text
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
@@ -143,7 +143,7 @@ class NotifyService:
         return record
 
     def _outbox(self, record: NoticeRecord, folder: Path) -> NoticeOutbox:
-        sender = SenderProcess(folder / _ANSWER_FILE, self._lock_fd)
+        sender = SenderLauncher(folder / _ANSWER_FILE, self._lock_fd)
         return NoticeOutbox(record, self._channels, sender.send, sender.earlier_answer, self._on_event, self._wall_clock)
 
     def _must_look(self, record: NoticeRecord, journal_file: Path, daemon: DaemonState) -> bool:

@@ -11,7 +11,7 @@ from doubles.history_rows import history_row
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.files import resource_path
 from goldsmith.journal.records import HistoryRow
-from goldsmith.pipeline.campaign_report.account import CampaignAccount, ModelUse, take_account
+from goldsmith.pipeline.campaign_report.account import CampaignAccount, ModelTimes, take_account
 
 PIPELINE = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
 
@@ -50,7 +50,7 @@ def test_gpu_seconds_are_the_steps_that_ran_a_model_on_a_gpu() -> None:
         job("generate", 100, 200, steps=[model_step("premium", 30.0), {"op": "select", "seconds": 9.0}], **on_gpu),
         job("generate", 100, 200, steps=[model_step("premium", 4.0), model_step("migan", 1.0)]),
     )
-    assert account.models == {"premium": ModelUse("Apache-2.0", 2, 34.0, 30.0), "migan": ModelUse("Apache-2.0", 1, 1.0, 0.0)}
+    assert account.models == {"premium": ModelTimes("Apache-2.0", 2, 34.0, 30.0), "migan": ModelTimes("Apache-2.0", 1, 1.0, 0.0)}
     assert account.gpu_seconds == account.stages["generate"].gpu_seconds == 30.0
 
 

@@ -12,8 +12,8 @@ from goldsmith.pipeline.campaign_report.account import (
     CampaignAccount,
     DeliveredFile,
     Delivery,
-    HandWork,
-    ModelUse,
+    ModelTimes,
+    SavedByHand,
     StageTimes,
 )
 from goldsmith.pipeline.campaign_report.drift import Drift
@@ -64,9 +64,9 @@ def page_of(account: CampaignAccount, previews: dict[str, PreviewResult] | None 
 def account() -> CampaignAccount:
     account = CampaignAccount("acme", 1.9e9, 2e9, [delivery("a"), delivery("b")])
     account.stages = {"edit": StageTimes(3, 1, 90.0, 60.0, 30.0), "deliver": StageTimes(2, 0, 10.0, 0.0, 1.0)}
-    account.models = {"premium": ModelUse("Apache-2.0", 3, 60.0, 60.0), "migan": ModelUse("MIT", 1, 2.0)}
+    account.models = {"premium": ModelTimes("Apache-2.0", 3, 60.0, 60.0), "migan": ModelTimes("MIT", 1, 2.0)}
     account.eyes.approved, account.eyes.again, account.eyes.wait_seconds, account.eyes.longest_seconds = 2, 1, 7500.0, 7200.0
-    account.hands = {"GIMP 3.2": HandWork(1, 600.0)}
+    account.hands = {"GIMP 3.2": SavedByHand(1, 600.0)}
     return account
 
 
@@ -110,7 +110,7 @@ def test_it_loads_nothing_and_runs_nothing(account: CampaignAccount) -> None:
 def test_names_and_sentences_are_escaped() -> None:
     """A campaign, a picture, a program, a model and a reason that are HTML."""
     account = CampaignAccount(EVIL, 1.0, 2.0, [delivery("a", path=f"graded/{EVIL}.png", remarks=(EVIL,))], {EVIL: StageTimes(1, 0, 1.0)})
-    account.models, account.hands = {EVIL: ModelUse(EVIL, 1, 1.0)}, {EVIL: HandWork(1, 1.0)}
+    account.models, account.hands = {EVIL: ModelTimes(EVIL, 1, 1.0)}, {EVIL: SavedByHand(1, 1.0)}
     page = page_of(account, {"delivered/acme/a_web.jpg": PreviewResult(reason=EVIL)})
     assert page.tags & {"script", "img"} == set()
     assert [name for name, _ in page.attributes if name.startswith("on")] == []

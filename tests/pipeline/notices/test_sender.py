@@ -12,7 +12,7 @@ import pytest
 from doubles.hook import SECRET, Hook, running_hook
 from goldsmith.pipeline.notices.message import Message
 from goldsmith.pipeline.notices.sender import NOT_INSTALLED, UNKNOWN_ADDRESS, send
-from goldsmith.pipeline.notices.sender_process import SenderProcess
+from goldsmith.pipeline.notices.sender_launcher import SenderLauncher
 
 PICTURES = [("1-hero.jpg", b"\xff\xd8jpeg\xff\xd9"), ("2-b.jpg", b"second")]
 
@@ -75,27 +75,27 @@ def test_without_apprise_the_sentence_says_what_to_install(monkeypatch: pytest.M
 
 def test_a_process_of_its_own_sends_and_leaves_its_answer(hook: Hook, tmp_path: Path) -> None:
     """Another program that asks for the answer of this message gets it, and only of this one."""
-    sender = SenderProcess(tmp_path / "answer")
+    sender = SenderLauncher(tmp_path / "answer")
     assert sender.send("m1", hook.url, Message("A title", "Words."), PICTURES) == ""
     assert hook.bodies == ["Words."]
     assert SECRET not in (tmp_path / "answer").read_text()
-    assert SenderProcess(tmp_path / "answer").earlier_answer("m1") == ""
-    assert SenderProcess(tmp_path / "answer").earlier_answer("m2") is None
-    assert SenderProcess(tmp_path / "gone").earlier_answer("m1") is None
+    assert SenderLauncher(tmp_path / "answer").earlier_answer("m1") == ""
+    assert SenderLauncher(tmp_path / "answer").earlier_answer("m2") is None
+    assert SenderLauncher(tmp_path / "gone").earlier_answer("m1") is None
 
 
 def test_a_service_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is killed, and the message counts as not taken."""
-    from goldsmith.pipeline.notices import sender_process
+    from goldsmith.pipeline.notices import sender_launcher
 
-    monkeypatch.setattr(sender_process, "_TIMEOUT_SECONDS", 0.01)
-    failure = SenderProcess().send("m", "json://127.0.0.1:9", Message("t", "b"), ())
+    monkeypatch.setattr(sender_launcher, "_TIMEOUT_SECONDS", 0.01)
+    failure = SenderLauncher().send("m", "json://127.0.0.1:9", Message("t", "b"), ())
     assert failure == "The service has not answered for 0 s."
 
 
 def test_a_sender_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has printed no answer."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert SenderProcess().send("m", "json://x", Message("t", "b"), ()) == "The program that sends messages has failed (exit status 1)."
+    assert SenderLauncher().send("m", "json://x", Message("t", "b"), ()) == "The program that sends messages has failed (exit status 1)."
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert SenderProcess().send("m", "json://x", Message("t", "b"), ()).startswith("The program that sends messages cannot be started")
+    assert SenderLauncher().send("m", "json://x", Message("t", "b"), ()).startswith("The program that sends messages cannot be started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 
 from conftest import Saver
 from goldsmith.cli.init import make_root
-from goldsmith.pipeline.previews.preview_maker import PreviewMaker
+from goldsmith.jobs.job import Outcome, OutputFile
+from goldsmith.pipeline.previews.preview_maker import PreviewMaker, _to_result
 from goldsmith.pipeline.previews.preview_operation import mean_lab
 from goldsmith.service.one_off import opened_preview_maker
 from goldsmith.service.setup import load_setup
@@ -65,3 +67,21 @@ def test_workers_that_cannot_work_are_the_reason(maker: PreviewMaker, root: Path
     monkeypatch.setattr(maker._workers, "submit", lambda job: None)
     monkeypatch.setattr(maker._workers, "pause_reason", lambda queue: "Its processes cannot be started.")
     assert maker.make(["delivered/c.png"], 32)["delivered/c.png"].reason == "Its processes cannot be started."
+
+
+def test_a_preview_that_a_worker_has_exchanged_is_not_taken(tmp_path: Path) -> None:
+    """A worker process that was taken over could otherwise send any file of the server into a message."""
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "a.jpg").write_bytes(b"other bytes")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "secret")
+    reasons = []
+    for name, sha256 in (("a.jpg", "0" * 64), ("link.jpg", hashlib.sha256(b"secret").hexdigest()), ("gone.jpg", "")):
+        output = OutputFile(role="deliverable", tail=".jpg", path=str(tmp_path / name), sha256=sha256, size=1)
+        result = _to_result(Outcome(job_id="j", outputs=(output,)))
+        assert result.jpeg == b""
+        reasons.append(result.reason)
+    assert reasons == [
+        "The preview was changed after it was made.",
+        "link.jpg is not an ordinary file.",
+        "The preview cannot be read: No such file or directory.",
+    ]

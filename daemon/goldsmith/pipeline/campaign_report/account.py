@@ -31,7 +31,7 @@ class StageTimes:
 
 
 @dataclass(slots=True)
-class ModelUse:
+class ModelTimes:
     """What one model has done."""
 
     licence: str = ""
@@ -52,7 +52,7 @@ class EyeTimes:
 
 
 @dataclass(slots=True)
-class HandWork:
+class SavedByHand:
     """Pictures that people have saved over between two jobs with one program.
 
     ``seconds``: from the moment at which the picture lay there until it was saved; the work took at most that long.
@@ -99,10 +99,10 @@ class CampaignAccount:
     deliveries: list[Delivery] = field(default_factory=list)
     # In the order of the pipeline.
     stages: dict[str, StageTimes] = field(default_factory=dict)
-    models: dict[str, ModelUse] = field(default_factory=dict)
+    models: dict[str, ModelTimes] = field(default_factory=dict)
     eyes: EyeTimes = field(default_factory=EyeTimes)
     # By program; "" = the file does not name it.
-    hands: dict[str, HandWork] = field(default_factory=dict)
+    hands: dict[str, SavedByHand] = field(default_factory=dict)
 
     @property
     def work_seconds(self) -> float:
@@ -160,7 +160,7 @@ def _add_stage(account: CampaignAccount, row: HistoryRow, parent: HistoryRow | N
     for step in _steps(row):
         engine = step.get("engine")
         if isinstance(engine, dict) and isinstance(engine.get("name"), str):
-            use = account.models.setdefault(str(engine["name"]), ModelUse(str(engine.get("licence", ""))))
+            use = account.models.setdefault(str(engine["name"]), ModelTimes(str(engine.get("licence", ""))))
             seconds = _number(step.get("seconds"))
             use.steps, use.seconds = use.steps + 1, use.seconds + seconds
             if is_on_gpu:
@@ -186,7 +186,7 @@ def _add_decision(eyes: EyeTimes, row: HistoryRow, parent: HistoryRow | None, fi
 def _add_hand_work(account: CampaignAccount, row: HistoryRow, parent: HistoryRow | None) -> None:
     by_hand = row.record.get("by_hand")
     program = str(by_hand.get("program", "")) if isinstance(by_hand, dict) else ""
-    work = account.hands.setdefault(program, HandWork())
+    work = account.hands.setdefault(program, SavedByHand())
     work.pictures += 1
     if parent is not None:
         work.seconds += max(0.0, row.started_at - parent.taken_at)

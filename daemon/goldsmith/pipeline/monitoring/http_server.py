@@ -37,7 +37,7 @@ class MonitoringServer(ThreadingHTTPServer):
         self.token = token
         self.is_local = ipaddress.ip_address(address[0]).is_loopback
         self._slots = threading.BoundedSemaphore(_MAX_REQUESTS)
-        super().__init__(address, _Handler)
+        super().__init__(address, _Answer)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread of its own. Of too many requests at once, the last is closed."""
@@ -68,7 +68,7 @@ def _end_connection(request: socket.socket) -> None:
         return
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Answer(BaseHTTPRequestHandler):
     server: MonitoringServer
     server_version = "Goldsmith"
     sys_version = ""

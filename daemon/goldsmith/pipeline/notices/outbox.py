@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from goldsmith.journal.notice_record import ChannelState, Notice, NoticeRecord
 from goldsmith.pipeline.notices.channels import GIVE_UP_SECONDS, Channel
 from goldsmith.pipeline.notices.message import Telling, compose_message
-from goldsmith.pipeline.notices.sender_process import Send
+from goldsmith.pipeline.notices.sender_launcher import Send
 from goldsmith.pipeline.scheduler.host_health import OnEvent
 
 # A message is about at most this many notices; the others are only counted in it, and count as told.

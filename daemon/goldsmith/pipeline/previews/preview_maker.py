@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, display_name
+from goldsmith.files import FileSignature, display_name, open_input
 from goldsmith.jobs.job import Job, JobInput, Outcome, ResourceLimits, StepSpec
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.previews.preview_operation import MEAN_COLOUR
@@ -19,6 +20,8 @@ from goldsmith.root_folder import RootFolder
 
 # The largest file of which a preview is made.
 _MAX_FILE_BYTES = 2 << 30
+# The largest preview.
+_MAX_PREVIEW_BYTES = 16 << 20
 
 
 class PreviewResult(NamedTuple):
@@ -109,9 +112,14 @@ def _to_result(outcome: Outcome) -> PreviewResult:
     if output is None:
         return PreviewResult(reason="The worker made no preview.")
     try:
-        jpeg = Path(output.path).read_bytes()
+        with os.fdopen(open_input(output.path), "rb") as file:
+            jpeg = file.read(_MAX_PREVIEW_BYTES)
+    except InputError as problem:
+        return PreviewResult(reason=problem.sentence)
     except OSError as error:
         return PreviewResult(reason=f"The preview cannot be read: {error.strerror}.")
+    if hashlib.sha256(jpeg).hexdigest() != output.sha256:  # a worker that was taken over has exchanged it
+        return PreviewResult(reason="The preview was changed after it was made.")
     lab = outcome.steps[0].findings.get(MEAN_COLOUR) if outcome.steps else None
     numbers = [float(value) for value in lab if isinstance(value, int | float)] if isinstance(lab, list) else []
     mean = (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None

@@ -22,7 +22,7 @@ _KEPT_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_P
 Send = Callable[[str, str, Message, Sequence[tuple[str, bytes]]], str]
 
 
-class SenderProcess:
+class SenderLauncher:
     """Starts the sender's processes. ``answer_file``: an absolute path outside the root, for the answers; None = none is kept.
 
     ``lock_fd``: the descriptor of the lock of `goldsmith notify`; a process that outlives its parent keeps the lock until it has answered.
