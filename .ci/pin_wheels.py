@@ -16,10 +16,14 @@ CHECKOUT = Path(__file__).parents[1]
 _FILES = (
     ("constraints.txt", "wheels.txt", "torch is missing, because its build (CPU, CUDA, ROCm) is your choice."),
     ("constraints.txt", "wheels-heif.txt", "They are those of the extra `heic`, which the default install does not have."),
+    ("constraints.txt", "wheels-notify.txt", "They are those of the extras `notify` and `metrics`."),
     ("constraints-dev.txt", "wheels-dev.txt", "pyvips is missing, because it has no wheel: pip builds it."),
 )
-# The pins in wheels-heif.txt.
-_HEIC_EXTRA = ("pillow-heif",)
+# The pins of extras, by their file. All others are in the file without an extra.
+_EXTRAS = {
+    "wheels-heif.txt": ("pillow-heif",),
+    "wheels-notify.txt": ("apprise", "markdown", "oauthlib", "prometheus-client", "requests-oauthlib"),
+}
 _HEADING = (
     "# The wheels of the pins in {constraints}, for Python 3.11 on Linux. `make pin-wheels` writes this file.\n"
     "# Above each pin: its wheels, their hashes, and digests of their files, with which `make audit` compares what is installed.\n"
@@ -41,12 +45,17 @@ def main() -> int:
         pins = [
             known[key] if key in known and known[key].version == version else WheelPin(name, version, _fetch(name, version))
             for key, (name, version) in read_constraints(CHECKOUT / constraints).items()
-            if key not in _NOT_PINNED and (key in _HEIC_EXTRA) == (wheels == "wheels-heif.txt")
+            if key not in _NOT_PINNED and _is_in_file(key, wheels)
         ]
         heading = _HEADING.format(constraints=constraints, remark=remark)
         target.write_text(heading + format_wheel_pins(sorted(pins, key=lambda pin: normalise(pin.name))), encoding="ascii")
         print(f"{target}: {len(pins)} pins")
     return 0
+
+
+def _is_in_file(key: str, wheels: str) -> bool:
+    """Return whether the pin with this normalised name belongs into a file of wheels."""
+    return key in _EXTRAS[wheels] if wheels in _EXTRAS else not any(key in pins for pins in _EXTRAS.values())
 
 
 def _fetch(name: str, version: str) -> tuple[Wheel, ...]:

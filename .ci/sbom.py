@@ -20,7 +20,14 @@ from wheel_pins import WheelPin, normalise, read_constraints, read_wheel_pins
 CHECKOUT = Path(__file__).parents[1]
 _LICENCE_ROW = re.compile(r"\| ([A-Za-z0-9._-]+) \| ([^|]+) \|")
 # Pins of extras, which the default install does not have.
-_EXTRAS = {"pillow-heif": "BSD-3-Clause AND GPL-2.0-only"}
+_EXTRAS = {
+    "pillow-heif": "BSD-3-Clause AND GPL-2.0-only",
+    "apprise": "BSD-2-Clause",
+    "markdown": "BSD-3-Clause",
+    "oauthlib": "BSD-3-Clause",
+    "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
+    "requests-oauthlib": "ISC",
+}
 
 
 def read_licences(page: Path) -> dict[str, str]:

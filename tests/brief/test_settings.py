@@ -12,12 +12,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from goldsmith.brief.parsing import ConfigError
 from goldsmith.brief.settings import (
     CONFIG_FILES,
     ConfigDir,
     CredentialSettings,
+    MetricsSettings,
+    NotifyChannel,
     Settings,
     find_config,
     read_config,
@@ -26,6 +29,12 @@ from goldsmith.brief.settings import (
 from goldsmith.errors import HostError, UsageError
 from goldsmith.files import resource_path
 
+# Fields that are tables, which the shipped file shows at its end, with examples.
+TABLES: dict[str, tuple[str, type[BaseModel]]] = {
+    "credentials": ("[credentials]", CredentialSettings),
+    "notify": ("[[notify]]", NotifyChannel),
+    "metrics": ("[metrics]", MetricsSettings),
+}
 # Fields whose default depends on the machine: the shipped file shows an example.
 MACHINE_SETTINGS = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
 CREDENTIAL_FILES = ("certificate", "key", "trusted")
@@ -41,6 +50,12 @@ def shipped_text() -> str:
     return resource_path("config", "goldsmith.toml").read_text()
 
 
+def shipped_settings() -> str:
+    """Return the shipped file without its tables."""
+    text = shipped_text()
+    return text[: min(text.index(f"\n#{heading}\n") for heading, _ in TABLES.values())].rpartition("\n\n")[0] + "\n"
+
+
 def test_the_shipped_file_sets_only_defaults() -> None:
     """Compare it with an empty file: all its lines are comments."""
     assert read_settings(shipped_text().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
@@ -48,24 +63,36 @@ def test_the_shipped_file_sets_only_defaults() -> None:
 
 def test_the_commented_values_are_the_defaults() -> None:
     """Remove every # and compare with the code."""
-    shipped_values = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
-    shipped_credentials = CredentialSettings.model_validate(shipped_values.pop("credentials"))
-    assert list(CredentialSettings.model_fields) == ["sign", *CREDENTIAL_FILES]
-    assert shipped_credentials.model_copy(update=dict.fromkeys(CREDENTIAL_FILES)) == CredentialSettings()
-    assert [*shipped_values, "credentials"] == list(Settings.model_fields)
+    shipped_values = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_settings(), flags=re.MULTILINE))
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in TABLES}
+    assert list(shipped_values) == list(fields)
     assert {name: value for name, value in shipped_values.items() if name not in MACHINE_SETTINGS} == {
-        name: field.default for name, field in Settings.model_fields.items() if name not in {*MACHINE_SETTINGS, "credentials"}
+        name: field.default for name, field in fields.items() if name not in {*MACHINE_SETTINGS, "credentials"}
     }
-    assert read_settings(shipped_text().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
+    assert read_settings(shipped_settings().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
 
 def test_the_shipped_file_explains_every_setting() -> None:
     """Compare its comments with the descriptions in the code."""
-    fields = {**Settings.model_fields, **CredentialSettings.model_fields}
-    for name, field in fields.items():
-        line = "[credentials]" if name == "credentials" else f"#{name} = "
-        comment = "\n".join(f"# {line}" for line in textwrap.wrap(field.description or "", 118))
-        assert f"\n{comment}\n{line}" in shipped_text()
+    lines = [(field.description, f"{name} = ") for name, field in Settings.model_fields.items() if name not in TABLES]
+    for name, (heading, model) in TABLES.items():
+        lines.append((Settings.model_fields[name].description, f"{heading}\n"))
+        lines += [(field.description, f"{key} = ") for key, field in model.model_fields.items()]
+    for description, line in lines:
+        comment = "\n".join(f"# {line}" for line in textwrap.wrap(description or "", 118))
+        assert f"\n{comment}\n#{line}" in shipped_text()
+
+
+def test_the_commented_tables_are_valid_and_show_the_defaults() -> None:
+    """Remove every # from them. Of `url` and `credential`, only one may be given."""
+    tables = shipped_text().removeprefix(shipped_settings())
+    uncommented = re.sub(r"^#(\[|[a-z_]+ = )", r"\1", tables, flags=re.MULTILINE)
+    settings = read_settings(re.sub(r"^credential = .*", "", uncommented, flags=re.MULTILINE).encode(), "f")
+    (channel,) = settings.notify
+    assert channel == NotifyChannel(url=channel.url)
+    assert settings.credentials.model_copy(update=dict.fromkeys(CREDENTIAL_FILES)) == CredentialSettings()
+    assert settings.metrics == MetricsSettings(token_file=Path("/etc/goldsmith/metrics-token"))
+    assert read_settings(re.sub(r"^url = .*", "", uncommented, flags=re.MULTILINE).encode(), "f").notify[0].credential == "ntfy"
 
 
 def test_flags_override_the_environment_which_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,3 +261,73 @@ def test_reading_briefs_imports_no_picture_library() -> None:
     code += f"from goldsmith.ops import catalogue; catalogue(); print([n for n in {heavy!r} if n in sys.modules])"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("table", "sentences"),
+    [
+        (
+            '[[notify]]\nurl = "SECRET"',
+            ['notify.1.url is "…": it has no ://, so it is no address of Apprise.'],
+        ),
+        (
+            '[[notify]]\nurl = "json://SECRET"\ncredential = "x"',
+            ["notify.1: url or credential must say where the notices go, and not both."],
+        ),
+        ('[[notify]]\non = ["review"]', ["notify.1: url or credential must say where the notices go, and not both."]),
+        (
+            '[[notify]]\ncredential = "../x"',
+            ['notify.1.credential is "../x": it must be a name of letters, digits, dots, dashes and underscores.'],
+        ),
+        (
+            '[[notify]]\nurl = "json://SECRET"\non = ["revue"]',
+            ['notify.1.on.1 is "revue", but must be "review", "problem", "campaign done" or "machine"'],
+        ),
+        ('[[notify]]\nurl = "json://SECRET"\nto = "json://SECRET"', ["notify.1.to is not a setting here"]),
+        ('[[notify]]\nurl = ["json://SECRET"]', ["notify.1.url is "]),
+        ('notify = "json://SECRET"', ['notify is "…", but must be a list in [brackets]']),
+        ('notify = ["json://SECRET"]', ['notify.1 is "…", but must be a table in { braces }']),
+        ('notify = { url = "json://SECRET" }', ["notify is "]),
+    ],
+)
+def test_a_fault_in_a_channel_is_told_without_its_address(table: str, sentences: list[str]) -> None:
+    """The address may hold a password, and messages go into logs."""
+    with pytest.raises(ConfigError) as caught:
+        read_settings(table.encode(), "goldsmith.toml")
+    assert [fault for fault, start in zip(map(str, caught.value.problems), sentences, strict=True) if not fault.startswith(start)] == []
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["localhost:9464", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", ":9464", "[::1:9464x"])
+def test_an_address_to_listen_at_is_a_number(address: str) -> None:
+    """A name could mean another address tomorrow."""
+    with pytest.raises(ConfigError, match="it must be an IP address with a port"):
+        read_settings(f'[metrics]\nlisten = "{address}"'.encode(), "goldsmith.toml")
+    assert read_settings(b'[metrics]\nlisten = "[::1]:9464"', "goldsmith.toml").metrics.listen == "[::1]:9464"
+
+
+def test_the_text_of_the_settings_has_no_address() -> None:
+    """A traceback or a log may show it."""
+    assert "SECRET" not in repr(read_settings(b'[[notify]]\nurl = "json://SECRET"', "goldsmith.toml"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "url = json://SECRET",
+        'url = "json://SECRET',
+        "url = “json://SECRET”",
+        "url 'json://SECRET'",
+        'url = "json://SECRET\\d"',
+        'url = "json://SECRET"\nurl = "json://SECRET"',
+        "url: json://SECRET",
+        'url = "json://SECRET" x',
+        'Url = "json://SECRET"',
+        'url = "JSON://user:SECRET@host/?key=SECRET"\non = []',
+    ],
+)
+def test_a_line_that_is_not_toml_is_quoted_without_its_address(line: str) -> None:
+    """A person forgets a quote, and the log goes to another person."""
+    with pytest.raises(ConfigError) as caught:
+        read_settings(f"[[notify]]\n{line}".encode(), "goldsmith.toml")
+    assert "SECRET" not in str(caught.value)

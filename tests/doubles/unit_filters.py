@@ -24,8 +24,10 @@ UNIT = Path(__file__).parents[2] / "systemd" / "goldsmith.service"
 _PR_SET_NO_NEW_PRIVS = 38
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
-_NOT_EQUAL, _MASKED_EQUAL = 1, 7
-_ADDRESS_FAMILIES = {"AF_UNIX": socket.AF_UNIX}
+_EQUAL, _GREATER, _MASKED_EQUAL = 4, 6, 7
+_ADDRESS_FAMILIES = {"AF_UNIX": socket.AF_UNIX, "AF_INET": socket.AF_INET, "AF_INET6": socket.AF_INET6}
+# Linux has no address family above this number (linux/socket.h).
+_LAST_FAMILY = 63
 # CLONE_NEW* of linux/sched.h: cgroup, UTS, IPC, user, PID, network and mount namespaces.
 _NAMESPACE_FLAGS = (0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000, 0x00020000)
 # Calls that create a file or change its mode, with the position of the mode, and for open(2) that of the flags.
@@ -91,8 +93,10 @@ def install(unit_text: str) -> None:
     if unit_values(unit_text, "RestrictNamespaces") == ["yes"]:
         _restrict_namespaces()
     if restricts_families:
-        (family,) = (_ADDRESS_FAMILIES[name] for name in restricts_families)
-        _load(_ALLOW, [(errno.EAFNOSUPPORT, "socket", [_Comparison(0, _NOT_EQUAL, family)])])
+        allowed = {_ADDRESS_FAMILIES[name] for line in restricts_families for name in line.split()}
+        refused = [_Comparison(0, _EQUAL, family) for family in range(_LAST_FAMILY + 1) if family not in allowed]
+        refused.append(_Comparison(0, _GREATER, _LAST_FAMILY))
+        _load(_ALLOW, [(errno.EAFNOSUPPORT, "socket", [comparison]) for comparison in refused])
     # Last, because the program may not be allowed to install further filters.
     _load(_ERRNO | errno.EPERM, [(0, name, []) for name in sorted(allowed_calls(unit_text))])
 

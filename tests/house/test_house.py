@@ -76,9 +76,16 @@ USED_ELSEWHERE = {
     "pipeline.archive.restoration": "cli/ shows what pipeline/ does",
     "pipeline.archive.verification": "cli/ shows what pipeline/ does",
     "pipeline.commit.recovery": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.monitoring.health": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.monitoring.http_server": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.monitoring.service_metrics": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.notices.outbox": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.notices.present_state": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.replay.replay": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
+    "service.metrics_service": "cli/ starts what service/ builds",
+    "service.notify_service": "cli/ starts what service/ builds",
 }
 
 

@@ -62,7 +62,7 @@ def test_the_developers_tools_are_pinned_too() -> None:
 
 @pytest.mark.parametrize(
     ("constraints", "wheels"),
-    [(RUN_TIME, ["wheels.txt", "wheels-heif.txt"]), (DEVELOPMENT, ["wheels-dev.txt"])],
+    [(RUN_TIME, ["wheels.txt", "wheels-heif.txt", "wheels-notify.txt"]), (DEVELOPMENT, ["wheels-dev.txt"])],
     ids=["run time", "development"],
 )
 def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[str, str]], wheels: list[str]) -> None:
@@ -75,9 +75,10 @@ def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[st
 
 
 def test_the_files_of_an_extra_are_not_those_of_the_default_install() -> None:
-    """Somebody who installs the default with hashes gets no package under the GPL."""
+    """Somebody who installs the default, notices or metrics with hashes gets no package under the GPL."""
     assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels.txt"])) & set(_EXTRAS) == set()
-    assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels-heif.txt"])) == set(_EXTRAS)
+    assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels-heif.txt"])) == {"pillow-heif"}
+    assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels-notify.txt"])) == set(_EXTRAS) - {"pillow-heif"}
 
 
 def test_every_licence_of_the_default_install_is_listed() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
@@ -60,6 +61,30 @@ def _require_gpu_name(name: str) -> str:
     return name
 
 
+def _require_address(address: str) -> str:
+    """Return an address as it is written. Raises ValueError unless it is an IP address with a port."""
+    host, separator, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        separator = ""
+    if not separator or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError("it must be an IP address with a port, like 127.0.0.1:9464 or [::1]:9464")
+    return address
+
+
+def _require_channel_url(url: SecretStr) -> SecretStr:
+    if "://" not in url.get_secret_value():
+        raise ValueError("it has no ://, so it is no address of Apprise")
+    return url
+
+
+def _require_credential_name(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is None:
+        raise ValueError("it must be a name of letters, digits, dots, dashes and underscores")
+    return name
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_require_absolute)]
 DeviceName = Annotated[str, AfterValidator(_require_gpu_name)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
@@ -84,6 +109,46 @@ class CredentialSettings(BaseModel):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together: name both, or neither")
         return self
+
+
+NoticeKind = Literal["review", "problem", "campaign done", "machine"]
+NOTICE_KINDS: tuple[NoticeKind, ...] = ("review", "problem", "campaign done", "machine")
+
+
+class NotifyChannel(BaseModel):
+    """One table [[notify]] of goldsmith.toml: a channel on which people are told what waits for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    url: Annotated[SecretStr, AfterValidator(_require_channel_url)] | None = None
+    """Where the notices go, as an address of Apprise. It may hold a password: then let only the service's user read this file."""
+    credential: Annotated[str, AfterValidator(_require_credential_name)] = ""
+    """Instead of `url`: the name of a systemd credential (LoadCredential=) whose file holds the address."""
+    on: Annotated[tuple[NoticeKind, ...], Field(min_length=1)] = NOTICE_KINDS
+    """What is told: results that wait for a person, problems, campaigns that are done, and the state of the machine."""
+    campaigns: tuple[str, ...] = ()
+    """The campaigns of which is told, each with those below it. Empty: all. The state of the machine belongs to no campaign."""
+    digest_minutes: Annotated[float, Field(ge=0, le=1440)] = 5.0
+    """The shortest time between two messages, in minutes. What happens meanwhile becomes one message."""
+    pictures: bool = True
+    """true = pictures go with the messages: the sheet of a review, a preview of a held picture. The service that carries them sees them."""
+
+    @model_validator(mode="after")
+    def _require_one_address(self) -> NotifyChannel:
+        if (self.url is None) == (not self.credential):
+            raise ValueError("url or credential must say where the notices go, and not both.")
+        return self
+
+
+class MetricsSettings(BaseModel):
+    """The table [metrics] of goldsmith.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    listen: Annotated[str, AfterValidator(_require_address)] = "127.0.0.1:9464"
+    """The address at which `goldsmith metrics` answers. Beyond this computer, it needs a token."""
+    token_file: AbsolutePath | None = None
+    """The file with the token that a request must bring. Left out: the systemd credential `metrics-token`, if there is one."""
 
 
 class Settings(BaseSettings):
@@ -149,6 +214,11 @@ class Settings(BaseSettings):
 
     credentials: CredentialSettings = CredentialSettings()
     """Who signs the content credentials (C2PA) of deliverables: see docs/credentials.md."""
+
+    notify: tuple[NotifyChannel, ...] = ()
+    """The channels on which `goldsmith notify` tells people what waits for them. Each is a table of its own."""
+    metrics: MetricsSettings = MetricsSettings()
+    """The figures for Prometheus, and the state of the service, which `goldsmith metrics` answers with."""
 
     @classmethod
     def settings_customise_sources(
@@ -258,15 +328,36 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
     try:
         file_values = read_toml(data, file)
     except BriefError as error:
-        raise ConfigError(file, error.problems) from None
+        raise ConfigError(file, [_without_addresses(problem) for problem in error.problems]) from None
     flag_values = {key: value for key, value in flags.items() if value is not None}
     try:
         return Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
         values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
-        problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, values, "", Settings)]
-        raise ConfigError(file, problems) from None
+        quotable = _without_secrets(values)
+        problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, quotable, "", Settings)]
+        raise ConfigError(file, [_without_addresses(problem) for problem in problems]) from None
+
+
+def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values as a message may quote them: the address of a channel may hold a password."""
+    return {name: _masked_channels(value) if name.casefold() == "notify" else value for name, value in values.items()}
+
+
+def _masked_channels(channels: object) -> object:
+    """Return what is written for the channels with "…" for each address, and for everything that is no table."""
+    if not isinstance(channels, list):
+        return "…"
+    return [
+        {key: "…" if key.casefold() == "url" else value for key, value in each.items()} if isinstance(each, dict) else "…"
+        for each in channels
+    ]
+
+
+def _without_addresses(problem: BriefProblem) -> BriefProblem:
+    """Return the problem with "…" for what follows the scheme of each address that it quotes."""
+    return replace(problem, sentence=re.sub(r"([a-z][a-z0-9+.-]*://)[^\s\"'“”]+", r"\1…", problem.sentence, flags=re.IGNORECASE))
 
 
 def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:

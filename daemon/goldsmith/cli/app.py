@@ -15,10 +15,13 @@ from goldsmith.cli.environment_file import apply_environment_file
 from goldsmith.cli.history import history
 from goldsmith.cli.init import init
 from goldsmith.cli.inspect import inspect
+from goldsmith.cli.metrics import metrics
 from goldsmith.cli.models import models
+from goldsmith.cli.notify import notify
 from goldsmith.cli.ops import ops
 from goldsmith.cli.prune import prune
 from goldsmith.cli.replay import replay
+from goldsmith.cli.report import report
 from goldsmith.cli.restore import restore
 from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
@@ -71,10 +74,13 @@ app.command()(retry)
 app.command()(history)
 app.command()(inspect)
 app.command()(replay)
+app.command()(report)
 app.command()(restore)
 app.command()(verify)
 app.command()(prune)
 app.command()(ops)
 app.add_typer(models)
+app.command()(notify)
+app.command()(metrics)
 app.command()(doctor)
 app.command()(demo)

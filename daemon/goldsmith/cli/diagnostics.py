@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from goldsmith.brief.settings import find_config
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.identity_checks import check_identity
 from goldsmith.cli.journal_checks import check_journal, check_store_size
 from goldsmith.cli.mount_checks import check_properties, measure_folder
+from goldsmith.cli.notice_checks import check_notices
 from goldsmith.cli.sharing_checks import check_sharing, owner_name
 from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
 from goldsmith.cli.weights_checks import check_hashes, check_weights
@@ -80,6 +82,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     yield from check_hashes(setup.weights, time.time())
     yield _check_heic()
     yield check_identity(setup, time.time())
+    yield from check_notices(setup.settings.notify, find_config(config, root).path_of("goldsmith.toml"), journal)
 
 
 def _check_daemon(root: Path, daemon: DaemonState, journal: Path) -> Finding:

@@ -103,15 +103,9 @@ class Location:
 
     def explain(self) -> Explainer:
         """Return an explainer of this root's files, as of now."""
-        from goldsmith.pipeline.intake.file_tracker import SettleTimes
-        from goldsmith.pipeline.scheduler.readiness import Readiness
-        from goldsmith.pipeline.scheduler.text_files import TextFileCache
-        from goldsmith.pipeline.status.explain import Explainer
+        from goldsmith.service.setup import build_explainer
 
-        setup, settings = self.setup, self.setup.settings
-        readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes, RootFolder(setup.root).lstat)
-        settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
-        return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
+        return build_explainer(self.setup, self.journal, self.daemon)
 
 
 @contextmanager

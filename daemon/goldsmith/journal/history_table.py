@@ -105,6 +105,32 @@ def committed_row(db: sqlite3.Connection, job_id: str) -> HistoryRow | None:
     return None if row is None else read_record(_to_row, row)
 
 
+def rows_after(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, HistoryRow]]:
+    """Return the first ``limit`` rows whose numbers are above ``after``, each with its number, the oldest first."""
+    query = f"SELECT seq, {_COLUMNS} FROM history WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants
+    return [(int(seq), read_record(_to_row, tuple(columns))) for seq, *columns in db.execute(query, (after, limit))]
+
+
+def last_seq(db: sqlite3.Connection) -> int:
+    """Return the number of the newest row; 0 if there is none."""
+    return int(db.execute("SELECT COALESCE(MAX(seq), 0) FROM history").fetchone()[0])
+
+
+def rows_below(db: sqlite3.Connection, folders: Collection[str]) -> Iterator[HistoryRow]:
+    """Yield the rows of the jobs that read, made or archived a file below one of these folders, the oldest first."""
+    seqs: set[int] = set()
+    for folder in folders:
+        start = os.fsencode(folder) + b"/"
+        # "0" follows "/": the range has every path that begins with the folder's.
+        rows = db.execute("SELECT DISTINCT seq FROM history_file WHERE path >= ? AND path < ?", (start, start[:-1] + b"0"))
+        seqs.update(seq for (seq,) in rows)
+    query = f"SELECT {_COLUMNS} FROM history WHERE seq = ?"  # noqa: S608 - constants
+    for seq in sorted(seqs):
+        columns = db.execute(query, (seq,)).fetchone()
+        if columns is not None:
+            yield read_record(_to_row, columns)
+
+
 def row_of_seq(db: sqlite3.Connection, seq: int) -> tuple[HistoryRow, int]:
     """Return the row with this number and the bytes of its texts."""
     columns = db.execute(f"SELECT {_COLUMNS} FROM history WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants

@@ -386,6 +386,21 @@ class Journal:
         with self._translated():
             yield from history_table.related_rows(self._db, paths, limit, with_problems=with_problems)
 
+    def rows_after(self, after: int, limit: int) -> list[tuple[int, HistoryRow]]:
+        """Return the first ``limit`` rows whose numbers are above ``after``, each with its number, the oldest first."""
+        with self._translated():
+            return history_table.rows_after(self._db, after, limit)
+
+    def last_seq(self) -> int:
+        """Return the number of the newest row of the history; 0 if there is none."""
+        with self._translated():
+            return history_table.last_seq(self._db)
+
+    def rows_below(self, folders: Collection[str]) -> Iterator[HistoryRow]:
+        """Yield the rows of the jobs that read, made or archived a file below one of these folders, the oldest first."""
+        with self._translated():
+            yield from history_table.rows_below(self._db, folders)
+
     def job_results(self, after: int, limit: int) -> list[JobResults]:
         """Return the results of the last ``limit`` jobs whose rows have a number above ``after``, the oldest first."""
         with self._translated():

@@ -1,4 +1,4 @@
-"""Work of single commands that needs the daemon's parts without the daemon: a replay, a pruning by hand, a look into one file."""
+"""Work of single commands that needs the daemon's parts without the daemon: a replay, a pruning, a look into one file, a report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import shutil
 import tempfile
 import time
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_TRAYS
 from goldsmith.errors import UsageError
 from goldsmith.files import FileSignature, display_name, open_input
 from goldsmith.jobs.job import Job, JobInput, Outcome, ResourceLimits
@@ -23,12 +26,16 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import find_model_paths
 from goldsmith.root_folder import RootFolder, check_file_size
 from goldsmith.service.inspection import refuse_inspection
-from goldsmith.service.setup import Setup, job_limits, worker_config, worker_specs
+from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
 
 if TYPE_CHECKING:
     from goldsmith.brief.settings import Settings
+    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
+
+# The thumbnails of a report: their side in px, and how many there are at most, the newest.
+_THUMBNAIL_SIDE, _MAX_THUMBNAILS = 480, 300
 
 
 def run_pruning(setup: Setup, days: float, *, is_dry_run: bool) -> PruneReport:
@@ -132,6 +139,76 @@ def _copy_named_file(file: Path, folder: Path, max_bytes: int) -> Path:
         with target.open("xb") as copy:
             shutil.copyfileobj(source, copy, 2**20)
     return target
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignReport:
+    """The report of a campaign as one HTML page."""
+
+    html: str
+    delivery_count: int
+    # Deliveries of which the page shows no picture, each with the reason as a sentence.
+    without_picture: dict[str, str]
+
+
+def build_report(setup: Setup, campaign: str, now: float) -> CampaignReport:
+    """Return the report of a campaign and of those below it, from the journal and the delivered files. Nothing is changed.
+
+    ``campaign``: "acme/spring"; ``now``: Unix seconds. Raises UsageError if nothing was ever done in the campaign, and HostError.
+    """
+    from goldsmith.pipeline.campaign_report.account import take_account
+    from goldsmith.pipeline.campaign_report.drift import measure_drift
+    from goldsmith.pipeline.campaign_report.page import render_report
+
+    folders = [f"{folder}/{campaign}" for folder in setup.pipeline.shared_folders]
+    folders += [f"{REVIEW_FOLDER}/{tray}/{campaign}" for tray in REVIEW_TRAYS]
+    with contextlib.closing(Journal.open(journal_path(setup.root, setup.settings.state_dir), read_only=True)) as journal:
+        account = take_account(campaign, setup.pipeline, journal.rows_below(folders), journal.committed_row)
+    if not account.last_at:
+        raise UsageError(
+            f"Nothing was ever done in a campaign called {campaign}.", "Name the folder of its pictures below inbox/, like acme/spring."
+        )
+    paths = [delivery.shown_path for delivery in account.deliveries if delivery.shown_path]
+    thumbnail_paths = list(dict.fromkeys(paths[-_MAX_THUMBNAILS:]))
+    previews = {}
+    if thumbnail_paths:
+        with opened_preview_maker(setup) as maker:
+            previews = maker.make(thumbnail_paths, _THUMBNAIL_SIDE)
+    colours = {path: previews[path].mean_lab for path in thumbnail_paths}
+    measured = {path: colour for path, colour in colours.items() if colour is not None}
+    drift = dict(zip(measured, measure_drift(list(measured.values())), strict=True))
+    sizes = _file_sizes(RootFolder(setup.root), [file.path for delivery in account.deliveries for file in delivery.files])
+    html = render_report(account, previews, drift, sizes, now, len(paths) - len(paths[-_MAX_THUMBNAILS:]))
+    reasons = {path: preview.reason for path, preview in previews.items() if preview.reason}
+    return CampaignReport(html, len(account.deliveries), reasons)
+
+
+def _file_sizes(root: RootFolder, paths: list[str]) -> dict[str, int]:
+    """Return the size in bytes of each file that is there."""
+    sizes: dict[str, int] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            sizes[path] = root.lstat(path).st_size
+    return sizes
+
+
+@contextlib.contextmanager
+def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[PreviewMaker]:
+    """Yield a maker of previews of the pictures in the folders. Its worker processes end with the block."""
+    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
+    from goldsmith.pipeline.previews.preview_operation import CATALOGUE_ENTRY_POINT
+
+    refuse_inspection()
+    settings = setup.settings
+    spec = WorkerSpec(queue="cpu", process_count=min(max_processes, settings.cpu_workers), threads=1)
+    config = WorkerConfig(catalogue=CATALOGUE_ENTRY_POINT)
+    with tempfile.TemporaryDirectory(prefix="goldsmith-preview-") as name:
+        folders = worker_folders(setup).model_copy(update={"work": str(Path(name, "work")), "models": (), "kept": ""})
+        pools = WorkerPools([spec], config, folders, time.monotonic)
+        try:
+            yield PreviewMaker(setup.root, pools, job_limits(setup, [spec]).base)
+        finally:
+            pools.stop(0.0)
 
 
 def _create_empty_folder(folder: Path, root: Path) -> None:

@@ -22,6 +22,7 @@ from goldsmith.journal.location import journal_path, prepare_journal_folder, reg
 from goldsmith.journal.sqlite_errors import JournalBroken
 from goldsmith.pipeline.commit.nested_roots import require_separate_root
 from goldsmith.pipeline.commit.root_lock import RootLock
+from goldsmith.pipeline.monitoring.loop_probe import LoopProbe
 from goldsmith.pipeline.scheduler.host_health import OnEvent, traceback_text
 from goldsmith.pipeline.status.daemon_state import STATE_FILE
 from goldsmith.service.inspection import refuse_inspection
@@ -46,6 +47,7 @@ _EVENT_LEVELS = {
             "partly reloaded",
             "lock renewed",
             "no status file",
+            "no probe",
             "not pruned",
             "root recognised",
             "not signed",
@@ -69,6 +71,8 @@ class Service:
         self._reload_requested = False
         self._notify = SystemdNotifier()
         self._wait_sentence = ""
+        # None if its socket could not be made: then /healthz says that nobody answers.
+        self._probe: LoopProbe | None = None
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until SIGTERM or SIGINT, then drain. With ``until_idle``, end as soon as no job is running or ready.
@@ -82,6 +86,7 @@ class Service:
             if opened is None:
                 return
             lock, journal = opened
+            self._open_probe(journal, stack)
             report = StateReport(journal.path.parent / STATE_FILE, self._notify, self._on_event)
             stack.callback(lambda: report.remove() if lock.is_current() else None)  # else it may be the file of another daemon
             while not self._stop_requested:
@@ -90,7 +95,7 @@ class Service:
                     return
                 with contextlib.closing(runtime):
                     new_setup = self._loop(runtime, wakeup_fd, report, until_idle=until_idle)
-                    runtime.drain(runtime.setup.settings.drain, self._notify.ping_watchdog)
+                    runtime.drain(runtime.setup.settings.drain, self._show_life)
                     if new_setup is None:
                         runtime.say_stopped()
                         return
@@ -121,6 +126,8 @@ class Service:
         try:
             runtime.start()
             runtime.add_wakeup_fd(wakeup_fd)
+            if self._probe is not None:
+                runtime.add_wakeup_fd(self._probe.fd)
         except BaseException:
             runtime.close()
             raise
@@ -176,9 +183,25 @@ class Service:
             with contextlib.suppress(OSError):
                 os.read(wakeup_fd, 4096)
             report.update(runtime.state)
-            self._notify.ping_watchdog()
+            self._show_life()
         self._notify.stopping()
         return None
+
+    def _open_probe(self, journal: Journal, stack: contextlib.ExitStack) -> None:
+        """Let `goldsmith metrics` ask whether the main loop turns. ``stack`` closes its socket at the end."""
+        try:
+            self._probe = LoopProbe(journal)
+        except OSError as error:
+            sentence = f"Nobody can ask whether Goldsmith is healthy: its socket cannot be made ({error.strerror})."
+            self._on_event("no probe", sentence=sentence, remedy="Check the state folder. The work goes on.")
+            return
+        stack.callback(self._probe.close)
+
+    def _show_life(self) -> None:
+        """Show systemd, and everybody who asks, that the main loop turns."""
+        self._notify.ping_watchdog()
+        if self._probe is not None:
+            self._probe.answer()
 
     def _reload_setup(self, old: Setup) -> Setup | None:
         """Read the configuration again after SIGHUP. If it cannot be used, log why and return None: the old one stays in force."""

@@ -17,11 +17,17 @@ from goldsmith.errors import HostError, UsageError, error_text
 from goldsmith.jobs.job import KEPT_FOLDER, SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
+from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path, weights_notes_path
 from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
+from goldsmith.pipeline.intake.file_tracker import SettleTimes
 from goldsmith.pipeline.scheduler.limits import JobLimits
+from goldsmith.pipeline.scheduler.readiness import Readiness
+from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.pipeline.status.daemon_state import DaemonState
+from goldsmith.pipeline.status.explain import Explainer
 from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
 from goldsmith.root_folder import RootFolder
 
@@ -80,6 +86,14 @@ def _was_used(root: Path, state_dir: Path | None) -> bool:
         return journal_path(root, state_dir).exists()
     except (OSError, UsageError):
         return False
+
+
+def build_explainer(setup: Setup, journal: Journal | None, daemon: DaemonState) -> Explainer:
+    """Return an explainer of a root's files, as of now, for programs beside the daemon. ``journal`` is None if it cannot be read."""
+    settings = setup.settings
+    readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes, RootFolder(setup.root).lstat)
+    settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
+    return Explainer(setup.root, setup.pipeline, readiness, journal, daemon, settle_times)
 
 
 def create_folders(setup: Setup) -> None:
