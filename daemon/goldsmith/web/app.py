@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from starlette.applications import Starlette
@@ -19,6 +20,8 @@ from goldsmith.web import decide, events, images, look, overview, signing_in, st
 from goldsmith.web.access import AccessChecks, PageError
 from goldsmith.web.page import Page, error_response
 from goldsmith.web.static_files import PageFiles
+
+_THREADS = 4
 
 ROUTES: list[BaseRoute] = [
     *signing_in.ROUTES,
@@ -35,6 +38,8 @@ def create_app(page: Page) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        # Each thread has a stack, and caches of its own.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         await asyncio.to_thread(page.notes.remove_old)
         yield
         page.previews.close()
