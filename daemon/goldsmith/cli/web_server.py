@@ -6,6 +6,7 @@ for the folder that is found by itself.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -42,7 +43,9 @@ def _serve(listener: socket.socket, root: Path, config: Path | None) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'sign-in?key={key}' if key else ''}"
     print_text(f"The page of {root}: {address}")
     sys.stdout.flush()
-    build_server(create_app(page)).run(sockets=[listener])
+    server = build_server(create_app(page))
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once it has stopped
+        server.run(sockets=[listener])
 
 
 def _own_name() -> str:
