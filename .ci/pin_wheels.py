@@ -17,12 +17,14 @@ _FILES = (
     ("constraints.txt", "wheels.txt", "torch is missing, because its build (CPU, CUDA, ROCm) is your choice."),
     ("constraints.txt", "wheels-heif.txt", "They are those of the extra `heic`, which the default install does not have."),
     ("constraints.txt", "wheels-notify.txt", "They are those of the extras `notify` and `metrics`."),
+    ("constraints.txt", "wheels-web.txt", "They are those of the extra `web`."),
     ("constraints-dev.txt", "wheels-dev.txt", "pyvips is missing, because it has no wheel: pip builds it."),
 )
 # The pins of extras, by their file. All others are in the file without an extra.
 _EXTRAS = {
     "wheels-heif.txt": ("pillow-heif",),
     "wheels-notify.txt": ("apprise", "markdown", "oauthlib", "prometheus-client", "requests-oauthlib"),
+    "wheels-web.txt": ("starlette", "uvicorn"),
 }
 _HEADING = (
     "# The wheels of the pins in {constraints}, for Python 3.11 on Linux. `make pin-wheels` writes this file.\n"

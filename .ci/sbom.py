@@ -27,6 +27,8 @@ _EXTRAS = {
     "oauthlib": "BSD-3-Clause",
     "prometheus-client": "Apache-2.0 AND BSD-2-Clause",
     "requests-oauthlib": "ISC",
+    "starlette": "BSD-3-Clause",
+    "uvicorn": "BSD-3-Clause",
 }
 
 

@@ -26,6 +26,7 @@ from goldsmith.brief.settings import (
     read_config,
     read_settings,
 )
+from goldsmith.brief.web_settings import WebSettings
 from goldsmith.errors import HostError, UsageError
 from goldsmith.files import resource_path
 
@@ -34,6 +35,7 @@ TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "credentials": ("[credentials]", CredentialSettings),
     "notify": ("[[notify]]", NotifyChannel),
     "metrics": ("[metrics]", MetricsSettings),
+    "web": ("[web]", WebSettings),
 }
 # Fields whose default depends on the machine: the shipped file shows an example.
 MACHINE_SETTINGS = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
@@ -67,7 +69,9 @@ def test_the_commented_values_are_the_defaults() -> None:
     fields = {name: field for name, field in Settings.model_fields.items() if name not in TABLES}
     assert list(shipped_values) == list(fields)
     assert {name: value for name, value in shipped_values.items() if name not in MACHINE_SETTINGS} == {
-        name: field.default for name, field in fields.items() if name not in {*MACHINE_SETTINGS, "credentials"}
+        name: field.default.model_dump(exclude_defaults=True) if isinstance(field.default, BaseModel) else field.default
+        for name, field in fields.items()
+        if name not in {*MACHINE_SETTINGS, "credentials"}
     }
     assert read_settings(shipped_settings().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 
@@ -91,6 +95,7 @@ def test_the_commented_tables_are_valid_and_show_the_defaults() -> None:
     (channel,) = settings.notify
     assert channel == NotifyChannel(url=channel.url)
     assert settings.credentials.model_copy(update=dict.fromkeys(CREDENTIAL_FILES)) == CredentialSettings()
+    assert settings.web == WebSettings()
     assert settings.metrics == MetricsSettings(token_file=Path("/etc/goldsmith/metrics-token"))
     assert read_settings(re.sub(r"^url = .*", "", uncommented, flags=re.MULTILINE).encode(), "f").notify[0].credential == "ntfy"
 

@@ -24,6 +24,7 @@ from goldsmith.brief.parsing import (
     read_toml,
 )
 from goldsmith.brief.validation_messages import validation_problems
+from goldsmith.brief.web_settings import WebSettings
 from goldsmith.errors import HostError, UsageError, unreadable_config
 from goldsmith.files import resource_path
 from goldsmith.mounts import kind_at
@@ -219,6 +220,9 @@ class Settings(BaseSettings):
     """The channels on which `goldsmith notify` tells people what waits for them. Each is a table of its own."""
     metrics: MetricsSettings = MetricsSettings()
     """The figures for Prometheus, and the state of the service, which `goldsmith metrics` answers with."""
+
+    web: WebSettings = WebSettings()
+    """The page that `goldsmith web` serves: see docs/page.md."""
 
     @classmethod
     def settings_customise_sources(

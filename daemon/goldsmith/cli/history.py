@@ -13,7 +13,6 @@ import typer
 from goldsmith.cli.location import (
     ConfigOption,
     JsonOption,
-    Location,
     RootOption,
     candidate_paths,
     find_in_history,
@@ -25,6 +24,7 @@ from goldsmith.errors import UsageError
 if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.records import HistoryRow
+    from goldsmith.service.location import Location
 
 # The number of rows on a terminal, unless --last says otherwise.
 _DEFAULT_ROWS = 50
@@ -139,6 +139,12 @@ def _decision_text(review: dict[str, Any]) -> str:
 
 def _step_text(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
+
+
+def _decision_text(review: dict[str, Any]) -> str:
+    """Return what a person has decided about a result: "approve by anna: a warmer light"."""
+    by, remark = review.get("by"), review.get("remark")
+    return f"{review.get('decision')}{f' by {by}' if by else ''}{f': {remark}' if remark else ''}"
 
 
 def _hand_work_text(by_hand: dict[str, Any]) -> str:

@@ -88,10 +88,13 @@ def _was_used(root: Path, state_dir: Path | None) -> bool:
         return False
 
 
-def build_explainer(setup: Setup, journal: Journal | None, daemon: DaemonState) -> Explainer:
-    """Return an explainer of a root's files, as of now, for programs beside the daemon. ``journal`` is None if it cannot be read."""
+def build_explainer(setup: Setup, journal: Journal | None, daemon: DaemonState, texts: TextFileCache | None = None) -> Explainer:
+    """Return an explainer of a root's files, as of now, for programs beside the daemon.
+
+    ``journal`` is None if it cannot be read. ``texts``: briefs that were read before; None = none were.
+    """
     settings = setup.settings
-    readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes, RootFolder(setup.root).lstat)
+    readiness = Readiness(setup.pipeline, setup.resolver, (texts or TextFileCache(setup.root)).read_bytes, RootFolder(setup.root).lstat)
     settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
     return Explainer(setup.root, setup.pipeline, readiness, journal, daemon, settle_times)
 
