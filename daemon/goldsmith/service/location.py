@@ -15,7 +15,6 @@ from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.status.explain import Explainer
-from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup, build_explainer
 
 Result = TypeVar("Result")
