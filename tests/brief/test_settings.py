@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from goldsmith.brief.parsing import ConfigError
 from goldsmith.brief.settings import (
@@ -49,7 +50,9 @@ def test_the_commented_values_are_the_defaults() -> None:
     shipped_values = tomllib.loads(re.sub(r"^#([a-z_]+ = )", r"\1", shipped_text(), flags=re.MULTILINE))
     assert list(shipped_values) == list(Settings.model_fields)
     assert {name: value for name, value in shipped_values.items() if name not in MACHINE_SETTINGS} == {
-        name: field.default for name, field in Settings.model_fields.items() if name not in MACHINE_SETTINGS
+        name: field.default.model_dump(exclude_defaults=True) if isinstance(field.default, BaseModel) else field.default
+        for name, field in Settings.model_fields.items()
+        if name not in MACHINE_SETTINGS
     }
     assert read_settings(shipped_text().replace("\n#", "\n").replace("\n ", "\n#").encode(), "f").quiet == 2.0
 

@@ -23,6 +23,7 @@ from goldsmith.brief.parsing import (
     read_toml,
 )
 from goldsmith.brief.validation_messages import validation_problems
+from goldsmith.brief.web_settings import WebSettings
 from goldsmith.errors import HostError, UsageError, unreadable_config
 from goldsmith.files import resource_path
 from goldsmith.mounts import kind_at
@@ -125,6 +126,9 @@ class Settings(BaseSettings):
     """auto = colour on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The lowest level that is logged."""
+
+    web: WebSettings = WebSettings()
+    """The page that `goldsmith web` serves. Its keys are a table of their own, `[web]`, at the end of this file; docs/page.md has them."""
 
     @classmethod
     def settings_customise_sources(

@@ -23,6 +23,7 @@ from goldsmith.cli.retry import retry
 from goldsmith.cli.run import run
 from goldsmith.cli.status import status
 from goldsmith.cli.verify import verify
+from goldsmith.cli.web import web
 from goldsmith.cli.why import why
 
 # Every error in the arguments; ``show(file)`` prints it. Typer has no public name for it, and its own printing does not clean file names.
@@ -72,6 +73,7 @@ app.command()(replay)
 app.command()(restore)
 app.command()(verify)
 app.command()(prune)
+app.command()(web)
 app.command()(ops)
 app.add_typer(models)
 app.command()(doctor)

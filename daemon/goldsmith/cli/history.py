@@ -13,7 +13,6 @@ import typer
 from goldsmith.cli.location import (
     ConfigOption,
     JsonOption,
-    Location,
     RootOption,
     candidate_paths,
     find_in_history,
@@ -25,6 +24,7 @@ from goldsmith.errors import UsageError
 if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.records import HistoryRow
+    from goldsmith.service.location import Location
 
 # The number of rows on a terminal, unless --last says otherwise.
 _DEFAULT_ROWS = 50
@@ -108,6 +108,7 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
         "made_by": row.parent_job_id or None,
         "known_by": record.get("known_by"),
         **({"by_hand": record["by_hand"]} if "by_hand" in record else {}),
+        **({"review": record["review"]} if "review" in record else {}),
         **({"problem": record.get("sentence")} if row.outcome == "problem" else {}),
     }
 
@@ -116,6 +117,7 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
     record: dict[str, Any] = row.record
     by_hand = record.get("by_hand")
     steps = _hand_work_text(by_hand) if by_hand else ", ".join(_step_text(step) for step in record.get("steps", ()))
+    steps = _decision_text(record["review"]) if "review" in record else steps
     seconds = f"{record['seconds']:.2f}{' s' if is_terminal() else ''}" if "seconds" in record else ""
     results = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
@@ -123,6 +125,12 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
 
 def _step_text(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
+
+
+def _decision_text(review: dict[str, Any]) -> str:
+    """Return what a person has decided about a result: "approve by anna: a warmer light"."""
+    by, remark = review.get("by"), review.get("remark")
+    return f"{review.get('decision')}{f' by {by}' if by else ''}{f': {remark}' if remark else ''}"
 
 
 def _hand_work_text(by_hand: dict[str, Any]) -> str:

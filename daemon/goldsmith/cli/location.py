@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.errors import GoldsmithError, HostError, UsageError
+from goldsmith.errors import UsageError
 from goldsmith.files import fold_name, resource_path
 from goldsmith.root_folder import RootFolder
 
 if TYPE_CHECKING:
-    from goldsmith.journal.journal import Journal
-    from goldsmith.pipeline.status.daemon_state import DaemonState
-    from goldsmith.pipeline.status.explain import Explainer
+    from goldsmith.service.location import Location
     from goldsmith.service.setup import Setup
 
 RootOption = Annotated[
@@ -31,8 +28,6 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="The folder of goldsmith.toml, pipeline.toml and models.toml (default: ROOT/config)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-Result = TypeVar("Result")
 
 # A folder that every root contains.
 _ROOT_MARKER = ".goldsmith"
@@ -74,87 +69,14 @@ def _enclosing_root(near: Path | None) -> Path | None:
     return next((path for path in roots if not path.stat().st_mode & stat.S_IWOTH), None)
 
 
-@dataclass(frozen=True)
-class Location:
-    """A root as the read-only commands see it: its configuration, its journal and the state of its daemon."""
-
-    setup: Setup
-    journal: Journal | None
-    # Why the journal cannot be read, or None.
-    journal_fault: GoldsmithError | None
-    # True if the journal exists, but this user may not read it.
-    is_journal_unreadable: bool
-    journal_file: Path
-    daemon: DaemonState
-
-    @property
-    def journal_error(self) -> str:
-        """Why the journal cannot be read, or ""."""
-        return "" if self.journal_fault is None else str(self.journal_fault)
-
-    @property
-    def journal_problem(self) -> str:
-        """Why the journal cannot be read although it is there, or ""."""
-        return self.journal_error if self.is_journal_unreadable or isinstance(self.journal_fault, HostError) else ""
-
-    @property
-    def root(self) -> Path:
-        return self.setup.root
-
-    def explain(self) -> Explainer:
-        """Return an explainer of this root's files, as of now."""
-        from goldsmith.pipeline.intake.file_tracker import SettleTimes
-        from goldsmith.pipeline.scheduler.readiness import Readiness
-        from goldsmith.pipeline.scheduler.text_files import TextFileCache
-        from goldsmith.pipeline.status.explain import Explainer
-
-        setup, settings = self.setup, self.setup.settings
-        readiness = Readiness(setup.pipeline, setup.resolver, TextFileCache(setup.root).read_bytes, RootFolder(setup.root).lstat)
-        settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
-        return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
-
-
 @contextmanager
 def open_location(root: Path | None, config: Path | None, near: Path | None = None) -> Iterator[Location]:
     """Yield the root that a command refers to, with its journal open for reading and the state of its daemon."""
-    from goldsmith.journal.journal import Journal
-    from goldsmith.journal.location import journal_path
-    from goldsmith.pipeline.status.daemon_state import STATE_FILE, read_daemon_state
+    from goldsmith.service.location import open_setup
     from goldsmith.service.setup import load_setup
 
-    setup = load_setup(find_root(root, config, near), config)
-    file = journal_path(setup.root, setup.settings.state_dir)
-    journal, fault, is_unreadable = None, None, False
-    try:
-        journal = Journal.open(file, read_only=True)
-    except GoldsmithError as error:
-        fault = error
-    except OSError as error:
-        is_unreadable = True
-        fault = UsageError(f"The journal {file} cannot be read: {error.strerror}.", "Run this as the service's user, or as root.")
-    daemon = read_daemon_state(setup.root, file.parent / STATE_FILE)
-    if isinstance(fault, UsageError) and daemon.holder and not daemon.has_state_file and not is_unreadable:
-        fault = UsageError(
-            f"Goldsmith is running here ({daemon.holder}), but its journal is not at {file}.",
-            "Name its folder with GOLDSMITH_STATE_DIR, or run this as the service's user.",
-        )
-    location = Location(setup, journal, fault, is_unreadable, file, daemon)
-    if journal is None:
+    with open_setup(load_setup(find_root(root, config, near), config)) as location:
         yield location
-        return
-    with closing(journal):
-        yield location
-
-
-def read_with_journal(location: Location, read: Callable[[Location], Result]) -> tuple[Location, Result]:
-    """Return the location and what ``read`` makes of it. If the journal fails meanwhile, both are without the journal, and say why."""
-    try:
-        return location, read(location)
-    except HostError as fault:
-        if location.journal is None:
-            raise
-        without = replace(location, journal=None, journal_fault=fault)
-        return without, read(without)
 
 
 def candidate_paths(root: Path, file: Path) -> list[str]:

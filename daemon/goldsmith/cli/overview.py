@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from goldsmith.cli import worker_table
-from goldsmith.cli.location import Location
 from goldsmith.cli.output import format_size
 from goldsmith.cli.store_size import MAX_COUNT_SECONDS, MAX_COUNTED_FILES, archive_sentence
 from goldsmith.files import is_ignored_file
@@ -22,6 +21,7 @@ from goldsmith.pipeline.intake.file_names import README_NAME, classify
 from goldsmith.pipeline.status.explain import Explainer, generalise_sentence
 from goldsmith.pipeline.status.sentences import progress_note, queue_title
 from goldsmith.root_folder import RootFolder
+from goldsmith.service.location import Location
 
 # A group lists at most this many names.
 _MAX_NAMES = 3

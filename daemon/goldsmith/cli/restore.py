@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, JsonOption, Location, RootOption, candidate_paths, find_in_history, open_location
+from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, candidate_paths, find_in_history, open_location
 from goldsmith.cli.output import is_terminal, print_json, print_records, print_text, progress_bars
 from goldsmith.cli.replay import EXIT_DIFFERS
 from goldsmith.errors import UsageError
@@ -19,6 +19,7 @@ from goldsmith.files import display_name
 if TYPE_CHECKING:
     from goldsmith.journal.records import HistoryRow
     from goldsmith.pipeline.archive.restoration import RestorableFile, Restoration
+    from goldsmith.service.location import Location
 
 
 def restore(

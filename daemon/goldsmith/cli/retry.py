@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, Location, RootOption, open_location, resolve_file
+from goldsmith.cli.location import ConfigOption, RootOption, open_location, resolve_file
 from goldsmith.cli.output import print_text, sanitise
 from goldsmith.errors import HostError, UsageError
 from goldsmith.root_folder import RootFolder
+
+if TYPE_CHECKING:
+    from goldsmith.service.location import Location
 
 
 def retry(

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 from goldsmith.cli.location import (
     ConfigOption,
     JsonOption,
-    Location,
     RootOption,
     abbreviate_list,
     open_location,
-    read_with_journal,
 )
 from goldsmith.cli.output import (
     is_terminal,
@@ -29,6 +27,7 @@ from goldsmith.cli.output import (
 if TYPE_CHECKING:
     from goldsmith.cli.overview import FolderSummary, Overview, WaitingGroup
     from goldsmith.journal.records import ActiveJob
+    from goldsmith.service.location import Location
 
 # A table shows at most this many rows; the rest are only counted.
 _MAX_ROWS = 20
@@ -40,6 +39,7 @@ def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOp
     Example: goldsmith status --root ~/hotfolders
     """
     from goldsmith.cli import overview
+    from goldsmith.service.location import read_with_journal
 
     with open_location(root, config) as opened:
         location, summary = read_with_journal(opened, overview.collect_overview)

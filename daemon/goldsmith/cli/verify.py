@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, JsonOption, Location, RootOption, candidate_paths, open_location
+from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, candidate_paths, open_location
 from goldsmith.cli.output import print_json, print_text
 from goldsmith.errors import InputError, UsageError
 from goldsmith.files import display_name
+
+if TYPE_CHECKING:
+    from goldsmith.service.location import Location
 
 
 def verify(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, RootOption, open_location, read_with_journal, resolve_file
+from goldsmith.cli.location import ConfigOption, RootOption, open_location, resolve_file
 from goldsmith.cli.output import print_sentence
 
 
@@ -20,6 +20,8 @@ def why(
 
     Example: goldsmith why inbox/spring/hero.png
     """
+    from goldsmith.service.location import read_with_journal
+
     with open_location(root, config, near=file) as opened:
         location, sentence = read_with_journal(opened, lambda location: location.explain().explain_file(resolve_file(location, file)))
         print_sentence(sentence)

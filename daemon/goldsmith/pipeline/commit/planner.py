@@ -17,6 +17,7 @@ from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
+from goldsmith.journal.person_notes import PersonNotes
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.picture.formats.table import format_order, is_picture_suffix, matching_suffix
 from goldsmith.pipeline.commit.hand_work import hand_row
@@ -65,6 +66,7 @@ class Planner:
         self._work_folder = WorkFolder(root)
         self._final_folder = final_folder
         self._journal = journal
+        self._person_notes = PersonNotes(journal.path.parent)
         self._fs = fs
         self._names_with_stem = names_with_stem
         self._wall_clock = wall_clock
@@ -207,6 +209,11 @@ class Planner:
     def row_of(self, job_id: str) -> HistoryRow | None:
         """Return the history row of a job; None if the job is not known."""
         return self._journal.committed_row(job_id) if job_id else None
+
+    def person_of(self, work: StageWork) -> str:
+        """Return who has put the picture of the work where it lies; "" if that was not done on the page."""
+        path = work.asset_path
+        return self._person_notes.person_of(path, work.sigs[path], work.hashes[path])
 
     def now(self) -> float:
         return self._wall_clock()
@@ -549,9 +556,11 @@ class _DecisionDraft(_PlanDraft):
 
     def _decision_row(self) -> HistoryRow:
         decision, row = self._decision, self._history_row([])
+        person = self._planner.person_of(self._work)
         review = {
             "decision": "approve" if decision.kind == "beside" else decision.kind,
             "of": decision.stage.name,
+            **({"by": person} if person else {}),
             **({"remark": decision.remark} if decision.remark else {}),
             **({"result_of": self._waited.job_id} if self._waited is not None else {}),
         }

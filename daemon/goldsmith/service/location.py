@@ -1,0 +1,94 @@
+"""A root as a program beside the daemon sees it: its setup, its journal for reading, and the state of its daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from goldsmith.errors import GoldsmithError, HostError, UsageError
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.location import journal_path
+from goldsmith.pipeline.intake.file_tracker import SettleTimes
+from goldsmith.pipeline.scheduler.readiness import Readiness
+from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
+from goldsmith.pipeline.status.explain import Explainer
+from goldsmith.root_folder import RootFolder
+from goldsmith.service.setup import Setup
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A root as a program beside the daemon sees it: its configuration, its journal and the state of its daemon."""
+
+    setup: Setup
+    journal: Journal | None
+    # Why the journal cannot be read, or None.
+    journal_fault: GoldsmithError | None
+    # True if the journal exists, but this user may not read it.
+    is_journal_unreadable: bool
+    journal_file: Path
+    daemon: DaemonState
+
+    @property
+    def journal_error(self) -> str:
+        """Why the journal cannot be read, or ""."""
+        return "" if self.journal_fault is None else str(self.journal_fault)
+
+    @property
+    def journal_problem(self) -> str:
+        """Why the journal cannot be read although it is there, or ""."""
+        return self.journal_error if self.is_journal_unreadable or isinstance(self.journal_fault, HostError) else ""
+
+    @property
+    def root(self) -> Path:
+        return self.setup.root
+
+    def explain(self, texts: TextFileCache | None = None) -> Explainer:
+        """Return an explainer of this root's files, as of now. ``texts``: briefs that were read before; None = none were."""
+        setup, settings = self.setup, self.setup.settings
+        readiness = Readiness(setup.pipeline, setup.resolver, (texts or TextFileCache(setup.root)).read_bytes, RootFolder(setup.root).lstat)
+        settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
+        return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
+
+
+@contextmanager
+def open_setup(setup: Setup) -> Iterator[Location]:
+    """Yield the root of a setup with its journal open for reading and the state of its daemon."""
+    file = journal_path(setup.root, setup.settings.state_dir)
+    journal, fault, is_unreadable = None, None, False
+    try:
+        journal = Journal.open(file, read_only=True)
+    except GoldsmithError as error:
+        fault = error
+    except OSError as error:
+        is_unreadable = True
+        fault = UsageError(f"The journal {file} cannot be read: {error.strerror}.", "Run this as the service's user, or as root.")
+    daemon = read_daemon_state(setup.root, file.parent / STATE_FILE)
+    if isinstance(fault, UsageError) and daemon.holder and not daemon.has_state_file and not is_unreadable:
+        fault = UsageError(
+            f"Goldsmith is running here ({daemon.holder}), but its journal is not at {file}.",
+            "Name its folder with GOLDSMITH_STATE_DIR, or run this as the service's user.",
+        )
+    location = Location(setup, journal, fault, is_unreadable, file, daemon)
+    if journal is None:
+        yield location
+        return
+    with closing(journal):
+        yield location
+
+
+def read_with_journal(location: Location, read: Callable[[Location], Result]) -> tuple[Location, Result]:
+    """Return the location and what ``read`` makes of it. If the journal fails meanwhile, both are without the journal, and say why."""
+    try:
+        return location, read(location)
+    except HostError as fault:
+        if location.journal is None:
+            raise
+        without = replace(location, journal=None, journal_fault=fault)
+        return without, read(without)

@@ -1,0 +1,54 @@
+"""The application: the routes of all pages, behind the checks of ``access``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+
+from goldsmith.errors import GoldsmithError, HostError
+from goldsmith.web import overview, signing_in, strings
+from goldsmith.web.access import AccessChecks, PageError
+from goldsmith.web.page import Page, error_response
+from goldsmith.web.static_files import PageFiles
+
+ROUTES: list[BaseRoute] = [
+    *signing_in.ROUTES,
+    *overview.ROUTES,
+]
+
+
+def create_app(page: Page) -> Starlette:
+    """Return the application for the page of a root."""
+    app = Starlette(
+        routes=[*ROUTES, Mount("/static", PageFiles())],
+        middleware=[Middleware(AccessChecks, access=page.access, on_error=partial(_on_error, page))],
+        exception_handlers={
+            GoldsmithError: partial(_on_error, page),
+            HTTPException: partial(_on_http_error, page),
+        },
+    )
+    app.state.page = page
+    return app
+
+
+def _on_error(page: Page, request: Request, error: Exception) -> Response:
+    if not isinstance(error, GoldsmithError):
+        raise error
+    status = error.status if isinstance(error, PageError) else 503 if isinstance(error, HostError) else 400
+    return error_response(request, page, status, error)
+
+
+def _on_http_error(page: Page, request: Request, error: Exception) -> Response:
+    """Return the page's own words for what Starlette refuses."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 404:
+        return error_response(request, page, 404, PageError(404, strings.NOT_FOUND, strings.NOT_FOUND_REMEDY))
+    if status == 405:
+        return error_response(request, page, 405, PageError(405, strings.WRONG_METHOD, strings.NOT_FOUND_REMEDY))
+    return error_response(request, page, status, PageError(status, str(getattr(error, "detail", "")) or strings.NOT_FOUND))

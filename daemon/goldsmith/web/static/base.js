@@ -1,0 +1,69 @@
+// What every page needs: requests with the token of the session, messages, and signing out.
+
+/** Return the token that a request which changes something must carry. */
+export function csrfToken() {
+  return document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+}
+
+/** An answer of the page that is no success: a sentence and what to do. */
+export class Refused extends Error {
+  constructor(status, sentence, remedy) {
+    super([sentence, remedy].filter(Boolean).join(" "));
+    this.status = status;
+    this.sentence = sentence;
+    this.remedy = remedy;
+  }
+}
+
+/**
+ * Send a request with the token of the session and return the answer: its JSON, or null if it has none.
+ * `json` is sent as JSON, `body` as it is. Throws Refused with the page's sentence.
+ */
+export async function send(url, { body, json, method = "POST" } = {}) {
+  const headers = { accept: "application/json", "x-csrf-token": csrfToken() };
+  if (json !== undefined) {
+    headers["content-type"] = "application/json";
+    body = JSON.stringify(json);
+  }
+  let answer;
+  try {
+    answer = await fetch(url, { method, headers, body });
+  } catch {
+    throw new Refused(0, "The page does not answer.", "Check that `goldsmith web` runs, then try again.");
+  }
+  const isJson = (answer.headers.get("content-type") ?? "").startsWith("application/json");
+  const content = isJson ? await answer.json() : null;
+  if (!answer.ok) throw new Refused(answer.status, content?.error ?? `The page answers ${answer.status}.`, content?.remedy ?? "");
+  return content;
+}
+
+let hiding;
+
+/** Show a sentence at the foot of the page; screen readers read it aloud. A problem stays until it is dismissed. */
+export function say(sentence, { isProblem = false } = {}) {
+  const place = document.getElementById("message");
+  clearTimeout(hiding);
+  place.className = isProblem ? "shown problem" : "shown";
+  place.textContent = sentence;
+  if (!isProblem) hiding = setTimeout(() => { place.className = ""; }, 6000);
+}
+
+/** Run an action and show its error, if it has one. Return whether it went well. */
+export async function attempt(action) {
+  try {
+    await action();
+    return true;
+  } catch (error) {
+    say(error.message, { isProblem: true });
+    return false;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-sign-out]");
+  if (button) attempt(async () => { await send(button.dataset.signOut); location.assign("/sign-in"); });
+  if (event.target.closest("#message")) event.target.closest("#message").className = "";
+  for (const menu of document.querySelectorAll("details.person[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
