@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,7 +68,7 @@ class CheckedBrief:
 class OpenedBrief:
     """The brief that is there, as a form. ``problem``: why it cannot be one, as a sentence; "" if it can."""
 
-    form: FilledForm = FilledForm()
+    form: FilledForm = field(default_factory=FilledForm)
     text: str = ""
     stamp: str = ""
     problem: str = ""

@@ -74,7 +74,7 @@ def read_settings(fields: Sequence[SettingField], texts: Mapping[str, str], pref
             if not value and texts.get(path, "") == BARE_TABLE:
                 settings[field.name] = value
         elif field.kind == "rows":
-            rows = (read_settings(field.fields, texts, f"{path}.{number}.") for number in _row_numbers(path, texts))
+            rows = (read_settings(field.fields, texts, f"{path}.{number}.") for number in row_numbers(path, texts))
             value = [row for row in rows if row]
         else:
             text = texts.get(path, "").strip()
@@ -111,9 +111,7 @@ def _fields_of(schema: Schema, definitions: Mapping[str, Schema], model: type[Ba
         yield _field_of(name, raw, definitions, infos.get(name), is_required=name in required)
 
 
-def _field_of(
-    name: str, raw: Schema, definitions: Mapping[str, Schema], info: FieldInfo | None, *, is_required: bool
-) -> SettingField:
+def _field_of(name: str, raw: Schema, definitions: Mapping[str, Schema], info: FieldInfo | None, *, is_required: bool) -> SettingField:
     options = [_resolve(option, definitions) for option in raw.get("anyOf", [raw])]
     options = [option for option in options if option.get("type") != "null"]
     words = () if info is None else _marked_words(info)
@@ -194,7 +192,13 @@ def _plain_text(text: str) -> str:
 # ---------------------------------------------------------------------- between texts and settings
 
 
-def _row_numbers(path: str, texts: Mapping[str, str]) -> list[int]:
+def has_texts(texts: Mapping[str, str], path: str) -> bool:
+    """Return whether a table has a text, or is a setting without one."""
+    return path in texts or any(name.startswith(f"{path}.") for name in texts)
+
+
+def row_numbers(path: str, texts: Mapping[str, str]) -> list[int]:
+    """Return the numbers of the rows of a list of tables that have a text, in ascending order."""
     heads = {name.removeprefix(f"{path}.").partition(".")[0] for name in texts if name.startswith(f"{path}.")}
     return sorted(int(head) for head in heads if head.isascii() and head.isdecimal() and len(head) < 6)[:_MAX_ROWS]
 

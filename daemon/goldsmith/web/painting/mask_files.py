@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 
 from goldsmith.files import FileSignature, display_name, fold_name
+from goldsmith.picture.region import RESERVED_WORDS
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import classify
-from goldsmith.picture.region import RESERVED_WORDS
 from goldsmith.web import strings
 from goldsmith.web.access import PageError
 from goldsmith.web.hands import told_to_the_person, write_file

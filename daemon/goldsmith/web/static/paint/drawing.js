@@ -50,10 +50,9 @@ export class Drawing {
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     pen.setTransform(this.pixelRatio, 0, 0, this.pixelRatio, 0, 0);
-    const level = viewport.level(this.pixelRatio);
     pen.imageSmoothingEnabled = viewport.scale * this.pixelRatio < 2;
-    const drawn = this.overlay === "mask" ? this.drawGround() : this.drawPicture(level);
-    if (this.overlay !== "none") this.drawMask(level);
+    const drawn = this.overlay === "mask" ? this.drawGround() : this.drawPicture();
+    if (this.overlay !== "none") this.drawMask(viewport.level(this.pixelRatio));
     this.canvas.dataset.tiles = String(drawn);
     this.drawOutline();
     this.drawCursor();
@@ -66,12 +65,15 @@ export class Drawing {
     return 0;
   }
 
-  // Return how many tiles are on the screen.
-  drawPicture(level) {
-    const side = TILE * 2 ** level;
-    return this.forVisible(side, (column, row) => {
-      const bitmap = this.pictures.get(level, column, row);
-      if (bitmap !== undefined) this.drawAt(bitmap, column * side, row * side, bitmap.width * 2 ** level, bitmap.height * 2 ** level);
+  // Draw the reduced picture, and over it the tiles at 100 % where it is too coarse. Return how many tiles are on the screen.
+  drawPicture() {
+    const { whole } = this.pictures;
+    if (whole !== null) this.drawAt(whole, 0, 0, this.mask.width, this.mask.height);
+    const scale = this.viewport.scale * this.pixelRatio;
+    if (scale < 1 && (whole === null || scale * this.mask.width <= whole.width)) return 0;
+    return this.forVisible(TILE, (column, row) => {
+      const bitmap = this.pictures.get(column, row);
+      if (bitmap !== undefined) this.drawAt(bitmap, column * TILE, row * TILE, bitmap.width, bitmap.height);
     });
   }
 

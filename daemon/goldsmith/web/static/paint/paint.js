@@ -30,7 +30,8 @@ class PaintPage {
     this.drafts = new Drafts(canvas.dataset.mask);
     this.viewport = new Viewport(this.mask.width, this.mask.height);
     this.pictures = new PictureTiles(
-      (level, column, row) => `${canvas.dataset.tiles}&level=${level}&column=${column}&row=${row}`,
+      canvas.dataset.whole,
+      canvas.dataset.tiles,
       () => this.drawing.request(),
       (error) => this.say(error.message, true),
     );
@@ -51,6 +52,7 @@ class PaintPage {
     this.setSoftness(this.painter.softness);
     this.choose("brush");
     await this.run(() => this.openDraft());
+    this.pictures.loadWhole().catch((error) => this.say(error.message, true));
     this.refresh();
     this.drawing.request();
     this.canvas.dataset.ready = "true";
