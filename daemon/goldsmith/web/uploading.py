@@ -108,32 +108,32 @@ def _announced(page: Page, request: Request) -> _Upload:
     """Return what a request is about to send. Raises PageError or InputError if it is not taken."""
     folder, name = posixpath.split(path_of(request, _UPLOAD))
     check_folder(page, folder)
-    shown = display_name(name)
-    if shown != name or len(os.fsencode(name)) > _MAX_NAME_BYTES or name in ("", ".", ".."):
-        raise PageError(400, strings.unseen_characters(shown[:200]), strings.KINDS_REMEDY)
+    shown_name = display_name(name)
+    if shown_name != name or len(os.fsencode(name)) > _MAX_NAME_BYTES or name in ("", ".", ".."):
+        raise PageError(400, strings.unseen_characters(shown_name[:200]), strings.KINDS_REMEDY)
     if is_ignored_file(name):
-        raise PageError(400, strings.bad_file_name(shown), strings.KINDS_REMEDY)
+        raise PageError(400, strings.bad_file_name(shown_name), strings.KINDS_REMEDY)
     role = classify(name).role
     if role == "foreign":
-        raise PageError(415, strings.wrong_content(shown, describe_suffix(posixpath.splitext(name)[1].lower())), strings.KINDS_REMEDY)
+        raise PageError(415, strings.wrong_content(shown_name, describe_suffix(posixpath.splitext(name)[1].lower())), strings.KINDS_REMEDY)
     if role not in _PICTURE_ROLES and role not in _MAX_BYTES:
-        raise PageError(415, strings.not_taken(shown), strings.KINDS_REMEDY)
+        raise PageError(415, strings.not_taken(shown_name), strings.KINDS_REMEDY)
     length = request.headers.get("content-length", "")
     if not length.isdecimal():
         raise PageError(411, strings.NO_LENGTH, strings.NO_LENGTH_REMEDY)
     size = int(length)
     # A picture may have half of a job's memory: a larger one would be refused by its worker process.
-    check_file_size(shown, size, _MAX_BYTES.get(role, page.settings.worker_memory_mb * 2**19))
+    check_file_size(shown_name, size, _MAX_BYTES.get(role, page.settings.worker_memory_mb * 2**19))
     if page.root.exists(f"{folder}/{name}"):
-        raise PageError(409, strings.name_taken(shown), strings.LOOK_AGAIN_REMEDY)
+        raise PageError(409, strings.name_taken(shown_name), strings.LOOK_AGAIN_REMEDY)
     return _Upload(folder, name, role, size)
 
 
 async def _read_start(blocks: AsyncIterator[bytes], upload: _Upload) -> bytes:
     """Return the first bytes, as many as the check of the content needs: of a text all of them."""
-    wanted = upload.size if upload.role in _TEXT_ROLES else min(upload.size, max(DETECTION_BYTES, 4096))
+    start_size = upload.size if upload.role in _TEXT_ROLES else min(upload.size, max(DETECTION_BYTES, 4096))
     start = b""
-    while len(start) < wanted:
+    while len(start) < start_size:
         try:
             block = await anext(blocks, b"")
         except ClientDisconnect:
@@ -181,13 +181,13 @@ async def _receive(page: Page, upload: _Upload, start: bytes, blocks: AsyncItera
 
 def _campaigns(page: Page, folder: str) -> list[str]:
     """Return the campaigns in a stage's folder, as paths below it."""
-    found = []
+    campaigns = []
     for path, _ in page.root.walk(folder):
         if path != folder and display_name(path) == path:
-            found.append(path.removeprefix(f"{folder}/"))
-        if len(found) >= _MAX_CAMPAIGNS:
+            campaigns.append(path.removeprefix(f"{folder}/"))
+        if len(campaigns) >= _MAX_CAMPAIGNS:
             break
-    return sorted(found)
+    return sorted(campaigns)
 
 
 ROUTES = [

@@ -47,7 +47,7 @@ async def show_form(request: Request) -> Response:
         choices=[(stage.name, operations_of(stage)) for stage in stages],
         steps=[_step_values(step.stage, step.op, step.texts) for step in opened.form.steps],
         recipes=page.setup.library.list_names("recipes", (".toml",)),
-        **_FIELD_VALUES,
+        texts_of_form=_FIELD_VALUES,
     )
 
 
@@ -58,7 +58,7 @@ async def show_step(request: Request) -> Response:
     op = request.query_params.get("op", "")
     if stage is None or op not in operations_of(stage):
         raise PageError(404, strings.NOT_FOUND, strings.NOT_FOUND_REMEDY)
-    return render(request, "ask_step.html", step=_step_values(stage.name, op, {}), **_FIELD_VALUES)
+    return render(request, "ask_step.html", step=_step_values(stage.name, op, {}), texts_of_form=_FIELD_VALUES)
 
 
 @allowed("decide", max_body=_MAX_FORM_BYTES)

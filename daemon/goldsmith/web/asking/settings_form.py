@@ -160,7 +160,8 @@ def _resolve(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 
 def _words_of(option: Schema) -> Sequence[object]:
-    return option.get("enum", [option["const"]] if "const" in option else ())
+    words: Sequence[object] = option.get("enum", [option["const"]] if "const" in option else ())
+    return words
 
 
 def _marked_words(info: FieldInfo) -> tuple[str, ...]:

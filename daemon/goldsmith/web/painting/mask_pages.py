@@ -22,7 +22,7 @@ from goldsmith.web.painting.mask_operation import ProposedRegion
 from goldsmith.web.painting.mask_tiles import MaskReader, read_size
 from goldsmith.web.pictures import PictureFile, picture_of
 
-_PAINT, _MASK, _PROPOSAL = "/paint/", "/mask/", "/mask-proposal/"
+_PAINT, _MASK, _PROPOSAL = "/paint/", "/paint-mask/", "/paint-proposal/"
 _REGIONS: tuple[ProposedRegion, ...] = get_args(ProposedRegion)
 # The largest mask that is taken, whatever the settings say.
 _MAX_MASK_BYTES = 2**30

@@ -6,8 +6,8 @@ import { TILE } from "./mask.js";
 const MAX_BITMAPS = 96;
 
 export class PictureTiles {
-  // `wholeUrl` is the address of the reduced picture, `tilesUrl` that of its tiles, without their column and row. `onArrival` is called
-  // when pixels have come, `onFailure` with an error.
+  // `wholeUrl` is the address of the reduced picture, `tilesUrl` that of a tile in COLUMN and ROW. `onArrival` is called when pixels have
+  // come, `onFailure` with an error.
   constructor(wholeUrl, tilesUrl, onArrival, onFailure) {
     this.wholeUrl = wholeUrl;
     this.tilesUrl = tilesUrl;
@@ -44,8 +44,7 @@ export class PictureTiles {
   }
 
   async load(key, column, row) {
-    const join = this.tilesUrl.includes("?") ? "&" : "?";
-    const bitmap = await loadBitmap(`${this.tilesUrl}${join}column=${column}&row=${row}`);
+    const bitmap = await loadBitmap(this.tilesUrl.replace("COLUMN", column).replace("ROW", row));
     this.bitmaps.set(key, bitmap);
     this.pending.delete(key);
     while (this.bitmaps.size > MAX_BITMAPS) {
