@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
@@ -227,29 +226,3 @@ def store_sentence(location: Location) -> str:
     """Return the size of the archive and of the journal as a sentence."""
     size = measure_archive(location.root, MAX_COUNTED_FILES, MAX_COUNT_SECONDS)
     return f"{archive_sentence(size)} The journal has {format_size(journal_bytes(location.journal_file))}."
-
-
-def remarks(location: Location) -> Iterator[str]:
-    """Yield a sentence for every broken journal and every pause, and one about how the daemon sees new files."""
-    daemon = location.daemon
-    for kept in broken_journals(location.journal_file):
-        yield f"The journal was broken and is kept as {kept}: Goldsmith went on with a new one, and the history from before is not in it."
-    if daemon.pause_reason:
-        yield f"Everything waits: {daemon.pause_reason}"
-    yield from (f"The queue “{queue}” is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
-    yield from daemon.unavailable_folders.values()
-    yield from daemon.permission_refusals.values()
-    yield from daemon.status_file_refusals.values()
-    if daemon.watcher_error:
-        yield daemon.watcher_error
-    polled = [f"{folder}/" for folder, mode in daemon.watch_modes.items() if mode == "polling"]
-    if polled:
-        yield f"No events come from {', '.join(polled)}: polling every {location.setup.settings.poll:g} s."
-    elif daemon.watch_modes:
-        yield "Events arrive from every folder: Goldsmith sees a new file at once."
-    if daemon.weak_quiet_folders:
-        folder_list = ", ".join(f"{folder}/" for folder in sorted(daemon.weak_quiet_folders))
-        yield (
-            f"In {folder_list} Goldsmith cannot tell if a program is still writing: files must be quiet for "
-            f"{location.setup.settings.weak_quiet:g} s there (the weaker rule)."
-        )

@@ -50,10 +50,10 @@ def status(root: RootOption = None, config: ConfigOption = None, as_json: JsonOp
 
 
 def _print_overview(location: Location, summary: Overview) -> None:
-    from goldsmith.cli.overview import remarks, store_sentence
+    from goldsmith.cli.overview import store_sentence
 
     _print_daemon(location)
-    for sentence in (*remarks(location), store_sentence(location)):
+    for sentence in (*location.remarks(), store_sentence(location)):
         print_sentence(sentence)
     print_text()
     print_table(

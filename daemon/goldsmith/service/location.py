@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from goldsmith.errors import GoldsmithError, HostError, UsageError
+from goldsmith.journal.damage import broken_journals
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
@@ -55,6 +56,33 @@ class Location:
         readiness = Readiness(setup.pipeline, setup.resolver, (texts or TextFileCache(setup.root)).read_bytes, RootFolder(setup.root).lstat)
         settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
         return Explainer(setup.root, setup.pipeline, readiness, self.journal, self.daemon, settle_times)
+
+    def remarks(self) -> Iterator[str]:
+        """Yield a sentence for every broken journal and every pause, and one about how the daemon sees new files."""
+        daemon = self.daemon
+        for kept in broken_journals(self.journal_file):
+            yield (
+                f"The journal was broken and is kept as {kept}: Goldsmith went on with a new one, and the history from before is not in it."
+            )
+        if daemon.pause_reason:
+            yield f"Everything waits: {daemon.pause_reason}"
+        yield from (f"The queue “{queue}” is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
+        yield from daemon.unavailable_folders.values()
+        yield from daemon.permission_refusals.values()
+        yield from daemon.status_file_refusals.values()
+        if daemon.watcher_error:
+            yield daemon.watcher_error
+        polled = [f"{folder}/" for folder, mode in daemon.watch_modes.items() if mode == "polling"]
+        if polled:
+            yield f"No events come from {', '.join(polled)}: polling every {self.setup.settings.poll:g} s."
+        elif daemon.watch_modes:
+            yield "Events arrive from every folder: Goldsmith sees a new file at once."
+        if daemon.weak_quiet_folders:
+            folder_list = ", ".join(f"{folder}/" for folder in sorted(daemon.weak_quiet_folders))
+            yield (
+                f"In {folder_list} Goldsmith cannot tell if a program is still writing: files must be quiet for "
+                f"{self.setup.settings.weak_quiet:g} s there (the weaker rule)."
+            )
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from functools import partial
 
 from starlette.applications import Starlette
@@ -12,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.web import overview, signing_in, strings, uploading
+from goldsmith.web import decide, events, images, look, overview, signing_in, strings, uploading
 from goldsmith.web.access import AccessChecks, PageError
 from goldsmith.web.asking import ask_pages
 from goldsmith.web.page import Page, error_response
@@ -20,17 +23,29 @@ from goldsmith.web.painting import mask_pages
 from goldsmith.web.static_files import PageFiles
 
 ROUTES: list[BaseRoute] = [
-    *signing_in.ROUTES,
-    *overview.ROUTES,
     *mask_pages.ROUTES,
     *ask_pages.ROUTES,
     *uploading.ROUTES,
+    *signing_in.ROUTES,
+    *overview.ROUTES,
+    *events.ROUTES,
+    *look.ROUTES,
+    *images.ROUTES,
+    *decide.ROUTES,
 ]
 
 
 def create_app(page: Page) -> Starlette:
     """Return the application for the page of a root."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(page.notes.remove_old)
+        yield
+        page.previews.close()
+
     app = Starlette(
+        lifespan=lifespan,
         routes=[*ROUTES, Mount("/static", PageFiles())],
         middleware=[Middleware(AccessChecks, access=page.access, on_error=partial(_on_error, page))],
         exception_handlers={

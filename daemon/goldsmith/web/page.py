@@ -21,6 +21,9 @@ from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import Setup
 from goldsmith.web import strings
 from goldsmith.web.access import Access
+from goldsmith.web.asset_board import AssetBoard
+from goldsmith.web.previews.preview_cache import default_cache_folder
+from goldsmith.web.previews.preview_pool import PreviewPool, open_preview_pool
 
 WEB_FOLDER = Path(__file__).parent
 
@@ -34,6 +37,8 @@ class Page:
     root: RootFolder
     access: Access
     notes: PersonNotes
+    previews: PreviewPool
+    board: AssetBoard
     templates: jinja2.Environment
 
     @property
@@ -50,7 +55,10 @@ class Page:
 def build_page(setup: Setup, settings: WebSettings, link_name: str) -> Page:
     """Return the page of a root. ``link_name``: the person who signs in with the printed link."""
     notes = PersonNotes(journal_path(setup.root, setup.settings.state_dir).parent)
-    return Page(setup, settings, RootFolder(setup.root), Access(settings, link_name), notes, build_templates())
+    limits = (setup.settings.max_pixels, setup.settings.worker_memory_mb, settings.cache_mb)
+    previews = open_preview_pool(setup.root, default_cache_folder(), *limits)
+    access = Access(settings, link_name)
+    return Page(setup, settings, RootFolder(setup.root), access, notes, previews, AssetBoard(setup), build_templates())
 
 
 def build_templates() -> jinja2.Environment:
@@ -59,6 +67,9 @@ def build_templates() -> jinja2.Environment:
     templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     templates.filters["shown"] = display_name
     templates.filters["url_path"] = url_path
+    templates.filters["age"] = strings.age
+    templates.filters["moment"] = strings.moment
+    templates.filters["size"] = strings.size
     return templates
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import stat
@@ -19,6 +18,7 @@ from goldsmith.root_folder import MAX_FOLDER_DEPTH
 from goldsmith.web import strings
 from goldsmith.web.access import PageError
 from goldsmith.web.page import Page, page_of
+from goldsmith.web.previews.preview_request import version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class PictureFile:
     @property
     def version(self) -> str:
         """A short text that changes whenever the file does."""
-        return hashlib.sha256(repr(tuple(self.signature)).encode()).hexdigest()[:16]
+        return version_of(self.signature)
 
     @property
     def name(self) -> str:
@@ -47,8 +47,12 @@ def picture_of(request: Request, prefix: str) -> PictureFile:
 
 def path_of(request: Request, prefix: str) -> str:
     """Return the path below the root that the address names behind ``prefix``, with bytes that are no UTF-8 as Python keeps them."""
-    raw = unquote_to_bytes(request.scope["raw_path"])
-    return os.fsdecode(raw.removeprefix(prefix.encode()))
+    return path_from_address(request.scope["raw_path"].decode("ascii", "replace").removeprefix(prefix))
+
+
+def path_from_address(text: str) -> str:
+    """Return the path below the root in a part of an address, as ``url_path`` writes it."""
+    return os.fsdecode(unquote_to_bytes(text))
 
 
 def find_picture(page: Page, path: str) -> PictureFile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 TITLE = "Goldsmith"
 
 # Signing in.
@@ -333,5 +335,168 @@ OVERVIEW = "Overview"
 PAGES = "Pages"
 SKIP = "Skip to the content"
 PROBLEM = "Problem"
-NAVIGATION = [(OVERVIEW, "/")]
+NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review")]
 ROLES = {"look": "You may look.", "decide": "You may look and decide."}
+STATES = {
+    "problem": "Problem",
+    "review": "To decide",
+    "working": "At work",
+    "queued": "Queued",
+    "waiting": "Waiting",
+    "delivered": "Delivered",
+}
+ALL_STATES = "All"
+CAMPAIGN = "Campaign"
+ALL_CAMPAIGNS = "All campaigns"
+SEARCH = "Search names"
+SHOW = "Show"
+NOTHING_FOUND = "No picture matches."
+NOTHING_HERE = "The folders are empty. Drop a picture into the first one, with a brief beside it."
+PREVIOUS = "Previous"
+NEXT = "Next"
+DAEMON_OFF = "Goldsmith is not running on these folders: nothing moves until it is started."
+MACHINE = "Machine"
+QUEUE = "Queue"
+ACTIVITY = "At work on"
+LOADED = "Loaded"
+WAITING_JOBS = "Waiting"
+IDLE = "nothing"
+PICK = "Pick"
+TOO_MANY_LISTENERS = "Too many pages listen to the live view."
+TOO_MANY_LISTENERS_REMEDY = "Close pages that nobody needs."
+
+
+def found(count: int, number: int, page_count: int) -> str:
+    """Return how many pictures match, and which part of the list is shown."""
+    pictures = f"{count:,} {'picture' if count == 1 else 'pictures'}"
+    return f"{pictures}, page {number} of {page_count}" if page_count > 1 else pictures
+
+
+def free_space(free: int, total: int) -> str:
+    """Return how much of the disk is free, in bytes."""
+    return f"{size(free)} of {size(total)} are free on the disk of the folders."
+
+
+def candidates(count: int) -> str:
+    """Return how many candidates a set has."""
+    return f"{count} {'candidate' if count == 1 else 'candidates'}"
+
+
+def age(unix_seconds: float) -> str:
+    """Return for how long something has been as it is."""
+    seconds = max(0.0, time.time() - unix_seconds)
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < limit:
+            return f"{round(seconds / unit)} {name}"
+    return f"{round(seconds / 86_400)} days"
+
+
+def moment(unix_seconds: float) -> str:
+    """Return date and time to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_seconds))
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+# Looking at a picture.
+BEFORE = "Before"
+AFTER = "After"
+COMPARE = "Before and after"
+BLINK = "Blink"
+MASK = "Mask"
+FINDINGS = "Findings"
+FIT = "Fit"
+ZOOM_100 = "100 %"
+ZOOM_200 = "200 %"
+THUMBNAIL = "As a thumbnail"
+HISTORY = "History"
+RECORD = "What was done"
+REMARKS = "Remarks"
+ORIGINAL = "original"
+GONE = "no longer there"
+SHORTCUTS = "Keys"
+SHORTCUTS_ON = "Single keys act on this page"
+VIEWER = "Picture"
+FACTS = "About the file"
+OPEN_SHEET = "Sheet"
+NO_HISTORY = "Goldsmith has not worked on this picture yet."
+CONVERTED = "shown in sRGB"
+UNTAGGED = "no profile, taken for sRGB"
+SHORTCUT_LIST = [
+    ("a", "approve"),
+    ("g", "make again"),
+    ("x", "reject"),
+    ("j k", "next, previous picture to decide"),
+    ("b", "blink before and after"),
+    ("c", "compare with the slider"),
+    ("m", "mask on and off"),
+    ("f", "findings on and off"),
+    ("0 1 2", "fit, 100 %, 200 %"),
+    ("arrows", "move the picture, or the slider"),
+]
+
+
+def decided(decision: str, person: str) -> str:
+    """Return what was decided, and by whom if that is known."""
+    words = {"approve": "approved", "again": "made again", "reject": "rejected", "close": "put away"}
+    return f"{words.get(decision, decision)}{f' by {person}' if person else ''}"
+
+
+def by_hand(program: object) -> str:
+    """Return that a person has changed the picture."""
+    return f"by hand in {program}" if isinstance(program, str) and program else "by hand"
+
+
+def remark_words(remark: str) -> str:
+    """Return what a person has said about a decision."""
+    return f"“{remark}”"
+
+
+def step_words(number: int, operation: str, asked: str, maker: str, seed: object, seconds: object) -> str:
+    """Return one step: what was asked, which model made it, its seed and its time."""
+    made_by = f"; made with {maker}, seed {seed}" if maker else ""
+    took = f"; {seconds:.1f} s" if isinstance(seconds, int | float) else ""
+    return f"{number}. {operation}{f': {asked}' if asked else ''}{made_by}{took}"
+
+
+def outside_words(changed: int, outside: int) -> str:
+    """Return how many pixels outside the mask have changed."""
+    return f"Outside the mask {changed:,} of {outside:,} pixels changed."
+
+
+# Deciding.
+DECIDE = "Decide"
+APPROVE = "Approve"
+REJECT = "Reject"
+AGAIN = "Make again"
+REMARK = "What should be different? (may stay empty)"
+REASON = "Why? (may stay empty)"
+CANCEL = "Cancel"
+PICK_TITLE = "Pick among the candidates"
+PICK_HELP = "Choose with the mouse, by touch, or with the keys 1 to 9, arrows and space. Enter opens a picture."
+APPROVE_CHOSEN = "Approve the chosen"
+CLOSE_SET = "Put the others away"
+NOTHING_CHOSEN = "Choose a picture first."
+NOTHING_TO_PICK = "These candidates have been decided about."
+WRONG_REQUEST = "The page cannot read this request."
+
+
+def done(decision: str, name: str) -> str:
+    """Return that a decision was carried out by moving the picture."""
+    places = {"approve": "is approved and goes on", "again": "is made again", "reject": "goes to the archive"}
+    return f"{name} {places[decision]}."
+
+
+def remark_too_long(length: int, limit: int) -> str:
+    """Return that a remark has too many characters."""
+    return f"Your remark has {length} characters; a remark has at most {limit}."
+
+
+SHORTEN_REMEDY = "Shorten it."

@@ -53,11 +53,11 @@ _MAX_UNTHROTTLED_NOTES = 5
 
 def main(arguments: list[str]) -> None:
     """Run jobs until the daemon ends."""
-    _bind_to_parent(int(arguments[1]))
+    bind_to_parent(int(arguments[1]))
     Worker(socket.socket(fileno=int(arguments[0]))).serve()
 
 
-def _bind_to_parent(parent: int) -> None:
+def bind_to_parent(parent: int) -> None:
     """Die with the daemon, ignore its signals, write no core files, and be the first process killed when memory runs out."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -76,7 +76,7 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
     """Start a worker process and return it. It starts with SIGINT blocked, so that Ctrl-C cannot end it before it ignores Ctrl-C."""
     # -P: the current folder may be a share, and no json.py there may be imported.
     command = [sys.executable, "-P", "-m", "goldsmith.worker", str(socket_fd), str(os.getpid())]
-    environment = _worker_environment(os.environ, spec.threads)
+    environment = worker_environment(os.environ, spec.threads)
     old_signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
@@ -86,7 +86,7 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
         signal.pthread_sigmask(signal.SIG_SETMASK, old_signal_mask)
 
 
-def _worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+def worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
     """Return the environment of a worker process: what is known to be harmless, and what this program sets."""
     environment = {name: value for name, value in inherited.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)}
     environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SET_VARIABLES

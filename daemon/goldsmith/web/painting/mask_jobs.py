@@ -73,6 +73,7 @@ class MaskJobs:
             stem=os.path.splitext(picture.name)[0],
             inputs=(JobInput(role="picture", path=picture.path, sig=picture.signature), *inputs),
             steps=(step,),
+            hdr="tonemap",
             limits=ResourceLimits(
                 timeout_seconds=min(_TIMEOUT_SECONDS, settings.job_seconds),
                 max_memory_bytes=settings.worker_memory_mb * 2**20,

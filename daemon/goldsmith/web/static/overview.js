@@ -1,0 +1,46 @@
+// Keeps the overview fresh while somebody looks: progress in place, and the list again when it has changed.
+
+const board = () => document.getElementById("board");
+
+/** Fetch the page as it is now and put its list into the place of the old one, without losing the place of the focus. */
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (!answer.ok || answer.redirected) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("board");
+  const old = board();
+  if (!fresh || fresh.dataset.version === old.dataset.version) return;
+  if (old.contains(document.activeElement) && document.activeElement.closest("form")) return;
+  const focused = document.activeElement?.getAttribute("href");
+  old.replaceWith(document.adoptNode(fresh));
+  if (focused) document.querySelector(`#board a[href="${CSS.escape(focused)}"]:not([tabindex="-1"])`)?.focus();
+}
+
+function showProgress(jobs) {
+  for (const job of jobs) {
+    const key = encodeURIComponent(job.path).replaceAll("%2F", "/");
+    const row = document.querySelector(`[data-path="${CSS.escape(key)}"]`);
+    if (!row) continue;
+    row.querySelector(".sentence").textContent = job.sentence;
+    const bar = row.querySelector("progress");
+    bar.hidden = false;
+    bar.value = job.progress;
+  }
+}
+
+let isStale = false;
+const events = new EventSource("/events");
+events.addEventListener("progress", (event) => showProgress(JSON.parse(event.data)));
+events.addEventListener("board", (event) => {
+  if (JSON.parse(event.data).version === board().dataset.version) return;
+  if (document.hidden) isStale = true;
+  else refresh();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !isStale) return;
+  isStale = false;
+  refresh();
+});
+addEventListener("pagehide", () => events.close());
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".filter select")) event.target.form.requestSubmit();
+});
