@@ -64,7 +64,7 @@ class ProposeMask(PictureOperation):
         """Return the same picture. Raises InputError if the picture has no such region."""
         mask = context.detect.find(self.region, picture)
         if mask is None:
-            raise InputError(f"No {self.region} was found in the picture.", "Paint the mask by hand.")
+            raise InputError(f"Nothing was found for “{self.region}” in the picture.", "Paint the mask by hand.")
         context.results.archive(tiles_file(mask))
         return picture
 
