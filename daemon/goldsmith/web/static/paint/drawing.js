@@ -29,10 +29,11 @@ export class Drawing {
   }
 
   resize() {
-    const { clientWidth, clientHeight } = this.canvas;
-    this.canvas.width = Math.max(1, Math.round(clientWidth * this.pixelRatio));
-    this.canvas.height = Math.max(1, Math.round(clientHeight * this.pixelRatio));
-    this.viewport.resize(clientWidth, clientHeight);
+    // With their fractions: a point of the screen must be the same point of the picture for the tools and for the eye.
+    const { width, height } = this.canvas.getBoundingClientRect();
+    this.canvas.width = Math.max(1, Math.round(width * this.pixelRatio));
+    this.canvas.height = Math.max(1, Math.round(height * this.pixelRatio));
+    this.viewport.resize(width, height);
     this.draw();
   }
 
@@ -54,6 +55,7 @@ export class Drawing {
     const drawn = this.overlay === "mask" ? this.drawGround() : this.drawPicture();
     if (this.overlay !== "none") this.drawMask(viewport.level(this.pixelRatio));
     this.canvas.dataset.tiles = String(drawn);
+    this.canvas.dataset.zoom = String(Math.round(100 * viewport.scale * this.pixelRatio));
     this.drawOutline();
     this.drawCursor();
   }
