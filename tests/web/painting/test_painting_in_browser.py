@@ -211,9 +211,10 @@ def test_one_finger_paints_and_two_fingers_zoom(site: ServedPage, campaign: Path
     with site.tab(f"paint/selected/{campaign.name}/hero.png", **PHONE) as tab:
         tab.wait_for_selector("#paint-canvas[data-ready=true]")
         assert tab.evaluate("document.documentElement.scrollWidth") == 390
+        tab.locator("#paint-size").fill("60")
+        tab.locator("#paint-canvas").scroll_into_view_if_needed()
         box = tab.locator("#paint-canvas").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        tab.locator("#paint-size").fill("60")
         touch = Fingers(tab).touch
         touch("touchStart", (x - 60, y))
         touch("touchMove", (x + 60, y))

@@ -133,9 +133,9 @@ def _problem_values(problem: BriefProblem) -> dict[str, object]:
 def _plan(page: Page, target: BriefTarget, checked: CheckedBrief) -> list[str]:
     """Return what would run, as sentences."""
     resolved = checked.resolved
-    if resolved is None:
-        return [] if checked.problems or checked.others else [strings.NOTHING_ASKED]
-    if not resolved.reaches(target.stage):
+    if checked.problems or checked.others:
+        return []
+    if resolved is None or not checked.toml.strip() or not resolved.reaches(target.stage):
         return [strings.NOTHING_ASKED]
     last = page.pipeline.index_of(resolved.last_stage)
     stages = page.pipeline.stages[page.pipeline.index_of(target.stage.name) : last + 1]

@@ -119,7 +119,7 @@ def _field_of(name: str, raw: Schema, definitions: Mapping[str, Schema], info: F
     return SettingField(
         name,
         kind,
-        hint=_plain_text(raw.get("description") or ""),
+        hint=_plain_text(raw.get("description") or options[0].get("description") or ""),
         default="" if kind in ("table", "rows") else _default_text(kind, raw.get("default")),
         limits=" or ".join(filter(None, map(_limits_text, options))),
         choices=choices,
