@@ -16,10 +16,12 @@ CHECKOUT = Path(__file__).parents[1]
 _FILES = (
     ("constraints.txt", "wheels.txt", "torch is missing, because its build (CPU, CUDA, ROCm) is your choice."),
     ("constraints.txt", "wheels-heif.txt", "They are those of the extra `heic`, which the default install does not have."),
+    ("constraints.txt", "wheels-web.txt", "They are those of the extra `web`, which the default install does not have."),
     ("constraints-dev.txt", "wheels-dev.txt", "pyvips is missing, because it has no wheel: pip builds it."),
 )
-# The pins in wheels-heif.txt.
-_HEIC_EXTRA = ("pillow-heif",)
+_DEFAULT_FILES = {"constraints.txt": "wheels.txt", "constraints-dev.txt": "wheels-dev.txt"}
+# The pins of the extras, each with its file.
+_FILE_OF_EXTRA = {"pillow-heif": "wheels-heif.txt", "starlette": "wheels-web.txt", "uvicorn": "wheels-web.txt"}
 _HEADING = (
     "# The wheels of the pins in {constraints}, for Python 3.11 on Linux. `make pin-wheels` writes this file.\n"
     "# Above each pin: its wheels, their hashes, and digests of their files, with which `make audit` compares what is installed.\n"
@@ -41,7 +43,7 @@ def main() -> int:
         pins = [
             known[key] if key in known and known[key].version == version else WheelPin(name, version, _fetch(name, version))
             for key, (name, version) in read_constraints(CHECKOUT / constraints).items()
-            if key not in _NOT_PINNED and (key in _HEIC_EXTRA) == (wheels == "wheels-heif.txt")
+            if key not in _NOT_PINNED and _FILE_OF_EXTRA.get(key, _DEFAULT_FILES[constraints]) == wheels
         ]
         heading = _HEADING.format(constraints=constraints, remark=remark)
         target.write_text(heading + format_wheel_pins(sorted(pins, key=lambda pin: normalise(pin.name))), encoding="ascii")

@@ -20,7 +20,7 @@ from wheel_pins import WheelPin, normalise, read_constraints, read_wheel_pins
 CHECKOUT = Path(__file__).parents[1]
 _LICENCE_ROW = re.compile(r"\| ([A-Za-z0-9._-]+) \| ([^|]+) \|")
 # Pins of extras, which the default install does not have.
-_EXTRAS = {"pillow-heif": "BSD-3-Clause AND GPL-2.0-only"}
+_EXTRAS = {"pillow-heif": "BSD-3-Clause AND GPL-2.0-only", "starlette": "BSD-3-Clause", "uvicorn": "BSD-3-Clause"}
 
 
 def read_licences(page: Path) -> dict[str, str]:

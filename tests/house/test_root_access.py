@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "daemon" / "goldsmith"
 # The packages and modules that touch a root.
-PLACES = ("cli", "jobs", "library", "pipeline", "worker", "service")
+PLACES = ("cli", "jobs", "library", "pipeline", "worker", "service", "web")
 
 # Functions that open, list or remove what a path names. Given a descriptor (``dir_fd``), ``os.open`` follows no path.
 OS_FUNCTIONS = {"open", "scandir", "walk", "fwalk", "listdir", "makedirs", "removedirs"}
@@ -43,6 +43,10 @@ ALLOWED = {
     "pipeline/workers/worker_process.py": "reads /proc",
     "pipeline/workers/worker_specs.py": "lists the folders of models, which belong to the administrator",
     "service/one_off.py": "makes the folder, outside the root, that a person names for the results of a replay",
+    "web/hands.py": "reads an open file",
+    "web/previews/preview_cache.py": "keeps previews in a folder outside the root",
+    "web/previews/preview_pool.py": "reads an open file",
+    "web/previews/preview_process.py": "reads open files, and /proc",
     "worker/fence.py": "opens the folders that the fence lets through; links to inputs are refused",
     "worker/main.py": "reads and writes /proc",
     "worker/scratch_folder.py": "writes its own scratch folder, behind the fence",

@@ -62,7 +62,7 @@ def test_the_developers_tools_are_pinned_too() -> None:
 
 @pytest.mark.parametrize(
     ("constraints", "wheels"),
-    [(RUN_TIME, ["wheels.txt", "wheels-heif.txt"]), (DEVELOPMENT, ["wheels-dev.txt"])],
+    [(RUN_TIME, ["wheels.txt", "wheels-heif.txt", "wheels-web.txt"]), (DEVELOPMENT, ["wheels-dev.txt"])],
     ids=["run time", "development"],
 )
 def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[str, str]], wheels: list[str]) -> None:
@@ -77,7 +77,9 @@ def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[st
 def test_the_files_of_an_extra_are_not_those_of_the_default_install() -> None:
     """Somebody who installs the default with hashes gets no package under the GPL."""
     assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels.txt"])) & set(_EXTRAS) == set()
-    assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels-heif.txt"])) == set(_EXTRAS)
+    extras = [CHECKOUT / ".ci" / name for name in ("wheels-heif.txt", "wheels-web.txt")]
+    assert set(read_wheel_pins(extras[:1])) == {"pillow-heif"}
+    assert set(read_wheel_pins(extras)) == set(_EXTRAS)
 
 
 def test_every_licence_of_the_default_install_is_listed() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,6 +19,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty root whose journal's folder is outside it."""
     monkeypatch.setenv("GOLDSMITH_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # What a test has just written counts as having lain there for a minute.
+    monkeypatch.setattr("goldsmith.pipeline.status.explain.time", SimpleNamespace(time=lambda: time.time() + 60))
     return web_pages.make_root(tmp_path / "root")
 
 

@@ -44,8 +44,8 @@ class WebSettings(BaseModel):
 
     host: str = "127.0.0.1"
     """The address on which the page listens. Another one than loopback needs passwords or a proxy, and `host_names`."""
-    port: Annotated[int, Field(ge=1, le=65_535)] = 8642
-    """The port on which the page listens."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8642
+    """The port on which the page listens; 0 = any that is free."""
     host_names: tuple[str, ...] = ()
     """The names by which browsers reach the page, such as "goldsmith.studio.lan". Those of loopback are always accepted."""
     people: dict[Annotated[str, AfterValidator(_require_person_name)], WebAccount] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +16,9 @@ from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
     from goldsmith.brief.web_settings import WebSettings
-    from goldsmith.service.setup import Setup
+
+# Connections that wait to be accepted.
+_BACKLOG = 128
 
 
 def web(
@@ -22,7 +26,7 @@ def web(
     config: ConfigOption = None,
     host: Annotated[str | None, typer.Option("--host", help="The address to listen on (default: that of goldsmith.toml).")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65_535, help="The port to listen on (default: that of goldsmith.toml).")
+        int | None, typer.Option("--port", min=0, max=65_535, help="The port to listen on (default: that of goldsmith.toml).")
     ] = None,
     hash_password: Annotated[
         bool, typer.Option("--hash-password", help="Ask for a password, print its hash for goldsmith.toml, and exit.")
@@ -36,12 +40,10 @@ def web(
     if hash_password:
         _print_hash()
         return
-    from goldsmith.cli.output import configure_logging
     from goldsmith.service.setup import load_setup
 
     setup = load_setup(find_root(root, config), config)
-    configure_logging(setup.settings)
-    _serve(setup, _with_flags(setup.settings.web, host, port))
+    _become_server(_listen(_with_flags(setup.settings.web, host, port)), setup.root, config)
 
 
 def _require_extra() -> None:
@@ -72,36 +74,32 @@ def _with_flags(settings: WebSettings, host: str | None, port: int | None) -> We
         raise UsageError(f"--host {host}: {reason}.", "Set these in the table [web] of goldsmith.toml.") from None
 
 
-def _serve(setup: Setup, settings: WebSettings) -> None:
-    import socket
-
-    from goldsmith.web.app import create_app
-    from goldsmith.web.page import build_page
-    from goldsmith.web.server import build_server
-
-    page = build_page(setup, settings, _own_name())
-    server = build_server(create_app(page), settings.host, settings.port)
+def _listen(settings: WebSettings) -> socket.socket:
+    """Return the socket on which the page listens. Raises UsageError if the address cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except (OSError, OverflowError) as error:
+        listener.listen(_BACKLOG)
+    except OSError as error:
         listener.close()
-        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"The page cannot listen on {settings.host}, port {settings.port}: {reason}.", "Name another port with --port."
+            f"The page cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}.",
+            "Name another address with --host, or another port with --port.",
         ) from None
-    listener.listen(128)
-    address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{listener.getsockname()[1]}"
-    key = page.access.sign_in_key
-    print_text(f"The page of {setup.root}: {address}/{f'sign-in?key={key}' if key else ''}")
-    server.run(sockets=[listener])
+    return listener
 
 
-def _own_name() -> str:
-    """Return the name of the user who has started the page: whoever opens the link decides in this name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.geteuid()}"
+def _become_server(listener: socket.socket, root: Path, config: Path | None) -> None:
+    """Replace this process by the one that serves: without the libraries of the command line, and with one arena of memory."""
+    from goldsmith.pipeline.workers.worker_process import IMPORT_FOLDERS
+
+    listener.set_inheritable(True)
+    # -P: the current folder may be a share, and no json.py there may be imported.
+    arguments = [sys.executable, "-P", "-m", "goldsmith.cli.web_server", str(listener.fileno()), str(root), str(config or "")]
+    environment = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ}
+    if IMPORT_FOLDERS:
+        environment["PYTHONPATH"] = os.pathsep.join(IMPORT_FOLDERS)
+    sys.stdout.flush()
+    os.execve(sys.executable, arguments, environment)  # noqa: S606 - the same program again, no shell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from starlette.applications import Starlette
@@ -21,6 +22,8 @@ from goldsmith.web.asking import ask_pages
 from goldsmith.web.page import Page, error_response
 from goldsmith.web.painting import mask_pages
 from goldsmith.web.static_files import PageFiles
+
+_THREADS = 4
 
 ROUTES: list[BaseRoute] = [
     *mask_pages.ROUTES,
@@ -40,6 +43,8 @@ def create_app(page: Page) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        # Each thread has a stack, and caches of its own.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         await asyncio.to_thread(page.notes.remove_old)
         yield
         page.previews.close()

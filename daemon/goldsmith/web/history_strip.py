@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from goldsmith.files import FileSignature, display_text
 from goldsmith.jobs.job import BY_HAND
 from goldsmith.journal.records import HistoryRow
-from goldsmith.picture.formats.table import is_picture_suffix
+from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.root_folder import RootFolder
 from goldsmith.web import strings
 from goldsmith.web.previews.preview_request import version_of
@@ -33,7 +33,7 @@ class StripEntry(NamedTuple):
     when: float
 
 
-class StageWords(NamedTuple):
+class WorkWords(NamedTuple):
     """What one stage, or one person, has done."""
 
     title: str
@@ -64,7 +64,7 @@ def strip_entries(rows: Sequence[HistoryRow], root: RootFolder) -> list[StripEnt
         if not entries:
             entries.append(StripEntry(*_existing(root, [row.archived_as(row.path), row.path]), strings.ORIGINAL, row.started_at))
         for result in row.results:
-            if is_picture_suffix(posixpath.splitext(result)[1].lower()):
+            if classify(posixpath.basename(result)).role == "picture":
                 archived = [taker.archived_as(result) for taker in takers.get(row.job_id, [])]
                 entries.append(StripEntry(*_existing(root, [*archived, result]), _title(row), row.taken_at))
     return entries
@@ -90,12 +90,12 @@ def _hand(row: HistoryRow) -> Mapping[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
 
-def stage_words(rows: Sequence[HistoryRow]) -> list[StageWords]:
+def stage_words(rows: Sequence[HistoryRow]) -> list[WorkWords]:
     """Return what was done by each row, in words, the oldest first."""
     words = []
     for row in rows:
         lines = tuple(display_text(line) for line in _lines(row))
-        words.append(StageWords(_title(row), row.taken_at or row.started_at, lines, tuple(map(display_text, row.remarks()))))
+        words.append(WorkWords(_title(row), row.taken_at or row.started_at, lines, tuple(map(display_text, row.remarks()))))
     return words
 
 

@@ -22,7 +22,7 @@ from goldsmith.service.location import Location, open_setup, read_with_journal
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, allowed
 from goldsmith.web.asset_board import Board
-from goldsmith.web.history_strip import FoundBox, StageWords, StripEntry, found_boxes, stage_words, strip_entries
+from goldsmith.web.history_strip import FoundBox, StripEntry, WorkWords, found_boxes, stage_words, strip_entries
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import PictureFile, find_picture, picture_of
 
@@ -42,7 +42,7 @@ class LookedAt:
     is_candidate: bool = False
     remarks: tuple[str, ...] = ()
     strip: list[StripEntry] = field(default_factory=list)
-    words: list[StageWords] = field(default_factory=list)
+    words: list[WorkWords] = field(default_factory=list)
     boxes: list[FoundBox] = field(default_factory=list)
 
 
@@ -81,9 +81,12 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     mask_paths = _masks(bundle, maker)
     is_in_review = bundle is not None and bundle.folder == REVIEW_FOLDER and not bundle.tray and bundle.picture == picture.path
     stem = fold_name(os.path.splitext(picture.name)[0])
+    # The sentence about a file would repeat the remarks, which have a place of their own.
+    is_own = bundle is not None and bundle.picture == picture.path
+    sentence = explainer.explain_bundle(bundle).sentence if bundle is not None and is_own else explainer.explain_file(picture.path)
     return LookedAt(
         picture=picture,
-        sentence=explainer.explain_file(picture.path),
+        sentence=sentence,
         before=_found(page, before_path) if before_path != picture.path else None,
         masks=tuple(filter(None, (_found(page, path) for path in mask_paths))),
         sheet=_found(page, _sheet(bundle) if bundle is not None else ""),

@@ -58,8 +58,8 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-def build_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
-    """Return the server; ``serve`` runs it until it is told to stop."""
+def build_server(app: Starlette) -> uvicorn.Server:
+    """Return the server; ``run`` serves on sockets until it is told to stop."""
     options: dict[str, Any] = {
         "log_config": None,
         "access_log": False,
@@ -74,4 +74,4 @@ def build_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
         "ws": "none",
         "loop": "asyncio",
     }
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, http=PatientProtocol, **options))
+    return uvicorn.Server(uvicorn.Config(app, http=PatientProtocol, **options))

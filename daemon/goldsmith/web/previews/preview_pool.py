@@ -44,7 +44,7 @@ class PreviewPool:
     def __init__(self, root: RootFolder, cache: PreviewCache, max_pixels: int, megabytes: int, process_count: int = 2) -> None:
         self._root = root
         self._cache = cache
-        self._processes = [_PreviewProcess(max_pixels, megabytes) for _ in range(process_count)]
+        self._processes = [_Previewer(max_pixels, megabytes) for _ in range(process_count)]
 
     async def preview(self, path: str, version: str, request: PreviewRequest) -> Preview:
         """Return a preview of the file at ``path``; ``version`` tells the states of the file apart.
@@ -76,7 +76,7 @@ class PreviewPool:
             process.close()
 
 
-class _PreviewProcess:
+class _Previewer:
     """One process, started when it is needed."""
 
     def __init__(self, max_pixels: int, megabytes: int, start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen) -> None:
