@@ -76,6 +76,8 @@ USED_ELSEWHERE = {
     "pipeline.replay.replay": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
+    "web.asking.ask_pages": "web/app.py joins the pages and owns none",
+    "web.painting.mask_pages": "web/app.py joins the pages and owns none",
     "web.app": "cli/ starts the page",
     "web.previews.preview_pool": "web.page owns the pool; its other half is a program beside it",
     "web.server": "cli/ starts the page",

@@ -105,8 +105,8 @@ def test_a_problem_has_the_sentence_of_goldsmith_check(
     monkeypatch.setattr(sys, "argv", ["goldsmith", "check", str(root / "selected" / "hero.toml")])
     with pytest.raises(SystemExit):
         main()
-    said = capsys.readouterr()
-    assert answer["problems"][0]["sentence"] in " ".join((said.out + said.err).split())
+    output = capsys.readouterr()
+    assert answer["problems"][0]["sentence"] in " ".join((output.out + output.err).split())
 
 
 def test_a_recipe_of_the_library_is_offered_and_merged(client: TestClient) -> None:

@@ -29,7 +29,7 @@ def tiles(codes: NDArray[np.uint8]) -> bytes:
     return tiles_file(freeze(codes.astype(np.float32) / 255)).data
 
 
-def painted(value: int = 255) -> NDArray[np.uint8]:
+def bar(value: int = 255) -> NDArray[np.uint8]:
     """Return the codes (h, w) of a mask with one bar."""
     codes = np.zeros((HEIGHT, WIDTH), np.uint8)
     codes[4:9, 20:555] = value
@@ -49,7 +49,7 @@ class MaskJobsDouble:
 
     async def propose_mask(self, picture: PictureFile, region: ProposedRegion) -> bytes:
         self.proposed.append(region)
-        return tiles(painted())
+        return tiles(bar())
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def jobs(client: TestClient) -> MaskJobsDouble:
 
 
 def save(client: TestClient, path: str = "selected/hero.png", replaces: str = "", body: bytes | None = None, **query: str) -> Any:
-    return client.put(f"/paint-mask/{path}", params={"replaces": replaces, **query}, content=tiles(painted()) if body is None else body)
+    return client.put(f"/paint-mask/{path}", params={"replaces": replaces, **query}, content=tiles(bar()) if body is None else body)
 
 
 def stamp_of(client: TestClient, path: str = "selected/hero.png") -> str:
@@ -86,14 +86,14 @@ def test_a_mask_is_written_beside_its_picture_pixel_for_pixel(client: TestClient
     assert answer.json() == {"sentence": "Saved as hero.mask.png.", "stamp": stamp_of(client)}
     image = Image.open(root / "selected" / "hero.mask.png")
     assert (image.mode, image.size) == ("L", (WIDTH, HEIGHT))
-    assert np.array_equal(np.asarray(image), painted())
+    assert np.array_equal(np.asarray(image), bar())
     assert sorted(os.listdir(root / "selected")) == ["hero.mask.png", "hero.png"]
 
 
 def test_saving_again_replaces_the_mask_and_keeps_the_old_one_in_the_archive(client: TestClient, root: Path) -> None:
     """What a person has painted is not lost by painting over it, however often."""
     for value in (255, 128, 64):
-        save(client, replaces=stamp_of(client), body=tiles(painted(value)))
+        save(client, replaces=stamp_of(client), body=tiles(bar(value)))
     assert np.asarray(Image.open(root / "selected" / "hero.mask.png")).max() == 64
     assert archived(root) == ["selected/hero.mask.png", "selected/hero.mask~2.png"]
     assert not [path for path in root.rglob(".*") if path.is_file()]
@@ -107,7 +107,7 @@ def test_a_mask_that_somebody_else_has_saved_meanwhile_is_not_replaced(client: T
     assert refused.json()["error"] == "The mask has been changed by somebody else since you opened it."
     assert np.asarray(Image.open(root / "selected" / "hero.mask.png")).max() == 9
     assert save(client, replaces="*").status_code == 200
-    assert np.array_equal(np.asarray(Image.open(root / "selected" / "hero.mask.png")), painted())
+    assert np.array_equal(np.asarray(Image.open(root / "selected" / "hero.mask.png")), bar())
     assert archived(root) == ["selected/hero.mask.png"]
 
 
@@ -191,8 +191,8 @@ def test_a_link_in_the_place_of_the_picture_is_not_followed(client: TestClient, 
     ("body", "sentence"),
     [
         (tiles(np.zeros((HEIGHT, WIDTH), np.uint8)), "The mask is all black"),
-        (tiles(painted())[:-40], "has not arrived completely"),
-        (tiles(painted().T), "no mask of this picture"),
+        (tiles(bar())[:-40], "has not arrived completely"),
+        (tiles(bar().T), "no mask of this picture"),
         (b"<svg onload=alert(1)>", "no mask of this picture"),
     ],
     ids=["black", "cut off", "another size", "a drawing"],
@@ -238,7 +238,7 @@ def test_a_proposal_needs_an_engine_that_is_there(client: TestClient, monkeypatc
     answer = client.post("/paint-proposal/selected/hero.png", params={"region": "face"})
     reader = MaskReader(WIDTH, HEIGHT)
     reader.feed(answer.content)
-    assert np.array_equal(np.asarray(Image.open(BytesIO(reader.finish()))), painted())
+    assert np.array_equal(np.asarray(Image.open(BytesIO(reader.finish()))), bar())
     assert jobs(client).proposed == ["face"]
 
 

@@ -116,10 +116,10 @@ def test_a_stroke_of_the_mouse_is_in_the_file_pixel_for_pixel(site: ServedPage, 
         easel.slide("softness", softness)
         start, end = easel.drag((120, 90), (430, 260))
         codes = easel.save(campaign)
-    wanted = stroke(start, end, 25, softness / 100)
+    expected = stroke(start, end, 25, softness / 100)
     assert codes.shape == (HEIGHT, WIDTH)
-    assert np.abs(codes - wanted).max() <= 1
-    assert not codes[wanted == 0].any()
+    assert np.abs(codes - expected).max() <= 1
+    assert not codes[expected == 0].any()
     assert codes.max() == 255
 
 
@@ -149,7 +149,7 @@ def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign
         easel.drag((100, 100), (200, 100))
         easel.drag((100, 300), (200, 300))
         easel.press("Control+z")
-        one = easel.save(campaign)
+        single = easel.save(campaign)
         easel.press("Control+Shift+z")
         two = easel.save(campaign)
         easel.press("i")
@@ -159,7 +159,7 @@ def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign
         easel.press("Delete")
         tab.keyboard.press("Control+s")
         tab.get_by_text("The mask is all black").wait_for()
-    assert (one[100, 150], one[300, 150]) == (255, 0)
+    assert (single[100, 150], single[300, 150]) == (255, 0)
     assert (two[100, 150], two[300, 150]) == (255, 255)
     assert np.array_equal(inverted, 255 - two)
     assert np.array_equal(again, two)
@@ -231,9 +231,9 @@ def test_one_finger_paints_and_two_fingers_zoom(site: ServedPage, campaign: Path
         tab.get_by_text("Saved as").wait_for()
     codes = np.asarray(Image.open(campaign / MASK))
     scale = min((box["width"] - 32) / WIDTH, (box["height"] - 32) / HEIGHT)
-    wanted = stroke((WIDTH / 2 - 60 / scale, HEIGHT / 2), (WIDTH / 2 + 60 / scale, HEIGHT / 2), 30, 0.2)
-    assert np.abs(codes - wanted).max() <= 24  # the edge, where fingers have fractions of a pixel
-    assert np.abs(codes - wanted).mean() < 0.2
+    expected = stroke((WIDTH / 2 - 60 / scale, HEIGHT / 2), (WIDTH / 2 + 60 / scale, HEIGHT / 2), 30, 0.2)
+    assert np.abs(codes - expected).max() <= 24  # the edge, where fingers have fractions of a pixel
+    assert np.abs(codes - expected).mean() < 0.2
     assert not codes[stroke((WIDTH / 2 - 60 / scale, HEIGHT / 2), (WIDTH / 2 + 60 / scale, HEIGHT / 2), 33, 0.2) == 0].any()
 
 
@@ -256,8 +256,8 @@ def test_a_pen_paints_by_its_pressure_and_fingers_then_only_move(site: ServedPag
         fingers.touch("touchStart", (x - 100, y))
         fingers.touch("touchEnd")
         codes = easel.save(campaign)
-    wanted = stroke((x - left, y - top), (x - left, y - top), 20, 0)
-    assert np.abs(codes - wanted).max() <= 1
+    expected = stroke((x - left, y - top), (x - left, y - top), 20, 0)
+    assert np.abs(codes - expected).max() <= 1
 
 
 def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Path) -> None:
@@ -273,8 +273,8 @@ def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Pat
         tab.get_by_text("Saved as").wait_for()
     codes = np.asarray(Image.open(campaign / MASK))
     radius = round(HEIGHT / 16) / 2
-    wanted = stroke((WIDTH / 2, HEIGHT / 2), (WIDTH / 2 + 2 * radius + 1, HEIGHT / 2), radius, 0.2)
-    assert np.abs(codes - wanted).max() <= 1
+    expected = stroke((WIDTH / 2, HEIGHT / 2), (WIDTH / 2 + 2 * radius + 1, HEIGHT / 2), radius, 0.2)
+    assert np.abs(codes - expected).max() <= 1
 
 
 def test_24_megapixels_are_painted_in_tiles(site: ServedPage, campaign: Path) -> None:
@@ -290,6 +290,6 @@ def test_24_megapixels_are_painted_in_tiles(site: ServedPage, campaign: Path) ->
         tab.get_by_text("Not saved yet.").wait_for()
         assert 0 < int(tab.locator("#paint-canvas").get_attribute("data-tiles")) <= 12
         codes = easel.save(campaign)
-    wanted = np.zeros((4000, 6000), np.uint8)
-    wanted[1800:2400, 2700:3500] = 255
-    assert np.array_equal(codes, wanted)
+    expected = np.zeros((4000, 6000), np.uint8)
+    expected[1800:2400, 2700:3500] = 255
+    assert np.array_equal(codes, expected)

@@ -49,20 +49,20 @@ def test_a_picture_lies_in_its_campaign_byte_for_byte(client: TestClient, root: 
 
 def test_a_large_picture_arrives_in_pieces_under_a_dot_name(client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has its name only when all of it is on the disk."""
-    seen: list[list[str]] = []
+    listings: list[list[str]] = []
     fsync = os.fsync
 
     def watched_fsync(descriptor: int) -> None:
-        seen.append(files(root))
+        listings.append(files(root))
         fsync(descriptor)
 
     monkeypatch.setattr("goldsmith.files.os.fsync", watched_fsync)
     data = PNG + os.urandom(3 << 20)
     assert drop(client, "inbox/hero.png", data).status_code == 201
     assert (root / "inbox/hero.png").read_bytes() == data
-    assert len(seen) == 2
-    assert [name.startswith("inbox/.") for name in seen[0]] == [True]
-    assert seen[1] == ["inbox/hero.png"]
+    assert len(listings) == 2
+    assert [name.startswith("inbox/.") for name in listings[0]] == [True]
+    assert listings[1] == ["inbox/hero.png"]
 
 
 def test_the_file_gets_the_group_and_the_mode_of_its_folder(client: TestClient, root: Path) -> None:
@@ -119,7 +119,7 @@ def test_what_belongs_beside_a_picture_is_taken(client: TestClient, root: Path, 
         (".hero.png", PNG, 400, "ignored"),
         ("Thumbs.db", PNG, 400, "ignored"),
         ("hero.png.part", PNG, 400, "ignored"),
-        ("he\u202egnp.ro.png", PNG, 400, "cannot be seen"),
+        ("he\u202egnp.ro.png", PNG, 400, "cannot be listings"),
         ("x" * 250 + ".png", PNG, 400, "too long"),
         ("hero.toml", b"\xff\xfe" + "prompt".encode("utf-16-le"), 400, "UTF-16"),
         ("hero.toml", b"a\0\0\0b", 400, "plain text"),
