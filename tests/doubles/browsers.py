@@ -67,14 +67,12 @@ class ServedPage:
 @contextlib.contextmanager
 def served(page: Page, browser: Any) -> Iterator[ServedPage]:
     """Serve a page until the end of the body."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = build_server(create_app(page), "127.0.0.1", listening.getsockname()[1])
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = build_server(create_app(page))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
-            yield ServedPage(page, f"http://127.0.0.1:{listening.getsockname()[1]}", browser)
+            yield ServedPage(page, f"http://127.0.0.1:{listener.getsockname()[1]}", browser)
         finally:
             server.should_exit = True
             thread.join()
