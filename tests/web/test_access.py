@@ -239,8 +239,8 @@ def test_a_password_that_is_no_hash_is_refused() -> None:
 
 def test_two_hashes_of_one_password_differ() -> None:
     """Each has its own salt, and accepts the password and no other."""
-    one, other = hash_password("amber and oak"), hash_password("amber and oak")
-    assert one != other
+    first, other = hash_password("amber and oak"), hash_password("amber and oak")
+    assert first != other
     assert [check_password(word, other) for word in ("amber and oak", "amber and oak ", "")] == [True, False, False]
 
 

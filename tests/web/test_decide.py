@@ -55,17 +55,17 @@ def test_the_next_picture_that_waits_follows(root: Path, page: Page, client: Tes
 def test_a_remark_lies_in_the_tray_before_the_picture(root: Path, page: Page, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon reads both together."""
     path = lay_in_review(root)
-    seen = []
+    renames = []
     rename = Filesystem.rename_noreplace
 
     def watched(self: Filesystem, source: PathAt, target: PathAt) -> None:
-        seen.append((target.name, (root / "review/again/acme/hero.txt").exists()))
+        renames.append((target.name, (root / "review/again/acme/hero.txt").exists()))
         rename(self, source, target)
 
     monkeypatch.setattr(Filesystem, "rename_noreplace", watched)
     assert decide(client, page, path, "again", remark="  a warmer light\nno ring ")[0] == 200
     assert (root / "review/again/acme/hero.txt").read_text() == "a warmer light\nno ring\n"
-    assert seen[-1] == ("hero.png", True)
+    assert renames[-1] == ("hero.png", True)
 
 
 def test_a_picture_that_has_changed_is_not_decided_about(root: Path, page: Page, client: TestClient) -> None:
@@ -161,7 +161,7 @@ def test_a_tray_on_another_disk_gets_a_whole_copy(root: Path, page: Page, client
     """Under a dot-name first; the picture leaves its place only when the copy is there, and the note is about the copy."""
     path = lay_in_review(root)
     data = (root / path).read_bytes()
-    monkeypatch.setattr(Filesystem, "can_rename_between", lambda self, one, other: False)
+    monkeypatch.setattr(Filesystem, "can_rename_between", lambda self, folder, other: False)
     assert decide(client, page, path)[0] == 200
     assert files(root, "review/approve") == ["acme/hero.png"]
     assert (root / "review/approve/acme/hero.png").read_bytes() == data
@@ -176,7 +176,7 @@ def test_a_copy_that_fails_leaves_the_picture(root: Path, page: Page, client: Te
         self.create(target)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Filesystem, "can_rename_between", lambda self, one, other: False)
+    monkeypatch.setattr(Filesystem, "can_rename_between", lambda self, folder, other: False)
     monkeypatch.setattr(Filesystem, "copy", full)
     status, answer = decide(client, page, path)
     assert (status, answer["remedy"]) == (503, "Check the disk and the mount of the folders, then try again.")
@@ -274,9 +274,9 @@ def test_the_remark_belongs_to_the_share(root: Path, page: Page, client: TestCli
 
 def test_two_browsers_of_one_person_have_tokens_of_their_own(root: Path, page: Page) -> None:
     """The token of one does not act in the other."""
-    one, other = signed_in_client(page), signed_in_client(page)
+    first, other = signed_in_client(page), signed_in_client(page)
     path = lay_in_review(root)
-    answer = one.post(
+    answer = first.post(
         "/decide",
         json={"path": path, "version": version_at(page, path), "decision": "approve"},
         headers={"x-csrf-token": other.headers["x-csrf-token"]},

@@ -45,7 +45,7 @@ def saved(pixels: np.ndarray, **options: object) -> bytes:
     return out.getvalue()
 
 
-def made(data: bytes, request: PreviewRequest, tmp_path: Path, maker: PreviewMaker | None = None) -> tuple[PreviewReply, bytes]:
+def preview_of(data: bytes, request: PreviewRequest, tmp_path: Path, maker: PreviewMaker | None = None) -> tuple[PreviewReply, bytes]:
     """Return the reply and the result for a file, made in this process."""
     (tmp_path / "picture").write_bytes(data)
     picture, result = os.open(tmp_path / "picture", os.O_RDONLY), os.open(tmp_path / "result", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -60,39 +60,39 @@ def made(data: bytes, request: PreviewRequest, tmp_path: Path, maker: PreviewMak
 def test_a_tile_has_the_picture_s_own_pixels(noise: np.ndarray, tmp_path: Path) -> None:
     """Each code, also in the smaller tiles at the edges."""
     for column, row in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        _, data = made(saved(noise), PreviewRequest(kind="tile", column=column, row=row), tmp_path)
+        _, data = preview_of(saved(noise), PreviewRequest(kind="tile", column=column, row=row), tmp_path)
         part = np.asarray(Image.open(io.BytesIO(data)))
         assert np.array_equal(part, noise[row * 512 : row * 512 + 512, column * 512 : column * 512 + 512])
 
 
 def test_a_tile_that_the_picture_does_not_have_is_refused(noise: np.ndarray, tmp_path: Path) -> None:
     """With a sentence."""
-    reply, data = made(saved(noise), PreviewRequest(kind="tile", column=2, row=0), tmp_path)
+    reply, data = preview_of(saved(noise), PreviewRequest(kind="tile", column=2, row=0), tmp_path)
     assert (reply.sentence, data) == ("The picture has no part in column 2, row 0.", b"")
 
 
 def test_a_picture_in_a_wide_space_is_shown_in_srgb_and_says_so(tmp_path: Path) -> None:
     """Red of Display P3 has other codes in sRGB."""
     red = np.full((4, 4, 3), (200, 60, 50), np.uint8)
-    reply, data = made(saved(red, icc_profile=builtin_profile("display-p3")), PreviewRequest(kind="tile"), tmp_path)
+    reply, data = preview_of(saved(red, icc_profile=builtin_profile("display-p3")), PreviewRequest(kind="tile"), tmp_path)
     assert reply.facts is not None
     assert reply.facts.is_converted
     assert "P3" in reply.facts.profile
-    shown = np.asarray(Image.open(io.BytesIO(data)))[0, 0].astype(int)
-    assert shown[0] > 210
-    assert shown[1] < 60
-    plain, _ = made(saved(red), PreviewRequest(kind="tile"), tmp_path)
+    pixels = np.asarray(Image.open(io.BytesIO(data)))[0, 0].astype(int)
+    assert pixels[0] > 210
+    assert pixels[1] < 60
+    plain, _ = preview_of(saved(red), PreviewRequest(kind="tile"), tmp_path)
     assert plain.facts is not None
     assert (plain.facts.is_converted, plain.facts.profile) == (False, "")
 
 
 def test_a_fitting_preview_is_reduced_and_never_enlarged(noise: np.ndarray, tmp_path: Path) -> None:
     """It is a JPEG of the side that was asked for; the facts have the size of the picture itself."""
-    reply, data = made(saved(noise), PreviewRequest(kind="fit", side=160), tmp_path)
+    reply, data = preview_of(saved(noise), PreviewRequest(kind="fit", side=160), tmp_path)
     assert Image.open(io.BytesIO(data)).size == (160, 139)
     assert reply.facts is not None
     assert (reply.facts.width, reply.facts.height) == (600, 520)
-    _, data = made(saved(noise[:20, :30]), PreviewRequest(kind="fit", side=160), tmp_path)
+    _, data = preview_of(saved(noise[:20, :30]), PreviewRequest(kind="fit", side=160), tmp_path)
     assert Image.open(io.BytesIO(data)).size == (30, 20)
 
 
@@ -100,25 +100,25 @@ def test_a_mask_is_red_and_as_transparent_as_it_is_dark(tmp_path: Path) -> None:
     """White covers, grey partly, black not at all."""
     mask = np.array([[0, 128, 255]], np.uint8)
     for kind in ("mask", "mask_tile"):
-        _, data = made(saved(mask), PreviewRequest(kind=kind, side=1600), tmp_path)
-        shown = np.asarray(Image.open(io.BytesIO(data)))
-        assert shown.shape == (1, 3, 4)
-        assert shown[0, :, 3].tolist() == [0, 75, 150]
+        _, data = preview_of(saved(mask), PreviewRequest(kind=kind, side=1600), tmp_path)
+        pixels = np.asarray(Image.open(io.BytesIO(data)))
+        assert pixels.shape == (1, 3, 4)
+        assert pixels[0, :, 3].tolist() == [0, 75, 150]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\nxxxx", small_png(1)[:-20], b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
 def test_a_broken_file_gets_a_sentence(data: bytes, tmp_path: Path) -> None:
     """The maker goes on with the next one."""
     maker = PreviewMaker(10**8)
-    reply, result = made(data, PreviewRequest(kind="fit", name="hero.png", side=160), tmp_path, maker)
+    reply, result = preview_of(data, PreviewRequest(kind="fit", name="hero.png", side=160), tmp_path, maker)
     assert (reply.facts, reply.fault, result) == (None, "", b"")
     assert "hero.png" in reply.sentence
-    assert made(small_png(1), PreviewRequest(kind="fit", side=160), tmp_path, maker)[0].facts is not None
+    assert preview_of(small_png(1), PreviewRequest(kind="fit", side=160), tmp_path, maker)[0].facts is not None
 
 
 def test_a_picture_with_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     """The limit is that of the settings: a file of a few bytes can claim billions."""
-    reply, _ = made(small_png(1, 200, 100), PreviewRequest(kind="facts", name="bomb.png"), tmp_path, PreviewMaker(10_000))
+    reply, _ = preview_of(small_png(1, 200, 100), PreviewRequest(kind="facts", name="bomb.png"), tmp_path, PreviewMaker(10_000))
     assert "bomb.png" in reply.sentence
     assert reply.facts is None
 
@@ -132,7 +132,7 @@ def test_a_bug_of_a_decoder_is_a_sentence_for_the_person_and_a_traceback_for_the
         raise ZeroDivisionError("deep inside")
 
     monkeypatch.setattr("goldsmith.picture.codec.decode_with_info", fail)
-    reply, _ = made(small_png(1), PreviewRequest(kind="fit", name="hero.png", side=160), tmp_path)
+    reply, _ = preview_of(small_png(1), PreviewRequest(kind="fit", name="hero.png", side=160), tmp_path)
     assert reply.sentence == "hero.png cannot be shown."
     assert "deep inside" in reply.fault
 
@@ -280,7 +280,7 @@ def test_the_cache_stays_within_its_bound_and_forgets_what_was_used_longest_ago(
 
 
 def test_a_damaged_preview_is_made_again(tmp_path: Path) -> None:
-    """Nothing half is shown; files that a crash has left are removed."""
+    """nothing half is shown; files that a crash has left are removed."""
     cache = PreviewCache(tmp_path, 10_000)
     cache.put("k", PreviewFacts(), b"data")
     next(tmp_path.iterdir()).write_bytes(b"no facts")

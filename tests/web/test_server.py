@@ -135,14 +135,14 @@ def test_live_events_tell_of_progress_and_of_a_changed_list(page: Page, monkeypa
 
     async def listen() -> list[str]:
         stream = live.stream()
-        heard = [(await anext(stream)).decode() for _ in range(6)]
+        messages = [(await anext(stream)).decode() for _ in range(6)]
         assert live.listener_count == 1
         await stream.aclose()
-        return heard
+        return messages
 
-    heard = [text for text in asyncio.run(listen()) if text.startswith("event")]
-    assert [text.partition("\n")[0] for text in heard] == ["event: progress", "event: board", "event: progress"]
-    assert json.loads(heard[2].partition("data: ")[2])[0]["progress"] == 0.4
+    messages = [text for text in asyncio.run(listen()) if text.startswith("event")]
+    assert [text.partition("\n")[0] for text in messages] == ["event: progress", "event: board", "event: progress"]
+    assert json.loads(messages[2].partition("data: ")[2])[0]["progress"] == 0.4
     assert live.listener_count == 0
 
 

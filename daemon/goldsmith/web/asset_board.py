@@ -33,8 +33,8 @@ AssetState = Literal["problem", "review", "working", "queued", "waiting", "deliv
 STATES: tuple[AssetState, ...] = ("problem", "review", "working", "queued", "waiting", "delivered")
 # A board is read again after this time, and after as many times the seconds that reading it takes.
 _MIN_AGE_SECONDS, _AGE_PER_COST = 1.0, 5.0
-# Nobody is shown a board that is older; a younger one is shown at once while a new one is read.
-_MAX_AGE_SECONDS = 30.0
+# Nobody is shown a board that is older than both; a younger one is shown at once while a new one is read.
+_MAX_AGE_SECONDS, _MAX_AGE_PER_COST = 30.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class AssetBoard:
             return self._board
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-        if self._board is not None and age < _MAX_AGE_SECONDS:
+        if self._board is not None and age < max(_MAX_AGE_SECONDS, _MAX_AGE_PER_COST * self._cost):
             return self._board
         return await asyncio.shield(self._reading)
 
@@ -158,7 +158,7 @@ def read_board(location: Location, texts: TextFileCache | None = None) -> Board:
     campaigns = Counter(asset.campaign.partition("/")[0] for asset in assets if asset.campaign)
     status = os.statvfs(location.root)
     remarks, workers = tuple(location.remarks()), tuple(_worker_rows(location, explainer))
-    shown = (assets, remarks, workers, location.daemon.holder, location.journal_problem)
+    content = (assets, remarks, workers, location.daemon.holder, location.journal_problem)
     return Board(
         tuple(assets),
         remarks,
@@ -168,7 +168,7 @@ def read_board(location: Location, texts: TextFileCache | None = None) -> Board:
         status.f_bavail * status.f_frsize,
         status.f_blocks * status.f_frsize,
         time.time(),
-        hashlib.sha256(repr(shown).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        hashlib.sha256(repr(content).encode("utf-8", "surrogatepass")).hexdigest()[:16],
         counts,
         tuple(sorted(campaigns.items())),
     )

@@ -69,7 +69,7 @@ async def decide(request: Request) -> Response:
 async def pick(request: Request) -> Response:
     """Approve candidates of a set, and put the sheet away if no further one is wanted."""
     page, wish = page_of(request), await _read_json(request, _PickRequest)
-    chosen = [_as_seen(page, seen) for seen in wish.chosen]
+    chosen = [_as_seen(page, reference) for reference in wish.chosen]
     if not chosen and wish.sheet is None:
         raise PageError(400, strings.NOTHING_CHOSEN)
     visitor = visitor_of(request)
@@ -100,14 +100,14 @@ def _move(page: Page, visitor: Visitor, picture: PictureFile, tray: str, remark:
         raise
 
 
-def _as_seen(page: Page, seen: _Seen) -> PictureFile:
+def _as_seen(page: Page, reference: _Seen) -> PictureFile:
     """Return the picture, if it is still the one that the person has looked at. Raises PageError with status 409."""
-    path = path_from_address(seen.path)
+    path = path_from_address(reference.path)
     try:
         picture = find_picture(page, path)
     except PageError:
         raise PageError(409, strings.gone_meanwhile(display_name(posixpath.basename(path))), strings.NO_PICTURE_REMEDY) from None
-    if picture.version != seen.version:
+    if picture.version != reference.version:
         raise PageError(409, strings.changed_meanwhile(display_name(picture.name)), strings.LOOK_AGAIN_REMEDY)
     return picture
 

@@ -114,11 +114,11 @@ def _lines(row: HistoryRow) -> Iterator[str]:
 def _step_lines(number: int, step: Mapping[str, JsonValue]) -> Iterator[str]:
     settings, engine, findings = step.get("settings"), step.get("engine"), step.get("findings")
     pairs = settings.items() if isinstance(settings, dict) else ()
-    asked = ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in pairs)
+    wishes = ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in pairs)
     maker = str(engine.get("name", "")) if isinstance(engine, dict) else ""
-    yield strings.step_words(number, str(step.get("op", "")), asked, maker, step.get("seed"), step.get("seconds"))
-    found = findings if isinstance(findings, dict) else {}
-    outside, changed = found.get("outside_pixels"), found.get("outside_changed")
+    yield strings.step_words(number, str(step.get("op", "")), wishes, maker, step.get("seed"), step.get("seconds"))
+    counts = findings if isinstance(findings, dict) else {}
+    outside, changed = counts.get("outside_pixels"), counts.get("outside_changed")
     if isinstance(outside, int) and isinstance(changed, int):
         yield strings.outside_words(changed, outside)
 

@@ -62,9 +62,10 @@ async def show_picture(request: Request) -> Response:
     """Show one picture."""
     page = page_of(request)
     picture = picture_of(request, "/look/")
-    seen = await asyncio.to_thread(_read, page, picture)
-    previous_path, next_path = _neighbours(await page.board.current(), picture.path) if seen.is_in_review else ("", "")
-    return render(request, "look.html", seen=seen, previous_path=previous_path, next_path=next_path)
+    view = await asyncio.to_thread(_read, page, picture)
+    previous_path, next_path = _neighbours(await page.board.current(), picture.path) if view.is_in_review else ("", "")
+    takes_work = page.pipeline.stage_of_folder(picture.path.partition("/")[0]) in page.pipeline.stages
+    return render(request, "look.html", seen=view, previous_path=previous_path, next_path=next_path, takes_work=takes_work)
 
 
 def _read(page: Page, picture: PictureFile) -> LookedAt:
@@ -87,9 +88,9 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     return LookedAt(
         picture=picture,
         sentence=sentence,
-        before=_found(page, before_path) if before_path != picture.path else None,
-        masks=tuple(filter(None, (_found(page, path) for path in mask_paths))),
-        sheet=_found(page, _sheet(bundle) if bundle is not None else ""),
+        before=_picture_at(page, before_path) if before_path != picture.path else None,
+        masks=tuple(filter(None, (_picture_at(page, path) for path in mask_paths))),
+        sheet=_picture_at(page, _sheet(bundle) if bundle is not None else ""),
         is_in_review=is_in_review,
         is_candidate=is_in_review and candidate_base(stem) != stem,
         remarks=tuple(location.journal.remarks(picture.path)) if location.journal is not None else (),
@@ -123,7 +124,7 @@ def _sheet(bundle: Bundle) -> str:
     return next((path for path in bundle.reviews if path.casefold().endswith(tails) and BEFORE_SUFFIX not in path), "")
 
 
-def _found(page: Page, path: str) -> PictureFile | None:
+def _picture_at(page: Page, path: str) -> PictureFile | None:
     """Return the picture at a path if there is one."""
     try:
         return find_picture(page, path) if path else None
@@ -145,8 +146,8 @@ async def show_candidates(request: Request) -> Response:
     """Show the candidates of a set side by side, to pick among them."""
     page = page_of(request)
     picture = picture_of(request, "/pick/")
-    seen = await asyncio.to_thread(_read_set, page, picture)
-    return render(request, "pick.html", seen=seen)
+    view = await asyncio.to_thread(_read_set, page, picture)
+    return render(request, "pick.html", seen=view)
 
 
 def _read_set(page: Page, picture: PictureFile) -> CandidateSet:
@@ -160,9 +161,9 @@ def _look_at_set(page: Page, location: Location, picture: PictureFile) -> Candid
     if bundle is None or bundle.folder != REVIEW_FOLDER or bundle.tray:
         raise PageError(404, strings.NOTHING_TO_PICK, strings.NO_PICTURE_REMEDY)
     paths = sorted({path for path in (bundle.picture, *bundle.candidates) if path})
-    candidates = [found for found in (_found(page, path) for path in paths) if found is not None]
+    candidates = [candidate for candidate in (_picture_at(page, path) for path in paths) if candidate is not None]
     sentence = explainer.explain_bundle(bundle).sentence
-    return CandidateSet(tuple(candidates), sentence, _found(page, _sheet(bundle)), candidate_base(fold_name(bundle.stem)))
+    return CandidateSet(tuple(candidates), sentence, _picture_at(page, _sheet(bundle)), candidate_base(fold_name(bundle.stem)))
 
 
 ROUTES = [

@@ -27,7 +27,7 @@ MAY_ONLY_LOOK_REMEDY = 'Ask the administrator for role = "decide" in goldsmith.t
 # Requests that are refused.
 FOREIGN_HOST = "The page does not know the name in the address line."
 FOREIGN_HOST_REMEDY = "Use the address that `goldsmith web` prints, or add the name to host_names in goldsmith.toml."
-CROSS_SITE = "Another site has asked for this change."
+CROSS_SITE = "Another site has wishes for this change."
 CROSS_SITE_REMEDY = "Open the page itself and try again there."
 STALE_PAGE = "This page is from an earlier session."
 STALE_PAGE_REMEDY = "Load it again."
@@ -91,6 +91,8 @@ def refused(name: str, reason: str) -> str:
 
 
 # Painting a mask.
+WORK = "Work on it"
+PAINT = "Paint a mask"
 TOOLS = "Tools"
 TOOL = "Tool"
 PAINT_TOOLS = [
@@ -209,7 +211,7 @@ def work_failed(reason: str) -> str:
 
 
 # Asking for work.
-ASK = "Ask"
+ASK = "Ask for work"
 ASK_HEAD = "The brief"
 HEAD_LABELS = {"title": "Title", "prompt": "Prompt: what the picture shows", "recipe": "Recipe from the library"}
 NO_RECIPE = "no recipe"
@@ -335,7 +337,7 @@ OVERVIEW = "Overview"
 PAGES = "Pages"
 SKIP = "Skip to the content"
 PROBLEM = "Problem"
-NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review")]
+NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review"), (DROP_TITLE, "/drop/")]
 ROLES = {"look": "You may look.", "decide": "You may look and decide."}
 STATES = {
     "problem": "Problem",
@@ -366,7 +368,7 @@ TOO_MANY_LISTENERS = "Too many pages listen to the live view."
 TOO_MANY_LISTENERS_REMEDY = "Close pages that nobody needs."
 
 
-def found(count: int, number: int, page_count: int) -> str:
+def match_count(count: int, number: int, page_count: int) -> str:
     """Return how many pictures match, and which part of the list is shown."""
     pictures = f"{count:,} {'picture' if count == 1 else 'pictures'}"
     return f"{pictures}, page {number} of {page_count}" if page_count > 1 else pictures
@@ -459,11 +461,11 @@ def remark_words(remark: str) -> str:
     return f"“{remark}”"
 
 
-def step_words(number: int, operation: str, asked: str, maker: str, seed: object, seconds: object) -> str:
-    """Return one step: what was asked, which model made it, its seed and its time."""
+def step_words(number: int, operation: str, wishes: str, maker: str, seed: object, seconds: object) -> str:
+    """Return one step: what was wishes, which model made it, its seed and its time."""
     made_by = f"; made with {maker}, seed {seed}" if maker else ""
     took = f"; {seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    return f"{number}. {operation}{f': {asked}' if asked else ''}{made_by}{took}"
+    return f"{number}. {operation}{f': {wishes}' if wishes else ''}{made_by}{took}"
 
 
 def outside_words(changed: int, outside: int) -> str:

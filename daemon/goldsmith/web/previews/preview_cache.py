@@ -85,13 +85,13 @@ class PreviewCache:
 
     def _files(self) -> list[tuple[float, int, str]]:
         """Return when each preview was used last, its size and its path."""
-        found = []
+        files = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.endswith(_ENDING):
                     with contextlib.suppress(OSError):
-                        found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
-        return found
+                        files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
+        return files
 
     def _file_of(self, key: str) -> Path:
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:48]}{_ENDING}"

@@ -118,8 +118,8 @@ class PreviewMaker:
 
         decoded, info = self._read(request, picture)
         small = make_thumbnail(decoded, request.side)
-        shown = Picture(freeze(small.astype(np.float32) / np.float32(255)))
-        _write(result, encode(shown, EncodingOptions(format="jpeg", quality=_JPEG_QUALITY)))
+        reduced = Picture(freeze(small.astype(np.float32) / np.float32(255)))
+        _write(result, encode(reduced, EncodingOptions(format="jpeg", quality=_JPEG_QUALITY)))
         return _facts(decoded, info)
 
     def _decoded(self, request: PreviewRequest, picture: int) -> _Decoded:

@@ -91,6 +91,8 @@ function drawComparison() {
   const seenWidth = Math.min(viewer.clientWidth, width);
   const edge = Math.max(0, viewer.scrollLeft - content.offsetLeft) + (seenWidth * byId("slider").value) / 1000;
   before.element.style.clipPath = isComparing ? `inset(0 ${Math.max(0, width - edge)}px 0 0)` : "";
+  byId("edge").hidden = !isComparing;
+  byId("edge").style.left = `${edge}px`;
   byId("slider-row").hidden = !isComparing;
   byId("label-before").hidden = before.element.hidden;
   byId("label-after").hidden = !isComparing;
