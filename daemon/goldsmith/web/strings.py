@@ -31,6 +31,7 @@ CROSS_SITE = "Another site has wishes for this change."
 CROSS_SITE_REMEDY = "Open the page itself and try again there."
 STALE_PAGE = "This page is from an earlier session."
 STALE_PAGE_REMEDY = "Load it again."
+READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
 WRONG_FORM = "This form cannot be read."
 SLOW_BODY = "The data arrived too slowly."
 SLOW_BODY_REMEDY = "Check the connection, then send it again."
@@ -126,8 +127,8 @@ CANVAS = "The picture, with the mask over it"
 KEYS = "Keys and gestures"
 PAINT_KEYS = [
     ("B, E, L, F, H", "brush, eraser, lasso, flood, move"),
-    ("[ and ]", "smaller and larger brush"),
-    ("{ and }", "harder and softer edge"),
+    ("[ and ], or , and .", "smaller and larger brush"),
+    ("{ and }, or < and >", "harder and softer edge"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),
     ("I, Delete", "invert, clear"),
     ("X", "lasso, flood and proposals take away"),
@@ -231,6 +232,7 @@ NOT_A_FORM = "The brief that is there cannot be shown as a form:"
 COMMENTS_ARE_LOST = "Writing replaces the file; comments in it are lost. A copy stays in the archive."
 BRIEF_CHANGED = "The brief has been changed by somebody else since you opened it."
 BRIEF_CHANGED_REMEDY = "Load the page again to see it."
+READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
 WRONG_FORM = "The page has sent a form that cannot be read."
 BRIEF_HAS_PROBLEMS = "The brief has problems, so it was not written."
 BRIEF_HAS_PROBLEMS_REMEDY = "Correct the fields that are marked."
@@ -249,6 +251,11 @@ def write_brief(name: str) -> str:
 def brief_written(name: str) -> str:
     """Return that a brief was written."""
     return f"{name} is written. Goldsmith takes it from here."
+
+
+def unreadable(name: str, reason: str) -> str:
+    """Return that the system has refused to read a file."""
+    return f"{name} cannot be read: {reason}."
 
 
 def no_brief_here(folder: str) -> str:

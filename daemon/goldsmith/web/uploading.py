@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -24,7 +25,7 @@ from goldsmith.picture.formats.table import DETECTION_BYTES, describe_suffix
 from goldsmith.pipeline.intake.file_names import FileRole, classify
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, check_file_size
 from goldsmith.web import strings
-from goldsmith.web.access import PageError, allowed
+from goldsmith.web.access import PageError, allowed, visitor_of
 from goldsmith.web.hands import make_folders, told_to_the_person
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import path_of
@@ -43,6 +44,7 @@ _TEXT_ROLES: frozenset[FileRole] = frozenset({"brief", "campaign", "prompt"})
 _MAX_BODY_BYTES = 64 << 30
 _MAX_NAME_BYTES = 240
 _MAX_CAMPAIGNS = 500
+_log = structlog.get_logger("goldsmith.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ async def receive_file(request: Request) -> Response:
         await _receive(page, upload, start, blocks)
     except ClientDisconnect:
         raise PageError(400, strings.cut_off(upload.shown_name), strings.INCOMPLETE_FILE_REMEDY) from None
+    _log.info("file_dropped", file=display_name(f"{upload.folder}/{upload.name}"), person=visitor_of(request).name)
     return JSONResponse({"path": f"{upload.folder}/{upload.name}", "sentence": f"{upload.shown_name} {strings.DROP_DONE}"}, 201)
 
 

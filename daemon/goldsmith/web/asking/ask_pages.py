@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+import structlog
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -15,8 +16,8 @@ from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.files import display_name
 from goldsmith.ops import catalogue
 from goldsmith.web import strings
-from goldsmith.web.access import PageError, allowed
-from goldsmith.web.asking.brief_form import CheckedBrief, FilledForm, check_form, open_brief, stages_from
+from goldsmith.web.access import PageError, allowed, visitor_of
+from goldsmith.web.asking.brief_form import CheckedBrief, FilledForm, check_form, open_brief, stages_from, stamp_of
 from goldsmith.web.asking.brief_target import BriefTarget, find_target
 from goldsmith.web.asking.settings_form import BARE_TABLE, form_of, has_texts, row_numbers
 from goldsmith.web.hands import write_file
@@ -26,6 +27,7 @@ from goldsmith.web.replaced_files import copy_to_archive
 
 _ASK, _CHECK, _STEP = "/ask/", "/ask-check/", "/ask-step"
 _MAX_FORM_BYTES = 512 * 1024
+_log = structlog.get_logger("goldsmith.web")
 # What the template of a field uses.
 _FIELD_VALUES = {"bare_table": BARE_TABLE, "has_texts": has_texts, "row_numbers": row_numbers}
 
@@ -34,8 +36,8 @@ _FIELD_VALUES = {"bare_table": BARE_TABLE, "has_texts": has_texts, "row_numbers"
 async def show_form(request: Request) -> Response:
     """Show the form, filled with the brief that is there."""
     page = page_of(request)
-    target = find_target(page, path_of(request, _ASK))
-    opened = open_brief(page, target)
+    target = await run_in_threadpool(find_target, page, path_of(request, _ASK))
+    opened = await run_in_threadpool(open_brief, page, target)
     stages = stages_from(page.pipeline, target)
     return render(
         request,
@@ -65,7 +67,7 @@ async def show_step(request: Request) -> Response:
 async def check(request: Request) -> Response:
     """Return the brief that a filled form makes, and what is wrong with it."""
     page = page_of(request)
-    target = find_target(page, path_of(request, _CHECK))
+    target = await run_in_threadpool(find_target, page, path_of(request, _CHECK))
     checked = await run_in_threadpool(check_form, page, target, await _read_form(request))
     return JSONResponse(_answer(page, target, checked))
 
@@ -74,7 +76,7 @@ async def check(request: Request) -> Response:
 async def write(request: Request) -> Response:
     """Write the brief of a filled form, unless it has problems or the file has been changed since it was opened."""
     page = page_of(request)
-    target = find_target(page, path_of(request, _ASK))
+    target = await run_in_threadpool(find_target, page, path_of(request, _ASK))
     form = await _read_form(request)
     if open_brief(page, target).stamp != request.query_params.get("replaces", ""):
         raise PageError(409, strings.BRIEF_CHANGED, strings.BRIEF_CHANGED_REMEDY)
@@ -82,8 +84,8 @@ async def write(request: Request) -> Response:
     if not checked.is_valid:
         raise PageError(400, strings.BRIEF_HAS_PROBLEMS, strings.BRIEF_HAS_PROBLEMS_REMEDY)
     await run_in_threadpool(_write_brief, page, target, checked.toml)
-    written = find_target(page, path_of(request, _ASK))
-    return JSONResponse({"sentence": strings.brief_written(target.name), "stamp": open_brief(page, written).stamp})
+    _log.info("brief_written", file=display_name(target.path), person=visitor_of(request).name)
+    return JSONResponse({"sentence": strings.brief_written(target.name), "stamp": stamp_of(checked.toml.encode())})
 
 
 def _write_brief(page: Page, target: BriefTarget, toml: str) -> None:

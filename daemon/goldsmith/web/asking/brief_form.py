@@ -14,11 +14,13 @@ from goldsmith.brief.brief import read_brief
 from goldsmith.brief.parsing import MAX_FILE_BYTES, BriefError, BriefProblem, read_toml
 from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.brief.resolve import ResolvedBrief, format_pair
-from goldsmith.errors import GoldsmithError, InputError
+from goldsmith.errors import GoldsmithError
 from goldsmith.files import display_name
 from goldsmith.library.availability import build_availability
 from goldsmith.ops import catalogue
 from goldsmith.pipeline.scheduler.readiness import known_inputs
+from goldsmith.web import strings
+from goldsmith.web.access import PageError
 from goldsmith.web.asking.brief_target import BriefTarget
 from goldsmith.web.asking.settings_form import form_of, read_settings, write_texts
 from goldsmith.web.page import Page
@@ -78,7 +80,7 @@ def open_brief(page: Page, target: BriefTarget) -> OpenedBrief:
     """Return the brief that is there; an empty form if there is none."""
     if not target.exists:
         return OpenedBrief()
-    data = page.root.read_file(target.path, MAX_FILE_BYTES)
+    data = _read_file(page, target.path)
     text, stamp = data.decode("utf-8", "replace"), stamp_of(data)
     try:
         read_brief(data, target.name, page.pipeline)
@@ -146,11 +148,20 @@ def _kept_values(page: Page, target: BriefTarget) -> Mapping[str, object]:
     if not target.exists:
         return {}
     try:
-        data = page.root.read_file(target.path, MAX_FILE_BYTES)
+        data = _read_file(page, target.path)
         read_brief(data, target.name, page.pipeline)
         return read_toml(data, target.name)
-    except (InputError, OSError):
+    except GoldsmithError:
         return {}
+
+
+def _read_file(page: Page, path: str) -> bytes:
+    """Return the bytes of a brief. Raises PageError if it cannot be read, InputError if it is too large or no ordinary file."""
+    try:
+        return page.root.read_file(path, MAX_FILE_BYTES)
+    except OSError as error:
+        name = display_name(posixpath.basename(path))
+        raise PageError(403, strings.unreadable(name, error.strerror or ""), strings.READING_REMEDY) from error
 
 
 def _filled_steps(values: Mapping[str, object], stages: Sequence[Stage]) -> Iterator[FilledStep]:
@@ -169,7 +180,7 @@ def _resolve(page: Page, target: BriefTarget, data: bytes) -> ResolvedBrief | No
     return page.setup.resolver.resolve(
         target.stage,
         own=(data, target.name),
-        campaign=None if campaign is None else (page.root.read_file(campaign, MAX_FILE_BYTES), display_name(posixpath.basename(campaign))),
+        campaign=None if campaign is None else (_read_file(page, campaign), display_name(posixpath.basename(campaign))),
         has_mask=bundle is not None and bool(bundle.masks or bundle.keeps),
         inputs=None if bundle is None else known_inputs(bundle),
     )

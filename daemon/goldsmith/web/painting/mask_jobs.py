@@ -95,12 +95,16 @@ class MaskJobs:
         """Run the requests one after the other; without one for a while, end the worker process."""
         while True:
             first = self._requests.get()
-            with tempfile.TemporaryDirectory(prefix="goldsmith-web-") as work:
-                pools = self._start_pools(work)
-                try:
-                    self._serve_with(pools, first)
-                finally:
-                    pools.stop(0.0)
+            try:
+                with tempfile.TemporaryDirectory(prefix="goldsmith-web-") as work:
+                    pools = self._start_pools(work)
+                    try:
+                        self._serve_with(pools, first)
+                    finally:
+                        pools.stop(0.0)
+            except Exception as error:  # noqa: BLE001 - the person would wait for ever, and so would everybody after
+                if not first.result.done():
+                    first.result.set_exception(error)
 
     def _start_pools(self, work: str) -> WorkerPools:
         # On a disk of the server, not in the share: nothing of it is ever put into a folder by a rename.
@@ -111,12 +115,14 @@ class MaskJobs:
     def _serve_with(self, pools: WorkerPools, first: _Request) -> None:
         request = first
         while True:
-            try:
-                request.result.set_result(_tiles_of(request.job, _wait_for_outcome(pools, request.job)))
-            except GoldsmithError as error:
-                request.result.set_exception(error)
-            except OSError as error:
-                request.result.set_exception(HostError(strings.work_failed(error.strerror or str(error)), strings.DISK_REMEDY))
+            # A browser that has gone needs no answer.
+            if request.result.set_running_or_notify_cancel():
+                try:
+                    request.result.set_result(_tiles_of(request.job, _wait_for_outcome(pools, request.job)))
+                except OSError as error:
+                    request.result.set_exception(HostError(strings.work_failed(error.strerror or str(error)), strings.DISK_REMEDY))
+                except Exception as error:  # noqa: BLE001 - the person would wait for ever, and so would everybody after
+                    request.result.set_exception(error)
             try:
                 request = self._requests.get(timeout=_IDLE_SECONDS)
             except Empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,7 +15,7 @@ from goldsmith.files import display_name
 from goldsmith.library.availability import check_engine
 from goldsmith.operation import region_needs
 from goldsmith.web import strings
-from goldsmith.web.access import PageError, allowed
+from goldsmith.web.access import PageError, allowed, visitor_of
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.painting.mask_files import UNNAMED, MaskFiles, find_mask_files, replace_mask
 from goldsmith.web.painting.mask_jobs import MaskJobs
@@ -29,6 +30,7 @@ _MAX_MASK_BYTES = 2**30
 # Stands for whatever mask is there.
 _ANYTHING = "*"
 _TILES_TYPE = "application/octet-stream"
+_log = structlog.get_logger("goldsmith.web")
 
 
 @allowed("decide")
@@ -36,7 +38,7 @@ async def show_painting(request: Request) -> Response:
     """Show the page that paints a mask."""
     page, picture = page_of(request), picture_of(request, _PAINT)
     name = request.query_params.get("name", UNNAMED)
-    masks = find_mask_files(page, picture, name)
+    masks = await run_in_threadpool(find_mask_files, page, picture, name)
     regions = [region for region in _REGIONS if _can_detect(page, region)]
     return render(request, "paint.html", picture=picture, masks=masks, name=name, regions=regions)
 
@@ -44,7 +46,7 @@ async def show_painting(request: Request) -> Response:
 @allowed("decide")
 async def open_mask(request: Request) -> Response:
     """Return the mask of a picture as tiles; without a mask all is black."""
-    picture, masks = _asked_mask(request)
+    picture, masks = await _asked_mask(request)
     tiles = await _jobs_of(request).open_masks(picture, masks.files)
     _sizes_of(request)[picture.version] = read_size(tiles)
     return Response(tiles, media_type=_TILES_TYPE, headers={"x-mask-stamp": masks.stamp})
@@ -54,7 +56,7 @@ async def open_mask(request: Request) -> Response:
 async def save_mask(request: Request) -> Response:
     """Write the mask beside its picture, unless another one has been put there since it was opened."""
     page = page_of(request)
-    picture, masks = _asked_mask(request)
+    picture, masks = await _asked_mask(request)
     _check_stamp(request, masks)
     reader = MaskReader(*await _size_of(request, picture))
     async for block in request.stream():
@@ -63,10 +65,11 @@ async def save_mask(request: Request) -> Response:
     if reader.is_empty:
         raise InputError(strings.EMPTY_MASK, strings.EMPTY_MASK_REMEDY)
     # The body took its time: the folder is looked at again.
-    picture, masks = _asked_mask(request)
+    picture, masks = await _asked_mask(request)
     _check_stamp(request, masks)
     await run_in_threadpool(replace_mask, page, masks, png)
-    _, saved = _asked_mask(request)
+    _log.info("mask_saved", file=display_name(masks.target), person=visitor_of(request).name)
+    _, saved = await _asked_mask(request)
     name = display_name(masks.target.rpartition("/")[2])
     return JSONResponse({"stamp": saved.stamp, "sentence": strings.mask_saved(name)})
 
@@ -82,9 +85,10 @@ async def propose_mask(request: Request) -> Response:
     return Response(tiles, media_type=_TILES_TYPE)
 
 
-def _asked_mask(request: Request) -> tuple[PictureFile, MaskFiles]:
+async def _asked_mask(request: Request) -> tuple[PictureFile, MaskFiles]:
+    """Return the picture that the address names, and the files of its mask as they are now."""
     picture = picture_of(request, _MASK)
-    return picture, find_mask_files(page_of(request), picture, request.query_params.get("name", UNNAMED))
+    return picture, await run_in_threadpool(find_mask_files, page_of(request), picture, request.query_params.get("name", UNNAMED))
 
 
 def _check_stamp(request: Request, masks: MaskFiles) -> None:

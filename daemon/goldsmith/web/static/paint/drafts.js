@@ -35,8 +35,7 @@ export class Drafts {
 
   // Store the tiles that have changed since the last call. `base` says which saved mask the painting began with.
   keep(mask, base) {
-    this.last = this.last.then(() => this.write(mask, base));
-    return this.last;
+    return this.after(() => this.write(mask, base));
   }
 
   async write(mask, base) {
@@ -52,13 +51,18 @@ export class Drafts {
   }
 
   forget() {
-    this.last = this.last.then(async () => {
+    return this.after(async () => {
       const transaction = this.database.transaction(["drafts", "tiles"], "readwrite");
       transaction.objectStore("drafts").delete(this.key);
       transaction.objectStore("tiles").delete(this.range());
       await completed(transaction);
       this.stored = null;
     });
+  }
+
+  // Do something after what was begun before, whether that went well or not.
+  after(act) {
+    this.last = this.last.catch(() => {}).then(act);
     return this.last;
   }
 

@@ -115,6 +115,11 @@ const KEYS = {
   "]": "larger",
   "{": "harder",
   "}": "softer",
+  // Where brackets need AltGr.
+  ",": "smaller",
+  ".": "larger",
+  "<": "harder",
+  ">": "softer",
   "+": "zoomIn",
   "=": "zoomIn",
   "-": "zoomOut",

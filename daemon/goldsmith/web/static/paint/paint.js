@@ -40,6 +40,7 @@ class PaintPage {
       onChange: () => this.drawing.request(),
       onStep: () => this.keepDraft(),
       onBusy: (isBusy) => this.setBusy(isBusy),
+      onFailure: (error) => this.say(error.message, true),
     });
     this.gestures = new Gestures(canvas, this.viewport, this.painter, this.drawing);
     this.actions = this.listActions();
@@ -93,7 +94,11 @@ class PaintPage {
   }
 
   async openDraft() {
-    await this.drafts.connect();
+    try {
+      await this.drafts.connect();
+    } catch {
+      throw new Error(this.sentences.notKept);
+    }
     const draft = await this.drafts.load();
     if (draft === null) return;
     if (draft.width !== this.mask.width || draft.height !== this.mask.height) {

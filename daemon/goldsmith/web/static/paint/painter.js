@@ -4,13 +4,14 @@ import { floodArea } from "./flood.js";
 
 export class Painter {
   // `onChange` is called after each change that is seen, `onStep` after each step that undo can take back.
-  constructor(mask, pictures, drawing, { onChange, onStep, onBusy }) {
+  constructor(mask, pictures, drawing, { onChange, onStep, onBusy, onFailure }) {
     this.mask = mask;
     this.pictures = pictures;
     this.drawing = drawing;
     this.onChange = onChange;
     this.onStep = onStep;
     this.onBusy = onBusy;
+    this.onFailure = onFailure;
     // "brush", "eraser", "lasso", "flood" or "hand".
     this.tool = "brush";
     // For lasso and flood: whether their area is taken away from the mask.
@@ -88,6 +89,8 @@ export class Painter {
       const pixels = (column, row) => this.pictures.pixels(column, row);
       const areas = await floodArea(this.mask, pixels, x, y, this.tolerance, isStopped);
       if (!isStopped()) this.change(() => this.mask.applyTiles(areas, this.takesAway));
+    } catch (error) {
+      this.onFailure(error);
     } finally {
       this.onBusy(false);
     }
