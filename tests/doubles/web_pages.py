@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -12,6 +16,7 @@ from goldsmith.service.setup import load_setup
 from goldsmith.web.app import create_app
 from goldsmith.web.page import Page, build_page
 from goldsmith.web.pictures import find_picture
+from goldsmith.web.server import build_server
 
 FOLDERS = ("inbox", "selected", "masked", "graded", "delivered", "review/approve", "review/again", "review/reject", "library", "archive")
 # How a browser asks for a page.
@@ -43,6 +48,22 @@ def signed_in_client(page: Page) -> TestClient:
     # Any page carries the token; this one reads no folder.
     client.headers["x-csrf-token"] = token_in(client.get("/no-such-page", headers=AS_BROWSER).text)
     return client
+
+
+@contextmanager
+def served(page: Page) -> Iterator[int]:
+    """Serve the page on a port of loopback in the block, which gets the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = build_server(create_app(page))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        running.should_exit = True
+        thread.join()
+        listener.close()
 
 
 def token_in(html: str) -> str:

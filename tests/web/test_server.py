@@ -11,9 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -22,11 +20,10 @@ from starlette.requests import Request
 from starlette.types import Message
 from typer.testing import CliRunner
 
-from doubles.web_pages import AS_BROWSER, make_page, signed_in_client
+from doubles.web_pages import AS_BROWSER, make_page, served, signed_in_client
 from goldsmith.cli.app import app as command_line
 from goldsmith.web import events, server
 from goldsmith.web.access import PageError, check_password, limit_body
-from goldsmith.web.app import create_app
 from goldsmith.web.events import LiveEvents
 from goldsmith.web.page import WEB_FOLDER, Page
 
@@ -34,22 +31,6 @@ from goldsmith.web.page import WEB_FOLDER, Page
 MAX_RESIDENT_MIB = 80
 _OWN_CODE = re.compile(r"<script(?![^>]*\bsrc=\"/static/)|\son[a-z]+=|\sstyle=|<style|javascript:|\|\s*safe\b|https?://")
 _CODE_FROM_TEXT = re.compile(r"\beval\(|innerHTML|outerHTML|insertAdjacentHTML|document\.write|https?://|@import")
-
-
-@contextmanager
-def served(page: Page) -> Iterator[int]:
-    """Serve the page on a port of loopback in the block, which gets the port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    running = server.build_server(create_app(page))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-    running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        running.should_exit = True
-        thread.join()
-        listener.close()
 
 
 def received_until_closed(connection: socket.socket) -> bytes:

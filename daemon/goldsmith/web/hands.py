@@ -17,7 +17,7 @@ from goldsmith.pipeline.intake.bundle import split_tray
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, Visitor
 from goldsmith.web.page import Page
-from goldsmith.web.pictures import PictureFile, find_picture
+from goldsmith.web.pictures import PictureFile
 
 # Refusals that say something about the folders, not about the request.
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ESTALE})
@@ -97,12 +97,6 @@ def make_folders(page: Page, folder: str) -> None:
     parts = folder.split("/")
     for depth in range(2, len(parts) + 1):
         page.root.make_folder("/".join(parts[:depth]))
-
-
-def written_beside(page: Page, picture_path: str, tail: str) -> str:
-    """Return the path of a sidecar with this tail (".mask.png") beside a picture. Raises PageError with status 404 if it is gone."""
-    picture = find_picture(page, picture_path)
-    return posixpath.join(posixpath.dirname(picture.path), os.path.splitext(picture.name)[0] + tail)
 
 
 @contextlib.contextmanager
