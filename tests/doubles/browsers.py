@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldsmith.web.app import create_app
+from doubles import web_pages
 from goldsmith.web.page import Page
-from goldsmith.web.server import build_server
 
 # Debian's, which needs no sandbox of its own where tests run as root.
 _CHROMIUM = shutil.which("chromium")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 # For hangs only: a busy machine takes many times as long as a quiet one.
 _PATIENCE_MS = 600_000
+# The rules of WCAG AA that a program can check, as the list of what breaks them.
+RULES = (Path(__file__).parents[1] / "web" / "accessibility_rules.js").read_text()
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
 
@@ -40,7 +40,7 @@ def chromium() -> Iterator[Any]:
 
 @dataclass
 class ServedPage:
-    """The page behind a real server. ``complaints`` are the errors that the console of a tab has shown."""
+    """The page behind a real server. ``complaints``: the errors in the console of a tab, and what broke the rules of accessibility."""
 
     page: Page
     address: str
@@ -60,6 +60,7 @@ class ServedPage:
             tab.wait_for_url(f"{self.address}/")
             tab.goto(f"{self.address}/{path}")
             yield tab
+            self.complaints += tab.evaluate(RULES)
         finally:
             window.close()
 
@@ -67,12 +68,5 @@ class ServedPage:
 @contextlib.contextmanager
 def served(page: Page, browser: Any) -> Iterator[ServedPage]:
     """Serve a page until the end of the body."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = build_server(create_app(page))
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield ServedPage(page, f"http://127.0.0.1:{listener.getsockname()[1]}", browser)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with web_pages.served(page) as port:
+        yield ServedPage(page, f"http://127.0.0.1:{port}", browser)
