@@ -31,7 +31,6 @@ CROSS_SITE = "Another site has wishes for this change."
 CROSS_SITE_REMEDY = "Open the page itself and try again there."
 STALE_PAGE = "This page is from an earlier session."
 STALE_PAGE_REMEDY = "Load it again."
-READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
 WRONG_FORM = "This form cannot be read."
 SLOW_BODY = "The data arrived too slowly."
 SLOW_BODY_REMEDY = "Check the connection, then send it again."
@@ -233,7 +232,6 @@ COMMENTS_ARE_LOST = "Writing replaces the file; comments in it are lost. A copy 
 BRIEF_CHANGED = "The brief has been changed by somebody else since you opened it."
 BRIEF_CHANGED_REMEDY = "Load the page again to see it."
 READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
-WRONG_FORM = "The page has sent a form that cannot be read."
 BRIEF_HAS_PROBLEMS = "The brief has problems, so it was not written."
 BRIEF_HAS_PROBLEMS_REMEDY = "Correct the fields that are marked."
 
@@ -294,16 +292,18 @@ def later_needed(sentence: str) -> str:
 
 
 # Dropping pictures.
+DROP = "Drop"
 DROP_TITLE = "Drop pictures"
 DROP_HERE = "Drop pictures here, with their masks and briefs"
 CHOOSE_FILES = "Choose files"
 INTO_FOLDER = "Folder"
-CAMPAIGN = "Campaign (a folder in it, made if it is missing)"
+INTO_CAMPAIGN = "Campaign: a folder in it, made if it is missing"
 DROP_WAITING = "waiting"
 DROP_DONE = "is in its folder."
 OFFLINE = "The page does not answer. Check that it runs, then drop the file again."
 NO_LENGTH = "The browser does not say how large the file is."
 NO_LENGTH_REMEDY = "Send it again with another browser."
+TAKEN_REMEDY = "A file that is there is never replaced: give yours another name."
 INCOMPLETE_FILE_REMEDY = "Drop it again: nothing of it was kept."
 KINDS_REMEDY = "Drop PNG, JPEG, TIFF, WebP, AVIF or HEIC pictures, masks, layers, looks, .toml briefs and .txt prompts."
 BAD_CAMPAIGN_REMEDY = "Take a name without slashes at its ends, dots at its beginning, or signs that cannot be seen."
@@ -344,7 +344,7 @@ OVERVIEW = "Overview"
 PAGES = "Pages"
 SKIP = "Skip to the content"
 PROBLEM = "Problem"
-NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review"), (DROP_TITLE, "/drop/")]
+NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review"), (DROP, "/drop/")]
 ROLES = {"look": "You may look.", "decide": "You may look and decide."}
 STATES = {
     "problem": "Problem",

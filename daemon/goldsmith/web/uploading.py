@@ -128,7 +128,7 @@ def _announced(page: Page, request: Request) -> _Upload:
     # A picture may have half of a job's memory: a larger one would be refused by its worker process.
     check_file_size(shown_name, size, _MAX_BYTES.get(role, page.settings.worker_memory_mb * 2**19))
     if page.root.exists(f"{folder}/{name}"):
-        raise PageError(409, strings.name_taken(shown_name), strings.LOOK_AGAIN_REMEDY)
+        raise PageError(409, strings.name_taken(shown_name), strings.TAKEN_REMEDY)
     return _Upload(folder, name, role, size)
 
 

@@ -75,8 +75,8 @@ def test_a_fault_answers_its_request_and_the_next_one_is_served(
         started.set()
         return await asyncio.gather(*requests, return_exceptions=True)
 
-    bug, gone, disk, host = asyncio.run(ask())
-    assert (str(bug), type(gone), str(host)) == ("a bug", asyncio.CancelledError, "No worker starts.")
+    bug, cancelled, disk, host = asyncio.run(ask())
+    assert (str(bug), type(cancelled), str(host)) == ("a bug", asyncio.CancelledError, "No worker starts.")
     assert str(disk) == (
         "The page cannot prepare a worker process: No space left on device. Check the disk and the mount of the folders, then try again."
     )
