@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,6 +38,8 @@ def random_codes(width: int, height: int, seed: int = 0) -> Codes:
     return (random.integers(0, 256, (height, width)) * (random.random((height, width)) < 0.5)).astype(np.uint8)
 
 
+@example(width=512, height=512, block=4_099, seed=0)
+@example(width=1024, height=513, block=1 << 20, seed=0)
 @settings(max_examples=20, deadline=None)
 @given(width=st.integers(1, 1100), height=st.integers(1, 1100), block=st.sampled_from([1 << 20, 65_536, 4_099]), seed=st.integers(0, 99))
 def test_every_pixel_of_the_png_is_that_of_the_mask(width: int, height: int, block: int, seed: int) -> None:
