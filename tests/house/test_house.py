@@ -86,6 +86,8 @@ USED_ELSEWHERE = {
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
     "service.metrics_service": "cli/ starts what service/ builds",
     "service.notify_service": "cli/ starts what service/ builds",
+    "web.asking.ask_pages": "web/app.py joins the pages and owns none",
+    "web.painting.mask_pages": "web/app.py joins the pages and owns none",
     "web.app": "cli/ starts the page",
     "web.previews.preview_pool": "web.page owns the pool; its other half is a program beside it",
     "web.server": "cli/ starts the page",

@@ -58,6 +58,8 @@ ALLOWED = {
     "web/previews/preview_cache.py": "keeps previews in a folder outside the root",
     "web/previews/preview_pool.py": "reads an open file",
     "web/previews/preview_process.py": "reads open files, and /proc",
+    "web/painting/mask_jobs.py": "reads and removes what a worker process has written, in a temporary folder outside the root",
+    "web/painting/mask_operation.py": "reads the worker's private copy of a file",
     "worker/fence.py": "opens the folders that the fence lets through; links to inputs are refused",
     "worker/main.py": "reads and writes /proc",
     "worker/scratch_folder.py": "writes its own scratch folder, behind the fence",

@@ -398,11 +398,11 @@ def _format_brief(resolved: ResolvedBrief) -> str:
         "hdr": resolved.hdr if resolved.hdr != "refuse" else "",
         "float_range": resolved.float_range if resolved.float_range != 1.0 else "",
     }
-    parts += [_format_pair(key, value) for key, value in head.items() if value != ""]
-    parts += [_format_pair("review", list(resolved.review))] if resolved.review else []
+    parts += [format_pair(key, value) for key, value in head.items() if value != ""]
+    parts += [format_pair("review", list(resolved.review))] if resolved.review else []
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
-    parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
+    parts.append(f"\n[mask]\n{format_pair('fit', resolved.mask_fit)}")
     parts += [_format_pair("approved", list(resolved.approved_masks))] if resolved.approved_masks else []
     parts += [_format_pair("from", resolved.mask_from)] if resolved.mask_from != "files" else []
     if resolved.in_review is not None:
@@ -410,15 +410,16 @@ def _format_brief(resolved: ResolvedBrief) -> str:
         waiting |= {"candidates": resolved.in_review.candidates} if resolved.in_review.candidates else {}
         masks = [{"region": region, "name": name} for region, name in resolved.in_review.masks]
         waiting |= {"masks": masks} if masks else {}
-        parts.append(_IN_REVIEW_HEADER + "".join(_format_pair(key, value) for key, value in waiting.items()))
+        parts.append(_IN_REVIEW_HEADER + "".join(format_pair(key, value) for key, value in waiting.items()))
     for name, steps in resolved.steps_by_stage.items():
         for step in steps:
-            parts.append(f"\n[[{_format_key(name)}]]\n{_format_pair('op', step.op)}")
-            parts += [_format_pair(key, value) for key, value in step.settings.items()]
+            parts.append(f"\n[[{_format_key(name)}]]\n{format_pair('op', step.op)}")
+            parts += [format_pair(key, value) for key, value in step.settings.items()]
     return "".join(parts)
 
 
-def _format_pair(key: str, value: object) -> str:
+def format_pair(key: str, value: object) -> str:
+    """Return a setting of a brief as a line, with its line end."""
     return f"{_format_key(key)} = {_format_value(value)}\n"
 
 

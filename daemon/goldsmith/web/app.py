@@ -16,14 +16,19 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.web import decide, events, images, look, overview, signing_in, strings
+from goldsmith.web import decide, events, images, look, overview, signing_in, strings, uploading
 from goldsmith.web.access import AccessChecks, PageError
+from goldsmith.web.asking import ask_pages
 from goldsmith.web.page import Page, error_response
+from goldsmith.web.painting import mask_pages
 from goldsmith.web.static_files import PageFiles
 
 _THREADS = 4
 
 ROUTES: list[BaseRoute] = [
+    *mask_pages.ROUTES,
+    *ask_pages.ROUTES,
+    *uploading.ROUTES,
     *signing_in.ROUTES,
     *overview.ROUTES,
     *events.ROUTES,

@@ -64,7 +64,8 @@ async def show_picture(request: Request) -> Response:
     picture = picture_of(request, "/look/")
     view = await asyncio.to_thread(_read, page, picture)
     previous_path, next_path = _neighbours(await page.board.current(), picture.path) if view.is_in_review else ("", "")
-    return render(request, "look.html", seen=view, previous_path=previous_path, next_path=next_path)
+    takes_work = page.pipeline.stage_of_folder(picture.path.partition("/")[0]) in page.pipeline.stages
+    return render(request, "look.html", seen=view, previous_path=previous_path, next_path=next_path, takes_work=takes_work)
 
 
 def _read(page: Page, picture: PictureFile) -> LookedAt:

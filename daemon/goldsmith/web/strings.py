@@ -90,12 +90,261 @@ def refused(name: str, reason: str) -> str:
     return f"{name} cannot be written: {reason}."
 
 
+# Painting a mask.
+WORK = "Work on it"
+PAINT = "Paint a mask"
+TOOLS = "Tools"
+TOOL = "Tool"
+PAINT_TOOLS = [
+    ("brush", "Brush", "B"),
+    ("eraser", "Eraser", "E"),
+    ("lasso", "Lasso", "L"),
+    ("flood", "Flood by colour", "F"),
+    ("hand", "Move", "H"),
+]
+SIZE = "Size"
+SOFTNESS = "Soft edge"
+TOLERANCE = "Colour tolerance of the flood"
+TAKE_AWAY = "Lasso, flood and proposals take away"
+STEPS = "Steps"
+PAINT_ACTIONS = [
+    ("undo", "Undo", "Ctrl+Z"),
+    ("redo", "Redo", "Ctrl+Shift+Z"),
+    ("invert", "Invert", "I"),
+    ("clear", "Clear", "Delete"),
+    ("fit", "Fit", "0"),
+    ("actual", "100 %", "1"),
+    ("zoomIn", "Zoom in", "+"),
+    ("zoomOut", "Zoom out", "-"),
+    ("overlay", "Mask: red, alone, hidden", "O"),
+]
+PROPOSE = "Propose"
+REGION_NAMES = {"subject": "Subject", "face": "Face", "hands": "Hands", "text": "Text"}
+SAVE_OVER = "Save over it"
+DISCARD = "Discard the unsaved painting"
+CANVAS = "The picture, with the mask over it"
+KEYS = "Keys and gestures"
+PAINT_KEYS = [
+    ("B, E, L, F, H", "brush, eraser, lasso, flood, move"),
+    ("[ and ], or , and .", "smaller and larger brush"),
+    ("{ and }, or < and >", "harder and softer edge"),
+    ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),
+    ("I, Delete", "invert, clear"),
+    ("X", "lasso, flood and proposals take away"),
+    ("O", "mask in red, alone or hidden"),
+    ("+, -, 0, 1", "zoom in, zoom out, fit, 100 %"),
+    ("Ctrl+S", "save"),
+    ("Arrows", "on the picture: move the pointer by half a brush, with Shift by one pixel"),
+    ("Enter", "on the picture: put the brush down or lift it; flood from there"),
+    ("Escape", "give up the stroke"),
+    ("Wheel, two fingers", "zoom; two fingers also move"),
+    ("Space, middle button", "move the picture while you hold it"),
+    ("Pen", "pressure sets the size; fingers then only move the picture"),
+]
+DRAFT_KEPT = "Not saved yet. This browser keeps your painting until you save it."
+DRAFT_NOT_KEPT = "This browser cannot keep unsaved painting. Save before you leave this page."
+DRAFT_RESTORED = "Your unsaved painting is back. Save it, or discard it to see the saved mask."
+DRAFT_OTHER_SIZE = "This browser keeps an unsaved painting for this picture at another size, until you paint a new one or discard it."
+SAVING = "Saving …"
+PROPOSING = "Looking for it in the picture …"
+EMPTY_MASK = "The mask is all black, so it selects nothing."
+EMPTY_MASK_REMEDY = "Paint white where the picture is to change, then save it."
+MASK_CHANGED = "The mask has been changed by somebody else since you opened it."
+MASK_CHANGED_REMEDY = "Save over it, or discard your painting to see the other mask. What you save over stays in the archive."
+MASK_NAME_REMEDY = "Take a name of letters, digits, - and _ that begins with a letter and is no word for a region."
+RENAME_PICTURE_REMEDY = "Give the picture a name that does not end like that of a mask, a layer or a reference."
+NO_SUCH_PROPOSAL = "The page cannot propose such a mask here."
+PAINT_BY_HAND = "Paint the mask by hand."
+BUSY = "Too many masks are being opened at the moment."
+BUSY_REMEDY = "Wait a few seconds, then try again."
+TRY_AGAIN = "Try again. The log of `goldsmith web` has the details."
+
+
+def paint_title(name: str) -> str:
+    """Return the title of the page that paints a mask."""
+    return f"Mask of {name}"
+
+
+def save_as(name: str) -> str:
+    """Return the label of the button that saves a mask."""
+    return f"Save {name}"
+
+
+def mask_saved(name: str) -> str:
+    """Return that a mask was saved."""
+    return f"Saved as {name}."
+
+
+def mask_replaced(file: str, target: str) -> str:
+    """Return that saving takes the place of another mask file."""
+    return f"Saving writes {target} and takes {file} away; a copy of it stays in the archive."
+
+
+def keep_applies(file: str) -> str:
+    """Return that a keep file takes something out of the mask."""
+    return f"{file} is there too: what is white in it stays unchanged, whatever the mask says."
+
+
+def no_mask_here(folder: str) -> str:
+    """Return that pictures of a folder get no mask."""
+    return f"Pictures in {folder}/ are not worked on, so a mask would do nothing there."
+
+
+def mask_folders(folders: str) -> str:
+    """Return where a picture has to be to get a mask."""
+    return f"Put the picture into one of these folders: {folders}."
+
+
+def bad_mask_name(name: str) -> str:
+    """Return that a mask cannot have a name."""
+    return f"“{name}” cannot be the name of a mask."
+
+
+def no_mask_name(name: str) -> str:
+    """Return that no name for a mask belongs to a picture alone."""
+    return f"There is no name for a mask that belongs to {name} alone."
+
+
+def work_failed(reason: str) -> str:
+    """Return that the page has no place for a worker process."""
+    return f"The page cannot prepare a worker process: {reason}."
+
+
+# Asking for work.
+ASK = "Ask for work"
+ASK_HEAD = "The brief"
+HEAD_LABELS = {"title": "Title", "prompt": "Prompt: what the picture shows", "recipe": "Recipe from the library"}
+NO_RECIPE = "no recipe"
+ADD_STEP = "Add a step"
+ADD_ROW = "Add another"
+REMOVE = "Remove"
+UP = "Earlier"
+DOWN = "Later"
+STAGE_AND_STEP = "Stage and operation"
+LEFT_EMPTY = "default"
+SWITCH_ON = "on, with its defaults"
+PREVIEW = "The file"
+PROBLEMS = "What is wrong"
+WHAT_RUNS = "What will run"
+NOTHING_ASKED = "The brief asks for nothing yet: add a step or choose a recipe."
+NOT_A_FORM = "The brief that is there cannot be shown as a form:"
+COMMENTS_ARE_LOST = "Writing replaces the file; comments in it are lost. A copy stays in the archive."
+BRIEF_CHANGED = "The brief has been changed by somebody else since you opened it."
+BRIEF_CHANGED_REMEDY = "Load the page again to see it."
+READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
+BRIEF_HAS_PROBLEMS = "The brief has problems, so it was not written."
+BRIEF_HAS_PROBLEMS_REMEDY = "Correct the fields that are marked."
+
+
+def ask_title(name: str) -> str:
+    """Return the title of the page that asks for work on a picture or in a campaign."""
+    return f"Ask for {name}"
+
+
+def write_brief(name: str) -> str:
+    """Return the label of the button that writes a brief."""
+    return f"Write {name}"
+
+
+def brief_written(name: str) -> str:
+    """Return that a brief was written."""
+    return f"{name} is written. Goldsmith takes it from here."
+
+
+def unreadable(name: str, reason: str) -> str:
+    """Return that the system has refused to read a file."""
+    return f"{name} cannot be read: {reason}."
+
+
+def no_brief_here(folder: str) -> str:
+    """Return that a folder takes no briefs."""
+    return f"Pictures in {folder}/ are not worked on, so a brief would do nothing there."
+
+
+def no_brief_remedy(folders: str) -> str:
+    """Return which folders take briefs."""
+    return f"Briefs belong into these folders: {folders}."
+
+
+def no_folder(path: str) -> str:
+    """Return that there is no campaign at a path."""
+    return f"There is no folder {path}."
+
+
+def step_runs(stage: str, operations: str) -> str:
+    """Return what a stage will do."""
+    return f"{stage}: {operations}"
+
+
+def passes_unchanged(stage: str) -> str:
+    """Return that a stage will do nothing."""
+    return f"{stage}: passes unchanged"
+
+
+def then_in(folder: str) -> str:
+    """Return where the picture will be in the end."""
+    return f"Then the picture is in {folder}/."
+
+
+def later_needed(sentence: str) -> str:
+    """Return something that is missing, and that the work will wait for."""
+    return f"{sentence} Until it is there, Goldsmith holds the picture with a note."
+
+
+# Dropping pictures.
+DROP = "Drop"
+DROP_TITLE = "Drop pictures"
+DROP_HERE = "Drop pictures here, with their masks and briefs"
+CHOOSE_FILES = "Choose files"
+INTO_FOLDER = "Folder"
+INTO_CAMPAIGN = "Campaign: a folder in it, made if it is missing"
+DROP_WAITING = "waiting"
+DROP_DONE = "is in its folder."
+OFFLINE = "The page does not answer. Check that it runs, then drop the file again."
+NO_LENGTH = "The browser does not say how large the file is."
+NO_LENGTH_REMEDY = "Send it again with another browser."
+TAKEN_REMEDY = "A file that is there is never replaced: give yours another name."
+INCOMPLETE_FILE_REMEDY = "Drop it again: nothing of it was kept."
+KINDS_REMEDY = "Drop PNG, JPEG, TIFF, WebP, AVIF or HEIC pictures, masks, layers, looks, .toml briefs and .txt prompts."
+BAD_CAMPAIGN_REMEDY = "Take a name without slashes at its ends, dots at its beginning, or signs that cannot be seen."
+
+
+def not_taken(name: str) -> str:
+    """Return that a file is of no kind that Goldsmith takes."""
+    return f"{name} is no picture, and no file that belongs beside one."
+
+
+def bad_file_name(name: str) -> str:
+    """Return that a file name would never be taken."""
+    return f"A file called {name} would be ignored: Goldsmith takes it for a temporary or hidden file."
+
+
+def unseen_characters(name: str) -> str:
+    """Return that a file name has characters that cannot be seen."""
+    return f"The name {name} has characters that cannot be seen, or is too long."
+
+
+def bad_campaign(name: str) -> str:
+    """Return that a campaign cannot have a name."""
+    return f"“{name}” cannot be a campaign."
+
+
+def wrong_content(name: str, description: str) -> str:
+    """Return what a file is instead of a picture."""
+    return f"{name} is {description}, not a picture that Goldsmith reads."
+
+
+def cut_off(name: str) -> str:
+    """Return that a file did not arrive completely."""
+    return f"{name} did not arrive completely, so nothing was written."
+
+
 # The overview.
 OVERVIEW = "Overview"
 PAGES = "Pages"
 SKIP = "Skip to the content"
 PROBLEM = "Problem"
-NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review")]
+NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review"), (DROP, "/drop/")]
 ROLES = {"look": "You may look.", "decide": "You may look and decide."}
 STATES = {
     "problem": "Problem",

@@ -1,0 +1,1 @@
+"""The page that asks for work: forms that become briefs."""

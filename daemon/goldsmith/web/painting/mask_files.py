@@ -1,0 +1,101 @@
+"""The mask files beside a picture: which of them make up its mask, which one is written, and what becomes of those it replaces."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from dataclasses import dataclass
+
+from goldsmith.files import FileSignature, display_name, fold_name
+from goldsmith.picture.region import RESERVED_WORDS
+from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
+from goldsmith.pipeline.intake.file_names import classify
+from goldsmith.web import strings
+from goldsmith.web.access import PageError
+from goldsmith.web.hands import told_to_the_person, write_file
+from goldsmith.web.page import Page
+from goldsmith.web.pictures import PictureFile
+from goldsmith.web.replaced_files import copy_to_archive
+
+# The name of the mask without a name.
+UNNAMED = "mask"
+_MASK_NAME = re.compile(r"[^\W\d_][\w-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFiles:
+    """The files of one mask of a picture.
+
+    target: the path that is written; files: those that make up the mask now; keeps: the files that take something out of it.
+    """
+
+    target: str
+    files: tuple[PictureFile, ...]
+    keeps: tuple[str, ...]
+
+    @property
+    def stamp(self) -> str:
+        """A short text that changes whenever one of the files does; "" without files."""
+        texts = [f"{file.path} {file.version}" for file in self.files]
+        return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()[:16] if texts else ""
+
+    @property
+    def replaced(self) -> tuple[PictureFile, ...]:
+        """The files that are taken away when ``target`` is written."""
+        return tuple(file for file in self.files if file.path != self.target)
+
+
+def find_mask_files(page: Page, picture: PictureFile, name: str = UNNAMED) -> MaskFiles:
+    """Return the files of a picture's mask. Raises PageError if none can be painted for it."""
+    folder, _, campaign = posixpath.dirname(picture.path).partition("/")
+    if page.pipeline.stage_of_folder(folder) not in page.pipeline.stages:
+        folders = ", ".join(f"{stage.folder}/" for stage in page.pipeline.stages)
+        raise PageError(409, strings.no_mask_here(display_name(folder)), strings.mask_folders(folders))
+    label = _checked_label(name)
+    bundle = _bundle_of(page, picture, folder, campaign)
+    files = tuple(_mask_file(page, path) for path in bundle.masks.get(label, ()))
+    return MaskFiles(_target(bundle, picture, files, name), files, bundle.keeps.get(label, ()))
+
+
+def replace_mask(page: Page, masks: MaskFiles, png: bytes) -> None:
+    """Write a mask, after the files that it replaces have been copied into the archive. Raises PageError, HostError."""
+    for file in masks.files:
+        copy_to_archive(page, file.path)
+    write_file(page, masks.target, png, replace=bool(masks.files))
+    for file in masks.replaced:
+        with told_to_the_person(file.path):
+            page.root.unlink(file.path)
+
+
+def _checked_label(name: str) -> str:
+    """Return the label by which the bundle has a mask of this name. Raises PageError if no mask can have it."""
+    if not _MASK_NAME.fullmatch(name) or (name != UNNAMED and fold_name(name) in RESERVED_WORDS):
+        raise PageError(400, strings.bad_mask_name(display_name(name[:40])), strings.MASK_NAME_REMEDY)
+    return fold_name(name)
+
+
+def _bundle_of(page: Page, picture: PictureFile, folder: str, campaign: str) -> Bundle:
+    names, _ = page.root.list_names(posixpath.dirname(picture.path))
+    bundle = next((bundle for bundle in group_bundles(folder, campaign, names) if bundle.picture == picture.path), None)
+    if bundle is None:
+        raise PageError(404, strings.no_picture(display_name(picture.path)), strings.NO_PICTURE_REMEDY)
+    return bundle
+
+
+def _target(bundle: Bundle, picture: PictureFile, files: tuple[PictureFile, ...], name: str) -> str:
+    """Return the path of the mask: that of the only file if it is a PNG, else the plainest name that belongs to this picture alone."""
+    if len(files) == 1 and files[0].path.lower().endswith(".png"):
+        return files[0].path
+    stem = picture.name if bundle.twins else bundle.stem
+    tail = ".mask.png" if name == UNNAMED else f".mask.{name}.png"
+    target = posixpath.join(posixpath.dirname(picture.path), stem + tail)
+    parsed = classify(posixpath.basename(target))
+    if parsed.role != "mask" or fold_name(parsed.stem) != fold_name(stem) or parsed.label != fold_name(name):
+        raise PageError(409, strings.no_mask_name(display_name(picture.name)), strings.RENAME_PICTURE_REMEDY)
+    return target
+
+
+def _mask_file(page: Page, path: str) -> PictureFile:
+    with told_to_the_person(path):
+        return PictureFile(path, FileSignature.from_stat(page.root.lstat(path)))

@@ -1,0 +1,328 @@
+// The mask of one picture: 8-bit grey in tiles, with undo and redo. It knows nothing of the page.
+
+export const TILE = 512;
+const MAGIC = 0x47534d54; // "GSMT"
+const HEADER_BYTES = 12;
+const CONSTANT = 0;
+const RAW = 1;
+// Old tiles that undo and redo may keep, in bytes. The last step is always kept.
+const MAX_HISTORY_BYTES = 192 * 2 ** 20;
+// Sub-rows of a pixel in the outline of a lasso.
+const SUB_ROWS = 4;
+
+export class Mask {
+  // A tile is a number, if all of its pixels have that value, or a Uint8Array of its own width and height.
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+    this.columns = Math.ceil(width / TILE);
+    this.rows = Math.ceil(height / TILE);
+    this.tiles = new Array(this.columns * this.rows).fill(0);
+    // Grows with every change of a tile: what draws or stores tiles compares it.
+    this.versions = new Uint32Array(this.tiles.length);
+    this.undone = [];
+    this.done = [];
+    this.step = null;
+    this.historyBytes = 0;
+  }
+
+  tileBox(index) {
+    const left = (index % this.columns) * TILE;
+    const top = Math.floor(index / this.columns) * TILE;
+    return { left, top, width: Math.min(TILE, this.width - left), height: Math.min(TILE, this.height - top) };
+  }
+
+  valueAt(x, y) {
+    const index = Math.floor(y / TILE) * this.columns + Math.floor(x / TILE);
+    const tile = this.tiles[index];
+    if (typeof tile === "number") return tile;
+    const box = this.tileBox(index);
+    return tile[(y - box.top) * box.width + (x - box.left)];
+  }
+
+  isEmpty() {
+    return this.tiles.every((tile) => (typeof tile === "number" ? tile === 0 : tile.every((value) => value === 0)));
+  }
+
+  // ---------------------------------------------------------------- steps, undo, redo
+
+  begin() {
+    this.step = new Map();
+  }
+
+  // End the step; a step that changed nothing leaves no trace. Returns whether there was a change.
+  end() {
+    const step = this.step;
+    this.step = null;
+    if (step === null || step.size === 0) return false;
+    this.undone.forEach((old) => (this.historyBytes -= bytesOf(old)));
+    this.undone = [];
+    this.done.push(step);
+    this.historyBytes += bytesOf(step);
+    while (this.done.length > 1 && this.historyBytes > MAX_HISTORY_BYTES) this.historyBytes -= bytesOf(this.done.shift());
+    return true;
+  }
+
+  // Give up the step that has begun: the mask is as it was before it.
+  cancel() {
+    const step = this.step;
+    this.step = null;
+    if (step !== null) this.swap(step);
+  }
+
+  undo() {
+    return this.move(this.done, this.undone);
+  }
+
+  redo() {
+    return this.move(this.undone, this.done);
+  }
+
+  move(from, to) {
+    const step = from.pop();
+    if (step === undefined) return false;
+    this.historyBytes -= bytesOf(step);
+    this.swap(step);
+    to.push(step);
+    this.historyBytes += bytesOf(step);
+    return true;
+  }
+
+  swap(step) {
+    for (const [index, tile] of step) {
+      step.set(index, this.tiles[index]);
+      this.replace(index, tile);
+    }
+  }
+
+  replace(index, tile) {
+    this.tiles[index] = tile;
+    this.versions[index] += 1;
+  }
+
+  // Keep the tile as it was before this step, and return its pixels for writing.
+  writable(index) {
+    const tile = this.tiles[index];
+    const box = this.tileBox(index);
+    const isFirst = !this.step.has(index);
+    if (isFirst) this.step.set(index, tile);
+    if (typeof tile === "number") this.tiles[index] = new Uint8Array(box.width * box.height).fill(tile);
+    else if (isFirst) this.tiles[index] = tile.slice();
+    this.versions[index] += 1;
+    return this.tiles[index];
+  }
+
+  // ---------------------------------------------------------------- painting
+
+  // Paint one piece of a stroke: from (x0, y0) with radius r0 to (x1, y1) with r1, in px of the picture. `softness` 0 to 1 is the part of
+  // the radius over which the edge fades. A pixel gets the larger (erased: the smaller) value, so that strokes may overlap.
+  paintSegment(x0, y0, r0, x1, y1, r1, softness, isErased) {
+    const reach = Math.max(r0, r1) + 1;
+    const box = this.clip(Math.min(x0, x1) - reach, Math.min(y0, y1) - reach, Math.max(x0, x1) + reach, Math.max(y0, y1) + reach);
+    const dx = x1 - x0;
+    const dy = y1 - y0;
+    const length2 = dx * dx + dy * dy;
+    this.change(box, isErased, (x, y) => {
+      const px = x + 0.5 - x0;
+      const py = y + 0.5 - y0;
+      const along = length2 === 0 ? 0 : Math.min(1, Math.max(0, (px * dx + py * dy) / length2));
+      const radius = r0 + along * (r1 - r0);
+      const across = px - along * dx;
+      const down = py - along * dy;
+      return coverage(Math.sqrt(across * across + down * down), radius, softness);
+    });
+  }
+
+  // Fill the outline `points` ([x, y] in px of the picture), closed, with smooth edges.
+  fillOutline(points, isErased) {
+    if (points.length < 3) return;
+    const xs = points.map((point) => point[0]);
+    const ys = points.map((point) => point[1]);
+    const box = this.clip(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys));
+    let row = -1;
+    let covered = null;
+    this.change(
+      box,
+      isErased,
+      (x, y) => {
+        if (y !== row) {
+          row = y;
+          covered = outlineRow(points, y, box.left, box.right);
+        }
+        return covered[x - box.left];
+      },
+      true,
+    );
+  }
+
+  // Change the pixels in whole tiles: `areas` has a Uint8Array (value of each pixel) by the number of the tile.
+  applyTiles(areas, isErased) {
+    for (const [index, area] of areas) {
+      const tile = this.writable(index);
+      for (let at = 0; at < tile.length; at++) tile[at] = isErased ? Math.min(tile[at], 255 - area[at]) : Math.max(tile[at], area[at]);
+    }
+  }
+
+  invert() {
+    this.tiles.forEach((tile, index) => {
+      this.step.set(index, tile);
+      this.replace(index, typeof tile === "number" ? 255 - tile : tile.map((value) => 255 - value));
+    });
+  }
+
+  clear() {
+    this.tiles.forEach((tile, index) => {
+      if (tile === 0) return;
+      this.step.set(index, tile);
+      this.replace(index, 0);
+    });
+  }
+
+  clip(left, top, right, bottom) {
+    return {
+      left: Math.max(0, Math.floor(left)),
+      top: Math.max(0, Math.floor(top)),
+      right: Math.min(this.width, Math.ceil(right)),
+      bottom: Math.min(this.height, Math.ceil(bottom)),
+    };
+  }
+
+  // Set each pixel of the box by its coverage, 0 to 255. With `byRow` the coverage is asked for row by row across all tiles.
+  change(box, isErased, coverageAt, byRow = false) {
+    if (box.left >= box.right || box.top >= box.bottom) return;
+    const open = new Map();
+    const lastColumn = Math.floor((box.right - 1) / TILE);
+    const band = byRow ? 1 : TILE;
+    for (let top = box.top; top < box.bottom; top = (Math.floor(top / band) + 1) * band) {
+      const bottom = Math.min(box.bottom, (Math.floor(top / band) + 1) * band);
+      for (let column = Math.floor(box.left / TILE); column <= lastColumn; column++) {
+        this.changeTile(Math.floor(top / TILE) * this.columns + column, { ...box, top, bottom }, isErased, coverageAt, open);
+      }
+    }
+  }
+
+  changeTile(index, box, isErased, coverageAt, open) {
+    const own = this.tileBox(index);
+    const right = Math.min(box.right, own.left + own.width);
+    let tile = open.get(index);
+    for (let y = box.top; y < box.bottom; y++) {
+      for (let x = Math.max(box.left, own.left); x < right; x++) {
+        const value = coverageAt(x, y);
+        if (value === 0) continue;
+        if (tile === undefined) {
+          tile = this.writable(index);
+          open.set(index, tile);
+        }
+        const at = (y - own.top) * own.width + (x - own.left);
+        tile[at] = isErased ? Math.min(tile[at], 255 - value) : Math.max(tile[at], value);
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------- to and from bytes
+
+  // The form in which a mask travels between page and browser: "GSMT", width, height (32 bits, big-endian), then each tile from the top
+  // left: 0 and its value, or 1 and its pixels.
+  toBytes() {
+    const plain = this.tiles.map(simplified);
+    const size = plain.reduce((sum, tile) => sum + (typeof tile === "number" ? 2 : 1 + tile.length), HEADER_BYTES);
+    const bytes = new Uint8Array(size);
+    const header = new DataView(bytes.buffer);
+    header.setUint32(0, MAGIC);
+    header.setUint32(4, this.width);
+    header.setUint32(8, this.height);
+    let at = HEADER_BYTES;
+    for (const tile of plain) {
+      if (typeof tile === "number") {
+        bytes.set([CONSTANT, tile], at);
+        at += 2;
+      } else {
+        bytes[at] = RAW;
+        bytes.set(tile, at + 1);
+        at += 1 + tile.length;
+      }
+    }
+    return bytes;
+  }
+
+  // Return the tiles in such bytes. Throws an Error if they are not those of a mask of this size.
+  tilesOf(buffer) {
+    const bytes = new Uint8Array(buffer);
+    const [width, height] = sizeOf(buffer);
+    if (width !== this.width || height !== this.height) throw new Error("not a mask of this size");
+    let at = HEADER_BYTES;
+    const tiles = this.tiles.map((_, index) => {
+      const { width, height } = this.tileBox(index);
+      const isRaw = bytes[at] === RAW;
+      const tile = isRaw ? bytes.slice(at + 1, at + 1 + width * height) : bytes[at + 1];
+      at += isRaw ? 1 + width * height : 2;
+      return tile;
+    });
+    if (at !== bytes.length) throw new Error("a mask that was cut off");
+    return tiles;
+  }
+
+  // Take over tiles as the mask that undo goes back to.
+  open(tiles) {
+    tiles.forEach((tile, index) => this.replace(index, tile));
+  }
+}
+
+// Return [width, height] of the mask in such bytes. Throws an Error if they are none of a mask.
+export function sizeOf(buffer) {
+  const header = new DataView(buffer);
+  if (buffer.byteLength < HEADER_BYTES || header.getUint32(0) !== MAGIC) throw new Error("not a mask");
+  return [header.getUint32(4), header.getUint32(8)];
+}
+
+function coverage(distance, radius, softness) {
+  // A hard edge is smoothed over one pixel.
+  const fade = Math.max(1, radius * softness);
+  const share = (radius + 0.5 - distance) / fade;
+  if (share >= 1) return 255;
+  if (share <= 0) return 0;
+  return Math.round(255 * share * share * (3 - 2 * share));
+}
+
+function outlineRow(points, y, left, right) {
+  const sums = new Float32Array(right - left + 1);
+  for (let sub = 0; sub < SUB_ROWS; sub++) {
+    const line = y + (sub + 0.5) / SUB_ROWS;
+    const crossings = [];
+    for (let number = 0; number < points.length; number++) {
+      const [x0, y0] = points[number];
+      const [x1, y1] = points[(number + 1) % points.length];
+      if (y0 <= line !== y1 <= line) crossings.push([x0 + ((line - y0) * (x1 - x0)) / (y1 - y0), y1 > y0 ? 1 : -1]);
+    }
+    crossings.sort((one, other) => one[0] - other[0]);
+    let winding = 0;
+    crossings.forEach(([x, turn], number) => {
+      winding += turn;
+      if (winding !== 0 && number + 1 < crossings.length) addSpan(sums, Math.max(x, left) - left, Math.min(crossings[number + 1][0], right) - left);
+    });
+  }
+  return Uint8Array.from(sums, (sum) => Math.min(255, Math.round((sum * 255) / SUB_ROWS)));
+}
+
+function addSpan(sums, from, to) {
+  if (to <= from) return;
+  const first = Math.floor(from);
+  const last = Math.floor(to);
+  if (first === last) {
+    sums[first] += to - from;
+    return;
+  }
+  sums[first] += first + 1 - from;
+  for (let x = first + 1; x < last; x++) sums[x] += 1;
+  if (last < sums.length) sums[last] += to - last;
+}
+
+function simplified(tile) {
+  return typeof tile === "number" || tile.some((value) => value !== tile[0]) ? tile : tile[0];
+}
+
+function bytesOf(step) {
+  let sum = 0;
+  for (const tile of step.values()) sum += typeof tile === "number" ? 64 : tile.length;
+  return sum;
+}
