@@ -28,8 +28,8 @@ from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.operation import PromptText, StepInputs
 from goldsmith.ops import catalogue as all_operations
+from goldsmith.picture.formats.table import WorkingFormat
 
-WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
 HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.

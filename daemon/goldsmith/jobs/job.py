@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
+from goldsmith.picture.formats.table import WorkingFormat
 
 if TYPE_CHECKING:
     from goldsmith.picture.metadata.credits import Credits
@@ -102,7 +103,7 @@ class Job(_Data):
     credit: str = ""
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
-    working: Literal["png", "tiff"] = "png"
+    working: WorkingFormat = "png"
     hdr: Literal["refuse", "tonemap"] = "refuse"
     """Whether HDR pictures (PQ, HLG) are refused, or tone-mapped when they are read."""
     float_range: float = 1.0

@@ -74,6 +74,18 @@ class FormatWriter(Protocol):
         ...
 
 
+class LayeredFormatWriter(FormatWriter, Protocol):
+    """What the writer module of a format with layers offers in addition."""
+
+    def can_keep(self, kept: KeptFile, file: LayeredFile) -> bool:
+        """Return whether a file of the format can stay as it is below the layers of ``file``."""
+        ...
+
+    def write_layers(self, file: LayeredFile, kept: KeptFile | None) -> bytes:
+        """Return the file, with the layers of ``kept`` below its own ones."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EncodingOptions:
     """How to write a picture.
@@ -214,6 +226,36 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
     picture = picture if row.holds_grey else _to_rgb(picture)
     codes = to_codes(picture, depth)
     return writer.write(codes, picture.with_metadata(written_metadata(picture, row)), settings)
+
+
+def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers, max_pixels: int) -> bytes:
+    """Return the picture as a file of a format with layers: its own pixels are the flat picture, and ``layers`` lie beside it.
+
+    A kept file of the same format stays as it is below them; of another one, its layers of pixels stay. Raises like ``verify`` of that file.
+    """
+    row = FORMATS[options.format]
+    depth = row.written_depth(options.depth, picture.depth)
+    writer = cast("LayeredFormatWriter", importlib.import_module(row.writer))
+    metadata, kept = written_metadata(picture, row), layers.kept
+    file = LayeredFile(
+        *(picture.width, picture.height, depth, picture.channels),
+        layers=with_depth(layers.layers, depth),
+        merge=to_codes(picture, depth),
+        icc=picture.icc,
+        ppi=picture.ppi,
+        xmp=metadata.xmp,
+        exif=metadata.exif,
+        iptc=metadata.iptc,
+    )
+    if kept is not None and not (kept.format == row.name and writer.can_keep(kept, file)):
+        below = decode_layers(kept.data, kept.name, max_pixels).layers
+        file = replace(file, layers=(*with_depth(_without_used_masks(below, kept), depth), *file.layers))
+        kept = None
+    return writer.write_layers(file, kept)
+
+
+def _without_used_masks(layers: Sequence[FileLayer], kept: KeptFile) -> list[FileLayer]:
+    return [layer for layer in layers if not is_used_mask(layer.name, kept.left_out)]
 
 
 def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | None = None) -> Metadata:

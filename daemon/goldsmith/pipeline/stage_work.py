@@ -243,7 +243,7 @@ def build_job(
         credit=resolved.credit,
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
-        working=resolved.working,
+        working=resolved.working or ready.stage.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,
         remarks=tuple(remarks),

@@ -224,6 +224,10 @@ class Text(PictureOperation):
             raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
         return value
 
+    def layer_detail(self) -> str:
+        """Return the first words of the text."""
+        return self._excerpt
+
     def bytes_per_pixel(self) -> int:
         """Return more than the default: type may fill the whole picture, with a shadow and a stroke."""
         return 64

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 MetadataKind = Literal["icc", "exif", "xmp", "iptc", "ppi", "text"]
+# The formats in which pictures are put down between the folders; a test holds them beside the table.
+WorkingFormat = Literal["png", "tiff", "psd", "ora"]
 
 # Bytes at the start of a file that are enough to detect its format.
 DETECTION_BYTES = 512

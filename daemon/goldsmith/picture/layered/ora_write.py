@@ -21,6 +21,7 @@ from goldsmith.picture.formats import png_write
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
+from goldsmith.picture.layered.picture_layers import KeptFile
 from goldsmith.picture.picture import Metadata, Picture, PixelCodes, freeze
 
 # The name of the only layer of a picture that brings no layers.
@@ -47,10 +48,11 @@ _COMPOSITE_OPS: Mapping[BlendMode, str] = MappingProxyType(
     }
 )
 _CLIPPED = "svg:src-atop"
+_NO_METADATA = Metadata()
 
 
 def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
-    """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a file with one layer, and the picture's profile and metadata."""
+    """Return ``samples`` (h, w, 1-4; uint8 or uint16 codes, alpha last) as a file of one layer with the picture's profile and metadata."""
     height, width = samples.shape[:2]
     colours = samples.shape[2] - (picture.alpha is not None)
     alpha = samples[:, :, -1] if picture.alpha is not None else None
@@ -65,8 +67,18 @@ def write(samples: Samples, picture: Picture, options: WriterOptions) -> bytes:
     return _write_archive(file, picture.metadata)
 
 
-def write_layers(file: LayeredFile) -> bytes:
-    """Return the file with its layers, and with its merge as the flat picture. What it says of itself is in the merge."""
+def can_keep(kept: KeptFile, file: LayeredFile) -> bool:
+    """Return False: an archive is always written anew, with the same pixels."""
+    return False
+
+
+def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
+    """Return the file with its layers, and with its merge as the flat picture. What it says of itself is in the merge.
+
+    Raises ValueError for a kept file: ``can_keep`` is False.
+    """
+    if kept is not None:
+        raise ValueError("an OpenRaster file is written anew")
     return _write_archive(file, Metadata(exif=file.exif, xmp=file.xmp, iptc=file.iptc))
 
 
@@ -92,7 +104,7 @@ def _layer_source(number: int) -> str:
     return f"data/layer{number:04d}.png"
 
 
-def _encode_png(samples: Samples, file: LayeredFile, metadata: Metadata = Metadata()) -> bytes:
+def _encode_png(samples: Samples, file: LayeredFile, metadata: Metadata = _NO_METADATA) -> bytes:
     described = Picture(freeze(np.zeros((1, 1, 1), np.float32)), icc=file.icc, ppi=file.ppi, metadata=metadata)
     return png_write.write(np.ascontiguousarray(samples), described, WriterOptions(depth=file.depth))
 

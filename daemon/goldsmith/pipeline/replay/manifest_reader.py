@@ -144,7 +144,7 @@ class StageRecord(_Data):
     rights: str = ""
     credit: str = ""
     mask_fit: Literal["refuse", "scale"]
-    working: Literal["png", "tiff"]
+    working: WorkingFormat
     hdr: Literal["refuse", "tonemap"] = "refuse"
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()
