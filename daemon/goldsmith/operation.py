@@ -498,6 +498,9 @@ class Operation(BaseModel):
 class PictureOperation(Operation):
     """An operation that turns one picture into one picture; with neutral settings it returns the same object."""
 
+    paints_ink: ClassVar[bool] = False
+    """True if it lays one colour over the picture, such as type: its layer is then transparent beside it."""
+
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
         """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 

@@ -120,6 +120,38 @@ def test_a_step_without_a_region_has_a_mask_only_if_it_changes_little_of_its_box
     assert (whole.box, whole.mask) == (LayerBox(0, 0, WIDTH, HEIGHT), None)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_type_is_a_layer_that_is_transparent_beside_the_letters(depth: int) -> None:
+    """Its colour is that of the letters, and their soft edges are in its alpha."""
+    before, cover = picture(depth), soft_mask()
+    gold = np.array([0.9, 0.7, 0.2], np.float32)
+    share = cover[:, :, None]
+    after = before.with_pixels(before.pixels * (1 - share) + gold * share)
+    stage = StageLayers("deliver", before)
+    stage.add_step("Text", before, after, is_ink=True)
+    found = stage.layers_of(after)
+    assert found is not None
+    layer = found.layers[1]
+    assert layer.alpha is not None and layer.mask is None
+    window = slice(layer.box.top, layer.box.bottom), slice(layer.box.left, layer.box.right)
+    assert np.abs(layer.alpha / (2**depth - 1) - cover[window]).mean() < 0.02
+    assert (layer.pixels[cover[window] == 0] == quantise(gold, depth)).all()
+    assert np.abs(composed(found) - after.pixels).max() * 255 <= 1
+
+
+def test_a_shadow_and_an_outline_of_type_are_in_its_layer_too() -> None:
+    before = picture()
+    pixels = before.pixels.copy()
+    pixels[5:25, 5:35] *= np.float32(0.4)
+    pixels[8:20, 8:30] = (0.1, 0.1, 0.9)
+    pixels[10:18, 10:28] = (0.9, 0.7, 0.2)
+    after = before.with_pixels(pixels)
+    stage = StageLayers("deliver", before)
+    stage.add_step("Text", before, after, is_ink=True)
+    found = stage.layers_of(after)
+    assert np.abs(composed(found) - after.pixels).max() * 255 <= 1
+
+
 def test_a_step_that_changes_no_code_leaves_no_layer() -> None:
     before = picture()
     assert len(layers_after((before, before.with_pixels(before.pixels + np.float32(1e-5)), hard_mask()))) == 1
@@ -165,7 +197,7 @@ def test_a_larger_canvas_moves_the_layers_and_adds_what_is_new_around_them() -> 
     found = stage.layers_of(after)
     assert found is not None
     assert [layer.box[:2] for layer in found.layers] == [(7, 4), (12, 14), (0, 0)]
-    assert np.abs(composed(found, after.pixels.shape) - after.pixels).max() * 255 <= 0.51  # type: ignore[arg-type]
+    assert np.abs(composed(found, after.pixels.shape) - after.pixels).max() * 255 <= 0.51
     assert found.layers[2].mask is not None
     assert (found.layers[2].mask.codes[4 : 4 + HEIGHT, 7 : 7 + WIDTH] == 0).all()
 
@@ -247,9 +279,11 @@ def test_a_picture_from_words_is_the_lowest_layer() -> None:
 def kept_stage(before: Picture) -> StageLayers:
     group = LayerGroup("edit")
     codes = before.to_codes()
-    layers = tuple(FileLayer(name, LayerBox(0, 0, WIDTH, HEIGHT), codes, groups=groups) for name, groups in (("Hers", ()), ("Ours", (group,))))
+    layers = tuple(
+        FileLayer(name, LayerBox(0, 0, WIDTH, HEIGHT), codes, groups=groups) for name, groups in (("Hers", ()), ("Ours", (group,)))
+    )
     file = LayeredFile(WIDTH, HEIGHT, 8, 3, layers, codes)
-    return StageLayers("grade", before, KeptFile(b"8BPS", "hero.psd", "psd"), lambda _: file)
+    return StageLayers("grade", before, KeptFile(b"8BPS", "hero.psd", "psd", 10**6), lambda _: file)
 
 
 def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:

@@ -228,7 +228,7 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
     return writer.write(codes, picture.with_metadata(written_metadata(picture, row)), settings)
 
 
-def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers, max_pixels: int) -> bytes:
+def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers) -> bytes:
     """Return the picture as a file of a format with layers: its own pixels are the flat picture, and ``layers`` lie beside it.
 
     A kept file of the same format stays as it is below them; of another one, its layers of pixels stay. Raises like ``verify`` of that file.
@@ -248,7 +248,7 @@ def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLay
         iptc=metadata.iptc,
     )
     if kept is not None and not (kept.format == row.name and writer.can_keep(kept, file)):
-        below = decode_layers(kept.data, kept.name, max_pixels).layers
+        below = decode_layers(kept.data, kept.name, kept.max_pixels).layers
         file = replace(file, layers=(*with_depth(_without_used_masks(below, kept), depth), *file.layers))
         kept = None
     return writer.write_layers(file, kept)

@@ -319,13 +319,13 @@ class _JobRunner:
 
             outline = read_outline(picture.data, picture.name, self._job.limits.max_pixels)
             if outline.layer_names and outline.icc == decoded.icc:
-                kept = KeptFile(picture.data, picture.name, picture.read.format)
+                kept = KeptFile(picture.data, picture.name, picture.read.format, self._job.limits.max_pixels)
         return StageLayers(self._job.stage, decoded, kept, self._decode_kept)
 
     def _decode_kept(self, kept: KeptFile) -> LayeredFile:
         from goldsmith.picture.codec import decode_layers
 
-        return decode_layers(kept.data, kept.name, self._job.limits.max_pixels)
+        return decode_layers(kept.data, kept.name, kept.max_pixels)
 
     def _bytes_per_pixel(self, operations: Sequence[Operation]) -> int:
         """Return the memory of the job for each pixel of its picture, with its layers."""
@@ -534,7 +534,7 @@ class _JobRunner:
         data = self._encode_result(result, results)
         left_out = names_left_out(source, written_metadata(result, row))
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
-        suffix = row.suffix
+        suffix = row.suffix_of(data)
         facts = {**picture_facts(result), "format": self._job.working}
         self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix))
         if self._job.keeps_result:
@@ -552,7 +552,7 @@ class _JobRunner:
         layers = self._layers.layers_of(result)
         if self._layers.merged_by:
             self._input_notes.append(f"its layers were merged by the step “{self._layers.merged_by}”, whose result they do not fit")
-        return encode(result, options) if layers is None else encode_layers(result, options, layers, self._job.limits.max_pixels)
+        return encode(result, options) if layers is None else encode_layers(result, options, layers)
 
     def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
         """Write every picture that the steps leave, numbered as in its set: a person picks among them."""

@@ -79,7 +79,7 @@ class StageLayers:
         """Add the layer of an operation that turned ``before`` into ``after``. ``mask``: as in ``add_step``."""
         origin = operation.origin_in_result(before)
         if (before.width, before.height) == (after.width, after.height):
-            self.add_step(name, before, after, mask)
+            self.add_step(name, before, after, mask, is_ink=operation.paints_ink)
         elif origin is not None:
             self.add_extension(name, before, after, origin)
         elif operation.keeps_framing():
@@ -94,10 +94,11 @@ class StageLayers:
         elif len(before) != 1 or after[0] is not before[0]:
             self.add_whole(name, after[0])
 
-    def add_step(self, name: str, before: Picture, after: Picture, mask: Mask | None = None) -> None:
+    def add_step(self, name: str, before: Picture, after: Picture, mask: Mask | None = None, *, is_ink: bool = False) -> None:
         """Add the layer of a step that turned ``before`` into ``after``, of the same size, or begin anew if its profile is another.
 
-        mask: where the step may change pixels, (h, w), 0..1; None = everywhere.
+        mask:   where the step may change pixels, (h, w), 0..1; None = everywhere.
+        is_ink: it has laid one colour over the picture.
         """
         if _canvas_of(after) != _canvas_of(before):
             self.begin_anew(name, after)
@@ -109,7 +110,8 @@ class StageLayers:
         if _is_transparent(before, box) or _is_transparent(after, box):
             self._cover(name, after)
         else:
-            self._own.append(_change_layer(name, before, after, box, changed, mask))
+            make_layer = _ink_layer if is_ink and mask is None else _change_layer
+            self._own.append(make_layer(name, before, after, box, changed, mask))
 
     def add_extension(self, name: str, before: Picture, after: Picture, origin: tuple[int, int]) -> None:
         """Add the layer of a step that put ``before`` on a larger canvas: ``origin`` is its left and top in ``after``, in px."""
@@ -243,6 +245,36 @@ def _change_layer(name: str, before: Picture, after: Picture, box: LayerBox, cha
             old = np.repeat(old, pixels.shape[2], axis=2)
         pixels[is_soft], mask_codes[is_soft] = unblend(old[is_soft], pixels[is_soft], mask_codes[is_soft])
     return FileLayer(name, box, pixels, mask=LayerMask(box, mask_codes))
+
+
+def _ink_layer(
+    name: str, before: Picture, after: Picture, box: LayerBox, changed: NDArray[np.bool_], _mask: Mask | None = None
+) -> FileLayer:
+    """Return the layer of one colour that was laid over the picture, with how much it covers as its alpha."""
+    window = _window(box)
+    pixels = quantise(after.pixels_in(window), after.depth)
+    old: NDArray[Any] = np.broadcast_to(quantise(before.pixels_in(window), after.depth), pixels.shape)
+    is_painted = changed[window]
+    below, blended = old[is_painted], pixels[is_painted]
+    colours, counts = np.unique(blended, axis=0, return_counts=True)
+    ink = colours[counts.argmax()]
+    alpha = np.zeros(pixels.shape[:2], pixels.dtype)
+    colour, cover = unblend(below, blended, _ink_cover(below, blended, ink))
+    result = np.empty_like(pixels)
+    result[:] = ink
+    result[is_painted], alpha[is_painted] = colour, cover
+    return FileLayer(name, box, result, alpha)
+
+
+def _ink_cover(below: NDArray[Any], blended: NDArray[Any], ink: NDArray[Any]) -> NDArray[Any]:
+    """Return how much of each pixel an ink covers, (n,), from the channel in which it differs most from ``below``; all are codes."""
+    full = np.iinfo(blended.dtype).max
+    contrast = ink.astype(np.float32) - below.astype(np.float32)
+    channel = np.abs(contrast).argmax(axis=1)[:, None]
+    strongest = np.take_along_axis(contrast, channel, axis=1)[:, 0]
+    change = np.take_along_axis(blended.astype(np.float32) - below.astype(np.float32), channel, axis=1)[:, 0]
+    share = np.divide(change, strongest, out=np.ones_like(change), where=strongest != 0)
+    return quantise(np.clip(share, 0, 1), 8 * blended.dtype.itemsize).astype(blended.dtype)
 
 
 def unblend(below: NDArray[Any], blended: NDArray[Any], mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

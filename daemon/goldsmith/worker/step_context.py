@@ -472,9 +472,7 @@ class WorkerStepContext:
         self.engines = WorkerEngines(parts.engine_provider, self.progress, self.recorder)
         self.detect = WorkerDetect(job, parts.engine_provider, self.progress, self.recorder, parts.detection_cache)
         self.library = WorkerLibrary(job, parts.library, parts.reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(
-            job, scratch_folder, memory_budget, self.recorder, earlier_steps, parts.identities, parts.stage_layers
-        )
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps, parts.identities, parts.stage_layers)
         self.parts = WorkerParts(job, scratch_folder, parts.part_channel, self._describe_dependencies)
         self._job = job
         self._reads = parts.reads

@@ -81,7 +81,9 @@ def test_layers_between_those_of_a_group_are_outside_it() -> None:
     """Two groups of one name, one above the other, stay two."""
     sample = layered_sample(8)
     first, second = LayerGroup("edit"), LayerGroup("edit")
-    layers = tuple(replace(sample.layers[0], name=name, groups=groups) for name, groups in zip("abc", ((first,), (), (second,)), strict=True))
+    layers = tuple(
+        replace(sample.layers[0], name=name, groups=groups) for name, groups in zip("abc", ((first,), (), (second,)), strict=True)
+    )
     (stack,) = stack_of(replace(sample, layers=layers))
     assert [[element.get("name"), *[child.get("name") for child in element]] for element in stack] == [["edit", "c"], ["b"], ["edit", "a"]]
 
@@ -118,4 +120,4 @@ def test_the_same_file_gives_the_same_bytes() -> None:
 
 def test_an_archive_is_written_anew() -> None:
     with pytest.raises(ValueError, match="anew"):
-        write_layers(layered_sample(8), KeptFile(b"", "hero.ora", "ora"))
+        write_layers(layered_sample(8), KeptFile(b"", "hero.ora", "ora", 10**6))

@@ -31,7 +31,7 @@ def codes_of(values: Any, depth: int) -> np.ndarray:
 
 
 def kept(data: bytes, **options: Any) -> KeptFile:
-    return KeptFile(data, "hero.psd", "psd", **options)
+    return KeptFile(data, "hero.psd", "psd", 10**6, **options)
 
 
 def names_of(data: bytes) -> list[str]:

@@ -125,6 +125,7 @@ class TextScrim(BaseModel):
 class Text(PictureOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
+    paints_ink: ClassVar[bool] = True
     also_called: ClassVar[str] = "title caption headline type typography label write-text add-text copy"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {

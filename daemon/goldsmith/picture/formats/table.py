@@ -46,6 +46,7 @@ class FileFormat:
     default_effort:   of the encoder, 0 (fast) to 10 (small).
     holds_alpha, holds_grey, holds_cmyk: what a written file can hold besides opaque RGB; a format without grey gets grey as RGB.
     metadata:         what a written file keeps (for a format that is only read: what is read).
+    large_suffix, large_magic: suffix and first bytes of written files that are too large for the format's own kind.
     """
 
     name: str
@@ -68,11 +69,22 @@ class FileFormat:
     holds_grey: bool = False
     holds_cmyk: bool = False
     metadata: frozenset[MetadataKind] = frozenset()
+    large_suffix: str = ""
+    large_magic: bytes = b""
 
     @property
     def suffix(self) -> str:
         """The suffix of written files."""
         return self.suffixes[0]
+
+    @property
+    def written_suffixes(self) -> tuple[str, ...]:
+        """Every suffix of written files."""
+        return (self.suffix, self.large_suffix) if self.large_suffix else (self.suffix,)
+
+    def suffix_of(self, data: bytes) -> str:
+        """Return the suffix of a written file."""
+        return self.large_suffix if self.large_suffix and data.startswith(self.large_magic) else self.suffix
 
     @property
     def can_be_exported(self) -> bool:

@@ -17,6 +17,7 @@ class KeptFile:
     """A file whose layers stay below those of the steps.
 
     data, name, format: its bytes, its name in messages, and its word in the table of formats.
+    max_pixels:         the limit with which it is read.
     left_out:           the folded names of its masks that steps have used; these layers do not go on.
     keeps_remarks:      what else the file says of itself goes on: guides, slices, metadata of single layers. False for deliverables.
     """
@@ -24,6 +25,7 @@ class KeptFile:
     data: bytes
     name: str
     format: str
+    max_pixels: int
     left_out: frozenset[str] = frozenset()
     keeps_remarks: bool = True
 
