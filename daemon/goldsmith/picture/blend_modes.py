@@ -36,6 +36,10 @@ _SLAB_PIXELS = 1 << 15
 _THREADS = 2
 
 
+# Returns B(cb, cs), (h, w, c), of a backdrop's and a layer's colours.
+BlendFunction = Callable[[Pixels, Pixels], Pixels]
+
+
 class BlendResult(NamedTuple):
     """Result of a layer: colours (h, w, c) and alpha (h, w), both 0..1; the alpha is None if the backdrop is opaque."""
 
@@ -50,6 +54,16 @@ def blend_layer(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask | None, 
     (h, w), the layer's alpha with its mask and opacity. All are 0..1, c is 1 or 3. The alpha becomes a = ab + as - ab as; colours are
     straight (not premultiplied) before and after.
     """
+    return blend_with(_BLEND_FUNCTIONS[mode], backdrop, backdrop_alpha, layer, coverage)
+
+
+def blend_function(mode: BlendMode) -> BlendFunction:
+    """Return the function of a mode."""
+    return _BLEND_FUNCTIONS[mode]
+
+
+def blend_with(blend: BlendFunction, backdrop: Pixels, backdrop_alpha: Mask | None, layer: Pixels, coverage: Mask) -> BlendResult:
+    """Return the layer composited over the backdrop as ``blend_layer`` does, with any function for B(cb, cs)."""
     height, width = coverage.shape
     colours = np.empty_like(backdrop)
     alpha = None if backdrop_alpha is None else np.empty_like(backdrop_alpha)
@@ -60,33 +74,33 @@ def blend_layer(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask | None, 
         part = slice(top, top + rows)
         source = np.broadcast_to(layer, backdrop[part].shape) if is_single_colour else layer[part]
         if backdrop_alpha is None or alpha is None:
-            colours[part] = _blend_opaque(mode, backdrop[part], source, coverage[part])
+            colours[part] = _blend_opaque(blend, backdrop[part], source, coverage[part])
         else:
-            colours[part], alpha[part] = _blend_with_alpha(mode, backdrop[part], backdrop_alpha[part], source, coverage[part])
+            colours[part], alpha[part] = _blend_with_alpha(blend, backdrop[part], backdrop_alpha[part], source, coverage[part])
 
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(run, range(0, height, rows)))
     return BlendResult(colours, alpha)
 
 
-def _blend_opaque(mode: BlendMode, backdrop: Pixels, layer: Pixels, coverage: Mask) -> Pixels:
+def _blend_opaque(blend: BlendFunction, backdrop: Pixels, layer: Pixels, coverage: Mask) -> Pixels:
     """Return the colours (h, w, c) of the layer over an opaque backdrop."""
     if not coverage.any():
         return backdrop
     share = coverage[:, :, None]
-    mixed = _BLEND_FUNCTIONS[mode](backdrop, layer) * share
+    mixed = blend(backdrop, layer) * share
     mixed += backdrop * (1 - share)
     return mixed
 
 
-def _blend_with_alpha(mode: BlendMode, backdrop: Pixels, backdrop_alpha: Mask, layer: Pixels, coverage: Mask) -> tuple[Pixels, Mask]:
+def _blend_with_alpha(blend: BlendFunction, backdrop: Pixels, backdrop_alpha: Mask, layer: Pixels, coverage: Mask) -> tuple[Pixels, Mask]:
     """Return colours and alpha: co = [ab (1 - as) cb + as (1 - ab) cs + ab as B(cb, cs)] / a, the general formula of both papers."""
     if not coverage.any():
         return backdrop, backdrop_alpha
     backdrop_share, layer_share = backdrop_alpha[:, :, None], coverage[:, :, None]
     alpha = backdrop_alpha + coverage * (1 - backdrop_alpha)
     mixed = backdrop_share * (1 - layer_share) * backdrop + layer_share * (1 - backdrop_share) * layer
-    mixed += backdrop_share * layer_share * _BLEND_FUNCTIONS[mode](backdrop, layer)
+    mixed += backdrop_share * layer_share * blend(backdrop, layer)
     mixed /= np.maximum(alpha, _EPSILON)[:, :, None]
     np.clip(mixed, 0.0, 1.0, out=mixed)
     is_covered = coverage > 0
@@ -135,7 +149,7 @@ def _luminosity(backdrop: Pixels, layer: Pixels) -> Pixels:
     return layer if backdrop.shape[2] == 1 else _set_lum(backdrop, _lum(layer))
 
 
-_BLEND_FUNCTIONS: dict[BlendMode, Callable[[Pixels, Pixels], Pixels]] = {
+_BLEND_FUNCTIONS: dict[BlendMode, BlendFunction] = {
     "normal": _normal,
     "multiply": np.multiply,
     "screen": _screen,

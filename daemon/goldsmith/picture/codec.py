@@ -31,6 +31,8 @@ from goldsmith.picture.formats.image_info import (
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
+from goldsmith.picture.layered.layered_document import FilePart
+from goldsmith.picture.layered.layered_file import LayeredFile
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
@@ -61,6 +63,14 @@ class FormatReader(Protocol):
     def read_samples(self, data: bytes, header: ImageHeader, name: str) -> Samples: ...
 
     def check_frames(self, data: bytes, header: ImageHeader, name: str) -> None: ...
+
+
+class LayeredFormatReader(FormatReader, Protocol):
+    """What the reader module of a format with layers offers in addition. The headers are those of ``read_header``."""
+
+    def read_parts(self, header: ImageHeader) -> list[FilePart]: ...
+
+    def read_layers(self, header: ImageHeader) -> LayeredFile: ...
 
 
 class FormatWriter(Protocol):
@@ -122,6 +132,22 @@ class ReadingOptions:
     is_mask: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PicturePart:
+    """A mask or a layer for ``composite`` that a file with layers holds beside its picture.
+
+    kind:    "mask" or "layer".
+    label:   the folded name by which steps call it; ``mask`` for an unnamed mask.
+    title:   its name in a sentence, as "the layer “mask sky” of hero.psd".
+    picture: its pixels on the whole canvas.
+    """
+
+    kind: Literal["mask", "layer"]
+    label: str
+    title: str
+    picture: Picture
+
+
 ORDINARY_READING = ReadingOptions()
 MASK_READING = ReadingOptions(ignores_colour=True, is_mask=True)
 
@@ -168,11 +194,34 @@ def decode_with_info(
         decoding.allow_pixels(_pixel_count(header))
         if memory_budget is not None:
             memory_budget.check_size(name, header.width, header.height, header.has_alpha)
+            memory_budget.check_layers(name, header.reading_bytes)
         samples = reader.read_samples(data, header, name)
         _check_samples(samples, header, name)
         samples = scale_floats(samples, header, name, reading.float_range)
         header.reader_state = None
         return _to_picture(samples, header), _image_info(header)
+
+
+def decode_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
+    """Return the masks and layers that a file with layers holds beside its picture; none for other formats. Raises like ``verify``.
+
+    All values are as they are, in the picture's own colour space.
+    """
+    if not detect_format(data, name, is_mask=True).has_layers:
+        return []
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
+        reader, header = _open(data, name, max_pixels, ORDINARY_READING)
+        decoding.allow_pixels(_pixel_count(header))
+        reader = cast("LayeredFormatReader", reader)
+        return [_to_part(part, header, name) for part in reader.read_parts(header)]
+
+
+def decode_layers(data: bytes, name: str, max_pixels: int) -> LayeredFile:
+    """Return a file of a format with layers, with every layer decoded. Raises like ``verify``."""
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
+        reader, header = _open(data, name, max_pixels, ORDINARY_READING)
+        decoding.allow_pixels(_pixel_count(header))
+        return cast("LayeredFormatReader", reader).read_layers(header)
 
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
@@ -397,6 +446,15 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     pixels, icc, depth = to_profile_of_picture(values, header)
     metadata = _read_metadata(header)
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
+
+
+def _to_part(part: FilePart, header: ImageHeader, name: str) -> PicturePart:
+    has_alpha = part.codes.shape[2] in (2, 4)
+    part_header = ImageHeader("", header.width, header.height, header.depth, part.codes.shape[2] - has_alpha, has_alpha)
+    part_header.max_code = float(np.iinfo(part.codes.dtype).max)
+    if part.role.kind == "layer" and profiles.matches_channels(header.icc, part_header.channels):
+        part_header.icc = header.icc
+    return PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", _to_picture(part.codes, part_header))
 
 
 def _read_metadata(header: ImageHeader) -> Metadata:

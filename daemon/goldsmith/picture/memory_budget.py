@@ -37,6 +37,16 @@ class MemoryBudget:
             f"Make it smaller, or set worker_memory_mb = {-(-needed // (100 << 20)) * 100} or more in config/goldsmith.toml.",
         )
 
+    def check_layers(self, name: str, reading_bytes: int) -> None:
+        """Raise InputError if composing the layers of a file takes too many bytes of memory; ``name`` is its name in the sentence."""
+        if reading_bytes + OVERHEAD_BYTES <= max(self.limit_bytes, 2 * OVERHEAD_BYTES):
+            return
+        raise InputError(
+            f"The layers of {name} take up to {_format_gib(reading_bytes + OVERHEAD_BYTES)} of memory to compose, and a job may have "
+            f"{_format_gib(self.limit_bytes)}.",
+            "Merge some of its layers and groups, save it with its merged picture, or raise worker_memory_mb in config/goldsmith.toml.",
+        )
+
 
 def _format_gib(size: int) -> str:
     return f"{size / 2**30:.2g} GiB" if size < 10 << 30 else f"{size / 2**30:.0f} GiB"

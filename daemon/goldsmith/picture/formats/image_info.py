@@ -64,6 +64,7 @@ class ImageHeader:
     states_colour:   the file itself says what its colours are, so that its Exif is not asked.
     hdr:             "PQ" or "HLG": values that ``tone_mapping`` turns into values of ``icc``; "" = none.
     must_convert:    the pixels are converted from ``icc`` to a profile that pictures can be in.
+    reading_bytes:   memory that ``read_samples`` takes beside the picture, if that is much.
     """
 
     format: str
@@ -93,6 +94,7 @@ class ImageHeader:
     orientation: int = 1
     notes: list[str] = field(default_factory=list)
     may_be_incomplete: bool = False
+    reading_bytes: int = 0
     # The reader's own state, for its ``read_samples`` and ``check_frames``.
     reader_state: Any = None
 

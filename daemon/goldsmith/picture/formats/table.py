@@ -39,6 +39,7 @@ class FileFormat:
     can_be_picture:   stages take files with its suffixes as pictures; False for a format that is read for masks only.
     can_be_mask:      ``hero_mask.png`` with this suffix is a mask.
     can_be_layer:     layers, faces and heroes may have this format. If two files have the same name, the earlier row wins.
+    has_layers:       a file may hold layers, and among them masks and layers for ``composite``.
     depths:           bits per channel that can be written, in ascending order.
     deep_depth:       bits per channel that are written for a picture of more than 8 bits if the brief names no depth.
     is_lossy:         it is written with a quality.
@@ -60,6 +61,7 @@ class FileFormat:
     can_be_picture: bool = True
     can_be_mask: bool = False
     can_be_layer: bool = False
+    has_layers: bool = False
     depths: tuple[int, ...] = ()
     deep_depth: int = 8
     is_lossy: bool = False
@@ -146,6 +148,11 @@ class UnreadableFormat:
 
 def _starts_with(*magics: bytes) -> Callable[[bytes], bool]:
     return lambda data: data.startswith(magics)
+
+
+def _has_mimetype_entry(*media_types: bytes) -> Callable[[bytes], bool]:
+    """Return a test for a zip archive whose first entry, not packed, is called ``mimetype`` and says what the archive is."""
+    return lambda data: data[:4] == b"PK\3\4" and data[30:38] == b"mimetype" and data[38:80].startswith(media_types)
 
 
 def _is_webp(data: bytes) -> bool:
@@ -264,6 +271,51 @@ _ROWS = (
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
     ),
     FileFormat(
+        name="psd",
+        suffixes=(".psd",),
+        other_suffixes=(".psb",),
+        media_type="image/vnd.adobe.photoshop",
+        matches=_starts_with(b"8BPS\0\1", b"8BPS\0\2"),
+        reader="goldsmith.picture.layered.psd_read",
+        can_be_mask=True,
+        can_be_layer=True,
+        has_layers=True,
+        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+    ),
+    FileFormat(
+        name="ora",
+        suffixes=(".ora",),
+        media_type="image/openraster",
+        matches=_has_mimetype_entry(b"image/openraster"),
+        reader="goldsmith.picture.layered.ora_read",
+        can_be_mask=True,
+        can_be_layer=True,
+        has_layers=True,
+        metadata=frozenset({"icc", "xmp", "ppi"}),
+    ),
+    FileFormat(
+        name="kra",
+        suffixes=(".kra",),
+        media_type="application/x-krita",
+        matches=_has_mimetype_entry(b"application/x-krita", b"application/x-kra"),
+        reader="goldsmith.picture.layered.kra_read",
+        can_be_mask=True,
+        can_be_layer=True,
+        has_layers=True,
+        metadata=frozenset({"icc", "ppi"}),
+    ),
+    FileFormat(
+        name="xcf",
+        suffixes=(".xcf",),
+        media_type="image/x-xcf",
+        matches=_starts_with(b"gimp xcf "),
+        reader="goldsmith.picture.layered.xcf_read",
+        can_be_mask=True,
+        can_be_layer=True,
+        has_layers=True,
+        metadata=frozenset({"icc", "xmp", "ppi"}),
+    ),
+    FileFormat(
         name="gif",
         suffixes=(".gif",),
         media_type="image/gif",
@@ -304,7 +356,7 @@ UNREADABLE_FORMATS = (
     UnreadableFormat("an SVG drawing or XML", (b"<?xml", b"<svg"), (".svg",)),
     UnreadableFormat("a PDF", (b"%pdf",), (".pdf",)),
     UnreadableFormat("an Illustrator or PostScript drawing", (), (".ai", ".eps")),
-    UnreadableFormat("a Photoshop document", (b"8bps",), (".psd", ".psb")),
+    UnreadableFormat("a Photoshop document of an unknown version", (b"8bps",)),
     UnreadableFormat("a GIF", (b"gif8",), (".gif",)),
     UnreadableFormat("a BMP picture", (b"bm",), (".bmp",)),
     UnreadableFormat("a Targa picture", (), (".tga",)),
@@ -321,8 +373,6 @@ UNREADABLE_FORMATS = (
     UnreadableFormat("a Radiance picture", (), (".hdr",)),
     UnreadableFormat("a JPEG XL picture", (b"\xff\x0a", b"\0\0\0\x0cjxl "), (".jxl",)),
     UnreadableFormat("a JPEG 2000 picture", (b"\0\0\0\x0cjp  ",), (".jp2",)),
-    UnreadableFormat("a GIMP document", (b"gimp xcf",), (".xcf",)),
-    UnreadableFormat("a Krita document", (), (".kra",)),
     UnreadableFormat("a camera's raw file", (), (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")),
     UnreadableFormat("a Git LFS pointer, not the file it stands for", (b"version https://git-lfs",)),
     UnreadableFormat("JSON text", (b"{",)),
@@ -381,6 +431,12 @@ def is_unreadable_suffix(suffix: str) -> bool:
 def describe_suffix(suffix: str) -> str:
     """Return the description of an unreadable file by its suffix, in lower case: "a Photoshop document"; "a file" if it is unknown."""
     return next((row.description for row in UNREADABLE_FORMATS if suffix in row.suffixes), "a file")
+
+
+def may_have_layers(suffix: str) -> bool:
+    """Return True if a file with this suffix, in lower case, may hold masks and layers of its own."""
+    file_format = format_claimed_by(suffix)
+    return file_format is not None and file_format.has_layers
 
 
 def picture_suffixes() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from goldsmith.picture.blend_modes import BlendMode
-from goldsmith.picture.picture import PixelCodes
+from goldsmith.picture.picture import PixelCodes, Window
 
 # Layers and groups of one file; a retoucher's file has some dozens. More are refused before they are decoded.
 MAX_LAYERS = 2000
@@ -32,6 +32,24 @@ class LayerBox(NamedTuple):
     @property
     def height(self) -> int:
         return self.bottom - self.top
+
+    @property
+    def area(self) -> int:
+        """Its pixels; 0 if it is empty or inside out."""
+        return max(0, self.width) * max(0, self.height)
+
+    def intersect(self, other: LayerBox) -> LayerBox | None:
+        """Return the box that both have in common, or None."""
+        box = LayerBox(max(self.left, other.left), max(self.top, other.top), min(self.right, other.right), min(self.bottom, other.bottom))
+        return box if box.width > 0 and box.height > 0 else None
+
+    def union(self, other: LayerBox) -> LayerBox:
+        """Return the smallest box that holds both."""
+        return LayerBox(min(self.left, other.left), min(self.top, other.top), max(self.right, other.right), max(self.bottom, other.bottom))
+
+    def window_in(self, outer: LayerBox) -> Window:
+        """Return the box as an index into an array of ``outer``, which contains it."""
+        return slice(self.top - outer.top, self.bottom - outer.top), slice(self.left - outer.left, self.right - outer.left)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
