@@ -483,7 +483,7 @@ class Operation(BaseModel):
         return ()
 
     def layer_detail(self) -> str:
-        """Return what tells its layer apart from others of its word, for the layer's name: never a prompt, which is nobody else's business."""
+        """Return what tells its layer apart from others of its word, for the layer's name: never a prompt, which may be private."""
         where = getattr(self, "where", "")
         return where if isinstance(where, str) and where != "mask" else ""
 

@@ -84,7 +84,8 @@ def test_a_layer_has_the_steps_own_soft_mask_and_gives_the_picture_through_it(de
     assert layer.mask is not None
     inside = mask[layer.box.top : layer.box.bottom, layer.box.left : layer.box.right]
     difference = layer.mask.codes.astype(int) - quantise(inside, depth)
-    assert (difference >= 0).all() and np.mean(difference > 0) < 0.2
+    assert (difference >= 0).all()
+    assert np.mean(difference > 0) < 0.2
     stage = StageLayers("edit", before)
     stage.add_step("Inpaint", before, after, mask)
     assert np.abs(composed(stage.layers_of(after)) - after.pixels).max() * 255 <= 1
@@ -132,7 +133,8 @@ def test_type_is_a_layer_that_is_transparent_beside_the_letters(depth: int) -> N
     found = stage.layers_of(after)
     assert found is not None
     layer = found.layers[1]
-    assert layer.alpha is not None and layer.mask is None
+    assert layer.alpha is not None
+    assert layer.mask is None
     window = slice(layer.box.top, layer.box.bottom), slice(layer.box.left, layer.box.right)
     assert np.abs(layer.alpha / (2**depth - 1) - cover[window]).mean() < 0.02
     assert (layer.pixels[cover[window] == 0] == quantise(gold, depth)).all()
@@ -172,7 +174,8 @@ def test_a_change_of_transparent_parts_covers_the_layers_below_and_hides_them() 
     after = before.with_pixels(before.pixels, freeze(np.asarray(alpha * 0.5, np.float32)))
     original, layer = layers_after((before, after, None))
     assert (original.is_visible, layer.is_visible, layer.mask) == (False, True, None)
-    assert after.alpha is not None and layer.alpha is not None
+    assert after.alpha is not None
+    assert layer.alpha is not None
     assert np.array_equal(layer.alpha, quantise(after.alpha, 8))
 
 
@@ -293,7 +296,8 @@ def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
     stage.add_step("Grade", before, after, hard_mask())
     stage.leave_out(frozenset({"Sky"}))
     found = stage.layers_of(after)
-    assert found is not None and found.kept is not None
+    assert found is not None
+    assert found.kept is not None
     assert ([layer.name for layer in found.layers], found.kept.left_out) == (["Grade"], frozenset({"sky"}))
 
 

@@ -31,6 +31,7 @@ from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_p
 from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
 from goldsmith.operation import StepInputs, StepNeeds, check_prompt
+from goldsmith.picture.formats.table import WorkingFormat
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -374,9 +375,7 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts = [_TOML_HEADER]
     if resolved.source_files:
         parts.append(f"# Merged from the picture's own brief and {', '.join(map(_comment_text, resolved.source_files))}.\n")
-    head: dict[str, object] = {
-        name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed")
-    }
+    head: dict[str, object] = {name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed")}
     head |= {
         "working": resolved.working or "",
         "hdr": resolved.hdr if resolved.hdr != "refuse" else "",

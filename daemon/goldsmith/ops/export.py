@@ -271,9 +271,11 @@ class Export(FileOperation):
             encoding = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
             layers = self._fitting_layers(layers, source, result, context)
             data, quality = self._encode_within_limit(
-                lambda trial_quality: codec.encode_layers(result, encoding, layers)
-                if layers is not None
-                else codec.encode(result, replace(encoding, quality=trial_quality)),
+                lambda trial_quality: (
+                    codec.encode_layers(result, encoding, layers)
+                    if layers is not None
+                    else codec.encode(result, replace(encoding, quality=trial_quality))
+                ),
                 quality,
                 result,
                 context,
@@ -287,9 +289,7 @@ class Export(FileOperation):
         }
         return Deliverable(self._name_tail, self._row.suffix_of(data), data, facts)
 
-    def _fitting_layers(
-        self, layers: PictureLayers | None, source: Picture, result: Picture, context: StepContext
-    ) -> PictureLayers | None:
+    def _fitting_layers(self, layers: PictureLayers | None, source: Picture, result: Picture, context: StepContext) -> PictureLayers | None:
         """Return the layers for the file without what they say besides their pixels; None if it has another shape or profile than they."""
         if layers is None:
             return None

@@ -6,9 +6,9 @@ The contract of ``Picture`` is enforced here; the code inside does not check it 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,9 @@ from goldsmith.picture.formats.image_info import (
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
-from goldsmith.picture.layered.layered_document import FilePart
-from goldsmith.picture.layered.layered_file import LayeredFile
+from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument
+from goldsmith.picture.layered.layered_file import FileLayer, LayeredFile
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_used_mask, with_depth
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
@@ -148,6 +149,14 @@ class PicturePart:
     picture: Picture
 
 
+class LayerOutline(NamedTuple):
+    """What a file with layers holds: how many layers, the names of its outermost groups, and the profile of its codes."""
+
+    layer_count: int
+    group_names: frozenset[str]
+    icc: bytes | None
+
+
 ORDINARY_READING = ReadingOptions()
 MASK_READING = ReadingOptions(ignores_colour=True, is_mask=True)
 
@@ -216,6 +225,15 @@ def decode_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
         return [_to_part(part, header, name) for part in reader.read_parts(header)]
 
 
+def read_outline(data: bytes, name: str, max_pixels: int) -> LayerOutline:
+    """Return what a file of a format with layers holds, without decoding a layer. Raises like ``verify``."""
+    with limited_decoding(name), translate_decoder_errors(name, data):
+        header = _open(data, name, max_pixels, ORDINARY_READING)[1]
+        document: LayeredDocument = header.reader_state
+        groups = {source.groups[0].name for source in document.layers if source.groups}
+        return LayerOutline(len(document.layers), frozenset(groups), header.icc)
+
+
 def decode_layers(data: bytes, name: str, max_pixels: int) -> LayeredFile:
     """Return a file of a format with layers, with every layer decoded. Raises like ``verify``."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
@@ -280,7 +298,7 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
 def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers) -> bytes:
     """Return the picture as a file of a format with layers: its own pixels are the flat picture, and ``layers`` lie beside it.
 
-    A kept file of the same format stays as it is below them; of another one, its layers of pixels stay. Raises like ``verify`` of that file.
+    A kept file of the same format stays as it is below them; of another one, its layers of pixels stay. Raises like ``decode_layers``.
     """
     row = FORMATS[options.format]
     depth = row.written_depth(options.depth, picture.depth)

@@ -53,8 +53,8 @@ from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
-from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, layer_name
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
+from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, free_group_name, layer_name
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
@@ -313,14 +313,15 @@ class _JobRunner:
         """Return the layers of a picture that was read, those of its file below; None if no file of the job has layers."""
         if not self._writes_layers(operations):
             return None
-        kept = None
+        kept, taken = None, frozenset[str]()
         if picture.read.format and FORMATS[picture.read.format].has_layers:
             from goldsmith.picture.codec import read_outline
 
             outline = read_outline(picture.data, picture.name, self._job.limits.max_pixels)
-            if outline.layer_names and outline.icc == decoded.icc:
+            if outline.layer_count and outline.icc == decoded.icc:
                 kept = KeptFile(picture.data, picture.name, picture.read.format, self._job.limits.max_pixels)
-        return StageLayers(self._job.stage, decoded, kept, self._decode_kept)
+            taken = outline.group_names
+        return StageLayers(free_group_name(self._job.stage, taken), decoded, kept, self._decode_kept)
 
     def _decode_kept(self, kept: KeptFile) -> LayeredFile:
         from goldsmith.picture.codec import decode_layers

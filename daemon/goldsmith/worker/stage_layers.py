@@ -6,8 +6,9 @@ to within one code of 8 bits. The flat picture in the file is the picture itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,11 @@ class StageLayers:
             self._below, self._kept = list(self._load_kept(self._kept).layers), None
 
 
+def free_group_name(stage: str, taken: Collection[str]) -> str:
+    """Return the name for the group of a stage: "edit", or "edit 2" if an earlier run of the stage has left a group."""
+    return next(name for name in (stage, *(f"{stage} {number}" for number in count(2))) if name not in taken)
+
+
 def layer_name(op: str, detail: str = "", references: Iterable[str] = ()) -> str:
     """Return the name of a step's layer, with the file of its look if it has one: "Grade: warm-amber.cube".
 
@@ -268,7 +274,6 @@ def _ink_layer(
 
 def _ink_cover(below: NDArray[Any], blended: NDArray[Any], ink: NDArray[Any]) -> NDArray[Any]:
     """Return how much of each pixel an ink covers, (n,), from the channel in which it differs most from ``below``; all are codes."""
-    full = np.iinfo(blended.dtype).max
     contrast = ink.astype(np.float32) - below.astype(np.float32)
     channel = np.abs(contrast).argmax(axis=1)[:, None]
     strongest = np.take_along_axis(contrast, channel, axis=1)[:, 0]

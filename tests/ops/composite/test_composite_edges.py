@@ -10,8 +10,8 @@ import pytest
 
 from doubles.operation_samples import picture
 from doubles.step_context import StepContextDouble
-from goldsmith.picture.blend_modes import BlendMode, blend_layer
 from goldsmith.ops.composite.operation import Composite
+from goldsmith.picture.blend_modes import BlendMode, blend_layer
 from goldsmith.picture.picture import BitDepth, Picture, freeze
 from goldsmith.picture.resample import resize
 

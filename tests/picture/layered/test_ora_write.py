@@ -25,7 +25,7 @@ def archive(file: LayeredFile) -> zipfile.ZipFile:
 
 
 def stack_of(file: LayeredFile) -> ElementTree.Element:
-    return ElementTree.fromstring(archive(file).read("stack.xml"))
+    return ElementTree.fromstring(archive(file).read("stack.xml"))  # noqa: S314 - our own
 
 
 def test_the_archive_begins_with_its_media_type_uncompressed() -> None:
@@ -104,7 +104,8 @@ def test_a_mask_hides_what_lies_outside_its_box_unless_it_is_switched_off() -> N
     layers = (replace(sample.layers[0], mask=mask), replace(sample.layers[0], mask=replace(mask, is_enabled=False)))
     files = archive(replace(sample, layers=layers))
     masked, whole = (np.asarray(imagecodecs.png_decode(files.read(f"data/layer000{number}.png")))[:, :, 3] for number in (0, 1))
-    assert (masked[10:12, :5] == 100).all() and masked.sum() == 100 * 10
+    assert (masked[10:12, :5] == 100).all()
+    assert masked.sum() == 100 * 10
     assert (whole == 255).all()
 
 

@@ -1,4 +1,4 @@
-"""Photoshop files that Goldsmith writes, as psd-tools reads them: layers, masks, groups, names, the flat picture and what is kept of a file."""
+"""Photoshop files that Goldsmith writes, as psd-tools reads them: layers, masks, groups, names, the flat picture, and kept files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def test_groups_are_nested_and_keep_their_opacity_and_blend_mode() -> None:
     sample = layered_sample(8)
     layer = replace(sample.layers[0], groups=(LayerGroup("outer"), inner))
     outer = next(iter(read(write_layers(replace(sample, layers=(layer,))))))
-    assert isinstance(outer, type(outer)) and outer.name == "outer"
+    assert isinstance(outer, type(outer))
+    assert outer.name == "outer"
     (group,) = list(outer)  # type: ignore[call-overload]
     assert (group.name, group.opacity, group.visible, group.blend_mode.value) == ("inner", 153, False, b"mul ")
     assert [each.name for each in group] == [layer.name]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from goldsmith.picture.blend_modes import BlendMode
 from goldsmith.picture.formats import png_write
 from goldsmith.picture.formats.image_info import Samples
+from goldsmith.picture.formats.png import make_chunk
 from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
 from goldsmith.picture.layered.picture_layers import KeptFile
@@ -48,6 +49,8 @@ _COMPOSITE_OPS: Mapping[BlendMode, str] = MappingProxyType(
     }
 )
 _CLIPPED = "svg:src-atop"
+# Of a PNG, in bytes. A chunk behind it says that a picture without a profile is in sRGB, as OpenRaster has it.
+_END_OF_IHDR = 33
 _NO_METADATA = Metadata()
 
 
@@ -106,7 +109,10 @@ def _layer_source(number: int) -> str:
 
 def _encode_png(samples: Samples, file: LayeredFile, metadata: Metadata = _NO_METADATA) -> bytes:
     described = Picture(freeze(np.zeros((1, 1, 1), np.float32)), icc=file.icc, ppi=file.ppi, metadata=metadata)
-    return png_write.write(np.ascontiguousarray(samples), described, WriterOptions(depth=file.depth))
+    data = png_write.write(np.ascontiguousarray(samples), described, WriterOptions(depth=file.depth))
+    if file.icc is not None:
+        return data
+    return data[:_END_OF_IHDR] + make_chunk(b"sRGB", b"\0") + data[_END_OF_IHDR:]
 
 
 def _layer_samples(layer: FileLayer) -> Samples:
@@ -133,8 +139,10 @@ def _mask_in_box(mask: LayerMask, box: LayerBox) -> PixelCodes:
 
 def _stack_xml(file: LayeredFile) -> bytes:
     """Return the list of the layers: the highest first, each group an element of its own."""
-    across, down = (round(value) for value in file.ppi or (72, 72))
-    root = ElementTree.Element("image", version=_VERSION, w=str(file.width), h=str(file.height), xres=str(across), yres=str(down))
+    root = ElementTree.Element("image", version=_VERSION, w=str(file.width), h=str(file.height))
+    if file.ppi is not None:
+        across, down = (str(max(1, round(value))) for value in file.ppi)
+        root.attrib |= {"xres": across, "yres": down}
     parent_of: dict[int, ElementTree.Element] = {}
     stack = ElementTree.SubElement(root, "stack")
     previous: Sequence[LayerGroup] = ()

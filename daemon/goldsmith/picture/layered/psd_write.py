@@ -24,6 +24,7 @@ from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
 from goldsmith.picture.layered.picture_layers import KeptFile, is_used_mask
 from goldsmith.picture.layered.psd_sections import DEEP_LAYERS, LONG_BLOCKS, DocumentParts, LayerPart, split_document, without_metadata
+from goldsmith.picture.layered.white_matte import mix_with_white
 from goldsmith.picture.picture import Picture
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def needs_big_file(file: LayeredFile) -> bool:
 
 
 def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
-    """Return the file with its layers, and with its merge as the flat picture.
+    """Return the file with its layers, and with its merge as the flat picture: over white where it is transparent, as Photoshop stores it.
 
     kept: a PSD or PSB whose layers, of whatever kind, stay byte for byte below those of ``file``; what it says of itself is replaced.
     Raises ValueError if ``can_keep`` is False for it.
@@ -105,13 +106,15 @@ def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
     parts = _new_parts(file) if kept is None else _open_kept(kept, file)
     if parts is None:
         raise ValueError("the layers of another file can be kept only under a picture of its size, depth and kind of colour")
+    has_alpha = file.merge.shape[2] > file.channels
     with ThreadPoolExecutor(2) as pool:
         packer = _Packer(_PSB if parts.is_big else _PSD, file.depth, pool)
         parts.layers += _layer_parts(file.layers, packer, file.channels)
-        planes = [file.merge[:, :, plane] for plane in range(file.merge.shape[2])]
+        flat = mix_with_white(file.merge) if has_alpha else file.merge
+        planes = [flat[:, :, plane] for plane in range(flat.shape[2])]
         planes += _saved_planes(parts, file.channels)
         merge = packer.pack_merge(planes)
-    parts.has_alpha = file.merge.shape[2] > file.channels
+    parts.has_alpha = has_alpha
     head = struct.pack(">4sH6xHIIHHI", b"8BPS", packer.version, len(planes), file.height, file.width, file.depth, parts.mode, 0)
     resources = _resources(parts, file)
     return b"".join([head, struct.pack(">I", len(resources)), resources, *_layer_section(parts), *merge])

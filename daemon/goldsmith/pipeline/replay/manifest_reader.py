@@ -21,6 +21,7 @@ from goldsmith.brief.steps import MAX_STEPS, OperationCatalogue, Step, StepReade
 from goldsmith.errors import InputError
 from goldsmith.files import display_name
 from goldsmith.jobs.job import OutputRole, StepSpec
+from goldsmith.picture.formats.table import WorkingFormat
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.root_folder import RootFolder
