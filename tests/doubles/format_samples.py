@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from doubles.layered_files import Layer, LayeredFormat, gradient, make_file, mask_codes
 from goldsmith.picture import profiles
 from goldsmith.picture.codec import MASK_READING, ORDINARY_READING, EncodingOptions, ReadingOptions, encode
 from goldsmith.picture.formats.table import FORMATS, FileFormat
@@ -85,6 +86,13 @@ def _tiff(**options: Any) -> bytes:
     return out.getvalue()
 
 
+def _layered(kind: LayeredFormat, depth: int = 8, **options: Any) -> bytes:
+    """Return a file with a base, a layer with alpha and a hidden mask."""
+    codes = gradient_codes() if depth == 16 else (gradient_codes() >> 8).astype(np.uint8)
+    layers = [Layer("base", codes[:, :, :3]), Layer("top", codes[:9, :14], 7, -3, 0.6), Layer("mask", mask_codes(), is_visible=False)]
+    return make_file(kind, layers[: 2 if depth == 16 else 3], **options)
+
+
 def _heic(**options: Any) -> bytes:
     import pillow_heif
 
@@ -110,6 +118,23 @@ _MAKERS: dict[str, Callable[[], list[bytes]]] = {
     "avif": lambda: [_pillow("AVIF", frames=2, quality=50)],
     "gif": lambda: [_pillow("GIF", "P"), _pillow("GIF", "P", frames=3), _pillow("GIF", "L", transparency=0)],
     "bmp": lambda: [_pillow("BMP"), _pillow("BMP", "L"), _pillow("BMP", "P"), _pillow("BMP", "1"), _pillow("BMP", "RGBA")],
+    "psd": lambda: [
+        _layered(
+            "psd", resources={1039: profiles.builtin_profile("adobe-rgb"), 1060: XMP}, masks={"top": ((8, 0), gradient(5, 5, 1)[:, :, 0])}
+        ),
+        _layered("psd", is_big=True, compression=3, groups={"top": "Edits"}, has_merge=False),
+        _layered("psd", 16, compression=2, channels={"mask": gradient_codes()[:, :, 0]}),
+    ],
+    "ora": lambda: [
+        _layered("ora", png_options={"icc_profile": profiles.builtin_profile("adobe-rgb")}),
+        make_file("ora", [Layer("base", gradient()), Layer("mask", mask_codes())], gradient()),
+    ],
+    "kra": lambda: [_layered("kra"), _layered("kra", 16, icc=profiles.builtin_profile("adobe-rgb"))],
+    "xcf": lambda: [
+        _layered("xcf", parasites={"icc-profile": profiles.builtin_profile("adobe-rgb")}, modes={"top": 28}),
+        _layered("xcf", 16, compression=2, masks={"top": gradient(14, 9, 1, 16)[:, :, 0]}),
+        _layered("xcf", version=3, compression=0),
+    ],
     "heic": lambda: [_heic(), _heic(mode="RGBA", frames=2, quality=60)],
 }
 

@@ -6,12 +6,15 @@ The readers come from the table. The short runs have seeds; `make soak` runs eac
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +23,11 @@ import numpy as np
 import pytest
 
 from doubles.format_samples import READ, format_samples, reading_of
+from doubles.layered_files import zip_bytes
 from goldsmith.errors import InputError
-from goldsmith.picture.codec import ReadingOptions, decode_with_info, verify
+from goldsmith.picture.codec import ReadingOptions, decode_layers, decode_with_info, open_parts, verify
 from goldsmith.picture.formats.image_info import ImageInfo
+from goldsmith.picture.formats.table import FORMATS_WITH_LAYERS
 from goldsmith.picture.picture import Picture
 
 # The samples have 24 x 16 pixels; a header that announces more than this is refused before memory is allocated.
@@ -87,8 +92,22 @@ def repair_png(data: bytes) -> bytes:
     return bytes(result)
 
 
+def repair_zip(data: bytes) -> bytes:
+    """Return an archive with the checksums of what is in it, as far as its list of entries can be read; PNG files in it are repaired."""
+    entries: dict[str, bytes] = {}
+    try:
+        for entry in zipfile.ZipFile(io.BytesIO(data)).infolist():
+            start = entry.header_offset + 30 + sum(struct.unpack_from("<2H", data, entry.header_offset + 26))
+            packed = data[start : start + entry.compress_size]
+            content = zlib.decompressobj(-15).decompress(packed, 1 << 20) if entry.compress_type else packed
+            entries[entry.filename] = repair_png(content) if entry.filename.endswith(".png") else content
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError):
+        return data
+    return zip_bytes(entries)
+
+
 # What makes damage pass for intact, for formats with checksums.
-_REPAIRS: dict[str, Callable[[bytes], bytes]] = {"png": repair_png}
+_REPAIRS: dict[str, Callable[[bytes], bytes]] = {"png": repair_png, "ora": repair_zip, "kra": repair_zip}
 
 
 def check_outcome(data: bytes, name: str, reading: ReadingOptions) -> str:
@@ -101,11 +120,22 @@ def check_outcome(data: bytes, name: str, reading: ReadingOptions) -> str:
         problem = refused
     else:
         _check_picture(picture, info)
+        if info.format in FORMATS_WITH_LAYERS:
+            with contextlib.suppress(InputError):
+                _check_layers(data, name)
         return ""
     assert name in problem.sentence, problem.sentence
     assert len(problem.sentence) <= _MAX_SENTENCE
     assert problem.remedy
     return problem.sentence
+
+
+def _check_layers(data: bytes, name: str) -> None:
+    """Read everything else of a file with layers."""
+    for part in open_parts(data, name, MAX_PIXELS):
+        assert part.decode().pixels.size
+    for layer in decode_layers(data, name, MAX_PIXELS, 1 << 24).layers:
+        assert layer.pixels.shape[:2] == (max(layer.box.height, 0), max(layer.box.width, 0))
 
 
 def _check_picture(picture: Picture, info: ImageInfo) -> None:

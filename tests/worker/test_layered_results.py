@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from psd_tools import PSDImage
 
-from doubles.jobs import Share, left_half, picture, png
+from doubles.jobs import Share, picture, png
 from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
-from goldsmith.picture.codec import decode, decode_layers
-from goldsmith.picture.metadata.identity import read_identity
+from goldsmith.picture.codec import decode
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
@@ -30,7 +29,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
     share.put("models.toml", b"")
     share.put("selected/hero.png", png(picture(48, 64)))
     share.put("selected/hero.mask.png", png(box_mask(48, 64)))
-    yield share
+    return share
 
 
 def box_mask(height: int, width: int) -> np.ndarray:

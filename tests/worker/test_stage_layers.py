@@ -10,6 +10,7 @@ import pytest
 
 from goldsmith.picture import profiles
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup
+from goldsmith.picture.layered.named_layers import NamedRole
 from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers
 from goldsmith.picture.picture import Picture, freeze, quantise
 from goldsmith.worker.stage_layers import StageLayers, layer_name, unblend
@@ -286,7 +287,7 @@ def kept_stage(before: Picture) -> StageLayers:
         FileLayer(name, LayerBox(0, 0, WIDTH, HEIGHT), codes, groups=groups) for name, groups in (("Hers", ()), ("Ours", (group,)))
     )
     file = LayeredFile(WIDTH, HEIGHT, 8, 3, layers, codes)
-    return StageLayers("grade", before, KeptFile(b"8BPS", "hero.psd", "psd", 10**6), lambda _: file)
+    return StageLayers("grade", before, KeptFile(b"8BPS", "hero.psd", "psd", 10**6, 10**9), lambda _: file)
 
 
 def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
@@ -294,11 +295,14 @@ def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
     after = painted(before, hard_mask())
     stage = kept_stage(before)
     stage.add_step("Grade", before, after, hard_mask())
-    stage.leave_out(frozenset({"Sky"}))
+    stage.leave_out(["sky"], ["logo"])
     found = stage.layers_of(after)
     assert found is not None
     assert found.kept is not None
-    assert ([layer.name for layer in found.layers], found.kept.left_out) == (["Grade"], frozenset({"sky"}))
+    assert ([layer.name for layer in found.layers], found.kept.left_out) == (
+        ["Grade"],
+        frozenset({NamedRole("mask", "sky"), NamedRole("layer", "logo")}),
+    )
 
 
 def test_a_step_of_another_shape_changes_the_layers_of_the_file_too() -> None:

@@ -31,6 +31,7 @@ from goldsmith.ops import catalogue as all_operations
 from goldsmith.picture.formats.table import WorkingFormat
 
 MaskFit = Literal["refuse", "scale"]
+MaskFrom = Literal["files", "alpha"]
 HdrReading = Literal["refuse", "tonemap"]
 # Stands for the picture's name in a brief of many pictures.
 _ANY_PICTURE = "NAME"
@@ -65,6 +66,7 @@ class Brief:
     hdr: HdrReading | None = None
     float_range: float | None = None
     mask_fit: MaskFit | None = None
+    mask_from: MaskFrom | None = None
     # The stages whose results a person must approve.
     review: tuple[str, ...] | None = None
     # Set while the picture lies in review/.
@@ -107,6 +109,7 @@ class _MaskTable(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     fit: MaskFit | None = None
+    source: MaskFrom | None = Field(default=None, alias="from")
 
 
 class _InReviewTable(BaseModel):
@@ -168,7 +171,7 @@ def read_brief(
         problems += _review_problems(head, pipeline)
     if problems or head is None:
         raise BriefError(file, problems)
-    fit = head.mask.fit if head.mask else None
+    mask = head.mask or _MaskTable()
     waiting = head.in_review
     return Brief(
         title=head.title,
@@ -181,7 +184,8 @@ def read_brief(
         working=head.working,
         hdr=head.hdr,
         float_range=head.float_range,
-        mask_fit=fit,
+        mask_fit=mask.fit,
+        mask_from=mask.source,
         review=None if head.review is None else tuple(dict.fromkeys(head.review)),
         in_review=None if waiting is None else InReview(waiting.stage, waiting.seed, waiting.bytes, waiting.candidates),
         resolved=head.resolved,

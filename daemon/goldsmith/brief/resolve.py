@@ -24,6 +24,7 @@ from goldsmith.brief.brief import (
     HdrReading,
     InReview,
     MaskFit,
+    MaskFrom,
     availability_problems,
     read_brief,
 )
@@ -58,6 +59,8 @@ class ResolvedBrief:
     last_stage: str
     # The stages of the pipeline, in order.
     stage_names: tuple[str, ...] = field(repr=False)
+    # Where the unnamed mask is: beside the picture or in its layers, or the hole in its alpha.
+    mask_from: MaskFrom = "files"
     # True for a mask, a look or a prompt without a brief: only this stage runs, and no brief moves on.
     is_single_stage: bool = False
     # True if the picture's own brief already has all of this: that brief moves on, byte for byte.
@@ -108,6 +111,7 @@ class ResolvedBrief:
             self.hdr,
             self.float_range,
             self.mask_fit,
+            self.mask_from,
             self.review,
             self.last_stage,
             self.is_single_stage,
@@ -342,6 +346,7 @@ def _merge_fields(
         hdr=_first_set(brief.hdr for brief in briefs) or "refuse",
         float_range=_first_set(brief.float_range for brief in briefs) or 1.0,
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
+        mask_from=_first_set(brief.mask_from for brief in briefs) or "files",
         review=_first_set(brief.review for brief in briefs) or (),
         in_review=briefs[0].in_review if layers and not layers[0].source else None,
         steps_by_stage=MappingProxyType(steps_by_stage),
@@ -386,6 +391,7 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
     parts.append(f"\n[mask]\n{_format_pair('fit', resolved.mask_fit)}")
+    parts += [_format_pair("from", resolved.mask_from)] if resolved.mask_from != "files" else []
     if resolved.in_review is not None:
         waiting = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
         waiting |= {"candidates": resolved.in_review.candidates} if resolved.in_review.candidates else {}

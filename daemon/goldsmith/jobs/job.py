@@ -103,6 +103,8 @@ class Job(_Data):
     credit: str = ""
     seed: int = 0
     mask_fit: Literal["refuse", "scale"] = "refuse"
+    mask_from: Literal["files", "alpha"] = "files"
+    """Where the unnamed mask is: in a file or a layer, or in the picture's alpha, whose hole is the mask."""
     working: WorkingFormat = "png"
     hdr: Literal["refuse", "tonemap"] = "refuse"
     """Whether HDR pictures (PQ, HLG) are refused, or tone-mapped when they are read."""
@@ -187,15 +189,16 @@ class StepResult(_Data):
     """A hash of the picture after this step (``worker.trace``), by which a replay finds the first difference."""
 
 
-OutputRole = Literal["picture", "mask", "deliverable", "archive_only", "review", "candidate"]
+OutputRole = Literal["picture", "mask", "layer", "deliverable", "archive_only", "review", "candidate"]
 
 
 class OutputFile(_Data):
     """One finished and fsynced file in the job's scratch folder, to be published as ``stem + tail``.
 
-    Roles: ``picture``, the picture that moves on; ``mask``, a mask that moves on with it, mapped to the new geometry; ``deliverable``, a
-    file for the client; ``archive_only``, a file that is kept only in the archive, beside the original; ``review``, what a person needs to
-    decide about the result: a sheet, and copies of the inputs; ``candidate``, a picture among which a person picks.
+    Roles: ``picture``, the picture that moves on; ``mask``, a mask that moves on with it, mapped to the new geometry; ``layer``, a layer
+    for ``composite`` that was in the picture's own file and moves on beside it; ``deliverable``, a file for the client; ``archive_only``,
+    a file that is kept only in the archive, beside the original; ``review``, what a person needs to decide about the result: a sheet, and
+    copies of the inputs; ``candidate``, a picture among which a person picks.
     """
 
     role: OutputRole

@@ -6,8 +6,9 @@ The contract of ``Picture`` is enforced here; the code inside does not check it 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -32,8 +33,8 @@ from goldsmith.picture.formats.metadata import apply_orientation, reset_orientat
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
 from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument
-from goldsmith.picture.layered.layered_file import FileLayer, LayeredFile
-from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_used_mask, with_depth
+from goldsmith.picture.layered.layered_file import LayeredFile
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, with_depth
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
@@ -71,7 +72,7 @@ class LayeredFormatReader(FormatReader, Protocol):
 
     def read_parts(self, header: ImageHeader) -> list[FilePart]: ...
 
-    def read_layers(self, header: ImageHeader) -> LayeredFile: ...
+    def read_layers(self, header: ImageHeader, name: str, max_bytes: int) -> LayeredFile: ...
 
 
 class FormatWriter(Protocol):
@@ -140,13 +141,13 @@ class PicturePart:
     kind:    "mask" or "layer".
     label:   the folded name by which steps call it; ``mask`` for an unnamed mask.
     title:   its name in a sentence, as "the layer “mask sky” of hero.psd".
-    picture: its pixels on the whole canvas.
+    decode:  returns its pixels on the whole canvas, with the values as they are. It raises like ``verify``.
     """
 
     kind: Literal["mask", "layer"]
     label: str
     title: str
-    picture: Picture
+    decode: Callable[[], Picture]
 
 
 class LayerOutline(NamedTuple):
@@ -211,18 +212,17 @@ def decode_with_info(
         return _to_picture(samples, header), _image_info(header)
 
 
-def decode_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
-    """Return the masks and layers that a file with layers holds beside its picture; none for other formats. Raises like ``verify``.
-
-    All values are as they are, in the picture's own colour space.
-    """
-    if not detect_format(data, name, is_mask=True).has_layers:
+def open_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
+    """Return the masks and layers that a file with layers holds beside its picture; none for other formats. Raises like ``verify``."""
+    if not detect_format(data, name).has_layers:
         return []
-    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
+    with limited_decoding(name), translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, ORDINARY_READING)
-        decoding.allow_pixels(_pixel_count(header))
-        reader = cast("LayeredFormatReader", reader)
-        return [_to_part(part, header, name) for part in reader.read_parts(header)]
+        parts = cast("LayeredFormatReader", reader).read_parts(header)
+    return [
+        PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", partial(_decode_part, part, header, data, name))
+        for part in parts
+    ]
 
 
 def read_outline(data: bytes, name: str, max_pixels: int) -> LayerOutline:
@@ -234,12 +234,12 @@ def read_outline(data: bytes, name: str, max_pixels: int) -> LayerOutline:
         return LayerOutline(len(document.layers), frozenset(groups), header.icc)
 
 
-def decode_layers(data: bytes, name: str, max_pixels: int) -> LayeredFile:
-    """Return a file of a format with layers, with every layer decoded. Raises like ``verify``."""
+def decode_layers(data: bytes, name: str, max_pixels: int, max_bytes: int) -> LayeredFile:
+    """Return a file of a format with layers, with every layer decoded. Raises like ``verify``, and if the layers take more memory."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, ORDINARY_READING)
         decoding.allow_pixels(_pixel_count(header))
-        return cast("LayeredFormatReader", reader).read_layers(header)
+        return cast("LayeredFormatReader", reader).read_layers(header, name, max_bytes)
 
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
@@ -298,7 +298,8 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
 def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers) -> bytes:
     """Return the picture as a file of a format with layers: its own pixels are the flat picture, and ``layers`` lie beside it.
 
-    A kept file of the same format stays as it is below them; of another one, its layers of pixels stay. Raises like ``decode_layers``.
+    A kept file of the same format stays as it is below them. Of another one, its layers of pixels stay, without those that are masks or for
+    ``composite``. Raises like ``decode_layers``.
     """
     row = FORMATS[options.format]
     depth = row.written_depth(options.depth, picture.depth)
@@ -315,14 +316,18 @@ def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLay
         iptc=metadata.iptc,
     )
     if kept is not None and not (kept.format == row.name and writer.can_keep(kept, file)):
-        below = decode_layers(kept.data, kept.name, kept.max_pixels).layers
-        file = replace(file, layers=(*with_depth(_without_used_masks(below, kept), depth), *file.layers))
+        below = decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes).layers
+        file = replace(file, layers=(*with_depth([layer for layer in below if not is_part(layer.name)], depth), *file.layers))
         kept = None
     return writer.write_layers(file, kept)
 
 
-def _without_used_masks(layers: Sequence[FileLayer], kept: KeptFile) -> list[FileLayer]:
-    return [layer for layer in layers if not is_used_mask(layer.name, kept.left_out)]
+def keeps_file(picture: Picture, format_name: str, kept: KeptFile) -> bool:
+    """Return whether ``encode_layers`` writes the picture over that file as it is, with the masks that are layers in it."""
+    row = FORMATS[format_name]
+    writer = cast("LayeredFormatWriter", importlib.import_module(row.writer))
+    file = LayeredFile(picture.width, picture.height, row.written_depth(picture.depth, picture.depth), picture.channels)
+    return kept.format == row.name and writer.can_keep(kept, file)
 
 
 def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | None = None) -> Metadata:
@@ -466,13 +471,17 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
 
 
-def _to_part(part: FilePart, header: ImageHeader, name: str) -> PicturePart:
-    has_alpha = part.codes.shape[2] in (2, 4)
-    part_header = ImageHeader("", header.width, header.height, header.depth, part.codes.shape[2] - has_alpha, has_alpha)
-    part_header.max_code = float(np.iinfo(part.codes.dtype).max)
+def _decode_part(part: FilePart, header: ImageHeader, data: bytes, name: str) -> Picture:
+    """Return a mask or a layer of a file; a layer has the profile of the file."""
+    with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
+        decoding.allow_pixels(header.width * header.height)
+        codes = part.load()
+    has_alpha = codes.shape[2] in (2, 4)
+    part_header = ImageHeader("", header.width, header.height, header.depth, codes.shape[2] - has_alpha, has_alpha)
+    part_header.max_code = float(np.iinfo(codes.dtype).max)
     if part.role.kind == "layer" and profiles.matches_channels(header.icc, part_header.channels):
         part_header.icc = header.icc
-    return PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", _to_picture(part.codes, part_header))
+    return _to_picture(codes, part_header)
 
 
 def _read_metadata(header: ImageHeader) -> Metadata:

@@ -243,6 +243,7 @@ def build_job(
         credit=resolved.credit,
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
+        mask_from=resolved.mask_from,
         working=resolved.working or ready.stage.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,

@@ -80,7 +80,7 @@ class WorkerParts:
             "versions": installed_versions(),
             "asset": job.asset.path,
             "stage": job.stage,
-            "reading": [job.mask_fit, job.hdr, job.float_range],
+            "reading": [job.mask_fit, job.mask_from, job.hdr, job.float_range],
             **self.describe_dependencies(),
             "part": name,
         }

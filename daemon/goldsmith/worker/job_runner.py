@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import JsonValue
@@ -39,9 +40,9 @@ from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
 from goldsmith.picture.format_detection import describe_wrong_suffix
 from goldsmith.picture.formats.image_info import ImageInfo
-from goldsmith.picture.formats.table import FORMATS
+from goldsmith.picture.formats.table import FORMATS, FORMATS_WITH_LAYERS
 from goldsmith.picture.layered.layered_file import LayeredFile
-from goldsmith.picture.layered.picture_layers import KeptFile
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
@@ -50,7 +51,7 @@ from goldsmith.worker.engine_provider import EngineProvider, to_json
 from goldsmith.worker.file_identities import FileIdentities, asset_identity
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
-from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks
+from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from_alpha
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
@@ -58,6 +59,9 @@ from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, fr
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
+
+if TYPE_CHECKING:
+    from goldsmith.picture.codec import PicturePart
 
 _SEED_BITS = 31
 
@@ -163,6 +167,10 @@ class _JobRunner:
         self._has_changed = False
         # True if a person picks among the pictures that the steps leave.
         self._asks_person = False
+        # The masks and layers in the picture's own file, and the names of those masks.
+        self._parts: Sequence[PicturePart] = ()
+        self._masks_inside: set[str] = set()
+        self._needs_unnamed_mask = False
         # Of the picture as it was read, with its sidecars.
         self._identity = AssetIdentity()
         # None if no file of the job has layers.
@@ -190,6 +198,7 @@ class _JobRunner:
         results, original, info = StepResults([]), None, None
         if not job.is_lone_brief:
             memory_budget = MemoryBudget(job.limits.max_memory_bytes, self._bytes_per_pixel(operations))
+            self._needs_unnamed_mask = any("mask" in operation.needs().masks for operation in operations)
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
@@ -272,7 +281,7 @@ class _JobRunner:
         return self._success(results or StepResults([]), info, unchanged=True, original=original)
 
     def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
-        from goldsmith.picture.codec import decode_with_info, verify
+        from goldsmith.picture.codec import decode_with_info, open_parts, verify
         from goldsmith.picture.metadata.generation_settings import read_generation_settings
 
         reading = reading_options(self._job)
@@ -282,8 +291,15 @@ class _JobRunner:
         self._picture_notes = info.notes
         settings = read_generation_settings(decoded.metadata)
         self._generation = {} if settings is None else settings.to_record()
-        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget)
+        self._parts = open_parts(picture.data, picture.name, self._job.limits.max_pixels)
+        inside = [part for part in self._parts if part.kind == "mask"]
+        self._masks_inside = {part.label for part in inside}
+        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget, inside)
         self.current_path = self._job.asset.path
+        if self._job.mask_from == "alpha" and self._needs_unnamed_mask:
+            named_masks["mask"] = mask_from_alpha(decoded, picture.name, named_masks.get("mask"))
+            self._masks_inside.add("mask")
+            decoded = replace(decoded, alpha=None)
         return replace(decoded, masks=MappingProxyType(named_masks)), info
 
     def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
@@ -319,14 +335,15 @@ class _JobRunner:
 
             outline = read_outline(picture.data, picture.name, self._job.limits.max_pixels)
             if outline.layer_count and outline.icc == decoded.icc:
-                kept = KeptFile(picture.data, picture.name, picture.read.format, self._job.limits.max_pixels)
+                limits = self._job.limits
+                kept = KeptFile(picture.data, picture.name, picture.read.format, limits.max_pixels, limits.max_memory_bytes // 2)
             taken = outline.group_names
         return StageLayers(free_group_name(self._job.stage, taken), decoded, kept, self._decode_kept)
 
     def _decode_kept(self, kept: KeptFile) -> LayeredFile:
         from goldsmith.picture.codec import decode_layers
 
-        return decode_layers(kept.data, kept.name, kept.max_pixels)
+        return decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes)
 
     def _bytes_per_pixel(self, operations: Sequence[Operation]) -> int:
         """Return the memory of the job for each pixel of its picture, with its layers."""
@@ -351,6 +368,7 @@ class _JobRunner:
             self._identities.add_change(operation, context.recorder.engine, context.recorder.layer_types)
         results.used_masks |= masks
         results.used_files += context.recorder.used_files
+        results.used_layers |= context.recorder.used_layers
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - started
         picture_hash = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
@@ -498,8 +516,15 @@ class _JobRunner:
             file = f"{stem}.mask.png" if missing[0] == "mask" else f"{stem}.mask.{missing[0]}.png"
             raise InputError(
                 f"{self._job.stage}.{number} ({op}) needs the mask {file}, which is missing.",
-                "Paint it, white where the picture is to change.",
+                f"Paint it, white where the picture is to change{self._layer_instead(missing[0])}.",
             )
+
+    def _layer_instead(self, name: str) -> str:
+        """Return the other way to give a mask to a picture whose format has layers; "" for other formats."""
+        if self._reads[self._job.asset.path].format not in FORMATS_WITH_LAYERS:
+            return ""
+        layer = "mask" if name == "mask" else f"mask {name}"
+        return f", or as a layer called “{layer}” in {job_faults.picture_name(self._job)}"
 
     def _check_cancelled(self) -> None:
         if self._is_cancelled():
@@ -509,7 +534,7 @@ class _JobRunner:
 
     def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
-        from goldsmith.picture.codec import written_metadata
+        from goldsmith.picture.codec import EncodingOptions, encode, encode_layers, written_metadata
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
 
@@ -530,9 +555,13 @@ class _JobRunner:
             self._write_review_sheet(original, result, results, info, picture)
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, info, results)
+        layers = self._layers_of(result, results)
+        if not self._job.deliver:
+            self._write_unused_parts(result, results, layers)
         row, source = FORMATS[self._job.working], result.metadata
         result = result.with_metadata(self._identities.write_into(with_credits(source, self._job.credits), row.suffix))
-        data = self._encode_result(result, results)
+        options = EncodingOptions(format=row.name, depth=result.depth)
+        data = encode(result, options) if layers is None else encode_layers(result, options, layers)
         left_out = names_left_out(source, written_metadata(result, row))
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
         suffix = row.suffix_of(data)
@@ -542,18 +571,14 @@ class _JobRunner:
             self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
 
-    def _encode_result(self, result: Picture, results: StepResults) -> bytes:
-        """Return the picture's file in the job's format, over its layers if the format has them."""
-        from goldsmith.picture.codec import EncodingOptions, encode, encode_layers
-
-        options = EncodingOptions(format=self._job.working, depth=result.depth)
+    def _layers_of(self, result: Picture, results: StepResults) -> PictureLayers | None:
+        """Return the layers under the result, without the masks that steps have used; None if its format has none."""
         if self._layers is None or not FORMATS[self._job.working].has_layers:
-            return encode(result, options)
-        self._layers.leave_out(frozenset(results.used_masks))
-        layers = self._layers.layers_of(result)
+            return None
+        self._layers.leave_out(results.used_masks, (part.label for part in self._parts if part.kind == "layer"))
         if self._layers.merged_by:
             self._input_notes.append(f"its layers were merged by the step “{self._layers.merged_by}”, whose result they do not fit")
-        return encode(result, options) if layers is None else encode_layers(result, options, layers)
+        return self._layers.layers_of(result)
 
     def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
         """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
@@ -602,11 +627,29 @@ class _JobRunner:
         files = paths_by_name(self._job.inputs, "mask", "keep")
         for name, mask in sorted(after.masks.items()):
             old = before.masks.get(name)
-            if name in results.used_masks or old is mask or (old is not None and np.array_equal(old, mask)):
+            if name in results.used_masks or name in self._masks_inside or old is mask or (old is not None and np.array_equal(old, mask)):
                 continue
             tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
             self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
+
+    def _write_unused_parts(self, result: Picture, results: StepResults, layers: PictureLayers | None) -> None:
+        """Write the masks and layers of the picture's own file that no step has used and that its new file does not hold."""
+        from goldsmith.picture.codec import EncodingOptions, encode, keeps_file
+
+        held: set[str] = set()
+        if layers is not None and layers.kept is not None and keeps_file(result, self._job.working, layers.kept):
+            held = {part.label for part in self._parts if part.kind == "mask"}
+        for name in sorted(self._masks_inside - results.used_masks - held):
+            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
+            facts: dict[str, JsonValue] = {"width": result.width, "height": result.height, "depth": 16}
+            self._scratch.add_output("mask", tail, self._encode_mask(result.masks[name], 16), facts)
+        for part in self._parts:
+            if part.kind == "layer" and part.label not in results.used_layers:
+                layer = part.decode()
+                data = encode(layer, EncodingOptions(format="png", depth=layer.depth))
+                self._scratch.add_output("layer", f".layer.{part.label}.png", data, picture_facts(layer))
+                results.used_layers.add(part.label)
 
     def _success(
         self,
@@ -635,7 +678,7 @@ class _JobRunner:
             is_unchanged=unchanged,
             original_copy=original,
             outputs=self._scratch.outputs,
-            consumed_masks=tuple(sorted(results.used_masks)),
+            consumed_masks=tuple(sorted(results.used_masks & files.keys())),
             consumed_files=tuple(dict.fromkeys(used)),
             steps=tuple(results.steps),
             facts=_to_json_facts(facts),

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.worker.inputs import LoadedInput
 from goldsmith.worker.mask_judgement import MaskNames, judge_mask
+
+if TYPE_CHECKING:
+    from goldsmith.picture.codec import PicturePart
 
 # The text chunk of a mask that a job has written: a person's mask, judged before, with the geometry of the new picture.
 MADE_BY_GOLDSMITH = ("Goldsmith", "mask")
@@ -44,12 +47,13 @@ def load_masks(
     on_file: Callable[[LoadedInput], None],
     on_remark: Callable[[str], None],
     memory_budget: MemoryBudget | None = None,
+    parts: Sequence[PicturePart] = (),
 ) -> dict[str, Mask]:
     """Return the masks by name, each float32 (h, w) of the picture's size, 0..1; ``on_file`` is called before each file is read.
 
     Several files of a name are united. The white part of a ``keep`` file is removed from the mask of its name; without such a mask,
-    the mask is everything else. ``on_remark`` gets a sentence about each file that was not read as a plain mask. Raises InputError as
-    ``judge_mask`` and ``check_mask``.
+    the mask is everything else. ``parts`` are the masks in the picture's own file, which count like files. ``on_remark`` gets a sentence
+    about each mask that was not read as a plain one. Raises InputError as ``judge_mask`` and ``check_mask``.
     """
     masks_by_name: dict[str, Mask] = {}
     keeps: dict[str, Mask] = {}
@@ -59,6 +63,9 @@ def load_masks(
         mask = _load_mask(job, loaded, picture, on_remark, memory_budget)
         name, masks = loaded.source.name or "mask", keeps if is_keep else masks_by_name
         masks[name] = np.maximum(masks[name], mask) if name in masks else mask
+    for part in parts:
+        mask = _load_part(job, part, picture, on_remark)
+        masks_by_name[part.label] = np.maximum(masks_by_name[part.label], mask) if part.label in masks_by_name else mask
     for name, keep in keeps.items():
         change = np.float32(1.0) - keep
         masks_by_name[name] = np.minimum(masks_by_name[name], change) if name in masks_by_name else change
@@ -86,6 +93,31 @@ def _load_mask(
             on_remark(remark)
     del decoded
     return check_mask(mask, (picture.height, picture.width), loaded.name, job.mask_fit, is_keep_mask=is_keep)
+
+
+def _load_part(job: Job, part: PicturePart, picture: Picture, on_remark: Callable[[str], None]) -> Mask:
+    """Return the mask in a layer or a saved channel of the picture's own file, judged like a file."""
+    names = MaskNames(part.title, display_name(os.path.basename(job.asset.path)), is_keep=False, has_name=part.label != "mask")
+    mask, remark = judge_mask(part.decode(), picture, names)
+    if remark:
+        on_remark(remark)
+    return check_mask(mask, (picture.height, picture.width), part.title, job.mask_fit)
+
+
+def mask_from_alpha(picture: Picture, name: str, other: Mask | None) -> Mask:
+    """Return the hole in a picture's alpha as a mask (h, w), 0..1, united with the mask ``other``.
+
+    Raises InputError if the picture has no hole, or nothing but a hole.
+    """
+    if picture.alpha is None or not (picture.alpha < 1 - _TOLERANCE).any():
+        raise InputError(
+            f"The mask of {name} is to come from its alpha, but it has no transparent part.",
+            'Erase to transparency what is to change, or take from = "alpha" out of [mask] in its brief.',
+        )
+    if not (picture.alpha > _TOLERANCE).any():
+        raise InputError(f"{name} is transparent all over, so nothing of it would stay.", _PAINTING_HINTS[False])
+    hole = np.float32(1.0) - picture.alpha
+    return freeze(hole if other is None else np.maximum(hole, other))
 
 
 def _require_mask(picture: Picture, name: str, stem: str) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.files import fold_name
 from goldsmith.operation import PictureOperation
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
-from goldsmith.picture.layered.named_layers import role_of
-from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, map_layers
+from goldsmith.picture.layered.named_layers import NamedRole, role_of
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, map_layers
 from goldsmith.picture.picture import Mask, Picture, PixelCodes, Pixels, Window, quantise
 from goldsmith.picture.resample import resize
 
@@ -71,10 +70,11 @@ class StageLayers:
             return None
         return PictureLayers((*self._below, *(replace(layer, groups=(self._group,)) for layer in self._own)), self._kept)
 
-    def leave_out(self, mask_names: frozenset[str]) -> None:
-        """Leave the layers out that are masks of these folded names: steps have used them."""
+    def leave_out(self, masks: Iterable[str], layers: Iterable[str]) -> None:
+        """Leave these masks and layers for ``composite`` out of the file that came in; both by their folded names."""
         if self._kept is not None:
-            self._kept = replace(self._kept, left_out=self._kept.left_out | {fold_name(name) for name in mask_names})
+            roles = {*(NamedRole("mask", name) for name in masks), *(NamedRole("layer", name) for name in layers)}
+            self._kept = replace(self._kept, left_out=frozenset(roles))
 
     def add_operation(self, name: str, operation: PictureOperation, before: Picture, after: Picture, mask: Mask | None) -> None:
         """Add the layer of an operation that turned ``before`` into ``after``. ``mask``: as in ``add_step``."""
@@ -168,14 +168,15 @@ class StageLayers:
         self._below, self._own = (list(map_layers(layers, map_box, map_codes)) for layers in (self._below, self._own))
 
     def _decode_kept(self) -> None:
-        """Turn the layers of the kept file into layers that can be changed; what is no layer of pixels does not stay."""
+        """Turn the layers of the kept file into layers that can be changed. Only those of pixels that are in the picture stay."""
         if self._kept is not None and self._load_kept is not None:
-            self._below, self._kept = list(self._load_kept(self._kept).layers), None
+            layers = self._load_kept(self._kept).layers
+            self._below, self._kept = [layer for layer in layers if not is_part(layer.name)], None
 
 
 def free_group_name(stage: str, taken: Collection[str]) -> str:
     """Return the name for the group of a stage: "edit", or "edit 2" if an earlier run of the stage has left a group."""
-    return next(name for name in (stage, *(f"{stage} {number}" for number in count(2))) if name not in taken)
+    return next(name for name in chain((stage,), (f"{stage} {number}" for number in count(2))) if name not in taken)
 
 
 def layer_name(op: str, detail: str = "", references: Iterable[str] = ()) -> str:

@@ -27,6 +27,7 @@ from goldsmith.library.layers import find_layer
 from goldsmith.library.library import MAX_FILE_BYTES, Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue, Removal
 from goldsmith.picture import region
+from goldsmith.picture.formats.table import FORMATS_WITH_LAYERS
 from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.metadata.source_type import read_source_type
@@ -59,6 +60,8 @@ class StepRecorder:
     vision_engines: list[dict[str, JsonValue]] = field(default_factory=list)
     # Paths of the picture's own sidecars that the step has opened.
     used_files: list[str] = field(default_factory=list)
+    # Labels of the layers in the picture's own file that the step has used.
+    used_layers: set[str] = field(default_factory=set)
     # What the layers say of themselves that the step has laid over the picture (IPTC's DigitalSourceType); "" = nothing.
     layer_types: list[str] = field(default_factory=list)
 
@@ -279,7 +282,10 @@ class WorkerLibrary:
 
     def layer(self, name: str) -> Picture:
         sidecar = self._own_sidecar("layers", name, LAYER_SUFFIXES)
-        if sidecar is None:
+        inside = None if sidecar is not None else self._layer_in_picture(name)
+        if inside is not None:
+            layer = inside
+        elif sidecar is None:
             path = find_layer(self.library, name)
             layer = self._decode_library_file(path, path.parent.name)
         else:
@@ -288,6 +294,20 @@ class WorkerLibrary:
             layer = self._decode(loaded.data, loaded.name)
         self.recorder.layer_types.append(read_source_type(layer.metadata))
         return layer
+
+    def _layer_in_picture(self, name: str) -> Picture | None:
+        """Return the layer of that name in the picture's own file, on the whole canvas; None if there is none."""
+        from goldsmith.picture.codec import open_parts
+
+        if self.job.is_lone_brief or self.reads[self.job.asset.path].format not in FORMATS_WITH_LAYERS:
+            return None
+        loaded = self._reload_input(self.job.asset)
+        parts = open_parts(loaded.data, loaded.name, self.job.limits.max_pixels)
+        part = next((part for part in parts if (part.kind, part.label) == ("layer", fold_name(name))), None)
+        if part is None:
+            return None
+        self.recorder.used_layers.add(part.label)
+        return part.decode()
 
     def hero(self, name: str) -> Picture:
         return self._decode_library_file(self.library.require("heroes", name, LAYER_SUFFIXES), "heroes")

@@ -38,6 +38,8 @@ class StepResults:
     steps: list[StepResult] = field(default_factory=list)
     used_masks: set[str] = field(default_factory=set)
     used_files: list[str] = field(default_factory=list)
+    # Labels of the layers in the picture's own file.
+    used_layers: set[str] = field(default_factory=set)
 
 
 def picture_facts(picture: Picture) -> dict[str, JsonValue]:

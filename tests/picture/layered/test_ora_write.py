@@ -121,4 +121,4 @@ def test_the_same_file_gives_the_same_bytes() -> None:
 
 def test_an_archive_is_written_anew() -> None:
     with pytest.raises(ValueError, match="anew"):
-        write_layers(layered_sample(8), KeptFile(b"", "hero.ora", "ora", 10**6))
+        write_layers(layered_sample(8), KeptFile(b"", "hero.ora", "ora", 10**6, 10**9))

@@ -12,10 +12,12 @@ import pytest
 from psd_tools import PSDImage
 from psd_tools.constants import Compression, Resource, Tag
 from psd_tools.psd.document import PSD
+from psd_tools.psd.image_resources import ImageResource
 
 from doubles.layered_samples import NAMES, layered_sample
 from goldsmith.picture import profiles
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask, PixelCodes
+from goldsmith.picture.layered.named_layers import NamedRole
 from goldsmith.picture.layered.picture_layers import KeptFile
 from goldsmith.picture.layered.psd_write import can_keep, needs_big_file, write_layers
 
@@ -31,7 +33,7 @@ def codes_of(values: Any, depth: int) -> np.ndarray:
 
 
 def kept(data: bytes, **options: Any) -> KeptFile:
-    return KeptFile(data, "hero.psd", "psd", 10**6, **options)
+    return KeptFile(data, "hero.psd", "psd", 10**6, 10**9, **options)
 
 
 def names_of(data: bytes) -> list[str]:
@@ -180,10 +182,11 @@ def test_a_layer_that_is_no_picture_stays_in_a_kept_file() -> None:
 
 def test_masks_that_steps_have_used_do_not_go_on() -> None:
     sample = layered_sample(8)
-    names = ("mask", "Mask Sky", "hero.mask.hand", "Original")
+    names = ("mask", "Mask Sky", "hero.mask.hand", "layer logo", "Original")
     before = write_layers(replace(sample, layers=tuple(replace(sample.layers[0], name=name) for name in names)))
-    after = write_layers(replace(sample, layers=()), kept(before, left_out=frozenset({"mask", "sky"})))
-    assert names_of(after) == ["hero.mask.hand", "Original"]
+    used = frozenset({NamedRole("mask", "mask"), NamedRole("mask", "sky"), NamedRole("layer", "logo")})
+    after = read(write_layers(replace(sample, layers=()), kept(before, left_out=used)))
+    assert [(layer.name, layer.visible) for layer in after] == [("hero.mask.hand", False), ("Original", True)]
 
 
 def test_saved_selections_stay_behind_the_new_flat_picture() -> None:
@@ -199,9 +202,29 @@ def test_saved_selections_stay_behind_the_new_flat_picture() -> None:
     assert after.image_data.get_data(after.header)[3][:200] == bytes(range(200))
 
 
+def test_a_saved_selection_that_a_step_has_used_does_not_go_on_and_the_others_keep_their_names() -> None:
+    from goldsmith.picture.codec import decode_layers
+
+    sample = layered_sample(8)
+    document = PSD.read(io.BytesIO(write_layers(sample)))
+    planes = list(document.image_data.get_data(document.header))
+    document.header.channels = 6
+    pixels = sample.width * sample.height
+    document.image_data.set_data([*planes, b"\x01" * pixels, b"\x02" * pixels, b"\x03" * pixels], document.header)
+    names = ("Größe", "mask", "mask sky")
+    document.image_resources[Resource.ALPHA_NAMES_UNICODE] = ImageResource(
+        key=1045, data=b"".join(struct.pack(">I", len(name)) + name.encode("utf-16-be") for name in names)
+    )
+    out = io.BytesIO()
+    document.write(out)
+    used = frozenset({NamedRole("mask", "mask")})
+    after = write_layers(replace(sample, layers=()), kept(out.getvalue(), left_out=used))
+    channels = decode_layers(after, "hero.psd", 10**6, 10**9).saved_channels
+    assert [(channel.name, int(channel.codes[0, 0])) for channel in channels] == [("Größe", 1), ("mask sky", 3)]
+
+
 def _with_remarks(data: bytes) -> bytes:
     """Return a file with a thumbnail, a guide, and metadata of a layer."""
-    from psd_tools.psd.image_resources import ImageResource
     from psd_tools.psd.tagged_blocks import TaggedBlock
 
     document = PSD.read(io.BytesIO(data))

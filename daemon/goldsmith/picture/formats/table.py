@@ -362,6 +362,8 @@ _ROWS = (
 # Name -> format, in the order of detection and of preference among layers of the same name.
 FORMATS: dict[str, FileFormat] = {row.name: row for row in _ROWS}
 
+FORMATS_WITH_LAYERS = frozenset(row.name for row in _ROWS if row.has_layers)
+
 # In the order of detection.
 UNREADABLE_FORMATS = (
     UnreadableFormat("an HTML page", (b"<!doctype html", b"<html", b"<head", b"<body")),

@@ -262,7 +262,7 @@ class _Composer:
 def _legacy_coverage(backdrop_alpha: Mask, coverage: Mask, strength: Mask) -> Mask:
     """Return the coverage with which a legacy mode of GIMP mixes a layer with a backdrop, all (h, w), 0..1."""
     common = np.minimum(backdrop_alpha * strength, coverage)
-    return common / np.maximum(backdrop_alpha + (1 - backdrop_alpha) * common, np.float32(1e-7))
+    return np.asarray(common / np.maximum(backdrop_alpha + (1 - backdrop_alpha) * common, np.float32(1e-7)), np.float32)
 
 
 def _mix_into(canvas: _Canvas, backdrop: tuple[Pixels, Mask], share: Mask) -> None:

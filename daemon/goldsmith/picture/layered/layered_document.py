@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -106,21 +107,38 @@ def stack_planes(planes: Sequence[PixelCodes]) -> PixelCodes:
     return np.concatenate(deep, axis=2, out=result)
 
 
-def read_layered_file(header: ImageHeader) -> LayeredFile:
-    """Return the file of a finished header with all its layers decoded. Layers in CMYK are left out."""
+def read_layered_file(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
+    """Return the file of a finished header with all its layers decoded. Layers in CMYK are left out.
+
+    Raises InputError if the layers take more than ``max_bytes`` of memory.
+    """
     document: LayeredDocument = header.reader_state
     groups: dict[int, LayerGroup] = {}
     for source in document.layers:
         for group, join in zip(source.groups, source.group_joins, strict=True):
             if id(group) not in groups:
                 groups[id(group)] = group if join.load_mask is None else replace(group, mask=join.load_mask())
-    layers = document.layers if header.channels in (1, 3) else []
+    layers: list[FileLayer] = []
+    size = 0
+    for source in document.layers if header.channels in (1, 3) else []:
+        layer = source.load()
+        size += (
+            layer.pixels.nbytes
+            + (0 if layer.alpha is None else layer.alpha.nbytes)
+            + (0 if layer.mask is None else layer.mask.codes.nbytes)
+        )
+        if size > max_bytes:
+            raise InputError(
+                f"The layers of {name} take more than {max_bytes / 2**20:,.0f} MiB of memory.",
+                "Merge some of its layers, or raise worker_memory_mb in config/goldsmith.toml.",
+            )
+        layers.append(replace(layer, groups=tuple(groups[id(group)] for group in source.groups)))
     return LayeredFile(
         width=header.width,
         height=header.height,
         depth=8 if header.max_code <= 255 else 16,
         channels=header.channels,
-        layers=tuple(replace(source.load(), groups=tuple(groups[id(group)] for group in source.groups)) for source in layers),
+        layers=tuple(layers),
         merge=None if document.merge is None or document.merge_fault else document.merge(),
         saved_channels=tuple(SavedChannel(channel.name, channel.load()) for channel in document.saved_channels),
         icc=header.icc,
@@ -133,28 +151,28 @@ def read_layered_file(header: ImageHeader) -> LayeredFile:
 
 
 class FilePart(NamedTuple):
-    """A layer or a saved channel that stands beside the picture: its role, its name in a sentence, and its codes on the canvas.
+    """A layer or a saved channel that stands beside the picture: its role, and its name in a sentence.
 
-    codes: (h, w, 1 or 3) or, with alpha, (h, w, 2 or 4) of the whole canvas.
+    load: decodes it, as codes (h, w, 1 or 3) or, with alpha, (h, w, 2 or 4) of the whole canvas.
     """
 
     role: NamedRole
     title: str
-    codes: PixelCodes
+    load: Callable[[], PixelCodes]
 
 
 def read_document_parts(header: ImageHeader) -> list[FilePart]:
     """Return the masks and the layers for ``composite`` that the file of a finished header holds."""
     document: LayeredDocument = header.reader_state
     parts = [
-        FilePart(role, f"the layer “{shorten(source.name)}”", _on_canvas(source.load(), document.header))
+        FilePart(role, f"the layer “{shorten(source.name)}”", partial(_load_on_canvas, source, header))
         for source in document.layers
         if (role := part_role(source)) is not None
     ]
     for channel in document.saved_channels:
         role = role_of(channel.name)
         if role is not None and role.kind == "mask":
-            parts.append(FilePart(role, f"the saved channel “{shorten(channel.name)}”", channel.load()[:, :, None]))
+            parts.append(FilePart(role, f"the saved channel “{shorten(channel.name)}”", partial(_load_channel, channel)))
     return parts
 
 
@@ -179,8 +197,14 @@ def list_names(names: Sequence[str]) -> str:
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
 
 
-def _on_canvas(layer: FileLayer, header: ImageHeader) -> PixelCodes:
-    """Return a layer as colours and alpha of the whole canvas, transparent where the layer has no pixels."""
+def _load_channel(channel: ChannelSource) -> PixelCodes:
+    """Decode a saved channel as grey (h, w, 1)."""
+    return channel.load()[:, :, None]
+
+
+def _load_on_canvas(source: LayerSource, header: ImageHeader) -> PixelCodes:
+    """Decode a layer as colours and alpha of the whole canvas, transparent where the layer has no pixels."""
+    layer = source.load()
     channels, max_code = layer.pixels.shape[2], np.iinfo(layer.pixels.dtype).max
     canvas = LayerBox(0, 0, header.width, header.height)
     box = layer.box.intersect(canvas)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from goldsmith.files import fold_name
+from goldsmith.files import display_name, fold_name
 
 _MASK = re.compile(r"(?:.*\.)?mask(?:[ .]+(?P<label>.+))?", re.IGNORECASE | re.DOTALL)
 _LAYER = re.compile(r"(?:.*\.)?layer[ .]+(?P<label>.+)", re.IGNORECASE | re.DOTALL)
+# Characters that a file's name cannot have, and bytes that are left for a label in one.
+_FORBIDDEN, _MAX_LABEL_BYTES = re.compile(r"[/\\\0-\x1f\x7f]"), 100
 # What editors call a new layer, its copy and a new group by themselves: "Layer 1", "Layer #2", "Layer 3 copy", "Layer copy", "Layer Group".
 _AUTOMATIC = re.compile(r"#?\d.*|(?:copy|group|mask)(?:\s.*)?", re.IGNORECASE | re.DOTALL)
 
@@ -28,9 +30,14 @@ def role_of(name: str) -> NamedRole | None:
     name = name.strip()
     mask = _MASK.fullmatch(name)
     if mask is not None:
-        label = fold_name((mask["label"] or "").strip())
+        label = _to_label(mask["label"] or "")
         return NamedRole("mask", "mask" if _AUTOMATIC.fullmatch(label) or not label else label)
     layer = _LAYER.fullmatch(name)
-    if layer is None or _AUTOMATIC.fullmatch(layer["label"].strip()):
-        return None
-    return NamedRole("layer", fold_name(layer["label"].strip()))
+    label = "" if layer is None else _to_label(layer["label"])
+    return None if not label or _AUTOMATIC.fullmatch(label) else NamedRole("layer", label)
+
+
+def _to_label(text: str) -> str:
+    """Return a label as the name of a file beside the picture would have it."""
+    label = display_name(_FORBIDDEN.sub("-", fold_name(text.strip())))
+    return label.encode()[:_MAX_LABEL_BYTES].decode("utf-8", "ignore").strip(". ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayerGroup, LayerMask
-from goldsmith.picture.layered.named_layers import role_of
+from goldsmith.picture.layered.named_layers import NamedRole, role_of
 from goldsmith.picture.picture import PixelCodes, quantise
 
 
@@ -18,7 +18,8 @@ class KeptFile:
 
     data, name, format: its bytes, its name in messages, and its word in the table of formats.
     max_pixels:         the limit with which it is read.
-    left_out:           the folded names of its masks that steps have used; these layers do not go on.
+    max_bytes:          the memory that its decoded layers may take.
+    left_out:           its masks that steps have used, and its layers for ``composite``: they do not go on in it.
     keeps_remarks:      what else the file says of itself goes on: guides, slices, metadata of single layers. False for deliverables.
     """
 
@@ -26,7 +27,8 @@ class KeptFile:
     name: str
     format: str
     max_pixels: int
-    left_out: frozenset[str] = frozenset()
+    max_bytes: int
+    left_out: frozenset[NamedRole] = frozenset()
     keeps_remarks: bool = True
 
 
@@ -38,10 +40,9 @@ class PictureLayers:
     kept: KeptFile | None = None
 
 
-def is_used_mask(name: str, used: frozenset[str]) -> bool:
-    """Return whether a layer of this name is one of the masks with these folded names."""
-    role = role_of(name)
-    return role is not None and role.kind == "mask" and role.label in used
+def is_part(name: str) -> bool:
+    """Return whether a layer of this name is a mask or a layer for ``composite``, which stands beside the picture."""
+    return role_of(name) is not None
 
 
 def map_layers(

@@ -16,6 +16,9 @@ LONG_BLOCKS = frozenset(b"LMsk Lr16 Lr32 Layr Mt16 Mt32 Mtrn Alph FMsk lnk2 lnk3
 DEEP_LAYERS = b"Lr16"
 _BLOCK_SIGNATURES = (b"8BIM", b"8B64")
 _UNICODE_NAME, _LAYER_METADATA = b"luni", b"shmd"
+# Image resources: the names of the saved selections in Mac OS Roman and in Unicode.
+CHANNEL_NAMES, UNICODE_CHANNEL_NAMES = 1006, 1045
+_HIDDEN = 2
 _MAX_LAYERS = 10_000
 _HEADER_BYTES = 26
 
@@ -126,6 +129,51 @@ def without_metadata(layer: LayerPart, is_big: bool) -> LayerPart:
     kept += [layer.record[block.start : block.end] for block in _split_blocks(cursor, is_big) if block.key != _LAYER_METADATA]
     extra = b"".join([*kept, layer.record[cursor.at :]])
     return layer._replace(record=layer.record[: start - 4] + struct.pack(">I", len(extra)) + extra)
+
+
+def is_hidden(layer: LayerPart, is_big: bool) -> bool:
+    """Return whether the layer's own eye is closed."""
+    return bool(layer.record[_flags_offset(layer.record, is_big)] & _HIDDEN)
+
+
+def hide(layer: LayerPart, is_big: bool) -> LayerPart:
+    """Return the layer with its eye closed."""
+    at, record = _flags_offset(layer.record, is_big), layer.record
+    return layer._replace(record=record[:at] + bytes([record[at] | _HIDDEN]) + record[at + 1 :])
+
+
+def _flags_offset(record: bytes, is_big: bool) -> int:
+    return 18 + int.from_bytes(record[16:18], "big") * (10 if is_big else 6) + 10
+
+
+def saved_channel_names(parts: DocumentParts, count: int) -> list[str]:
+    """Return the names of the last ``count`` planes of the merge, the saved selections; "" where the document has none."""
+    names: list[str] = []
+    for number, data in parts.resources:
+        cursor = _open_resource(data)
+        if number == UNICODE_CHANNEL_NAMES:
+            names = []
+            while cursor.rest >= 4:
+                text = cursor.part(min(2 * cursor.unpack("I"), cursor.rest))
+                names.append(data[text.at : text.end].decode("utf-16-be", "replace").rstrip("\0"))
+            break
+        if number == CHANNEL_NAMES:
+            while cursor.rest:
+                text = cursor.part(min(cursor.unpack("B"), cursor.rest))
+                names.append(data[text.at : text.end].decode("macroman"))
+    return ([""] * count + names)[-count:] if count else []
+
+
+def make_resource(number: int, content: bytes) -> bytes:
+    """Return an image resource without a name."""
+    return struct.pack(">4sHHI", b"8BIM", number, 0, len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def _open_resource(data: bytes) -> _Cursor:
+    cursor = _Cursor(data, 6, len(data))
+    name_length = cursor.unpack("B")
+    cursor.skip(name_length + (name_length + 1) % 2)
+    return cursor.part(cursor.unpack("I"))
 
 
 def _split_resources(cursor: _Cursor, parts: DocumentParts) -> None:

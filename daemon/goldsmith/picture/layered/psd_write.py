@@ -22,8 +22,22 @@ from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import with_resolution
 from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
-from goldsmith.picture.layered.picture_layers import KeptFile, is_used_mask
-from goldsmith.picture.layered.psd_sections import DEEP_LAYERS, LONG_BLOCKS, DocumentParts, LayerPart, split_document, without_metadata
+from goldsmith.picture.layered.named_layers import NamedRole, role_of
+from goldsmith.picture.layered.picture_layers import KeptFile
+from goldsmith.picture.layered.psd_sections import (
+    CHANNEL_NAMES,
+    DEEP_LAYERS,
+    LONG_BLOCKS,
+    UNICODE_CHANNEL_NAMES,
+    DocumentParts,
+    LayerPart,
+    hide,
+    is_hidden,
+    make_resource,
+    saved_channel_names,
+    split_document,
+    without_metadata,
+)
 from goldsmith.picture.layered.white_matte import mix_with_white
 from goldsmith.picture.picture import Picture
 
@@ -65,6 +79,8 @@ _BLEND_KEYS: Mapping[BlendMode, bytes] = MappingProxyType(
 )
 # Image resources that describe the layers or the pixels as they were: numbers for each layer (1024, 1026, 1069, 1072), thumbnails (1033,
 # 1036), a second Exif block (1059), a digest of the IPTC block (1061).
+# Names, colours and numbers of the saved selections.
+_CHANNEL_RESOURCES = (1006, 1007, 1045, 1053, 1067, 1077)
 _STALE_RESOURCES = (1024, 1026, 1033, 1036, 1059, 1061, 1069, 1072)
 
 
@@ -112,7 +128,7 @@ def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
         parts.layers += _layer_parts(file.layers, packer, file.channels)
         flat = mix_with_white(file.merge) if has_alpha else file.merge
         planes = [flat[:, :, plane] for plane in range(flat.shape[2])]
-        planes += _saved_planes(parts, file.channels)
+        planes += _saved_planes(parts, file.channels, frozenset() if kept is None else kept.left_out)
         merge = packer.pack_merge(planes)
     parts.has_alpha = has_alpha
     head = struct.pack(">4sH6xHIIHHI", b"8BPS", packer.version, len(planes), file.height, file.width, file.depth, parts.mode, 0)
@@ -148,15 +164,23 @@ def _open_kept(kept: KeptFile, file: LayeredFile) -> DocumentParts | None:
     is_large = len(kept.data) + sum(layer.pixels.nbytes for layer in file.layers) > _MAX_PSD_BYTES or needs_big_file(file)
     if not is_alike or (is_large and not parts.is_big):
         return None
-    parts.layers = [layer for layer in parts.layers if not is_used_mask(layer.name, kept.left_out)]
+    parts.layers = [layer for kept_layer in parts.layers if (layer := _keep_layer(kept_layer, kept, parts.is_big)) is not None]
     parts.resources = [(number, data) for number, data in parts.resources if number not in _STALE_RESOURCES]
     if not kept.keeps_remarks:
         parts.resources, parts.layers = [], [without_metadata(layer, parts.is_big) for layer in parts.layers]
     return parts
 
 
-def _saved_planes(parts: DocumentParts, colours: int) -> list[NDArray[Any]]:
-    """Return the planes of the saved selections, which lie behind those of the merge."""
+def _keep_layer(layer: LayerPart, kept: KeptFile, is_big: bool) -> LayerPart | None:
+    """Return a kept layer, or None. A mask that stays is hidden, since it is not in the picture."""
+    role = role_of(layer.name)
+    if role is None or (role.kind == "layer" and is_hidden(layer, is_big)):
+        return layer
+    return None if role in kept.left_out else hide(layer, is_big)
+
+
+def _saved_planes(parts: DocumentParts, colours: int, left_out: frozenset[NamedRole]) -> list[NDArray[Any]]:
+    """Return the planes of the saved selections, which lie behind those of the merge, without the masks that do not go on."""
     from psd_tools.compression import decompress
     from psd_tools.constants import Compression
 
@@ -165,7 +189,17 @@ def _saved_planes(parts: DocumentParts, colours: int) -> list[NDArray[Any]]:
         return []
     packing = Compression(int.from_bytes(parts.merge[:2], "big"))
     data = decompress(bytes(parts.merge[2:]), packing, parts.width, rows, parts.depth, _PSB if parts.is_big else _PSD)
-    return list(np.frombuffer(data, f">u{parts.depth // 8}").reshape(parts.channels, parts.height, parts.width)[known:])
+    planes = np.frombuffer(data, f">u{parts.depth // 8}").reshape(parts.channels, parts.height, parts.width)[known:]
+    names = saved_channel_names(parts, len(planes))
+    stay = [number for number, name in enumerate(names) if role_of(name) not in left_out]
+    if len(stay) < len(planes):
+        names = [names[number] for number in stay]
+        old_names = b"".join(bytes([len(short)]) + short for short in (_short_bytes(name) for name in names))
+        new_names = b"".join(struct.pack(">I", len(name.encode("utf-16-be")) // 2) + name.encode("utf-16-be") for name in names)
+        parts.resources = [(number, data) for number, data in parts.resources if number not in _CHANNEL_RESOURCES]
+        parts.resources += [(CHANNEL_NAMES, make_resource(CHANNEL_NAMES, old_names))]
+        parts.resources += [(UNICODE_CHANNEL_NAMES, make_resource(UNICODE_CHANNEL_NAMES, new_names))]
+    return [planes[number] for number in stay]
 
 
 def _layer_section(parts: DocumentParts) -> list[bytes | memoryview]:
@@ -343,7 +377,11 @@ def _blend_mode(key: bytes) -> Any:
 
 def _short_name(name: str) -> str:
     """Return the name for programs that do not read Unicode names: letters that Mac OS Roman lacks are question marks."""
-    return name.encode(_NAME_ENCODING, "replace")[:_MAX_SHORT_NAME_BYTES].decode(_NAME_ENCODING)
+    return _short_bytes(name).decode(_NAME_ENCODING)
+
+
+def _short_bytes(name: str) -> bytes:
+    return name.encode(_NAME_ENCODING, "replace")[:_MAX_SHORT_NAME_BYTES]
 
 
 def _resources(parts: DocumentParts, file: LayeredFile) -> bytes:

@@ -183,9 +183,9 @@ def read_parts(header: ImageHeader) -> list[FilePart]:
     return read_document_parts(header)
 
 
-def read_layers(header: ImageHeader) -> LayeredFile:
-    """Return the document with all its layers decoded."""
-    return read_layered_file(header)
+def read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
+    """Return the document with all its layers decoded, which may take ``max_bytes`` of memory."""
+    return read_layered_file(header, name, max_bytes)
 
 
 def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:

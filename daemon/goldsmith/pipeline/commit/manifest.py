@@ -17,7 +17,21 @@ from goldsmith.journal.records import HistoryRow
 MANIFEST_SUFFIX = ".manifest.json"
 # The fields of a job that its record holds under their own names. With stage, queue, inputs and steps they determine the result.
 RECORDED_JOB_FIELDS = (
-    *("stem", "prompt", "title", "creator", "rights", "credit", "seed", "mask_fit", "working", "hdr", "float_range", "deliver"),
+    *(
+        "stem",
+        "prompt",
+        "title",
+        "creator",
+        "rights",
+        "credit",
+        "seed",
+        "mask_fit",
+        "mask_from",
+        "working",
+        "hdr",
+        "float_range",
+        "deliver",
+    ),
 )
 
 

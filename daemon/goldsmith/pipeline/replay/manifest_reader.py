@@ -127,7 +127,16 @@ class StepRecord(_Data):
 
 
 _HAND_WORK_DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {"queue": "", "seed": 0, "prompt": "", "mask_fit": "refuse", "working": "png", "deliver": False, "environment": {}}
+    {
+        "queue": "",
+        "seed": 0,
+        "prompt": "",
+        "mask_fit": "refuse",
+        "mask_from": "files",
+        "working": "png",
+        "deliver": False,
+        "environment": {},
+    }
 )
 
 
@@ -145,6 +154,7 @@ class StageRecord(_Data):
     rights: str = ""
     credit: str = ""
     mask_fit: Literal["refuse", "scale"]
+    mask_from: Literal["files", "alpha"]
     working: WorkingFormat
     hdr: Literal["refuse", "tonemap"] = "refuse"
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0

@@ -127,6 +127,7 @@ class Replay:
             credit=recorded.credit,
             seed=recorded.seed,
             mask_fit=recorded.mask_fit,
+            mask_from=recorded.mask_from,
             working=recorded.working,
             hdr=recorded.hdr,
             float_range=recorded.float_range,

@@ -111,5 +111,7 @@ class JobLimits:
 def _batch_key(job: Job, models: tuple[str, ...]) -> str:
     """Return a hash of everything in the job except its inputs, its seed and its prompt."""
     steps = [(step.op, {name: value for name, value in step.settings.items() if name not in _PER_JOB_SETTINGS}) for step in job.steps]
-    text = json.dumps([job.stage, steps, models, job.mask_fit, job.working, job.hdr, job.float_range], sort_keys=True, default=str)
+    text = json.dumps(
+        [job.stage, steps, models, job.mask_fit, job.mask_from, job.working, job.hdr, job.float_range], sort_keys=True, default=str
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

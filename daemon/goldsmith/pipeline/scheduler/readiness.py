@@ -17,6 +17,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
+from goldsmith.picture.formats.table import may_have_layers
 from goldsmith.picture.region import suggest_word
 from goldsmith.pipeline.intake.bundle import Bundle, split_tray
 from goldsmith.pipeline.scheduler.review_decisions import ReviewDecisions
@@ -142,16 +143,18 @@ class Readiness:
 
     def _check_needs(self, stage: Stage, resolved: ResolvedBrief, bundle: Bundle) -> ReadinessResult:
         steps = resolved.steps_for(stage)
-        available = set(bundle.masks) | set(bundle.keeps)
+        # Only a worker can tell which masks and layers a file with layers holds.
+        may_be_inside = may_have_layers(os.path.splitext(bundle.picture or "")[1].lower())
+        available = set(bundle.masks) | set(bundle.keeps) | ({"mask"} if resolved.mask_from == "alpha" else set())
         missing = missing_mask_sentence(stage.name, steps, available)
-        if missing:
+        if missing and not may_be_inside:
             name = first_missing_mask(steps, available)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
             word = suggest_word(name) if name != "mask" else ""
             instead = f" If you mean a region and no mask, write “{word}”." if word else ""
             return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{display_name(file)}” beside it.{instead}")
         name, missing = missing_layer(stage.name, steps, lambda name: self._has_layer(name, bundle))
-        if missing:
+        if missing and not may_be_inside:
             file = display_name(f"{bundle.stem}.layer.{name}.png")
             library_file = f"a picture called “{display_name(name)}” into {LAYER_FOLDERS_TEXT}"
             return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{file}” beside it, or {library_file}.", depends_on_library=True)

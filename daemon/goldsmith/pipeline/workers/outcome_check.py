@@ -218,6 +218,8 @@ def _check_tail(job: Job, output: OutputFile) -> None:
             raise OutcomeRefused("one of its masks has a name that no mask has", repr(tail)[:MAX_DETAIL_CHARS])
         if fold_name(tail.removeprefix(".mask.").removesuffix(".png")) in {fold_name(source.name) for source in job.inputs}:
             return  # a person chose this name, and it moves on as it is
+    if output.role == "layer" and not (tail.startswith(".layer.") and tail.endswith(".png")):
+        raise OutcomeRefused("one of its layers has a name that no layer has", repr(tail)[:MAX_DETAIL_CHARS])
     if len(os.fsencode(tail)) > MAX_TAIL_BYTES or display_name(tail) != tail:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
 
