@@ -89,11 +89,13 @@ def make_psd(
     mode: int = 3,
     modes: Mapping[str, bytes] | None = None,
     clipped: Sequence[str] = (),
+    kinds: Mapping[str, int] | None = None,
 ) -> bytes:
     """Return a PSD, or a PSB if ``is_big``.
 
     blocks: further tagged blocks of a layer, by its name; masks: its mask, (left, top) and codes (h, w); groups: the name of the group
-    that it is in alone; channels: saved channels; modes: its blend mode; clipped: layers that are clipped to the one below.
+    that it is in alone; channels: saved channels; modes: its blend mode; clipped: layers that are clipped to the one below; kinds:
+    records that begin (1) or end (3) a group, by their names.
     """
     writer = _PsdWriter(is_big, compression)
     flat = layers[0].codes if merge is None else merge
@@ -111,7 +113,7 @@ def make_psd(
             count += 1
         record, data = writer.layer(
             layer,
-            (blocks or {}).get(layer.name, b""),
+            (blocks or {}).get(layer.name, b"") + _divider_block((kinds or {}).get(layer.name, 0)),
             (masks or {}).get(layer.name),
             (modes or {}).get(layer.name, b"norm"),
             is_clipped=layer.name in clipped,
@@ -138,6 +140,11 @@ def make_psd(
         header + struct.pack(">I", 0) + struct.pack(">I", len(packed_resources)) + packed_resources
         + struct.pack(long, len(section)) + section + merged
     )  # fmt: skip
+
+
+def _divider_block(kind: int) -> bytes:
+    """Return the block that makes a record the upper (1) or lower (3) end of a group; 0 = none."""
+    return b"8BIMlsct" + struct.pack(">2I", 12, kind) + b"8BIMpass" if kind else b""
 
 
 class _PsdWriter:
@@ -177,9 +184,8 @@ class _PsdWriter:
         return self._record(layer, box, list(zip(ids, planes, strict=True)), mask_data, blocks, mode, is_clipped), b"".join(planes)
 
     def divider(self, name: str, kind: int) -> bytes:
-        block = b"8BIMlsct" + struct.pack(">I", 12) + struct.pack(">I", kind) + b"8BIMpass"
         empty = [(number, struct.pack(">H", 0)) for number in (-1, 0, 1, 2)]
-        return self._record(Layer(name, plain(0, 0, 0)), (0, 0, 0, 0), empty, b"", block, b"pass", False)
+        return self._record(Layer(name, plain(0, 0, 0)), (0, 0, 0, 0), empty, b"", _divider_block(kind), b"pass", False)
 
     def no_pixels(self) -> bytes:
         return struct.pack(">H", 0) * 4

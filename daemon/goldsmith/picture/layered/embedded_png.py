@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from goldsmith.picture.formats import png
 from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error
-from goldsmith.picture.layered.zip_archive import ZipArchive
+from goldsmith.picture.layered.zip_archive import ZipArchive, entry_title
 
 # Of a PNG, in addition to eight bytes a pixel: its profile and metadata.
 _MAX_EXTRA_BYTES = 64 << 20
@@ -30,7 +30,7 @@ def open_png(archive: ZipArchive, entry: str, name: str, max_pixels: int) -> Emb
     width, height = png_size(archive, entry, name)
     check_size(name, width, height, 1, max_pixels)
     data = archive.read(entry, 8 * width * height + height + _MAX_EXTRA_BYTES)
-    title = f"{entry[:80]} of {name}"
+    title = f"{entry_title(entry)} of {name}"
     return EmbeddedPng(data, png.read_header(data, title, max_pixels), title)
 
 
@@ -38,7 +38,7 @@ def png_size(archive: ZipArchive, entry: str, name: str) -> tuple[int, int]:
     """Return width and height by the first bytes of a PNG."""
     start = archive.read_start(entry, _START_BYTES)
     if len(start) < _START_BYTES or not start.startswith(png.PNG_SIGNATURE):
-        raise damaged_error(name, f"its part {entry[:80]} is no PNG")
+        raise damaged_error(name, f"its part {entry_title(entry)} is no PNG")
     return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
 
 

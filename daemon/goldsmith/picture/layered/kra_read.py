@@ -108,7 +108,7 @@ def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
             header, layers, merge_fault="its merged picture has only 8 bits" if merged else "it has no merged picture"
         )
     elif merged is None:
-        raise InputError(f"{name} has no merged picture, and colours ({space[:20]}) that Goldsmith does not read.", _REMEDY)
+        raise InputError(f"{name} has no merged picture, and colours ({shorten(space)}) that Goldsmith does not read.", _REMEDY)
     else:
         header = document_header("kra", merged.header)
         document = LayeredDocument(header, layers, merged.read_samples)
@@ -167,7 +167,7 @@ class _KraReader:
         if node != "paintlayer":
             return f"the {_NODE_NAMES.get(node, 'layer of another kind')} “{shorten(title)}”"
         if operator not in _BLEND_MODES:
-            return f"the blend mode “{operator[:40]}” of the layer “{shorten(title)}”"
+            return f"the blend mode “{shorten(operator)}” of the layer “{shorten(title)}”"
         if any(child.tag == "masks" and len(child) for child in item):
             return f"the masks of the layer “{shorten(title)}”"
         if item.get("channelflags") or item.get("layerstyle"):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from goldsmith.errors import InputError
-from goldsmith.files import display_text
+from goldsmith.files import display_name
 from goldsmith.picture.formats.decoding_limits import MAX_FRAMES_SHARE
 from goldsmith.picture.formats.image_info import ImageHeader, Samples
 from goldsmith.picture.layered.composing import LayerSource, compose, composing_bytes
@@ -184,7 +184,7 @@ def part_role(source: LayerSource) -> NamedRole | None:
 
 def shorten(name: str) -> str:
     """Return a layer's name for use in a sentence."""
-    text = display_text(name)
+    text = "".join(letter if letter.isprintable() else "�" for letter in display_name(name))
     return text if len(text) <= _MAX_NAME_LENGTH else text[: _MAX_NAME_LENGTH - 1] + "…"
 
 

@@ -127,7 +127,7 @@ class _OraReader:
         box = LayerBox(place[0], place[1], place[0] + width, place[1] + height)
         opacity = min(max(read_number(item, "opacity", 1.0), 0.0), 1.0)
         is_visible = item.get("visibility", "visible") != "hidden"
-        fault = "" if operator in _BLEND_MODES else f"the blend mode “{operator[:40]}” of the layer “{shorten(title)}”"
+        fault = "" if operator in _BLEND_MODES else f"the blend mode “{shorten(operator)}” of the layer “{shorten(title)}”"
         layer = FileLayer(title, box, np.zeros((0, 0, 3), np.uint8), None, opacity, mode, is_visible, groups)
         blending = Blending(blend_function(mode))
         load = partial(self._load, entry, layer)

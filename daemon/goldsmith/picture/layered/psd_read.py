@@ -476,7 +476,7 @@ def _describe_fault(file: _File, record: _Record, is_on_group: bool) -> str:
     if not keys.isdisjoint(_VECTOR_MASKS) and record.mask is None and keys.isdisjoint(_FILLS):
         return f"the vector mask of the layer {title}"
     if record.mode not in _BLEND_MODES:
-        return f"the blend mode “{_MODE_NAMES.get(record.mode, record.mode.decode('latin-1'))}” of the layer {title}"
+        return f"the blend mode “{_MODE_NAMES.get(record.mode) or shorten(record.mode.decode('latin-1'))}” of the layer {title}"
     if is_on_group:
         return f"the layer {title}, which is clipped to a group"
     return f"the CMYK colours of the layer {title}" if file.mode == _CMYK else ""

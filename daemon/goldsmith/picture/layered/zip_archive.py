@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 from goldsmith.errors import InputError
+from goldsmith.files import display_name
 from goldsmith.picture.formats.image_info import damaged_error, describe_arrival, truncated_error
 
 # A document has a few entries a layer.
@@ -16,6 +17,7 @@ _MAX_ENTRIES = 20_000
 _MAX_LIST_BYTES = 8 << 20
 _END_SIGNATURE, _END_BYTES, _MAX_COMMENT_BYTES = b"PK\5\6", 22, 65_535
 _ENCRYPTED = 1
+_MAX_TITLE = 80
 
 
 class ZipArchive:
@@ -47,7 +49,7 @@ class ZipArchive:
         content = b"" if size > max_bytes else self.read_start(entry_name, max_bytes + 1)
         if max(size, len(content)) > max_bytes:
             raise InputError(
-                f"The part {entry_name[:80]} of {self._name} has {max(size, len(content)) / 2**20:,.0f} MiB unpacked; "
+                f"The part {entry_title(entry_name)} of {self._name} has {max(size, len(content)) / 2**20:,.0f} MiB unpacked; "
                 f"the limit is {max_bytes / 2**20:,.0f} MiB.",
                 "Save it again in the program that made it.",
             )
@@ -57,14 +59,19 @@ class ZipArchive:
         """Return the first ``size`` bytes of an entry, or all of a smaller one. Raises InputError if there is none."""
         entry = self._entries.get(entry_name)
         if entry is None:
-            raise damaged_error(self._name, f"its part {entry_name[:80]} is missing")
+            raise damaged_error(self._name, f"its part {entry_title(entry_name)} is missing")
         if entry.flag_bits & _ENCRYPTED:
             raise InputError(f"{self._name} is encrypted.", "Save it without a password.")
         try:
             with self._archive.open(entry) as stream:
                 return stream.read(size)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise damaged_error(self._name, f"its part {entry_name[:80]} cannot be unpacked") from error
+            raise damaged_error(self._name, f"its part {entry_title(entry_name)} cannot be unpacked") from error
+
+
+def entry_title(entry_name: str) -> str:
+    """Return the name of an entry for use in a sentence."""
+    return "".join(letter if letter.isprintable() else "�" for letter in display_name(entry_name[:_MAX_TITLE]))
 
 
 def _check_end(data: bytes, name: str) -> None:
