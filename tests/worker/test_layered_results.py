@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,21 @@ from psd_tools import PSDImage
 from doubles.jobs import Share, picture, png
 from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
-from goldsmith.picture.codec import decode
+from goldsmith.picture.codec import decode, decode_layers
+from goldsmith.picture.layered.layered_file import LayerBox
+from goldsmith.picture.layered.psd_write import write_layers as write_psd
+from goldsmith.picture.metadata.identity import read_identity
 from goldsmith.worker.engine_provider import EngineProvider
 from goldsmith.worker.job_runner import run_job
 
 LIMIT = 10**6
 SHARPEN = ("sharpen", {"where": "mask", "amount": 300})
 GRADE = ("grade", {"saturation": 0.4})
+EXPORT = ("export", {"format": "psd", "name": "layers"})
 
 
 @pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
+def share(tmp_path: Path) -> Share:
     share = Share(tmp_path)
     share.put("models.toml", b"")
     share.put("selected/hero.png", png(picture(48, 64)))
@@ -77,3 +81,141 @@ def test_the_next_stage_lays_its_group_over_the_layers_that_it_got(share: Share)
     assert [name for name, _ in tree(data)] == ["Original", "edit", "Sharpen", "grade", "Grade"]
     again = file_of(run(share, ("sharpen", {}), inputs=("masked/hero.psd",)))
     assert [name for name, _ in tree(again)] == ["Original", "edit", "Sharpen", "edit 2", "Sharpen"]
+
+
+def test_a_file_goes_through_three_stages_and_its_layers_give_its_flat_picture(share: Share) -> None:
+    share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
+    share.put("graded/hero.psd", file_of(run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")))
+    data = file_of(run(share, EXPORT, inputs=("graded/hero.psd",), stage="deliver", deliver=True), "deliverable")
+    document = PSDImage.open(io.BytesIO(data))
+    assert [name for name, _ in tree(data)] == ["Original", "edit", "Sharpen", "grade", "Grade"]
+    composed = np.asarray(document.composite(ignore_preview=True, apply_icc=False).convert("RGB")).astype(int)
+    assert np.abs(composed - np.round(np.asarray(document.numpy("color")) * 255)).max() <= 1
+
+
+def test_work_goes_on_on_the_flat_picture_of_a_file_that_was_painted_on(share: Share) -> None:
+    """A person has changed the lowest layer and the flat picture: the new layers lie over hers."""
+    from goldsmith.picture.codec import EncodingOptions, encode_layers
+    from goldsmith.picture.layered.picture_layers import PictureLayers
+
+    before = file_of(run(share, SHARPEN))
+    layers = decode_layers(before, "hero.psd", LIMIT, 10**9).layers
+    painted = decode(before, "hero.psd", LIMIT)
+    pixels = painted.pixels.copy()
+    pixels[30:40, 5:15] = 1
+    painted = painted.with_pixels(pixels)
+    hers = layers[0].pixels.copy()
+    hers[30:40, 5:15] = 255
+    layers = (replace(layers[0], pixels=hers, name="painted"), *layers[1:])
+    share.put("masked/hero.psd", encode_layers(painted, EncodingOptions("psd"), PictureLayers(layers)))
+    after = file_of(run(share, ("sharpen", {"where": "box(0, 0, 0.2, 0.2)", "amount": 300}), inputs=("masked/hero.psd",)))
+    assert [name for name, _ in tree(after)] == ["painted", "edit", "Sharpen", "edit 2", "Sharpen: box(0, 0, 0.2, 0.2)"]
+    assert np.array_equal(decode(after, "hero.psd", LIMIT).pixels[20:], painted.pixels[20:])
+    assert np.array_equal(decode_layers(after, "hero.psd", LIMIT, 10**9).layers[0].pixels, hers)
+
+
+@pytest.mark.parametrize("working", ["psd", "ora"])
+def test_an_enlargement_keeps_the_layers_at_the_new_size(share: Share, working: str) -> None:
+    share.put(f"masked/hero.{working}", file_of(run(share, SHARPEN, working=working)))
+    outcome = run(share, ("resize", {"factor": 2, "enlarge": True}), inputs=(f"masked/hero.{working}",), working=working, stage="grade")
+    file = decode_layers(file_of(outcome), "hero", LIMIT, 10**9)
+    assert [(layer.name, layer.group_path, layer.is_visible) for layer in file.layers] == [
+        ("Original", (), True),
+        ("Sharpen", ("edit",), True),
+        ("Resize", ("grade",), True),
+    ]
+    assert (file.layers[0].box.width, file.layers[1].box) == (128, LayerBox(30, 20, 60, 40))
+
+
+def test_a_crop_merges_the_layers_and_says_so(share: Share) -> None:
+    share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
+    outcome = run(share, ("resize", {"size": [20, 20], "mode": "fill"}), inputs=("masked/hero.psd",), stage="grade")
+    assert tree(file_of(outcome)) == [("Resize", "pixel")]
+    assert "its layers were merged by the step “Resize”, whose result they do not fit" in outcome.facts["notes"]  # type: ignore[operator]
+
+
+def test_layers_of_one_format_go_on_in_the_other(share: Share) -> None:
+    share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
+    data = file_of(run(share, GRADE, inputs=("masked/hero.psd",), stage="grade", working="ora"))
+    names = [(layer.name, layer.group_path) for layer in decode_layers(data, "hero.ora", LIMIT, 10**9).layers]
+    assert names == [("Original", ()), ("Sharpen", ("edit",)), ("Grade", ("grade",))]
+
+
+def test_a_mask_that_no_step_has_used_stays_a_hidden_layer(share: Share) -> None:
+    layers = decode_layers(file_of(run(share, SHARPEN)), "hero.psd", LIMIT, 10**9)
+    codes = np.zeros((48, 64, 3), np.uint8)
+    codes[:20] = 255
+    sky = replace(layers.layers[0], name="mask sky", pixels=codes)
+    share.put("masked/hero.psd", write_psd(replace(layers, layers=(*layers.layers, sky))))
+    outcome = run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")
+    assert [output.tail for output in outcome.outputs] == [".psd"]
+    found = {layer.name: layer.is_visible for layer in decode_layers(file_of(outcome), "hero.psd", LIMIT, 10**9).layers}
+    assert found == {"Original": True, "Sharpen": True, "mask sky": False, "Grade": True}
+
+
+def test_a_mask_of_a_file_that_a_step_has_used_is_gone_from_its_layers(share: Share) -> None:
+    layers = decode_layers(file_of(run(share, SHARPEN)), "hero.psd", LIMIT, 10**9)
+    codes = np.zeros((48, 64, 3), np.uint8)
+    codes[20:30, 20:30] = 255
+    mask = replace(layers.layers[0], name="mask", pixels=codes, is_visible=False)
+    share.put("masked/hero.psd", write_psd(replace(layers, layers=(*layers.layers, mask))))
+    outcome = run(share, SHARPEN, inputs=("masked/hero.psd",))
+    assert [name for name, _ in tree(file_of(outcome))] == ["Original", "edit", "Sharpen", "edit 2", "Sharpen"]
+
+
+def test_a_stage_that_changes_nothing_hands_the_file_itself_on(share: Share) -> None:
+    share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
+    outcome = run(share, ("grade", {}), inputs=("masked/hero.psd",), stage="grade")
+    assert (outcome.is_unchanged, outcome.outputs) == (True, ())
+
+
+def test_a_transparent_picture_comes_through_a_psd_bit_for_bit(share: Share) -> None:
+    """Photoshop keeps it over white; each of its codes comes back."""
+    from goldsmith.picture.codec import EncodingOptions, encode
+    from goldsmith.picture.picture import Picture, freeze
+
+    codes = np.random.default_rng(5).integers(0, 256, (48, 64, 4)) / np.float32(255)
+    source = Picture(freeze(codes[:, :, :3].astype(np.float32)), freeze(codes[:, :, 3].astype(np.float32)))
+    share.put("selected/glass.png", encode(source, EncodingOptions()))
+    results = [decode(file_of(run(share, GRADE, inputs=("selected/glass.png",), working=kind)), "hero", LIMIT) for kind in ("png", "psd")]
+    assert np.array_equal(results[0].pixels, results[1].pixels)
+    assert results[0].alpha is not None
+    assert results[1].alpha is not None
+    assert np.array_equal(results[0].alpha, results[1].alpha)
+
+
+def test_the_id_of_a_file_is_in_its_xmp_and_the_next_stage_knows_it(share: Share) -> None:
+    first = run(share, SHARPEN)
+    share.put("masked/hero.psd", file_of(first))
+    second = run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")
+    (made,) = first.outputs
+    assert made.document_id
+    assert made.document_id in second.identity.ids[0]
+    assert read_identity(decode(file_of(second), "hero.psd", LIMIT).metadata).ids != second.identity.ids
+
+
+def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
+    for working in ("psd", "ora"):
+        assert file_of(run(share, SHARPEN, GRADE, working=working)) == file_of(run(share, SHARPEN, GRADE, working=working))
+
+
+def test_an_export_of_another_size_has_one_layer_and_a_remark(share: Share) -> None:
+    share.put("graded/hero.psd", file_of(run(share, SHARPEN)))
+    small = ("export", {"format": "psd", "name": "small", "size": [20, 20]})
+    outcome = run(share, small, inputs=("graded/hero.psd",), stage="deliver", deliver=True)
+    assert tree(file_of(outcome, "deliverable")) == [("Picture", "pixel")]
+    assert outcome.steps[0].findings["remark"] == "its layers were merged, because the export changes its size"
+    assert outcome.outputs[0].facts["layered"] is False
+
+
+def test_an_export_of_a_picture_without_layers_has_the_layers_of_its_stage(share: Share) -> None:
+    data = file_of(run(share, SHARPEN, EXPORT, stage="deliver", deliver=True, working="png"), "deliverable")
+    assert [name for name, _ in tree(data)] == ["Original", "deliver", "Sharpen"]
+
+
+def test_nothing_is_collected_if_no_file_has_layers(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would cost time and memory."""
+    from goldsmith.worker import job_runner
+
+    monkeypatch.setattr(job_runner, "StageLayers", None)
+    assert [output.tail for output in run(share, SHARPEN, working="png").outputs] == [".png"]

@@ -260,7 +260,8 @@ class Export(FileOperation):
         """Return the file of the picture in grey or RGB."""
         result = page.picture
         depth = self._output_depth(result)
-        if depth == 8:
+        layers = self._fitting_layers(layers, source, result, context)
+        if depth == 8 and layers is None:  # a file with layers is not dithered, so that they give its flat picture
             result = result.with_pixels(dither(result.pixels, 8, context.seed))
             page = replace(page, picture=result)
         quality = self.quality or self._row.default_quality or 100
@@ -269,7 +270,6 @@ class Export(FileOperation):
             data = printing.encode_page(result, 16 if depth == 16 else 8, self.quality, self._pdf_page(context))
         else:
             encoding = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
-            layers = self._fitting_layers(layers, source, result, context)
             data, quality = self._encode_within_limit(
                 lambda trial_quality: (
                     codec.encode_layers(result, encoding, layers)
@@ -287,6 +287,8 @@ class Export(FileOperation):
             "alpha": result.alpha is not None,
             **self._metadata_facts(source.metadata, result),
         }
+        if self._row.has_layers:
+            facts["layered"] = layers is not None
         return Deliverable(self._name_tail, self._row.suffix_of(data), data, facts)
 
     def _fitting_layers(self, layers: PictureLayers | None, source: Picture, result: Picture, context: StepContext) -> PictureLayers | None:
