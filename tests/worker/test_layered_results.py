@@ -100,17 +100,17 @@ def test_work_goes_on_on_the_flat_picture_of_a_file_that_was_painted_on(share: S
 
     before = file_of(run(share, SHARPEN))
     layers = decode_layers(before, "hero.psd", LIMIT, 10**9).layers
-    painted = decode(before, "hero.psd", LIMIT)
-    pixels = painted.pixels.copy()
+    hers_flat = decode(before, "hero.psd", LIMIT)
+    pixels = hers_flat.pixels.copy()
     pixels[30:40, 5:15] = 1
-    painted = painted.with_pixels(pixels)
+    hers_flat = hers_flat.with_pixels(pixels)
     hers = layers[0].pixels.copy()
     hers[30:40, 5:15] = 255
     layers = (replace(layers[0], pixels=hers, name="painted"), *layers[1:])
-    share.put("masked/hero.psd", encode_layers(painted, EncodingOptions("psd"), PictureLayers(layers)))
+    share.put("masked/hero.psd", encode_layers(hers_flat, EncodingOptions("psd"), PictureLayers(layers)))
     after = file_of(run(share, ("sharpen", {"where": "box(0, 0, 0.2, 0.2)", "amount": 300}), inputs=("masked/hero.psd",)))
     assert [name for name, _ in tree(after)] == ["painted", "edit", "Sharpen", "edit 2", "Sharpen: box(0, 0, 0.2, 0.2)"]
-    assert np.array_equal(decode(after, "hero.psd", LIMIT).pixels[20:], painted.pixels[20:])
+    assert np.array_equal(decode(after, "hero.psd", LIMIT).pixels[20:], hers_flat.pixels[20:])
     assert np.array_equal(decode_layers(after, "hero.psd", LIMIT, 10**9).layers[0].pixels, hers)
 
 
@@ -149,8 +149,8 @@ def test_a_mask_that_no_step_has_used_stays_a_hidden_layer(share: Share) -> None
     share.put("masked/hero.psd", write_psd(replace(layers, layers=(*layers.layers, sky))))
     outcome = run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")
     assert [output.tail for output in outcome.outputs] == [".psd"]
-    found = {layer.name: layer.is_visible for layer in decode_layers(file_of(outcome), "hero.psd", LIMIT, 10**9).layers}
-    assert found == {"Original": True, "Sharpen": True, "mask sky": False, "Grade": True}
+    visible_by_name = {layer.name: layer.is_visible for layer in decode_layers(file_of(outcome), "hero.psd", LIMIT, 10**9).layers}
+    assert visible_by_name == {"Original": True, "Sharpen": True, "mask sky": False, "Grade": True}
 
 
 def test_a_mask_of_a_file_that_a_step_has_used_is_gone_from_its_layers(share: Share) -> None:
@@ -188,9 +188,9 @@ def test_the_id_of_a_file_is_in_its_xmp_and_the_next_stage_knows_it(share: Share
     first = run(share, SHARPEN)
     share.put("masked/hero.psd", file_of(first))
     second = run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")
-    (made,) = first.outputs
-    assert made.document_id
-    assert made.document_id in second.identity.ids[0]
+    (output,) = first.outputs
+    assert output.document_id
+    assert output.document_id in second.identity.ids[0]
     assert read_identity(decode(file_of(second), "hero.psd", LIMIT).metadata).ids != second.identity.ids
 
 

@@ -25,7 +25,7 @@ def picture(depth: int = 8, *, alpha: Any = None, channels: int = 3, **rest: Any
     return Picture(freeze(values), None if alpha is None else freeze(np.asarray(alpha, np.float32)), depth, **rest)  # type: ignore[arg-type]
 
 
-def painted(before: Picture, mask: np.ndarray, value: float = 0.75) -> Picture:
+def paint_over(before: Picture, mask: np.ndarray, value: float = 0.75) -> Picture:
     share = mask[:, :, None]
     return before.with_pixels(before.pixels * (1 - share) + np.float32(value) * share)
 
@@ -61,14 +61,14 @@ def layers_after(*steps: tuple[Picture, Picture, np.ndarray | None]) -> tuple[Fi
     stage = StageLayers("edit", steps[0][0])
     for before, after, mask in steps:
         stage.add_step("Inpaint", before, after, mask)
-    found = stage.layers_of(steps[-1][1])
-    assert found is not None
-    return found.layers
+    collected = stage.layers_of(steps[-1][1])
+    assert collected is not None
+    return collected.layers
 
 
 def test_a_step_is_a_layer_of_the_box_that_it_has_changed_in_the_group_of_its_stage() -> None:
     before = picture()
-    original, layer = layers_after((before, painted(before, hard_mask()), hard_mask()))
+    original, layer = layers_after((before, paint_over(before, hard_mask()), hard_mask()))
     assert (original.name, original.box, original.group_path) == ("Original", LayerBox(0, 0, WIDTH, HEIGHT), ())
     assert np.array_equal(original.pixels, before.to_codes())
     assert (layer.name, layer.box, layer.group_path) == ("Inpaint", LayerBox(5, 10, 25, 20), ("edit",))
@@ -80,7 +80,7 @@ def test_a_step_is_a_layer_of_the_box_that_it_has_changed_in_the_group_of_its_st
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_layer_has_the_steps_own_soft_mask_and_gives_the_picture_through_it(depth: int) -> None:
     before, mask = picture(depth), soft_mask()
-    after = painted(before, mask)
+    after = paint_over(before, mask)
     _, layer = layers_after((before, after, mask))
     assert layer.mask is not None
     inside = mask[layer.box.top : layer.box.bottom, layer.box.left : layer.box.right]
@@ -114,7 +114,7 @@ def test_a_step_without_a_region_has_a_mask_only_if_it_changes_little_of_its_box
     before = picture()
     specks = np.zeros((HEIGHT, WIDTH), np.float32)
     specks[2, 3] = specks[20, 30] = 1
-    _, sparse = layers_after((before, painted(before, specks), None))
+    _, sparse = layers_after((before, paint_over(before, specks), None))
     assert sparse.box == LayerBox(3, 2, 31, 21)
     assert sparse.mask is not None
     assert np.count_nonzero(sparse.mask.codes) == 2
@@ -131,15 +131,15 @@ def test_type_is_a_layer_that_is_transparent_beside_the_letters(depth: int) -> N
     after = before.with_pixels(before.pixels * (1 - share) + gold * share)
     stage = StageLayers("deliver", before)
     stage.add_step("Text", before, after, is_ink=True)
-    found = stage.layers_of(after)
-    assert found is not None
-    layer = found.layers[1]
+    collected = stage.layers_of(after)
+    assert collected is not None
+    layer = collected.layers[1]
     assert layer.alpha is not None
     assert layer.mask is None
     window = slice(layer.box.top, layer.box.bottom), slice(layer.box.left, layer.box.right)
     assert np.abs(layer.alpha / (2**depth - 1) - cover[window]).mean() < 0.02
     assert (layer.pixels[cover[window] == 0] == quantise(gold, depth)).all()
-    assert np.abs(composed(found) - after.pixels).max() * 255 <= 1
+    assert np.abs(composed(collected) - after.pixels).max() * 255 <= 1
 
 
 def test_a_shadow_and_an_outline_of_type_are_in_its_layer_too() -> None:
@@ -151,8 +151,8 @@ def test_a_shadow_and_an_outline_of_type_are_in_its_layer_too() -> None:
     after = before.with_pixels(pixels)
     stage = StageLayers("deliver", before)
     stage.add_step("Text", before, after, is_ink=True)
-    found = stage.layers_of(after)
-    assert np.abs(composed(found) - after.pixels).max() * 255 <= 1
+    collected = stage.layers_of(after)
+    assert np.abs(composed(collected) - after.pixels).max() * 255 <= 1
 
 
 def test_a_step_that_changes_no_code_leaves_no_layer() -> None:
@@ -184,60 +184,60 @@ def test_a_change_of_opaque_parts_of_a_transparent_picture_is_a_layer_like_other
     alpha = np.ones((HEIGHT, WIDTH))
     alpha[:5] = 0.5
     before = picture(alpha=alpha)
-    original, layer = layers_after((before, painted(before, hard_mask()), hard_mask()))
+    original, layer = layers_after((before, paint_over(before, hard_mask()), hard_mask()))
     assert original.is_visible
     assert (layer.alpha, layer.box) == (None, LayerBox(5, 10, 25, 20))
 
 
 def test_a_larger_canvas_moves_the_layers_and_adds_what_is_new_around_them() -> None:
     before, mask = picture(), hard_mask()
-    middle = painted(before, mask)
+    middle = paint_over(before, mask)
     grown = np.full((HEIGHT + 10, WIDTH + 20, 3), 0.25, np.float32)
     grown[4 : 4 + HEIGHT, 7 : 7 + WIDTH] = middle.pixels
     after = middle.with_geometry(grown, lambda plane: plane)
     stage = StageLayers("edit", before)
     stage.add_step("Inpaint", before, middle, mask)
     stage.add_extension("Outpaint", middle, after, (7, 4))
-    found = stage.layers_of(after)
-    assert found is not None
-    assert [layer.box[:2] for layer in found.layers] == [(7, 4), (12, 14), (0, 0)]
-    assert np.abs(composed(found, after.pixels.shape) - after.pixels).max() * 255 <= 0.51
-    assert found.layers[2].mask is not None
-    assert (found.layers[2].mask.codes[4 : 4 + HEIGHT, 7 : 7 + WIDTH] == 0).all()
+    collected = stage.layers_of(after)
+    assert collected is not None
+    assert [layer.box[:2] for layer in collected.layers] == [(7, 4), (12, 14), (0, 0)]
+    assert np.abs(composed(collected, after.pixels.shape) - after.pixels).max() * 255 <= 0.51
+    assert collected.layers[2].mask is not None
+    assert (collected.layers[2].mask.codes[4 : 4 + HEIGHT, 7 : 7 + WIDTH] == 0).all()
 
 
 def test_an_enlargement_scales_the_layers_and_lies_over_them() -> None:
     before, mask = picture(), hard_mask()
-    middle = painted(before, mask)
+    middle = paint_over(before, mask)
     after = middle.with_geometry(np.repeat(np.repeat(middle.pixels, 2, 0), 2, 1), lambda plane: plane)
     stage = StageLayers("edit", before)
     stage.add_step("Inpaint", before, middle, mask)
     stage.add_scaling("Upscale", middle, after)
-    found = stage.layers_of(after)
-    assert found is not None
-    assert [(layer.name, layer.box) for layer in found.layers] == [
+    collected = stage.layers_of(after)
+    assert collected is not None
+    assert [(layer.name, layer.box) for layer in collected.layers] == [
         ("Original", LayerBox(0, 0, 80, 60)),
         ("Inpaint", LayerBox(10, 20, 50, 40)),
         ("Upscale", LayerBox(0, 0, 80, 60)),
     ]
-    assert found.layers[1].pixels.shape == (20, 40, 3)
-    assert found.layers[1].mask is not None
-    assert found.layers[1].mask.codes.shape == (20, 40)
-    assert np.allclose(composed(found, after.pixels.shape), after.to_codes() / 255)  # type: ignore[arg-type]
-    assert {layer.groups[0] for layer in found.layers[1:]} == {found.layers[1].groups[0]}
+    assert collected.layers[1].pixels.shape == (20, 40, 3)
+    assert collected.layers[1].mask is not None
+    assert collected.layers[1].mask.codes.shape == (20, 40)
+    assert np.allclose(composed(collected, after.pixels.shape), after.to_codes() / 255)  # type: ignore[arg-type]
+    assert {layer.groups[0] for layer in collected.layers[1:]} == {collected.layers[1].groups[0]}
 
 
 @pytest.mark.parametrize("change", ["icc", "depth"])
 def test_another_profile_or_depth_merges_the_layers_and_says_so(change: str) -> None:
     before = picture()
-    middle = painted(before, hard_mask())
+    middle = paint_over(before, hard_mask())
     after = replace(middle, icc=profiles.builtin_profile("adobe-rgb")) if change == "icc" else replace(middle, depth=16)
     stage = StageLayers("edit", before)
     stage.add_step("Inpaint", before, middle, hard_mask())
     stage.add_step("Grade", middle, after)
-    found = stage.layers_of(after)
-    assert found is not None
-    assert ([layer.name for layer in found.layers], stage.merged_by) == (["Grade"], "Grade")
+    collected = stage.layers_of(after)
+    assert collected is not None
+    assert ([layer.name for layer in collected.layers], stage.merged_by) == (["Grade"], "Grade")
 
 
 def test_an_original_alone_that_no_longer_fits_is_replaced_without_a_word() -> None:
@@ -251,33 +251,33 @@ def test_an_original_alone_that_no_longer_fits_is_replaced_without_a_word() -> N
 
 def test_the_picture_that_is_picked_of_a_set_is_one_layer_with_the_name_of_the_step_that_made_the_set() -> None:
     before = picture()
-    candidates = [painted(before, np.ones((HEIGHT, WIDTH), np.float32), value) for value in (0.2, 0.4)]
+    candidates = [paint_over(before, np.ones((HEIGHT, WIDTH), np.float32), value) for value in (0.2, 0.4)]
     stage = StageLayers("generate", before)
     stage.add_set("Regenerate", [before], candidates)
     assert stage.is_in_set
     assert stage.layers_of(candidates[0]) is None
     stage.add_set("Select", candidates, candidates[1:])
-    found = stage.layers_of(candidates[1])
-    assert found is not None
-    assert [layer.name for layer in found.layers] == ["Original", "Regenerate"]
+    collected = stage.layers_of(candidates[1])
+    assert collected is not None
+    assert [layer.name for layer in collected.layers] == ["Original", "Regenerate"]
 
 
 def test_a_select_step_that_keeps_the_only_picture_leaves_no_layer() -> None:
     before = picture()
     stage = StageLayers("generate", before)
     stage.add_set("Select", [before], [before])
-    found = stage.layers_of(before)
-    assert found is not None
-    assert [layer.name for layer in found.layers] == ["Original"]
+    collected = stage.layers_of(before)
+    assert collected is not None
+    assert [layer.name for layer in collected.layers] == ["Original"]
 
 
 def test_a_picture_from_words_is_the_lowest_layer() -> None:
-    made = picture()
+    drawing = picture()
     stage = StageLayers("generate", None)
-    stage.add_set("Regenerate", [], [made])
-    found = stage.layers_of(made)
-    assert found is not None
-    assert ([layer.name for layer in found.layers], stage.merged_by) == (["Regenerate"], "")
+    stage.add_set("Regenerate", [], [drawing])
+    collected = stage.layers_of(drawing)
+    assert collected is not None
+    assert ([layer.name for layer in collected.layers], stage.merged_by) == (["Regenerate"], "")
 
 
 def kept_stage(before: Picture) -> StageLayers:
@@ -292,14 +292,14 @@ def kept_stage(before: Picture) -> StageLayers:
 
 def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
     before = picture()
-    after = painted(before, hard_mask())
+    after = paint_over(before, hard_mask())
     stage = kept_stage(before)
     stage.add_step("Grade", before, after, hard_mask())
     stage.leave_out(["sky"], ["logo"])
-    found = stage.layers_of(after)
-    assert found is not None
-    assert found.kept is not None
-    assert ([layer.name for layer in found.layers], found.kept.left_out) == (
+    collected = stage.layers_of(after)
+    assert collected is not None
+    assert collected.kept is not None
+    assert ([layer.name for layer in collected.layers], collected.kept.left_out) == (
         ["Grade"],
         frozenset({NamedRole("mask", "sky"), NamedRole("layer", "logo")}),
     )
@@ -310,14 +310,14 @@ def test_a_step_of_another_shape_changes_the_layers_of_the_file_too() -> None:
     after = before.with_geometry(np.repeat(np.repeat(before.pixels, 2, 0), 2, 1), lambda plane: plane)
     stage = kept_stage(before)
     stage.add_scaling("Upscale", before, after)
-    found = stage.layers_of(after)
-    assert found is not None
-    assert [(layer.name, layer.group_path, layer.box.width) for layer in found.layers] == [
+    collected = stage.layers_of(after)
+    assert collected is not None
+    assert [(layer.name, layer.group_path, layer.box.width) for layer in collected.layers] == [
         ("Hers", (), 80),
         ("Ours", ("edit",), 80),
         ("Upscale", ("grade",), 80),
     ]
-    assert found.kept is None
+    assert collected.kept is None
 
 
 def test_layers_are_those_of_one_picture_only() -> None:

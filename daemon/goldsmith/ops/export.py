@@ -73,12 +73,12 @@ _Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 
 
 class Export(FileOperation):
-    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, or .pdf for print.
+    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, .psd with layers, or .pdf for print.
 
     The picture itself is not changed. Give each export of a brief its own name.
     """
 
-    also_called: ClassVar[str] = "save output write save-as convert jpeg jpg png tiff webp avif pdf"
+    also_called: ClassVar[str] = "save output write save-as convert jpeg jpg png tiff webp avif psd psb layered pdf"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "name": "filename file path output suffix",
@@ -92,9 +92,9 @@ class Export(FileOperation):
     name: str = Field(default="", max_length=64)
     """The part of the file's name after the picture's name and "_": letters, digits, - _ and . (hero_web.avif). Empty: no such part."""
     format: FormatName = "png"
-    """jpeg, png, tiff, webp, avif or pdf; for inks (``cmyk``): tiff, jpeg or pdf."""
+    """jpeg, png, tiff, webp, avif, pdf, or with the layers psd or ora; for inks (``cmyk``): tiff, jpeg or pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
-    """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format allows; 8 in pdf."""
+    """Bits per channel: 8; 16 in png, tiff, psd, ora and pdf; 10 or 12 in avif. Unset: the picture's own if the format has it; 8 in pdf."""
     size: tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]] | None = None
     """[width, height] in px of the box that the picture is fitted into, each 1 to 30000; it is not enlarged. Unset: its own size."""
     mode: Literal["fit", "fill"] = "fit"

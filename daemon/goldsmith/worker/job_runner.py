@@ -329,7 +329,7 @@ class _JobRunner:
         """Return the layers of a picture that was read, those of its file below; None if no file of the job has layers."""
         if not self._writes_layers(operations):
             return None
-        kept, taken = None, frozenset[str]()
+        kept, group_names = None, frozenset[str]()
         if picture.read.format and FORMATS[picture.read.format].has_layers:
             from goldsmith.picture.codec import read_outline
 
@@ -337,8 +337,8 @@ class _JobRunner:
             if outline.layer_count and outline.icc == decoded.icc:
                 limits = self._job.limits
                 kept = KeptFile(picture.data, picture.name, picture.read.format, limits.max_pixels, limits.max_memory_bytes // 2)
-            taken = outline.group_names
-        return StageLayers(free_group_name(self._job.stage, taken), decoded, kept, self._decode_kept)
+            group_names = outline.group_names
+        return StageLayers(free_group_name(self._job.stage, group_names), decoded, kept, self._decode_kept)
 
     def _decode_kept(self, kept: KeptFile) -> LayeredFile:
         from goldsmith.picture.codec import decode_layers

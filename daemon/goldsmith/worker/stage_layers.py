@@ -77,7 +77,7 @@ class StageLayers:
             self._kept = replace(self._kept, left_out=frozenset(roles))
 
     def add_operation(self, name: str, operation: PictureOperation, before: Picture, after: Picture, mask: Mask | None) -> None:
-        """Add the layer of an operation that turned ``before`` into ``after``. ``mask``: as in ``add_step``."""
+        """Add the layer of an operation that turned ``before`` into ``after``. ``mask``: (h, w), 0..1, as in ``add_step``."""
         origin = operation.origin_in_result(before)
         if (before.width, before.height) == (after.width, after.height):
             self.add_step(name, before, after, mask, is_ink=operation.paints_ink)
@@ -174,9 +174,9 @@ class StageLayers:
             self._below, self._kept = [layer for layer in layers if not is_part(layer.name)], None
 
 
-def free_group_name(stage: str, taken: Collection[str]) -> str:
+def free_group_name(stage: str, group_names: Collection[str]) -> str:
     """Return the name for the group of a stage: "edit", or "edit 2" if an earlier run of the stage has left a group."""
-    return next(name for name in chain((stage,), (f"{stage} {number}" for number in count(2))) if name not in taken)
+    return next(name for name in chain((stage,), (f"{stage} {number}" for number in count(2))) if name not in group_names)
 
 
 def layer_name(op: str, detail: str = "", references: Iterable[str] = ()) -> str:

@@ -38,9 +38,9 @@ def test_the_archive_begins_with_its_media_type_uncompressed() -> None:
 def test_every_layer_is_a_png_at_its_place_with_its_mask_in_its_alpha(depth: int) -> None:
     file = layered_sample(depth)
     root, files = stack_of(file), archive(file)
-    found = {element.get("name"): element for element in root.iter("layer")}
+    elements = {element.get("name"): element for element in root.iter("layer")}
     for layer in file.layers:
-        element = found[layer.name]
+        element = elements[layer.name]
         samples = np.asarray(imagecodecs.png_decode(files.read(element.get("src", ""))))
         assert (element.get("x"), element.get("y")) == (str(layer.box.left), str(layer.box.top))
         assert float(element.get("opacity", "")) == pytest.approx(layer.opacity, abs=1e-5)

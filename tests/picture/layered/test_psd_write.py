@@ -47,16 +47,16 @@ def test_every_layer_comes_back_with_its_place_pixels_and_mask(depth: int) -> No
     by_name = {layer.name: layer for layer in document.descendants()}
     assert document.depth == depth
     for layer in file.layers:
-        found = by_name[layer.name]
-        assert found.bbox == tuple(layer.box)
-        assert (found.opacity, found.visible) == (round(layer.opacity * 255), layer.is_visible)
-        values = codes_of(found.numpy(), depth)
+        written = by_name[layer.name]
+        assert written.bbox == tuple(layer.box)
+        assert (written.opacity, written.visible) == (round(layer.opacity * 255), layer.is_visible)
+        values = codes_of(written.numpy(), depth)
         assert np.array_equal(values[:, :, :3], layer.pixels)
         assert np.array_equal(values[:, :, 3], np.full(values.shape[:2], file.max_code) if layer.alpha is None else layer.alpha)
-        assert found.has_mask() == (layer.mask is not None)
+        assert written.has_mask() == (layer.mask is not None)
         if layer.mask is not None:
-            assert found.mask.bbox == tuple(layer.mask.box)
-            assert np.array_equal(codes_of(found.numpy("mask"), depth)[:, :, 0], layer.mask.codes)
+            assert written.mask.bbox == tuple(layer.mask.box)
+            assert np.array_equal(codes_of(written.numpy("mask"), depth)[:, :, 0], layer.mask.codes)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -104,8 +104,8 @@ def test_a_group_has_its_mask_and_a_switched_off_mask_stays_off() -> None:
     sample = layered_sample(8)
     mask = LayerMask(LayerBox(3, 4, 7, 9), np.full((5, 4), 200, np.uint8), outside_code=255, is_enabled=False)
     group = LayerGroup("masked", mask=mask)
-    found = next(iter(read(write_layers(replace(sample, layers=(replace(sample.layers[0], groups=(group,)),))))))
-    assert (found.mask.bbox, found.mask.background_color, found.mask.disabled) == ((3, 4, 7, 9), 255, True)
+    group_layer = next(iter(read(write_layers(replace(sample, layers=(replace(sample.layers[0], groups=(group,)),))))))
+    assert (group_layer.mask.bbox, group_layer.mask.background_color, group_layer.mask.disabled) == ((3, 4, 7, 9), 255, True)
 
 
 def test_profile_resolution_and_xmp_are_those_of_the_picture() -> None:
