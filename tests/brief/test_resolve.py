@@ -421,3 +421,13 @@ def test_missing_library_files_are_checked_on_each_call(pipeline: Pipeline, cata
     assert resolve_in(pipeline.stages[2], has_file_beside=True)
     looks.add("warm")
     assert resolve_in(pipeline.stages[2])
+
+
+def test_the_place_of_the_mask_travels_with_the_brief(resolve: Resolve) -> None:
+    """It is written only if it is not the usual one, and it counts as a change of the instructions."""
+    usual, alpha = resolve("selected", '[[edit]]\nop = "fill"\n'), resolve("selected", '[mask]\nfrom = "alpha"\n[[edit]]\nop = "fill"\n')
+    assert (usual.mask_from, alpha.mask_from) == ("files", "alpha")
+    assert usual.digest != alpha.digest
+    assert 'from = "alpha"' in alpha.to_toml().decode()
+    assert "from =" not in usual.to_toml().decode()
+    assert resolve("selected", alpha.to_toml()).mask_from == "alpha"

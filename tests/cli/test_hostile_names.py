@@ -65,7 +65,7 @@ def picture_path(root: Path, journal: Journal) -> Path:
     path.write_bytes(b"x")
     path.with_suffix(".toml").write_text(f'"{NAME}" = 1\n'.replace("\x1b", "\\u001b").replace("\x07", "\\u0007").replace("\x9b", "\\u009b"))
     (campaign / f"{NAME}.problem.txt").write_text(f"{NAME} is damaged.\n")
-    (campaign / f"{NAME}.psd").write_bytes(b"8BPS")
+    (campaign / f"{NAME}.exr").write_bytes(b"v/1\1")
     for folder in ("looks", "fonts", "recipes"):
         (root / "library" / folder / f"{NAME}.toml").write_text("x = 1\n")
     (root / "inbox" / f"other{TRICKS}.png").write_bytes(b"x")

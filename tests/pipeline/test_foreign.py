@@ -11,7 +11,7 @@ from doubles.commission import GRADE, PIPELINE
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
-PHOTOSHOP = b"8BPS\0\1" + bytes(64)
+OPENEXR = b"v/1\1" + bytes(64)
 BRIEF = '[[edit]]\nop = "denoise"\n' + GRADE
 
 
@@ -23,39 +23,41 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def test_a_document_with_a_brief_gets_a_note(studio: Studio) -> None:
-    """The note on hero.psd says which format to save it in, and no file moves."""
-    studio.put("selected/hero.psd", PHOTOSHOP)
+    """The note on hero.exr says which format to save it in, and no file moves."""
+    studio.put("selected/hero.exr", OPENEXR)
     studio.put("selected/hero.toml", BRIEF)
     studio.until_idle()
-    assert "hero.psd is not a picture that can be read: it starts like a Photoshop document.\nSave it as PNG" in studio.note(
-        "selected/hero.psd"
+    assert "hero.exr is not a picture that can be read: it starts like an OpenEXR picture.\nSave it as PNG" in studio.note(
+        "selected/hero.exr"
     )
-    assert studio.folders() == {"selected": ["hero.psd", "hero.psd.problem.txt", "hero.toml"]}
+    assert studio.folders() == {"selected": ["hero.exr", "hero.exr.problem.txt", "hero.toml"]}
 
 
 def test_a_picture_saved_from_the_document_moves_on_and_the_document_stays(studio: Studio) -> None:
     """The note is deleted; the document itself is not archived."""
-    studio.put("selected/hero.psd", PHOTOSHOP)
+    studio.put("selected/hero.exr", OPENEXR)
     studio.put("selected/hero.toml", BRIEF)
-    studio.until(lambda: studio.note("selected/hero.psd"), "the note")
+    studio.until(lambda: studio.note("selected/hero.exr"), "the note")
     studio.put("selected/hero.png", png())
     studio.until(lambda: studio.folder("graded"), "the picture in graded")
     studio.until_idle()
-    assert studio.folders() == {"graded": ["hero.png", "hero.toml"], "selected": ["hero.psd"]}
+    assert studio.folders() == {"graded": ["hero.png", "hero.toml"], "selected": ["hero.exr"]}
 
 
 def test_a_campaign_s_brief_reaches_a_document_alone(studio: Studio) -> None:
     """It gets a note, and the pictures beside it go on. Saved as PNG it goes on too, and the document stays."""
     studio.put("selected/spring/brief.toml", BRIEF)
-    studio.put("selected/spring/hero.xcf", b"gimp xcf v011" + bytes(64))
+    studio.put("selected/spring/hero.jp2", b"\0\0\0\x0cjP  " + bytes(64))
     studio.put("selected/spring/other.png", png())
-    studio.put("selected/spring/other.psd", PHOTOSHOP)
-    studio.until(lambda: studio.note("selected/spring/hero.xcf"), "the note")
-    assert studio.note("selected/spring/hero.xcf").startswith("hero.xcf is not a picture that can be read: it starts like a GIMP document.")
+    studio.put("selected/spring/other.exr", OPENEXR)
+    studio.until(lambda: studio.note("selected/spring/hero.jp2"), "the note")
+    assert studio.note("selected/spring/hero.jp2").startswith(
+        "hero.jp2 is not a picture that can be read: it starts like a JPEG 2000 picture."
+    )
     studio.put("selected/spring/hero.png", png())
     studio.until(lambda: len(studio.folder("graded")) == 4, "both pictures")
     studio.until_idle()
-    assert studio.folders()["selected"] == ["spring/brief.toml", "spring/hero.xcf", "spring/other.psd"]
+    assert studio.folders()["selected"] == ["spring/brief.toml", "spring/hero.jp2", "spring/other.exr"]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "bmp", "jp2", "jxl", "tga", "exr", "svg", "pdf"])
@@ -70,20 +72,20 @@ def test_every_foreign_format_gets_its_note(studio: Studio, suffix: str) -> None
 def test_a_mask_in_a_foreign_format_holds_its_picture_until_it_is_taken_away(studio: Studio) -> None:
     """The note gives the name to save it under. Without that file, or with the mask as PNG, the picture is tried again."""
     studio.put("selected/hero.png", png())
-    studio.put("selected/hero.mask.psd", PHOTOSHOP)
+    studio.put("selected/hero.mask.exr", OPENEXR)
     studio.put("selected/lamp.png", png())
     studio.put("selected/lamp.toml", BRIEF)
-    studio.put("selected/lamp_mask.xcf", b"gimp xcf v011" + bytes(64))
+    studio.put("selected/lamp_mask.jp2", b"\0\0\0\x0cjP  " + bytes(64))
     studio.until(lambda: studio.note("selected/hero.png") and studio.note("selected/lamp.png"), "the notes")
-    assert "“hero.mask.psd” is a Photoshop document, which Goldsmith does not read: save it as “hero.mask.png”." in studio.note(
+    assert "“hero.mask.exr” is an OpenEXR picture, which Goldsmith does not read: save it as “hero.mask.png”." in studio.note(
         "selected/hero.png"
     )
     studio.until_idle()
-    studio.at("selected/lamp_mask.xcf").unlink()
+    studio.at("selected/lamp_mask.jp2").unlink()
     studio.put("selected/hero.mask.png", mask())
     studio.until(lambda: "hero.png" in studio.folder("masked") and "lamp.png" in studio.folder("graded"), "both pictures")
     studio.until_idle()
-    assert studio.folders()["selected"] == ["hero.mask.psd"]
+    assert studio.folders()["selected"] == ["hero.mask.exr"]
 
 
 @pytest.mark.parametrize("name", ["hero.png", "hero.mask.png", "hero.toml", "hero.txt"])

@@ -63,7 +63,10 @@ def blend_function(mode: BlendMode) -> BlendFunction:
 
 
 def blend_with(blend: BlendFunction, backdrop: Pixels, backdrop_alpha: Mask | None, layer: Pixels, coverage: Mask) -> BlendResult:
-    """Return the layer composited over the backdrop as ``blend_layer`` does, with any function for B(cb, cs)."""
+    """Return the layer composited over the backdrop as ``blend_layer`` does, with any function for B(cb, cs).
+
+    Arrays as there: (h, w, c) and (h, w), 0..1.
+    """
     height, width = coverage.shape
     colours = np.empty_like(backdrop)
     alpha = None if backdrop_alpha is None else np.empty_like(backdrop_alpha)

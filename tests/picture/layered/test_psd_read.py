@@ -44,9 +44,9 @@ def test_layers_are_unpacked_exactly(layers: list[Layer], compression: int, is_b
     """All codes of all planes."""
     data = make_psd(layers, compression=compression, is_big=is_big)
     file = decode_layers(data, "hero.psd", MAX_PIXELS, MAX_BYTES)
-    for read, made in zip(file.layers, layers, strict=True):
-        stored = read.pixels if read.alpha is None else np.dstack([read.pixels, read.alpha])
-        assert np.array_equal(stored, made.codes)
+    for layer, original in zip(file.layers, layers, strict=True):
+        stored = layer.pixels if layer.alpha is None else np.dstack([layer.pixels, layer.alpha])
+        assert np.array_equal(stored, original.codes)
 
 
 def test_a_group_a_mask_and_opacity_come_out_as_in_another_program() -> None:

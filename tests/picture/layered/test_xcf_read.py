@@ -120,10 +120,10 @@ def test_a_mask_hides_unless_it_is_switched_off() -> None:
 
 def test_a_group_fades_and_hides_its_layers_as_one() -> None:
     """Two overlapping white layers in a group of half opacity give one half."""
-    one, two = Layer("one", plain(255, 10, 8), 2, 2), Layer("two", plain(255, 10, 8), 6, 4)
+    lower, upper = Layer("lower", plain(255, 10, 8), 2, 2), Layer("upper", plain(255, 10, 8), 6, 4)
     group = Layer("Edits", np.zeros((1, 1, 4), np.uint8), opacity=0.5)
-    layers = [Layer("base", plain(0)), one, two, group]
-    paths = {"one": item_path(0, 1), "two": item_path(0, 0)}
+    layers = [Layer("base", plain(0)), lower, upper, group]
+    paths = {"lower": item_path(0, 1), "upper": item_path(0, 0)}
     result = codes_of(layers, groups={"Edits": ()}, properties=paths)
     assert sorted(set(result.ravel().tolist())) == [0, 128]
     file = decode_layers(make_xcf(layers, groups={"Edits": ()}, properties=paths), "hero.xcf", MAX_PIXELS, MAX_BYTES)

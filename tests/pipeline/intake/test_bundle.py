@@ -118,24 +118,24 @@ def test_a_picture_named_mask_is_a_picture_if_it_has_a_sidecar() -> None:
 
 
 def test_a_document_is_the_picture_only_if_its_sidecar_has_no_other_picture() -> None:
-    """Beside ``hero.png``, ``hero.psd`` is a working file. Beside a brief or a mask alone, ``hero.psd`` is the picture."""
-    assert only_bundle(["hero.png", "hero.psd", "hero.toml"]).picture == at("hero.png")
-    assert only_bundle(["hero.psd", "hero.toml"]).picture == at("hero.psd")
-    assert only_bundle(["hero.psd", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
-    assert group_bundles("selected", "acme/spring", ["hero.psd"]) == []
+    """Beside ``hero.png``, ``hero.exr`` is a working file. Beside a brief or a mask alone, ``hero.exr`` is the picture."""
+    assert only_bundle(["hero.png", "hero.exr", "hero.toml"]).picture == at("hero.png")
+    assert only_bundle(["hero.exr", "hero.toml"]).picture == at("hero.exr")
+    assert only_bundle(["hero.exr", "hero.mask.png"]).masks == {"mask": (at("hero.mask.png"),)}
+    assert group_bundles("selected", "acme/spring", ["hero.exr"]) == []
 
 
 def test_a_campaign_s_brief_reaches_a_document_alone() -> None:
     """Then it is the picture of its bundle, so that it gets a note; beside a picture of its name it stays a working file."""
-    (alone,) = group_bundles("selected", "spring", ["hero.psd"], "selected/spring/brief.toml")
-    assert (alone.picture, alone.has_instructions) == ("selected/spring/hero.psd", True)
-    (beside,) = group_bundles("selected", "spring", ["hero.psd", "hero.png"], "selected/spring/brief.toml")
+    (alone,) = group_bundles("selected", "spring", ["hero.exr"], "selected/spring/brief.toml")
+    assert (alone.picture, alone.has_instructions) == ("selected/spring/hero.exr", True)
+    (beside,) = group_bundles("selected", "spring", ["hero.exr", "hero.png"], "selected/spring/brief.toml")
     assert beside.picture == "selected/spring/hero.png"
-    assert group_bundles("selected", "spring", ["hero.mask.psd"], "selected/spring/brief.toml") == []
+    assert group_bundles("selected", "spring", ["hero.mask.exr"], "selected/spring/brief.toml") == []
 
 
 @pytest.mark.parametrize(
-    "name", ["hero.mask.tga", "hero_mask.xcf", "hero.keep.psd", "hero.layer.logo.psd", "hero.ref.gif", "hero.png.mask.tga"]
+    "name", ["hero.mask.tga", "hero_mask.jp2", "hero.keep.exr", "hero.layer.logo.exr", "hero.ref.gif", "hero.png.mask.tga"]
 )
 def test_a_sidecar_in_a_format_that_is_not_read_is_disputed(name: str) -> None:
     """The sentence gives the name to save it under. With the same sidecar in a format that is read, it is a working file."""
@@ -198,8 +198,8 @@ PICTORIAL = [
     ".layer.x.png",
     ".ref.png",
 ]
-TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".psd"]
-DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif", ".mask.psd", ".gif"]
+TEXTUAL = [".toml", ".txt", ".cube", ".jpg.toml", ".png.problem.txt", ".toml.problem.txt", ".exr"]
+DOUBLED = [".png.png", ".mask.png.png", ".toml.toml", ".mask.bmp", "_mask.gif", ".mask.exr", ".gif"]
 TAILS = st.sampled_from([*PICTORIAL, *TEXTUAL, *DOUBLED])
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), unique=True, max_size=14)
 

@@ -13,7 +13,7 @@ from goldsmith.pipeline.intake.bundle_index import UNCHECKED, BundleIndex, find_
 
 STEMS = st.sampled_from(["a", "A", "a.jpg", "a_mask", "b", "ü", "u\u0308", "\udcff", "a_mask_mask"])
 TAILS = st.sampled_from(
-    [".png", ".jpg", ".mask.png", "_mask.png", ".toml", ".png.mask.png", ".png.problem.txt", ".toml.problem.txt", ".psd"]
+    [".png", ".jpg", ".mask.png", "_mask.png", ".toml", ".png.mask.png", ".png.problem.txt", ".toml.problem.txt", ".exr"]
 )
 NAMES = st.lists(st.builds(str.__add__, STEMS, TAILS), max_size=20)
 
@@ -105,7 +105,7 @@ def test_removing_a_folder_removes_all_below_it_and_nothing_beside_it() -> None:
         (["HERO.JPG"], "HERO.JPG"),
         (["hero.mask.png"], "hero.mask.png"),
         (["hero.ref.png"], "hero.ref.png"),
-        (["hero.psd"], "hero.psd"),
+        (["hero.exr"], "hero.exr"),
         (["hero.png", "hero.jpg"], "hero.png"),
         (["hero2.png", "heroine.png", "her.png", "hero.doc", ".hero.png", "hero.png.part", "hero.toml.problem.txt"], None),
     ],

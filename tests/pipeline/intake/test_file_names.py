@@ -14,7 +14,7 @@ from goldsmith.files import display_name, fold_name, is_conflict_copy, is_ignore
 from goldsmith.pipeline.intake.bundle import group_bundles
 from goldsmith.pipeline.intake.file_names import classify, group_keys
 
-ENDINGS = st.sampled_from([".png", ".mask.png", ".keep.sky.jpg", "_mask2.png", ".toml", ".toml.txt", ".png.problem.txt", ".psd", ""])
+ENDINGS = st.sampled_from([".png", ".mask.png", ".keep.sky.jpg", "_mask2.png", ".toml", ".toml.txt", ".png.problem.txt", ".exr", ""])
 ANY_NAME = (
     st.binary(min_size=1, max_size=255).map(os.fsdecode) | st.text(max_size=80) | st.builds(str.__add__, st.text(max_size=9), ENDINGS)
 )
@@ -64,8 +64,8 @@ ANY_NAME = (
         ("hero.bmp", "hero", "foreign", ""),
         ("hero.layer.logo.gif", "hero", "foreign", "logo"),
         ("hero.mask.tga", "hero", "foreign", "mask"),
-        ("hero_mask.psd", "hero", "foreign", "mask"),
-        ("hero.layer.logo.psd", "hero", "foreign", "logo"),
+        ("hero_mask.exr", "hero", "foreign", "mask"),
+        ("hero.layer.logo.exr", "hero", "foreign", "logo"),
         ("_status.txt", "_status.txt", "litter", ""),
         ("my conflicted copywriting.png", "my conflicted copywriting", "picture", ""),
         ("hero (Anna's conflicted copy 2026-01-02).png", "hero (Anna's conflicted copy 2026-01-02).png", "litter", ""),
@@ -79,7 +79,7 @@ ANY_NAME = (
         ("brief.toml", "", "campaign", ""),
         ("hero.png.problem.txt", "hero.png", "note", ""),
         ("hero.manifest.json", "hero.manifest", "other", ""),
-        ("hero.psd", "hero", "foreign", ""),
+        ("hero.exr", "hero", "foreign", ""),
         ("hero.docx", "hero", "other", ""),
         ("unmasked.png", "unmasked", "picture", ""),
         ("hero_masked.png", "hero_masked", "picture", ""),

@@ -74,7 +74,7 @@ def test_a_name_like_a_mask_s_is_asked_about_and_never_taken(name: str, picture:
         ("hero.png", "damask.png"),
         ("hero.png", "face mask product.png"),
         ("hero.png", "hero.mask.png", "hero_mask_final.png"),
-        ("hero.png", "hero.psd"),
+        ("hero.png", "hero.exr"),
         ("hero_v2.png", "hero.png", "hero_v2.mask.png"),
     ],
 )

@@ -277,3 +277,19 @@ def test_names_are_shown_without_newlines_and_undecodable_bytes() -> None:
     message = sentence(check_readiness(["two\nlines\udce9.png"]))
     assert "\n" not in message
     assert message.encode()
+
+
+@pytest.mark.parametrize("suffix", [".psd", ".PSB", ".ora", ".kra", ".xcf"])
+def test_a_file_with_layers_may_hold_the_mask_that_a_step_needs(suffix: str) -> None:
+    """Only a worker can look. A format without layers still waits for its mask."""
+    texts = {"selected/hero.toml": INPAINT}
+    assert isinstance(check_readiness([f"hero{suffix}", "hero.toml"], texts), Ready)
+    assert isinstance(check_readiness(["hero.png", "hero.toml"], texts), Waiting)
+
+
+def test_a_brief_can_say_that_the_mask_is_in_the_alpha() -> None:
+    """Then no other mask is waited for; a mask with a name still is."""
+    from_alpha = '[mask]\nfrom = "alpha"\n'
+    assert isinstance(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": from_alpha + INPAINT}), Ready)
+    named = from_alpha + INPAINT.replace('"mask"', '"sky"')
+    assert isinstance(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": named}), Waiting)

@@ -266,16 +266,16 @@ def test_a_file_in_a_folder_of_masks_is_explained(root: Path, make_explainer: Ma
 
 def test_a_foreign_file_beside_its_picture_is_explained(root: Path, make_explainer: MakeExplainer) -> None:
     """A working file is ignored; a mask in a format that is not read holds the picture, and both have the same sentence."""
-    put(root, "selected/hero.png", "selected/hero.psd", "selected/lamp.png", "selected/lamp.mask.psd")
+    put(root, "selected/hero.png", "selected/hero.exr", "selected/lamp.png", "selected/lamp.mask.exr")
     explain = make_explainer().explain_file
-    assert explain("selected/hero.psd") == (
-        "“hero.psd” is ignored: Goldsmith does not read a Photoshop document, and “hero.png” is used instead."
+    assert explain("selected/hero.exr") == (
+        "“hero.exr” is ignored: Goldsmith does not read an OpenEXR picture, and “hero.png” is used instead."
     )
-    sentence = "“lamp.mask.psd” is a Photoshop document, which Goldsmith does not read: save it as “lamp.mask.png”."
-    assert explain("selected/lamp.png") == explain("selected/lamp.mask.psd") == sentence
+    sentence = "“lamp.mask.exr” is an OpenEXR picture, which Goldsmith does not read: save it as “lamp.mask.png”."
+    assert explain("selected/lamp.png") == explain("selected/lamp.mask.exr") == sentence
 
 
-@pytest.mark.parametrize("name", ["old.png.", "old.png ", "old.psd"])
+@pytest.mark.parametrize("name", ["old.png.", "old.png ", "old.exr"])
 def test_a_brief_that_waits_for_its_picture_is_told_of_a_picture_that_is_not_taken(
     root: Path, make_explainer: MakeExplainer, name: str
 ) -> None:
@@ -283,7 +283,7 @@ def test_a_brief_that_waits_for_its_picture_is_told_of_a_picture_that_is_not_tak
     put(root, f"selected/{name}")
     put(root, "selected/old.toml", data=b'[[edit]]\nop = "sharpen"\n')
     sentence = make_explainer().explain_file("selected/old.toml")
-    if name == "old.psd":  # then it is the picture, and the job's note says what to do
+    if name == "old.exr":  # then it is the picture, and the job's note says what to do
         assert sentence == "Everything is here: edit is next."
     else:
         assert sentence.startswith("Waiting for its picture")
@@ -427,8 +427,8 @@ def test_a_brief_with_errors_is_explained_without_a_daemon(root: Path, make_expl
         ("inbox/brief.toml", "This is the campaign's brief"),
         ("inbox/notes.doc", "“notes.doc” is neither a picture nor a sidecar"),
         (
-            "inbox/hero.psd",
-            "“hero.psd” is a Photoshop document, which Goldsmith does not read: save it as “hero.png”.",
+            "inbox/hero.exr",
+            "“hero.exr” is an OpenEXR picture, which Goldsmith does not read: save it as “hero.png”.",
         ),
         ("inbox/README.txt", "“README.txt” is neither a picture nor a sidecar"),
         ("inbox/hero.png.part", "“hero.png.part” is ignored"),

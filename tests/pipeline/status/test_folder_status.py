@@ -84,7 +84,7 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     studio.put("selected/bad.toml", '[[edit]]\nop = "sharpn"\n')
     studio.put("selected/n9.png", png())
     studio.put("selected/n9_mask_final.png", mask())
-    studio.put("selected/layers.psd", b"8BPS" + bytes(60))
+    studio.put("selected/layers.exr", b"v/1\1" + bytes(60))
     studio.put("selected/lamp.png ", png())
     studio.put("selected/old.png.", png())
     text = until_told(
@@ -94,7 +94,7 @@ def test_it_tells_what_waits_and_for_what_what_is_held_and_which_names_to_check(
     assert "  acme/clay.png\n      Waiting for the mask “sky” (step 1 of edit needs it): put “clay.mask.sky.png” beside it.\n" in text
     assert "  bad.png\n      bad.toml: edit.1.op is" in text
     assert "  Is “n9_mask_final.png” the mask of “n9.png”? Call it “n9.mask.png”.\n" in text
-    assert "  “layers.psd” is a Photoshop document, which Goldsmith does not read: save it as “layers.png”.\n" in text
+    assert "  “layers.exr” is an OpenEXR picture, which Goldsmith does not read: save it as “layers.png”.\n" in text
     assert "  “lamp.png ” ends in a space: call it “lamp.png”.\n" in text
     assert "  “old.png.” ends in a full stop: call it “old.png”.\n" in text
     for name in ("selected/lamp.png ", "selected/old.png."):

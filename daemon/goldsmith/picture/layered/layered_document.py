@@ -233,9 +233,9 @@ def _note_layers(document: LayeredDocument) -> None:
     """Add the remarks about what the layers do to the picture."""
     notes = document.header.notes
     parts = [source for source in document.layers if part_role(source) is not None]
-    shown = [source.name for source in parts if source.is_shown]
-    if shown:
-        what = f"its layers {list_names(shown)} are" if len(shown) > 1 else f"its layer {list_names(shown)} is"
+    taken_out = [source.name for source in parts if source.is_shown]
+    if taken_out:
+        what = f"its layers {list_names(taken_out)} are" if len(taken_out) > 1 else f"its layer {list_names(taken_out)} is"
         notes.append(f"{what} beside the picture and not in it: the picture was composed from the other layers")
     elif document.merge_fault:
         notes.append(f"{document.merge_fault}: the picture was composed from its layers")

@@ -50,7 +50,8 @@ _MODE_REMEDY = "Convert it to RGB or grey, 8 or 16 bits a channel, and save it a
 _MAX_CHANNELS = 56
 _MAX_RESOURCES = 10_000
 _RESOLUTION, _NAMES, _IPTC, _ICC, _UNICODE_NAMES, _VERSION, _EXIF, _XMP = 1005, 1006, 1028, 1039, 1045, 1057, 1058, 1060
-_TRANSPARENCY, _USER_MASK, _REAL_MASK = -1, -2, -3
+_USED_RESOURCES = (_RESOLUTION, _NAMES, _IPTC, _ICC, _UNICODE_NAMES, _VERSION, _EXIF, _XMP)
+_TRANSPARENCY, _USER_MASK = -1, -2
 _RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)
 # Blocks with a length of 8 bytes in PSB files.
 _LONG_BLOCKS = frozenset(b"LMsk Lr16 Lr32 Layr Mt16 Mt32 Mtrn Alph FMsk lnk2 lnk3 lnkE FEid FXid PxSD pths extd extn cinf artd".split())
@@ -252,8 +253,7 @@ def _find_sections(file: _File) -> _Sections:
 
 def _read_resources(file: _File, span: tuple[int, int]) -> dict[int, bytes]:
     """Return the image resources that are used, by number."""
-    wanted = (_RESOLUTION, _NAMES, _IPTC, _ICC, _UNICODE_NAMES, _VERSION, _EXIF, _XMP)
-    found: dict[int, bytes] = {}
+    resources: dict[int, bytes] = {}
     offset, end = span
     count = 0
     while offset + 12 <= end:
@@ -264,12 +264,12 @@ def _read_resources(file: _File, span: tuple[int, int]) -> dict[int, bytes]:
         count += 1
         if offset + 4 + length > end or count > _MAX_RESOURCES:
             raise damaged_error(file.name, "the list of its resources makes no sense")
-        if number in wanted and number not in found:
+        if number in _USED_RESOURCES and number not in resources:
             label = {_ICC: "colour profile", _XMP: "XMP block", _EXIF: "Exif block"}.get(number, "IPTC block")
             check_metadata_size(file.name, label, length)
-            found[number] = file.data[offset + 4 : offset + 4 + length]
+            resources[number] = file.data[offset + 4 : offset + 4 + length]
         offset += 4 + length + length % 2
-    return found
+    return resources
 
 
 def _set_metadata(file: _File, resources: dict[int, bytes], header: ImageHeader) -> None:
