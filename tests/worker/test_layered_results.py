@@ -64,18 +64,21 @@ def tree(data: bytes) -> list[tuple[str, str]]:
 
 
 def test_a_stage_hands_on_the_original_with_its_steps_over_it(share: Share) -> None:
+    """In one group, and no other file beside it."""
     outcome = run(share, SHARPEN, GRADE)
     assert [output.tail for output in outcome.outputs] == [".psd"]
     assert tree(file_of(outcome)) == [("Original", "pixel"), ("edit", "group"), ("Sharpen", "pixel"), ("Grade", "pixel")]
 
 
 def test_the_flat_picture_is_that_of_a_png(share: Share) -> None:
+    """Bit for bit, in both formats with layers."""
     flat = [decode(file_of(run(share, SHARPEN, GRADE, working=working)), "hero", LIMIT).pixels for working in ("png", "psd", "ora")]
     assert np.array_equal(flat[0], flat[1])
     assert np.array_equal(flat[0], flat[2])
 
 
 def test_the_next_stage_lays_its_group_over_the_layers_that_it_got(share: Share) -> None:
+    """A second run of a stage has a number."""
     share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
     data = file_of(run(share, GRADE, inputs=("masked/hero.psd",), stage="grade"))
     assert [name for name, _ in tree(data)] == ["Original", "edit", "Sharpen", "grade", "Grade"]
@@ -84,6 +87,7 @@ def test_the_next_stage_lays_its_group_over_the_layers_that_it_got(share: Share)
 
 
 def test_a_file_goes_through_three_stages_and_its_layers_give_its_flat_picture(share: Share) -> None:
+    """The last one exports it."""
     share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
     share.put("graded/hero.psd", file_of(run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")))
     data = file_of(run(share, EXPORT, inputs=("graded/hero.psd",), stage="deliver", deliver=True), "deliverable")
@@ -116,6 +120,7 @@ def test_work_goes_on_on_the_flat_picture_of_a_file_that_was_painted_on(share: S
 
 @pytest.mark.parametrize("working", ["psd", "ora"])
 def test_an_enlargement_keeps_the_layers_at_the_new_size(share: Share, working: str) -> None:
+    """Decoded from the file, scaled, and written anew."""
     share.put(f"masked/hero.{working}", file_of(run(share, SHARPEN, working=working)))
     outcome = run(share, ("resize", {"factor": 2, "enlarge": True}), inputs=(f"masked/hero.{working}",), working=working, stage="grade")
     file = decode_layers(file_of(outcome), "hero", LIMIT, 10**9)
@@ -128,6 +133,7 @@ def test_an_enlargement_keeps_the_layers_at_the_new_size(share: Share, working: 
 
 
 def test_a_crop_merges_the_layers_and_says_so(share: Share) -> None:
+    """Whatever the step cuts away."""
     share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
     outcome = run(share, ("resize", {"size": [20, 20], "mode": "fill"}), inputs=("masked/hero.psd",), stage="grade")
     assert tree(file_of(outcome)) == [("Resize", "pixel")]
@@ -135,6 +141,7 @@ def test_a_crop_merges_the_layers_and_says_so(share: Share) -> None:
 
 
 def test_layers_of_one_format_go_on_in_the_other(share: Share) -> None:
+    """Those of pixels, with their groups."""
     share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
     data = file_of(run(share, GRADE, inputs=("masked/hero.psd",), stage="grade", working="ora"))
     names = [(layer.name, layer.group_path) for layer in decode_layers(data, "hero.ora", LIMIT, 10**9).layers]
@@ -142,6 +149,7 @@ def test_layers_of_one_format_go_on_in_the_other(share: Share) -> None:
 
 
 def test_a_mask_that_no_step_has_used_stays_a_hidden_layer(share: Share) -> None:
+    """No file beside the result repeats it."""
     layers = decode_layers(file_of(run(share, SHARPEN)), "hero.psd", LIMIT, 10**9)
     codes = np.zeros((48, 64, 3), np.uint8)
     codes[:20] = 255
@@ -154,6 +162,7 @@ def test_a_mask_that_no_step_has_used_stays_a_hidden_layer(share: Share) -> None
 
 
 def test_a_mask_of_a_file_that_a_step_has_used_is_gone_from_its_layers(share: Share) -> None:
+    """The archive has the file as it was."""
     layers = decode_layers(file_of(run(share, SHARPEN)), "hero.psd", LIMIT, 10**9)
     codes = np.zeros((48, 64, 3), np.uint8)
     codes[20:30, 20:30] = 255
@@ -164,6 +173,7 @@ def test_a_mask_of_a_file_that_a_step_has_used_is_gone_from_its_layers(share: Sh
 
 
 def test_a_stage_that_changes_nothing_hands_the_file_itself_on(share: Share) -> None:
+    """Byte for byte, with everything in it."""
     share.put("masked/hero.psd", file_of(run(share, SHARPEN)))
     outcome = run(share, ("grade", {}), inputs=("masked/hero.psd",), stage="grade")
     assert (outcome.is_unchanged, outcome.outputs) == (True, ())
@@ -185,6 +195,7 @@ def test_a_transparent_picture_comes_through_a_psd_bit_for_bit(share: Share) -> 
 
 
 def test_the_id_of_a_file_is_in_its_xmp_and_the_next_stage_knows_it(share: Share) -> None:
+    """So its history goes on."""
     first = run(share, SHARPEN)
     share.put("masked/hero.psd", file_of(first))
     second = run(share, GRADE, inputs=("masked/hero.psd",), stage="grade")
@@ -195,11 +206,13 @@ def test_the_id_of_a_file_is_in_its_xmp_and_the_next_stage_knows_it(share: Share
 
 
 def test_the_same_job_gives_the_same_bytes(share: Share) -> None:
+    """In both formats."""
     for working in ("psd", "ora"):
         assert file_of(run(share, SHARPEN, GRADE, working=working)) == file_of(run(share, SHARPEN, GRADE, working=working))
 
 
 def test_an_export_of_another_size_has_one_layer_and_a_remark(share: Share) -> None:
+    """The layers do not fit it."""
     share.put("graded/hero.psd", file_of(run(share, SHARPEN)))
     small = ("export", {"format": "psd", "name": "small", "size": [20, 20]})
     outcome = run(share, small, inputs=("graded/hero.psd",), stage="deliver", deliver=True)
@@ -209,6 +222,7 @@ def test_an_export_of_another_size_has_one_layer_and_a_remark(share: Share) -> N
 
 
 def test_an_export_of_a_picture_without_layers_has_the_layers_of_its_stage(share: Share) -> None:
+    """They are collected for the export alone."""
     data = file_of(run(share, SHARPEN, EXPORT, stage="deliver", deliver=True, working="png"), "deliverable")
     assert [name for name, _ in tree(data)] == ["Original", "deliver", "Sharpen"]
 

@@ -67,6 +67,7 @@ def layers_after(*steps: tuple[Picture, Picture, np.ndarray | None]) -> tuple[Fi
 
 
 def test_a_step_is_a_layer_of_the_box_that_it_has_changed_in_the_group_of_its_stage() -> None:
+    """The original lies below, outside the group."""
     before = picture()
     original, layer = layers_after((before, paint_over(before, hard_mask()), hard_mask()))
     assert (original.name, original.box, original.group_path) == ("Original", LayerBox(0, 0, WIDTH, HEIGHT), ())
@@ -79,6 +80,7 @@ def test_a_step_is_a_layer_of_the_box_that_it_has_changed_in_the_group_of_its_st
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_layer_has_the_steps_own_soft_mask_and_gives_the_picture_through_it(depth: int) -> None:
+    """The colours are those before they were mixed through the mask."""
     before, mask = picture(depth), soft_mask()
     after = paint_over(before, mask)
     _, layer = layers_after((before, after, mask))
@@ -100,6 +102,7 @@ def test_colours_that_a_mask_would_have_to_exaggerate_get_a_stronger_mask() -> N
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_unblended_colours_give_the_picture_within_one_code(depth: int) -> None:
+    """For any two colours and any mask."""
     random, full = np.random.default_rng(3), 2**depth - 1
     dtype = np.uint8 if depth == 8 else np.uint16
     below, blended = (random.integers(0, full + 1, (4000, 3)).astype(dtype) for _ in range(2))
@@ -111,6 +114,7 @@ def test_unblended_colours_give_the_picture_within_one_code(depth: int) -> None:
 
 
 def test_a_step_without_a_region_has_a_mask_only_if_it_changes_little_of_its_box() -> None:
+    """Two specks far apart get one; a grade of the whole picture gets none."""
     before = picture()
     specks = np.zeros((HEIGHT, WIDTH), np.float32)
     specks[2, 3] = specks[20, 30] = 1
@@ -143,6 +147,7 @@ def test_type_is_a_layer_that_is_transparent_beside_the_letters(depth: int) -> N
 
 
 def test_a_shadow_and_an_outline_of_type_are_in_its_layer_too() -> None:
+    """Colours other than that of the letters, opaque and not."""
     before = picture()
     pixels = before.pixels.copy()
     pixels[5:25, 5:35] *= np.float32(0.4)
@@ -156,11 +161,13 @@ def test_a_shadow_and_an_outline_of_type_are_in_its_layer_too() -> None:
 
 
 def test_a_step_that_changes_no_code_leaves_no_layer() -> None:
+    """Smaller differences are in no file."""
     before = picture()
     assert len(layers_after((before, before.with_pixels(before.pixels + np.float32(1e-5)), hard_mask()))) == 1
 
 
 def test_patches_are_compared_only_where_they_are() -> None:
+    """The rest of the picture shares memory."""
     before = picture()
     after = before.with_patches([(HOLE, np.full((10, 20, 3), 0.5, np.float32))])
     _, layer = layers_after((before, after, hard_mask()))
@@ -181,6 +188,7 @@ def test_a_change_of_transparent_parts_covers_the_layers_below_and_hides_them() 
 
 
 def test_a_change_of_opaque_parts_of_a_transparent_picture_is_a_layer_like_others() -> None:
+    """Nothing below shows through there."""
     alpha = np.ones((HEIGHT, WIDTH))
     alpha[:5] = 0.5
     before = picture(alpha=alpha)
@@ -190,6 +198,7 @@ def test_a_change_of_opaque_parts_of_a_transparent_picture_is_a_layer_like_other
 
 
 def test_a_larger_canvas_moves_the_layers_and_adds_what_is_new_around_them() -> None:
+    """The new layer is masked where the old picture is."""
     before, mask = picture(), hard_mask()
     middle = paint_over(before, mask)
     grown = np.full((HEIGHT + 10, WIDTH + 20, 3), 0.25, np.float32)
@@ -207,6 +216,7 @@ def test_a_larger_canvas_moves_the_layers_and_adds_what_is_new_around_them() -> 
 
 
 def test_an_enlargement_scales_the_layers_and_lies_over_them() -> None:
+    """Their masks and boxes too."""
     before, mask = picture(), hard_mask()
     middle = paint_over(before, mask)
     after = middle.with_geometry(np.repeat(np.repeat(middle.pixels, 2, 0), 2, 1), lambda plane: plane)
@@ -229,6 +239,7 @@ def test_an_enlargement_scales_the_layers_and_lies_over_them() -> None:
 
 @pytest.mark.parametrize("change", ["icc", "depth"])
 def test_another_profile_or_depth_merges_the_layers_and_says_so(change: str) -> None:
+    """Their codes would mean other colours."""
     before = picture()
     middle = paint_over(before, hard_mask())
     after = replace(middle, icc=profiles.builtin_profile("adobe-rgb")) if change == "icc" else replace(middle, depth=16)
@@ -250,6 +261,7 @@ def test_an_original_alone_that_no_longer_fits_is_replaced_without_a_word() -> N
 
 
 def test_the_picture_that_is_picked_of_a_set_is_one_layer_with_the_name_of_the_step_that_made_the_set() -> None:
+    """While the set is open, no layers belong to one picture."""
     before = picture()
     candidates = [paint_over(before, np.ones((HEIGHT, WIDTH), np.float32), value) for value in (0.2, 0.4)]
     stage = StageLayers("generate", before)
@@ -263,6 +275,7 @@ def test_the_picture_that_is_picked_of_a_set_is_one_layer_with_the_name_of_the_s
 
 
 def test_a_select_step_that_keeps_the_only_picture_leaves_no_layer() -> None:
+    """It is the same picture."""
     before = picture()
     stage = StageLayers("generate", before)
     stage.add_set("Select", [before], [before])
@@ -272,6 +285,7 @@ def test_a_select_step_that_keeps_the_only_picture_leaves_no_layer() -> None:
 
 
 def test_a_picture_from_words_is_the_lowest_layer() -> None:
+    """There is no original below it."""
     drawing = picture()
     stage = StageLayers("generate", None)
     stage.add_set("Regenerate", [], [drawing])
@@ -291,6 +305,7 @@ def kept_stage(before: Picture) -> StageLayers:
 
 
 def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
+    """It is not decoded; masks that steps have used are named."""
     before = picture()
     after = paint_over(before, hard_mask())
     stage = kept_stage(before)
@@ -306,6 +321,7 @@ def test_a_file_with_layers_stays_as_it_is_below_those_of_the_steps() -> None:
 
 
 def test_a_step_of_another_shape_changes_the_layers_of_the_file_too() -> None:
+    """They are decoded for it, and keep their groups."""
     before = picture()
     after = before.with_geometry(np.repeat(np.repeat(before.pixels, 2, 0), 2, 1), lambda plane: plane)
     stage = kept_stage(before)
@@ -321,12 +337,14 @@ def test_a_step_of_another_shape_changes_the_layers_of_the_file_too() -> None:
 
 
 def test_layers_are_those_of_one_picture_only() -> None:
+    """A picture of another size has none."""
     before = picture()
     other = before.with_geometry(before.pixels[:10], lambda plane: plane)
     assert StageLayers("edit", before).layers_of(other) is None
 
 
 def test_the_name_of_a_layer_says_the_step_and_the_file_of_its_look() -> None:
+    """Or its region, or its words, shortened."""
     assert layer_name("face_swap") == "Face swap"
     assert layer_name("grade", "", ("looks/warm-amber.cube", "heroes/a.png")) == "Grade: warm-amber.cube"
     assert layer_name("erase", "background & left") == "Erase: background & left"
@@ -334,4 +352,5 @@ def test_the_name_of_a_layer_says_the_step_and_the_file_of_its_look() -> None:
 
 
 def test_no_detail_makes_a_layer_a_mask() -> None:
+    """The next stage would take it out of the picture."""
     assert layer_name("grade", "", ("looks/sky.mask.cube",)) == "Grade"

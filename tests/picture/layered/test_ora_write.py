@@ -29,6 +29,7 @@ def stack_of(file: LayeredFile) -> ElementTree.Element:
 
 
 def test_the_archive_begins_with_its_media_type_uncompressed() -> None:
+    """So the first bytes of the file say what it is."""
     first = archive(layered_sample(8)).infolist()[0]
     assert (first.filename, first.compress_type, first.extra) == ("mimetype", zipfile.ZIP_STORED, b"")
     assert write_layers(layered_sample(8))[30:54] == b"mimetypeimage/openraster"
@@ -36,6 +37,7 @@ def test_the_archive_begins_with_its_media_type_uncompressed() -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_layer_is_a_png_at_its_place_with_its_mask_in_its_alpha(depth: int) -> None:
+    """At both depths: place, opacity, eye, colours and alpha."""
     file = layered_sample(depth)
     root, files = stack_of(file), archive(file)
     elements = {element.get("name"): element for element in root.iter("layer")}
@@ -52,6 +54,7 @@ def test_every_layer_is_a_png_at_its_place_with_its_mask_in_its_alpha(depth: int
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_merge_and_a_thumbnail_are_there_with_profile_and_xmp(depth: int) -> None:
+    """What the file says of itself is in the merge; the thumbnail is a small copy of it."""
     file = layered_sample(depth)
     files = archive(file)
     merged = files.read("mergedimage.png")
@@ -67,6 +70,7 @@ def test_the_merge_and_a_thumbnail_are_there_with_profile_and_xmp(depth: int) ->
 
 
 def test_the_list_has_the_highest_layer_first_and_each_group_once() -> None:
+    """A group within a group is nested in the list."""
     (stack,) = stack_of(layered_sample(8))
     assert [(element.tag, element.get("name")) for element in stack] == [
         ("layer", "Hidden"),
@@ -89,6 +93,7 @@ def test_layers_between_those_of_a_group_are_outside_it() -> None:
 
 
 def test_blend_modes_clipping_and_isolation_have_their_words() -> None:
+    """A group that passes through is not isolated."""
     sample = layered_sample(8)
     bottom = replace(sample.layers[0], groups=(LayerGroup("alone", blend_mode="normal"),), blend_mode="colour")
     clipped = replace(sample.layers[0], is_clipped=True)
@@ -99,6 +104,7 @@ def test_blend_modes_clipping_and_isolation_have_their_words() -> None:
 
 
 def test_a_mask_hides_what_lies_outside_its_box_unless_it_is_switched_off() -> None:
+    """A mask may be smaller than its layer and reach over the canvas."""
     sample = layered_sample(8)
     mask = LayerMask(LayerBox(-5, 10, 5, 12), np.full((2, 10), 100, np.uint8))
     layers = (replace(sample.layers[0], mask=mask), replace(sample.layers[0], mask=replace(mask, is_enabled=False)))
@@ -110,15 +116,18 @@ def test_a_mask_hides_what_lies_outside_its_box_unless_it_is_switched_off() -> N
 
 
 def test_a_name_without_a_place_in_xml_is_written_without_its_control_characters() -> None:
+    """Signs that XML has a use for are escaped."""
     sample = layered_sample(8)
     (stack,) = stack_of(replace(sample, layers=(replace(sample.layers[0], name='a\0b\x1b <&"> c'),)))
     assert stack[0].get("name") == 'ab <&"> c'
 
 
 def test_the_same_file_gives_the_same_bytes() -> None:
+    """No time of writing is in the archive."""
     assert write_layers(layered_sample(16)) == write_layers(layered_sample(16))
 
 
 def test_an_archive_is_written_anew() -> None:
+    """No part of an older archive is taken over."""
     with pytest.raises(ValueError, match="anew"):
         write_layers(layered_sample(8), KeptFile(b"", "hero.ora", "ora", 10**6, 10**9))

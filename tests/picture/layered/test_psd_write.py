@@ -42,6 +42,7 @@ def names_of(data: bytes) -> list[str]:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_every_layer_comes_back_with_its_place_pixels_and_mask(depth: int) -> None:
+    """Opacity and eye too, and a layer across the edge of the canvas."""
     file = layered_sample(depth)
     document = read(write_layers(file))
     by_name = {layer.name: layer for layer in document.descendants()}
@@ -70,12 +71,14 @@ def test_the_flat_picture_is_the_one_that_was_given(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_layers_over_each_other_give_the_flat_picture(depth: int) -> None:
+    """psd-tools composes them as Photoshop does."""
     document = read(write_layers(layered_sample(depth)))
     composed = np.asarray(document.composite(ignore_preview=True, apply_icc=False).convert("RGB")).astype(int)
     assert np.abs(composed - np.round(np.asarray(document.numpy()) * 255)).max() <= 1
 
 
 def test_names_in_any_script_come_back_and_old_programs_get_a_name_too() -> None:
+    """The old name has question marks for letters that Mac OS Roman lacks."""
     document = read(write_layers(layered_sample(8)))
     assert set(NAMES) <= {layer.name for layer in document.descendants()}
     records = [record.name for record, _ in document._record._iter_layers()]
@@ -83,6 +86,7 @@ def test_names_in_any_script_come_back_and_old_programs_get_a_name_too() -> None
 
 
 def test_groups_are_nested_and_keep_their_opacity_and_blend_mode() -> None:
+    """A hidden group stays hidden."""
     inner = LayerGroup("inner", opacity=0.6, blend_mode="multiply", is_visible=False)
     sample = layered_sample(8)
     layer = replace(sample.layers[0], groups=(LayerGroup("outer"), inner))
@@ -95,12 +99,14 @@ def test_groups_are_nested_and_keep_their_opacity_and_blend_mode() -> None:
 
 
 def test_two_groups_of_one_name_stay_two() -> None:
+    """A group is known by its record, not by its name."""
     sample = layered_sample(8)
     layers = tuple(replace(sample.layers[0], groups=(LayerGroup("edit"),)) for _ in range(2))
     assert [each.name for each in read(write_layers(replace(sample, layers=layers)))] == ["edit", "edit"]
 
 
 def test_a_group_has_its_mask_and_a_switched_off_mask_stays_off() -> None:
+    """The box of the mask and what lies outside it come back."""
     sample = layered_sample(8)
     mask = LayerMask(LayerBox(3, 4, 7, 9), np.full((5, 4), 200, np.uint8), outside_code=255, is_enabled=False)
     group = LayerGroup("masked", mask=mask)
@@ -109,6 +115,7 @@ def test_a_group_has_its_mask_and_a_switched_off_mask_stays_off() -> None:
 
 
 def test_profile_resolution_and_xmp_are_those_of_the_picture() -> None:
+    """The file says that its flat picture is there."""
     resources = read(write_layers(layered_sample(16))).image_resources
     assert resources.get_data(Resource.ICC_PROFILE) == profiles.builtin_profile("adobe-rgb")
     assert resources.get_data(Resource.RESOLUTION_INFO).horizontal == 300 * 65536
@@ -124,6 +131,7 @@ def test_layers_of_16_bits_are_deflated_without_differences() -> None:
 
 
 def test_a_transparent_picture_says_that_its_merge_is_transparent() -> None:
+    """By a negative number of layers."""
     sample = layered_sample(8)
     assert sample.merge is not None
     alpha = np.linspace(0, 255, sample.width, dtype=np.uint8)[None, :, None].repeat(sample.height, 0)
@@ -132,10 +140,12 @@ def test_a_transparent_picture_says_that_its_merge_is_transparent() -> None:
 
 
 def test_the_same_file_gives_the_same_bytes() -> None:
+    """A replay can compare files."""
     assert write_layers(layered_sample(16)) == write_layers(layered_sample(16))
 
 
 def test_a_picture_of_more_than_30000_px_becomes_a_psb() -> None:
+    """PSD has no room for it."""
     strip: PixelCodes = np.arange(30_001, dtype=np.uint16)[None, :, None].repeat(3, 2).astype(np.uint8)
     file = LayeredFile(30_001, 1, 8, 3, (FileLayer("Original", LayerBox(0, 0, 30_001, 1), strip),), strip)
     document = PSD.read(io.BytesIO(write_layers(file)))
@@ -151,6 +161,7 @@ def test_a_picture_of_more_than_30000_px_becomes_a_psb() -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_the_layers_of_a_kept_file_stay_byte_for_byte(depth: int) -> None:
+    """New layers lie over them, in a group of their own."""
     sample = layered_sample(depth)
     before = write_layers(sample)
     more = replace(sample, layers=(replace(sample.layers[1], name="Erase", groups=(LayerGroup("grade"),)),))
@@ -181,6 +192,7 @@ def test_a_layer_that_is_no_picture_stays_in_a_kept_file() -> None:
 
 
 def test_masks_that_steps_have_used_do_not_go_on() -> None:
+    """A mask that stays is hidden, and a layer for composite goes on as a file."""
     sample = layered_sample(8)
     names = ("mask", "Mask Sky", "hero.mask.hand", "layer logo", "Original")
     before = write_layers(replace(sample, layers=tuple(replace(sample.layers[0], name=name) for name in names)))
@@ -190,6 +202,7 @@ def test_masks_that_steps_have_used_do_not_go_on() -> None:
 
 
 def test_saved_selections_stay_behind_the_new_flat_picture() -> None:
+    """They are further planes of it."""
     sample = layered_sample(8)
     document = PSD.read(io.BytesIO(write_layers(sample)))
     planes = document.image_data.get_data(document.header)
@@ -203,6 +216,7 @@ def test_saved_selections_stay_behind_the_new_flat_picture() -> None:
 
 
 def test_a_saved_selection_that_a_step_has_used_does_not_go_on_and_the_others_keep_their_names() -> None:
+    """Else the next stage would use it again."""
     from goldsmith.picture.codec import decode_layers
 
     sample = layered_sample(8)
@@ -240,6 +254,7 @@ def _with_remarks(data: bytes) -> bytes:
 
 
 def test_what_a_kept_file_says_of_its_layers_before_does_not_go_on_and_the_rest_does() -> None:
+    """A thumbnail shows what was erased since."""
     before = _with_remarks(write_layers(layered_sample(8)))
     after = write_layers(layered_sample(8), kept(before))
     assert b"thumbnail of what was erased" in before
@@ -249,6 +264,7 @@ def test_what_a_kept_file_says_of_its_layers_before_does_not_go_on_and_the_rest_
 
 
 def test_a_deliverable_takes_only_the_layers_of_a_kept_file() -> None:
+    """Metadata of single layers and other blocks are left out."""
     before = _with_remarks(write_layers(layered_sample(8)))
     after = write_layers(layered_sample(8), kept(before, keeps_remarks=False))
     assert Resource.COPYRIGHT_FLAG not in read(after).image_resources
@@ -256,6 +272,7 @@ def test_a_deliverable_takes_only_the_layers_of_a_kept_file() -> None:
 
 
 def test_a_file_of_another_size_depth_or_colour_model_cannot_be_kept() -> None:
+    """Its packed planes would mean something else."""
     sample = layered_sample(8)
     base = kept(write_layers(sample))
     assert sample.merge is not None
