@@ -68,10 +68,10 @@ def test_a_public_class_name_is_defined_once() -> None:
 # Modules whose only user is in another package, each with the reason why it cannot be there.
 USED_ELSEWHERE = {
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
-    **dict.fromkeys(
-        [f"picture.layered.{name}" for name in ("kra_read", "ora_read", "ora_write", "psd_read", "psd_write", "xcf_read")],
-        "the table of formats names it; picture/layered/ reads and writes files with layers",
-    ),
+    **{
+        f"picture.layered.{name}": "the table of formats names every reader and writer, and those of layers share what is beside them"
+        for name in ("kra_read", "ora_read", "ora_write", "psd_read", "psd_write", "xcf_read")
+    },
     "picture.metadata.identity": "picture/ alone reads and writes metadata",
     "pipeline.archive.daily_pruning": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.archive.restoration": "cli/ shows what pipeline/ does",

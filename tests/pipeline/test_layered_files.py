@@ -97,3 +97,47 @@ def test_a_damaged_document_is_one_note_and_stays(studio: Studio) -> None:
     studio.until(lambda: studio.note("selected/hero.psd"), "the note")
     assert studio.note("selected/hero.psd").startswith("hero.psd is damaged: its header gives a size of 24 x 0 pixels.")
     assert studio.folders() == {"selected": ["hero.psd", "hero.psd.problem.txt", "hero.toml"]}
+
+
+def returned_document(studio: Studio, ids: bool = True) -> bytes:
+    """Let a picture get to masked/, and return a document that an editor has made of it, with its id or without."""
+    from doubles.layered_files import png_bytes
+
+    studio.put("selected/hero.png", png_bytes(gradient()))
+    studio.put("selected/hero.mask.png", png_bytes(mask_codes()))
+    studio.put("selected/hero.toml", INPAINT)
+    studio.until(lambda: studio.folder("masked") == ["hero.png", "hero.toml"], "the result")
+    studio.until_idle()
+    result = decode(studio.read("masked/hero.png"), "hero.png", 10_000)
+    assert result.metadata.xmp is not None
+    painted = result.to_codes().copy()
+    painted[:4, :4] = 200
+    return make_psd(
+        [Layer("Original", result.to_codes()), Layer("paint", painted)], painted, resources={1060: result.metadata.xmp} if ids else {}
+    )
+
+
+def test_a_picture_that_comes_back_as_a_document_replaces_the_older_file(studio: Studio) -> None:
+    """By the id in it. The older file goes to the archive, and the record goes on through the editor."""
+    document = returned_document(studio)
+    studio.put("masked/hero.psd", document)
+    studio.write("masked/hero.toml", GRADE)
+    studio.until(lambda: studio.folder("graded") == ["hero.png", "hero.toml"], "the graded picture")
+    studio.until_idle()
+    assert studio.folder("masked") == []
+    assert {"masked/hero.psd", "masked/hero.png"} <= set(studio.archived())
+    row = next(row for row in studio.history() if row.path == "masked/hero.psd" and row.record["steps"])
+    assert row.parent_job_id
+    assert "it is a newer version of hero.png, which went to the archive" in str(row.record["facts"])
+
+
+def test_two_files_with_one_brief_stay_two_pictures_if_no_id_joins_them(studio: Studio) -> None:
+    """The note asks which of them the brief is for, and no file moves."""
+    studio.put("masked/hero.psd", returned_document(studio, ids=False))
+    studio.write("masked/hero.toml", GRADE)
+    studio.until(lambda: studio.note("masked/hero.psd"), "the note")
+    assert "nothing in hero.psd says that it was made from the other" in studio.note("masked/hero.psd")
+    studio.at("masked/hero.toml").rename(studio.at("masked/hero.psd.toml"))
+    studio.until(lambda: studio.folder("graded"), "the graded picture")
+    studio.until_idle()
+    assert "hero.png" in studio.folder("masked")

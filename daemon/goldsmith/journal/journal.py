@@ -334,6 +334,10 @@ class Journal:
         with self._translated():
             return [read_record(_to_plan, row) for row in self._db.execute("SELECT body FROM plan ORDER BY seq")]
 
+    def is_placed(self, path: str) -> bool:
+        """Return whether the daemon placed a file at ``path``, the last one that was there."""
+        return self.placed_file(path) is not None
+
     def placed_file(self, path: str) -> PlacedFile | None:
         """Return the file that the daemon last placed at ``path``, or None. The caller checks whether it is still there."""
         with self._translated():

@@ -174,6 +174,7 @@ def job_inputs(bundle: Bundle, sigs: Mapping[str, FileSignature], known_sha256: 
     sidecars = (("mask", bundle.masks), ("keep", bundle.keeps), ("layer", bundle.layers), ("control", bundle.controls))
     for role, paths_by_name in sidecars:
         inputs += [job_input(role, path, name) for name, paths in paths_by_name.items() for path in paths]
+    inputs += [job_input("before", bundle.returned_from)] if bundle.returned_from else []
     inputs += [job_input("ref", path) for path in bundle.refs]
     inputs += [job_input("look", path) for path in bundle.looks]
     inputs += [job_input("xmp", path) for path in bundle.xmps]

@@ -97,7 +97,8 @@ class DaemonRuntime:
         self._on_event = on_event
         self.watcher = Watcher(root)
         intervals = IntakeSettings(settings.quiet, settings.breath, settings.weak_quiet, settings.sweep, settings.poll)
-        self.intake = Intake(root, setup.pipeline.watched_folders, self.watcher, clock, intervals, setup.weights.change_token)
+        stamp, folders = setup.weights.change_token, setup.pipeline.watched_folders
+        self.intake = Intake(root, folders, self.watcher, clock, intervals, stamp, journal.is_placed)
         specs = worker_specs(setup)
         self.workers = WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), clock)
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)

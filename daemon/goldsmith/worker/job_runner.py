@@ -167,6 +167,8 @@ class _JobRunner:
         self._has_changed = False
         # True if a person picks among the pictures that the steps leave.
         self._asks_person = False
+        # The result of an earlier job that the picture replaces, as another kind of file.
+        self._older: LoadedInput | None = None
         # The masks and layers in the picture's own file, and the names of those masks.
         self._parts: Sequence[PicturePart] = ()
         self._masks_inside: set[str] = set()
@@ -192,6 +194,7 @@ class _JobRunner:
         picture, masks, sidecars = self._load_inputs()
         if job.compares_versions:
             return self._compare_versions(picture, masks[0])
+        self._require_newer_version(picture)
         if not job.steps:
             return self._verify_only(picture)
         operations = self._engine_provider.operations(job.stage, job.steps)
@@ -231,7 +234,9 @@ class _JobRunner:
             loaded = load_input(self._job, source)
             self._reads[source.path] = loaded.read
             self._note_wrong_suffix(loaded)
-            if source is self._job.asset or source.role in ("mask", "keep", "before"):
+            if source.role == "before" and not self._job.compares_versions:
+                self._older = loaded
+            elif source is self._job.asset or source.role in ("mask", "keep", "before"):
                 pixels.append(loaded)
             elif source.role == "xmp":
                 sidecars.append(loaded)
@@ -243,6 +248,23 @@ class _JobRunner:
         if loaded.read.format and loaded.source is not self._job.asset:
             note = describe_wrong_suffix(FORMATS[loaded.read.format], loaded.name, f"“{loaded.name}”")
             self._input_notes += [note] if note else []
+
+    def _require_newer_version(self, picture: LoadedInput) -> None:
+        """Raise InputError unless the picture is known by its id as a newer version of the older file beside it."""
+        from goldsmith.picture.codec import read_metadata
+
+        if self._older is None:
+            return
+        older, newer = (
+            asset_identity(read_metadata(each.data, each.name, self._job.limits.max_pixels)).ids for each in (self._older, picture)
+        )
+        if not older or older[0] not in newer:
+            raise InputError(
+                f"{picture.name} and {self._older.name} lie beside one brief, and nothing in {picture.name} says that it was made from "
+                "the other.",
+                f"Call the brief {picture.name}.toml or {self._older.name}.toml, or take away the picture that you do not need.",
+            )
+        self._input_notes.append(f"it is a newer version of {self._older.name}, which went to the archive")
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
@@ -670,6 +692,7 @@ class _JobRunner:
             facts["metadata_left_out"] = left_out
         files = paths_by_name(self._job.inputs, "mask", "keep")
         used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
+        used += [self._older.source.path] if self._older is not None else []
         self._copy_inputs_for_review(used)
         self._scratch.sync_folder()
         return Outcome(

@@ -62,11 +62,11 @@ def read(path: Path) -> Picture:
     return decode(path.read_bytes(), path.name, MAX_PIXELS)
 
 
-def largest_difference(picture: Picture, shown: Picture) -> float:
+def largest_difference(picture: Picture, drawing: Picture) -> float:
     """Return the largest difference between two pictures in codes of 255, where they are visible."""
     ones = np.ones((picture.height, picture.width), np.float32)
-    alphas = [ones if each.alpha is None else each.alpha for each in (picture, shown)]
-    colours = np.abs(picture.pixels - shown.pixels) * alphas[1][:, :, None]
+    alphas = [ones if each.alpha is None else each.alpha for each in (picture, drawing)]
+    colours = np.abs(picture.pixels - drawing.pixels) * alphas[1][:, :, None]
     return 255 * max(float(colours.max()), float(np.abs(alphas[0] - alphas[1]).max()))
 
 
@@ -99,10 +99,10 @@ def test_a_document_comes_back_from_gimp_with_all_its_layers(tmp_path: Path, dep
     data = make_psd(layers, size=(WIDTH, HEIGHT), groups={"Größe 한 🙂": "Edits"}, masks={"Größe 한 🙂": ((22, -5), mask)})
     (tmp_path / "hero.psd").write_bytes(data)
     run_gimp(tmp_path, CONVERT + '(convert "hero.psd" "out")')
-    shown = read(tmp_path / "out.png")
+    drawing = read(tmp_path / "out.png")
     for suffix in (".xcf", ".psd"):
         path = tmp_path / f"out{suffix}"
-        assert largest_difference(read(path), shown) <= 1.01
+        assert largest_difference(read(path), drawing) <= 1.01
         file = decode_layers(path.read_bytes(), path.name, MAX_PIXELS, MAX_BYTES)
         assert [(layer.name, layer.group_path) for layer in file.layers] == [("Original", ()), ("Größe 한 🙂", ("Edits",))]
         assert np.array_equal(file.layers[0].pixels, layers[0].codes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, group_bundles
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, bundle_key, group_bundles, join_returned
 from goldsmith.pipeline.intake.file_names import group_keys
 
 
@@ -254,3 +254,27 @@ def test_a_metadata_sidecar_follows_its_picture_by_the_picture_s_name() -> None:
     bundles = group_bundles("inbox", "", ["a.jpg", "a.png", "a.jpg.xmp"])
     assert [bundle.xmps for bundle in bundles] == [("inbox/a.jpg.xmp",), ()]
     assert "call it “a.jpg.xmp” or “a.png.xmp”" in group_bundles("inbox", "", ["a.jpg", "a.png", "a.xmp"])[0].ambiguity
+
+
+def test_a_picture_that_comes_back_as_another_kind_takes_the_place_of_the_file_that_was_put_there() -> None:
+    """The brief, the mask and the note go with it; whether it is that picture, a worker checks."""
+    names = ["hero.png", "hero.psd", "hero.toml", "hero.mask.png", "hero.psd.problem.txt"]
+    placed = {at("hero.png")}
+    (bundle,) = join_returned(group_bundles("selected", "acme/spring", names), placed.__contains__)
+    assert (bundle.picture, bundle.returned_from, bundle.ambiguity) == (at("hero.psd"), at("hero.png"), "")
+    assert (bundle.brief, bundle.masks, bundle.note) == (at("hero.toml"), {"mask": (at("hero.mask.png"),)}, at("hero.psd.problem.txt"))
+    assert at("hero.png") in bundle.files
+
+
+@pytest.mark.parametrize("placed", [[], ["hero.png", "hero.psd"]], ids=["neither", "both"])
+def test_two_kinds_of_one_name_stay_two_pictures_if_it_is_not_clear_which_is_newer(placed: list[str]) -> None:
+    """Goldsmith put neither there, or both."""
+    bundles = group_bundles("selected", "acme/spring", ["hero.png", "hero.psd", "hero.toml"])
+    assert join_returned(bundles, {at(name) for name in placed}.__contains__) == bundles
+
+
+def test_bundles_without_such_a_picture_stay_as_they_are() -> None:
+    """Several without a picture, three kinds of one name, and two with a brief each."""
+    names = ["a.toml", "b.mask.png", "c.png", "c.jpg", "c.psd", "c.toml", "d.png", "d.png.toml", "d.psd", "d.psd.toml"]
+    bundles = group_bundles("selected", "acme/spring", names)
+    assert join_returned(bundles, lambda path: path.endswith(".png")) == bundles

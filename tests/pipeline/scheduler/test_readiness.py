@@ -291,5 +291,5 @@ def test_a_brief_can_say_that_the_mask_is_in_the_alpha() -> None:
     """Then no other mask is waited for; a mask with a name still is."""
     from_alpha = '[mask]\nfrom = "alpha"\n'
     assert isinstance(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": from_alpha + INPAINT}), Ready)
-    named = from_alpha + INPAINT.replace('"mask"', '"sky"')
-    assert isinstance(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": named}), Waiting)
+    sky_brief = from_alpha + INPAINT.replace('"mask"', '"sky"')
+    assert isinstance(check_readiness(["hero.png", "hero.toml"], {"selected/hero.toml": sky_brief}), Waiting)

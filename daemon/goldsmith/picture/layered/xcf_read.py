@@ -106,7 +106,7 @@ class _Drawable(NamedTuple):
     tiles: NDArray[np.int64]
 
 
-class _Item(NamedTuple):
+class _LayerRecord(NamedTuple):
     """A layer, a group or a channel as it is stored."""
 
     name: str
@@ -348,7 +348,7 @@ def _read_parasites(file: _File, result: _Properties, offset: int, end: int) -> 
 # Layers
 
 
-def _read_item(file: _File, offset: int, *, is_channel: bool = False) -> _Item:
+def _read_item(file: _File, offset: int, *, is_channel: bool = False) -> _LayerRecord:
     """Return a layer or a channel: sizes, name, properties and where its pixels are."""
     width, height = file.unpack("2I", offset)
     check_size(file.name, width, height, 1, max(10 * file.max_pixels, 1 << 20))
@@ -357,10 +357,10 @@ def _read_item(file: _File, offset: int, *, is_channel: bool = False) -> _Item:
     properties, offset = _read_properties(file, offset)
     hierarchy, offset = file.pointer(offset)
     if is_channel:
-        return _Item(name, width, height, kind, properties, hierarchy, 0, False)
+        return _LayerRecord(name, width, height, kind, properties, hierarchy, 0, False)
     mask, offset = file.pointer(offset)
     has_effects = file.version >= _EFFECTS_VERSION and file.pointer(offset)[0] != 0
-    return _Item(name, width, height, kind, properties, hierarchy, mask, has_effects)
+    return _LayerRecord(name, width, height, kind, properties, hierarchy, mask, has_effects)
 
 
 def _read_layers(file: _File, offsets: list[int]) -> list[LayerSource]:
@@ -385,7 +385,7 @@ def _read_layers(file: _File, offsets: list[int]) -> list[LayerSource]:
     return sources[::-1]
 
 
-def _to_group(file: _File, item: _Item) -> tuple[LayerGroup, GroupJoin]:
+def _to_group(file: _File, item: _LayerRecord) -> tuple[LayerGroup, GroupJoin]:
     properties = item.properties
     blending = _find_blending(properties)
     passes_through = properties.mode == PASS_THROUGH
@@ -395,7 +395,7 @@ def _to_group(file: _File, item: _Item) -> tuple[LayerGroup, GroupJoin]:
     return group, GroupJoin(None if passes_through else blending or NORMAL, load_mask)
 
 
-def _to_source(file: _File, item: _Item, groups: tuple[LayerGroup, ...], joins: tuple[GroupJoin, ...]) -> LayerSource:
+def _to_source(file: _File, item: _LayerRecord, groups: tuple[LayerGroup, ...], joins: tuple[GroupJoin, ...]) -> LayerSource:
     properties = item.properties
     left, top = properties.offset
     box = LayerBox(left, top, left + item.width, top + item.height)
@@ -426,7 +426,7 @@ def _read_channel(file: _File, offset: int) -> ChannelSource:
     return ChannelSource(item.name, partial(_load_plane, file, drawable))
 
 
-def _load_layer(file: _File, item: _Item, drawable: _Drawable, box: LayerBox, groups: tuple[LayerGroup, ...]) -> FileLayer:
+def _load_layer(file: _File, item: _LayerRecord, drawable: _Drawable, box: LayerBox, groups: tuple[LayerGroup, ...]) -> FileLayer:
     """Decode a layer with its mask."""
     properties = item.properties
     values = _read_tiles(file, drawable)
@@ -443,7 +443,7 @@ def _load_layer(file: _File, item: _Item, drawable: _Drawable, box: LayerBox, gr
     return FileLayer(item.name, box, pixels, alpha, properties.opacity, mode, properties.is_visible, groups, mask)
 
 
-def _load_mask(file: _File, item: _Item) -> LayerMask:
+def _load_mask(file: _File, item: _LayerRecord) -> LayerMask:
     """Decode the mask of a layer or a group, which lies where the layer does."""
     stored = _read_item(file, item.mask, is_channel=True)
     left, top = item.properties.offset

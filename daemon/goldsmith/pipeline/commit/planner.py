@@ -303,6 +303,8 @@ class _PlanDraft:
                 self._archive(path)
             else:
                 self._forward(path, tail)
+        if self._work.bundle.returned_from is not None:
+            self._archive(self._work.bundle.returned_from)
 
     def _add_brief(self, row: HistoryRow) -> None:
         """Send the resolved brief on; at the end of the pipeline the manifest replaces it.
@@ -395,7 +397,7 @@ class _PlanDraft:
         work = self._work
         inputs = {each.path: each for each in work.job.inputs}
         roles = {work.bundle.brief: "brief", work.bundle.prompt: "prompt"}
-        read = {path: each for path, each in inputs.items() if each.role != "review"}
+        read = {path: each for path, each in inputs.items() if each.role not in ("review", "before")}
         records = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in read.items()]
         others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in inputs]
         return records + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]

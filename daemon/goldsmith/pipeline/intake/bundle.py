@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -61,6 +61,8 @@ class Bundle:
     disputed: tuple[str, ...] = ()
     # The other pictures of the folder with the same stem, by name: ``hero.jpg`` beside ``hero.png``. Each is an asset of its own.
     twins: tuple[str, ...] = ()
+    # The result of an earlier job that an editor has saved as another kind of file, as this picture; a worker checks that. Else None.
+    returned_from: str | None = None
     # The campaign of a picture that was dragged into a tray of review/, if it is known from what it has left behind; else None.
     home_campaign: str | None = None
     # Copies of the picture and of its brief that were left behind when the picture was copied into a tray.
@@ -123,6 +125,7 @@ class Bundle:
             *self.xmps,
             self.brief,
             self.prompt,
+            self.returned_from,
             *self.reviews,
             *self.left_behind,
             *self.candidates,
@@ -161,6 +164,26 @@ def group_bundles(folder: str, campaign: str, names: Iterable[str], campaign_bri
         stem = target_stem(next(iter(orphans.values())))
         bundles.append(_make_bundle(BundleKey(folder, campaign, folded + "/"), stem, parent, orphans, None, campaign_brief))
     return sorted(bundles, key=lambda bundle: bundle.key)
+
+
+def join_returned(bundles: Iterable[Bundle], is_placed: Callable[[str], bool]) -> list[Bundle]:
+    """Return the bundles; of two pictures with one brief, a file that Goldsmith did not put there takes the place of one that it did.
+
+    That is how a picture comes back from an editor as another kind of file. ``is_placed``: whether Goldsmith put a file there, by its path.
+    """
+    result = list(bundles)
+    for newer in [bundle for bundle in result if bundle.picture and bundle.disputed and len(bundle.twins) == 1]:
+        older_path = posixpath.join(posixpath.dirname(newer.asset), newer.twins[0])
+        older = next((bundle for bundle in result if bundle.picture == older_path), None)
+        if older is None or is_placed(newer.asset) or not is_placed(older_path):
+            continue
+        notes = [bundle.note for bundle in (newer, older) if bundle.note]
+        names = {posixpath.basename(path) for path in (*newer.files, *newer.disputed, *notes)}
+        joined = group_bundles(newer.folder, newer.campaign, names, newer.campaign_brief)
+        if len(joined) == 1 and not joined[0].ambiguity:
+            result[result.index(newer)] = replace(joined[0], returned_from=older_path)
+            result.remove(older)
+    return result
 
 
 def _pictures(parsed_names: Mapping[str, ParsedName], *, has_campaign_brief: bool) -> dict[str, str]:

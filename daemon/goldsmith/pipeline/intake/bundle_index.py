@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, fold_name
-from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey, group_bundles, join_returned
 from goldsmith.pipeline.intake.file_names import candidate_base, classify, group_keys, target_stem
 from goldsmith.pipeline.intake.near_misses import is_mask_folder, is_near_miss
 from goldsmith.pipeline.intake.review_trays import join_left_behind
@@ -145,9 +145,10 @@ class FolderIndex:
 
 
 class BundleIndex:
-    """All folders in and below the stage folders, by path."""
+    """All folders in and below the stage folders, by path. ``is_placed``: whether Goldsmith put the file of a path there."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_placed: Callable[[str], bool] = lambda path: False) -> None:
+        self._is_placed = is_placed
         self.folders: dict[str, FolderIndex] = {}
 
     def get_or_create(self, path: str) -> FolderIndex:
@@ -201,7 +202,8 @@ class BundleIndex:
 
     def _own_bundles(self, folder: FolderIndex, names: Sequence[str]) -> list[Bundle]:
         """Return the bundles of these names in a folder, without what lies in other folders."""
-        return list(_group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder)))
+        bundles = _group_cached(folder.stage_folder, folder.campaign, tuple(names), self.campaign_brief(folder))
+        return join_returned(bundles, self._is_placed) if any(bundle.twins for bundle in bundles) else list(bundles)
 
     def _join_left_behind(self, bundle: Bundle) -> Bundle:
         """Return a bundle of review/ with the files that its picture has left behind."""

@@ -61,14 +61,16 @@ class Intake:
         clock: Callable[[], float] = time.monotonic,
         settings: IntakeSettings | None = None,
         weights_stamp: Callable[[], object] = lambda: None,
+        is_placed: Callable[[str], bool] = lambda path: False,
     ) -> None:
+        """``is_placed``: whether Goldsmith put the file of that path there."""
         settings = settings or IntakeSettings()
         self._root = os.path.realpath(root)
         self._root_folder = RootFolder(self._root)
         self._watcher = watcher
         self._clock = clock
         self._stage_folders = StageFolders(self._root, folders, watcher, settings.sweep_events, settings.sweep_polling)
-        self._index = BundleIndex()
+        self._index = BundleIndex(is_placed)
         self._turns = FolderTurns(folders)
         self._files = FileTracker(self._root, settings, self._stage_folders.is_unchanged, self._turns)
         self._ready = ReadyQueue(self._index, self._turns)

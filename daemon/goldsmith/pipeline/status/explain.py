@@ -31,7 +31,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob, HistoryRow, HoldRecord
 from goldsmith.mounts import kind_of_device
 from goldsmith.picture.formats.table import describe_suffix
-from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
+from goldsmith.pipeline.intake.bundle import Bundle, group_bundles, join_returned
 from goldsmith.pipeline.intake.bundle_index import UNCHECKED, FolderIndex
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF, candidate_base, classify
 from goldsmith.pipeline.intake.file_tracker import SettleTimes, refusal_reason
@@ -438,8 +438,12 @@ class Explainer:
 
     def _group_files(self, folder_path: str, names: Sequence[str]) -> list[Bundle]:
         folder, _, campaign = folder_path.partition("/")
-        bundles = group_bundles(folder, campaign, names, self._campaign_brief(folder_path))
+        bundles = join_returned(group_bundles(folder, campaign, names, self._campaign_brief(folder_path)), self._is_placed)
         return [self._join_left_behind(bundle) for bundle in bundles] if folder == REVIEW_FOLDER else bundles
+
+    def _is_placed(self, path: str) -> bool:
+        """Return whether Goldsmith put the file there."""
+        return self._journal is not None and self._journal.is_placed(path)
 
     def _join_left_behind(self, bundle: Bundle) -> Bundle:
         """Return a bundle of review/ with the files that its picture has left behind when it was dragged into a tray."""
