@@ -22,6 +22,7 @@ from goldsmith.engines.protocols import EngineKind, EngineNeed, EngineT, Generat
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
 from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
+from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
 from goldsmith.picture.metadata.source_type import SourceTypeChange
@@ -255,6 +256,9 @@ class ResultsFacet(Protocol):
 
     def exported_files(self) -> Sequence[ExportedFile]:
         """Return the files that this job's steps have exported so far, in their order. They are complete on disk; do not change them."""
+
+    def layers(self, picture: Picture) -> PictureLayers | None:
+        """Return the layers over which this picture lies; None if they are not collected, or if it is none of this job's pictures."""
 
     def remarks(self) -> Sequence[str]:
         """Return the remarks about the picture so far, as sentences: those of the stages before, of its reading, and of earlier steps."""
@@ -510,6 +514,11 @@ class Operation(BaseModel):
         """Return remarks about the settings, for ``goldsmith check``; ``native_pixels``: those of the step's model, 0 without one."""
         return ()
 
+    def layer_detail(self) -> str:
+        """Return what tells its layer apart from others of its word, for the layer's name: never a prompt, which may be private."""
+        where = getattr(self, "where", "")
+        return where if isinstance(where, str) and where != "mask" else ""
+
     def bytes_per_pixel(self) -> int:
         """Return the most bytes of memory it uses for each pixel of an RGB picture, including the picture's own 12; a test measures it.
 
@@ -521,12 +530,19 @@ class Operation(BaseModel):
 class PictureOperation(Operation):
     """An operation that turns one picture into one picture; with neutral settings it returns the same object."""
 
+    paints_ink: ClassVar[bool] = False
+    """True if it lays one colour over the picture, such as type: its layer is then transparent beside it."""
+
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
         """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 
         The worker checks this.
         """
         return None
+
+    def keeps_framing(self) -> bool:
+        """Return whether the result shows the whole picture and nothing else, if only at another size: its layers are scaled with it."""
+        return not self.changes_geometry
 
     def extend_region(self, picture: Picture, mask: Mask) -> Mask:
         """Return where it may change pixels, (h, w), 0..1, if its region is ``mask`` (h, w), 0..1: by default there alone.
@@ -598,6 +614,10 @@ class FileOperation(Operation):
     credential_action: ClassVar[str] = ""
     is_preflight: ClassVar[bool] = False
     """True if it only checks what other steps made: if it finds faults, the preflights right behind it still run and report theirs."""
+
+    def writes_layers(self) -> bool:
+        """Return whether a file that it makes has the picture's layers: they are then collected from the stage's first step on."""
+        return False
 
     def tails(self) -> tuple[str, ...]:
         """Return the tails of its files' names (``_web.avif``) that the settings determine: duplicates are refused early."""

@@ -88,7 +88,7 @@ def test_every_problem_is_reported_at_once(problems: Problems) -> None:
         "edti is not a stage of the pipeline; did you mean edit?",
         'title is 3, but must be a text in "quotes": write title = "3".',
         "seed is -1, but must be at least 0.",
-        'working is "jpg", but must be "png" or "tiff".',
+        'working is "jpg", but must be "png", "tiff", "psd" or "ora".',
         'mask.fit is "stretch", but must be "refuse" or "scale".',
         "edit.1.factor is 9, but must be at most 4.",
         "edit.2.fctor is not a setting here; did you mean factor?",

@@ -172,7 +172,7 @@ def _quoted(instead: str) -> str:
         ("[edit]\n[[edit]]\nop = 'erase'\n", "edit was written with one bracket before: write [[edit]] each time"),
         ("[[edit]]\n[[edit]]\nop = 'erase'\n", "edit.1 is empty: write the step's operation in it, or delete it."),
         ('negative_prompt = "blur"\n', "negative_prompt belongs to a step: it is a setting of inpaint, outpaint and regenerate."),
-        ('[[deliver]]\nop = "export"\nformat = "gif"\n', "“gif” is not one of png, tiff, webp, avif, jpeg, pdf."),
+        ('[[deliver]]\nop = "export"\nformat = "gif"\n', "“gif” is not one of png, tiff, webp, avif, jpeg, psd, ora, pdf."),
         ('notes = "for Anna"\n', "write a remark as a line that begins with #"),
         ('description = "a lamp"\n', 'the words for the picture are written as prompt = "…"'),
         ('copyright = "(c) Anna"\n', 'it is written as rights = "…".'),

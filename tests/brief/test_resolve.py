@@ -280,7 +280,7 @@ def test_a_brief_that_moves_on_is_written_as_readable_toml(resolve: Resolve) -> 
     assert resolved.to_toml().decode() == (
         "# These steps will run on this picture. Edit this file to change them.\n"
         "# Merged from the picture's own brief and library/recipes/autumn.toml.\n"
-        'title = "T"\nprompt = """\na\nb"""\nseed = 0\nworking = "png"\n'
+        'title = "T"\nprompt = """\na\nb"""\nseed = 0\n'
         "resolved = true            # complete: no recipe and no campaign's brief is merged in\n"
         '\n[mask]\nfit = "refuse"\n'
         '\n[[edit]]\nop = "enlarge"\nsize = [3, 4]\n'
@@ -293,7 +293,7 @@ def test_a_brief_that_moved_on_can_be_edited(resolve: Resolve) -> None:
     """Change the format of a step in such a brief."""
     moved = resolve("inbox", '[[deliver]]\nop = "save"\nformat = "png"\n')
     assert moved is not None
-    edited = moved.to_toml().replace(b'"png"\n', b'"jpeg"\n').replace(b'working = "jpeg"', b'working = "png"')
+    edited = moved.to_toml().replace(b'"png"\n', b'"jpeg"\n')
     assert steps(resolve("graded", edited))["deliver"] == [{"op": "save", "format": "jpeg"}]
 
 

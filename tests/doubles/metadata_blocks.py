@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import struct
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,10 +150,15 @@ RIGHTS_XMP = (
 
 
 def read_with_exiftool(data: bytes, suffix: str, *options: str) -> dict[str, Any]:
-    """Return what ExifTool reads from a file, by "group:tag" (family 1); the test is skipped where ExifTool is missing."""
+    """Return what ExifTool reads from a file, by "group:tag" (family 1); the test is skipped where ExifTool is missing.
+
+    It does not look into OpenRaster: of such a file it gets the flat picture, which has the metadata.
+    """
     program = shutil.which("exiftool")
     if program is None:
         pytest.skip("exiftool (Debian's libimage-exiftool-perl) is not installed")
+    if suffix == ".ora":
+        data, suffix = zipfile.ZipFile(io.BytesIO(data)).read("mergedimage.png"), ".png"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"a{suffix}")
         path.write_bytes(data)

@@ -35,6 +35,7 @@ from goldsmith.operation import (
     RecordValue,
     Removal,
 )
+from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.metadata.credits import NO_CREDITS, Credits
 from goldsmith.picture.metadata.identity import derive_id, with_identity
@@ -236,6 +237,7 @@ class ResultsDouble:
         self.max_memory_bytes = 0
         self.credential_bytes = 0
         self._exported = tuple(exported)
+        self.picture_layers: PictureLayers | None = None
 
     def record(self, **findings: RecordValue) -> None:
         self.findings.update(findings)
@@ -258,6 +260,9 @@ class ResultsDouble:
 
     def exported_files(self) -> Sequence[ExportedFile]:
         return self._exported
+
+    def layers(self, picture: Picture) -> PictureLayers | None:
+        return self.picture_layers
 
     def remarks(self) -> Sequence[str]:
         return self._remarks

@@ -69,8 +69,8 @@ def test_a_public_class_name_is_defined_once() -> None:
 USED_ELSEWHERE = {
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
     **{
-        f"picture.layered.{name}_read": "the table of formats names every reader, and those of layers share what is beside them"
-        for name in ("kra", "ora", "psd", "xcf")
+        f"picture.layered.{name}": "the table of formats names every reader and writer, and those of layers share what is beside them"
+        for name in ("kra_read", "ora_read", "ora_write", "psd_read", "psd_write", "xcf_read")
     },
     "pipeline.archive.daily_pruning": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.archive.restoration": "cli/ shows what pipeline/ does",

@@ -28,8 +28,8 @@ from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.operation import PromptText, StepInputs
 from goldsmith.ops import catalogue as all_operations
+from goldsmith.picture.formats.table import WorkingFormat
 
-WorkingFormat = Literal["png", "tiff"]
 MaskFit = Literal["refuse", "scale"]
 MaskFrom = Literal["files", "alpha"]
 HdrReading = Literal["refuse", "tonemap"]

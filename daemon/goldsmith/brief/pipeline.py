@@ -35,6 +35,7 @@ from goldsmith.brief.steps import OperationCatalogue, Step, StepReader, takes_lo
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.files import fold_name, is_ignored_file, is_ignored_folder
 from goldsmith.ops import catalogue as all_operations
+from goldsmith.picture.formats.table import WorkingFormat
 
 RESERVED_FOLDERS = frozenset({"library", "archive", "review", "config", ".goldsmith"})
 # Results that wait for a person lie here. A picture that is dragged into one of its trays is decided upon.
@@ -65,6 +66,8 @@ class Stage:
     is_reviewed: bool = False
     # True if a person must approve the masks that its steps find, before the steps run.
     reviews_masks: bool = False
+    # Format of its results, for pictures whose brief names none.
+    working: WorkingFormat = "png"
 
 
 # Stands for the stage of the pictures in review/, whose work is a person's decision. Its next folder follows from the decision.
@@ -149,6 +152,7 @@ class _StageRow(BaseModel):
     with_mask: list[dict[str, object]] = []
     with_look: list[dict[str, object]] = []
     review: bool | list[Literal["mask", "result"]] = False
+    working: WorkingFormat = "png"
 
 
 def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
@@ -206,7 +210,7 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
     with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
     if with_look and not any(takes_look(step) for step in with_look):
         problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
-    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, *_read_review(row.review))
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, *_read_review(row.review, row.working))
 
 
 def _read_review(review: bool | list[Literal["mask", "result"]]) -> tuple[bool, bool]:

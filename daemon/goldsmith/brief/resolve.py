@@ -25,7 +25,6 @@ from goldsmith.brief.brief import (
     InReview,
     MaskFit,
     MaskFrom,
-    WorkingFormat,
     availability_problems,
     read_brief,
 )
@@ -33,6 +32,7 @@ from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_p
 from goldsmith.brief.pipeline import Pipeline, Stage, masks_of
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
 from goldsmith.operation import StepInputs, StepNeeds, check_prompt
+from goldsmith.picture.formats.table import WorkingFormat
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -48,7 +48,8 @@ class ResolvedBrief:
     title: str
     prompt: str
     seed: int
-    working: WorkingFormat
+    # Of the files between the folders; None = as the stage's row of the pipeline says.
+    working: WorkingFormat | None
     hdr: HdrReading
     float_range: float
     mask_fit: MaskFit
@@ -352,7 +353,7 @@ def _merge_fields(
         credit=_first_set(brief.credit for brief in briefs) or "",
         prompt=_first_set(prompts) or "",
         seed=_first_set(brief.seed for brief in briefs) or 0,
-        working=_first_set(brief.working for brief in briefs) or "png",
+        working=_first_set(brief.working for brief in briefs),
         hdr=_first_set(brief.hdr for brief in briefs) or "refuse",
         float_range=_first_set(brief.float_range for brief in briefs) or 1.0,
         mask_fit=_first_set(brief.mask_fit for brief in briefs) or "refuse",
@@ -391,10 +392,9 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts = [_TOML_HEADER]
     if resolved.source_files:
         parts.append(f"# Merged from the picture's own brief and {', '.join(map(_comment_text, resolved.source_files))}.\n")
-    head: dict[str, object] = {
-        name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed", "working")
-    }
+    head: dict[str, object] = {name: getattr(resolved, name) for name in ("title", "creator", "rights", "credit", "prompt", "seed")}
     head |= {
+        "working": resolved.working or "",
         "hdr": resolved.hdr if resolved.hdr != "refuse" else "",
         "float_range": resolved.float_range if resolved.float_range != 1.0 else "",
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from goldsmith.files import FileSignature
+from goldsmith.picture.formats.table import WorkingFormat
 
 if TYPE_CHECKING:
     from goldsmith.picture.metadata.credits import Credits
@@ -149,7 +150,7 @@ class Job(_Data):
     mask_fit: Literal["refuse", "scale"] = "refuse"
     mask_from: Literal["files", "alpha"] = "files"
     """Where the unnamed mask is: in a file or a layer, or in the picture's alpha, whose hole is the mask."""
-    working: Literal["png", "tiff"] = "png"
+    working: WorkingFormat = "png"
     hdr: Literal["refuse", "tonemap"] = "refuse"
     """Whether HDR pictures (PQ, HLG) are refused, or tone-mapped when they are read."""
     float_range: float = 1.0

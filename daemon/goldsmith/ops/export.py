@@ -29,6 +29,7 @@ from goldsmith.picture.antiringing import resize_without_ringing
 from goldsmith.picture.dither import dither
 from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, FileFormat, join_names
+from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.metadata.credits import read_credits, with_credits
 from goldsmith.picture.metadata.identity import provenance_xmp
 from goldsmith.picture.metadata.selection import MetadataChoice, byte_count, names_left_out, select_metadata
@@ -73,12 +74,12 @@ _Side = Annotated[float, Field(ge=5, le=4900), *_Length]
 
 
 class Export(FileOperation):
-    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, or .pdf for print.
+    """Write the picture as a deliverable: ``hero_NAME.jpg``, .png, .tif, .webp, .avif, .psd with layers, or .pdf for print.
 
     The picture itself is not changed. Give each export of a brief its own name.
     """
 
-    also_called: ClassVar[str] = "save output write save-as convert jpeg jpg png tiff webp avif pdf"
+    also_called: ClassVar[str] = "save output write save-as convert jpeg jpg png tiff webp avif psd psb layered pdf"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "name": "filename file path output suffix",
@@ -92,9 +93,9 @@ class Export(FileOperation):
     name: str = Field(default="", max_length=64)
     """The part of the file's name after the picture's name and "_": letters, digits, - _ and . (hero_web.avif). Empty: no such part."""
     format: FormatName = "png"
-    """jpeg, png, tiff, webp, avif or pdf; for inks (``cmyk``): tiff, jpeg or pdf."""
+    """jpeg, png, tiff, webp, avif, pdf, or with the layers psd or ora; for inks (``cmyk``): tiff, jpeg or pdf."""
     depth: Literal[8, 10, 12, 16] | None = None
-    """Bits per channel: 8; 16 in png, tiff and pdf; 10 or 12 in avif. Unset: the picture's own, as far as the format allows; 8 in pdf."""
+    """Bits per channel: 8; 16 in png, tiff, psd, ora and pdf; 10 or 12 in avif. Unset: the picture's own if the format has it; 8 in pdf."""
     size: tuple[Annotated[int, Field(ge=1, le=MAX_SIDE)], Annotated[int, Field(ge=1, le=MAX_SIDE)]] | None = None
     """[width, height] in px of the box that the picture is fitted into, each 1 to 30000; it is not enlarged. Unset: its own size."""
     mode: Literal["fit", "fill"] = "fit"
@@ -227,6 +228,10 @@ class Export(FileOperation):
             return super().bytes_per_pixel()
         return _PROOF_BYTES_PER_PIXEL if self.soft_proof or self.grey == "black" else _CMYK_BYTES_PER_PIXEL
 
+    def writes_layers(self) -> bool:
+        """Return whether the file has a format with layers."""
+        return self._row.has_layers
+
     def tails(self) -> tuple[str, ...]:
         """Return the name tail of the file, and that of its proof."""
         proof = (f"{self._name_tail}_proof.jpg",) if self.soft_proof else ()
@@ -249,13 +254,15 @@ class Export(FileOperation):
         if self.cmyk:
             return self._export_cmyk(self._prepare_picture(picture, context), picture.metadata, context)
         # No variable holds the prepared picture, so that its memory is free once it is dithered.
-        return [self._export_colour(self._prepare_picture(picture, context), picture.metadata, context)]
+        layers = context.results.layers(picture) if self._row.has_layers else None
+        return [self._export_colour(self._prepare_picture(picture, context), picture, layers, context)]
 
-    def _export_colour(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> Deliverable:
+    def _export_colour(self, page: PlacedPage, source: Picture, layers: PictureLayers | None, context: StepContext) -> Deliverable:
         """Return the file of the picture in grey or RGB."""
         result = page.picture
         depth = self._output_depth(result)
-        if depth == 8:
+        layers = self._fitting_layers(layers, source, result, context)
+        if depth == 8 and layers is None:  # a file with layers is not dithered, so that they give its flat picture
             result = result.with_pixels(dither(result.pixels, 8, context.seed))
             page = replace(page, picture=result)
         quality = self.quality or self._row.default_quality or 100
@@ -265,16 +272,40 @@ class Export(FileOperation):
         else:
             encoding = codec.EncodingOptions(format=self.format, depth=depth, quality=quality)
             data, quality = self._encode_within_limit(
-                lambda trial_quality: codec.encode(result, replace(encoding, quality=trial_quality)), quality, result, context
+                lambda trial_quality: (
+                    codec.encode_layers(result, encoding, layers)
+                    if layers is not None
+                    else codec.encode(result, replace(encoding, quality=trial_quality))
+                ),
+                quality,
+                result,
+                context,
             )
         facts = {
             **self._file_facts(page, depth, data, quality),
             "profile": colour.profile_name(result.icc),
             "profile_embedded": result.icc is not None or self._row.is_print_page,
             "alpha": result.alpha is not None,
-            **self._metadata_facts(source_metadata, result),
+            **self._metadata_facts(source.metadata, result),
         }
-        return Deliverable(self._name_tail, self._row.suffix, data, facts)
+        if self._row.has_layers:
+            facts["layered"] = layers is not None
+        return Deliverable(self._name_tail, self._row.suffix_of(data), data, facts)
+
+    def _fitting_layers(self, layers: PictureLayers | None, source: Picture, result: Picture, context: StepContext) -> PictureLayers | None:
+        """Return the layers for the file without what they say besides their pixels; None if it has another shape or profile than they."""
+        if layers is None:
+            return None
+        changes = {
+            "size": (source.width, source.height) != (result.width, result.height),
+            "profile": (source.icc, source.channels) != (result.icc, result.channels),
+            "background": (source.alpha is None) != (result.alpha is None),
+        }
+        changed = [name for name, is_changed in changes.items() if is_changed]
+        if changed:
+            context.results.record(remark=f"its layers were merged, because the export changes its {' and '.join(changed)}")
+            return None
+        return layers if layers.kept is None else replace(layers, kept=replace(layers.kept, keeps_remarks=False))
 
     def _export_cmyk(self, page: PlacedPage, source_metadata: Metadata, context: StepContext) -> list[Deliverable]:
         """Return the file of the picture in the inks of the press, and its proof."""

@@ -64,6 +64,10 @@ class Resize(PictureOperation):
             raise ValueError(f"{self.size[0]} x {self.size[1]} is more than {MAX_PIXELS // 10**6} megapixels")
         return self
 
+    def keeps_framing(self) -> bool:
+        """Return whether nothing is cropped."""
+        return self.mode != "fill"
+
     def needs(self) -> StepNeeds:
         """Return the engines that find the subject and faces, if the anchor is one of them."""
         return StepNeeds(engines=crop_engines(self.anchor) if self.mode == "fill" else ())

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,9 @@ from goldsmith.picture.formats.image_info import (
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
-from goldsmith.picture.layered.layered_document import FilePart
+from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument
 from goldsmith.picture.layered.layered_file import LayeredFile
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, with_depth
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
@@ -82,6 +83,18 @@ class FormatWriter(Protocol):
 
         ``picture`` gives profile, resolution and metadata.
         """
+        ...
+
+
+class LayeredFormatWriter(FormatWriter, Protocol):
+    """What the writer module of a format with layers offers in addition."""
+
+    def can_keep(self, kept: KeptFile, file: LayeredFile) -> bool:
+        """Return whether a file of the format can stay as it is below the layers of ``file``."""
+        ...
+
+    def write_layers(self, file: LayeredFile, kept: KeptFile | None) -> bytes:
+        """Return the file, with the layers of ``kept`` below its own ones."""
         ...
 
 
@@ -135,6 +148,14 @@ class PicturePart:
     label: str
     title: str
     decode: Callable[[], Picture]
+
+
+class LayerOutline(NamedTuple):
+    """What a file with layers holds: how many layers, the names of its outermost groups, and the profile of its codes."""
+
+    layer_count: int
+    group_names: frozenset[str]
+    icc: bytes | None
 
 
 ORDINARY_READING = ReadingOptions()
@@ -204,6 +225,15 @@ def open_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
     ]
 
 
+def read_outline(data: bytes, name: str, max_pixels: int) -> LayerOutline:
+    """Return what a file of a format with layers holds, without decoding a layer. Raises like ``verify``."""
+    with limited_decoding(name), translate_decoder_errors(name, data):
+        header = _open(data, name, max_pixels, ORDINARY_READING)[1]
+        document: LayeredDocument = header.reader_state
+        groups = {source.groups[0].name for source in document.layers if source.groups}
+        return LayerOutline(len(document.layers), frozenset(groups), header.icc)
+
+
 def decode_layers(data: bytes, name: str, max_pixels: int, max_bytes: int) -> LayeredFile:
     """Return a file of a format with layers, with every layer decoded. Raises like ``verify``, and if the layers take more memory."""
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
@@ -263,6 +293,41 @@ def encode(picture: Picture, options: EncodingOptions) -> bytes:
     picture = picture if row.holds_grey else _to_rgb(picture)
     codes = to_codes(picture, depth)
     return writer.write(codes, picture.with_metadata(written_metadata(picture, row)), settings)
+
+
+def encode_layers(picture: Picture, options: EncodingOptions, layers: PictureLayers) -> bytes:
+    """Return the picture as a file of a format with layers: its own pixels are the flat picture, and ``layers`` lie beside it.
+
+    A kept file of the same format stays as it is below them. Of another one, its layers of pixels stay, without those that are masks or for
+    ``composite``. Raises like ``decode_layers``.
+    """
+    row = FORMATS[options.format]
+    depth = row.written_depth(options.depth, picture.depth)
+    writer = cast("LayeredFormatWriter", importlib.import_module(row.writer))
+    metadata, kept = written_metadata(picture, row), layers.kept
+    file = LayeredFile(
+        *(picture.width, picture.height, depth, picture.channels),
+        layers=with_depth(layers.layers, depth),
+        merge=to_codes(picture, depth),
+        icc=picture.icc,
+        ppi=picture.ppi,
+        xmp=metadata.xmp,
+        exif=metadata.exif,
+        iptc=metadata.iptc,
+    )
+    if kept is not None and not (kept.format == row.name and writer.can_keep(kept, file)):
+        below = decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes).layers
+        file = replace(file, layers=(*with_depth([layer for layer in below if not is_part(layer.name)], depth), *file.layers))
+        kept = None
+    return writer.write_layers(file, kept)
+
+
+def keeps_file(picture: Picture, format_name: str, kept: KeptFile) -> bool:
+    """Return whether ``encode_layers`` writes the picture over that file as it is, with the masks that are layers in it."""
+    row = FORMATS[format_name]
+    writer = cast("LayeredFormatWriter", importlib.import_module(row.writer))
+    file = LayeredFile(picture.width, picture.height, row.written_depth(picture.depth, picture.depth), picture.channels)
+    return kept.format == row.name and writer.can_keep(kept, file)
 
 
 def written_metadata(picture: Picture, row: FileFormat, ink_profile: bytes | None = None) -> Metadata:

@@ -287,7 +287,7 @@ def build_job(
         seed=resolved.seed or default_seed(bundle),
         mask_fit=resolved.mask_fit,
         mask_from=resolved.mask_from,
-        working=resolved.working,
+        working=resolved.working or ready.stage.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,
         remarks=tuple(remarks),

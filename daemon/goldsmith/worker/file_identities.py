@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from goldsmith.jobs.job import AssetIdentity, InputRead, Job, StepResult
+from goldsmith.picture.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from goldsmith.operation import Operation
@@ -52,8 +53,10 @@ class FileIdentities:
         return change
 
     def id_of(self, tail: str) -> str:
-        """Return the id that was written into a file; "" if none was."""
-        return self._ids.get(tail, "")
+        """Return the id that was written into a file; "" if none was. The id is given before it is known that a file is a large one."""
+        stem, dot, suffix = tail.rpartition(".")
+        names = [stem + row.suffix for row in FORMATS.values() if row.large_suffix and dot + suffix == row.large_suffix]
+        return next((self._ids[name] for name in (tail, *names) if name in self._ids), "")
 
     def write_into(self, metadata: Metadata, tail: str) -> Metadata:
         """Return the metadata with the id of the file stem + ``tail``, and with what the picture is after the steps so far."""

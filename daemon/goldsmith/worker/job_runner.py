@@ -42,6 +42,8 @@ from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Opera
 from goldsmith.picture.format_detection import describe_wrong_suffix
 from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageInfo
 from goldsmith.picture.formats.table import FORMATS, FORMATS_WITH_LAYERS
+from goldsmith.picture.layered.layered_file import LayeredFile
+from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
 from goldsmith.picture.remarks import collect_remarks
@@ -56,6 +58,7 @@ from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
+from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, free_group_name, layer_name
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
 from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
 from goldsmith.worker.trace import files_trace, picture_trace
@@ -181,6 +184,8 @@ class _JobRunner:
         self._needs_unnamed_mask = False
         # Of the picture as it was read, with its sidecars.
         self._identity = AssetIdentity()
+        # None if no file of the job has layers.
+        self._layers: StageLayers | None = None
 
     def failure(self, fault: JobFault) -> Outcome:
         return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
@@ -210,13 +215,16 @@ class _JobRunner:
         operations = self._engine_provider.operations(job.stage, job.steps)
         results, original, info = StepResults([]), None, None
         if not job.is_lone_brief:
-            memory_budget = MemoryBudget(job.limits.max_memory_bytes, max(operation.bytes_per_pixel() for operation in operations))
+            memory_budget = MemoryBudget(job.limits.max_memory_bytes, self._bytes_per_pixel(operations))
             self._needs_unnamed_mask = any("mask" in operation.needs().masks for operation in operations)
             decoded, info = self._decode_picture(picture, masks, memory_budget)
             decoded = self._merge_sidecars(decoded, sidecars)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
             self._identity = self._identify(decoded)
+            self._layers = self._begin_layers(operations, decoded, picture)
             del decoded, masks
+        elif self._writes_layers(operations):
+            self._layers = StageLayers(job.stage, None)
         if job.finds_masks:
             return self._lay_masks(operations, results, info, picture.data)
         self._asks_person = operations[-1].asks_person()
@@ -402,6 +410,36 @@ class _JobRunner:
         self._check_cancelled()
         self.current_path = loaded.source.path
 
+    def _writes_layers(self, operations: Sequence[Operation]) -> bool:
+        """Return whether a file of the job has layers."""
+        makes_files = any(isinstance(operation, FileOperation) and operation.writes_layers() for operation in operations)
+        return makes_files or FORMATS[self._job.working].has_layers
+
+    def _begin_layers(self, operations: Sequence[Operation], decoded: Picture, picture: LoadedInput) -> StageLayers | None:
+        """Return the layers of a picture that was read, those of its file below; None if no file of the job has layers."""
+        if not self._writes_layers(operations):
+            return None
+        kept, group_names = None, frozenset[str]()
+        if picture.read.format and FORMATS[picture.read.format].has_layers:
+            from goldsmith.picture.codec import read_outline
+
+            outline = read_outline(picture.data, picture.name, self._job.limits.max_pixels)
+            if outline.layer_count and outline.icc == decoded.icc:
+                limits = self._job.limits
+                kept = KeptFile(picture.data, picture.name, picture.read.format, limits.max_pixels, limits.max_memory_bytes // 2)
+            group_names = outline.group_names
+        return StageLayers(free_group_name(self._job.stage, group_names), decoded, kept, self._decode_kept)
+
+    def _decode_kept(self, kept: KeptFile) -> LayeredFile:
+        from goldsmith.picture.codec import decode_layers
+
+        return decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes)
+
+    def _bytes_per_pixel(self, operations: Sequence[Operation]) -> int:
+        """Return the memory of the job for each pixel of its picture, with its layers."""
+        most = max(operation.bytes_per_pixel() for operation in operations)
+        return most + (LAYER_BYTES_PER_PIXEL * (1 + len(operations)) if self._writes_layers(operations) else 0)
+
     # Working
 
     def _run_step(self, number: int, operation: Operation, results: StepResults) -> None:
@@ -461,9 +499,12 @@ class _JobRunner:
         if isinstance(operation, PictureOperation):
             self._replace_pictures(results, (self._apply_and_verify(operation, each, context, number) for each in results.pictures), number)
         elif isinstance(operation, SetOperation):
+            before = results.pictures
             self._replace_pictures(results, operation.apply_set(results.pictures, context), number)
             if not results.pictures:
                 raise InputError(f"It rejected every picture of {job_faults.picture_name(self._job)}.", "Relax its limits.")
+            if self._layers is not None:
+                self._layers.add_set(layer_name(self._job.steps[number - 1].op), before, results.pictures)
         elif isinstance(operation, FileOperation):
             files = [file for picture in results.pictures for file in operation.make_files(picture, context)]
             for file in files:
@@ -495,6 +536,7 @@ class _JobRunner:
             self._identities,
             self._detection_cache,
             self._part_channel,
+            self._layers,
         )
         remarks = collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps])
         seed = step_seed(self._job.seed, number)
@@ -508,12 +550,23 @@ class _JobRunner:
         if origin is not None and after is not picture:
             self._require_original_unchanged(count_original_changes(picture, after, origin), context)
         self._require_geometry(operation, picture, after)
+        mask = self._prove_mask(operation, picture, after, context, number)
+        if self._layers is not None and not self._layers.is_in_set and after is not picture:
+            looks = context.recorder.findings.get("references")
+            name = layer_name(self._job.steps[number - 1].op, operation.layer_detail(), looks if isinstance(looks, dict) else {})
+            self._layers.add_operation(name, operation, picture, after, mask)
+        return after
+
+    def _prove_mask(
+        self, operation: PictureOperation, picture: Picture, after: Picture, context: WorkerStepContext, number: int
+    ) -> Mask | None:
+        """Return where the step could change pixels, (h, w), 0..1, after the proof that nothing else has changed; None = everywhere."""
         where = getattr(operation, "where", None)
         if after is picture and isinstance(where, str) and where and not context.detect.is_region_known(where, picture):
-            return after
+            return None
         mask = editable_region(operation, picture, context)
         if mask is None or (after.height, after.width) != (picture.height, picture.width):
-            return after
+            return None
         count = count_outside_changes(picture, after, mask)
         context.results.record(outside_pixels=count.pixels, outside_changed=count.changed)
         if count.changed:
@@ -523,7 +576,7 @@ class _JobRunner:
             )
         if operation.removes_content:
             self._record_removal(picture, after, mask, context, number)
-        return after
+        return mask
 
     def _record_removal(self, before: Picture, after: Picture, mask: Mask, context: WorkerStepContext, number: int) -> None:
         """Put on record how much of the region has changed, for steps that check the results."""
@@ -573,7 +626,7 @@ class _JobRunner:
 
     def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
         """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
-        from goldsmith.picture.codec import EncodingOptions, encode, written_metadata
+        from goldsmith.picture.codec import EncodingOptions, encode, encode_layers, written_metadata
         from goldsmith.picture.likeness import describe_look
         from goldsmith.picture.metadata.credits import with_credits
         from goldsmith.picture.metadata.selection import names_left_out
@@ -595,19 +648,30 @@ class _JobRunner:
             self._write_review_sheet(original, result, results, info, picture)
         if original is not None and original.is_same_picture(result):
             return self._unchanged_outcome(picture, info, results)
+        layers = self._layers_of(result, results)
         if not self._job.deliver:
-            self._write_unused_parts(result, results)
+            self._write_unused_parts(result, results, layers)
         row, source = FORMATS[self._job.working], result.metadata
         result = result.with_metadata(self._identities.write_into(with_credits(source, self._job.credits), row.suffix))
-        data = encode(result, EncodingOptions(format=row.name, depth=result.depth))
+        options = EncodingOptions(format=row.name, depth=result.depth)
+        data = encode(result, options) if layers is None else encode_layers(result, options, layers)
         left_out = names_left_out(source, written_metadata(result, row))
         results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
-        suffix = row.suffix
+        suffix = row.suffix_of(data)
         facts = {**picture_facts(result), "format": self._job.working}
         self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix), describe_look(result).hex())
         if self._job.keeps_result:
             self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
         return self._success(results, info, left_out=left_out)
+
+    def _layers_of(self, result: Picture, results: StepResults) -> PictureLayers | None:
+        """Return the layers under the result, without the masks that steps have used; None if its format has none."""
+        if self._layers is None or not FORMATS[self._job.working].has_layers:
+            return None
+        self._layers.leave_out(results.used_masks, (part.label for part in self._parts if part.kind == "layer"))
+        if self._layers.merged_by:
+            self._input_notes.append(f"its layers were merged by the step “{self._layers.merged_by}”, whose result they do not fit")
+        return self._layers.layers_of(result)
 
     def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
         """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
@@ -663,11 +727,14 @@ class _JobRunner:
             self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
             results.used_files += files.get(name, ())
 
-    def _write_unused_parts(self, result: Picture, results: StepResults) -> None:
-        """Write the masks and layers of the picture's own file that no step has used: its new file cannot hold them."""
-        from goldsmith.picture.codec import EncodingOptions, encode
+    def _write_unused_parts(self, result: Picture, results: StepResults, layers: PictureLayers | None) -> None:
+        """Write the masks and layers of the picture's own file that no step has used and that its new file does not hold."""
+        from goldsmith.picture.codec import EncodingOptions, encode, keeps_file
 
-        for name in sorted(self._masks_inside - results.used_masks):
+        held: set[str] = set()
+        if layers is not None and layers.kept is not None and keeps_file(result, self._job.working, layers.kept):
+            held = {part.label for part in self._parts if part.kind == "mask"}
+        for name in sorted(self._masks_inside - results.used_masks - held):
             tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
             facts: dict[str, JsonValue] = {"width": result.width, "height": result.height, "depth": 16}
             self._scratch.add_output("mask", tail, self._encode_mask(result.masks[name], 16), facts)

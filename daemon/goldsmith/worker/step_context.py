@@ -28,6 +28,7 @@ from goldsmith.library.library import MAX_FILE_BYTES, Library
 from goldsmith.operation import LAYER_SUFFIXES, Deliverable, ExportedFile, Portrait, RecordValue, Removal
 from goldsmith.picture import region
 from goldsmith.picture.formats.table import FORMATS_WITH_LAYERS
+from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
 from goldsmith.picture.metadata.source_type import read_source_type
 from goldsmith.picture.picture import Mask, Metadata, Picture
@@ -37,6 +38,7 @@ from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel, WorkerParts
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, reading_options
 from goldsmith.worker.scratch_folder import ScratchFolder
+from goldsmith.worker.stage_layers import StageLayers
 
 # The role of a picture's own sidecar that takes precedence over a folder of the library.
 # Of a file's name. A name that cannot be shown as it is gets longer when it is made so that it can.
@@ -397,6 +399,7 @@ class WorkerResults:
     recorder: StepRecorder
     earlier_steps: EarlierSteps
     identities: FileIdentities
+    stage_layers: StageLayers | None = None
 
     def record(self, **findings: RecordValue) -> None:
         self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
@@ -433,6 +436,9 @@ class WorkerResults:
         outputs = [output for output in self.scratch_folder.outputs if output.role == "deliverable"]
         return [ExportedFile(output.tail, Path(output.path), output.facts) for output in outputs]
 
+    def layers(self, picture: Picture) -> PictureLayers | None:
+        return None if self.stage_layers is None else self.stage_layers.layers_of(picture)
+
     def remarks(self) -> Sequence[str]:
         return list(dict.fromkeys((*self.job.remarks, *self.earlier_steps.remarks)))
 
@@ -461,6 +467,8 @@ class JobParts:
     identities: FileIdentities
     detection_cache: DetectionCache = field(default_factory=DetectionCache)
     part_channel: PartChannel = NO_PARTS
+    # None if no file of the job has layers.
+    stage_layers: StageLayers | None = None
 
 
 class WorkerStepContext:
@@ -487,7 +495,7 @@ class WorkerStepContext:
         self.engines = WorkerEngines(parts.engine_provider, self.progress, self.recorder)
         self.detect = WorkerDetect(job, parts.engine_provider, self.progress, self.recorder, parts.detection_cache)
         self.library = WorkerLibrary(job, parts.library, parts.reads, scratch_folder, memory_budget, self.recorder)
-        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps, parts.identities)
+        self.results = WorkerResults(job, scratch_folder, memory_budget, self.recorder, earlier_steps, parts.identities, parts.stage_layers)
         self.parts = WorkerParts(job, scratch_folder, parts.part_channel, self._describe_dependencies)
         self._job = job
         self._reads = parts.reads

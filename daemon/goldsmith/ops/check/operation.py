@@ -124,7 +124,7 @@ class Check(FileOperation):
     ppi: float | None = Field(default=None, ge=1, le=10000)
     """The minimum pixels per inch at that size (1 to 10000); without print and trim, the resolution written in the file counts."""
     format: FormatName | None = None
-    """jpeg, png, tiff, webp, avif or pdf, by the file's content."""
+    """jpeg, png, tiff, webp, avif, psd, ora or pdf, by the file's content."""
     depth: Literal[8, 10, 12, 16] | None = None
     """Bits per channel: 8, 10, 12 or 16."""
     profile: str | None = Field(default=None, min_length=1, max_length=100)

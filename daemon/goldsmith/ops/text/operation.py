@@ -126,6 +126,7 @@ class Text(PictureOperation):
     """Set type on the picture: shaped by HarfBuzz, wrapped and fitted, with contrast measured and missing letters refused."""
 
     credential_action: ClassVar[str] = "c2pa.drawing"
+    paints_ink: ClassVar[bool] = True
     also_called: ClassVar[str] = "title caption headline type typography label write-text add-text copy"
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
@@ -224,6 +225,10 @@ class Text(PictureOperation):
         if value[2] <= 0 or value[3] <= 0 or value[0] + value[2] > 1.0001 or value[1] + value[3] > 1.0001:
             raise ValueError("box is [left, top, width, height] in fractions of the picture, and must lie within it")
         return value
+
+    def layer_detail(self) -> str:
+        """Return the first words of the text."""
+        return self._excerpt
 
     def bytes_per_pixel(self) -> int:
         """Return more than the default: type may fill the whole picture, with a shadow and a stroke."""

@@ -62,6 +62,10 @@ class Upscale(PictureOperation):
             raise ValueError(f"model names the net, so method = {self.method!r} does nothing: delete one of them")
         return self
 
+    def keeps_framing(self) -> bool:
+        """Return True: the whole picture is enlarged."""
+        return True
+
     def bytes_per_pixel(self) -> int:
         """Return the memory per pixel of the result: the joined tiles, the result at the final size, and the same again for alpha."""
         return 72

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 MetadataKind = Literal["icc", "exif", "xmp", "iptc", "ppi", "text"]
+# The formats in which pictures are put down between the folders; a test holds them beside the table.
+WorkingFormat = Literal["png", "tiff", "psd", "ora"]
 
 # Bytes at the start of a file that are enough to detect its format.
 DETECTION_BYTES = 512
@@ -46,6 +48,7 @@ class FileFormat:
     holds_alpha, holds_grey, holds_cmyk: what a written file can hold besides opaque RGB; a format without grey gets grey as RGB.
     metadata:         what a written file keeps (for a format that is only read: what is read).
     holds_credentials: it can have content credentials (C2PA).
+    large_suffix, large_magic: suffix and first bytes of written files that are too large for the format's own kind.
     """
 
     name: str
@@ -70,11 +73,22 @@ class FileFormat:
     holds_cmyk: bool = False
     metadata: frozenset[MetadataKind] = frozenset()
     holds_credentials: bool = False
+    large_suffix: str = ""
+    large_magic: bytes = b""
 
     @property
     def suffix(self) -> str:
         """The suffix of written files."""
         return self.suffixes[0]
+
+    @property
+    def written_suffixes(self) -> tuple[str, ...]:
+        """Every suffix of written files."""
+        return (self.suffix, self.large_suffix) if self.large_suffix else (self.suffix,)
+
+    def suffix_of(self, data: bytes) -> str:
+        """Return the suffix of a written file."""
+        return self.large_suffix if self.large_suffix and data.startswith(self.large_magic) else self.suffix
 
     @property
     def can_be_exported(self) -> bool:
@@ -271,10 +285,17 @@ _ROWS = (
         media_type="image/vnd.adobe.photoshop",
         matches=_starts_with(b"8BPS\0\1", b"8BPS\0\2"),
         reader="goldsmith.picture.layered.psd_read",
+        writer="goldsmith.picture.layered.psd_write",
         can_be_mask=True,
         can_be_layer=True,
         has_layers=True,
+        depths=(8, 16),
+        deep_depth=16,
+        holds_alpha=True,
+        holds_grey=True,
         metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
+        large_suffix=".psb",
+        large_magic=b"8BPS\0\2",
     ),
     FileFormat(
         name="ora",
@@ -282,10 +303,15 @@ _ROWS = (
         media_type="image/openraster",
         matches=_has_mimetype_entry(b"image/openraster"),
         reader="goldsmith.picture.layered.ora_read",
+        writer="goldsmith.picture.layered.ora_write",
         can_be_mask=True,
         can_be_layer=True,
         has_layers=True,
-        metadata=frozenset({"icc", "xmp", "ppi"}),
+        depths=(8, 16),
+        deep_depth=16,
+        holds_alpha=True,
+        holds_grey=True,
+        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
     ),
     FileFormat(
         name="kra",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -39,6 +39,7 @@ from goldsmith.picture.layered.layered_document import (
     stack_planes,
 )
 from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, MAX_LAYERS, FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
+from goldsmith.picture.layered.white_matte import restore_colours
 from goldsmith.picture.picture import PixelCodes
 
 _GREY, _INDEXED, _RGB, _CMYK, _DUOTONE = 1, 2, 3, 4, 8
@@ -209,7 +210,7 @@ def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
         _check_merge(file, sections.merge)
     elif document.layers:
         document.merge_fault = "it was saved without its merged picture"
-    document.merge = partial(_read_merge, file, sections, has_transparency)
+    document.merge = partial(_read_merge, file, sections, document.layers, has_transparency)
     names = _channel_names(resources)[-(extra - has_transparency) :] if extra > has_transparency else []
     first = file.channel_count - len(names)
     document.saved_channels = [
@@ -619,7 +620,7 @@ def _read_merged_channel(file: _File, start: int, number: int) -> PixelCodes:
     return _to_codes(file, unpacked, file.width, file.height, is_predicted=compression == _ZIP_PREDICTED)
 
 
-def _read_merge(file: _File, sections: _Sections, has_transparency: bool) -> Samples:
+def _read_merge(file: _File, sections: _Sections, layers: Sequence[LayerSource], has_transparency: bool) -> Samples:
     """Return the merged picture as codes (h, w, n). Photoshop stores it on white; where it is transparent, the white is taken out."""
     planes = [_read_merged_channel(file, sections.merge, number) for number in range(file.colours + has_transparency)]
     if file.mode == _INDEXED:
@@ -628,7 +629,7 @@ def _read_merge(file: _File, sections: _Sections, has_transparency: bool) -> Sam
     if file.mode == _CMYK:
         return np.dstack([*(np.iinfo(plane.dtype).max - plane for plane in planes[:4]), *planes[4:]])
     result = stack_planes(planes)
-    return _without_white(result) if has_transparency else result
+    return restore_colours(_without_white(result), result, reversed(layers)) if has_transparency else result
 
 
 def _without_white(codes: PixelCodes) -> PixelCodes:

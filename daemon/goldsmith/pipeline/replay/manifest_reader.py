@@ -21,6 +21,7 @@ from goldsmith.brief.steps import MAX_STEPS, OperationCatalogue, Step, StepReade
 from goldsmith.errors import InputError
 from goldsmith.files import display_name
 from goldsmith.jobs.job import OutputRole, StepSpec
+from goldsmith.picture.formats.table import WorkingFormat
 from goldsmith.pipeline.commit.manifest import MANIFEST_SUFFIX
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.root_folder import RootFolder
@@ -154,7 +155,7 @@ class StageRecord(_Data):
     credit: str = ""
     mask_fit: Literal["refuse", "scale"]
     mask_from: Literal["files", "alpha"]
-    working: Literal["png", "tiff"]
+    working: WorkingFormat
     hdr: Literal["refuse", "tonemap"] = "refuse"
     float_range: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     remarks: Annotated[tuple[Annotated[str, Field(max_length=_MAX_REMARK_LENGTH)], ...], Field(max_length=_MAX_FILES)] = ()

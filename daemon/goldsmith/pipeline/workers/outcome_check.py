@@ -229,9 +229,9 @@ def _check_tail(job: Job, output: OutputFile) -> None:
         raise OutcomeRefused("one of its results has a name that no result has", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "review":
         return  # the daemon chose this name
-    if output.role == "candidate" and not (_CANDIDATE_TAIL.fullmatch(tail) and tail.endswith(FORMATS[job.working].suffix)):
+    if output.role == "candidate" and not (_CANDIDATE_TAIL.fullmatch(tail) and tail.endswith(FORMATS[job.working].written_suffixes)):
         raise OutcomeRefused("one of its candidates has a name that no candidate has", repr(tail)[:MAX_DETAIL_CHARS])
-    if output.role == "picture" and tail != FORMATS[job.working].suffix:
+    if output.role == "picture" and tail not in FORMATS[job.working].written_suffixes:
         raise OutcomeRefused(f"its picture is no {job.working}", repr(tail)[:MAX_DETAIL_CHARS])
     if output.role == "mask":
         if not (tail == ".mask.png" or (tail.startswith(".mask.") and tail.endswith(".png"))):
