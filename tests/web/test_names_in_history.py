@@ -55,6 +55,7 @@ def test_the_history_says_who_has_approved(studio: Studio) -> None:
 
 def test_the_command_line_says_it_in_words() -> None:
     """With the name and the remark, as far as there are these."""
-    assert _decision_text({"decision": "approve", "by": "anna"}) == "approve by anna"
-    assert _decision_text({"decision": "again", "by": "anna", "remark": "warmer"}) == "again by anna: warmer"
-    assert _decision_text({"decision": "reject"}) == "reject"
+    assert _decision_text({"decision": "approve", "of": "edit", "by": "anna"}) == "approved the result of edit, by anna"
+    again = {"decision": "again", "of": "edit", "by": "anna", "remark": "warmer"}
+    assert _decision_text(again) == "made again the result of edit, by anna: “warmer”"
+    assert _decision_text({"decision": "reject", "of": "edit"}) == "rejected the result of edit"

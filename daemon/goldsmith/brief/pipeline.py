@@ -210,7 +210,8 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
     with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
     if with_look and not any(takes_look(step) for step in with_look):
         problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
-    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, *_read_review(row.review, row.working))
+    review, reviews_masks = _read_review(row.review)
+    return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, review, reviews_masks, row.working)
 
 
 def _read_review(review: bool | list[Literal["mask", "result"]]) -> tuple[bool, bool]:

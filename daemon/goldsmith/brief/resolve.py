@@ -403,8 +403,8 @@ def _format_brief(resolved: ResolvedBrief) -> str:
     parts.append("resolved = true            # complete: no recipe and no campaign's brief is merged in\n")
     parts += [f"{_format_key(name)} = []\n" for name, steps in resolved.steps_by_stage.items() if not steps]
     parts.append(f"\n[mask]\n{format_pair('fit', resolved.mask_fit)}")
-    parts += [_format_pair("approved", list(resolved.approved_masks))] if resolved.approved_masks else []
-    parts += [_format_pair("from", resolved.mask_from)] if resolved.mask_from != "files" else []
+    parts += [format_pair("approved", list(resolved.approved_masks))] if resolved.approved_masks else []
+    parts += [format_pair("from", resolved.mask_from)] if resolved.mask_from != "files" else []
     if resolved.in_review is not None:
         waiting: dict[str, object] = {"stage": resolved.in_review.stage, "seed": resolved.in_review.seed, "bytes": resolved.in_review.size}
         waiting |= {"candidates": resolved.in_review.candidates} if resolved.in_review.candidates else {}

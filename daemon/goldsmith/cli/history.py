@@ -133,18 +133,13 @@ def _decision_text(review: dict[str, Any]) -> str:
     masks = review.get("masks", ())
     names = ", ".join(f"{mask['name']}{' (painted over)' if mask.get('painted') else ''}" for mask in masks)
     what = f"the {'mask' if len(masks) == 1 else 'masks'} {names} for {review['of']}" if masks else f"the result of {review['of']}"
+    by = f", by {review['by']}" if review.get("by") else ""
     remark = f": “{review['remark']}”" if "remark" in review else ""
-    return f"{_DECISION_WORDS.get(review['decision'], review['decision'])} {what}{remark}"
+    return f"{_DECISION_WORDS.get(review['decision'], review['decision'])} {what}{by}{remark}"
 
 
 def _step_text(step: dict[str, Any]) -> str:
     return f"{step['op']} (seed {step['seed']}, {step['seconds']:.2f} s)"
-
-
-def _decision_text(review: dict[str, Any]) -> str:
-    """Return what a person has decided about a result: "approve by anna: a warmer light"."""
-    by, remark = review.get("by"), review.get("remark")
-    return f"{review.get('decision')}{f' by {by}' if by else ''}{f': {remark}' if remark else ''}"
 
 
 def _hand_work_text(by_hand: dict[str, Any]) -> str:

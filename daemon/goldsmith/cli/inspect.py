@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldsmith.cli.location import ConfigOption, JsonOption, Location, RootOption, open_location
+from goldsmith.cli.location import ConfigOption, JsonOption, RootOption, open_location
 from goldsmith.cli.output import is_terminal, print_json, print_sentence, progress_bars
 from goldsmith.errors import GoldsmithError, UsageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goldsmith.jobs.job import Outcome
     from goldsmith.journal.journal import Journal
     from goldsmith.journal.records import HistoryRow
+    from goldsmith.service.location import Location
 
 _SIGNATURES = {
     "trusted": "The signature holds. It is by {who}, and is trusted here.",
