@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from doubles.likeness_samples import after_jpeg, crop, frame_of_series, halved, with_paint, photograph, scene
+from doubles.likeness_samples import after_jpeg, crop, frame_of_series, halved, photograph, scene, with_paint
 from goldsmith.jobs.job import MAX_LOOK_BYTES, KnownLook
 from goldsmith.picture.likeness import NOT_ALIKE, SeenPicture, describe_look
 from goldsmith.picture.picture import Picture, freeze
