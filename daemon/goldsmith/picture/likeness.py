@@ -2,7 +2,7 @@
 
 A look has keypoints of the picture (ORB) with their descriptors, spread over it, and a small grey copy. Two pictures are alike if one
 similarity (scale, rotation and shift) lays many keypoints of the one onto those of the other, and if the grey copies then agree too.
-A look is no picture: nobody can see in it what the picture shows.
+It stays in the journal and is in no file that goes to a client.
 """
 
 from __future__ import annotations
