@@ -107,6 +107,7 @@ def _row_as_json(row: HistoryRow) -> dict[str, object]:
         "job_id": row.job_id,
         "made_by": row.parent_job_id or None,
         "known_by": record.get("known_by"),
+        **({"unsure_origin": record["unsure_origin"]} if "unsure_origin" in record else {}),
         **({"by_hand": record["by_hand"]} if "by_hand" in record else {}),
         **({"review": record["review"]} if "review" in record else {}),
         **({"problem": record.get("sentence")} if row.outcome == "problem" else {}),

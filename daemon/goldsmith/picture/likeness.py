@@ -2,7 +2,7 @@
 
 A look has keypoints of the picture (ORB) with their descriptors, spread over it, and a small grey copy. Two pictures are alike if one
 similarity (scale, rotation and shift) lays many keypoints of the one onto those of the other, and if the grey copies then agree too.
-A look is no picture: nobody can see in it what the picture shows.
+It stays in the journal and is in no file that goes to a client.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _parse(look: bytes) -> _Look | None:
 def _match(known: _Descriptors, copy: _Descriptors) -> NDArray[np.intp]:
     """Return the pairs (n, 2) of keypoints of a look and of a picture whose descriptors are near, and nearer than any other."""
     pairs = []
-    for matches in cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(known, seen, k=2):
+    for matches in cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(known, copy, k=2):
         best = matches[0]
         is_clear = len(matches) < 2 or best.distance <= _MAX_RATIO * matches[1].distance
         if is_clear and best.distance <= _MAX_DISTANCE:

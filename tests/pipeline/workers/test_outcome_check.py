@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from doubles.jobs import Share
-from goldsmith.jobs.job import InputRead, Job, JobFault, JobProgress, Outcome, OutputFile, StepResult
+from goldsmith.jobs.job import AssetIdentity, InputRead, Job, JobFault, JobProgress, KnownLook, Outcome, OutputFile, StepResult
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.pipeline.workers.outcome_check import (
     MAX_SENTENCE_CHARS,
@@ -147,6 +147,22 @@ def test_a_job_that_finds_masks_has_these_masks_and_nothing_else(
     else:
         with pytest.raises(OutcomeRefused):
             check_outcome(job, outcome)
+
+
+@pytest.mark.parametrize("look", ["xyz", "abc", "AB", "00" * 4097])
+def test_a_look_that_the_journal_cannot_hold_is_refused(job: Job, look: str) -> None:
+    """It is at most 4 kB, in hex."""
+    picture = result(job, 0, ".png", "picture").model_copy(update={"look": look})
+    with pytest.raises(OutcomeRefused, match="look"):
+        check_outcome(job, outcome_of(job, outputs=(picture,)))
+
+
+def test_a_likeness_is_one_of_the_known_versions(job: Job) -> None:
+    """A worker cannot join a picture to the chain of any other."""
+    job = job.model_copy(update={"known_looks": (KnownLook(group="acme/hero", sha256="a" * 64, look="00"),)})
+    assert check_outcome(job, outcome_of(job, identity=AssetIdentity(alike=("a" * 64,)))).identity.alike == ("a" * 64,)
+    with pytest.raises(OutcomeRefused, match="likeness"):
+        check_outcome(job, outcome_of(job, identity=AssetIdentity(alike=("b" * 64,))))
 
 
 def test_a_result_has_one_size_and_a_fault_brings_nothing_else(job: Job) -> None:

@@ -1,0 +1,62 @@
+"""The names under which the versions of an edited copy are looked for."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from goldsmith.journal.journal import Journal
+from goldsmith.journal.records import CompletedPlan, HistoryRow
+from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
+from goldsmith.pipeline.scheduler.known_looks import MAX_LOOKS, find_known_looks, possible_names
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("hero", "hero"),
+        ("hero copy", "hero"),
+        ("hero-edited", "hero"),
+        ("hero (1)", "hero"),
+        ("hero_v002_final", "hero"),
+        ("hero_v002_final", "hero_v002"),
+        ("Spring.hero 2 Kopie", "Spring.hero 2"),
+        ("shot_007 retouched", "shot_008"),
+        ("shot_099", "shot_100"),
+        ("shot_000", "shot_002"),
+    ],
+)
+def test_the_name_before_the_editor_is_among_them(stem: str, name: str) -> None:
+    """What programs put behind a name is left out, step by step; neighbours in a series are looked at too."""
+    assert name in possible_names(stem)
+
+
+def test_there_are_few_of_them_whatever_the_name() -> None:
+    """The journal is asked for sixteen names at most."""
+    assert len(possible_names(" ".join(str(number) for number in range(100)))) <= 16
+    assert possible_names("_") == ["_"]
+
+
+def test_a_job_gets_few_looks_and_not_those_of_one_picture_alone(tmp_path: Path) -> None:
+    """Half of them at most are versions of one picture, the newest first; a version without a look is none."""
+    bundle = Bundle(BundleKey("masked", "acme", "shot_1 copy.png"), "shot_1 copy", picture="masked/acme/shot_1 copy.png")
+    with contextlib.closing(Journal.open(tmp_path / "journal.db")) as journal:
+        rows = [row(f"{number:02x}" * 32, f"masked/acme/shot_{number % 2 + 1}.png", number) for number in range(12)]
+        rows.append(row("ff" * 32, "masked/acme/shot_1.png", -1))
+        journal.complete_plans([CompletedPlan("", tuple(rows), (), ())])
+        looks = find_known_looks(journal, bundle)
+    assert len(looks) == MAX_LOOKS
+    assert [look.sha256[:2] for look in looks] == ["0b", "0a", "09", "08", "07", "06", "05", "04"]
+    assert {look.group for look in looks} == {"acme/shot_1", "acme/shot_2"}
+
+
+def row(sha256: str, path: str, number: int) -> HistoryRow:
+    """Return the row of a job that made a picture, with a look unless ``number`` is negative."""
+    looks = {sha256: "0102"} if number >= 0 else {}
+    record = {"outputs": [{"role": "picture", "tail": ".png", "sha256": sha256}]}
+    return HistoryRow(
+        job_id=f"job{number}", path="selected/x.png", sha256="e" * 64, started_at=0, stage="edit", outcome="passed",
+        results=(path,), record=record, looks=looks,
+    )  # fmt: skip
