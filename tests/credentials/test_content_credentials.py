@@ -13,6 +13,7 @@ import pytest
 
 from doubles.identities import PARENT, SIX_FORMATS, definition, picture_file, sign_file, write_identity
 from goldsmith.credentials.content_credentials import (
+    MAX_BOXES,
     MAX_STORE_BYTES,
     CredentialsError,
     FileCredentials,
@@ -166,6 +167,7 @@ def test_a_stranger_s_boxes_are_bounded(store: Callable[[], bytes]) -> None:
 
 def test_credentials_that_are_too_large_are_not_read() -> None:
     """c2pa needs several times their size. The remark has the size, whatever the file says of it."""
-    for data in (_png(_store(b"\xaa" * MAX_STORE_BYTES)), _png(b"\x7f\xff\xff\xff" + _store(b"")[4:])):
+    large, pretended = _png(_store(b"\xaa" * MAX_STORE_BYTES)), _png(b"\x7f\xff\xff\xff" + _store(b"")[4:])
+    for data in (large, pretended, _png(_store(_box(b"jumb", b"") * (MAX_BOXES + 1)))):
         (problem,) = read(data, "image/png").problems
         assert problem.endswith("which is not read")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from goldsmith.credentials.manifest_boxes import BrokenManifest, read_to_be_signed, replace_signature, store_size
+from goldsmith.credentials.manifest_boxes import BrokenManifest, measure_store, read_to_be_signed, replace_signature
 from goldsmith.files import display_name
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Bytes of a manifest store that are read: a chain of a hundred deliveries has about half a megabyte, with thumbnails some more.
 MAX_STORE_BYTES = 16 * 2**20
+# Boxes of a store that is read: c2pa's time grows with the square of their number, two seconds for so many. A delivery in a chain has 15.
+MAX_BOXES = 2000
 # Bytes of a file whose store is read: c2pa hashes all of it, and holds it in memory.
 MAX_FILE_BYTES = 512 * 2**20
 # Purposes of certificates (C2PA 2.2, 14.5.1) that a trusted one may have.
@@ -85,11 +87,12 @@ class Ingredient:
 
 def read_credentials(data: bytes, media_type: str, anchors: str = "") -> FileCredentials | None:
     """Return what the content credentials of a file say; None if it has none. ``anchors``: the trusted roots, as PEM."""
-    size = store_size(data)
+    size, boxes = measure_store(data)
     if not size:
         return None
-    if size > MAX_STORE_BYTES or len(data) > MAX_FILE_BYTES:
-        return FileCredentials("unreadable", problems=(f"they have {size:,} bytes in a file of {len(data):,}, which is not read",))
+    if size > MAX_STORE_BYTES or boxes > MAX_BOXES or len(data) > MAX_FILE_BYTES:
+        problem = f"they have {size:,} bytes and {boxes:,} boxes in a file of {len(data):,} bytes, which is not read"
+        return FileCredentials("unreadable", problems=(problem,))
     import c2pa
 
     try:

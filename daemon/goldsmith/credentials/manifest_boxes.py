@@ -39,10 +39,23 @@ class ToBeSigned(NamedTuple):
     signature: bytes
 
 
-def store_size(data: bytes) -> int:
-    """Return the size that a file says its first manifest store has, in bytes; 0 if it has none."""
+class StoreExtent(NamedTuple):
+    """How large a file says its manifest store is.
+
+    size: in bytes; 0 if there is none. boxes: superboxes in it, rather too many: a file that splits it repeats the head of the first.
+    """
+
+    size: int = 0
+    boxes: int = 0
+
+
+def measure_store(data: bytes) -> StoreExtent:
+    """Return how large a file says its first manifest store is. Nothing of it is parsed."""
     place = data.find(_DESCRIPTION_OF_STORE) - _STORE_HEADER_BYTES + 4
-    return int(struct.unpack_from(">I", data, place)[0]) if place >= 0 and data[place + 4 : place + 8] == b"jumb" else 0
+    if place < 0 or data[place + 4 : place + 8] != b"jumb":
+        return StoreExtent()
+    size = int(struct.unpack_from(">I", data, place)[0])
+    return StoreExtent(size, data.count(b"jumb", place, place + size + size // 1000 + 1000))
 
 
 def read_to_be_signed(store: bytes) -> ToBeSigned:

@@ -369,7 +369,7 @@ def test_every_field_of_a_job_is_recorded_or_belongs_to_the_machine() -> None:
     recorded_by_name = {"stage", "queue", "inputs", "steps", "remarks"}
     derived_from_earlier_steps = {"removals"}
     # What is laid beside the result, or kept of it, and a job that makes none; the result is the same.
-    beside_the_result = {"review", "keeps_result", "compares_versions"}
+    beside_the_result = {"review", "keeps_result", "compares_versions", "signing", "inspects"}
     assert (
         set(Job.model_fields) - machine_fields - derived_from_earlier_steps - beside_the_result
         == set(RECORDED_JOB_FIELDS) | recorded_by_name
