@@ -29,6 +29,7 @@ COMMANDS = [
     "restore",
     "verify",
     "prune",
+    "web",
     "ops",
     "doctor",
     "demo",
