@@ -114,13 +114,17 @@ def test_a_mask_that_somebody_else_has_saved_meanwhile_is_not_replaced(client: T
 def test_a_mask_that_somebody_saves_while_this_one_arrives_is_not_replaced(client: TestClient, root: Path) -> None:
     """A slow connection leaves time for that."""
     data = tiles(bar())
+    Image.new("L", (WIDTH, HEIGHT), 5).save(root / "selected" / "hero.mask.png")
+    stamp = stamp_of(client)
 
     def slow() -> Iterator[bytes]:
         yield data[:100]
         Image.new("L", (WIDTH, HEIGHT), 9).save(root / "selected" / "hero.mask.png")
         yield data[100:]
 
-    refused = client.put("/paint-mask/selected/hero.png", content=slow(), headers={"content-length": str(len(data))})
+    refused = client.put(
+        "/paint-mask/selected/hero.png", params={"replaces": stamp}, content=slow(), headers={"content-length": str(len(data))}
+    )
     assert refused.status_code == 409
     assert np.asarray(Image.open(root / "selected" / "hero.mask.png")).max() == 9
 
