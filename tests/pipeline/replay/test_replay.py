@@ -366,12 +366,14 @@ def test_a_model_that_models_toml_no_longer_has_is_an_error(delivery: Delivery) 
 def test_every_field_of_a_job_is_recorded_or_belongs_to_the_machine() -> None:
     """Each new field of a job must be recorded, so that a replay can set it."""
     machine_fields = {"id", "root", "scratch", "limits", "models", "batch_key", "weights_mb", "pictures_mb", "keeps_parts", "kept"}
-    recorded_by_name = {"stage", "queue", "inputs", "steps", "remarks"}
+    recorded_by_name = {"stage", "queue", "inputs", "steps", "remarks", "approved_masks"}
     derived_from_earlier_steps = {"removals"}
+    # They decide about the record alone: of which version the picture is a copy, and which masks a person is to see.
+    about_the_record = {"known_looks", "finds_masks"}
     # What is laid beside the result, or kept of it, and a job that makes none; the result is the same.
     beside_the_result = {"review", "keeps_result", "compares_versions", "signing", "inspects"}
     assert (
-        set(Job.model_fields) - machine_fields - derived_from_earlier_steps - beside_the_result
+        set(Job.model_fields) - machine_fields - derived_from_earlier_steps - beside_the_result - about_the_record
         == set(RECORDED_JOB_FIELDS) | recorded_by_name
     )
     assert set(RECORDED_JOB_FIELDS) | recorded_by_name <= set(StageRecord.model_fields)
