@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from goldsmith.credentials.content_credentials import FileCredentials, read_credentials
 from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, IdentityFiles, create_identity, read_identity
+from goldsmith.jobs.job import Job, JobFault, JobFaultKind, Outcome
 from goldsmith.picture.codec import EncodingOptions, decode, encode, read_metadata
 from goldsmith.picture.formats.table import FORMATS, signable_format
 from goldsmith.picture.metadata.identity import read_provenance
@@ -225,6 +226,50 @@ def test_an_original_that_is_lost_meanwhile_is_told(studio: Studio, loss: str) -
     assert trusted(studio, f"delivered/{loss}_web.jpg").manifests == 1
     notes = studio.manifest(f"delivered/{loss}.manifest.json")["stages"][-1]["facts"]["notes"]
     assert [note.partition(":")[0] for note in notes] == ["its own content credentials could not be carried into the deliverables"]
+
+
+@pytest.fixture
+def signing_fails(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets the next signing jobs end with faults of these kinds, without a worker process."""
+    runtime = studio.runtime or studio.start()
+    submit, kinds = runtime.workers.submit, list[JobFaultKind]()
+
+    def submit_or_fail(job: Job) -> None:
+        if job.signing is None or not kinds:
+            submit(job)
+            return
+        fault = JobFault(kind=kinds.pop(0), sentence="The test wants it so.")
+        runtime.workers._events.append(Outcome(job_id=job.id, fault=fault))
+
+    monkeypatch.setattr(runtime.workers, "submit", submit_or_fail)
+    return lambda *faults: kinds.extend(faults)
+
+
+@pytest.mark.parametrize(("kinds", "manifests"), [(("crash",), 1), (("crash", "crash"), 0), (("refused", "timeout"), 0)])
+def test_an_original_that_harms_the_process_that_signs_is_left_out(
+    studio: Studio, signing_fails: Callable[..., None], kinds: tuple[JobFaultKind, ...], manifests: int
+) -> None:
+    """The second try signs without the original's credentials. If that fails too, the delivery goes on unsigned. Each loss has a remark."""
+    stem = "-".join(kinds)
+    signing_fails(*kinds)
+    studio.put(f"graded/{stem}.toml", WEB)
+    studio.put(f"graded/{stem}.jpg", studio.read("delivered/bought_web.jpg"))
+    studio.until_idle()
+    credentials = credentials_of(studio, f"delivered/{stem}_web.jpg")
+    assert (0 if credentials is None else credentials.manifests) == manifests
+    notes = studio.manifest(f"delivered/{stem}.manifest.json")["stages"][-1]["facts"]["notes"]
+    assert len([note for note in notes if "credentials" in note]) == len(kinds)
+
+
+def test_a_fault_of_the_machine_while_it_signs_costs_nothing(studio: Studio, signing_fails: Callable[..., None]) -> None:
+    """The work pauses and begins again, and the delivery is signed."""
+    signing_fails("machine")
+    studio.put("graded/paused.toml", WEB)
+    studio.put("graded/paused.png", png(8))
+    studio.until_idle()
+    assert trusted(studio, "delivered/paused_web.jpg").manifests == 1
+    assert studio.manifest("delivered/paused.manifest.json")["stages"][-1]["facts"]["notes"] == []
+    assert len(studio.events_of("paused")) == 1
 
 
 def test_a_certificate_that_c2pa_refuses_costs_the_signature_and_says_so(tmp_path: Path) -> None:
