@@ -98,11 +98,37 @@ def test_the_strip_has_the_original_and_every_version_where_it_lies_now(root: Pa
     ]
 
 
+def test_an_approval_is_no_version_of_its_own(root: Path, page: Page) -> None:
+    """The file is the same, at its new place."""
+    (root / "masked/hero.png").write_bytes(small_png(3))
+    same = {"outputs": [{"role": "picture", "tail": ".png", "sha256": "aa"}], "review": {"decision": "approve", "by": "anna"}}
+    rows = [
+        row(results=("review/hero.png",)),
+        row(
+            job_id="j2", parent_job_id="j1", path="review/hero.png", sha256="aa", stage="review", results=("masked/hero.png",), record=same
+        ),
+    ]
+    assert [(entry.title, entry.path) for entry in strip_entries(rows, page.root)][1:] == [("edit, approved by anna", "masked/hero.png")]
+
+
+def test_only_settings_that_are_not_the_defaults_are_said() -> None:
+    """A grade has dozens; of a table, only the entries that somebody has set. Those of an unknown operation are all said."""
+    grade = {
+        "exposure": 0.0,
+        "saturation": 1.3,
+        "look": "",
+        "shadows": {"lightness": 0.0, "temperature": -12.0, "tint": 0.0, "saturation": 0.0},
+    }
+    steps = [{"op": "grade", "settings": grade}, {"op": "from_later", "settings": {"a": 1, "b": None}}]
+    (words,) = stage_words([row(record={"steps": steps})])
+    assert words.lines == ("1. grade: saturation 1.3, shadows (temperature -12.0)", "2. from_later: a 1")
+
+
 def test_what_was_done_is_said_in_words() -> None:
     """Settings, model, seed and time; the pixels outside the mask; a decision with its person and remark."""
     step = {
         "op": "erase",
-        "settings": {"where": "mask", "grow": 10, "shadow": True},
+        "settings": {"where": "face", "grow": 12, "shadow": True},
         "seed": 7,
         "seconds": 1.25,
         "engine": {"name": "migan"},
@@ -111,7 +137,7 @@ def test_what_was_done_is_said_in_words() -> None:
     review = {"decision": "approve", "by": "anna", "remark": "lovely\x1b[31m"}
     edit, decision = stage_words([row(record={"steps": [step]}), row(stage="review", record={"review": review})])
     assert edit.lines == (
-        "1. erase: where “mask”, grow 10, shadow on; made with migan, seed 7; 1.2 s",
+        "1. erase: where “face”, grow 12, shadow on; made with migan, seed 7; 1.2 s",
         "Outside the mask 0 of 1,000 pixels changed.",
     )
     assert (decision.title, decision.lines) == ("approved by anna", ("“lovely�[31m”",))

@@ -102,9 +102,17 @@ def test_candidates_are_one_row(root: Path, client: TestClient) -> None:
     """It leads to the page on which one picks."""
     lay_candidates(root, 4)
     html = overview(client)
-    assert names(html) == ["hero.toml"]
+    assert names(html) == ["hero"]
     assert "4 candidates" in html
     assert 'href="/pick/review/acme/hero_candidate001.png"' in html
+
+
+def test_a_picture_in_a_tray_is_one_row(root: Path, client: TestClient) -> None:
+    """What it has left behind is no row of its own, although it lies elsewhere."""
+    path = lay_in_review(root)
+    (root / path).rename(root / "review/approve/hero.png")
+    assert names(overview(client)) == ["hero.png"]
+    assert "has left review/" not in overview(client)
 
 
 def test_a_long_list_has_pages(root: Path, client: TestClient) -> None:

@@ -50,6 +50,18 @@ def test_a_connection_without_a_whole_request_is_closed(page: Page, monkeypatch:
         assert received_until_closed(connection) == b""
 
 
+def test_the_second_request_of_a_connection_has_its_time_too(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a whole request, its head may not drip for ever either."""
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    with served(page) as port, socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
+        connection.sendall(b"GET /static/icon.svg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = b""
+        while b"</svg>" not in answer:
+            answer += connection.recv(65536)
+        connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+        assert received_until_closed(connection).strip() == b""
+
+
 def test_an_ordinary_request_is_answered_and_its_connection_serves_the_next(page: Page) -> None:
     """The time limit for the head begins anew with each request."""
     with served(page) as port, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:

@@ -69,8 +69,9 @@ class Asset:
 
     @property
     def name(self) -> str:
-        """The file's name."""
-        return posixpath.basename(self.path)
+        """The file's name; of a set of candidates what their names have in common."""
+        name = posixpath.basename(self.path)
+        return os.path.splitext(name)[0] if self.candidates else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +180,12 @@ def _assets_at_work(
 ) -> Iterator[Asset]:
     for folder in location.setup.pipeline.watched_folders:
         bundles = list(explainer.bundles(folder))
-        in_sets = {path for bundle in bundles if bundle.picture is None for path in bundle.candidates}
+        # What belongs to a row of its own: the candidates of a set, and what a picture in a tray has left behind.
+        in_others = {path for bundle in bundles if bundle.picture is None for path in bundle.candidates}
+        in_others |= {path for bundle in bundles if bundle.tray for path in bundle.files if path != bundle.picture}
         for bundle in bundles:
             path = bundle.asset or next(iter(bundle.files), bundle.note or "")
-            if not path or bundle.picture in in_sets or _is_sheet_alone(bundle):
+            if not path or path in in_others or _is_sheet_alone(bundle):
                 continue
             yield _asset(bundle, path, explainer, root, jobs.get(path), since.get(path))
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import JsonValue
+from pydantic_core import to_jsonable_python
 
 from goldsmith.files import FileSignature, display_text
 from goldsmith.jobs.job import BY_HAND
 from goldsmith.journal.records import HistoryRow
+from goldsmith.ops import catalogue
 from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.root_folder import RootFolder
 from goldsmith.web import strings
@@ -66,8 +68,19 @@ def strip_entries(rows: Sequence[HistoryRow], root: RootFolder) -> list[StripEnt
         for result in row.results:
             if classify(posixpath.basename(result)).role == "picture":
                 archived = [taker.archived_as(result) for taker in takers.get(row.job_id, [])]
-                entries.append(StripEntry(*_existing(root, [*archived, result]), _title(row), row.taken_at))
+                entry = StripEntry(*_existing(root, [*archived, result]), _title(row), row.taken_at)
+                if _is_unchanged(row, result):
+                    entry = entry._replace(title=f"{entries.pop().title}, {entry.title}")
+                entries.append(entry)
     return entries
+
+
+def _is_unchanged(row: HistoryRow, result: str) -> bool:
+    """Return whether a result is the very file that the job took, as after an approval."""
+    outputs = row.record.get("outputs")
+    pictures = [output for output in (outputs if isinstance(outputs, list) else ()) if isinstance(output, dict)]
+    hashes = [output.get("sha256") for output in pictures if output.get("role") == "picture" and result.endswith(str(output.get("tail")))]
+    return bool(row.sha256) and row.sha256 in hashes
 
 
 def _existing(root: RootFolder, paths: Sequence[str]) -> tuple[str, str]:
@@ -113,7 +126,7 @@ def _lines(row: HistoryRow) -> Iterator[str]:
 
 def _step_lines(number: int, step: Mapping[str, JsonValue]) -> Iterator[str]:
     settings, engine, findings = step.get("settings"), step.get("engine"), step.get("findings")
-    pairs = settings.items() if isinstance(settings, dict) else ()
+    pairs = _own_settings(str(step.get("op", "")), settings if isinstance(settings, dict) else {}).items()
     wishes = ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in pairs)
     maker = str(engine.get("name", "")) if isinstance(engine, dict) else ""
     yield strings.step_words(number, str(step.get("op", "")), wishes, maker, step.get("seed"), step.get("seconds"))
@@ -121,6 +134,20 @@ def _step_lines(number: int, step: Mapping[str, JsonValue]) -> Iterator[str]:
     outside, changed = counts.get("outside_pixels"), counts.get("outside_changed")
     if isinstance(outside, int) and isinstance(changed, int):
         yield strings.outside_words(changed, outside)
+
+
+def _own_settings(operation: str, settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return the settings that are not the operation's defaults, and of tables the entries that are not."""
+    fields = catalogue()[operation].model_fields if operation in catalogue() else {}
+    own: dict[str, JsonValue] = {}
+    for name, value in settings.items():
+        field = fields.get(name)
+        default = None if field is None else to_jsonable_python(field.get_default(call_default_factory=True), fallback=str)
+        if isinstance(value, dict) and isinstance(default, dict):
+            value = {key: entry for key, entry in value.items() if entry != default.get(key)}
+        if value not in (default, None, {}):
+            own[name] = value
+    return own
 
 
 def _value_words(value: JsonValue) -> str:

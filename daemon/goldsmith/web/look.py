@@ -85,6 +85,7 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     # The sentence about a file would repeat the remarks, which have a place of their own.
     is_own = bundle is not None and bundle.picture == picture.path
     sentence = explainer.explain_bundle(bundle).sentence if bundle is not None and is_own else explainer.explain_file(picture.path)
+    remarks = location.journal.remarks(picture.path) if location.journal is not None else []
     return LookedAt(
         picture=picture,
         sentence=sentence,
@@ -93,7 +94,8 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
         sheet=_picture_at(page, _sheet(bundle) if bundle is not None else ""),
         is_in_review=is_in_review,
         is_candidate=is_in_review and candidate_base(stem) != stem,
-        remarks=tuple(location.journal.remarks(picture.path)) if location.journal is not None else (),
+        # The sentence about a file that nothing more happens to has them.
+        remarks=tuple(remark for remark in remarks if remark not in sentence),
         strip=strip_entries(rows, page.root),
         words=stage_words(rows),
         boxes=found_boxes(maker),
