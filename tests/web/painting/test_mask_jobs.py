@@ -36,7 +36,8 @@ def test_one_worker_process_opens_masks_and_says_what_is_wrong_with_others(clien
     assert answer.content[12:] == b"\0\115\0\115"
     Image.new("L", (300, 20), 255).save(mask)
     refused = client.get("/paint-mask/selected/hero.png")
-    assert (refused.status_code, "is 300 x 20 px; its picture is 600 x 40 px" in refused.json()["error"]) == (400, True)
+    sentence = "The mask hero.mask.png is 300 x 20 px; its picture is 600 x 40 px."
+    assert (refused.status_code, refused.json()["error"]) == (400, sentence)
     mask.write_bytes(b"<html>" * 40)
     assert "HTML page" in client.get("/paint-mask/selected/hero.png").json()["error"]
     mask.unlink()

@@ -147,7 +147,7 @@ def _wait_for_outcome(pools: WorkerPools, job: Job) -> Outcome:
 def _tiles_of(job: Job, outcome: Outcome) -> bytes:
     """Return the file that the step has written, and remove it. Raises the fault of the job."""
     if outcome.fault is not None:
-        raise _as_error(outcome.fault)
+        raise _as_error(job, outcome.fault)
     output = next(output for output in outcome.outputs if output.tail == TILES_TAIL)
     fd = open_input(output.path)
     try:
@@ -160,7 +160,9 @@ def _tiles_of(job: Job, outcome: Outcome) -> bytes:
     return tiles
 
 
-def _as_error(fault: JobFault) -> GoldsmithError:
+def _as_error(job: Job, fault: JobFault) -> GoldsmithError:
+    # The step is the page's own, and nothing that a person has written.
+    sentence = fault.sentence.removeprefix(f"{job.stage}.1 ({job.steps[0].op}): ")
     if fault.kind == "changed":
-        return PageError(409, fault.sentence, strings.LOOK_AGAIN_REMEDY)
-    return (HostError if fault.kind in _HOST_FAULTS else InputError)(fault.sentence, fault.remedy)
+        return PageError(409, sentence, strings.LOOK_AGAIN_REMEDY)
+    return (HostError if fault.kind in _HOST_FAULTS else InputError)(sentence, fault.remedy)
