@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, fill, generating, hole, idle, journal, matting, memory, turns
+from bench import assets, chain, cold, drops, fill, generating, hole, idle, journal, layers, matting, memory, turns
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -28,6 +28,7 @@ _FULL_RUN: dict[str, Measure] = {
     "hole": hole.measure,
     "fill": fill.measure,
     "chain": chain.measure,
+    "layers": layers.measure,
     "matting": matting.measure,
     "memory": memory.measure,
     "worker": generating.on_cpu,
@@ -42,6 +43,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "fill": fill.measure,
     "chain": lambda place: chain.measure(place, (2000, 1500)),
+    "layers": lambda place: layers.measure(place, 1500),
     "matting": lambda place: matting.measure(place, 2000),
     "memory": lambda place: memory.measure(place, (4000, 3000)),
     "worker": lambda place: generating.on_cpu(place, 8, (2000, 1500)),

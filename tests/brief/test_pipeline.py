@@ -48,6 +48,14 @@ def test_steps_for_a_look_must_take_one(catalogue: Catalogue) -> None:
     ]
 
 
+def test_a_stage_may_name_the_format_of_its_results(catalogue: Catalogue) -> None:
+    """PNG by default; a word that is no working format is refused."""
+    row = '[[stage]]\nname = "edit"\nfolder = "selected"\nnext = "masked"\n'
+    formats = [read_pipeline((row + line).encode(), "pipeline.toml", catalogue).stages[0].working for line in ("", 'working = "psd"\n')]
+    assert formats == ["png", "psd"]
+    assert problems(f'{row}working = "gif"\n', catalogue) == ['stage.1.working is "gif", but must be "png", "tiff", "psd" or "ora".']
+
+
 def test_stages_are_found_by_their_folder(pipeline: Pipeline) -> None:
     """Check the final folder and the index of each stage too."""
     assert pipeline.stage_of_folder("masked") is pipeline.stages[2]
