@@ -26,11 +26,14 @@ COMMANDS = [
     "retry",
     "history",
     "replay",
+    "report",
     "restore",
     "verify",
     "prune",
     "web",
     "ops",
+    "notify",
+    "metrics",
     "doctor",
     "demo",
 ]
@@ -54,7 +57,8 @@ def test_every_command_has_help_with_an_example(goldsmith: Goldsmith, command: s
 @pytest.mark.parametrize(
     "command",
     [
-        *("run", "status", "why", "check", "brief", "retry", "history", "replay", "restore", "verify", "prune", "ops", "doctor"),
+        *("run", "status", "why", "check", "brief", "retry", "history", "replay", "report", "restore", "verify", "prune", "ops", "doctor"),
+        *("notify", "metrics"),
         *("models list", "models fetch"),
     ],
 )

@@ -263,7 +263,7 @@ def test_a_worker_imports_little_at_the_start(share: Share) -> None:
 
 def test_a_worker_process_inherits_only_known_variables(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """No keys and passwords, and no socket on which it could speak to systemd in the name of the daemon. Its threads are limited."""
-    for name in ("NOTIFY_SOCKET", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PYTHONSTARTUP", "LD_PRELOAD_HINT"):
+    for name in ("NOTIFY_SOCKET", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PYTHONSTARTUP", "LD_PRELOAD_HINT", "GOLDSMITH_NOTIFY"):
         monkeypatch.setenv(name, "kept from workers")
     for name in ("LC_TIME", "TZ", "CUDA_VISIBLE_DEVICES", "GOLDSMITH_QUIET"):
         monkeypatch.setenv(name, "passed on")

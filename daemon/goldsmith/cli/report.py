@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from goldsmith.cli.location import ConfigOption, RootOption, find_root
-from goldsmith.cli.output import print_sentence, print_text
+from goldsmith.cli.output import print_sentence, print_text, sanitise
 from goldsmith.errors import UsageError
 
 
@@ -43,9 +43,11 @@ def report(
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.", "Name another file with --out.") from error
     plural = "delivery" if campaign_report.delivery_count == 1 else "deliveries"
-    print_text(f"{file}: {campaign_report.delivery_count} {plural}, {len(campaign_report.html.encode('utf-8', 'replace')) / 1e6:.1f} MB.")
+    print_text(
+        f"{sanitise(str(file))}: {campaign_report.delivery_count} {plural}, {len(campaign_report.html.encode('utf-8', 'replace')) / 1e6:.1f} MB."
+    )
     for path, reason in campaign_report.without_picture.items():
-        print_sentence(f"{path} is shown without its picture: {reason}")
+        print_sentence(f"{sanitise(path)} is shown without its picture: {reason}")
 
 
 def _plain_name(campaign: str) -> str:

@@ -35,6 +35,8 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # The only variables of the daemon's environment that its worker processes get: others may hold passwords and keys.
 _KEPT_VARIABLES = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR"})
 _KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GOLDSMITH_")
+# The addresses of channels, which hold passwords. No worker process needs a channel.
+_WITHHELD_VARIABLES = frozenset({"GOLDSMITH_NOTIFY"})
 # Hash seeds affect the order of sets; cuda:1 shall be the device that nvidia-smi calls 1; libraries shall not report to their makers.
 _SET_VARIABLES = {
     "PYTHONHASHSEED": "0",
@@ -88,7 +90,8 @@ def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess
 
 def worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
     """Return the environment of a worker process: what is known to be harmless, and what this program sets."""
-    environment = {name: value for name, value in inherited.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)}
+    kept = [name for name in inherited if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)]
+    environment = {name: inherited[name] for name in kept if name not in _WITHHELD_VARIABLES}
     environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SET_VARIABLES
     return environment | ({"PYTHONPATH": os.pathsep.join(IMPORT_FOLDERS)} if IMPORT_FOLDERS else {})
 
