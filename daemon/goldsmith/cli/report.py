@@ -38,14 +38,13 @@ def report(
     file = Path(f"report-{_plain_name(name)}.html") if out is None else out
     _require_replaceable(file)
     campaign_report = build_report(load_setup(find_root(root, config), config), name, time.time())
+    data = campaign_report.html.encode("utf-8", "replace")
     try:
-        write_atomically(Filesystem(), file.absolute(), campaign_report.html.encode("utf-8", "replace"), replace=True)
+        write_atomically(Filesystem(), file.absolute(), data, replace=True)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.", "Name another file with --out.") from error
     plural = "delivery" if campaign_report.delivery_count == 1 else "deliveries"
-    print_text(
-        f"{sanitise(str(file))}: {campaign_report.delivery_count} {plural}, {len(campaign_report.html.encode('utf-8', 'replace')) / 1e6:.1f} MB."
-    )
+    print_text(f"{sanitise(str(file))}: {campaign_report.delivery_count} {plural}, {len(data) / 1e6:.1f} MB.")
     for path, reason in campaign_report.without_picture.items():
         print_sentence(f"{sanitise(path)} is shown without its picture: {reason}")
 
