@@ -44,6 +44,14 @@ def test_the_wheel_installs_the_manual_page(installed: Path) -> None:
     assert page.read_text() == (CHECKOUT / "docs/goldsmith.1").read_text()
 
 
+def test_the_wheel_has_every_file_of_the_page(installed: Path) -> None:
+    """Templates, scripts, styles and pictures: nothing is loaded from elsewhere."""
+    folders = (installed / "goldsmith/web", CHECKOUT / "daemon/goldsmith/web")
+    in_wheel, in_checkout = ({path.relative_to(each) for path in each.rglob("*.*") if path.suffix != ".pyc"} for each in folders)
+    assert in_wheel == in_checkout
+    assert Path("templates/base.html") in in_wheel
+
+
 def goldsmith(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the installed package, away from the checkout."""
     env = {
