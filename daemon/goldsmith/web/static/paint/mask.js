@@ -126,10 +126,9 @@ export class Mask {
       const px = x + 0.5 - x0;
       const py = y + 0.5 - y0;
       const along = length2 === 0 ? 0 : Math.min(1, Math.max(0, (px * dx + py * dy) / length2));
-      const radius = r0 + along * (r1 - r0);
       const across = px - along * dx;
       const down = py - along * dy;
-      return coverage(Math.sqrt(across * across + down * down), radius, softness);
+      return coverage(across * across + down * down, r0 + along * (r1 - r0), softness);
     });
   }
 
@@ -139,20 +138,8 @@ export class Mask {
     const xs = points.map((point) => point[0]);
     const ys = points.map((point) => point[1]);
     const box = this.clip(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys));
-    let row = -1;
-    let covered = null;
-    this.change(
-      box,
-      isErased,
-      (x, y) => {
-        if (y !== row) {
-          row = y;
-          covered = outlineRow(points, y, box.left, box.right);
-        }
-        return covered[x - box.left];
-      },
-      true,
-    );
+    if (box.left >= box.right) return;
+    for (let y = box.top; y < box.bottom; y++) this.changeRow(y, box.left, outlineRow(points, y, box.left, box.right), isErased);
   }
 
   // Change the pixels in whole tiles: `areas` has a Uint8Array (value of each pixel) by the number of the tile.
@@ -187,32 +174,44 @@ export class Mask {
     };
   }
 
-  // Set each pixel of the box by its coverage, 0 to 255. With `byRow` the coverage is asked for row by row across all tiles.
-  change(box, isErased, coverageAt, byRow = false) {
-    if (box.left >= box.right || box.top >= box.bottom) return;
-    const open = new Map();
-    const lastColumn = Math.floor((box.right - 1) / TILE);
-    const band = byRow ? 1 : TILE;
-    for (let top = box.top; top < box.bottom; top = (Math.floor(top / band) + 1) * band) {
-      const bottom = Math.min(box.bottom, (Math.floor(top / band) + 1) * band);
-      for (let column = Math.floor(box.left / TILE); column <= lastColumn; column++) {
-        this.changeTile(Math.floor(top / TILE) * this.columns + column, { ...box, top, bottom }, isErased, coverageAt, open);
+  // Set each pixel of the box by its coverage, 0 to 255.
+  change(box, isErased, coverageAt) {
+    for (let row = Math.floor(box.top / TILE); row * TILE < box.bottom; row++) {
+      for (let column = Math.floor(box.left / TILE); column * TILE < box.right; column++) {
+        this.changeTile(row * this.columns + column, box, isErased, coverageAt);
       }
     }
   }
 
-  changeTile(index, box, isErased, coverageAt, open) {
+  // Set the pixels of a row from `left` on by their values.
+  changeRow(y, left, values, isErased) {
+    const row = Math.floor(y / TILE);
+    for (let start = 0; start < values.length; ) {
+      const column = Math.floor((left + start) / TILE);
+      const end = Math.min(values.length, (column + 1) * TILE - left);
+      const index = row * this.columns + column;
+      if (values.subarray(start, end).some((value) => value !== 0)) {
+        const own = this.tileBox(index);
+        const tile = this.writable(index);
+        const offset = (y - own.top) * own.width + left - own.left;
+        for (let x = start; x < end; x++) {
+          tile[offset + x] = isErased ? Math.min(tile[offset + x], 255 - values[x]) : Math.max(tile[offset + x], values[x]);
+        }
+      }
+      start = end;
+    }
+  }
+
+  changeTile(index, box, isErased, coverageAt) {
     const own = this.tileBox(index);
     const right = Math.min(box.right, own.left + own.width);
-    let tile = open.get(index);
-    for (let y = box.top; y < box.bottom; y++) {
+    const bottom = Math.min(box.bottom, own.top + own.height);
+    let tile = null;
+    for (let y = Math.max(box.top, own.top); y < bottom; y++) {
       for (let x = Math.max(box.left, own.left); x < right; x++) {
         const value = coverageAt(x, y);
         if (value === 0) continue;
-        if (tile === undefined) {
-          tile = this.writable(index);
-          open.set(index, tile);
-        }
+        tile ??= this.writable(index);
         const at = (y - own.top) * own.width + (x - own.left);
         tile[at] = isErased ? Math.min(tile[at], 255 - value) : Math.max(tile[at], value);
       }
@@ -275,17 +274,29 @@ export function sizeOf(buffer) {
   return [header.getUint32(4), header.getUint32(8)];
 }
 
-function coverage(distance, radius, softness) {
+// Return the value, 0 to 255, at the square of a distance from the middle of a stroke.
+function coverage(distance2, radius, softness) {
   // A hard edge is smoothed over one pixel.
   const fade = Math.max(1, radius * softness);
-  const share = (radius + 0.5 - distance) / fade;
-  if (share >= 1) return 255;
-  if (share <= 0) return 0;
+  const outer = radius + 0.5;
+  const inner = outer - fade;
+  if (distance2 >= outer * outer) return 0;
+  if (inner >= 0 && distance2 <= inner * inner) return 255;
+  const share = Math.min(1, (outer - Math.sqrt(distance2)) / fade);
   return Math.round(255 * share * share * (3 - 2 * share));
 }
 
+// Return the values of the pixels `left` to `right` of row y inside an outline (those that it winds round), by the area that it covers.
 function outlineRow(points, y, left, right) {
-  const sums = new Float32Array(right - left + 1);
+  const width = right - left;
+  // How much more is covered than in the pixel before.
+  const steps = new Float32Array(width + 2);
+  const addEdge = (x, sign) => {
+    const place = Math.min(width, Math.max(0, x - left));
+    const pixel = Math.floor(place);
+    steps[pixel] += sign * (1 - place + pixel);
+    steps[pixel + 1] += sign * (place - pixel);
+  };
   for (let sub = 0; sub < SUB_ROWS; sub++) {
     const line = y + (sub + 0.5) / SUB_ROWS;
     const crossings = [];
@@ -296,25 +307,19 @@ function outlineRow(points, y, left, right) {
     }
     crossings.sort((one, other) => one[0] - other[0]);
     let winding = 0;
-    crossings.forEach(([x, turn], number) => {
+    for (const [x, turn] of crossings) {
+      if (winding === 0) addEdge(x, 1);
       winding += turn;
-      if (winding !== 0 && number + 1 < crossings.length) addSpan(sums, Math.max(x, left) - left, Math.min(crossings[number + 1][0], right) - left);
-    });
+      if (winding === 0) addEdge(x, -1);
+    }
   }
-  return Uint8Array.from(sums, (sum) => Math.min(255, Math.round((sum * 255) / SUB_ROWS)));
-}
-
-function addSpan(sums, from, to) {
-  if (to <= from) return;
-  const first = Math.floor(from);
-  const last = Math.floor(to);
-  if (first === last) {
-    sums[first] += to - from;
-    return;
+  const values = new Uint8Array(width);
+  let sum = 0;
+  for (let x = 0; x < width; x++) {
+    sum += steps[x];
+    values[x] = Math.min(255, Math.max(0, Math.round((sum * 255) / SUB_ROWS)));
   }
-  sums[first] += first + 1 - from;
-  for (let x = first + 1; x < last; x++) sums[x] += 1;
-  if (last < sums.length) sums[last] += to - last;
+  return values;
 }
 
 function simplified(tile) {
