@@ -185,6 +185,25 @@ def _qwen_image() -> dict[str, Any]:
     }
 
 
+def _qwen_image_layered() -> dict[str, Any]:
+    """Return the components of Qwen-Image-Layered: its pictures have alpha, and its latents eight channels, which tell them from those."""
+    from diffusers import QwenImageTransformer2DModel
+
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=32,
+        out_channels=8,
+        num_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(8, 4, 4),
+        use_additional_t_cond=True,
+        use_layer3d_rope=True,
+    )
+    return {**_qwen_image(), "vae": parts.qwen_vae(channels=4, latent=8), "transformer": transformer}
+
+
 def _longcat_image_edit() -> dict[str, Any]:
     from diffusers import LongCatImageTransformer2DModel
 
@@ -327,6 +346,7 @@ _PIPELINES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "chronoedit": ("ChronoEditPipeline", _chronoedit),
     "z-image": ("ZImagePipeline", _z_image),
     "krea2": ("Krea2Pipeline", _krea2),
+    "qwen-image-layered": ("QwenImageLayeredPipeline", _qwen_image_layered),
     "sd15": ("StableDiffusionPipeline", _sd15),
 }
 
@@ -347,6 +367,7 @@ CAN: Mapping[str, tuple[str, ...]] = {
     "chronoedit": ("edit", "inpaint"),
     "z-image": ("text", "image", "inpaint"),
     "krea2": ("text",),
+    "qwen-image-layered": ("layers",),
     "sd15": ("text", "image", "inpaint"),
 }
 # The part of a family that is Qwen's processor.
@@ -354,10 +375,12 @@ _PROCESSORS = {
     "qwen-image-edit": "processor",
     "qwen-image-edit-plus": "processor",
     "longcat-image-edit": "text_processor",
+    "qwen-image-layered": "processor",
     "joy-image-edit": "processor",
 }
-# The families in the table of families; Stable Diffusion 1 is not, so that diffusers chooses its pipelines.
-FAMILIES = tuple(family for family in _PIPELINES if family != "sd15")
+# The families in the table of families that make pictures. Diffusers chooses the pipelines of Stable Diffusion 1 itself, and
+# Qwen-Image-Layered makes layers.
+FAMILIES = tuple(family for family in _PIPELINES if family not in ("sd15", "qwen-image-layered"))
 
 
 class _NoProcessor:

@@ -92,13 +92,19 @@ def small_qwen_inputs() -> Iterator[None]:
     """Reduce the input of Qwen-Image-Edit, which is a megapixel for every picture, to a sixteenth, to save time."""
     from diffusers.pipelines.joyimage import image_processor as joy_image_processor
     from diffusers.pipelines.longcat_image import pipeline_longcat_image_edit
-    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_inpaint, pipeline_qwenimage_edit_plus
+    from diffusers.pipelines.qwenimage import (
+        pipeline_qwenimage_edit,
+        pipeline_qwenimage_edit_inpaint,
+        pipeline_qwenimage_edit_plus,
+        pipeline_qwenimage_layered,
+    )
 
     with (
         mock.patch.object(joy_image_processor, "find_best_bucket", return_value=(HEIGHT, WIDTH)),
         mock.patch.object(pipeline_longcat_image_edit, "calculate_dimensions", _sixteenth(pipeline_longcat_image_edit)),
         mock.patch.object(pipeline_qwenimage_edit, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit)),
         mock.patch.object(pipeline_qwenimage_edit_inpaint, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit_inpaint)),
+        mock.patch.object(pipeline_qwenimage_layered, "calculate_dimensions", _sixteenth(pipeline_qwenimage_layered)),
         mock.patch.object(pipeline_qwenimage_edit_plus, "calculate_dimensions", _sixteenth(pipeline_qwenimage_edit_plus)),
     ):
         yield

@@ -242,17 +242,18 @@ def flux2_vae() -> Any:
     )
 
 
-def qwen_vae() -> Any:
+def qwen_vae(channels: int = 3, latent: int = 4) -> Any:
     from diffusers import AutoencoderKLQwenImage
 
     return AutoencoderKLQwenImage(
+        input_channels=channels,
         base_dim=4,
-        z_dim=4,
+        z_dim=latent,
         dim_mult=[1, 1, 1, 1],
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
+        latents_mean=[0.0] * latent,
+        latents_std=[1.0] * latent,
     )
 
 

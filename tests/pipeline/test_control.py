@@ -27,7 +27,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("studio")
     with studio_at(folder, models_dir=str(folder / "models")) as studio:
         studio.write_pipeline(PIPELINE)
-        models = tiny.models_toml({"sdxl": "sdxl", "flux": "flux", "kontext": "flux-kontext", "klein": "flux2-klein"})
+        models = tiny.models_toml(
+            {"sdxl": "sdxl", "flux": "flux", "kontext": "flux-kontext", "klein": "flux2-klein", "split": "qwen-image-layered"}
+        )
         models = models.replace("[defaults]\n", f'[defaults]\ncontrol = {json.dumps(NETS)}\nreference = ["sdxl-likeness"]\n')
         studio.put(
             "config/models.toml",
@@ -221,3 +223,18 @@ def test_a_reference_strength_that_cannot_be_used_is_refused_at_once(studio: Stu
             studio.put(f"inbox/{name}.ref.png", png(9, 64, 64))
         studio.put(f"inbox/{name}.toml", BRIEF + brief)
         assert sentence in wait_for_note(studio, f"inbox/{name}.png")
+
+
+def test_the_layers_of_a_picture_lie_beside_the_result_as_its_sidecars(studio: Studio) -> None:
+    """Check their names, sizes and alpha, that the result is the picture under them, and that the next stage uses one by name."""
+    studio.put("inbox/cup.png", png(3, 96, 64))
+    steps = '[[generate]]\nop = "regenerate"\nmodel = "split"\nlayers = 2\n[[edit]]\nop = "composite"\nlayers = [{ from = "part2" }]\n'
+    studio.put("inbox/cup.toml", 'prompt = "a cup"\nseed = 7\n' + steps)
+    studio.until_idle()
+    assert [studio.note(path) for path in ("inbox/cup.png", "selected/cup.png")] == ["", ""]
+    findings = studio.first_step("inbox/cup.png")["findings"]
+    assert (findings["layers"], findings["made"]["family"]) == (["part1", "part2"], "qwen-image-layered")
+    assert {"cup.png", "cup.layer.part1.png"} <= set(studio.folder("masked"))
+    [path] = [path for path in studio.folder("archive") if path.endswith("cup.layer.part2.png")]
+    layer = Image.open(io.BytesIO(studio.read(f"archive/{path}")))
+    assert (layer.mode, layer.size) == ("RGBA", (96, 64))

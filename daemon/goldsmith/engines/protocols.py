@@ -14,8 +14,8 @@ from goldsmith.picture.picture import Mask, Pixels
 EngineT = TypeVar("EngineT", bound="Engine")
 
 # The abilities of a generating model: pictures from words alone, from a picture and words, fill a hole, edit by instruction, use reference
-# pictures.
-Ability = Literal["text", "image", "inpaint", "edit", "references"]
+# pictures, split a picture into layers.
+Ability = Literal["text", "image", "inpaint", "edit", "references", "layers"]
 
 # What a control picture shows.
 ControlName = Literal["depth", "edges", "pose", "tile"]
@@ -233,6 +233,7 @@ class GenerationRequest:
     references:    pictures of any size, (h, w, 3), 0..1, sRGB.
     guide:         a control picture that the result follows.
     likeness:      reference pictures that the result follows by an adapter.
+    layer_count:   into how many layers the picture is split; 0 = it is not. Such a request has one seed.
     """
 
     options: GenerationOptions
@@ -244,13 +245,15 @@ class GenerationRequest:
     references: tuple[Pixels, ...] = ()
     guide: ControlGuide | None = None
     likeness: ReferenceGuide | None = None
+    layer_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
     """The result of a request.
 
-    pictures: (height, width, 3), 0..1, sRGB, in the order of the seeds.
+    pictures: (height, width, 3), 0..1, sRGB, in the order of the seeds; or the layers of one picture, (height, width, 4), 0..1, sRGB with
+              straight alpha, the bottom one first.
     facts:    the values in use as plain JSON, for the record: steps, guidance, scheduler, precision, offload, batch, memory fallback …
     """
 

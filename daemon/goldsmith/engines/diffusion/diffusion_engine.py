@@ -142,6 +142,10 @@ class DiffusionEngine:
         on_progress(0.0)
         with self._busy:
             pictures, facts = self._generate_pictures(frames, calls[0], on_progress)
+        if calls[0].pipeline_call.makes_layers:
+            negative_used = bool(requests[0].options.negative)
+            layer_facts = {"seeds": list(requests[0].seeds), "negative_prompt_used": negative_used, "layers": len(pictures)}
+            return [GenerationResult(tuple(pictures), {**facts, **layer_facts})]
         results, batch = [], int(str(facts["batch"]))
         for request in requests:
             own_pictures, pictures = pictures[: len(request.seeds)], pictures[len(request.seeds) :]
@@ -311,7 +315,10 @@ class DiffusionEngine:
                     images = _result_pictures(pipe(**arguments, **reference_arguments, output_type="np"))
                 generated_size = [images[0].shape[1], images[0].shape[0]]
                 self._refuse_broken_weights(images, loaded)
-                pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
+                if call.pipeline_call.makes_layers:
+                    pictures += self._check_layers(images, call)
+                else:
+                    pictures += self._check_and_resize(images, group, call, loaded.layout.precision)
         finally:
             loaded.finish_call()
         facts = self._call_facts(call, fallback) | {
@@ -344,6 +351,15 @@ class DiffusionEngine:
             checked = check_picture(self._name, picture, frame.seed, precision, frame.request.picture)
             ready.append(resize(checked, call.width, call.height))
         return ready
+
+    def _check_layers(self, images: Any, call: _CallSettings) -> list[Pixels]:
+        """Return the layers of one picture at the requested size, (h, w, 4). Raises InputError if they have values that are not numbers."""
+        layers = np.asarray(images, dtype=np.float32)
+        if not np.isfinite(layers).all():
+            raise InputError(
+                f"The model {self._name!r} made layers with values that are not numbers.", "Try another seed, or name another model."
+            )
+        return [np.clip(resize(layer, call.width, call.height), 0, 1) for layer in layers]
 
     def _refuse_unused_guidance(self, pipe: Any, frames: Sequence[_SeededRequest]) -> None:
         """Raise InputError if a request has a guidance of its own and the model is distilled to run without: its pipeline ignores it."""
@@ -453,8 +469,12 @@ class DiffusionEngine:
 
 
 def _result_pictures(output: Any) -> Any:
-    """Return the pictures of a pipeline's output, (count, h, w, 3), 0..1; of films, the last picture of each."""
-    return output.images if hasattr(output, "images") else output.frames[:, -1]
+    """Return the pictures of a pipeline's output, (count, h, w, 3), 0..1: of films the last picture of each, or the layers of one picture,
+    (count, h, w, 4).
+    """
+    if not hasattr(output, "images"):
+        return output.frames[:, -1]
+    return output.images[0] if isinstance(output.images, list) else output.images
 
 
 def _largest_batch(begin: int, count: int, batch: int, total: int) -> int:

@@ -17,6 +17,8 @@ from goldsmith.engines.protocols import Ability, GenerationRequest
 from goldsmith.engines.registry.models import ability_phrase
 from goldsmith.errors import InputError
 
+# The sides of the squares with as many pixels as Qwen-Image-Layered draws, in px.
+_LAYER_SIDES = (640, 1024)
 # More reference pictures than anybody puts beside a brief.
 _MANY = 1000
 
@@ -29,6 +31,7 @@ class PipelineCall:
     is_8bit_only:     True if it takes its input pictures only as PIL images; all of them then apply to every result of the call.
     default_strength: how far results depart from the picture by default, 0..1; None if the pipeline has no strength.
     hole_references:  how many reference pictures it can look at while it fills a hole.
+    makes_layers:     True if its result is a list of layers with alpha.
     """
 
     pipeline: str
@@ -37,6 +40,7 @@ class PipelineCall:
     is_8bit_only: bool = False
     default_strength: float | None = None
     hole_references: int = 0
+    makes_layers: bool = False
 
 
 def _text_arguments(inputs: PipelineInputs) -> PipelineArguments:
@@ -79,6 +83,13 @@ def _whole_picture_arguments(inputs: PipelineInputs) -> PipelineArguments:
 def _edit_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
     """Return arguments without a size: the pipeline works at its own size of about a megapixel, and would mix two sizes otherwise."""
     return {"image": inputs.reference_images()[0], "mask_image": inputs.hole_image(), "strength": inputs.strength}
+
+
+def _layer_arguments(inputs: PipelineInputs) -> PipelineArguments:
+    """Return arguments without a size: the pipeline draws at one of its two sizes, the one that is nearer."""
+    is_large = inputs.width * inputs.height > _LAYER_SIDES[0] * _LAYER_SIDES[1]
+    picture = inputs.reference_images()[0].convert("RGBA")
+    return {"image": picture, "layers": inputs.layer_count, "resolution": _LAYER_SIDES[1 if is_large else 0]}
 
 
 def _klein_inpaint_arguments(inputs: PipelineInputs) -> PipelineArguments:
@@ -176,6 +187,11 @@ FAMILIES: Mapping[str, ModelFamily] = {
         default_negative_prompt="",
         max_prompt_tokens=512,
     ),
+    "qwen-image-layered": ModelFamily(
+        {"layers": PipelineCall("QwenImageLayeredPipeline", _layer_arguments, can_batch=False, is_8bit_only=True, makes_layers=True)},
+        guidance_argument="true_cfg_scale",
+        default_negative_prompt=" ",
+    ),
     # Its pipeline draws at one of its own sizes, of about a megapixel.
     "joy-image-edit": ModelFamily(
         {
@@ -239,7 +255,9 @@ def choose_ability(name: str, can: tuple[Ability, ...], request: GenerationReque
     model has none of these abilities.
     """
     candidates: tuple[Ability, ...]
-    if request.hole is not None:
+    if request.layer_count:
+        candidates = ("layers",)
+    elif request.hole is not None:
         candidates = ("inpaint",) if request.references else ("inpaint", "image", "edit")
     elif request.references:
         candidates = ("references",)

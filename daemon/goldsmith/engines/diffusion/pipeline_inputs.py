@@ -34,6 +34,7 @@ class PipelineInputs:
     pictures: tuple[Pixels, ...] = ()
     holes: tuple[Mask, ...] = ()
     references: tuple[Pixels, ...] = ()
+    layer_count: int = 0
 
     @property
     def count(self) -> int:
@@ -85,6 +86,7 @@ def prepare_inputs(requests: Sequence[GenerationRequest], width: int, height: in
         pictures=tuple(resize(picture, width, height) for picture, _ in sources if picture is not None),
         holes=tuple(_resize_hole(hole, width, height) for _, hole in sources if hole is not None),
         references=requests[0].references,
+        layer_count=requests[0].layer_count,
     )
 
 

@@ -66,6 +66,7 @@ _ABILITY_PHRASES: Mapping[Ability, str] = {
     "inpaint": "fill a hole",
     "edit": "edit by instruction",
     "references": "use reference pictures",
+    "layers": "split a picture into layers",
 }
 
 

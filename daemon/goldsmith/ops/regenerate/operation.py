@@ -53,6 +53,7 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
+from goldsmith.ops.regenerate.layers import enlarge_layer, lay_over, layer_file, layer_name
 from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
 from goldsmith.ops.regenerate.variants import (
     WILDCARD_SUFFIXES,
@@ -83,6 +84,8 @@ _MAX_BATCH = 8
 # the second pass, in which it is there five times besides the tiles.
 _SCALING_BYTES = 60
 _REFINING_BYTES = 160
+# Bytes for each pixel of a picture that is split: one layer at a time is enlarged to its size.
+_LAYER_BYTES = 200
 # A picture with more than this many times the pixels that were drawn is remarked as soft.
 _MAX_SOFT_ENLARGEMENT = 2.0
 # The first pass's share of the time, if there is a second pass.
@@ -182,6 +185,8 @@ class Regenerate(SetOperation):
     depth, edges, pose or tile. The picture is hero.control.KIND.png; without one, edges are drawn from the picture, and a tile is the
     picture itself.
     """
+    layers: int | None = Field(default=None, ge=2, le=8)
+    """Split the picture into so many layers (2 to 8), by a model that can: each becomes hero.layer.part1.png … beside the result."""
     refine: float = Field(default=1, ge=1, le=4)
     """A second pass: enlarge by this factor (1 to 4; 1 = none) and redraw the details tile by tile."""
     refine_strength: float = Field(default=0.25, gt=0, le=1)
@@ -191,6 +196,7 @@ class Regenerate(SetOperation):
     def _check_combination(self) -> Regenerate:
         self._check_candidates()
         check_reference_settings(self.reference_strength, self.reference_model, uses_references=self.references is not False)
+        self._check_layers()
         if self.control is not None and self.control.refine and self.refine == 1:
             raise ValueError("control has refine = true, but the step has no second pass: set refine, or remove it from control")
         if self.size is not None and self.aspect:
@@ -200,6 +206,17 @@ class Regenerate(SetOperation):
         if not 1 / 8 <= self._aspect_ratio(None) <= 8:
             raise ValueError("the ratio is too extreme: at most 8:1 or 1:8")
         return self
+
+    def _check_layers(self) -> None:
+        """Raise ValueError if the step splits a picture into layers and has settings for another picture, or for several."""
+        if self.layers is None:
+            return
+        others = ("candidates", "number", "strength", "size", "aspect", "references", "reference_strength", "control", "refine")
+        contradiction = next((name for name in others if getattr(self, name) != type(self).model_fields[name].default), "")
+        if not contradiction and (len(self.seeds) > 1 or len(self._variants) > 1):
+            contradiction = "seeds" if len(self.seeds) > 1 else "lists of settings"
+        if contradiction:
+            raise ValueError(f"layers splits the picture as it is, once: remove {contradiction}")
 
     def _check_candidates(self) -> None:
         """Raise ValueError if the settings disagree about which pictures are made."""
@@ -242,6 +259,8 @@ class Regenerate(SetOperation):
         return not self.prompt and not self.prompts
 
     def needs(self) -> StepNeeds:
+        if self.layers is not None:
+            return replace(self.needs_beside(StepInputs()), needs_picture=True)
         can: set[Ability] = {"image"} if self.strength is not None or self.refine > 1 else set()
         if self.references is True and self.reference_strength is None:
             can.add("references")
@@ -282,6 +301,8 @@ class Regenerate(SetOperation):
 
         A named model may also edit the picture by instruction, unless the step has a strength or something else that the result follows.
         """
+        if self.layers is not None:
+            return EngineNeed(GENERATOR, model, can=frozenset({"layers"}))
         can: set[Ability] = {"image"} if self.refine > 1 else set()
         can_any: set[Ability] = set()
         ability: Ability = "references" if self._model_sees_references(inputs) else "image" if inputs.has_picture else "text"
@@ -293,7 +314,12 @@ class Regenerate(SetOperation):
 
     def _model_sees_references(self, inputs: StepInputs) -> bool:
         """Return whether the model itself looks at the reference pictures, and no adapter."""
-        return inputs.has_references and self.references is not False and self.reference_strength is None
+        return inputs.has_references and self._reads_references and self.reference_strength is None
+
+    @property
+    def _reads_references(self) -> bool:
+        """Whether the step looks for reference pictures; while it splits a picture into layers, they travel on."""
+        return self.references is not False and self.layers is None
 
     @property
     def _is_guided(self) -> bool:
@@ -375,6 +401,9 @@ class Regenerate(SetOperation):
         if self.number is not None and len(pictures) > 1:
             raise InputError(f"number = {self.number} is for one picture, but there are {len(pictures)} here.", "Use seeds instead.")
         run = self._prepare(pictures, context)
+        if self.layers is not None:
+            yield self._split_into_layers(pictures, run)
+            return
         sources: Sequence[Picture | None] = pictures or [None]
         for source in sources:
             self._check_memory(source, run)
@@ -396,6 +425,42 @@ class Regenerate(SetOperation):
             context.results.record(made_before=run.restored)
         context.results.record(candidates=candidates, prompt=self._recorded_prompt(context), **run.all_findings())
 
+    def _split_into_layers(self, pictures: Sequence[Picture], run: _GenerationRun) -> Picture:
+        """Return the picture with its layers laid over it, at its own size; write each layer beside it.
+
+        Raises InputError if there is no picture, if there are several, or if no words say what it shows.
+        """
+        context, variant = run.context, self._variants[0]
+        if len(pictures) != 1:
+            raise InputError(
+                f"layers = {self.layers} is for one picture, but there are {len(pictures)} here.", "Put a select step before it."
+            )
+        [source] = pictures
+        seed = self.seeds[0] if self.seeds else candidate_seed(context.seed, 1)
+        prompt = fill_prompt(variant.prompt or context.prompt, seed, run.wildcards.lines_of)
+        if not prompt:
+            raise InputError("layers needs a prompt that says what the picture shows.", "Write prompt = … into the step or the brief.")
+        context.results.check_memory(source.width, source.height, _LAYER_BYTES)
+        wide, high = native_size(source.width / source.height, run.engine.descriptor)
+        request = GenerationRequest(
+            self._options(variant, prompt, run),
+            (seed,),
+            wide,
+            high,
+            to_model_pixels(resize_picture(source, high, wide)),
+            layer_count=self.layers or 0,
+        )
+        generated = run.engine.generate(request, run.progress_callback(0, 1, "splitting into layers"))
+        pixels = to_model_pixels(source)
+        for number, layer in enumerate(generated.pictures, 1):
+            large = enlarge_layer(layer, source.height, source.width)
+            context.results.add_beside(layer_file(number, large))
+            pixels = lay_over(pixels, [large])
+        names: list[RecordValue] = [layer_name(number) for number in range(1, len(generated.pictures) + 1)]
+        context.results.record(layers=names, prompt=prompt, native=[wide, high], made=cast("RecordValue", dict(generated.facts)))
+        result = _fit_into_base(source, pixels, seed)
+        return replace(result, record_values={"number": 1, "seed": seed})
+
     def _recorded_prompt(self, context: StepContext) -> RecordValue:
         """Return the prompt, or the list of prompts, before wildcards are filled in."""
         prompts = list(dict.fromkeys(variant.prompt or context.prompt for variant in self._variants))
@@ -408,7 +473,7 @@ class Regenerate(SetOperation):
         if self.references is True or self.reference_strength is not None:
             references = open_references(self.reference_strength, context)
         else:
-            reference_pictures = () if self.references is False else context.library.reference_pictures()
+            reference_pictures = context.library.reference_pictures() if self._reads_references else ()
             references = tuple(to_model_pixels(picture) for picture in reference_pictures)
         if references and pictures and self.reference_strength is None:
             self._refuse_strength(context.stem)
@@ -446,7 +511,7 @@ class Regenerate(SetOperation):
 
     def _options(self, variant: Variant, prompt: str, run: _GenerationRun) -> GenerationOptions:
         """Return the options of a combination, with the prompt in which the wildcards are filled in."""
-        uses_strength = run.inputs.has_picture and not self._model_sees_references(run.inputs)
+        uses_strength = run.inputs.has_picture and not self._model_sees_references(run.inputs) and self.layers is None
         strength = self._effective_strength(variant, run.engine) if uses_strength else None
         return GenerationOptions(
             prompt,
