@@ -110,10 +110,10 @@ def returned_document(studio: Studio, ids: bool = True) -> bytes:
     studio.until_idle()
     result = decode(studio.read("masked/hero.png"), "hero.png", 10_000)
     assert result.metadata.xmp is not None
-    painted = result.to_codes().copy()
-    painted[:4, :4] = 200
+    repainted = result.to_codes().copy()
+    repainted[:4, :4] = 200
     return make_psd(
-        [Layer("Original", result.to_codes()), Layer("paint", painted)], painted, resources={1060: result.metadata.xmp} if ids else {}
+        [Layer("Original", result.to_codes()), Layer("paint", repainted)], repainted, resources={1060: result.metadata.xmp} if ids else {}
     )
 
 
