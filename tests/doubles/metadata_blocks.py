@@ -149,6 +149,11 @@ RIGHTS_XMP = (
 )
 
 
+def unpack_flat_picture(data: bytes, suffix: str) -> tuple[bytes, str]:
+    """Return the flat picture of an OpenRaster archive, which few programs look into, and its suffix; other files as they are."""
+    return (zipfile.ZipFile(io.BytesIO(data)).read("mergedimage.png"), ".png") if suffix == ".ora" else (data, suffix)
+
+
 def read_with_exiftool(data: bytes, suffix: str, *options: str) -> dict[str, Any]:
     """Return what ExifTool reads from a file, by "group:tag" (family 1); the test is skipped where ExifTool is missing.
 
@@ -157,8 +162,7 @@ def read_with_exiftool(data: bytes, suffix: str, *options: str) -> dict[str, Any
     program = shutil.which("exiftool")
     if program is None:
         pytest.skip("exiftool (Debian's libimage-exiftool-perl) is not installed")
-    if suffix == ".ora":
-        data, suffix = zipfile.ZipFile(io.BytesIO(data)).read("mergedimage.png"), ".png"
+    data, suffix = unpack_flat_picture(data, suffix)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"a{suffix}")
         path.write_bytes(data)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from doubles.metadata_blocks import RIGHTS_XMP, THUMBNAIL, camera_exif, listed, read_with_exiftool, xmp_bytes
+from doubles.metadata_blocks import RIGHTS_XMP, THUMBNAIL, camera_exif, listed, read_with_exiftool, unpack_flat_picture, xmp_bytes
 from doubles.pdf_x4 import faults
 from doubles.press import press_file
 from doubles.step_context import StepContextDouble
@@ -138,7 +138,8 @@ def test_nobody_turns_a_delivered_picture_a_second_time() -> None:
     picture = decode(out.getvalue(), "a.jpg", LIMIT)
     for kind in WRITTEN:
         result = _export(picture, format=kind, metadata="all")
-        assert ImageOps.exif_transpose(Image.open(io.BytesIO(result.data))).size == (40, 60)
+        flat, _ = unpack_flat_picture(result.data, result.suffix)
+        assert ImageOps.exif_transpose(Image.open(io.BytesIO(flat))).size == (40, 60)
         assert "Rotate" not in _printed(read_with_exiftool(result.data, result.suffix))
 
 
