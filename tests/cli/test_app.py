@@ -25,6 +25,7 @@ COMMANDS = [
     "brief",
     "retry",
     "history",
+    "inspect",
     "replay",
     "report",
     "restore",
