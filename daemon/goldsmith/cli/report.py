@@ -43,9 +43,8 @@ def report(
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.", "Name another file with --out.") from error
     plural = "delivery" if campaign_report.delivery_count == 1 else "deliveries"
-    print_text(
-        f"{sanitise(str(file))}: {campaign_report.delivery_count} {plural}, {len(campaign_report.html.encode('utf-8', 'replace')) / 1e6:.1f} MB."
-    )
+    megabytes = len(campaign_report.html.encode("utf-8", "replace")) / 1e6
+    print_text(f"{sanitise(str(file))}: {campaign_report.delivery_count} {plural}, {megabytes:.1f} MB.")
     for path, reason in campaign_report.without_picture.items():
         print_sentence(f"{sanitise(path)} is shown without its picture: {reason}")
 

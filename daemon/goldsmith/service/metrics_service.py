@@ -118,7 +118,7 @@ class MetricsService:
                 if self._journal_file.exists():
                     journal = stack.enter_context(contextlib.closing(Journal.open(self._journal_file, read_only=True)))
                 body = self._metrics.render(Snapshot(daemon, fault, journal, self._wall_clock()))
-            except GoldsmithError:  # the health says what is wrong with the journal
+            except (GoldsmithError, OSError):  # the health says what is wrong with the journal
                 body = self._metrics.render(Snapshot(daemon, fault, None, self._wall_clock()))
         return Page(HTTPStatus.OK, _METRICS_TYPE, body)
 

@@ -110,7 +110,12 @@ def build_report(setup: Setup, campaign: str, now: float) -> CampaignReport:
 
     folders = [f"{folder}/{campaign}" for folder in setup.pipeline.shared_folders]
     folders += [f"{REVIEW_FOLDER}/{tray}/{campaign}" for tray in REVIEW_TRAYS]
-    with contextlib.closing(Journal.open(journal_path(setup.root, setup.settings.state_dir), read_only=True)) as journal:
+    journal_file = journal_path(setup.root, setup.settings.state_dir)
+    try:
+        opened = contextlib.closing(Journal.open(journal_file, read_only=True))
+    except OSError as error:
+        raise UsageError(f"The journal {journal_file} cannot be read: {error.strerror}.", "Run this as the service's user.") from error
+    with opened as journal:
         account = take_account(campaign, setup.pipeline, journal.rows_below(folders), journal.committed_row)
     if not account.last_at:
         raise UsageError(
