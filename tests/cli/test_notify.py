@@ -241,6 +241,8 @@ def test_the_doctor_says_how_many_channels_there_are_and_which_failed_last(
     hook.refuses = 0
     program.turn(30.0)
     assert doctor_rows(goldsmith, root)[0][1].startswith("1 channel; the last message went out 1970-01-01")
+    program.service.close()
+    assert doctor_rows(goldsmith, root)[0][:2] == ["note", "1 channel, but `goldsmith notify` does not run: nobody is told."]
 
 
 def test_the_doctor_warns_of_an_address_that_every_user_may_read(goldsmith: Goldsmith, root: Path, channel_file: Path) -> None:

@@ -80,3 +80,14 @@ def test_a_place_that_takes_no_file_is_named(goldsmith: Goldsmith, studio: Studi
     assert (result.code, "cannot be written: Is a directory" in result.err) == (2, True)
     result = goldsmith("report", "acme", "-r", studio.root, "--out", tmp_path / "gone" / "r.html")
     assert (result.code, "cannot be written: No such file or directory" in result.err) == (2, True)
+
+
+def test_a_journal_that_this_user_may_not_read_is_named(goldsmith: Goldsmith, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A designer has no right to it; the sentence says who has."""
+
+    def refuse(path: Path, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("goldsmith.service.one_off.Journal.open", refuse)
+    result = goldsmith("report", "acme", "-r", studio.root)
+    assert (result.code, "cannot be read: Permission denied." in result.err, "service's user" in result.err) == (2, True, True)

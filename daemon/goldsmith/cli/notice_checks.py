@@ -15,8 +15,10 @@ from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.journal.notice_record import NOTICE_RECORD_FILE, ChannelState, NoticeRecord
 from goldsmith.pipeline.notices.channels import read_channels
 from goldsmith.pipeline.status.sentences import format_time
+from goldsmith.service.notify_service import is_telling
 
 _SUBJECT = "notices"
+_START = "Start the unit goldsmith-notify, or run: goldsmith notify"
 
 
 def check_notices(settings: tuple[NotifyChannel, ...], settings_file: Path, journal: Path) -> Iterator[Finding]:
@@ -44,7 +46,7 @@ def check_notices(settings: tuple[NotifyChannel, ...], settings_file: Path, jour
             yield fault(_SUBJECT, problem.sentence, problem.remedy)
     states = _read_states(journal.parent / NOTICE_RECORD_FILE)
     if isinstance(states, str):
-        yield note(_SUBJECT, f"{count}. {states}", "Start the unit goldsmith-notify, or run: goldsmith notify")
+        yield note(_SUBJECT, f"{count}. {states}", _START)
         return
     failed = [state for key, state in states.items() if state.failure and (not titles or key in titles)]
     for state in failed:
@@ -52,7 +54,9 @@ def check_notices(settings: tuple[NotifyChannel, ...], settings_file: Path, jour
         yield fault(
             _SUBJECT, f"{title} did not take the message of {format_time(state.failed_at)}: {state.failure}", "Run: goldsmith notify --test"
         )
-    if not failed:
+    if not is_telling(journal.parent):
+        yield note(_SUBJECT, f"{count}, but `goldsmith notify` does not run: nobody is told.", _START)
+    elif not failed:
         told_at = max((state.told_at for state in states.values()), default=0.0)
         last = f"the last message went out {format_time(told_at)}" if told_at else "no message was due yet"
         yield ok(_SUBJECT, f"{count}; {last}.")

@@ -19,7 +19,7 @@ from goldsmith.files import display_text
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.monitoring.health import find_fault
-from goldsmith.pipeline.monitoring.http_server import MonitoringServer, Page, text_page
+from goldsmith.pipeline.monitoring.http_server import MonitoringPage, MonitoringServer, text_page
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.service.setup import Setup
 from goldsmith.service.stop_signals import stop_signals
@@ -97,7 +97,7 @@ class MetricsService:
         places = {"root": setup.root, "state": self._journal_file.parent, "models": setup.weights.folder}
         return ServiceMetrics(setup.root, setup.pipeline, places, self._journal_file)
 
-    def health_page(self) -> Page:
+    def health_page(self) -> MonitoringPage:
         """Return 200, or 503 with the sentence that says what is wrong."""
         with self._lock:
             _, fault = self._find_health()
@@ -105,7 +105,7 @@ class MetricsService:
             text_page(HTTPStatus.SERVICE_UNAVAILABLE, display_text(fault)) if fault else text_page(HTTPStatus.OK, "Goldsmith is healthy.")
         )
 
-    def metrics_page(self) -> Page:
+    def metrics_page(self) -> MonitoringPage:
         """Return the figures, or 503 with the sentence that says why there are none."""
         if self._metrics is None:
             return text_page(HTTPStatus.SERVICE_UNAVAILABLE, _NOT_INSTALLED)
@@ -118,9 +118,9 @@ class MetricsService:
                 if self._journal_file.exists():
                     journal = stack.enter_context(contextlib.closing(Journal.open(self._journal_file, read_only=True)))
                 body = self._metrics.render(Snapshot(daemon, fault, journal, self._wall_clock()))
-            except GoldsmithError:  # the health says what is wrong with the journal
+            except (GoldsmithError, OSError):  # the health says what is wrong with the journal
                 body = self._metrics.render(Snapshot(daemon, fault, None, self._wall_clock()))
-        return Page(HTTPStatus.OK, _METRICS_TYPE, body)
+        return MonitoringPage(HTTPStatus.OK, _METRICS_TYPE, body)
 
     def _find_health(self) -> tuple[DaemonState, str]:
         now = time.monotonic()

@@ -186,6 +186,21 @@ class NotifyService:
         getattr(self._log, _EVENT_LEVELS.get(event, "info"))(event, **facts)
 
 
+def is_telling(folder: Path) -> bool:
+    """Return whether a `goldsmith notify` tells for the root whose journal is in ``folder``."""
+    try:
+        fd = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _take_lock(path: Path) -> int:
     """Return the descriptor of the locked file. Raises AlreadyRunningError if another process has it, and UsageError."""
     try:

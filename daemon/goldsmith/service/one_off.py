@@ -30,7 +30,7 @@ from goldsmith.service.setup import Setup, job_limits, worker_config, worker_fol
 
 if TYPE_CHECKING:
     from goldsmith.brief.settings import Settings
-    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
+    from goldsmith.pipeline.previews.preview_maker import PreviewJobs
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
@@ -162,7 +162,12 @@ def build_report(setup: Setup, campaign: str, now: float) -> CampaignReport:
 
     folders = [f"{folder}/{campaign}" for folder in setup.pipeline.shared_folders]
     folders += [f"{REVIEW_FOLDER}/{tray}/{campaign}" for tray in REVIEW_TRAYS]
-    with contextlib.closing(Journal.open(journal_path(setup.root, setup.settings.state_dir), read_only=True)) as journal:
+    journal_file = journal_path(setup.root, setup.settings.state_dir)
+    try:
+        opened = contextlib.closing(Journal.open(journal_file, read_only=True))
+    except OSError as error:
+        raise UsageError(f"The journal {journal_file} cannot be read: {error.strerror}.", "Run this as the service's user.") from error
+    with opened as journal:
         account = take_account(campaign, setup.pipeline, journal.rows_below(folders), journal.committed_row)
     if not account.last_at:
         raise UsageError(
@@ -193,9 +198,9 @@ def _file_sizes(root: RootFolder, paths: list[str]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[PreviewMaker]:
+def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[PreviewJobs]:
     """Yield a maker of previews of the pictures in the folders. Its worker processes end with the block."""
-    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
+    from goldsmith.pipeline.previews.preview_maker import PreviewJobs
     from goldsmith.pipeline.previews.preview_operation import CATALOGUE_ENTRY_POINT
 
     refuse_inspection()
@@ -206,7 +211,7 @@ def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[Previ
         folders = worker_folders(setup).model_copy(update={"work": str(Path(name, "work")), "models": (), "kept": ""})
         pools = WorkerPools([spec], config, folders, time.monotonic)
         try:
-            yield PreviewMaker(setup.root, pools, job_limits(setup, [spec]).base)
+            yield PreviewJobs(setup.root, pools, job_limits(setup, [spec]).base)
         finally:
             pools.stop(0.0)
 

@@ -106,7 +106,7 @@ class DaemonRuntime:
         self.host_health = HostHealth(settings.retry_machine, clock, on_event)
         text_files = TextFileCache(root)
         readiness = Readiness(setup.pipeline, setup.resolver, text_files.read_bytes, RootFolder(root).lstat)
-        turns = FolderTurns(setup.pipeline.watched_folders)
+        turns = FolderTurns(folders)
         in_flight = self._in_flight = InFlight(journal, work_folder, turns, [bundle_key(job.path) for job in queued_before])
         shared = SharedParts(
             SchedulerState(in_flight, holds, self.host_health, journal, work_folder, lock, open_kept_parts(journal, work_folder)),
@@ -115,11 +115,10 @@ class DaemonRuntime:
             Clocks(monotonic=clock, wall=time.time),
             on_event,
         )
+        settle_policy = SettlePolicy(settings.gather, settings.broken_after, settings.attempts)
         parts = SchedulerParts(
             shared,
-            Results(
-                shared, SettlePolicy(settings.gather, settings.broken_after, settings.attempts), lookup.for_deliveries(journal, time.time)
-            ),
+            Results(shared, settle_policy, lookup.for_deliveries(journal, time.time)),
             JobPreparation(readiness, text_files, job_limits(setup, specs)),
             CommitParts(planner, executor, LateWrites(root, fs, settings.weak_quiet)),
         )

@@ -12,13 +12,13 @@ from http import HTTPStatus
 import pytest
 
 from goldsmith.pipeline.monitoring import http_server
-from goldsmith.pipeline.monitoring.http_server import MonitoringServer, Page, text_page
+from goldsmith.pipeline.monitoring.http_server import MonitoringPage, MonitoringServer, text_page
 
 TOKEN = "0123456789abcdef-token"  # noqa: S105 - made up
 
 
 @contextmanager
-def running(token: str = "", page: Callable[[], Page] | None = None) -> Iterator[int]:
+def running(token: str = "", page: Callable[[], MonitoringPage] | None = None) -> Iterator[int]:
     """Yield the port of a server with one page."""
     server = MonitoringServer(("127.0.0.1", 0), {"/metrics": page or (lambda: text_page(HTTPStatus.OK, "Figures."))}, token)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -79,7 +79,7 @@ def test_too_many_requests_at_once_are_closed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(http_server, "_MAX_REQUESTS", 2)
     may_go, arrived = threading.Event(), threading.Semaphore(0)
 
-    def slow_page() -> Page:
+    def slow_page() -> MonitoringPage:
         arrived.release()
         may_go.wait(60)
         return text_page(HTTPStatus.OK, "Figures.")

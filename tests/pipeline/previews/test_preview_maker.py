@@ -14,7 +14,7 @@ from PIL import Image
 from conftest import Saver
 from goldsmith.cli.init import make_root
 from goldsmith.jobs.job import Outcome, OutputFile
-from goldsmith.pipeline.previews.preview_maker import PreviewMaker, _to_result
+from goldsmith.pipeline.previews.preview_maker import PreviewJobs, _to_result
 from goldsmith.pipeline.previews.preview_operation import mean_lab
 from goldsmith.service.one_off import opened_preview_maker
 from goldsmith.service.setup import load_setup
@@ -28,13 +28,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def maker(root: Path) -> Iterator[PreviewMaker]:
+def maker(root: Path) -> Iterator[PreviewJobs]:
     setup = load_setup(root, None, state_dir=str(root.parent / "state"), cpu_workers=1)
     with opened_preview_maker(setup, max_processes=1) as maker:
         yield maker
 
 
-def test_a_picture_becomes_a_small_jpeg_with_its_mean_colour(maker: PreviewMaker, root: Path, saved: Saver) -> None:
+def test_a_picture_becomes_a_small_jpeg_with_its_mean_colour(maker: PreviewJobs, root: Path, saved: Saver) -> None:
     """Its size, depth and hash are those of the file."""
     red = np.zeros((60, 90, 3), np.uint8) + np.array([200, 30, 30], np.uint8)
     (root / "delivered" / "a.png").write_bytes(saved(red, "PNG"))
@@ -47,7 +47,7 @@ def test_a_picture_becomes_a_small_jpeg_with_its_mean_colour(maker: PreviewMaker
     assert result.mean_lab[1] > 50
 
 
-def test_what_cannot_be_shown_has_a_reason_and_the_others_are_made(maker: PreviewMaker, root: Path, saved: Saver) -> None:
+def test_what_cannot_be_shown_has_a_reason_and_the_others_are_made(maker: PreviewJobs, root: Path, saved: Saver) -> None:
     """A broken file, a link out of the root, a folder, a missing file and a PDF."""
     good = saved(np.zeros((8, 8, 3), np.uint8), "PNG")
     (root / "delivered" / "good.png").write_bytes(good)
@@ -61,7 +61,7 @@ def test_what_cannot_be_shown_has_a_reason_and_the_others_are_made(maker: Previe
     assert all(result.reason.endswith(".") for path, result in results.items() if path != "delivered/good.png")
 
 
-def test_workers_that_cannot_work_are_the_reason(maker: PreviewMaker, root: Path, saved: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_cannot_work_are_the_reason(maker: PreviewJobs, root: Path, saved: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for them."""
     (root / "delivered" / "c.png").write_bytes(saved(np.zeros((8, 8, 3), np.uint8), "PNG"))
     monkeypatch.setattr(maker._workers, "submit", lambda job: None)

@@ -17,7 +17,7 @@ _MAX_REQUESTS = 8
 _LOCAL_NAMES = ("localhost", "localhost.localdomain")
 
 
-class Page(NamedTuple):
+class MonitoringPage(NamedTuple):
     """An answer."""
 
     status: HTTPStatus
@@ -30,7 +30,7 @@ class MonitoringServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], pages: dict[str, Callable[[], Page]], token: str) -> None:
+    def __init__(self, address: tuple[str, int], pages: dict[str, Callable[[], MonitoringPage]], token: str) -> None:
         """Raises OSError if the address cannot be used."""
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.pages = pages
@@ -92,7 +92,7 @@ class _Answer(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the signature of http.server
         """Log nothing: a scrape every few seconds would fill the log."""
 
-    def _find_page(self) -> Page:
+    def _find_page(self) -> MonitoringPage:
         """Return the page that is asked for. On the computer itself a foreign Host is refused: a web page may have sent the request."""
         if self.server.is_local and not self.server.token and not _is_local_host(self.headers.get("Host", "")):
             return text_page(HTTPStatus.FORBIDDEN, "Ask for this computer by its address.")
@@ -106,9 +106,9 @@ class _Answer(BaseHTTPRequestHandler):
         return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self.server.token.encode())
 
 
-def text_page(status: HTTPStatus, sentence: str) -> Page:
+def text_page(status: HTTPStatus, sentence: str) -> MonitoringPage:
     """Return a page with one sentence."""
-    return Page(status, "text/plain; charset=utf-8", f"{sentence}\n".encode("utf-8", "replace"))
+    return MonitoringPage(status, "text/plain; charset=utf-8", f"{sentence}\n".encode("utf-8", "replace"))
 
 
 def _is_local_host(host: str) -> bool:

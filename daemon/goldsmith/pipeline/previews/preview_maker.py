@@ -39,7 +39,7 @@ class PreviewResult(NamedTuple):
     reason: str = ""
 
 
-class PreviewMaker:
+class PreviewJobs:
     """Makes previews while the caller waits. ``workers`` have the operations of ``preview_operation.CATALOGUE_ENTRY_POINT``."""
 
     def __init__(self, root: Path, workers: WorkerPools, limits: ResourceLimits) -> None:

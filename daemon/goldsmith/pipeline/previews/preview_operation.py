@@ -19,7 +19,7 @@ MEAN_COLOUR = "mean_lab"
 _QUALITY = 82
 
 
-class Preview(FileOperation):
+class PreviewOperation(FileOperation):
     """Write the picture as a small JPEG in sRGB, and record its mean colour."""
 
     side: Annotated[int, Field(ge=16, le=4096)]
@@ -44,4 +44,4 @@ def mean_lab(thumbnail: Thumbnail) -> list[float]:
 
 def catalogue() -> Mapping[str, type[Operation]]:
     """Return the operations with the preview, which no brief can name."""
-    return {**ops.catalogue(), "preview": Preview}
+    return {**ops.catalogue(), "preview": PreviewOperation}
