@@ -82,7 +82,6 @@ USED_ELSEWHERE = {
     "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
     "service.metrics_service": "cli/ starts what service/ builds",
-    "service.notify_service": "cli/ starts what service/ builds",
 }
 
 
