@@ -266,3 +266,23 @@ def test_the_doctor_says_what_is_missing(goldsmith: Goldsmith, root: Path, chann
         "The program that sends notices, Apprise, is not installed.",
         "pip install 'goldsmith[notify]'",
     ]
+
+
+def test_a_brief_names_no_channel(goldsmith: Goldsmith, root: Path, hook: Hook) -> None:
+    """Whoever may write to the share would otherwise send pictures wherever he likes."""
+    (root / "inbox" / "a.toml").write_text(f'[[notify]]\nurl = "{hook.url}"\n[[edit]]\nop = "sharpen"\n')
+    result = goldsmith("check", root / "inbox" / "a.toml", "-r", root)
+    assert (result.code, "notify is not a stage of the pipeline" in result.err) == (3, True)
+
+
+def test_the_check_of_the_settings_shows_channels_without_their_addresses(goldsmith: Goldsmith, root: Path, channel_file: Path) -> None:
+    """A person sees what the program has read."""
+    with channel_file.open("a") as file:
+        file.write('[[notify]]\ncredential = "mail"\non = ["problem", "machine"]\n[metrics]\nlisten = "127.0.0.1:9000"\n')
+    result = goldsmith("check", channel_file, "-r", root)
+    rows = dict(row for row in result.rows if len(row) == 2)
+    assert (rows["notify"], rows["metrics"]) == (
+        "digest_minutes = 0.0, pictures = False, url = **********; credential = mail, on = problem; machine",
+        "listen = 127.0.0.1:9000",
+    )
+    assert SECRET not in result.out + result.err

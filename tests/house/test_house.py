@@ -85,7 +85,6 @@ USED_ELSEWHERE = {
     "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
     "service.metrics_service": "cli/ starts what service/ builds",
-    "service.notify_service": "cli/ starts what service/ builds",
     "web.asking.ask_pages": "web/app.py joins the pages and owns none",
     "web.painting.mask_pages": "web/app.py joins the pages and owns none",
     "web.app": "cli/ starts the page",

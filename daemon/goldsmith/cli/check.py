@@ -120,8 +120,19 @@ def _check_settings(path: Path, data: bytes) -> None:
     settings = read_settings(data, str(path), os.environ)
     _print_valid(path, "a settings file")
     defaults = Settings.model_construct()
-    changed = [(name, str(getattr(settings, name))) for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)]
-    print_table(("setting", "value"), changed) if changed else print_text("Every setting has its default.")
+    changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)]
+    rows = [(name, _setting_text(getattr(settings, name))) for name in changed]
+    print_table(("setting", "value"), rows) if rows else print_text("Every setting has its default.")
+
+
+def _setting_text(value: object) -> str:
+    """Return a setting as text: of a table what is written in it, with asterisks for a secret."""
+    if isinstance(value, tuple):
+        return "; ".join(map(_setting_text, value))
+    written = getattr(value, "model_fields_set", None)
+    if written is None:
+        return str(value)
+    return ", ".join(f"{name} = {_setting_text(getattr(value, name))}" for name in sorted(written))
 
 
 def _check_pipeline(path: Path, data: bytes) -> None:

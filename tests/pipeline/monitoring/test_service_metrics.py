@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from doubles.history_rows import history_row
 from goldsmith.journal.journal import Journal
@@ -15,6 +19,7 @@ from goldsmith.pipeline.monitoring.service_metrics import ServiceMetrics, Snapsh
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.service.setup import Setup
 
+DOCS = Path(__file__).parents[3] / "docs" / "monitoring"
 NOW = 2_000_000_000.0
 RUNNING = DaemonState(holder="process 1 on atelier")
 _LINE = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
@@ -165,9 +170,23 @@ def test_the_dashboard_and_the_alerts_of_the_manual_ask_for_figures_that_exist(f
     journal.record_problem(history_row("selected/a.png", "masked/a.png", parent_job_id=first.job_id, record=record))
     daemon = DaemonState.model_validate({"workers": [{"queue": "cpu"}], "queue_pauses": {"cpu": ""}})
     known = {key.partition("{")[0] for key in figures.scrape(daemon)}
-    docs = Path(__file__).parents[3] / "docs" / "monitoring"
-    text = "".join((docs / name).read_text() for name in ("goldsmith-dashboard.json", "goldsmith-alerts.yml"))
-    queried_names = set(re.findall(r"\bgoldsmith_[a-z_]+", text))
+    panels = json.loads((DOCS / "goldsmith-dashboard.json").read_text())["panels"]
+    rules = yaml.safe_load((DOCS / "goldsmith-alerts.yml").read_text())["groups"][0]["rules"]
+    queries = [*(target["expr"] for panel in panels for target in panel["targets"]), *(rule["expr"] for rule in rules)]
+    assert [query for query in queries if "goldsmith" not in query] == []
+    queried_names = {name for query in queries for name in re.findall(r"\bgoldsmith_[a-z_]+", query)}
     assert queried_names - known == set()
     displayed_names = {re.sub(r"_(bucket|sum|count)$", "", name) for name in queried_names}
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in known} - displayed_names == set()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")
+def test_prometheus_itself_accepts_the_alerts_and_every_query_of_the_dashboard(tmp_path: Path) -> None:
+    """Each query becomes a rule, because promtool checks rules."""
+    panels = json.loads((DOCS / "goldsmith-dashboard.json").read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "queries.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    files = [str(DOCS / "goldsmith-alerts.yml"), str(tmp_path / "queries.yml")]
+    result = subprocess.run(["promtool", "check", "rules", *files], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
