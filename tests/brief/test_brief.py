@@ -145,7 +145,7 @@ def test_every_problem_is_reported_at_once(problems: Problems) -> None:
         ('recipe = "https://example.org/x"', 'recipe is "https://example.org/x": that is an address'),
         ('recipe = "a"\nresolved = true', "recipe cannot stand beside `resolved = true`"),
         ("seed = 4294967296", "seed is 4294967296, but must be less than 4294967296."),
-        ("mask = 3", "mask is 3, but must be a table in { braces }: write mask = { fit = … }."),
+        ("mask = 3", "mask is 3, but must be a table in { braces }; write mask = { fit = … } (its settings: fit, from)."),
         (b"[[edit]]\nop='fill'\n" * 65, "edit has 65 steps; a stage has at most 64."),
         (b"[[edit]]\nop='fill'\n" * 100_000, "has 1.9 MB"),
         (b"edit=[" + b"{}," * 80_000 + b"]", "edit has more than 5000 values"),

@@ -75,6 +75,7 @@ class Store:
             "seed": 1,
             "prompt": "",
             "mask_fit": "refuse",
+            "mask_from": "files",
             "working": "png",
             "deliver": True,
             "inputs": inputs,

@@ -35,6 +35,7 @@ def stage(name: str, *steps: dict[str, Any], outputs: str = SHA, **environment: 
             "seed": 1,
             "prompt": "",
             "mask_fit": "refuse",
+            "mask_from": "files",
             "working": "png",
             "deliver": False,
             "inputs": [{"role": "picture", "name": "", "path": "inbox/hero.png", "sha256": SHA}],

@@ -35,6 +35,7 @@ STAGE: dict[str, Any] = {
     "seed": 7,
     "prompt": "",
     "mask_fit": "refuse",
+    "mask_from": "files",
     "working": "png",
     "deliver": True,
     "inputs": [
