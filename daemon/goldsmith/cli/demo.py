@@ -138,6 +138,7 @@ def _print_report(setup: Setup, folder: Path, log: _DemoLog) -> None:
         print_text(f"  {path.name}  {format_size(path.stat().st_size)}")
     print_text(f"Before and after, side by side: {_display_path(_save_comparison(folder, delivered))}")
     print_text()
+    print_text(f"In a browser:      goldsmith web --root {shlex.quote(_display_path(root))}")
     print_text(f"History:           goldsmith history --root {shlex.quote(_display_path(root))}")
     print_text("Your own pictures: goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders")
 
