@@ -31,7 +31,7 @@ from goldsmith.service.systemd_notify import SystemdNotifier
 TRICKS = "\x1b]0;mine\x07\u202e\u061c\u200b\U000e0041\x9b31m"
 NAME = f"hero{TRICKS}"
 # These start the daemon or fetch from the network when their arguments are right.
-UNENDING = {("metrics",), ("run",), ("demo",), ("models", "fetch")}
+UNENDING = {("metrics",), ("run",), ("web",), ("demo",), ("models", "fetch")}
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:

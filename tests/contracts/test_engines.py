@@ -194,7 +194,7 @@ def test_every_driver_has_a_model() -> None:
     documented = set(re.findall(r'^driver = "(\w+)"', (CONFIG.parent / "docs" / "models.md").read_text(), re.MULTILINE))
     configured = {model.driver for model in WEIGHTS.models.models.values()}
     assert configured | documented == set(driver_names())
-    assert set(driver_names()) - configured == {"swapper"}, "only the weights of face swappers come from the user"
+    assert set(driver_names()) - configured == {"birefnet", "swapper"}, "only the weights of these come from the user"
 
 
 # The licences whose text, with the makers' names, must come with the weights: by driver, the text and the makers.
@@ -254,13 +254,14 @@ def test_an_entry_states_its_terms(name: str) -> None:
     assert model.repository is not None
     assert model.diffusion is not None
     assert model.diffusion.tried == "tiny random weights"
-    assert (1024 * 1024) <= model.diffusion.pixels <= 2048 * 2048
+    smallest = 640 * 640 if model.diffusion.can == ("layers",) else 1280 * 720
+    assert smallest <= model.diffusion.pixels <= 2048 * 2048
 
 
 def test_every_entry_that_allows_paid_work_is_in_the_defaults() -> None:
     """Any downloaded model serves steps that name no model, unless paid work with it needs another licence."""
     defaults = WEIGHTS.models.defaults
-    generators = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit"}}  # type: ignore[union-attr]
+    generators = {name for name in GENERATORS if set(WEIGHTS.models.models[name].diffusion.can) & {"text", "image", "edit", "layers"}}  # type: ignore[union-attr]
     inpainters = {name for name in GENERATORS if WEIGHTS.models.models[name].can_serve(EngineNeed(INPAINTER, needs_prompt=True))}
     forbidden = {name for name in GENERATORS if WEIGHTS.models.models[name].commercial in ("no", "not said")}
     assert {"flux-dev", "flux2-klein-9b"} <= forbidden

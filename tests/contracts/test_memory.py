@@ -163,7 +163,7 @@ def test_inks_use_no_more_memory_than_they_state(settings: dict[str, object]) ->
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("word", [row.name for row in FORMATS.values() if row.writer])
 def test_reading_and_writing_use_less_memory_than_an_operation(word: str, bits: int) -> None:
-    """The file, the picture and everything between count; memory inside C libraries does not."""
+    """The file, the picture and everything between count; memory inside C libraries does not. A layer has alpha: a third more."""
     options = codec.EncodingOptions(format=word, depth=16 if bits == 16 and not FORMATS[word].is_lossy else 8, effort=0)
 
     def round_trip(source: Picture) -> object:
@@ -172,7 +172,7 @@ def test_reading_and_writing_use_less_memory_than_an_operation(word: str, bits: 
     bytes_used = [
         12 + _growth_per_pixel(round_trip, lambda height: picture(height, WIDTH, depth=16 if bits == 16 else 8)) for _ in range(2)
     ]
-    assert min(bytes_used) <= BYTES_PER_PIXEL, f"{bytes_used} bytes a pixel"
+    assert min(bytes_used) <= BYTES_PER_PIXEL * (4 / 3 if FORMATS[word].has_layers else 1), f"{bytes_used} bytes a pixel"
 
 
 def test_a_step_that_changes_the_size_checks_the_memory_for_its_result() -> None:

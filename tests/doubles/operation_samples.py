@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from doubles.faces import face_from_mesh, mesh_at, paint_faces
 from doubles.press import press_file
 from doubles.step_context import DetectDouble, EnginesDouble, LibraryDouble, NullInpainter, NullPainter, ResultsDouble, StepContextDouble
-from goldsmith.engines.kinds import INPAINTER
+from goldsmith.engines.kinds import CONTROL_NET, INPAINTER, REFERENCE_ADAPTER
 from goldsmith.engines.protocols import Engine, EngineNeed, GenerationOptions
 from goldsmith.engines.vision import Face, Points
 from goldsmith.operation import ExportedFile, Operation, PictureOperation, Portrait, RecordValue
@@ -31,10 +31,11 @@ EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 
 class SampleEngines(EnginesDouble):
-    """Null engines; a step with a prompt for its inpainter gets an inpainter that takes a prompt."""
+    """Null engines; a step with a prompt for its inpainter gets an inpainter that takes a prompt. What guides it is never looked at."""
 
     def engine_for(self, need: EngineNeed[Any], options: GenerationOptions | None) -> Engine:
-        return NullPainter(side=64) if need.kind is INPAINTER and options is not None else super().engine_for(need, options)
+        is_painter = need.kind in (CONTROL_NET, REFERENCE_ADAPTER) or (need.kind is INPAINTER and options is not None)
+        return NullPainter(side=64) if is_painter else super().engine_for(need, options)
 
 
 class SampleDetect(DetectDouble):
@@ -71,6 +72,9 @@ class SampleLibrary(LibraryDouble):
 
     def hero(self, name: str) -> Picture:
         return picture(40, 60)
+
+    def reference_pictures(self) -> Sequence[Picture]:
+        return (picture(40, 60),)
 
     def portrait(self, name: str) -> Portrait:
         return Portrait(_person(), f"library/faces/{name}.png")
@@ -117,7 +121,15 @@ def examples(word: str) -> list[Operation]:
     except ValidationError:
         operations = []
     operations += [kind.model_validate(settings) for settings in _manual_examples(word)]
-    return [_with_relaxed_limits(operation) for operation in operations] if issubclass(kind, PictureOperation) else operations
+    if not issubclass(kind, PictureOperation):
+        return operations
+    return [_with_edges_as_control(_with_relaxed_limits(operation)) for operation in operations]
+
+
+def _with_edges_as_control(operation: Operation) -> Operation:
+    """Return the operation with a control picture, if it has one, that it makes itself: no file fits pictures of every shape."""
+    control = getattr(operation, "control", None)
+    return operation if control is None else operation.model_copy(update={"control": control.model_copy(update={"kind": "edges"})})
 
 
 def _with_relaxed_limits(operation: Operation) -> Operation:

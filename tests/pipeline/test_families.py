@@ -118,10 +118,10 @@ def test_a_family_extends_a_picture(studio: Studio, family: str) -> None:
 
 
 def test_every_family_is_tested_and_no_picture_is_held(studio: Studio) -> None:
-    """No note is left, and every row of the table of families has an asset."""
+    """No note is left, and every row of the table of families has an asset, but for a family that only splits pictures into layers."""
     from goldsmith.engines.diffusion.families import FAMILIES
 
-    assert {family for family, _ in ASSETS} == set(FAMILIES)
+    assert {family for family, _ in ASSETS} == {name for name, family in FAMILIES.items() if set(family.calls) != {"layers"}}
     assert [name for names in studio.folders().values() for name in names if name.endswith(".problem.txt")] == []
     assert len({row.path for row in studio.history() if row.record.get("steps")}) == len(ASSETS)
 

@@ -52,6 +52,8 @@ _SHEET_SETTINGS = ("bleed", "bleed_from")
 _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
 _CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 96
+# For the flat picture and its only layer, over white where it is transparent.
+_LAYERED_BYTES_PER_PIXEL = 80
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
 
 
@@ -224,6 +226,8 @@ class Export(FileOperation):
         return StepNeeds(library_files=files, engines=crop_engines(self.anchor))
 
     def bytes_per_pixel(self) -> int:
+        if self._row.has_layers:
+            return _LAYERED_BYTES_PER_PIXEL
         if not self.cmyk:
             return super().bytes_per_pixel()
         return _PROOF_BYTES_PER_PIXEL if self.soft_proof or self.grey == "black" else _CMYK_BYTES_PER_PIXEL

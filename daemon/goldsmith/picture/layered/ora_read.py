@@ -93,7 +93,8 @@ def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
     if merged is None:
         document.merge_fault = "it has no merged picture (mergedimage.png)"
     else:
-        document.merge = merged.read_samples
+        # Read again when it is decoded: nothing but the file itself is kept in memory until then.
+        document.merge = lambda: open_png(archive, _MERGED, name, max_pixels).read_samples()
     if not header.states_colour and header.icc is None:
         header.notes.append("it does not say what its colours are: they are taken for sRGB")
     return document
