@@ -72,6 +72,14 @@ def test_frames_that_look_alike_are_unsure() -> None:
     assert find_alike_versions(scene(5), frames) == ()
 
 
+def test_a_neighbour_in_a_series_is_never_the_origin() -> None:
+    """Alone it is no origin, however alike. Beside the right version it makes the answer unsure."""
+    own, neighbour = known(frame_of_series(1), "acme/1"), known(frame_of_series(2), "acme/2").model_copy(update={"is_neighbour": True})
+    copy = after_jpeg(frame_of_series(1))
+    assert find_alike_versions(copy, [neighbour]) == ()
+    assert set(find_alike_versions(copy, [own, neighbour])) == {own.sha256, neighbour.sha256}
+
+
 @pytest.mark.soak
 def test_a_thousand_pictures_and_two_hundred_frames_give_no_false_link() -> None:
     """Each of 1,000 scenes is compared with ten others under its name; each of 200 frames is known by its neighbours alone, and unsure."""

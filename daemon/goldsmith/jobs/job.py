@@ -97,6 +97,8 @@ class KnownLook(_Data):
     sha256: str
     look: str
     """In hex."""
+    is_neighbour: bool = False
+    """Its name has another number: it can make it unsure which version it was, but it was never this one."""
 
 
 class KeptPart(_Data):

@@ -26,6 +26,8 @@ from goldsmith.service.setup import Setup, worker_folders
 from goldsmith.worker.fence import readable_paths
 
 _MAX_ROOTS_BYTES = 4 * 2**20
+NOBODY_SIGNS = "Nobody signs the content credentials of deliverables: no certificate was made or named."
+IDENTITY_UNUSABLE = "The certificate that signs deliverables, or its key, cannot be used: goldsmith doctor says why."
 
 
 class IdentityLookup(NamedTuple):
@@ -42,9 +44,16 @@ class IdentityLookup(NamedTuple):
         """Why nothing is signed, as a sentence; "" if something is, or if nobody wants that."""
         return "" if self.problem is None else self.problem.sentence
 
+    @property
+    def recorded_reason(self) -> str:
+        """The same for manifests, which designers and clients read: without a path of this computer."""
+        if self.problem is None:
+            return ""
+        return NOBODY_SIGNS if self.is_missing else IDENTITY_UNUSABLE
+
     def for_deliveries(self, journal: Journal, wall_clock: Callable[[], float]) -> DeliverySigning:
         """Return what makes the jobs that sign; without an identity it makes none."""
-        return DeliverySigning(self.identity, self.reason, journal, wall_clock)
+        return DeliverySigning(self.identity, self.recorded_reason, journal, wall_clock)
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of ``data``; b"" without an identity."""

@@ -17,12 +17,12 @@ _EQUAL_SHARE = 0.9
 def find_alike_versions(picture: Picture, known: Sequence[KnownLook]) -> tuple[str, ...]:
     """Return the SHA-256 of the version of which the picture is a copy; of several, one of each picture, if it is unsure; () for none.
 
-    known: the newest first.
+    known: the newest first. A neighbour in a series is never the one, and makes it unsure at most.
     """
     seen_picture = SeenPicture(picture)
     compared = [(each, seen_picture.compare(bytes.fromhex(each.look))) for each in known]
     alike = [(each, likeness) for each, likeness in compared if likeness.is_alike]
-    if not alike:
+    if all(each.is_neighbour for each, _ in alike):
         return ()
     most = max(likeness.inliers for _, likeness in alike)
     groups: dict[str, list[tuple[KnownLook, Likeness]]] = {}

@@ -10,7 +10,7 @@ import pytest
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
-from goldsmith.pipeline.scheduler.known_looks import MAX_LOOKS, find_known_looks, possible_names
+from goldsmith.pipeline.scheduler.known_looks import MAX_LOOKS, find_known_looks, neighbouring_names, possible_names
 
 
 @pytest.mark.parametrize(
@@ -23,14 +23,18 @@ from goldsmith.pipeline.scheduler.known_looks import MAX_LOOKS, find_known_looks
         ("hero_v002_final", "hero"),
         ("hero_v002_final", "hero_v002"),
         ("Spring.hero 2 Kopie", "Spring.hero 2"),
-        ("shot_007 retouched", "shot_008"),
-        ("shot_099", "shot_100"),
-        ("shot_000", "shot_002"),
     ],
 )
 def test_the_name_before_the_editor_is_among_them(stem: str, name: str) -> None:
-    """What programs put behind a name is left out, step by step; neighbours in a series are looked at too."""
+    """What programs put behind a name is left out, step by step."""
     assert name in possible_names(stem)
+
+
+@pytest.mark.parametrize(("stem", "name"), [("shot_007 retouched", "shot_008"), ("shot_099", "shot_100"), ("shot_000", "shot_002")])
+def test_a_neighbour_in_a_series_is_another_picture(stem: str, name: str) -> None:
+    """It is looked at, but it is no name that the picture may have had."""
+    assert name in neighbouring_names(stem)
+    assert name not in possible_names(stem)
 
 
 def test_there_are_few_of_them_whatever_the_name() -> None:
@@ -49,7 +53,7 @@ def test_a_job_gets_few_looks_and_not_those_of_one_picture_alone(tmp_path: Path)
         looks = find_known_looks(journal, bundle)
     assert len(looks) == MAX_LOOKS
     assert [look.sha256[:2] for look in looks] == ["0b", "0a", "09", "08", "07", "06", "05", "04"]
-    assert {look.group for look in looks} == {"acme/shot_1", "acme/shot_2"}
+    assert {look.group: look.is_neighbour for look in looks} == {"acme/shot_1": False, "acme/shot_2": True}
 
 
 def row(sha256: str, path: str, number: int) -> HistoryRow:

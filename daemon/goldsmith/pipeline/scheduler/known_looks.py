@@ -18,30 +18,39 @@ _MAX_NAMES = 16
 # What people and programs put behind a name: “hero copy”, “hero-edited”, “hero (1)”, “hero_final”.
 _SEPARATOR = re.compile(r"[\s_.()+-]+")
 _LAST_NUMBER = re.compile(r"^(?P<head>.*?)(?P<digits>\d{1,9})$", re.DOTALL)
-# The pictures with these distances in their numbers are looked at too: the frames of a series look alike, and then it is unsure.
+# The pictures with these distances in their numbers are looked at too: the frames of a series look alike, and then it is unsure. Another
+# number is another picture, so none of them is ever taken for the origin.
 _NEIGHBOURS = (-1, 1, -2, 2)
 
 
 def find_known_looks(journal: Journal, bundle: Bundle) -> tuple[KnownLook, ...]:
     """Return the looks of the newest versions that jobs made under the picture's name, under its beginning, or beside it in a series."""
-    versions = [each for each in journal.versions_named(possible_names(bundle.stem), _MAX_VERSIONS) if each.is_result and each.look]
+    names, neighbours = possible_names(bundle.stem), neighbouring_names(bundle.stem)
+    versions = [each for each in journal.versions_named([*names, *neighbours], _MAX_VERSIONS) if each.is_result and each.look]
+    own_names = set(map(fold_name, names))
     looks: dict[str, KnownLook] = {}
     counts: dict[str, int] = {}
     for version in versions:
         group = _group_of(version.path)
         if version.sha256 not in looks and counts.get(group, 0) < MAX_LOOKS // 2 and len(looks) < MAX_LOOKS:
             counts[group] = counts.get(group, 0) + 1
-            looks[version.sha256] = KnownLook(group=group, sha256=version.sha256, look=version.look.hex())
+            name = fold_name(posixpath.splitext(posixpath.basename(version.path))[0])
+            look = version.look.hex()
+            looks[version.sha256] = KnownLook(group=group, sha256=version.sha256, look=look, is_neighbour=name not in own_names)
     return tuple(looks.values())
 
 
 def possible_names(stem: str) -> list[str]:
-    """Return the names that the picture may have had, the closest first, and those of its neighbours in a series."""
+    """Return the names that the picture may have had, the closest first."""
     parts = [match.start() for match in _SEPARATOR.finditer(stem) if match.start()]
     names = [stem, *(stem[:end] for end in reversed(parts))][: _MAX_NAMES // 2]
-    bases = dict.fromkeys(base for name in names for base in (name, split_version(name)[0]))
-    neighbours = [each for name in bases for each in _neighbours_of(name)]
-    return list(dict.fromkeys([*bases, *neighbours]))[:_MAX_NAMES]
+    return list(dict.fromkeys(base for name in names for base in (name, split_version(name)[0])))[:_MAX_NAMES]
+
+
+def neighbouring_names(stem: str) -> list[str]:
+    """Return the names of the pictures beside it in a series."""
+    names = possible_names(stem)
+    return list(dict.fromkeys(each for name in names for each in _neighbours_of(name) if each not in names))[:_MAX_NAMES]
 
 
 def _neighbours_of(name: str) -> list[str]:
