@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,12 @@ def _two_holes() -> np.ndarray:
 
 
 def _run(
-    folder: Path, family: str, step: dict[str, Any], reports: list[JobProgress], cancelled: Callable[[], bool] = lambda: False
+    folder: Path,
+    family: str,
+    step: dict[str, Any],
+    reports: list[JobProgress],
+    cancelled: Callable[[], bool] = lambda: False,
+    references: Sequence[bytes] = (),
 ) -> Outcome:
     share = Share(folder)
     share.put("inbox/hero.png", png(picture(HEIGHT, WIDTH, 16), 16))
@@ -39,6 +44,9 @@ def _run(
     models = share.put("models.toml", tiny.models_toml({"words": family}).encode())
     provider = EngineProvider(WorkerConfig(models_file=str(models), weights_folder=str(folder)), WorkerSpec(queue="cpu", threads=1))
     inputs = [share.job_input("inbox/hero.png"), share.job_input("inbox/hero.mask.png", "mask", "mask")]
+    for number, data in enumerate(references, 1):
+        share.put(f"inbox/hero.ref{number}.png", data)
+        inputs.append(share.job_input(f"inbox/hero.ref{number}.png", "ref"))
     return run_job(share.job(("inpaint", step), inputs=inputs), provider, reports.append, cancelled)
 
 
@@ -57,6 +65,21 @@ def test_outside_the_mask_no_code_changes_with_any_family(tmp_path: Path, family
     assert np.array_equal(before[outside], after[outside])
     assert (before[~outside] != after[~outside]).any(axis=1).mean() > 0.9
     assert len({progress.fraction for progress in reports if progress.op == "inpaint"}) > 2
+
+
+@pytest.mark.soak
+def test_several_reference_pictures_change_the_fill_of_a_hole(tmp_path: Path) -> None:
+    """Qwen-Image-Edit-Plus looks at two of them itself: another second one gives another fill, and nothing changes outside."""
+    fills = []
+    for name, second in (("first", 5), ("second", 6)):
+        step = {"prompt": "moss on stone", "references": True}
+        outcome = _run(
+            tmp_path / name, "qwen-image-edit-plus", step, [], references=[png(picture(64, 64, 8)), png(picture(64, 64, 8, second))]
+        )
+        assert outcome.fault is None
+        assert outcome.steps[0].findings["outside_changed"] == 0
+        fills.append(decode(Path(outcome.outputs[0].path).read_bytes(), "hero.png", 10**6).to_codes())
+    assert not np.array_equal(*fills)
 
 
 def test_a_cancelled_job_stops_between_two_steps_of_a_region(tmp_path: Path) -> None:
