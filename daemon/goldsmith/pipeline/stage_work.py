@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -248,6 +248,20 @@ def checks_results(steps: Iterable[Step]) -> bool:
     return any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in steps)
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierWork:
+    """What the journal knows of a bundle's picture before its job. Each field is as in ``Job``.
+
+    remarks, removals: of the stages before. known_looks: of the versions that have the name of a picture that a person has put down.
+    """
+
+    remarks: tuple[str, ...] = ()
+    removals: tuple[RemovalRecord, ...] = ()
+    known_looks: tuple[KnownLook, ...] = ()
+    credential_bytes: int = 0
+    retouched: bool = False
+
+
 def build_job(
     job_id: str,
     root: Path,
@@ -256,17 +270,9 @@ def build_job(
     inputs: tuple[JobInput, ...],
     limits: ResourceLimits,
     is_final: bool,
-    remarks: Sequence[str] = (),
-    removals: tuple[RemovalRecord, ...] = (),
-    known_looks: tuple[KnownLook, ...] = (),
-    credential_bytes: int = 0,
-    retouched: bool = False,
+    earlier: EarlierWork = EarlierWork(),
 ) -> Job:
-    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline.
-
-    ``remarks`` and ``removals`` are those of the stages before. ``known_looks``: of the versions that have the name of a picture that a
-    person has put down. ``credential_bytes`` and ``retouched`` are as in ``Job``.
-    """
+    """Return the job for a worker. ``is_final``: the next folder is the last one of the pipeline."""
     resolved = ready.resolved
     review = names_before_review(bundle) if ready.waits_for_person else None
     if ready.found_masks and review is not None:
@@ -290,14 +296,14 @@ def build_job(
         working=resolved.working or ready.stage.working,
         hdr=resolved.hdr,
         float_range=resolved.float_range,
-        remarks=tuple(remarks),
-        removals=removals,
-        credential_bytes=credential_bytes,
-        retouched=retouched,
+        remarks=earlier.remarks,
+        removals=earlier.removals,
+        credential_bytes=earlier.credential_bytes,
+        retouched=earlier.retouched,
         review=review,
         finds_masks=dict(ready.found_masks),
         approved_masks=resolved.approved_masks,
-        known_looks=known_looks,
+        known_looks=earlier.known_looks,
         keeps_result=ready.waits_for_person or (resolved.last_stage == ready.stage.name and not is_final),
         deliver=is_final,
         limits=limits,

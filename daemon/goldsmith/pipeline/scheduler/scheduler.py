@@ -22,7 +22,6 @@ from goldsmith.jobs.work_folder import ScratchError
 from goldsmith.journal.damage import replaced_remedy
 from goldsmith.journal.records import Plan
 from goldsmith.journal.sqlite_errors import JournalBroken
-from goldsmith.operation import FileOperation
 from goldsmith.pipeline.commit.late_writes import LateWrites
 from goldsmith.pipeline.commit.naming import is_in_archive
 from goldsmith.pipeline.commit.plan_executor import (
@@ -47,7 +46,7 @@ from goldsmith.pipeline.scheduler.parts import SharedParts
 from goldsmith.pipeline.scheduler.readiness import Invalid, Readiness, Waiting
 from goldsmith.pipeline.scheduler.results import Results
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
-from goldsmith.pipeline.stage_work import Ready, StageWork, build_job, checks_results, job_inputs, removals_of
+from goldsmith.pipeline.stage_work import EarlierWork, Ready, StageWork, build_job, checks_results, job_inputs, removals_of
 from goldsmith.pipeline.turns import TurnQueue
 from goldsmith.pipeline.workers.job_queue import QueuedJob
 
@@ -548,22 +547,26 @@ class Scheduler:
         self._work_folder.check()
         inputs = job_inputs(bundle, sigs, self._intake.known_sha256)
         is_final = ready.next_folder == self._pipeline.final_folder
-        # Only the report of a delivery shows them, and the history must be read for them.
-        has_report = any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in ready.steps)
-        remarks = self._journal.remarks(bundle.asset) if has_report else ()
-        removals = self._earlier_removals(inputs[0]) if checks_results(ready.steps) else ()
-        # A person has put it down: it may be a copy of a version that a job has made.
-        is_strange = bundle.picture is not None and not inputs[0].sha256 and ready.decision is None
-        looks = find_known_looks(self._journal, bundle) if is_strange else ()
-        credential_bytes = self._results.credential_bytes(inputs[0]) if is_final else 0
-        retouched = self._was_retouched(inputs[0])
-        base = self._job_limits.base
-        job = build_job(job_id, self._root, bundle, ready, inputs, base, is_final, remarks, removals, looks, credential_bytes, retouched)
+        earlier = self._earlier_work(bundle, ready, inputs[0], is_final)
+        job = build_job(job_id, self._root, bundle, ready, inputs, self._job_limits.base, is_final, earlier)
         job = self._job_limits.apply(job, ready.steps)
         # A job that finds masks runs on the stage's queue, and opens none of the models that its steps will need.
         job = job.model_copy(update={"models": (), "batch_key": "", "weights_mb": 0, "pictures_mb": 0}) if ready.found_masks else job
         job = job if ready.found_masks else self._kept_parts.added_to(job)
         return StageWork(bundle, ready, job, sigs, hashes, self._wall_clock())
+
+    def _earlier_work(self, bundle: Bundle, ready: Ready, asset: JobInput, is_final: bool) -> EarlierWork:
+        # Only a check needs remarks and removals, and the history must be read for them.
+        checks = checks_results(ready.steps)
+        # A person has put it down: it may be a copy of a version that a job has made.
+        is_strange = bundle.picture is not None and not asset.sha256 and ready.decision is None
+        return EarlierWork(
+            remarks=tuple(self._journal.remarks(bundle.asset)) if checks else (),
+            removals=self._earlier_removals(asset) if checks else (),
+            known_looks=find_known_looks(self._journal, bundle) if is_strange else (),
+            credential_bytes=self._results.credential_bytes(asset) if is_final else 0,
+            retouched=self._was_retouched(asset),
+        )
 
     def _was_retouched(self, asset: JobInput) -> bool:
         """Return whether a person has changed the picture by hand: the file that lies there now, or the one from which its job made it."""
