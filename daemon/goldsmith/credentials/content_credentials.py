@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from goldsmith.credentials.manifest_boxes import BrokenManifest, measure_store, read_to_be_signed, replace_signature
+from goldsmith.credentials.manifest_boxes import BrokenManifest, measure_store, replace_store
+from goldsmith.credentials.manifest_compaction import MIN_PADDING, open_manifest, read_binding
 from goldsmith.files import display_name
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ MAX_FILE_BYTES = 512 * 2**20
 _TRUSTED_PURPOSES = "1.3.6.1.5.5.7.3.4\n1.3.6.1.5.5.7.3.36\n1.3.6.1.4.1.62558.2.1"
 # Entries and letters of a record of a stranger's manifest.
 _MAX_ACTIONS, _MAX_INGREDIENTS, _MAX_TEXT, _MAX_CODES = 40, 10, 120, 5
+
+# A picture of one pixel.
+_ONE_PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+)
+# An assertion that is nothing but room, and its bytes without what fills it.
+_FILLING, _FILLING_BYTES = "filling", 181
 
 CredentialState = Literal["trusted", "valid", "invalid", "unreadable"]
 
@@ -118,20 +126,53 @@ def embed_credentials(
     """
     import c2pa
 
-    described = [dict(each.description) for each in ingredients if not each.data]
-    signed = io.BytesIO()
+    identity = (chain, algorithm)
     try:
-        with c2pa.Builder({**definition, "format": media_type, "ingredients": described}, context=_context()) as builder:
-            for each in ingredients:
-                if each.data:
-                    builder.add_ingredient(dict(each.description), each.media_type, io.BytesIO(each.data))
-            info = c2pa.C2paSignerInfo(alg=algorithm.encode(), sign_cert=chain.encode(), private_key=_passing_key(chain), ta_url=None)
-            with c2pa.Signer.from_info(info) as signer:
-                store = builder.sign(signer, media_type, io.BytesIO(data), signed)
-        claim = read_to_be_signed(store)
-        return replace_signature(signed.getvalue(), media_type, store, claim.signature, sign(claim.data))
+        written = _embed(_ONE_PIXEL, "image/png", definition, ingredients, identity)
+        manifest, binding = open_manifest(written.store), read_binding(written.store)
+        room = manifest.size_with(binding) + MIN_PADDING - _size_of_empty_manifest(identity)
+        holder = _embed(data, media_type, _filled_with(room), (), identity)
+        store = manifest.close(read_binding(holder.store), len(holder.store), sign)
+        return replace_store(holder.file, media_type, holder.store, store)
     except (c2pa.C2paError, BrokenManifest) as error:
         raise CredentialsError(_short(str(error))) from error
+
+
+class _Embedded(NamedTuple):
+    """A file with a manifest that a passing key has signed, and its manifest store."""
+
+    file: bytes
+    store: bytes
+
+
+def _embed(
+    data: bytes, media_type: str, definition: Mapping[str, object], ingredients: Sequence[Ingredient], identity: tuple[str, str]
+) -> _Embedded:
+    """Return the file with a manifest. identity: the certificates, as PEM, and the algorithm. Raises C2paError."""
+    import c2pa
+
+    chain, algorithm = identity
+    described = [dict(each.description) for each in ingredients if not each.data]
+    signed = io.BytesIO()
+    with c2pa.Builder({**definition, "ingredients": described}, context=_context()) as builder:
+        for each in ingredients:
+            if each.data:
+                builder.add_ingredient(dict(each.description), each.media_type, io.BytesIO(each.data))
+        info = c2pa.C2paSignerInfo(alg=algorithm.encode(), sign_cert=chain.encode(), private_key=_passing_key(chain), ta_url=None)
+        with c2pa.Signer.from_info(info) as signer:
+            store = builder.sign(signer, media_type, io.BytesIO(data), signed)
+    return _Embedded(signed.getvalue(), store)
+
+
+def _filled_with(room: int) -> dict[str, object]:
+    """Return the definition of a manifest that says nothing, in at least so many bytes more than an empty one has."""
+    filling = [{"label": _FILLING, "data": {"room": "0" * max(0, room - _FILLING_BYTES)}}] if room > 0 else []
+    return {"claim_generator_info": [{"name": "-"}], "assertions": filling}
+
+
+@lru_cache(maxsize=4)
+def _size_of_empty_manifest(identity: tuple[str, str]) -> int:
+    return len(_embed(_ONE_PIXEL, "image/png", _filled_with(0), (), identity).store)
 
 
 @lru_cache(maxsize=4)

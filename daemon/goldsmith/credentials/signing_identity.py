@@ -49,7 +49,7 @@ class IdentityFiles(NamedTuple):
 class SigningIdentity:
     """A certificate with its key.
 
-    chain:     the certificate and those behind it in its file, as PEM. anchors: the roots by which its signatures are trusted, as PEM.
+    chain:     the certificate and those between it and its root, as PEM. anchors: the roots by which its signatures are trusted, as PEM.
     algorithm: C2PA's name of it, such as "es256".
     subject:   who signs, for people. issuer: who says so.
     starts_at, expires_at: Unix seconds.
@@ -122,7 +122,8 @@ def read_identity(files: IdentityFiles, untrusted_folders: Sequence[Path]) -> Si
     anchors = _pem(chain[-1:]) + (_read(root_file).decode("ascii", "replace") if root_file.is_file() else "")
     return SigningIdentity(
         files=files,
-        chain=_pem(chain),
+        # A verifier has the root from elsewhere, or does not trust it: in each file it would be 0.4 kB of nothing (RFC 9360, 2: x5chain).
+        chain=_pem([each for each in chain if each.subject != each.issuer]),
         anchors=anchors,
         algorithm=_algorithm_of(files, key),
         subject=_name_of(leaf.subject),
