@@ -13,7 +13,7 @@ from doubles.commission import SHARPEN
 from doubles.identities import picture_file, sign_file, write_identity
 from doubles.pictures import png
 from doubles.studio import studio_at
-from goldsmith.credentials.content_credentials import embed_credentials
+from goldsmith.credentials.content_credentials import Ingredient, embed_credentials
 from goldsmith.credentials.signing_identity import IDENTITY_FOLDER, create_identity, read_identity
 
 BRIEF = f"""
@@ -32,6 +32,8 @@ CREATED = {
     "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
 }
 DALL_E = {"claim_generator_info": [{"name": "ChatGPT"}], "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [CREATED]}}]}
+LOGO = {"title": "logo.png", "format": "image/png", "instance_id": f"urn:sha256:{'ab' * 32}", "relationship": "componentOf"}
+FACE = {"title": "face.png", "format": "image/png", "relationship": "inputTo"}
 A1111 = (
     "a desk by a window\nNegative prompt: blurry\nSteps: 30, Sampler: Euler a, CFG scale: 6.5, Seed: 1234567, Size: 512x512, Model: sdxl"
 )
@@ -99,13 +101,16 @@ def test_a_stranger_s_file_needs_no_root(goldsmith: Goldsmith, tmp_path: Path, m
     monkeypatch.setattr("goldsmith.cli.location.resource_path", lambda *parts: Path("/nowhere/shipped", *parts))
     stranger = read_identity(write_identity(tmp_path / "keys"), [])
     plain = picture_file("image/webp")
-    signed = embed_credentials(plain, "image/webp", DALL_E, [], stranger.chain, stranger.algorithm, stranger.sign)
+    parts = [Ingredient(LOGO), Ingredient(FACE)]
+    signed = embed_credentials(plain, "image/webp", DALL_E, parts, stranger.chain, stranger.algorithm, stranger.sign)
     (tmp_path / "bought.webp").write_bytes(signed)
     result = goldsmith("inspect", "bought.webp")
     assert result.code == 0
     assert "bought.webp: WEBP, 64 x 64 px" in result.out
     assert "The signature holds. It is by A studio, whom this installation does not know." in result.out
-    assert "Written by ChatGPT.\n- 1. created by DALL·E: trainedAlgorithmicMedia\n" in result.out
+    assert "Written by ChatGPT.\n" in result.out
+    assert f"Parts of it come from logo.png (SHA-256 {'ab' * 8}…).\nSteps also read face.png.\n" in result.out
+    assert "- 1. created by DALL·E: trainedAlgorithmicMedia\n" in result.out
     assert "Goldsmith knows it" not in result.out
 
 

@@ -31,6 +31,15 @@ SHARPEN = '[[edit]]\nop = "sharpen"\n'
 WEB = '[[deliver]]\nop = "export"\nname = "web"\nformat = "jpeg"\n'
 BARE = '[[deliver]]\nop = "export"\nname = "bare"\nmetadata = "none"\n'
 PAGE = '[[deliver]]\nop = "export"\nname = "page"\nformat = "pdf"\ntrim = [20, 20]\n'
+COMPOSITE = """
+[[grade]]
+op = "composite"
+layers = [{ from = "sun" }, { from = "acme", opacity = 0.5 }]
+[[grade]]
+op = "grade"
+look_from = "spring"
+match = { max_drift = 50 }
+"""
 SMALL = '[[deliver]]\nop = "export"\nname = "small"\nformat = "jpeg"\nmax_kb = 20\n'
 SECRETS = (b"client prompt", b"nodes", b"123456", b"L-98765", b"Phone 12", b"a note of the maker")
 EXPORTS = "".join(
@@ -75,6 +84,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         studio.put("inbox/alone.toml", 'prompt = "a chair"\n[[generate]]\nop = "regenerate"\nmodel = "null-generate"\n' + WEB + PAGE)
         studio.put("inbox/leak.toml", SHARPEN + EXPORTS + SMALL + '[[deliver]]\nop = "export"\nname = "all"\nmetadata = "all"\n')
         studio.put("inbox/leak.png", leaking_png())
+        studio.put("inbox/comp.toml", COMPOSITE + WEB)
+        studio.put("inbox/comp.layer.sun.png", png(11))
+        studio.put("library/logos/acme.png", png(12))
+        studio.put("library/heroes/spring.png", png(13))
+        studio.put("inbox/comp.png", png(14))
         studio.put("inbox/photo.toml", SHARPEN)
         studio.put("inbox/photo.png", photograph(png(7)))
         studio.until_idle()
@@ -110,6 +124,24 @@ def test_each_format_is_signed_behind_the_export(studio: Studio, name: str) -> N
 def test_an_export_that_says_nothing_is_not_signed(studio: Studio) -> None:
     """``metadata = "none"`` asks for a file without a word, so it gets no content credentials either."""
     assert credentials_of(studio, "delivered/hero_bare.png") is None
+
+
+def test_layers_and_pictures_that_were_read_are_ingredients(studio: Studio) -> None:
+    """The layer beside the picture and the one in the library are parts of it, and the hero was read. Each has the hash of its file."""
+    credentials = trusted(studio, "delivered/comp_web.jpg")
+    assert credentials.ingredients == ("comp.png",)
+    parts = {each["title"]: (each["relationship"], each["sha256"]) for each in credentials.components}
+    assert parts == {
+        "comp.layer.sun.png": ("componentOf", hashlib.sha256(png(11)).hexdigest()),
+        "acme.png": ("componentOf", hashlib.sha256(png(12)).hexdigest()),
+        "spring.png": ("inputTo", hashlib.sha256(png(13)).hexdigest()),
+    }
+    assert [action["action"] for action in credentials.actions] == [
+        "c2pa.opened",
+        "c2pa.placed",
+        "c2pa.color_adjustments",
+        "c2pa.converted",
+    ]
 
 
 def test_a_signed_original_is_carried(studio: Studio) -> None:

@@ -33,6 +33,7 @@ _SOURCE_TYPES = {
     "humanEdits": "a photograph that a person has retouched",
     "digitalCapture": "a photograph",
 }
+_PARTS, _READ = "Parts of it come from {}.", "Steps also read {}."
 _GENERATION = ("prompt", "negative", "seed", "steps", "guidance", "sampler", "model", "size", "strength", "loras")
 _MAX_WORDS = 300
 
@@ -169,10 +170,19 @@ def _signature(credentials: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"Written by {generator}{f', with {count - 1} earlier manifests' if count > 1 else ''}."
     if ingredients := credentials.get("ingredients"):
         yield f"Made from {', '.join(ingredients)}."
+    for sentence, are_parts in ((_PARTS, True), (_READ, False)):
+        others = [each for each in credentials.get("components", ()) if (each.get("relationship") == "componentOf") == are_parts]
+        if others:
+            yield sentence.format(", ".join(map(_component, others)))
     if broken := credentials.get("broken_ingredients"):
         yield f"The content credentials of {', '.join(broken)} did not hold."
     for number, action in enumerate(credentials.get("actions", ()), 1):
         yield f"- {number}. {_action(action)}"
+
+
+def _component(component: Mapping[str, str]) -> str:
+    sha256 = component.get("sha256", "")
+    return f"{component['title'] or 'a picture without a title'}{f' (SHA-256 {sha256[:16]}…)' if sha256 else ''}"
 
 
 def _action(action: Mapping[str, str]) -> str:

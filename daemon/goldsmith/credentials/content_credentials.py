@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 512 * 2**20
 # Purposes of certificates (C2PA 2.2, 14.5.1) that a trusted one may have.
 _TRUSTED_PURPOSES = "1.3.6.1.5.5.7.3.4\n1.3.6.1.5.5.7.3.36\n1.3.6.1.4.1.62558.2.1"
 # Entries and letters of a record of a stranger's manifest.
-_MAX_ACTIONS, _MAX_INGREDIENTS, _MAX_TEXT, _MAX_CODES = 40, 10, 120, 5
+_MAX_ACTIONS, _MAX_INGREDIENTS, _MAX_COMPONENTS, _MAX_TEXT, _MAX_CODES = 40, 10, 40, 120, 5
 
 # A picture of one pixel.
 _ONE_PIXEL = bytes.fromhex(
@@ -50,8 +50,9 @@ class FileCredentials:
 
     state: trusted, the signature holds and a known root stands behind it; valid, it holds, and nobody known stands behind it; invalid, the
     file was changed or the signature is wrong; unreadable. signer, organisation: of the certificate. generator: the program. manifests: how
-    many the file has, with those of its ingredients. ingredients: the titles of what it was made from; broken_ingredients:
-    of those whose own credentials did not hold. actions: what was done, in order. problems: C2PA's codes, or why it is unreadable.
+    many the file has, with those of its ingredients. ingredients: the titles of what it was made from; components: title, relationship
+    and, if it is told, sha256 of the other pictures that went into it; broken_ingredients: the titles of those whose own credentials did
+    not hold. actions: what was done, in order. problems: C2PA's codes, or why it is unreadable.
     store_bytes: the size of all manifests.
     """
 
@@ -63,6 +64,7 @@ class FileCredentials:
     signed_at: str = ""
     manifests: int = 0
     ingredients: tuple[str, ...] = ()
+    components: tuple[Mapping[str, str], ...] = ()
     broken_ingredients: tuple[str, ...] = ()
     actions: tuple[Mapping[str, str], ...] = ()
     problems: tuple[str, ...] = ()
@@ -70,9 +72,7 @@ class FileCredentials:
 
     def to_record(self) -> dict[str, object]:
         """Return what is known, as plain JSON."""
-        words = "state signer organisation generator title signed_at manifests ingredients broken_ingredients actions problems store_bytes"
-        names = words.split()
-        values = {name: getattr(self, name) for name in names}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
 
     def remark(self) -> str:
@@ -213,7 +213,9 @@ def _summarise(report: Mapping[str, Any]) -> FileCredentials:
     signature = _as_mapping(active.get("signature_info"))
     generators = [_agent(each) for each in _as_list(active.get("claim_generator_info"))[:1]]
     results = _as_mapping(_as_mapping(report.get("validation_results")).get("activeManifest"))
-    ingredients = [_as_mapping(each) for each in _as_list(active.get("ingredients"))[:_MAX_INGREDIENTS]]
+    ingredients = [_as_mapping(each) for each in _as_list(active.get("ingredients"))]
+    parents = [each for each in ingredients if each.get("relationship") in (None, "parentOf")][:_MAX_INGREDIENTS]
+    others = [each for each in ingredients if each.get("relationship") not in (None, "parentOf")][:_MAX_COMPONENTS]
     return FileCredentials(
         state=_state(report, results),
         signer=_text(signature.get("common_name")),
@@ -222,8 +224,9 @@ def _summarise(report: Mapping[str, Any]) -> FileCredentials:
         title=_text(active.get("title")),
         signed_at=_text(signature.get("time")),
         manifests=len(manifests),
-        ingredients=tuple(_text(each.get("title")) for each in ingredients),
-        broken_ingredients=tuple(_text(each.get("title")) for each in ingredients if _is_broken(each)),
+        ingredients=tuple(_text(each.get("title")) for each in parents),
+        components=tuple(map(_component, others)),
+        broken_ingredients=tuple(_text(each.get("title")) for each in (*parents, *others) if _is_broken(each)),
         actions=tuple(_actions(active))[:_MAX_ACTIONS],
         problems=_failures(results)[:_MAX_CODES],
     )
@@ -234,6 +237,12 @@ def _state(report: Mapping[str, Any], results: Mapping[str, Any]) -> CredentialS
     if report.get("validation_state") not in ("Trusted", "Valid") or _failures(results):
         return "invalid"
     return "trusted" if "signingCredential.trusted" in _codes(results, "success") else "valid"
+
+
+def _component(ingredient: Mapping[str, Any]) -> dict[str, str]:
+    scheme, _, sha256 = _text(ingredient.get("instance_id")).rpartition("urn:sha256:")
+    words = {"title": _text(ingredient.get("title")), "relationship": _text(ingredient.get("relationship"))}
+    return words | ({"sha256": sha256} if sha256 and not scheme and sha256.isalnum() else {})
 
 
 def _is_broken(ingredient: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from goldsmith.jobs.job import JobFault, Outcome, OutputFile
+from goldsmith.pipeline.scheduler.credential_components import components_of
 from goldsmith.pipeline.scheduler.delivery_signing import StagePart, build_actions, not_carried_remark, unsigned_remark, with_notes
 
 VOCABULARY = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -53,6 +54,34 @@ def test_steps_that_make_no_picture_are_left_out() -> None:
     """Choosing, checking and each single export are no actions."""
     done = actions(part(step("select"), step("grade"), step("check"), step("export"), step("export")))
     assert [action["action"] for action in done] == ["c2pa.opened", "c2pa.color_adjustments", "c2pa.converted"]
+
+
+def test_layers_are_placed_and_other_pictures_are_inputs() -> None:
+    """A layer beside the picture and one in the library are parts of it. A hero, a reference and a portrait are only read."""
+    layer, logo, ref, hero, face = (f"{number}" * 64 for number in range(5))
+    composite = step("composite", findings={"references": {"hero.layer.sun.png": layer, "logos/acme.png": logo, "luts/a.cube": "9" * 64}})
+    swap = step("face_swap", findings={"references": {"faces/anna.png": face, "faces/anna.toml": "8" * 64}})
+    look = step("regenerate", findings={"references": {"hero.ref.png": ref, "heroes/spring.png": hero, "logos/acme.png": logo}})
+    done = actions(part(composite, swap, look, roles={layer: "layer", ref: "ref"}))
+    assert [action["action"] for action in done[1:4]] == ["c2pa.placed", "c2pa.edited", "c2pa.placed"]
+    named = [action["parameters"]["ingredientIds"] for action in done[1:4]]
+    assert named[0] == [f"componentOf-{layer[:16]}", f"componentOf-{logo[:16]}"]
+    assert named[1] == [f"inputTo-{face[:16]}"]
+    assert named[2] == [f"inputTo-{ref[:16]}", f"inputTo-{hero[:16]}", f"componentOf-{logo[:16]}"]
+    assert "anna" not in str([each.to_description() for each in components_of(swap, {})])
+
+
+def test_a_look_is_no_picture() -> None:
+    """It is a table of colours, even as a PNG."""
+    graded = step("grade", findings={"references": {"hero.look.png": "1" * 64, "looks/warm.png": "2" * 64}})
+    assert components_of(graded, {"1" * 64: "look"}) == []
+
+
+def test_the_ingredients_of_a_long_list_are_those_that_actions_name() -> None:
+    """Forty are named."""
+    references = {f"hero.layer.{number}.png": f"{number:064d}"[::-1] for number in range(60)}
+    done = actions(part(step("composite", findings={"references": references}), roles=dict.fromkeys(references.values(), "layer")))
+    assert len(done[1]["parameters"]["ingredientIds"]) == 40
 
 
 def test_work_by_hand_is_an_action_of_its_program() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
@@ -20,6 +20,7 @@ from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow
 from goldsmith.ops import catalogue
 from goldsmith.picture.formats.table import FORMATS, format_claimed_by, signable_format
+from goldsmith.pipeline.scheduler.credential_components import Component, components_of
 from goldsmith.pipeline.stage_work import StageWork
 from goldsmith.root_folder import RootFolder
 
@@ -27,6 +28,8 @@ _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 # The name of the picture among the ingredients.
 _PARENT = "parent"
 _MAX_ACTIONS = 200
+# How many other pictures are named.
+_MAX_COMPONENTS = 40
 _FAULT_REASONS = {
     "crash": "the process that signs has crashed",
     "timeout": "signing took too long",
@@ -58,6 +61,8 @@ class StagePart:
     # The program of a person who changed the picture; None for a job.
     hand_program: str | None = None
     has_picture: bool = True
+    # The roles of what the job read, by SHA-256.
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
 class DeliverySigning:
@@ -139,7 +144,10 @@ class DeliverySigning:
                 chain=self._identity.chain,
                 algorithm=self._identity.algorithm,
                 definition=definition,
-                ingredients=(spec,) if spec is not None else (),
+                ingredients=(
+                    *((spec,) if spec is not None else ()),
+                    *(IngredientSpec(description=each.to_description()) for each in _components(parts[original:]).values()),
+                ),
             ),
             limits=work.job.limits,
         )
@@ -164,7 +172,9 @@ class DeliverySigning:
             parts.append(StagePart(before.path, before.sha256, before.path, None, (), outcome.identity.program))
         steps = [step.model_dump() for step in outcome.steps]
         credentials = _credentials_in(outcome.facts)
-        parts.append(StagePart(path, work.hashes[path], path, credentials, steps, has_picture=not work.bundle.is_lone_brief))
+        roles = {work.hashes[each.path]: each.role for each in work.job.inputs if each.path in work.hashes}
+        has_picture = not work.bundle.is_lone_brief
+        parts.append(StagePart(path, work.hashes[path], path, credentials, steps, has_picture=has_picture, roles=roles))
         return parts
 
     def _ingredient(self, work: StageWork, parent: StagePart, *, carries: bool) -> tuple[IngredientSpec | None, JobInput | None]:
@@ -190,7 +200,8 @@ class DeliverySigning:
 
 def build_actions(parts: Sequence[StagePart]) -> list[JsonValue]:
     """Return the actions of a manifest (C2PA, c2pa.actions.v2): first where the picture comes from, last that it was exported."""
-    done = [action for part in parts for action in _actions_of(part)]
+    labels = frozenset(_components(parts))
+    done = [action for part in parts for action in _actions_of(part, labels)]
     if parts[0].has_picture:
         first: dict[str, JsonValue] = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_PARENT]}}
     else:
@@ -248,14 +259,15 @@ def _part_of_row(row: HistoryRow) -> StagePart:
         program = by_hand.get("program") if isinstance(by_hand, dict) else ""
         return StagePart(row.path, row.sha256, row.path, None, (), str(program or ""))
     facts, steps, inputs = (row.record.get(name) for name in ("facts", "steps", "inputs"))
-    roles = [entry.get("role") for entry in (inputs if isinstance(inputs, list) else ()) if isinstance(entry, dict)]
+    entries = [entry for entry in (inputs if isinstance(inputs, list) else ()) if isinstance(entry, dict)]
     return StagePart(
         row.path,
         row.sha256,
         row.archived_as(row.path) or row.path,
         _credentials_in(facts if isinstance(facts, dict) else {}),
         [step for step in (steps if isinstance(steps, list) else ()) if isinstance(step, dict)],
-        has_picture=roles[:1] != ["brief"],
+        has_picture=[entry.get("role") for entry in entries[:1]] != ["brief"],
+        roles={str(entry.get("sha256")): str(entry.get("role")) for entry in entries},
     )
 
 
@@ -269,7 +281,13 @@ def _credentials_in(facts: Mapping[str, JsonValue]) -> Mapping[str, JsonValue] |
     return credentials if isinstance(credentials, dict) else None
 
 
-def _actions_of(part: StagePart) -> list[dict[str, JsonValue]]:
+def _components(parts: Sequence[StagePart]) -> dict[str, Component]:
+    """Return the other pictures that went into it, by their labels."""
+    components = (each for part in parts for step in part.steps for each in components_of(step, part.roles))
+    return dict(list({each.label: each for each in components}.items())[:_MAX_COMPONENTS])
+
+
+def _actions_of(part: StagePart, labels: frozenset[str]) -> list[dict[str, JsonValue]]:
     if part.hand_program is not None:
         action: dict[str, JsonValue] = {
             "action": "c2pa.edited",
@@ -277,18 +295,22 @@ def _actions_of(part: StagePart) -> list[dict[str, JsonValue]]:
             "digitalSourceType": f"{_SOURCE_TYPES}humanEdits",
         }
         return [action | ({"softwareAgent": {"name": part.hand_program}} if part.hand_program else {})]
-    actions = [_action_of(step) for step in part.steps]
+    actions = [_action_of(step, [each for each in components_of(step, part.roles) if each.label in labels]) for step in part.steps]
     return [action for action in actions if action is not None]
 
 
-def _action_of(step: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
+def _action_of(step: Mapping[str, JsonValue], components: Sequence[Component]) -> dict[str, JsonValue] | None:
     """Return the action of a recorded step; None for one that makes no picture. Settings are not told: prompts are among them."""
     word = str(step.get("op", ""))
     operation = catalogue().get(word)
     name = "c2pa.edited" if operation is None else operation.credential_action
     if not name:
         return None
+    if any(each.relationship == "componentOf" for each in components):
+        name = "c2pa.placed"
     action: dict[str, JsonValue] = {"action": name, "description": word}
+    if components:
+        action["parameters"] = {"ingredientIds": [each.label for each in components]}
     engine, source_type = step.get("engine"), step.get("source_type")
     if isinstance(engine, dict) and engine.get("weights"):
         action["softwareAgent"] = {"name": str(engine.get("name", "")), "version": _model_version(engine)}
