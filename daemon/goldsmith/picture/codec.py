@@ -32,7 +32,7 @@ from goldsmith.picture.formats.image_info import (
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
 from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
-from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument
+from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument, LayeredDocumentReader
 from goldsmith.picture.layered.layered_file import LayeredFile
 from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, with_depth
 from goldsmith.picture.memory_budget import MemoryBudget
@@ -67,12 +67,10 @@ class FormatReader(Protocol):
     def check_frames(self, data: bytes, header: ImageHeader, name: str) -> None: ...
 
 
-class LayeredFormatReader(FormatReader, Protocol):
-    """What the reader module of a format with layers offers in addition. The headers are those of ``read_header``."""
+class LayeredFormatReader(Protocol):
+    """What the reader module of a format with layers offers."""
 
-    def read_parts(self, header: ImageHeader) -> list[FilePart]: ...
-
-    def read_layers(self, header: ImageHeader, name: str, max_bytes: int) -> LayeredFile: ...
+    def open_document(self, data: bytes, name: str, max_pixels: int) -> LayeredDocument: ...
 
 
 class FormatWriter(Protocol):
@@ -218,7 +216,7 @@ def open_parts(data: bytes, name: str, max_pixels: int) -> list[PicturePart]:
         return []
     with limited_decoding(name), translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, ORDINARY_READING)
-        parts = cast("LayeredFormatReader", reader).read_parts(header)
+        parts = cast("LayeredDocumentReader", reader).read_parts(header)
     return [
         PicturePart(part.role.kind, part.role.label, f"{part.title} of {name}", partial(_decode_part, part, header, data, name))
         for part in parts
@@ -239,7 +237,7 @@ def decode_layers(data: bytes, name: str, max_pixels: int, max_bytes: int) -> La
     with limited_decoding(name) as decoding, translate_decoder_errors(name, data):
         reader, header = _open(data, name, max_pixels, ORDINARY_READING)
         decoding.allow_pixels(_pixel_count(header))
-        return cast("LayeredFormatReader", reader).read_layers(header, name, max_bytes)
+        return cast("LayeredDocumentReader", reader).read_layers(header, name, max_bytes)
 
 
 def decode_ink_codes(data: bytes, name: str, max_pixels: int) -> Samples:
@@ -393,9 +391,14 @@ def flatten(picture: Picture, background: tuple[float, float, float] = (1.0, 1.0
     return picture.with_pixels(picture.pixels * coverage + background_colour * (1 - coverage), alpha=None)
 
 
+def _reader_of(row: FileFormat) -> FormatReader:
+    module = importlib.import_module(row.reader)
+    return LayeredDocumentReader(cast("LayeredFormatReader", module).open_document) if row.has_layers else cast("FormatReader", module)
+
+
 def _open(data: bytes, name: str, max_pixels: int, reading: ReadingOptions) -> tuple[FormatReader, ImageHeader]:
     row = detect_format(data, name, is_mask=reading.is_mask)
-    reader = cast("FormatReader", importlib.import_module(row.reader))
+    reader = _reader_of(row)
     header = reader.read_header(data, name, max_pixels)
     wrong_suffix = describe_wrong_suffix(row, name)
     if wrong_suffix:

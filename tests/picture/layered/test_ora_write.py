@@ -96,10 +96,12 @@ def test_blend_modes_clipping_and_isolation_have_their_words() -> None:
     """A group that passes through is not isolated."""
     sample = layered_sample(8)
     bottom = replace(sample.layers[0], groups=(LayerGroup("alone", blend_mode="normal"),), blend_mode="colour")
+    base = replace(sample.layers[0], opacity=0.5, blend_mode="multiply", is_visible=False)
     clipped = replace(sample.layers[0], is_clipped=True)
-    (stack,) = stack_of(replace(sample, layers=(bottom, clipped)))
-    assert [element.get("composite-op") for element in stack.iter("layer")] == ["svg:src-atop", "svg:color"]
-    assert stack[1].get("isolation") == "isolate"
+    (stack,) = stack_of(replace(sample, layers=(bottom, base, clipped)))
+    assert [element.get("composite-op") for element in stack.iter("layer")] == ["svg:src-atop", "svg:src-over", "svg:color"]
+    assert [element.get("isolation") for element in stack] == ["isolate", "isolate"]
+    assert [stack[0].get(key) for key in ("name", "opacity", "composite-op", "visibility")] == ["Original", "0.5", "svg:multiply", "hidden"]
     assert [each.get("isolation") for each in stack_of(sample)[0].iter("stack") if each.get("name")] == ["auto", "auto"]
 
 

@@ -178,6 +178,39 @@ def _has_brand(*brands: bytes) -> Callable[[bytes], bool]:
     return matches
 
 
+def _layered_format(
+    name: str,
+    media_type: str,
+    matches: Callable[[bytes], bool],
+    metadata: frozenset[MetadataKind],
+    *,
+    reader: str,
+    writer: str = "",
+    large: tuple[str, bytes] = ("", b""),
+) -> FileFormat:
+    """Return the row of a format with layers: its suffix is its name. ``large``: suffix and magic of large files."""
+    large_suffix, large_magic = large
+    return FileFormat(
+        name=name,
+        suffixes=(f".{name}",),
+        other_suffixes=(large_suffix,) if large_suffix else (),
+        media_type=media_type,
+        matches=matches,
+        reader=reader,
+        writer=writer,
+        can_be_mask=True,
+        can_be_layer=True,
+        has_layers=True,
+        depths=(8, 16) if writer else (),
+        deep_depth=16 if writer else 8,
+        holds_alpha=bool(writer),
+        holds_grey=bool(writer),
+        metadata=metadata,
+        large_suffix=large_suffix,
+        large_magic=large_magic,
+    )
+
+
 _ROWS = (
     FileFormat(
         name="png",
@@ -278,62 +311,36 @@ _ROWS = (
         metadata=frozenset({"icc", "exif", "xmp", "ppi"}),
         holds_credentials=True,
     ),
-    FileFormat(
-        name="psd",
-        suffixes=(".psd",),
-        other_suffixes=(".psb",),
-        media_type="image/vnd.adobe.photoshop",
-        matches=_starts_with(b"8BPS\0\1", b"8BPS\0\2"),
+    _layered_format(
+        "psd",
+        "image/vnd.adobe.photoshop",
+        _starts_with(b"8BPS\0\1", b"8BPS\0\2"),
+        frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
         reader="goldsmith.picture.layered.psd_read",
         writer="goldsmith.picture.layered.psd_write",
-        can_be_mask=True,
-        can_be_layer=True,
-        has_layers=True,
-        depths=(8, 16),
-        deep_depth=16,
-        holds_alpha=True,
-        holds_grey=True,
-        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
-        large_suffix=".psb",
-        large_magic=b"8BPS\0\2",
+        large=(".psb", b"8BPS\0\2"),
     ),
-    FileFormat(
-        name="ora",
-        suffixes=(".ora",),
-        media_type="image/openraster",
-        matches=_has_mimetype_entry(b"image/openraster"),
+    _layered_format(
+        "ora",
+        "image/openraster",
+        _has_mimetype_entry(b"image/openraster"),
+        frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
         reader="goldsmith.picture.layered.ora_read",
         writer="goldsmith.picture.layered.ora_write",
-        can_be_mask=True,
-        can_be_layer=True,
-        has_layers=True,
-        depths=(8, 16),
-        deep_depth=16,
-        holds_alpha=True,
-        holds_grey=True,
-        metadata=frozenset({"icc", "exif", "xmp", "iptc", "ppi"}),
     ),
-    FileFormat(
-        name="kra",
-        suffixes=(".kra",),
-        media_type="application/x-krita",
-        matches=_has_mimetype_entry(b"application/x-krita", b"application/x-kra"),
+    _layered_format(
+        "kra",
+        "application/x-krita",
+        _has_mimetype_entry(b"application/x-krita", b"application/x-kra"),
+        frozenset({"icc", "ppi"}),
         reader="goldsmith.picture.layered.kra_read",
-        can_be_mask=True,
-        can_be_layer=True,
-        has_layers=True,
-        metadata=frozenset({"icc", "ppi"}),
     ),
-    FileFormat(
-        name="xcf",
-        suffixes=(".xcf",),
-        media_type="image/x-xcf",
-        matches=_starts_with(b"gimp xcf "),
+    _layered_format(
+        "xcf",
+        "image/x-xcf",
+        _starts_with(b"gimp xcf "),
+        frozenset({"icc", "xmp", "ppi"}),
         reader="goldsmith.picture.layered.xcf_read",
-        can_be_mask=True,
-        can_be_layer=True,
-        has_layers=True,
-        metadata=frozenset({"icc", "xmp", "ppi"}),
     ),
     FileFormat(
         name="gif",

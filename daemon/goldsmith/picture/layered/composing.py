@@ -119,12 +119,33 @@ def compose(sources: Sequence[LayerSource], width: int, height: int, channels: i
     return composer.finish()
 
 
-def composing_bytes(sources: Sequence[LayerSource], width: int, height: int) -> int:
-    """Return the bytes of memory that ``compose`` takes at most, without the layers' codes."""
+class ComposingWork(NamedTuple):
+    """What ``compose`` takes at most: bytes for its canvases, without the layers' codes, and the pixels of every group as it begins."""
+
+    canvas_bytes: int
+    group_pixels: int
+
+
+def measure_composing(sources: Sequence[LayerSource], width: int, height: int) -> ComposingWork:
+    """Return what ``compose`` takes for these layers on a canvas of ``width`` x ``height`` px."""
     canvas = LayerBox(0, 0, width, height)
     boxes = _group_boxes(sources, canvas)
-    deepest = max((sum(boxes[id(group)].area for group in source.groups if id(group) in boxes) for source in sources), default=0)
-    return (canvas.area + deepest) * _CANVAS_BYTES
+    deepest = total = 0
+    previous: tuple[LayerGroup, ...] = ()
+    for source in sources:
+        if not source.is_shown or source.box.intersect(canvas) is None:
+            continue
+        below, held = canvas.area, 0
+        shared = True
+        for depth, (group, join) in enumerate(zip(source.groups, source.group_joins, strict=True)):
+            shared = shared and depth < len(previous) and previous[depth] is group
+            # A group that passes through copies what lies below it, if it is not fully opaque.
+            area = boxes[id(group)].area if join.blending is not None else below if group.opacity < 1 or join.load_mask is not None else 0
+            below = area if join.blending is not None else below
+            held += area
+            total += 0 if shared else area
+        deepest, previous = max(deepest, held), source.groups
+    return ComposingWork((canvas.area + deepest) * _CANVAS_BYTES, total)
 
 
 def _clipping_runs(sources: Sequence[LayerSource]) -> Iterator[list[LayerSource]]:

@@ -15,20 +15,15 @@ import numpy as np
 
 from goldsmith.errors import InputError
 from goldsmith.picture.blend_modes import BlendMode, blend_function
-from goldsmith.picture.formats.image_info import MAX_METADATA_BYTES, ImageHeader, Samples, check_size, damaged_error
+from goldsmith.picture.formats.image_info import MAX_METADATA_BYTES, ImageHeader, check_size, damaged_error
 from goldsmith.picture.formats.metadata import plausible_ppi
 from goldsmith.picture.layered.composing import Blending, GroupJoin, LayerSource
 from goldsmith.picture.layered.embedded_png import document_header, open_png
 from goldsmith.picture.layered.layered_document import (
-    FilePart,
     LayeredDocument,
-    finish_header,
-    read_document_parts,
-    read_layered_file,
-    read_samples_of,
     shorten,
 )
-from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, FileLayer, LayerBox, LayeredFile, LayerGroup
+from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, FileLayer, LayerBox, LayerGroup
 from goldsmith.picture.layered.xml_tree import parse_xml, read_number
 from goldsmith.picture.layered.zip_archive import ZipArchive
 from goldsmith.picture.picture import PixelCodes
@@ -61,31 +56,8 @@ _MAX_LINE = 80
 _COMPRESSED = 1
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Return everything but the pixels of the picture that the document stands for."""
-    return finish_header(_open_document(data, name, max_pixels), name, max_pixels)
-
-
-def read_samples(_data: bytes, header: ImageHeader, _name: str) -> Samples:
-    """Return the picture as codes (h, w, n): the merged one, or that of the layers."""
-    return read_samples_of(header)
-
-
-def check_frames(_data: bytes, _header: ImageHeader, _name: str) -> None:
-    """Do nothing: a document has one picture."""
-
-
-def read_parts(header: ImageHeader) -> list[FilePart]:
-    """Return the masks and the layers for ``composite`` that the document holds."""
-    return read_document_parts(header)
-
-
-def read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
-    """Return the document with all its layers decoded, which may take ``max_bytes`` of memory."""
-    return read_layered_file(header, name, max_bytes)
-
-
-def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+    """Return the document with its layers, not decoded."""
     archive = ZipArchive(data, name)
     root = parse_xml(archive.read(_LIST, _MAX_LIST_BYTES), name, "list of layers (maindoc.xml)")
     image = next((child for child in root if child.tag == "IMAGE"), None)
@@ -212,12 +184,18 @@ def _draw_tiles(data: bytes, values: PixelCodes, origin: tuple[int, int], name: 
     width, height, pixel_bytes = header["TILEWIDTH"], header["TILEHEIGHT"], header["PIXELSIZE"]
     if not 1 <= width <= 1024 or not 1 <= height <= 1024 or pixel_bytes != values.shape[2]:
         raise damaged_error(name, "the tiles of a layer make no sense")
+    seen: set[tuple[int, int]] = set()
     for _ in range(header["DATA"]):
         line, offset = _read_line(data, offset, name)
         parts = line.split(",")
         if len(parts) != 4 or not all(part.lstrip("-").isdigit() for part in (parts[0], parts[1], parts[3])):
             raise damaged_error(name, "the tiles of a layer make no sense")
-        left, top, size = int(parts[0]) + origin[0], int(parts[1]) + origin[1], int(parts[3])
+        place, size = (int(parts[0]), int(parts[1])), int(parts[3])
+        # Each tile of the grid is there once. Otherwise a small file could have the canvas drawn thousands of times.
+        if place in seen or place[0] % width or place[1] % height:
+            raise damaged_error(name, "the tiles of a layer make no sense")
+        seen.add(place)
+        left, top = place[0] + origin[0], place[1] + origin[1]
         packed = data[offset : offset + size]
         offset += size
         if len(packed) < max(size, 1):

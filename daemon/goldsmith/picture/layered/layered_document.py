@@ -17,7 +17,7 @@ from goldsmith.errors import InputError
 from goldsmith.files import display_name
 from goldsmith.picture.formats.decoding_limits import MAX_FRAMES_SHARE
 from goldsmith.picture.formats.image_info import ImageHeader, Samples
-from goldsmith.picture.layered.composing import LayerSource, compose, composing_bytes
+from goldsmith.picture.layered.composing import LayerSource, compose, measure_composing
 from goldsmith.picture.layered.layered_file import MAX_LAYERS, FileLayer, LayerBox, LayeredFile, LayerGroup, SavedChannel
 from goldsmith.picture.layered.named_layers import NamedRole, role_of
 from goldsmith.picture.picture import PixelCodes, quantise
@@ -45,6 +45,7 @@ class LayeredDocument:
                      for formats that never store one.
     saved_channels:  the saved selections.
     composed_channels: colour channels of a composed picture; 0 = those of the header.
+    layer_bytes:     that decoding a layer takes for each of its pixels; 0 = those of planes with the depth of the header.
     """
 
     header: ImageHeader
@@ -53,31 +54,80 @@ class LayeredDocument:
     merge_fault: str = ""
     saved_channels: list[ChannelSource] = field(default_factory=list)
     composed_channels: int = 0
+    layer_bytes: int = 0
 
 
-def finish_header(document: LayeredDocument, name: str, max_pixels: int) -> ImageHeader:
+@dataclass(frozen=True, slots=True)
+class LayeredDocumentReader:
+    """The readers' protocol for a format with layers; ``open_document`` is all that its module has of its own."""
+
+    open_document: Callable[[bytes, str, int], LayeredDocument]
+
+    def read_header(self, data: bytes, name: str, max_pixels: int) -> ImageHeader:
+        """Return everything but the pixels of the picture that the file stands for."""
+        return _finish_header(self.open_document(data, name, max_pixels), name, max_pixels)
+
+    def read_samples(self, _data: bytes, header: ImageHeader, _name: str) -> Samples:
+        """Return the picture as codes (h, w, n), alpha last if a pixel of it is not opaque."""
+        return _read_samples(header)
+
+    def check_frames(self, _data: bytes, _header: ImageHeader, _name: str) -> None:
+        """Do nothing: a document has one picture."""
+
+    def read_parts(self, header: ImageHeader) -> list[FilePart]:
+        """Return the masks and the layers for ``composite`` that the file holds."""
+        return _read_parts(header)
+
+    def read_layers(self, header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
+        """Return the file with all its layers decoded, which may take ``max_bytes`` of memory."""
+        return _read_layers(header, name, max_bytes)
+
+
+def _finish_header(document: LayeredDocument, name: str, max_pixels: int) -> ImageHeader:
     """Return the header of the picture that the file stands for, with remarks. Raises InputError if it cannot be made."""
     header = document.header
     header.reader_state = document
-    total = sum(source.box.area for source in document.layers)
     if len(document.layers) > MAX_LAYERS:
         raise InputError(f"{name} has {len(document.layers):,} layers; the limit is {MAX_LAYERS:,}.", "Merge some of them.")
-    if total > MAX_FRAMES_SHARE * max_pixels:
-        limit = MAX_FRAMES_SHARE * max_pixels
-        raise InputError(
-            f"{name} has layers of together {total / 1e6:,.0f} MP; the limit is {limit / 1e6:,.0f} MP.", "Merge or crop some of them."
-        )
+    check_layers_size(name, [source.box.area for source in document.layers], max_pixels)
     _note_layers(document)
     if _is_composed(document):
         _require_composable(document, name)
         header.has_alpha = True
         header.channels = document.composed_channels or header.channels
-        header.reading_bytes = composing_bytes(_picture_layers(document), header.width, header.height)
-        header.total_pixels = header.width * header.height + sum(source.box.area for source in _picture_layers(document))
+        layers = _picture_layers(document)
+        work = measure_composing(layers, header.width, header.height)
+        largest = max(source.box.area for source in layers)
+        header.reading_bytes = work.canvas_bytes + largest * (document.layer_bytes or _layer_bytes(header))
+        header.total_pixels = header.width * header.height + sum(source.box.area for source in layers) + work.group_pixels
+        if header.total_pixels > (limit := MAX_FRAMES_SHARE * max_pixels):
+            raise InputError(
+                f"{name} has groups and layers of together {header.total_pixels / 1e6:,.0f} MP; the limit is {limit / 1e6:,.0f} MP.",
+                "Merge some of its groups.",
+            )
     return header
 
 
-def read_samples_of(header: ImageHeader) -> Samples:
+def check_layers_size(name: str, areas: Sequence[int], max_pixels: int) -> None:
+    """Raise InputError if a layer of a file, or all of them together, have too many pixels. ``areas``: of each, in px."""
+    limit = MAX_FRAMES_SHARE * max_pixels
+    if sum(areas) > limit:
+        raise InputError(
+            f"{name} has layers of together {sum(areas) / 1e6:,.0f} MP; the limit is {limit / 1e6:,.0f} MP.", "Merge or crop some of them."
+        )
+    if max(areas, default=0) > max_pixels:
+        raise InputError(
+            f"{name} has a layer of {max(areas) / 1e6:,.0f} MP; the limit is {max_pixels / 1e6:,.0f} MP.",
+            "Crop it, or raise max_pixels in config/goldsmith.toml.",
+        )
+
+
+def _layer_bytes(header: ImageHeader) -> int:
+    """Return the bytes that decoding a layer takes for each pixel: its planes with alpha and mask, and all of them together."""
+    return 2 * (header.channels + 2) * (1 if header.max_code <= 255 else 2)
+
+
+def _read_samples(header: ImageHeader) -> Samples:
     """Return the picture of a finished header as codes (h, w, n), alpha last if a pixel of it is not opaque."""
     document: LayeredDocument = header.reader_state
     if not _is_composed(document) and document.merge is not None:
@@ -107,7 +157,7 @@ def stack_planes(planes: Sequence[PixelCodes]) -> PixelCodes:
     return np.concatenate(deep, axis=2, out=result)
 
 
-def read_layered_file(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
+def _read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
     """Return the file of a finished header with all its layers decoded. Layers in CMYK are left out.
 
     Raises InputError if the layers take more than ``max_bytes`` of memory.
@@ -119,7 +169,7 @@ def read_layered_file(header: ImageHeader, name: str, max_bytes: int) -> Layered
             if id(group) not in groups:
                 groups[id(group)] = group if join.load_mask is None else replace(group, mask=join.load_mask())
     layers: list[FileLayer] = []
-    size = 0
+    size = sum(group.mask.codes.nbytes for group in groups.values() if group.mask is not None)
     for source in document.layers if header.channels in (1, 3) else []:
         layer = source.load()
         size += (
@@ -161,7 +211,7 @@ class FilePart(NamedTuple):
     load: Callable[[], PixelCodes]
 
 
-def read_document_parts(header: ImageHeader) -> list[FilePart]:
+def _read_parts(header: ImageHeader) -> list[FilePart]:
     """Return the masks and the layers for ``composite`` that the file of a finished header holds."""
     document: LayeredDocument = header.reader_state
     parts = [

@@ -15,21 +15,16 @@ import numpy as np
 
 from goldsmith.errors import InputError
 from goldsmith.picture.blend_modes import BlendMode, blend_function
-from goldsmith.picture.formats.image_info import ImageHeader, Samples, check_size, damaged_error
+from goldsmith.picture.formats.image_info import ImageHeader, check_size, damaged_error
 from goldsmith.picture.formats.metadata import plausible_ppi
 from goldsmith.picture.layered.composing import Blending, GroupJoin, LayerSource
 from goldsmith.picture.layered.embedded_png import document_header, open_png, png_size
 from goldsmith.picture.layered.layered_document import (
-    FilePart,
     LayeredDocument,
-    finish_header,
-    read_document_parts,
-    read_layered_file,
-    read_samples_of,
     shorten,
     to_depth,
 )
-from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, FileLayer, LayerBox, LayeredFile, LayerGroup
+from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, FileLayer, LayerBox, LayerGroup
 from goldsmith.picture.layered.xml_tree import parse_xml, read_number
 from goldsmith.picture.layered.zip_archive import ZipArchive
 
@@ -49,33 +44,12 @@ _BLEND_MODES: dict[str, BlendMode] = {
     "svg:color": "colour",
     "svg:luminosity": "luminosity",
 }
+# The normal mode with the alpha of what lies below in the group: how Krita and others store a layer that is clipped.
+_ATOP = "svg:src-atop"
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Return everything but the pixels of the picture that the document stands for."""
-    return finish_header(_open_document(data, name, max_pixels), name, max_pixels)
-
-
-def read_samples(_data: bytes, header: ImageHeader, _name: str) -> Samples:
-    """Return the picture as codes (h, w, n): the merged one, or that of the layers."""
-    return read_samples_of(header)
-
-
-def check_frames(_data: bytes, _header: ImageHeader, _name: str) -> None:
-    """Do nothing: a document has one picture."""
-
-
-def read_parts(header: ImageHeader) -> list[FilePart]:
-    """Return the masks and the layers for ``composite`` that the document holds."""
-    return read_document_parts(header)
-
-
-def read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
-    """Return the document with all its layers decoded, which may take ``max_bytes`` of memory."""
-    return read_layered_file(header, name, max_bytes)
-
-
-def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+    """Return the document with its layers, not decoded."""
     archive = ZipArchive(data, name)
     image = parse_xml(archive.read(_STACK, _MAX_STACK_BYTES), name, "list of layers (stack.xml)")
     width, height = int(read_number(image, "w")), int(read_number(image, "h"))
@@ -128,9 +102,11 @@ class _OraReader:
         box = LayerBox(place[0], place[1], place[0] + width, place[1] + height)
         opacity = min(max(read_number(item, "opacity", 1.0), 0.0), 1.0)
         is_visible = item.get("visibility", "visible") != "hidden"
-        fault = "" if operator in _BLEND_MODES else f"the blend mode “{shorten(operator)}” of the layer “{shorten(title)}”"
-        layer = FileLayer(title, box, np.zeros((0, 0, 3), np.uint8), None, opacity, mode, is_visible, groups)
-        blending = Blending(blend_function(mode))
+        is_clipped = operator == _ATOP
+        fault = "" if is_clipped or operator in _BLEND_MODES else f"the blend mode “{shorten(operator)}” of the layer “{shorten(title)}”"
+        layer = FileLayer(title, box, np.zeros((0, 0, 3), np.uint8), None, opacity, mode, is_visible, groups, is_clipped=is_clipped)
+        # Not as a clipped layer, which shows only in the one layer below it.
+        blending = Blending(blend_function(mode), clips_to_backdrop=is_clipped)
         load = partial(self._load, entry, layer)
         return LayerSource(title, box, load, is_visible, groups, blending=blending, group_joins=joins, fault=fault)
 

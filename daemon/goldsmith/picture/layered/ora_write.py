@@ -1,7 +1,8 @@
 """Write OpenRaster (ORA): a zip archive of PNG files and the list of the layers, with a merge of our own and a thumbnail.
 
-Layout as in the OpenRaster 0.0.6 specification. The format has no masks: a mask is written into the alpha of its layer. It has no profile
-either: each PNG carries the picture's, and Krita 5.1 takes the layers for sRGB all the same.
+Layout as in the OpenRaster 0.0.6 specification. The format has no masks: a mask is written into the alpha of its layer. It has no clipping
+either: a layer with those that are clipped to it is written as a group in which they keep its alpha. Nor has it a profile: each PNG carries
+that of the picture, and Krita 5.1 takes the layers for sRGB all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import MappingProxyType
 from xml.etree import ElementTree
 
@@ -48,7 +50,8 @@ _COMPOSITE_OPS: Mapping[BlendMode, str] = MappingProxyType(
         "luminosity": "svg:luminosity",
     }
 )
-_CLIPPED = "svg:src-atop"
+# The layer keeps the alpha of what lies below it in its group.
+_ATOP = "svg:src-atop"
 # Of a PNG, in bytes. A chunk behind it says that a picture without a profile is in sRGB, as OpenRaster has it.
 _END_OF_IHDR = 33
 _NO_METADATA = Metadata()
@@ -86,15 +89,17 @@ def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
 
 
 def _write_archive(file: LayeredFile, metadata: Metadata) -> bytes:
-    if file.merge is None:
+    merge = file.merge
+    if merge is None:
         raise ValueError("a file with layers is written with its merge")
+    file = replace(file, layers=tuple(_clip_in_groups(file.layers)))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive, ThreadPoolExecutor(2) as pool:
         _add(archive, "mimetype", _MEDIA_TYPE)  # first and not compressed, so that the kind of file shows in its first bytes
         _add(archive, "stack.xml", _stack_xml(file), zipfile.ZIP_DEFLATED)
         for number, data in enumerate(pool.map(lambda layer: _encode_png(_layer_samples(layer), file), file.layers)):
             _add(archive, _layer_source(number), data)
-        _add(archive, "mergedimage.png", _encode_png(file.merge, file, metadata))
+        _add(archive, "mergedimage.png", _encode_png(merge, file, metadata))
         _add(archive, "Thumbnails/thumbnail.png", _thumbnail(file))
     return out.getvalue()
 
@@ -115,15 +120,59 @@ def _encode_png(samples: Samples, file: LayeredFile, metadata: Metadata = _NO_ME
     return data[:_END_OF_IHDR] + make_chunk(b"sRGB", b"\0") + data[_END_OF_IHDR:]
 
 
+def _clip_in_groups(layers: Sequence[FileLayer]) -> Iterator[FileLayer]:
+    """Yield the layers so that each one that is clipped lies in a group with the layer to which it is clipped, and with nothing else."""
+    start = 0
+    while start < len(layers):
+        end = start + 1
+        while end < len(layers) and layers[end].is_clipped and layers[end].groups == layers[start].groups:
+            end += 1
+        base, clipped = layers[start], layers[start + 1 : end]
+        if clipped and not _is_clipping_group(layers, start, end):
+            group = LayerGroup(base.name, base.opacity, base.blend_mode, base.is_visible)
+            base = replace(base, opacity=1.0, blend_mode="normal", is_visible=True, groups=(*base.groups, group))
+        yield replace(base, is_clipped=False)
+        for layer in clipped:
+            layer = replace(layer, groups=base.groups)
+            yield layer if layer.blend_mode == "normal" else _cut(layer, base)
+        start = end
+
+
+def _is_clipping_group(layers: Sequence[FileLayer], start: int, end: int) -> bool:
+    """Return whether the layers from ``start`` to ``end`` already are all of a group, as ``_clip_in_groups`` makes it."""
+    base = layers[start]
+    if not base.groups or base.groups[-1].blend_mode is None or (base.opacity, base.blend_mode, base.is_visible) != (1.0, "normal", True):
+        return False
+    others = (*layers[:start], *layers[end:])
+    return not any(group is base.groups[-1] for layer in others for group in layer.groups)
+
+
+def _cut(layer: FileLayer, base: FileLayer) -> FileLayer:
+    """Return a layer with the cover of another one in its alpha: OpenRaster has no word for a mode that is not normal and keeps alpha."""
+    cover = _mask_in_box(LayerMask(base.box, _cover(base)), layer.box)
+    return replace(layer, alpha=_product(_cover(layer), cover), mask=None, is_clipped=False)
+
+
 def _layer_samples(layer: FileLayer) -> Samples:
     """Return the colours of a layer, and its alpha with its masks and those of its groups, as codes (h, w, 2 or 4)."""
-    max_code = np.iinfo(layer.pixels.dtype).max
-    alpha = np.full(layer.pixels.shape[:2], max_code, layer.pixels.dtype) if layer.alpha is None else layer.alpha
-    for mask in (layer.mask, *(group.mask for group in layer.groups)):
-        if mask is not None and mask.is_enabled:
-            product = alpha.astype(np.uint32) * _mask_in_box(mask, layer.box)
-            alpha = ((product + max_code // 2) // max_code).astype(alpha.dtype)
+    alpha = _cover(layer)
+    for group in layer.groups:
+        if group.mask is not None and group.mask.is_enabled:
+            alpha = _product(alpha, _mask_in_box(group.mask, layer.box))
     return np.concatenate([layer.pixels, alpha[:, :, None]], axis=2)
+
+
+def _cover(layer: FileLayer) -> PixelCodes:
+    """Return the alpha of a layer with its own mask, as codes (h, w)."""
+    alpha = np.full(layer.pixels.shape[:2], np.iinfo(layer.pixels.dtype).max, layer.pixels.dtype) if layer.alpha is None else layer.alpha
+    return _product(alpha, _mask_in_box(layer.mask, layer.box)) if layer.mask is not None and layer.mask.is_enabled else alpha
+
+
+def _product(alpha: PixelCodes, mask: PixelCodes) -> PixelCodes:
+    """Return the product of two planes of codes, rounded half up."""
+    max_code = np.iinfo(alpha.dtype).max
+    product = (alpha.astype(np.uint32) * mask + max_code // 2) // max_code
+    return product.astype(np.uint8) if alpha.dtype == np.uint8 else product.astype(np.uint16)
 
 
 def _mask_in_box(mask: LayerMask, box: LayerBox) -> PixelCodes:
@@ -172,7 +221,7 @@ def _layer_attributes(layer: FileLayer, number: int) -> Iterator[tuple[str, str]
     yield "y", str(layer.box.top)
     yield "opacity", f"{layer.opacity:.6g}"
     yield "visibility", "visible" if layer.is_visible else "hidden"
-    yield "composite-op", _CLIPPED if layer.is_clipped and layer.blend_mode == "normal" else _COMPOSITE_OPS[layer.blend_mode]
+    yield "composite-op", _ATOP if layer.is_clipped else _COMPOSITE_OPS[layer.blend_mode]
 
 
 def _xml_text(name: str) -> str:

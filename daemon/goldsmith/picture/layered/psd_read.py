@@ -6,8 +6,7 @@ The picture is the merged picture at the end of the file. Every length in the fi
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -22,23 +21,19 @@ from goldsmith.picture.formats.image_info import (
     check_metadata_size,
     check_size,
     damaged_error,
-    describe_arrival,
     truncated_error,
 )
 from goldsmith.picture.formats.metadata import plausible_ppi, strip_exif_prefix
 from goldsmith.picture.layered.composing import Blending, GroupJoin, LayerSource
 from goldsmith.picture.layered.layered_document import (
     ChannelSource,
-    FilePart,
     LayeredDocument,
-    finish_header,
-    read_document_parts,
-    read_layered_file,
-    read_samples_of,
+    check_layers_size,
     shorten,
     stack_planes,
 )
-from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, MAX_LAYERS, FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
+from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, MAX_LAYERS, FileLayer, LayerBox, LayerGroup, LayerMask
+from goldsmith.picture.layered.psd_planes import PsdFile, check_merge, decode_plane, read_merged_channel
 from goldsmith.picture.layered.white_matte import restore_colours
 from goldsmith.picture.picture import PixelCodes
 
@@ -52,7 +47,6 @@ _MAX_RESOURCES = 10_000
 _RESOLUTION, _NAMES, _IPTC, _ICC, _UNICODE_NAMES, _VERSION, _EXIF, _XMP = 1005, 1006, 1028, 1039, 1045, 1057, 1058, 1060
 _USED_RESOURCES = (_RESOLUTION, _NAMES, _IPTC, _ICC, _UNICODE_NAMES, _VERSION, _EXIF, _XMP)
 _TRANSPARENCY, _USER_MASK = -1, -2
-_RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)
 # Blocks with a length of 8 bytes in PSB files.
 _LONG_BLOCKS = frozenset(b"LMsk Lr16 Lr32 Layr Mt16 Mt32 Mtrn Alph FMsk lnk2 lnk3 lnkE FEid FXid PxSD pths extd extn cinf artd".split())
 _BLEND_MODES: dict[bytes, BlendMode] = {
@@ -137,59 +131,9 @@ class _Sections(NamedTuple):
     palette: bytes
 
 
-@dataclass(slots=True)
-class _File:
-    """The file's bytes with the values of its header."""
-
-    data: bytes
-    name: str
-    is_big: bool
-    channel_count: int
-    width: int
-    height: int
-    depth: int
-    mode: int
-
-    @property
-    def colours(self) -> int:
-        return _COLOUR_CHANNELS[self.mode] if self.mode != _INDEXED else 1
-
-    def empty_plane(self) -> PixelCodes:
-        return np.zeros((0, 0), np.uint8) if self.depth == 8 else np.zeros((0, 0), np.uint16)
-
-    def unpack(self, layout: str, offset: int) -> tuple[int, ...]:
-        """Return big-endian integers. Raises IncompleteFileError at the file's end."""
-        size = struct.calcsize(">" + layout)
-        self.require(offset + size)
-        return struct.unpack_from(">" + layout, self.data, offset)
-
-    def require(self, end: int) -> None:
-        if end > len(self.data):
-            raise truncated_error(self.name, describe_arrival(len(self.data), end))
-
-
-def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Return everything but the pixels of the picture that the document stands for."""
-    return finish_header(open_document(data, name, max_pixels), name, max_pixels)
-
-
-def read_samples(_data: bytes, header: ImageHeader, _name: str) -> Samples:
-    """Return the picture as codes (h, w, n): the merged one, or that of the layers."""
-    return read_samples_of(header)
-
-
-def check_frames(_data: bytes, _header: ImageHeader, _name: str) -> None:
-    """Do nothing: a document has one picture."""
-
-
-def read_parts(header: ImageHeader) -> list[FilePart]:
-    """Return the masks and the layers for ``composite`` that the document holds."""
-    return read_document_parts(header)
-
-
-def read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
-    """Return the document with all its layers decoded, which may take ``max_bytes`` of memory."""
-    return read_layered_file(header, name, max_bytes)
+def _colours(file: PsdFile) -> int:
+    """Return the planes of colour that the document has; a palette's numbers are one."""
+    return _COLOUR_CHANNELS[file.mode] if file.mode != _INDEXED else 1
 
 
 def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
@@ -201,27 +145,28 @@ def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
     resources = _read_resources(file, sections.resources)
     _set_metadata(file, resources, header)
     layer_count, records = _read_layers(file, sections.layers)
-    extra = file.channel_count - file.colours
+    check_layers_size(name, [record.box.area + _mask_area(record) // 4 for record in records], max_pixels)
+    extra = file.channel_count - _colours(file)
     has_transparency = layer_count < 0 and extra > 0
     document = LayeredDocument(header)
     document.layers = _to_sources(file, records)
     header.has_alpha = has_transparency
     if _has_real_merge(resources):
-        _check_merge(file, sections.merge)
+        check_merge(file, sections.merge)
     elif document.layers:
         document.merge_fault = "it was saved without its merged picture"
     document.merge = partial(_read_merge, file, sections, document.layers, has_transparency)
     names = _channel_names(resources)[-(extra - has_transparency) :] if extra > has_transparency else []
     first = file.channel_count - len(names)
     document.saved_channels = [
-        ChannelSource(channel, partial(_read_merged_channel, file, sections.merge, number)) for number, channel in enumerate(names, first)
+        ChannelSource(channel, partial(read_merged_channel, file, sections.merge, number)) for number, channel in enumerate(names, first)
     ]
     if file.mode == _DUOTONE:
         header.notes.append("it is a duotone: it is read as grey, without its inks")
     return document
 
 
-def _read_file_header(data: bytes, name: str, max_pixels: int) -> _File:
+def _read_file_header(data: bytes, name: str, max_pixels: int) -> PsdFile:
     if len(data) < 30:
         raise truncated_error(name, f"it has {len(data)} bytes, not even a whole header")
     version, channels, height, width, depth, mode = struct.unpack(">H6xHIIHH", data[4:26])
@@ -231,13 +176,13 @@ def _read_file_header(data: bytes, name: str, max_pixels: int) -> _File:
     if mode not in _COLOUR_CHANNELS or depth not in (8, 16) or (mode == _INDEXED and depth != 8):
         what = f"of {depth} bits a channel" if mode in _COLOUR_CHANNELS else _OTHER_MODES.get(mode, f"in colour mode {mode}")
         raise InputError(f"{name} is a Photoshop document {what}, which Goldsmith does not read.", _MODE_REMEDY)
-    file = _File(data, name, version == 2, channels, width, height, depth, mode)
-    if channels < file.colours:
-        raise damaged_error(name, f"it has {channels} channels where {file.colours} belong")
+    file = PsdFile(data, name, version == 2, channels, width, height, depth, mode)
+    if channels < _colours(file):
+        raise damaged_error(name, f"it has {channels} channels where {_colours(file)} belong")
     return file
 
 
-def _find_sections(file: _File) -> _Sections:
+def _find_sections(file: PsdFile) -> _Sections:
     """Return where the sections are; the file must reach into the last one."""
     offset = 26
     (length,) = file.unpack("I", offset)
@@ -251,7 +196,7 @@ def _find_sections(file: _File) -> _Sections:
     return _Sections(resources, (start, start + length), start + length, palette)
 
 
-def _read_resources(file: _File, span: tuple[int, int]) -> dict[int, bytes]:
+def _read_resources(file: PsdFile, span: tuple[int, int]) -> dict[int, bytes]:
     """Return the image resources that are used, by number."""
     resources: dict[int, bytes] = {}
     offset, end = span
@@ -272,7 +217,7 @@ def _read_resources(file: _File, span: tuple[int, int]) -> dict[int, bytes]:
     return resources
 
 
-def _set_metadata(file: _File, resources: dict[int, bytes], header: ImageHeader) -> None:
+def _set_metadata(file: PsdFile, resources: dict[int, bytes], header: ImageHeader) -> None:
     header.icc = resources.get(_ICC) or None
     header.xmp = resources.get(_XMP, b"").rstrip(b"\0") or None
     header.iptc = resources.get(_IPTC) or None
@@ -310,7 +255,7 @@ def _channel_names(resources: dict[int, bytes]) -> list[str]:
 # Layers
 
 
-def _read_layers(file: _File, span: tuple[int, int]) -> tuple[int, list[_Record]]:
+def _read_layers(file: PsdFile, span: tuple[int, int]) -> tuple[int, list[_Record]]:
     """Return the number of layers, negative if the merged picture has transparency, and the layer records, the lowest first."""
     start, end = span
     if end - start < (8 if file.is_big else 4):
@@ -331,7 +276,7 @@ def _read_layers(file: _File, span: tuple[int, int]) -> tuple[int, list[_Record]
     return 0, []
 
 
-def _blocks(file: _File, offset: int, end: int, padding: int) -> Iterator[tuple[bytes, int, int]]:
+def _blocks(file: PsdFile, offset: int, end: int, padding: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield key, start and end of each tagged block."""
     count = 0
     while offset + 12 <= end:
@@ -352,7 +297,7 @@ def _blocks(file: _File, offset: int, end: int, padding: int) -> Iterator[tuple[
         offset = start + length + (-length % padding)
 
 
-def _read_records(file: _File, start: int, end: int) -> tuple[int, list[_Record]]:
+def _read_records(file: PsdFile, start: int, end: int) -> tuple[int, list[_Record]]:
     (count,) = file.unpack("h", start)
     offset = start + 2
     records = []
@@ -370,7 +315,7 @@ def _read_records(file: _File, start: int, end: int) -> tuple[int, list[_Record]
     return count, records
 
 
-def _read_record(file: _File, offset: int, end: int) -> tuple[_Record, int]:
+def _read_record(file: PsdFile, offset: int, end: int) -> tuple[_Record, int]:
     """Return a layer record, and where the next one begins."""
     top, left, bottom, right, channel_count = file.unpack("4iH", offset)
     offset += 18
@@ -392,9 +337,11 @@ def _read_record(file: _File, offset: int, end: int) -> tuple[_Record, int]:
     return record, extra_end
 
 
-def _read_extra(file: _File, record: _Record, offset: int, end: int) -> None:
+def _read_extra(file: PsdFile, record: _Record, offset: int, end: int) -> None:
     """Complete a record with its mask, its name and its blocks."""
     (mask_length,) = file.unpack("I", offset)
+    if offset + 8 + mask_length > end:
+        raise damaged_error(file.name, "its list of layers makes no sense")
     if mask_length >= 18:
         top, left, bottom, right, outside, flags = file.unpack("4iBB", offset + 4)
         record.mask = _MaskRecord(LayerBox(left, top, right, bottom), outside, bool(flags & 2))
@@ -418,7 +365,11 @@ def _read_extra(file: _File, record: _Record, offset: int, end: int) -> None:
             record.fill_opacity = file.data[start]
 
 
-def _to_sources(file: _File, records: list[_Record]) -> list[LayerSource]:
+def _mask_area(record: _Record) -> int:
+    return 0 if record.mask is None else record.mask.box.area
+
+
+def _to_sources(file: PsdFile, records: list[_Record]) -> list[LayerSource]:
     """Return the layers with their groups. A group's record lies above its layers, so they are passed from the top down."""
     open_groups: list[tuple[LayerGroup, GroupJoin]] = []
     sources: list[LayerSource] = []
@@ -438,7 +389,7 @@ def _to_sources(file: _File, records: list[_Record]) -> list[LayerSource]:
     return sources[::-1]
 
 
-def _read_group(file: _File, record: _Record) -> tuple[LayerGroup, GroupJoin]:
+def _read_group(file: PsdFile, record: _Record) -> tuple[LayerGroup, GroupJoin]:
     mode = record.group_mode or record.mode
     blend_mode = None if mode == _PASS_THROUGH else _BLEND_MODES.get(mode, "normal")
     group = LayerGroup(record.name, record.opacity / 255, blend_mode, record.is_visible)
@@ -447,7 +398,7 @@ def _read_group(file: _File, record: _Record) -> tuple[LayerGroup, GroupJoin]:
 
 
 def _to_source(
-    file: _File, record: _Record, groups: tuple[LayerGroup, ...], joins: tuple[GroupJoin, ...], is_on_group: bool
+    file: PsdFile, record: _Record, groups: tuple[LayerGroup, ...], joins: tuple[GroupJoin, ...], is_on_group: bool
 ) -> LayerSource:
     mode = _BLEND_MODES.get(record.mode, "normal")
     return LayerSource(
@@ -463,7 +414,7 @@ def _to_source(
     )
 
 
-def _describe_fault(file: _File, record: _Record, is_on_group: bool) -> str:
+def _describe_fault(file: PsdFile, record: _Record, is_on_group: bool) -> str:
     """Return what only Photoshop can show of a layer; "" if nothing."""
     title = f"“{shorten(record.name)}”"
     keys = record.block_keys
@@ -482,14 +433,14 @@ def _describe_fault(file: _File, record: _Record, is_on_group: bool) -> str:
     return f"the CMYK colours of the layer {title}" if file.mode == _CMYK else ""
 
 
-def _load_layer(file: _File, record: _Record, groups: tuple[LayerGroup, ...], mode: BlendMode) -> FileLayer:
+def _load_layer(file: PsdFile, record: _Record, groups: tuple[LayerGroup, ...], mode: BlendMode) -> FileLayer:
     """Decode a layer; one without colours of its own is empty."""
     planes = {channel.id: channel for channel in record.channels}
     box = record.box if record.box.area else LayerBox(0, 0, 0, 0)
-    colours = [_read_plane(file, planes[number], box) for number in range(file.colours) if number in planes]
-    if len(colours) < file.colours:
+    colours = [_read_plane(file, planes[number], box) for number in range(_colours(file)) if number in planes]
+    if len(colours) < _colours(file):
         box = LayerBox(0, 0, 0, 0)
-        colours = [file.empty_plane()] * file.colours
+        colours = [file.empty_plane()] * _colours(file)
     pixels = stack_planes(colours)
     if file.mode == _CMYK:
         pixels = _rgb_from_inks(pixels)
@@ -506,7 +457,7 @@ def _rgb_from_inks(codes: PixelCodes) -> PixelCodes:
     return result.astype(np.uint8) if codes.dtype == np.uint8 else result.astype(np.uint16)
 
 
-def _load_mask(file: _File, record: _Record) -> LayerMask | None:
+def _load_mask(file: PsdFile, record: _Record) -> LayerMask | None:
     planes = {channel.id: channel for channel in record.channels}
     channel = planes.get(_USER_MASK)
     if record.mask is None or channel is None:
@@ -517,112 +468,24 @@ def _load_mask(file: _File, record: _Record) -> LayerMask | None:
     return LayerMask(record.mask.box, codes, outside, not record.mask.is_disabled)
 
 
-def _read_plane(file: _File, channel: _Channel, box: LayerBox) -> PixelCodes:
+def _read_plane(file: PsdFile, channel: _Channel, box: LayerBox) -> PixelCodes:
     """Return one channel of a layer, (h, w)."""
     if channel.length < 2:
         raise damaged_error(file.name, "the pixels of a layer are missing")
     (compression,) = file.unpack("H", channel.offset)
     body = memoryview(file.data)[channel.offset + 2 : channel.offset + channel.length]
-    return _decode_plane(file, body, compression, box.width, box.height)
+    return decode_plane(file, body, compression, box.width, box.height)
 
 
-def _check_plane_size(file: _File, box: LayerBox) -> None:
+def _check_plane_size(file: PsdFile, box: LayerBox) -> None:
     """Refuse a mask that is far larger than the canvas, before memory of that size is allocated."""
     if box.area > 4 * file.width * file.height + (1 << 24):
         raise damaged_error(file.name, f"one of its masks has {box.width} x {box.height} pixels")
 
 
-# Pixels
-
-
-def _decode_plane(file: _File, body: memoryview, compression: int, width: int, height: int) -> PixelCodes:
-    """Return a plane of codes (h, w)."""
-    row_bytes = width * file.depth // 8
-    if compression == _RLE:
-        count_size = 4 if file.is_big else 2
-        unpacked = _unpack_rows(file, body[count_size * height :], row_bytes * height)
-    elif compression in (_ZIP, _ZIP_PREDICTED):
-        unpacked = _inflate(file, body, row_bytes * height)
-    elif compression == _RAW:
-        unpacked = bytes(body[: row_bytes * height])
-    else:
-        raise damaged_error(file.name, f"its pixels are packed in a way that Photoshop does not have ({compression})")
-    if len(unpacked) != row_bytes * height:
-        raise damaged_error(file.name, "some of its pixels are missing")
-    return _to_codes(file, unpacked, width, height, is_predicted=compression == _ZIP_PREDICTED)
-
-
-def _to_codes(file: _File, unpacked: bytes, width: int, height: int, *, is_predicted: bool) -> PixelCodes:
-    """Return the bytes of a plane as codes (h, w); ``is_predicted``: each one is the difference from the code before it."""
-    if file.depth == 8:
-        codes = np.frombuffer(unpacked, np.uint8).reshape(height, width)
-        return np.cumsum(codes, axis=1, dtype=np.uint8) if is_predicted else codes
-    deep = np.frombuffer(unpacked, ">u2").reshape(height, width).astype(np.uint16)
-    return np.cumsum(deep, axis=1, dtype=np.uint16) if is_predicted else deep
-
-
-def _unpack_rows(file: _File, packed: memoryview, size: int) -> bytes:
-    """Return PackBits rows, one behind the other."""
-    import imagecodecs
-
-    if size > 64 * len(packed) + 128:
-        raise damaged_error(file.name, "some of its pixels are missing")
-    return bytes(imagecodecs.packbits_decode(bytes(packed), out=size))
-
-
-def _inflate(file: _File, packed: memoryview, size: int) -> bytes:
-    stream = zlib.decompressobj()
-    unpacked = stream.decompress(packed, size + 1)
-    if len(unpacked) > size:
-        raise damaged_error(file.name, "a layer has more pixels than its size allows")
-    return unpacked
-
-
-def _merge_plan(file: _File, start: int) -> tuple[int, Callable[[int], memoryview], int]:
-    """Return the compression of the merged picture, a function that returns the packed bytes of a channel, and where the picture ends."""
-    (compression,) = file.unpack("H", start)
-    offset = start + 2
-    plane_bytes = file.width * file.height * file.depth // 8
-    view = memoryview(file.data)
-    if compression == _RAW:
-        end = offset + plane_bytes * file.channel_count
-        return compression, lambda number: view[offset + number * plane_bytes : offset + (number + 1) * plane_bytes], end
-    if compression in (_ZIP, _ZIP_PREDICTED):
-        return compression, lambda number: view[offset:], len(file.data)
-    if compression != _RLE:
-        raise damaged_error(file.name, f"its merged picture is packed in a way that Photoshop does not have ({compression})")
-    rows = file.height * file.channel_count
-    count_size = 4 if file.is_big else 2
-    file.require(offset + rows * count_size)
-    counts = np.frombuffer(file.data, ">u4" if file.is_big else ">u2", rows, offset).astype(np.int64)
-    ends = offset + rows * count_size + np.concatenate([[0], np.cumsum(counts.reshape(file.channel_count, file.height).sum(axis=1))])
-    return compression, lambda number: view[int(ends[number]) : int(ends[number + 1])], int(ends[-1])
-
-
-def _check_merge(file: _File, start: int) -> None:
-    """Raise IncompleteFileError if the merged picture, the last part of the file, is not all there."""
-    file.require(_merge_plan(file, start)[2])
-
-
-def _read_merged_channel(file: _File, start: int, number: int) -> PixelCodes:
-    compression, packed_channel, end = _merge_plan(file, start)
-    file.require(end)
-    body = packed_channel(number)
-    plane_bytes = file.width * file.height * file.depth // 8
-    if compression == _RLE:
-        unpacked = _unpack_rows(file, body, plane_bytes)
-    elif compression == _RAW:
-        unpacked = bytes(body)
-    else:
-        unpacked = zlib.decompressobj().decompress(body, (number + 1) * plane_bytes)[number * plane_bytes :]
-    if len(unpacked) != plane_bytes:
-        raise damaged_error(file.name, "some of the pixels of its merged picture are missing")
-    return _to_codes(file, unpacked, file.width, file.height, is_predicted=compression == _ZIP_PREDICTED)
-
-
-def _read_merge(file: _File, sections: _Sections, layers: Sequence[LayerSource], has_transparency: bool) -> Samples:
+def _read_merge(file: PsdFile, sections: _Sections, layers: Sequence[LayerSource], has_transparency: bool) -> Samples:
     """Return the merged picture as codes (h, w, n). Photoshop stores it on white; where it is transparent, the white is taken out."""
-    planes = [_read_merged_channel(file, sections.merge, number) for number in range(file.colours + has_transparency)]
+    planes = [read_merged_channel(file, sections.merge, number) for number in range(_colours(file) + has_transparency)]
     if file.mode == _INDEXED:
         palette = np.frombuffer(sections.palette.ljust(768, b"\0"), np.uint8).reshape(3, 256)
         return np.asarray(np.dstack([palette[channel][planes[0]] for channel in range(3)]))

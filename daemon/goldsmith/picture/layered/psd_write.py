@@ -22,8 +22,9 @@ from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.metadata import with_resolution
 from goldsmith.picture.formats.table import WriterOptions
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
-from goldsmith.picture.layered.named_layers import NamedRole, role_of
+from goldsmith.picture.layered.named_layers import role_of
 from goldsmith.picture.layered.picture_layers import KeptFile
+from goldsmith.picture.layered.psd_planes import PsdFile, read_merged_channel
 from goldsmith.picture.layered.psd_sections import (
     CHANNEL_NAMES,
     DEEP_LAYERS,
@@ -128,7 +129,7 @@ def write_layers(file: LayeredFile, kept: KeptFile | None = None) -> bytes:
         parts.layers += _layer_parts(file.layers, packer, file.channels)
         flat = mix_with_white(file.merge) if has_alpha else file.merge
         planes = [flat[:, :, plane] for plane in range(flat.shape[2])]
-        planes += _saved_planes(parts, file.channels, frozenset() if kept is None else kept.left_out)
+        planes += _saved_planes(parts, kept, file.channels)
         merge = packer.pack_merge(planes)
     parts.has_alpha = has_alpha
     head = struct.pack(">4sH6xHIIHHI", b"8BPS", packer.version, len(planes), file.height, file.width, file.depth, parts.mode, 0)
@@ -179,19 +180,16 @@ def _keep_layer(layer: LayerPart, kept: KeptFile, is_big: bool) -> LayerPart | N
     return None if role in kept.left_out else hide(layer, is_big)
 
 
-def _saved_planes(parts: DocumentParts, colours: int, left_out: frozenset[NamedRole]) -> list[NDArray[Any]]:
+def _saved_planes(parts: DocumentParts, kept: KeptFile | None, colours: int) -> list[NDArray[Any]]:
     """Return the planes of the saved selections, which lie behind those of the merge, without the masks that do not go on."""
-    from psd_tools.compression import decompress
-    from psd_tools.constants import Compression
-
-    known, rows = colours + parts.has_alpha, parts.height * parts.channels
-    if parts.channels <= known or len(parts.merge) < 2:
+    known = colours + parts.has_alpha
+    if kept is None or parts.channels <= known or len(parts.merge) < 2:
         return []
-    packing = Compression(int.from_bytes(parts.merge[:2], "big"))
-    data = decompress(bytes(parts.merge[2:]), packing, parts.width, rows, parts.depth, _PSB if parts.is_big else _PSD)
-    planes = np.frombuffer(data, f">u{parts.depth // 8}").reshape(parts.channels, parts.height, parts.width)[known:]
+    file = PsdFile(kept.data, kept.name, parts.is_big, parts.channels, parts.width, parts.height, parts.depth, parts.mode)
+    start = len(kept.data) - len(parts.merge)
+    planes = [read_merged_channel(file, start, number) for number in range(known, parts.channels)]
     names = saved_channel_names(parts, len(planes))
-    stay = [number for number, name in enumerate(names) if role_of(name) not in left_out]
+    stay = [number for number, name in enumerate(names) if role_of(name) not in kept.left_out]
     if len(stay) < len(planes):
         names = [names[number] for number in stay]
         old_names = b"".join(bytes([len(short)]) + short for short in (_short_bytes(name) for name in names))

@@ -42,7 +42,9 @@ def restore_colours(unmixed: PixelCodes, stored: PixelCodes, layers: Iterable[La
     rows, columns = np.flatnonzero(is_partial.any(axis=1)), np.flatnonzero(is_partial.any(axis=0))
     needed = LayerBox(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     result = unmixed.copy()
-    covering = [source for source in layers if _may_give_colours(source, needed)]
+    # A layer far larger than the canvas takes more memory than it is worth.
+    max_area = 4 * stored.shape[0] * stored.shape[1]
+    covering = [source for source in layers if source.box.area <= max_area and _may_give_colours(source, needed)]
     for source in covering[:_MAX_LAYERS]:
         layer = source.load()
         if layer.alpha is None or layer.opacity < 1 or (layer.mask is not None and layer.mask.is_enabled):

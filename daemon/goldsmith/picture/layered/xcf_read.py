@@ -19,7 +19,6 @@ from goldsmith.errors import InputError
 from goldsmith.picture import colour
 from goldsmith.picture.formats.image_info import (
     ImageHeader,
-    Samples,
     check_metadata_size,
     check_size,
     damaged_error,
@@ -32,20 +31,21 @@ from goldsmith.picture.layered.gimp_metadata import set_gimp_metadata
 from goldsmith.picture.layered.gimp_modes import PASS_THROUGH, find_blending, mode_name, nearest_mode
 from goldsmith.picture.layered.layered_document import (
     ChannelSource,
-    FilePart,
     LayeredDocument,
-    finish_header,
-    read_document_parts,
-    read_layered_file,
-    read_samples_of,
+    check_layers_size,
     shorten,
 )
-from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, MAX_LAYERS, FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
+from goldsmith.picture.layered.layered_file import MAX_GROUP_DEPTH, MAX_LAYERS, FileLayer, LayerBox, LayerGroup, LayerMask
 from goldsmith.picture.picture import PixelCodes, quantise
 
 _TILE = 64
 _MAX_PROPERTIES = 1000
 _MAX_NAME_BYTES = 4096
+# How often all bytes of a file may be unpacked: a layer is read for the picture and as a mask. Tiles that share their bytes would take
+# time that has nothing to do with the size of the file.
+_MAX_READINGS, _SMALL_FILE_BYTES = 4, 1 << 20
+# Values that are turned into codes at once.
+_BAND_VALUES = 1 << 20
 _WIDE_POINTERS_VERSION, _BIG_ENDIAN_VERSION, _EFFECTS_VERSION = 11, 12, 20
 _RGB, _GREY, _INDEXED = 0, 1, 2
 _UNCOMPRESSED, _RLE, _ZLIB = 0, 1, 2
@@ -135,6 +135,9 @@ class _File:
     encodes_light: bool = False
     # Offset, unpacked bytes and bytes of a pixel of the tile that lies last in the file.
     last_tile: tuple[int, int, int] = (0, 0, 0)
+    # Of all layers, masks and channels so far, and the packed bytes that were read.
+    areas: list[int] = field(default_factory=list)
+    unpacked_bytes: int = 0
 
     @property
     def depth(self) -> int:
@@ -164,38 +167,15 @@ class _File:
         return self.data[offset + 4 : offset + 4 + length].rstrip(b"\0").decode("utf-8", "replace"), offset + 4 + length
 
 
-def read_header(data: bytes, name: str, max_pixels: int) -> ImageHeader:
-    """Return everything but the pixels of the picture that the document stands for."""
-    return finish_header(_open_document(data, name, max_pixels), name, max_pixels)
-
-
-def read_samples(_data: bytes, header: ImageHeader, _name: str) -> Samples:
-    """Return the picture as codes (h, w, n), composed from the layers."""
-    return read_samples_of(header)
-
-
-def check_frames(_data: bytes, _header: ImageHeader, _name: str) -> None:
-    """Do nothing: a document has one picture."""
-
-
-def read_parts(header: ImageHeader) -> list[FilePart]:
-    """Return the masks and the layers for ``composite`` that the document holds."""
-    return read_document_parts(header)
-
-
-def read_layers(header: ImageHeader, name: str, max_bytes: int) -> LayeredFile:
-    """Return the document with all its layers decoded, which may take ``max_bytes`` of memory."""
-    return read_layered_file(header, name, max_bytes)
-
-
-def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+def open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
+    """Return the document with its layers, not decoded."""
     file, offset = _read_start(data, name, max_pixels)
     width, height, base_type = file.unpack("3I", 14)
     check_size(name, width, height, 1, max_pixels)
     if base_type not in (_RGB, _GREY, _INDEXED):
         raise damaged_error(name, f"its header names an unknown kind of colours ({base_type})")
     file.base_type = base_type
-    properties, offset = _read_properties(file, offset)
+    properties, offset = _read_properties(file, offset, has_parasites=True)
     file.compression, file.palette = properties.compression, properties.palette
     if file.compression not in (_UNCOMPRESSED, _RLE, _ZLIB):
         raise InputError(f"{name} is packed in a way that Goldsmith does not read ({file.compression}).", "Save it again in GIMP.")
@@ -211,7 +191,7 @@ def _open_document(data: bytes, name: str, max_pixels: int) -> LayeredDocument:
             set_gimp_metadata(header, properties.parasites[key], name)
     if file.precision.dtype not in ("u1", "u2"):
         header.notes.append("its values have more than 16 bits and are read as 16 bits, from 0 to 1")
-    document = LayeredDocument(header)
+    document = LayeredDocument(header, layer_bytes=4 * np.dtype(file.precision.dtype).itemsize + 2 * 4 * (file.depth // 8))
     document.layers = _read_layers(file, layer_offsets)
     document.saved_channels = [_read_channel(file, channel) for channel in channel_offsets]
     _check_last_tile(file)
@@ -243,14 +223,16 @@ def _read_pointers(file: _File, offset: int) -> tuple[list[int], int]:
     while True:
         pointer, offset = file.pointer(offset)
         if not pointer:
+            if len(set(result)) < len(result):
+                raise damaged_error(file.name, "it has the same layer twice")
             return result, offset
         result.append(pointer)
         if len(result) > 2 * MAX_LAYERS:
             raise InputError(f"{file.name} has more than {2 * MAX_LAYERS:,} layers.", "Merge some of them.")
 
 
-def _read_properties(file: _File, offset: int) -> tuple[_Properties, int]:
-    """Return the properties of an item, and where the next value begins."""
+def _read_properties(file: _File, offset: int, *, has_parasites: bool = False) -> tuple[_Properties, int]:
+    """Return the properties of an item, and where the next value begins. ``has_parasites``: the data attached to it are read too."""
     result = _Properties()
     for _ in range(_MAX_PROPERTIES):
         kind, length = file.unpack("2I", offset)
@@ -263,7 +245,10 @@ def _read_properties(file: _File, offset: int) -> tuple[_Properties, int]:
             result.palette, offset = file.data[start + 4 : start + 4 + 3 * count], start + 4 + 3 * count
             continue
         file.unpack("0s", offset)
-        _set_property(file, result, kind, start, length)
+        if kind != _PARASITES:
+            _set_property(file, result, kind, start, length)
+        elif has_parasites:
+            _read_parasites(file, result, start, start + length)
     raise damaged_error(file.name, "the list of its properties does not end")
 
 
@@ -281,8 +266,6 @@ def _set_property(file: _File, result: _Properties, kind: int, start: int, lengt
     elif kind == _RESOLUTION and length >= 8:
         across, down = struct.unpack_from(">2f", file.data, start)
         result.ppi = plausible_ppi(round(across, 4), round(down, 4)) if across == across and down == down else None
-    elif kind == _PARASITES:
-        _read_parasites(file, result, start, start + length)
     elif kind == _ITEM_PATH:
         result.path = file.unpack(f"{min(length // 4, 2 * MAX_GROUP_DEPTH)}I", start)
     elif kind in (_GROUP, _FLOATING):
@@ -352,6 +335,8 @@ def _read_item(file: _File, offset: int, *, is_channel: bool = False) -> _LayerR
     """Return a layer or a channel: sizes, name, properties and where its pixels are."""
     width, height = file.unpack("2I", offset)
     check_size(file.name, width, height, 1, max(10 * file.max_pixels, 1 << 20))
+    file.areas.append(width * height)
+    check_layers_size(file.name, file.areas, file.max_pixels)
     kind = 0 if is_channel else file.unpack("I", offset + 8)[0]
     name, offset = file.text(offset + (8 if is_channel else 12))
     properties, offset = _read_properties(file, offset)
@@ -422,7 +407,7 @@ def _to_source(file: _File, item: _LayerRecord, groups: tuple[LayerGroup, ...], 
 
 def _read_channel(file: _File, offset: int) -> ChannelSource:
     item = _read_item(file, offset, is_channel=True)
-    drawable = _read_hierarchy(file, item.hierarchy, item.width, item.height)
+    drawable = _read_hierarchy(file, item.hierarchy, item.width, item.height, max_channels=1)
     return ChannelSource(item.name, partial(_load_plane, file, drawable))
 
 
@@ -446,9 +431,11 @@ def _load_layer(file: _File, item: _LayerRecord, drawable: _Drawable, box: Layer
 def _load_mask(file: _File, item: _LayerRecord) -> LayerMask:
     """Decode the mask of a layer or a group, which lies where the layer does."""
     stored = _read_item(file, item.mask, is_channel=True)
+    if (stored.width, stored.height) != (item.width, item.height):
+        raise damaged_error(file.name, f"the mask of its layer “{shorten(item.name)}” is of another size than the layer")
     left, top = item.properties.offset
     box = LayerBox(left, top, left + stored.width, top + stored.height)
-    drawable = _read_hierarchy(file, stored.hierarchy, stored.width, stored.height)
+    drawable = _read_hierarchy(file, stored.hierarchy, stored.width, stored.height, max_channels=1)
     return LayerMask(box, _load_plane(file, drawable), 0, item.properties.is_mask_applied)
 
 
@@ -464,11 +451,11 @@ def _find_blending(properties: _Properties) -> Blending | None:
 # Pixels
 
 
-def _read_hierarchy(file: _File, offset: int, width: int, height: int) -> _Drawable:
+def _read_hierarchy(file: _File, offset: int, width: int, height: int, max_channels: int = 4) -> _Drawable:
     """Return where the tiles of a drawable are. Only the first level of a hierarchy has pixels."""
     stored_width, stored_height, pixel_bytes = file.unpack("3I", offset)
     size = np.dtype(file.precision.dtype).itemsize
-    if (stored_width, stored_height) != (width, height) or pixel_bytes % size or not 1 <= pixel_bytes // size <= 4:
+    if (stored_width, stored_height) != (width, height) or pixel_bytes % size or not 1 <= pixel_bytes // size <= max_channels:
         raise damaged_error(file.name, "the pixels of a layer are not of its size")
     level, _ = file.pointer(offset + 12)
     count = -(-width // _TILE) * -(-height // _TILE)
@@ -522,7 +509,10 @@ def _unpack_tile(file: _File, offset: int, size: int, pixel_bytes: int) -> NDArr
     """Return the bytes of a tile, pixel behind pixel."""
     packed = file.data[offset : offset + 2 * size + 4096]
     if file.compression == _RLE:
-        planes, complete = _unpack_runs(packed, size // pixel_bytes, pixel_bytes)
+        planes, complete, used = _unpack_runs(packed, size // pixel_bytes, pixel_bytes)
+        file.unpacked_bytes += used
+        if file.unpacked_bytes > _MAX_READINGS * len(file.data) + _SMALL_FILE_BYTES:
+            raise damaged_error(file.name, "its tiles share their pixels")
         unpacked = np.frombuffer(planes, np.uint8).reshape(pixel_bytes, -1).T.reshape(-1) if complete else None
     elif file.compression == _ZLIB:
         content = zlib.decompressobj().decompress(packed, size)
@@ -536,8 +526,8 @@ def _unpack_tile(file: _File, offset: int, size: int, pixel_bytes: int) -> NDArr
     return unpacked
 
 
-def _unpack_runs(packed: bytes, plane_size: int, planes: int) -> tuple[bytes, bool]:
-    """Return the bytes of a tile, plane behind plane, and whether all of them are there.
+def _unpack_runs(packed: bytes, plane_size: int, planes: int) -> tuple[bytes, bool, int]:
+    """Return the bytes of a tile, plane behind plane, whether all of them are there, and how many packed bytes they took.
 
     A code below 127 repeats the next byte, one above 128 copies bytes; 127 and 128 do so with a length of two bytes.
     """
@@ -546,11 +536,11 @@ def _unpack_runs(packed: bytes, plane_size: int, planes: int) -> tuple[bytes, bo
     for plane in range(1, planes + 1):
         while len(result) < plane * plane_size:
             if offset + 2 > end:
-                return bytes(result), False
+                return bytes(result), False, offset
             code = packed[offset]
             if code in (127, 128):
                 if offset + 4 > end:
-                    return bytes(result), False
+                    return bytes(result), False, offset
                 count = packed[offset + 1] << 8 | packed[offset + 2]
                 offset += 3
             else:
@@ -561,12 +551,12 @@ def _unpack_runs(packed: bytes, plane_size: int, planes: int) -> tuple[bytes, bo
                 offset += 1
             else:
                 if offset + count > end:
-                    return bytes(result), False
+                    return bytes(result), False, offset
                 result += packed[offset : offset + count]
                 offset += count
         if len(result) != plane * plane_size:
-            return bytes(result), False
-    return bytes(result), True
+            return bytes(result), False, offset
+    return bytes(result), True, offset
 
 
 def _to_codes(file: _File, values: NDArray[Any], *, is_colour: bool) -> PixelCodes:
@@ -578,9 +568,15 @@ def _to_codes(file: _File, values: NDArray[Any], *, is_colour: bool) -> PixelCod
     if dtype.kind == "u" and dtype.itemsize <= 2 and not (is_colour and file.encodes_light):
         codes = values.astype(np.uint8) if dtype.itemsize == 1 else values.astype(np.uint16)
         return codes if file.depth == 8 or dtype.itemsize == 2 else codes.astype(np.uint16) * np.uint16(257)
-    scale = 1.0 if dtype.kind == "f" else 1.0 / np.iinfo(dtype).max
+    result = np.empty(values.shape, np.uint16)
+    rows = max(1, _BAND_VALUES // max(1, values[0].size if len(values) else 1))
+    for top in range(0, len(values), rows):
+        result[top : top + rows] = _to_deep_codes(values[top : top + rows], encodes_light=is_colour and file.encodes_light)
+    return result
+
+
+def _to_deep_codes(values: NDArray[Any], *, encodes_light: bool) -> PixelCodes:
+    scale = 1.0 if values.dtype.kind == "f" else 1.0 / np.iinfo(values.dtype).max
     floats = np.nan_to_num(values.astype(np.float64) * scale, posinf=1.0, neginf=0.0)
     floats32 = np.clip(floats, 0.0, 1.0).astype(np.float32)
-    if is_colour and file.encodes_light:
-        floats32 = colour.from_linear(floats32, None)
-    return quantise(floats32, 16)
+    return quantise(colour.from_linear(floats32, None) if encodes_light else floats32, 16)

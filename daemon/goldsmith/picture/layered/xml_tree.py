@@ -51,7 +51,8 @@ class _TreeBuilder:
         self._text_length += len(text)
         if self._text_length > _MAX_TEXT:
             self._fail("has very long texts")
-        if self._open:
+        # Texts behind a child are not read; joined to what is there, they would take time that grows with its square.
+        if self._open and not len(self._open[-1]):
             self._open[-1].text = (self._open[-1].text or "") + text
 
 

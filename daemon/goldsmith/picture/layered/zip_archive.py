@@ -16,6 +16,10 @@ _MAX_ENTRIES = 20_000
 # Of the list of entries at the archive's end.
 _MAX_LIST_BYTES = 8 << 20
 _END_SIGNATURE, _END_BYTES, _MAX_COMMENT_BYTES = b"PK\5\6", 22, 65_535
+# The same record with wide numbers lies before one that says where it is. ``zipfile`` looks for both at these very places.
+_WIDE_END_SIGNATURE, _WIDE_END_BYTES, _WIDE_PLACE_SIGNATURE, _WIDE_PLACE_BYTES = b"PK\6\6", 56, b"PK\6\7", 20
+# An entry may have this many bytes however well it is packed, and beyond them this many for each packed byte.
+_MIN_BYTES, _MAX_RATIO = 64 << 20, 100
 _ENCRYPTED = 1
 _MAX_TITLE = 80
 
@@ -30,6 +34,7 @@ class ZipArchive:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except zipfile.BadZipFile as error:
             raise damaged_error(name, "the list of its parts makes no sense") from error
+        _check_count(name, len(self._archive.filelist))
         self._entries = {entry.filename: entry for entry in self._archive.infolist()}
 
     def __contains__(self, entry_name: str) -> bool:
@@ -44,8 +49,13 @@ class ZipArchive:
         return self._entries[entry_name].file_size if entry_name in self._entries else 0
 
     def read(self, entry_name: str, max_bytes: int) -> bytes:
-        """Return an entry. Raises InputError if there is none, or if it has more than ``max_bytes``, whatever the archive announces."""
+        """Return an entry. Raises InputError if there is none, or if it has more than ``max_bytes``, whatever the archive announces.
+
+        An entry that is large for its packed bytes has nothing in it that a picture program would write.
+        """
         size = self.size(entry_name)
+        if entry_name in self._entries:
+            max_bytes = min(max_bytes, _MIN_BYTES + _MAX_RATIO * self._entries[entry_name].compress_size)
         content = b"" if size > max_bytes else self.read_start(entry_name, max_bytes + 1)
         if max(size, len(content)) > max_bytes:
             raise InputError(
@@ -62,6 +72,13 @@ class ZipArchive:
             raise damaged_error(self._name, f"its part {entry_title(entry_name)} is missing")
         if entry.flag_bits & _ENCRYPTED:
             raise InputError(f"{self._name} is encrypted.", "Save it without a password.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Python unpacks the others without a limit.
+            raise InputError(
+                f"The part {entry_title(entry_name)} of {self._name} is packed in a way that no picture program uses "
+                f"(method {entry.compress_type}).",
+                "Save it again in the program that made it.",
+            )
         try:
             with self._archive.open(entry) as stream:
                 return stream.read(size)
@@ -80,7 +97,16 @@ def _check_end(data: bytes, name: str) -> None:
     if start < 0 or start + _END_BYTES > len(data):
         raise truncated_error(name, describe_arrival(len(data)))
     count, size, offset = struct.unpack_from("<HII", data, start + 10)
-    if count > _MAX_ENTRIES or size > _MAX_LIST_BYTES:
-        raise InputError(f"{name} has {count:,} parts, or a very long list of them.", "Save it again in the program that made it.")
+    wide = start - _WIDE_PLACE_BYTES - _WIDE_END_BYTES
+    if data.startswith(_WIDE_PLACE_SIGNATURE, max(0, start - _WIDE_PLACE_BYTES)) and data.startswith(_WIDE_END_SIGNATURE, max(0, wide)):
+        count, size, offset = struct.unpack_from("<3Q", data, wide + 32)
+    _check_count(name, count)
+    if size > _MAX_LIST_BYTES:
+        raise InputError(f"{name} has a very long list of its parts.", "Save it again in the program that made it.")
     if offset + size > start:
         raise damaged_error(name, "the list of its parts makes no sense")
+
+
+def _check_count(name: str, count: int) -> None:
+    if count > _MAX_ENTRIES:
+        raise InputError(f"{name} has {count:,} parts; the limit is {_MAX_ENTRIES:,}.", "Save it again in the program that made it.")
