@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from goldsmith.brief.web_settings import WebSettings
@@ -51,10 +52,10 @@ def signed_in_client(page: Page) -> TestClient:
 
 
 @contextmanager
-def served(page: Page) -> Iterator[int]:
-    """Serve the page on a port of loopback in the block, which gets the port."""
+def served(page: Page, app: Starlette | None = None) -> Iterator[int]:
+    """Serve the page, or an application that was made of it, on a port of loopback in the block, which gets the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    running = build_server(create_app(page))
+    running = build_server(create_app(page) if app is None else app)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     thread.start()

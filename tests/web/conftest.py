@@ -1,4 +1,4 @@
-"""A root, its page, and a browser in which Anna has signed in."""
+"""A root, its page, and browsers in which Anna has signed in: one that needs no network, and a real one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from doubles import web_pages
+from doubles.browsers import ServedPage, chromium, served
 from goldsmith.web.page import Page
 
 
@@ -35,3 +37,24 @@ def client(page: Page) -> Iterator[TestClient]:
     """Return the browser of Anna, who may decide."""
     with web_pages.signed_in_client(page) as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a running browser for all tests of a file: starting it takes seconds."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
+    """Return the page of an empty root behind a server, for all tests of a file. What lies in its folders has lain there for a minute."""
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOLDSMITH_STATE_DIR", str(folder / "state"))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setattr("goldsmith.pipeline.status.explain.time", SimpleNamespace(time=lambda: time.time() + 60))
+        patch.setattr("goldsmith.web.events._BOARD_SECONDS", 0.2)
+        patch.setattr("goldsmith.web.events._PROGRESS_SECONDS", 0.2)
+        with served(web_pages.make_page(web_pages.make_root(folder / "root")), browser) as site:
+            yield site

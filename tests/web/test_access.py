@@ -248,3 +248,9 @@ def test_two_hashes_of_one_password_differ() -> None:
 def test_a_hash_that_cannot_be_computed_accepts_nothing(stored_hash: str) -> None:
     """Neither an error nor an open door."""
     assert check_password("amber and oak", stored_hash) is False
+
+
+def test_a_proxy_is_believed_only_from_addresses_that_are_named() -> None:
+    """Not from this computer by itself: each of its users could say to be anybody."""
+    with pytest.raises(ValidationError, match="proxy_header needs proxy_addresses"):
+        WebSettings.model_validate({"proxy_header": "X-Remote-User"})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,82 +15,39 @@ import pytest
 from PIL import Image
 
 from doubles import web_pages
+from doubles.browsers import DESKTOP, PHONE, RULES, ServedPage
 from doubles.web_pages import lay_candidates, lay_in_review, small_png
-from goldsmith.web.page import Page as GoldsmithPage
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or ""
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="Debian's chromium is not installed")
-
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
-# The rules of WCAG AA that a program can check, by hand: what has no name, what is too pale, what is too small for a finger.
-RULES = (Path(__file__).parent / "accessibility_rules.js").read_text()
 
 Opener = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Return a running browser: starting it takes seconds."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        playwright.expect.set_options(timeout=120_000)  # a busy machine takes many times as long
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, GoldsmithPage, str]]:
-    """Return a root, its page, and the address at which it is served."""
-    folder = tmp_path_factory.mktemp("browser")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOLDSMITH_STATE_DIR", str(folder / "state"))
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        patch.setattr("goldsmith.pipeline.status.explain.time", SimpleNamespace(time=lambda: time.time() + 60))
-        patch.setattr("goldsmith.web.events._BOARD_SECONDS", 0.2)
-        patch.setattr("goldsmith.web.events._PROGRESS_SECONDS", 0.2)
-        root = web_pages.make_root(folder / "root")
-        page = web_pages.make_page(root)
-        with web_pages.served(page) as port:
-            yield root, page, f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture
-def root(place: tuple[Path, GoldsmithPage, str]) -> Path:
+def root(site: ServedPage) -> Path:
     """Return the root, emptied."""
-    root, page, _ = place
+    root = Path(site.page.root.path)
     shutil.rmtree(root)
     web_pages.make_root(root)
-    page.board.invalidate()
+    site.page.board.invalidate()
     return root
 
 
 @pytest.fixture
-def open_page(browser: Any, place: tuple[Path, GoldsmithPage, str]) -> Iterator[Opener]:
+def open_page(site: ServedPage) -> Iterator[Opener]:
     """Return a function that opens an address of the page, signed in. Afterwards no script may have failed and no rule been broken."""
-    _, goldsmith_page, address = place
-    contexts, complaints = [], []
+    site.complaints.clear()
+    with contextlib.ExitStack() as windows:
 
-    def open_address(path: str = "/", device: dict[str, Any] = DESKTOP, **options: Any) -> Any:
-        context = browser.new_context(**device, **options)
-        contexts.append(context)
-        context.set_default_timeout(120_000)
-        tab = context.new_page()
-        tab.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        tab.goto(f"{address}/sign-in?key={goldsmith_page.access.sign_in_key}")
-        tab.wait_for_url(f"{address}/")
-        if path != "/":
-            tab.goto(address + path)
-        return tab
+        def open_address(path: str = "/", device: dict[str, Any] = DESKTOP, **options: Any) -> Any:
+            tab = windows.enter_context(site.window(**device, **options))
+            if path != "/":
+                tab.goto(site.address + path)
+            return tab
 
-    yield open_address
-    for context in contexts:
-        context.close()
+        yield open_address
     # The browser itself remarks that a decision was refused, which the page says in its own words.
-    assert [complaint for complaint in complaints if "409 (Conflict)" not in complaint] == []
+    assert [complaint for complaint in site.complaints if "409 (Conflict)" not in complaint] == []
 
 
 def noise(width: int, height: int) -> np.ndarray:
@@ -319,3 +275,28 @@ def test_signing_out_leads_to_the_sign_in_page(root: Path, open_page: Opener) ->
     tab.wait_for_url("**/sign-in")
     tab.goto(tab.url.replace("/sign-in", "/"))
     assert "/sign-in" in tab.url
+
+
+def test_a_tab_that_nobody_sees_keeps_no_connection(root: Path, site: ServedPage, open_page: Opener) -> None:
+    """Browsers have six to a server: with six such tabs, no other page would load. The tab that is seen again shows what it has missed."""
+    tab = open_page("/")
+
+    def show(*, is_seen: bool) -> None:
+        tab.evaluate(
+            "(isHidden) => { Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true });"
+            " document.dispatchEvent(new Event('visibilitychange')); }",
+            not is_seen,
+        )
+
+    def until_listeners(count: int) -> None:
+        while site.app.state.live_events.listener_count != count:
+            tab.wait_for_timeout(50)
+
+    playwright.expect(tab.locator(".assets")).to_have_count(0)
+    until_listeners(1)
+    show(is_seen=False)
+    until_listeners(0)
+    (root / "inbox/new.png").write_bytes(small_png(1))
+    show(is_seen=True)
+    until_listeners(1)
+    playwright.expect(tab.locator(".name")).to_have_text(["new.png"])

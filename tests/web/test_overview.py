@@ -10,8 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from doubles.web_pages import AS_BROWSER, lay_candidates, lay_in_review, make_page, signed_in_client, small_png
+from goldsmith.files import display_name
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
+from goldsmith.pipeline.status import explain
 from goldsmith.root_folder import RootFolder
+from goldsmith.web.asset_board import Board
 from goldsmith.web.overview import ROWS_PER_PAGE
 from goldsmith.web.page import Page
 
@@ -159,3 +162,55 @@ def test_a_decision_makes_the_next_reader_wait_for_the_present_state(root: Path,
         assert names(overview(client)) == []
         page.board.invalidate()
         assert names(overview(client)) == ["new.png"]
+
+
+def test_equal_sentences_of_many_pictures_are_one_text_in_memory(root: Path) -> None:
+    """With the name of each in its place when it is shown; a name that is a part of the sentence changes nothing."""
+    for name in ("hero", "chair", "brief", "a", "…", "x\u202ey"):
+        put(root, f"inbox/{name}.png")
+    assets = read_here(make_page(root)).assets
+    assert len({id(asset.wording) for asset in assets if asset.name in ("hero.png", "chair.png")}) == 1
+    for asset in assets:
+        stem = display_name(asset.name.removesuffix(".png"))
+        assert asset.sentence == f"Waiting for an instruction: put a mask (“{stem}.mask.png”) or a brief (“{stem}.toml”) beside it."
+
+
+def test_an_asset_that_has_not_changed_stays_the_same_record(root: Path) -> None:
+    """So that two boards of 20,000 pictures take little more than one."""
+    put(root, "inbox/hero.png")
+    put(root, "inbox/chair.png")
+    page = make_page(root)
+    first = page.board._read_folders()
+    put(root, "inbox/chair.toml", '[[edit]]\nop = "grade"\nexposure = 1\n')
+    second = page.board._read_folders()
+    kept = {asset.path: asset for asset in first.assets}
+    assert [asset.path for asset in second.assets if asset is kept[asset.path]] == ["inbox/hero.png"]
+    assert first.version != second.version
+
+
+def test_a_picture_that_is_saved_again_makes_another_version_of_the_board(root: Path) -> None:
+    """Although no sentence changes: its thumbnail does."""
+    put(root, "inbox/hero.png", small_png(1))
+    page = make_page(root)
+    os.utime(root / "inbox/hero.png", (1, 1))
+    first = page.board._read_folders()
+    os.utime(root / "inbox/hero.png", (2, 2))
+    assert page.board._read_folders().version != first.version
+
+
+def test_many_results_in_review_are_not_compared_with_each_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their names are looked up: twice as many take twice as long."""
+    counts = []
+    for count in (20, 40):
+        for number in range(count):
+            put(root, f"review/acme/{number:03d}.png")
+        calls: list[str] = []
+        monkeypatch.setattr(explain, "candidate_base", lambda stem, calls=calls: (calls.append(stem), stem)[1])
+        read_here(make_page(root))
+        counts.append(len(calls))
+    assert counts[1] == 2 * counts[0]
+
+
+def read_here(page: Page) -> Board:
+    """Return the board of a page, read in this thread."""
+    return page.board._read_folders()

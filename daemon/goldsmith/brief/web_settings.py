@@ -52,8 +52,9 @@ class WebSettings(BaseModel):
     """Who may use the page, by name. Left out: whoever opens the link that `goldsmith web` prints, and may decide."""
     proxy_header: str = ""
     """The header in which a reverse proxy gives the name of the person whom it has signed in, such as "X-Remote-User". Left out: none."""
-    proxy_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
-    """The addresses of that proxy. The header is believed from these only."""
+    proxy_addresses: tuple[str, ...] = ()
+    """The addresses of that proxy. The header is believed from these only, and from every program there: "127.0.0.1" trusts whoever can
+    start a program on this computer. `proxy_header` needs at least one."""
     proxy_role: Literal["look", "decide", "none"] = "look"
     """What a person may do whom the proxy has signed in and `people` does not name."""
     session_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 12.0
@@ -63,6 +64,8 @@ class WebSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check_reach(self) -> Self:
+        if self.proxy_header and not self.proxy_addresses:
+            raise ValueError("proxy_header needs proxy_addresses, the addresses from which the proxy connects")
         if self.host in LOOPBACK_HOSTS:
             return self
         if not self.proxy_header and not any(account.password for account in self.people.values()):

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
 from goldsmith.errors import GoldsmithError, HostError
-from goldsmith.web import decide, events, images, look, overview, signing_in, strings, uploading
+from goldsmith.web import decide, events, images, look, overview, reporting, signing_in, strings, uploading
 from goldsmith.web.access import AccessChecks, PageError
 from goldsmith.web.asking import ask_pages
 from goldsmith.web.page import Page, error_response
@@ -31,6 +31,7 @@ ROUTES: list[BaseRoute] = [
     *uploading.ROUTES,
     *signing_in.ROUTES,
     *overview.ROUTES,
+    *reporting.ROUTES,
     *events.ROUTES,
     *look.ROUTES,
     *images.ROUTES,

@@ -11,12 +11,12 @@ import os
 import posixpath
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
-from goldsmith.files import FileSignature, fold_name
+from goldsmith.files import FileSignature, display_name, fold_name
 from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.intake.bundle import Bundle, split_tray
 from goldsmith.pipeline.intake.file_names import classify
@@ -36,6 +36,19 @@ _MIN_AGE_SECONDS, _AGE_PER_COST = 1.0, 5.0
 # Nobody is shown a board that is older than both; a younger one is shown at once while a new one is read.
 _MAX_AGE_SECONDS, _MAX_AGE_PER_COST = 30.0, 15.0
 
+# Stands for the stem of the picture's name in a wording. What a sentence shows has no such character: see ``display_name``.
+_STEM_MARK = "\0"
+
+
+def _shown_stem(path: str) -> str:
+    return display_name(os.path.splitext(posixpath.basename(path))[0])
+
+
+def _wording_of(path: str, sentence: str) -> str:
+    """Return a sentence with a mark in place of the stem of the picture's name."""
+    stem = _shown_stem(path)
+    return sentence.replace(stem, _STEM_MARK) if stem else sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Asset:
@@ -43,8 +56,8 @@ class Asset:
 
     path: str
     state: AssetState
-    # Why it waits, or what is done with it. "" for a delivered picture.
-    sentence: str
+    # The sentence with a mark in place of the stem of the name, so that the equal sentences of many pictures are one text in memory.
+    wording: str
     # Unix seconds: when it came to where it lies.
     since: float
     # How far its step is, 0..1; None if no step works on it.
@@ -53,8 +66,11 @@ class Asset:
     candidates: tuple[str, ...] = ()
     # The picture itself, or the first candidate; "" for a brief without a picture.
     picture: str = ""
-    # Changes whenever the picture's file does; "" without a picture.
-    version: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Why it waits, or what is done with it. "" for a delivered picture."""
+        return self.wording.replace(_STEM_MARK, _shown_stem(self.path))
 
     @property
     def folder(self) -> str:
@@ -114,6 +130,8 @@ class AssetBoard:
         self._clock = clock
         self._texts = TextFileCache(setup.root)
         self._board: Board | None = None
+        # The assets of the last reading, also of one that is no longer shown.
+        self._latest: tuple[Asset, ...] = ()
         self._read_at = self._cost = 0.0
         self._reading: asyncio.Task[Board] | None = None
         # How many times the folders were read, for tests.
@@ -144,24 +162,67 @@ class AssetBoard:
 
     def _read_folders(self) -> Board:
         with open_setup(self._setup) as opened:
-            _, board = read_with_journal(opened, lambda location: read_board(location, self._texts))
+            _, board = read_with_journal(opened, lambda location: read_board(location, self._texts, self._latest))
+            self._latest = board.assets
             return board
 
 
-def read_board(location: Location, texts: TextFileCache | None = None) -> Board:
-    """Return what the folders, the journal and the daemon show at the moment. Every folder of the pipeline is read once."""
+class _AssetList:
+    """Collects the assets of a board. What has not changed since the board before is the same object, and equal wordings are one."""
+
+    def __init__(self, before: Sequence[Asset]) -> None:
+        self._before = {asset.path: asset for asset in before}
+        self._wordings: dict[str, str] = {}
+        self._content = 0
+        self.assets: list[Asset] = []
+
+    def add(self, asset: Asset, version: str) -> None:
+        """Add an asset; ``version`` changes whenever its file does."""
+        # A sum does not depend on the order, so that no text of all assets is needed at once.
+        digest = hashlib.sha256(f"{asset!r} {version}".encode("utf-8", "surrogatepass")).digest()
+        self._content = (self._content + int.from_bytes(digest)) % 2**256
+        known = self._before.get(asset.path)
+        if known != asset:
+            known = replace(asset, wording=self._wordings.setdefault(asset.wording, asset.wording))
+        self.assets.append(known)
+
+    def sorted(self) -> tuple[Asset, ...]:
+        """Return the assets in the order of the list, and release what is needed only while they are collected."""
+        self._before, self._wordings = {}, {}
+        self.assets.sort(key=_list_order)
+        return tuple(self.assets)
+
+    @property
+    def content(self) -> str:
+        """A text that changes whenever an asset or its file does."""
+        return f"{self._content:x}"
+
+
+def _list_order(asset: Asset) -> tuple[int, float, str]:
+    return (STATES.index(asset.state), -asset.since if asset.state == "delivered" else asset.since, asset.path)
+
+
+def read_board(location: Location, texts: TextFileCache | None = None, before: Sequence[Asset] = ()) -> Board:
+    """Return what the folders, the journal and the daemon show at the moment. Every folder of the pipeline is read once.
+
+    ``before``: the assets of the board before, of which those that have not changed are used again.
+    """
     explainer, root = location.explain(texts), RootFolder(location.root)
     jobs = {job.path: job for job in explainer.active_jobs}
     since = {hold.path: hold.since for hold in (location.journal.all_holds() if location.journal is not None else ())}
-    assets = [*_assets_at_work(location, explainer, root, jobs, since), *_delivered_assets(location, root)]
-    assets.sort(key=lambda asset: (STATES.index(asset.state), -asset.since if asset.state == "delivered" else asset.since, asset.path))
+    collected = _AssetList(before)
+    for asset, version in _assets_at_work(location, explainer, root, jobs, since):
+        collected.add(asset, version)
+    for asset, version in _delivered_assets(location, root):
+        collected.add(asset, version)
+    assets = collected.sorted()
     counts: Counter[str] = Counter(asset.state for asset in assets)
     campaigns = Counter(asset.campaign.partition("/")[0] for asset in assets if asset.campaign)
     status = os.statvfs(location.root)
     remarks, workers = tuple(location.remarks()), tuple(_worker_rows(location, explainer))
-    content = (assets, remarks, workers, location.daemon.holder, location.journal_problem)
+    content = (collected.content, remarks, workers, location.daemon.holder, location.journal_problem)
     return Board(
-        tuple(assets),
+        assets,
         remarks,
         location.daemon.holder,
         location.journal_problem,
@@ -177,17 +238,26 @@ def read_board(location: Location, texts: TextFileCache | None = None) -> Board:
 
 def _assets_at_work(
     location: Location, explainer: Explainer, root: RootFolder, jobs: Mapping[str, ActiveJob], since: Mapping[str, float]
-) -> Iterator[Asset]:
+) -> Iterator[tuple[Asset, str]]:
+    """Yield each asset of the folders that are watched, with the version of its file."""
     for folder in location.setup.pipeline.watched_folders:
-        bundles = list(explainer.bundles(folder))
-        # What belongs to a row of its own: the candidates of a set, and what a picture in a tray has left behind.
-        in_others = {path for bundle in bundles if bundle.picture is None for path in bundle.candidates}
-        in_others |= {path for bundle in bundles if bundle.tray for path in bundle.files if path != bundle.picture}
-        for bundle in bundles:
+        in_others = _paths_in_other_rows(explainer) if folder == REVIEW_FOLDER else frozenset()
+        for bundle in explainer.bundles(folder):
             path = bundle.asset or next(iter(bundle.files), bundle.note or "")
             if not path or path in in_others or _is_sheet_alone(bundle):
                 continue
             yield _asset(bundle, path, explainer, root, jobs.get(path), since.get(path))
+
+
+def _paths_in_other_rows(explainer: Explainer) -> frozenset[str]:
+    """Return the paths in review/ that have no row of their own: candidates of a set, and what a picture in a tray has left behind."""
+    paths: set[str] = set()
+    for bundle in explainer.bundles(REVIEW_FOLDER):
+        if bundle.picture is None:
+            paths.update(bundle.candidates)
+        if bundle.tray:
+            paths.update(path for path in bundle.files if path != bundle.picture)
+    return frozenset(paths)
 
 
 def _is_sheet_alone(bundle: Bundle) -> bool:
@@ -195,7 +265,9 @@ def _is_sheet_alone(bundle: Bundle) -> bool:
     return bundle.folder == REVIEW_FOLDER and not bundle.asset
 
 
-def _asset(bundle: Bundle, path: str, explainer: Explainer, root: RootFolder, job: ActiveJob | None, held_since: float | None) -> Asset:
+def _asset(
+    bundle: Bundle, path: str, explainer: Explainer, root: RootFolder, job: ActiveJob | None, held_since: float | None
+) -> tuple[Asset, str]:
     status, sentence = explainer.explain_bundle(bundle)
     state: AssetState = "problem" if status == "held" else status
     if state == "waiting" and bundle.folder == REVIEW_FOLDER and not bundle.tray:
@@ -204,7 +276,7 @@ def _asset(bundle: Bundle, path: str, explainer: Explainer, root: RootFolder, jo
     candidates = tuple(sorted(bundle.candidates)) if bundle.picture is None else ()
     picture = bundle.picture or next(iter(candidates), "")
     arrived, version = _arrival(root, picture or path)
-    return Asset(path, state, sentence, held_since or arrived, progress, candidates, picture, version if picture else "")
+    return Asset(path, state, _wording_of(path, sentence), held_since or arrived, progress, candidates, picture), version
 
 
 def _arrival(root: RootFolder, path: str) -> tuple[float, str]:
@@ -216,13 +288,13 @@ def _arrival(root: RootFolder, path: str) -> tuple[float, str]:
     return status.st_ctime, version_of(FileSignature.from_stat(status))
 
 
-def _delivered_assets(location: Location, root: RootFolder) -> Iterator[Asset]:
+def _delivered_assets(location: Location, root: RootFolder) -> Iterator[tuple[Asset, str]]:
     for folder_path, names in root.walk(location.setup.pipeline.final_folder):
         for name in names:
             if classify(name).role == "picture":
                 path = f"{folder_path}/{name}"
                 arrived, version = _arrival(root, path)
-                yield Asset(path, "delivered", "", arrived, picture=path, version=version)
+                yield Asset(path, "delivered", "", arrived, picture=path), version
 
 
 def _worker_rows(location: Location, explainer: Explainer) -> Iterator[WorkerRow]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,6 +41,8 @@ class Page:
     previews: PreviewPool
     board: AssetBoard
     templates: jinja2.Environment
+    # Held while a file is compared with what a person has opened, and replaced: of two people who save at once, one is told so.
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def settings(self) -> Settings:

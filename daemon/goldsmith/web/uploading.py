@@ -79,7 +79,7 @@ async def show_drop(request: Request) -> Response:
 async def receive_file(request: Request) -> Response:
     """Receive one file and put it into its folder, which is made if it is missing."""
     page = page_of(request)
-    upload = _announced(page, request)
+    upload = await run_in_threadpool(_announced, page, request)
     blocks = request.stream()
     start = await _read_start(blocks, upload)
     _check_start(upload, start)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from starlette.testclient import TestClient
 from doubles.web_pages import AS_BROWSER
 from goldsmith.cli import main
 from goldsmith.ops import catalogue
+from goldsmith.web.asking import ask_pages
 
 UPSCALE = {"stage": "edit", "op": "upscale", "texts": {"factor": "2"}}
 
@@ -241,3 +245,22 @@ def test_a_stage_offers_only_the_operations_that_it_allows(client: TestClient) -
     assert 'value="edit export"' not in html
     assert 'value="generate regenerate"' not in html
     assert client.get("/ask-step", params={"stage": "edit", "op": "export"}).status_code == 404
+
+
+def test_of_two_people_who_write_at_once_one_is_told_so(client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has opened the same brief; the second is compared with that of the first."""
+    (root / "selected" / "hero.toml").write_text('title = "old"\n')
+    stamp, both = stamp_on(show(client)), threading.Barrier(2)
+    real = ask_pages._write_brief
+
+    def slow(*values: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        real(*values)
+
+    monkeypatch.setattr(ask_pages, "_write_brief", slow)
+    with ThreadPoolExecutor(2) as people:
+        answers = list(people.map(lambda title: write(client, UPSCALE, replaces=stamp, title=title), ("anna", "bertha")))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    title = "anna" if answers[0].status_code == 200 else "bertha"
+    assert f'title = "{title}"' in (root / "selected" / "hero.toml").read_text()

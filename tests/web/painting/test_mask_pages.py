@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from starlette.testclient import TestClient
 from doubles.web_pages import AS_BROWSER, signed_in_client
 from goldsmith.picture.picture import freeze
 from goldsmith.web.page import Page
+from goldsmith.web.painting import mask_files, mask_pages
 from goldsmith.web.painting.mask_operation import ProposedRegion, tiles_file
 from goldsmith.web.painting.mask_tiles import MaskReader
 from goldsmith.web.pictures import PictureFile
@@ -267,3 +271,42 @@ def test_a_name_with_markup_is_text_on_the_page(client: TestClient, root: Path) 
     html = client.get("/paint/selected/" + name.replace("/", "%2F"), headers=AS_BROWSER).text
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
+
+
+def test_of_two_people_who_save_at_once_one_is_told_so(client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has opened the same mask; the second save is compared with the mask of the first."""
+    Image.fromarray(bar(9)).save(root / "selected" / "hero.mask.png")
+    stamp, both = stamp_of(client), threading.Barrier(2)
+    real = mask_pages.replace_mask
+
+    def slow(*values: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        real(*values)
+
+    monkeypatch.setattr(mask_pages, "replace_mask", slow)
+    with ThreadPoolExecutor(2) as people:
+        answers = list(people.map(lambda value: save(client, replaces=stamp, body=tiles(bar(value))), (100, 200)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    saved = 100 if answers[0].status_code == 200 else 200
+    assert np.asarray(Image.open(root / "selected" / "hero.mask.png")).max() == saved
+    assert archived(root) == ["selected/hero.mask.png"]
+
+
+def test_a_mask_that_an_editor_saves_during_the_save_is_not_taken_away(
+    client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be replaced, but what the editor has written is nowhere else."""
+    other = root / "selected" / "hero_mask.png"
+    Image.fromarray(bar(9)).save(other)
+    Image.fromarray(bar(9)).save(root / "selected" / "hero.mask.png")
+    stamp = stamp_of(client)
+    real = mask_files.write_file
+
+    def write(*values: Any, **options: Any) -> None:
+        Image.fromarray(bar(50)).save(other)
+        real(*values, **options)
+
+    monkeypatch.setattr(mask_files, "write_file", write)
+    assert save(client, replaces=stamp).status_code == 200
+    assert np.asarray(Image.open(other)).max() == 50

@@ -12,25 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from doubles.browsers import PHONE, ServedPage, chromium, served
-from doubles.web_pages import make_page, make_root
-
-# In one run in three, a tab waited for ever on a machine that ran other tests beside it, and the cause is not found yet.
-pytestmark = pytest.mark.soak
+from doubles.browsers import PHONE, ServedPage
 
 WIDTH, HEIGHT = 600, 400
 MASK = "hero.mask.png"
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
-    """Return the page of one root for all tests of this file: its processes start once."""
-    folder = tmp_path_factory.mktemp("painting")
-    with chromium() as browser, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("GOLDSMITH_STATE_DIR", str(folder / "state"))
-        environment.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        with served(make_page(make_root(folder / "root")), browser) as site:
-            yield site
 
 
 @pytest.fixture

@@ -109,8 +109,8 @@ class Explainer:
         self._live = live
         self._questions: dict[str, dict[str, NameQuestion]] = {}
         self._folders: dict[str, FolderIndex | None] = {}
-        # All bundles of review/, once they are needed.
-        self._in_review: list[Bundle] | None = None
+        # The bundles of review/ by what the names of a set have in common, once they are needed.
+        self._in_review: dict[str, list[Bundle]] | None = None
         held_before = journal.all_holds() if journal is not None and live is None else ()
         self._holds: Mapping[str, HoldRecord] = {held.path: held for held in held_before} if live is None else live.holds
         self._active_jobs: dict[str, ActiveJob] = {}
@@ -461,9 +461,11 @@ class Explainer:
         """Return a bundle of review/ with the files that its picture has left behind when it was dragged into a tray."""
         stem = fold_name(bundle.stem)
         if self._in_review is None:
-            folders = self._root.walk(REVIEW_FOLDER)
-            self._in_review = [each for path, names in folders for each in group_bundles(*path.partition("/")[::2], names)]
-        others = [other for other in self._in_review if candidate_base(fold_name(other.stem)) == candidate_base(stem)]
+            self._in_review = {}
+            for path, names in self._root.walk(REVIEW_FOLDER):
+                for each in group_bundles(*path.partition("/")[::2], names):
+                    self._in_review.setdefault(candidate_base(fold_name(each.stem)), []).append(each)
+        others = self._in_review.get(candidate_base(stem), [])
         return join_left_behind(bundle, others, self._pictures_beyond(stem, bundle.campaign) if bundle.is_lone_brief else ())
 
     def _pictures_beyond(self, stem: str, campaign: str) -> list[str]:

@@ -76,14 +76,16 @@ async def check(request: Request) -> Response:
 async def write(request: Request) -> Response:
     """Write the brief of a filled form, unless it has problems or the file has been changed since it was opened."""
     page = page_of(request)
-    target = await run_in_threadpool(find_target, page, path_of(request, _ASK))
     form = await _read_form(request)
-    if open_brief(page, target).stamp != request.query_params.get("replaces", ""):
-        raise PageError(409, strings.BRIEF_CHANGED, strings.BRIEF_CHANGED_REMEDY)
-    checked = await run_in_threadpool(check_form, page, target, form)
-    if not checked.is_valid:
-        raise PageError(400, strings.BRIEF_HAS_PROBLEMS, strings.BRIEF_HAS_PROBLEMS_REMEDY)
-    await run_in_threadpool(_write_brief, page, target, checked.toml)
+    target = await run_in_threadpool(find_target, page, path_of(request, _ASK))
+    async with page.saving:
+        opened = await run_in_threadpool(open_brief, page, target)
+        if opened.stamp != request.query_params.get("replaces", ""):
+            raise PageError(409, strings.BRIEF_CHANGED, strings.BRIEF_CHANGED_REMEDY)
+        checked = await run_in_threadpool(check_form, page, target, form)
+        if not checked.is_valid:
+            raise PageError(400, strings.BRIEF_HAS_PROBLEMS, strings.BRIEF_HAS_PROBLEMS_REMEDY)
+        await run_in_threadpool(_write_brief, page, target, checked.toml)
     _log.info("brief_written", file=display_name(target.path), person=visitor_of(request).name)
     return JSONResponse({"sentence": strings.brief_written(target.name), "stamp": stamp_of(checked.toml.encode())})
 

@@ -62,10 +62,13 @@ def replace_mask(page: Page, masks: MaskFiles, png: bytes) -> None:
     """Write a mask, after the files that it replaces have been copied into the archive. Raises PageError, HostError."""
     for file in masks.files:
         copy_to_archive(page, file.path)
-    write_file(page, masks.target, png, replace=bool(masks.files))
+    is_target_there = any(file.path == masks.target for file in masks.files)
+    write_file(page, masks.target, png, replace=is_target_there)
     for file in masks.replaced:
-        with told_to_the_person(file.path):
-            page.root.unlink(file.path)
+        # An editor may have saved over it since it was copied: then it stays, and the next opening shows both.
+        if _mask_file(page, file.path).signature == file.signature:
+            with told_to_the_person(file.path):
+                page.root.unlink(file.path)
 
 
 def _checked_label(name: str) -> str:

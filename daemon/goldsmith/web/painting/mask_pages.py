@@ -64,10 +64,11 @@ async def save_mask(request: Request) -> Response:
     png = await run_in_threadpool(reader.finish)
     if reader.is_empty:
         raise InputError(strings.EMPTY_MASK, strings.EMPTY_MASK_REMEDY)
-    # The body took its time: the folder is looked at again.
-    picture, masks = await _asked_mask(request)
-    _check_stamp(request, masks)
-    await run_in_threadpool(replace_mask, page, masks, png)
+    async with page.saving:
+        # The body took its time: the folder is looked at again.
+        picture, masks = await _asked_mask(request)
+        _check_stamp(request, masks)
+        await run_in_threadpool(replace_mask, page, masks, png)
     _log.info("mask_saved", file=display_name(masks.target), person=visitor_of(request).name)
     _, saved = await _asked_mask(request)
     name = display_name(masks.target.rpartition("/")[2])

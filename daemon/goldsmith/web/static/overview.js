@@ -27,20 +27,28 @@ function showProgress(jobs) {
   }
 }
 
-let isStale = false;
-const events = new EventSource("/events");
-events.addEventListener("progress", (event) => showProgress(JSON.parse(event.data)));
-events.addEventListener("board", (event) => {
-  if (JSON.parse(event.data).version === board().dataset.version) return;
-  if (document.hidden) isStale = true;
-  else refresh();
-});
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden || !isStale) return;
-  isStale = false;
-  refresh();
-});
-addEventListener("pagehide", () => events.close());
+let events = null;
+
+// Browsers keep six connections to a server. Only a tab that is seen holds one, so that many open tabs do not stop all others.
+function listen() {
+  if (document.hidden || events !== null) return;
+  events = new EventSource("/events");
+  events.addEventListener("progress", (event) => showProgress(JSON.parse(event.data)));
+  // The first event says what the board is now, so that a tab which comes back shows what it has missed.
+  events.addEventListener("board", (event) => {
+    if (JSON.parse(event.data).version !== board().dataset.version) refresh();
+  });
+}
+
+function stopListening() {
+  events?.close();
+  events = null;
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? stopListening() : listen()));
+addEventListener("pagehide", stopListening);
+addEventListener("pageshow", listen);
+listen();
 document.addEventListener("change", (event) => {
   if (event.target.matches(".filter select")) event.target.form.requestSubmit();
 });
