@@ -269,3 +269,21 @@ def test_the_seed_of_the_step_reaches_the_engine() -> None:
     for seed in (3, 4):
         Inpaint().apply(_noise_picture(), StepContextDouble(inpainter=engine, seed=seed))
     assert [seed for _, _, seed in engine.calls] == [3, 4]
+
+
+def test_another_try_of_a_fill_without_a_prompt_keeps_the_next_fill() -> None:
+    """An engine without a prompt makes the same fill with every seed. A prompt of the step changes with the seed."""
+    step = Inpaint()
+    assert step.another_try({"where": "mask"}) == {"where": "mask", "choice": 2}
+    assert Inpaint(choice=99).another_try({"choice": 99}) == {"choice": 1}
+    assert Inpaint(prompt="a hand").another_try({"prompt": "a hand"}) == {"prompt": "a hand"}
+
+
+def test_the_second_choice_beside_a_named_engine_is_another_fill() -> None:
+    """The first is the engine's own and compares nothing."""
+    picture = _noise_picture(200, 240, 3, 8, (70, 80, 120, 140))
+    first, second = (StepContextDouble(inpainter=NullInpainter()) for _ in range(2))
+    results = [Inpaint(model="null-inpaint", choice=choice).apply(picture, context) for choice, context in ((1, first), (2, second))]
+    assert "fills" not in first.results.findings
+    assert second.results.findings["fills"][0]["chosen"] != "engine"
+    assert not np.array_equal(results[0].pixels, results[1].pixels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from goldsmith.picture.crop_and_stitch import StitchOptions, StitchResult
 from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.best_fill import HoleFill, stitch_best
+from goldsmith.stitching.best_fill import FillRules, HoleFill, stitch_best
 
 HEIGHT, WIDTH = 200, 240
 OPTIONS = StitchOptions(grow=4, feather=0, context=0.5, side=0, multiple=1, seed=3)
@@ -107,6 +109,45 @@ def test_an_invented_object_is_not_chosen_and_told_where_there_is_no_other_fill(
     assert any("colours or edges" in doubt for doubt in hole.doubts())
 
 
+@pytest.mark.parametrize(("usual", "is_unfit"), [(None, False), (0.02, True), (0.2, False)])
+def test_how_foreign_a_fill_may_be_depends_on_its_surroundings(usual: float | None, is_unfit: bool) -> None:
+    """31 % is an object of its own on a plain wall, and nothing unusual among things that are all unlike. The doubt says both figures."""
+    _, [hole] = _fill(_gravel(), _mask())
+    scores = {**hole.scores, hole.chosen: replace(hole.scores[hole.chosen], foreign=0.31)}
+    foreign = replace(hole, scores=scores, usual=usual)
+    assert foreign.is_unfit is is_unfit
+    assert ("elsewhere round it" in foreign.doubts()[0]) is (usual is not None)
+
+
+@pytest.mark.parametrize(("foreign", "usual", "is_told"), [(0.08, None, False), (0.08, 0.01, True), (0.08, 0.05, False), (0.12, 0.3, True)])
+def test_on_an_even_ground_less_is_doubtful(foreign: float, usual: float | None, is_told: bool) -> None:
+    """8 % is told where nothing round the hole is foreign, and 12 % is told everywhere."""
+    _, [hole] = _fill(_gravel(), _mask())
+    scores = {hole.chosen: replace(hole.scores[hole.chosen], foreign=foreign)}
+    assert bool(replace(hole, scores=scores, usual=usual).doubts()) is is_told
+
+
+def test_a_fill_with_three_doubts_is_not_passed() -> None:
+    """Two are remarked on; a border that shows as well is too much."""
+    _, [hole] = _fill(_gravel(), _mask())
+    score = replace(hole.scores[hole.chosen], foreign=0.15, detail_ratio=0.4)
+    doubtful, worse = (replace(hole, scores={hole.chosen: each}) for each in (score, replace(score, seam=1.5)))
+    assert (len(doubtful.doubts()), doubtful.is_unfit) == (2, False)
+    assert (len(worse.doubts()), worse.is_unfit) == (3, True)
+
+
+def test_a_recoloured_invention_is_told() -> None:
+    """The fill has no colour of its own any more, and the doubt says how much of it had."""
+    small = Picture(freeze(_gravel().pixels[:60, :60]))
+    mask = np.zeros((60, 60), dtype=np.float32)
+    mask[6:54, 6:54] = 1
+    _, [hole] = _fill(small, mask, _CrownInpainter())
+    name, score = next((name, score) for name, score in hole.scores.items() if score.recoloured)
+    assert score.recoloured == hole.scores["engine"].novelty > 0.02
+    assert score.novelty < 0.2 * score.recoloured
+    assert any("was recoloured" in doubt for doubt in replace(hole, chosen=name).doubts())
+
+
 def _page(*lines: tuple[int, int, int, int], grain: float = 1.5) -> Picture:
     """Return paper with grain, a headline that is to go, and lines of type: dark strokes of 3 px in these boxes."""
     pixels = 0.85 + np.random.default_rng(4).normal(0, grain / 255, (HEIGHT, WIDTH, 3)).astype(np.float32)
@@ -139,6 +180,42 @@ def test_type_that_runs_into_the_hole_is_no_surrounding_to_leave_out() -> None:
     assert "engine" in hole.scores
 
 
+def _chosen(picture: Picture, rules: FillRules, engine: NullInpainter | None = None) -> HoleFill:
+    bounds = find_mask_bounds(_mask())
+    assert bounds is not None
+    _, [hole] = stitch_best(picture, _mask(), (engine or NullInpainter()).fill, OPTIONS, lambda fraction: None, bounds, rules=rules)
+    return hole
+
+
+def test_another_choice_keeps_the_next_best_fill() -> None:
+    """By cost, the best first; after the last one the first again. In a sky, too, where the best is the only one that is made."""
+    best = _chosen(_gravel(), FillRules())
+    names = [_chosen(_gravel(), FillRules(choice=choice)).chosen for choice in range(1, len(best.scores) + 2)]
+    assert names == [*sorted(best.scores, key=lambda name: best.scores[name].cost), best.chosen]
+    assert _chosen(_sky(), FillRules()).chosen == "smooth"
+    assert _chosen(_sky(), FillRules(choice=2)).chosen != "smooth"
+
+
+def test_the_fill_of_a_named_engine_comes_first() -> None:
+    """The other fills follow by cost."""
+    best = _chosen(_gravel(), FillRules())
+    assert best.chosen == "patches"
+    assert _chosen(_gravel(), FillRules(engine_first=True)).chosen == "engine"
+    assert _chosen(_gravel(), FillRules(engine_first=True, choice=2)).chosen == "patches"
+
+
+def test_what_must_not_be_copied_is_not_copied() -> None:
+    """The green ground lies beside the hole, yet every block comes from the rest."""
+    pixels = _gravel().pixels.copy()
+    pixels[:, 150:, 0] = 0
+    barred = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    barred[:, 150:] = True
+    hole = _chosen(Picture(freeze(pixels)), FillRules(never_copied=barred))
+    window = hole.view
+    inside = _mask()[window] > 0
+    assert hole.fills["patches"][inside][:, 0].min() > 0.05
+
+
 def test_thin_holes_are_left_to_the_engine() -> None:
     """A scratch of 6 px is filled by the engine alone, and nothing is compared."""
     engine = NullInpainter()
@@ -160,10 +237,12 @@ def test_each_hole_gets_its_own_kind_of_fill() -> None:
 
 @pytest.mark.parametrize("box", [(0, 80, 60, 150), (140, 180, 200, 240)], ids=["edge", "corner"])
 def test_a_hole_at_the_border_is_filled(box: tuple[int, int, int, int]) -> None:
-    """In sky and in gravel alike."""
-    for picture in (_sky(), _gravel()):
-        result, _ = _fill(picture, _mask(box))
+    """In sky and in gravel alike; blocks are copied there too, from places further away than the hole is long."""
+    gravel = _gravel()
+    for picture in (_sky(), gravel):
+        result, [hole] = _fill(picture, _mask(box))
         inside = _mask(box) > 0
+        assert ("patches" in hole.scores) is (picture is gravel)
         assert np.isfinite(result.pixels).all()
         assert np.array_equal(result.pixels[~inside], picture.pixels[~inside])
 

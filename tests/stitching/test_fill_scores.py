@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.fill_scores import score_fill
+from goldsmith.stitching.fill_scores import score_fill, usual_foreign
 
 SIDE = 200
 
@@ -117,3 +117,29 @@ def test_what_is_hidden_is_no_surrounding() -> None:
     hidden[60:140, 145:190] = True
     assert score_fill(filled, _hole(), hidden).novelty > 0.04
     assert _scores(filled).novelty < 0.02
+
+
+def _with_hole(pixels: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
+    hole = np.zeros(pixels.shape[:2], dtype=np.bool_)
+    hole[130:190, 130:190] = True
+    return pixels, hole
+
+
+def test_a_patchwork_is_foreign_to_itself_and_a_wall_is_not() -> None:
+    """A fill is compared with holes of the same shape elsewhere in the picture."""
+    random = np.random.default_rng(8)
+    wall = np.full((320, 320, 3), 0.6, dtype=np.float32) + random.normal(0, 0.01, (320, 320, 3)).astype(np.float32)
+    patchwork = np.kron(random.uniform(0.1, 0.9, (8, 8, 3)), np.ones((40, 40, 1))).astype(np.float32)
+    plain, motley = (usual_foreign(*_with_hole(pixels), np.zeros((320, 320), np.bool_)) for pixels in (wall, patchwork))
+    assert plain is not None
+    assert motley is not None
+    assert plain < 0.02
+    assert motley > plain + 0.15
+
+
+def test_surroundings_that_are_too_small_are_not_measured() -> None:
+    """No hole of the same shape has room beside this one."""
+    pixels, hole = _with_hole(np.full((320, 320, 3), 0.6, dtype=np.float32))
+    view = np.s_[110:210, 110:210]
+    assert usual_foreign(pixels[view], hole[view], np.zeros((100, 100), np.bool_)) is None
+    assert usual_foreign(pixels, hole, ~hole) is None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.carried_detail import carry_detail
+from goldsmith.stitching.carried_detail import carry_detail, lift_detail
 from goldsmith.stitching.offset_labels import find_offsets
 from goldsmith.stitching.patch_copy import copy_patches
 
@@ -109,3 +109,37 @@ def test_a_soft_fill_gets_the_detail_of_alike_places() -> None:
     assert detailed[60:90, 53:66].std() == pytest.approx(0.05, rel=0.45)
     assert detailed[60:90, 85:97].std() < 0.01
     assert np.array_equal(detailed[~_hole()], soft[~_hole()])
+
+
+def test_blocks_with_detail_do_not_fill_the_hole_with_the_smooth_part() -> None:
+    """Smooth patches differ least from everything. Stars on black, with black gaps to copy from, go on as stars."""
+    random = np.random.default_rng(6)
+    noise = random.normal(0, 1, (2 * SIDE, 2 * SIDE, 1)).astype(np.float32)
+    stars = np.clip(gaussian_blur(noise, 2.0) * 6 - 0.4, 0, 1)[..., None] * np.ones(3, np.float32)
+    stars = stars.reshape(2 * SIDE, 2 * SIDE, 3)
+    stars[:, : SIDE // 3] *= 0.1
+    hole = np.zeros((2 * SIDE, 2 * SIDE), dtype=np.bool_)
+    hole[110:210, 90:210] = True
+    pixels = np.where(hole[..., None], 0, stars).astype(np.float32)
+    filled = [copy_patches(pixels, hole, keeps_detail=keeps_detail) for keeps_detail in (False, True)]
+    assert filled[0] is not None
+    assert filled[1] is not None
+    smooth, detailed = (float(each.pixels[hole].std()) for each in filled if each is not None)
+    expected = float(stars[~hole].std())
+    assert detailed == pytest.approx(expected, rel=0.25)
+    assert detailed >= smooth
+
+
+def test_detail_is_lifted_inside_alone_and_by_no_more_than_the_limit() -> None:
+    """A fill with 0.8 times the detail gets all of it; one with half of it gets 1.3 times its own."""
+    noise = np.random.default_rng(2).normal(0, 0.05, (SIDE, SIDE, 3)).astype(np.float32)
+    pixels = np.clip(0.5 + gaussian_blur(noise, 0.6), 0, 1).astype(np.float32)
+    deep = np.s_[62:88, 57:93]
+
+    def fine(values: Pixels) -> float:
+        return float((values - gaussian_blur(values, 1.5))[deep].std())
+
+    for ratio, gain in ((0.8, 1.25), (0.5, 1.3)):
+        lifted = lift_detail(pixels, _hole(), ratio)
+        assert fine(lifted) / fine(pixels) == pytest.approx(gain, rel=0.05)
+        assert np.array_equal(lifted[~_hole()], pixels[~_hole()])

@@ -167,6 +167,10 @@ class Inpaint(StitchOperation):
         source = picture if control_picture is None else resize_picture(control_picture, picture.height, picture.width)
         return engine, Companion(to_model_pixels(source), use_part)
 
+    def another_try(self, settings: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the settings as they are if a prompt decides: then the seed makes another fill."""
+        return settings if self._prompt_settings_given() else super().another_try(settings)
+
     def open_engine(self, context: StepContext) -> Inpainter:
         return self._open(context, None)
 

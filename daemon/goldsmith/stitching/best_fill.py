@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -16,10 +16,11 @@ from goldsmith.picture.crop_and_stitch import MAX_COPY_SIDE, FillFunction, OnPro
 from goldsmith.picture.crop_planning import CropBox, find_separate_holes
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window
 from goldsmith.picture.smoothing import resize_values
-from goldsmith.stitching.carried_detail import carry_detail
+from goldsmith.stitching.carried_detail import carry_detail, lift_detail
 from goldsmith.stitching.donors import FindObjects, find_barred
-from goldsmith.stitching.fill_scores import FillScores, score_fill
+from goldsmith.stitching.fill_scores import FillScores, score_fill, usual_foreign
 from goldsmith.stitching.fill_sheet import draw_fill_sheet
+from goldsmith.stitching.known_colours import keep_known_colours
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
 from goldsmith.stitching.surroundings import distance_from, find_detached_forms, find_dirty_rim, ring_width
@@ -31,21 +32,39 @@ COPY_CONTEXT_FACTOR = 2.0
 LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
-# The engine's fill gets more detail if it has less than this share of its surroundings'.
+# The engine's fill gets more detail, and copied blocks are chosen again, if they have less than this share of their surroundings' detail.
 SOFT_RATIO = 0.9
+# The engine's fill is given the colours of its surroundings if more than this share of it is new.
+LEAST_NOVELTY = 0.004
+# The surroundings are compared among themselves within so many lengths of the hole.
+SURROUNDINGS_SIDES = 1.1
 # A fill is measured where the mask is above this.
 HALF_FILL = 0.5
 # Limits of a fill that is passed without a remark.
 MAX_NOVELTY = 0.02
 MAX_FOREIGN = 0.1
+# Where its surroundings are even, a fill may only be so much more foreign than they are among themselves. That is measured if the fill is
+# foreign to more than the second.
+MAX_EXCESS = 0.05
+LEAST_FOREIGN = 0.05
 # Limits of a fill that is passed at all.
 UNFIT_FOREIGN = 0.34
+# How much more foreign a fill may be than the surroundings are among themselves, if that was measured; below the second it is never unfit.
+UNFIT_EXCESS = 0.18
+LEAST_UNFIT_FOREIGN = 0.25
 UNFIT_NOVELTY = 0.15
-# Copied blocks are not used if their visible joins are longer than this share of the hole's outline, and there is another fill.
+UNFIT_DOUBTS = 3
+# Copied blocks whose visible joins are longer than this share of the hole's outline cost so much more.
 MAX_JOINS = 0.25
+JOINS_COST = 0.5
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
-MAX_COST = 2.2
+MAX_COST = 1.8
+
+
+def rank_cost(score: FillScores) -> float:
+    """Return the cost by which the fills of a hole are ranked: blocks with visible joins must be clearly better than another fill."""
+    return score.cost + (JOINS_COST if score.joins > MAX_JOINS else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +74,10 @@ class HoleFill:
     box:        left, top, width and height in px.
     smoothness: of the surroundings, or None if they were not measured.
     detached:   the share, 0..1, of the surroundings that was left out: forms that do not touch the hole, such as text beside a headline.
-    chosen:     the name of the fill that was kept: "smooth", "engine", "engine with detail" or "patches".
+    chosen:     the name of the fill that was kept: "smooth", "engine", "engine in known colours", "engine with detail", "patches" or
+                "patches with detail".
     scores:     of each fill by name; empty if there was only one to choose from.
+    usual:      how foreign, 0..1, the surroundings are among themselves; None if that was not measured.
     view:       the box and its surroundings, as an index into the picture.
     fills:      the compared fills by name, (h, w, c), 0..1, the pixels of the view; the chosen one first.
     """
@@ -66,6 +87,7 @@ class HoleFill:
     detached: float
     chosen: str
     scores: dict[str, FillScores]
+    usual: float | None
     view: Window
     fills: dict[str, Pixels]
 
@@ -81,7 +103,8 @@ class HoleFill:
             }
         )
         scores = {name: {**asdict(score), "cost": round(score.cost, 3)} for name, score in self.scores.items()}
-        return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores}
+        usual = {} if self.usual is None else {"usual_foreign": round(self.usual, 3)}
+        return {"box": list(self.box), "chosen": self.chosen, "ground": ground, "scores": scores, **usual}
 
     def draw_sheet(self, picture: Picture) -> NDArray[np.uint8]:
         """Return a sheet (h, w, 3), sRGB codes 0..255, of all fills at 100 % with their scores; ``picture`` gives the profile."""
@@ -89,9 +112,13 @@ class HoleFill:
 
     @property
     def is_unfit(self) -> bool:
-        """True if so much of the chosen fill is unlike its surroundings that it shows an object of its own."""
+        """True if so much of the chosen fill is unlike its surroundings that it shows an object of its own, or if much is doubtful."""
         score = self.scores.get(self.chosen)
-        return score is not None and (score.foreign > UNFIT_FOREIGN or score.novelty > UNFIT_NOVELTY)
+        if score is None:
+            return False
+        limit = UNFIT_FOREIGN if self.usual is None else max(self.usual + UNFIT_EXCESS, LEAST_UNFIT_FOREIGN)
+        is_object = score.foreign > limit or score.novelty + score.recoloured > UNFIT_NOVELTY
+        return is_object or len(self.doubts()) >= UNFIT_DOUBTS
 
     def _caption(self, name: str) -> str:
         score = self.scores[name]
@@ -105,10 +132,14 @@ class HoleFill:
         if score is None:
             return []
         doubts = []
-        if score.foreign > MAX_FOREIGN:
-            doubts.append(f"{score.foreign:.0%} of it is unlike everything beside it")
+        limit = MAX_FOREIGN if self.usual is None else min(self.usual + MAX_EXCESS, MAX_FOREIGN)
+        if score.foreign > max(limit, LEAST_FOREIGN):
+            usual = "" if self.usual is None else f" ({self.usual:.0%} elsewhere round it)"
+            doubts.append(f"{score.foreign:.0%} of it is unlike everything beside it{usual}")
         if score.novelty > MAX_NOVELTY:
             doubts.append(f"{score.novelty:.0%} of it has colours or edges that its surroundings do not have")
+        if score.recoloured > MAX_NOVELTY:
+            doubts.append(f"{score.recoloured:.0%} of it had colours or edges that its surroundings do not have, and was recoloured")
         if not DETAIL_LIMITS[0] <= score.detail_ratio <= DETAIL_LIMITS[1]:
             doubts.append(f"it has {score.detail_ratio:.2f} times the fine detail of its surroundings")
         if score.seam > MAX_SEAM:
@@ -116,6 +147,23 @@ class HoleFill:
         if not doubts and score.cost > MAX_COST:
             doubts.append(f"it suits its surroundings badly (cost {score.cost:.1f}, the limit is {MAX_COST:g})")
         return doubts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FillRules:
+    """What must not be copied into a hole, and which of the compared fills is kept.
+
+    find_objects: returns the masks (h, w), 0..1, of the objects in a part of the picture that must not be copied into a hole beside them,
+                  such as a person; it is called once for a hole, and only if something is copied.
+    never_copied: (h, w), what must not be copied into any hole, or None.
+    choice:       1 = the best fill, 2 = the next best; after the last one the first again.
+    engine_first: the engine's own fill counts as the best.
+    """
+
+    find_objects: FindObjects = lambda picture: ()
+    never_copied: NDArray[np.bool_] | None = None
+    choice: int = 1
+    engine_first: bool = False
 
 
 def stitch_best(
@@ -126,15 +174,14 @@ def stitch_best(
     on_progress: OnProgress,
     mask_bounds: CropBox,
     hidden_mask: Mask | None = None,
-    find_objects: FindObjects = lambda picture: (),
+    rules: FillRules | None = None,
 ) -> tuple[StitchResult, tuple[HoleFill, ...]]:
     """Return the picture with each hole of the mask filled by the fill that scores best, and how each was filled.
 
     mask, hidden_mask: (h, w), 0..1. The arguments are those of ``stitch``; ``options`` are the engine's. In smooth surroundings the engine
-    is not run. ``find_objects`` returns the masks (h, w), 0..1, of the objects in a part of the picture that must not be copied into a
-    hole beside them, such as a person; it is called once for a hole, and only if something is copied. Raises InputError if the mask leaves
-    nothing to fill from.
+    is not run, unless ``rules`` ask for another fill than the best. Raises InputError if the mask leaves nothing to fill from.
     """
+    rules = rules or FillRules()
     if int(np.count_nonzero(mask[mask_bounds.window] > 0)) == mask.size:
         return stitch(picture, mask, engine_fill, options, on_progress, mask_bounds, hidden_mask), ()
     holes: list[HoleFill] = []
@@ -143,7 +190,7 @@ def stitch_best(
     parts = _split_mask(mask, mask_bounds, hidden_mask)
     for number, part in enumerate(parts):
         step = _part(on_progress, number / len(parts), (number + 1) / len(parts))
-        chooser = _HoleFiller(result, part.mask, part.hidden, part.bounds, replace(options, seed=options.seed + number), find_objects)
+        chooser = _HoleFiller(result, part.mask, part.hidden, part.bounds, replace(options, seed=options.seed + number), rules)
         stitched, hole = chooser.fill_best(engine_fill, step)
         result = stitched.picture
         results.append(stitched)
@@ -211,7 +258,7 @@ class _HoleFiller:
         hidden_mask: Mask | None,
         bounds: CropBox,
         options: StitchOptions,
-        find_objects: FindObjects,
+        rules: FillRules,
     ) -> None:
         self._picture = picture
         self._mask = mask
@@ -222,32 +269,67 @@ class _HoleFiller:
         self._view = self._bounds.expand(2 * ring_width(solid), picture.height, picture.width)
         self._unknown = mask[self._view.window] > 0
         self._hidden = np.zeros_like(self._unknown) if hidden_mask is None else (hidden_mask[self._view.window] > 0) & ~self._unknown
-        self._find_objects = find_objects
-        self._joins = 0.0
+        self._rules = rules
+        # The length of visible joins in each fill with copied blocks.
+        self._joins: dict[str, float] = {}
         # Forms (h, w) that do not touch the hole: they are neither continued nor copied, and fills are not compared with them.
         self._forms = np.zeros(mask.shape, dtype=np.bool_)
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
-        if _is_thin(self._mask[self._bounds.window] > 0):
+        is_best_wanted = self._rules.choice == 1 and not self._rules.engine_first
+        if is_best_wanted and _is_thin(self._mask[self._bounds.window] > 0):
             stitched = self._stitch(engine_fill, self._options, on_progress)
             return stitched, self._describe("engine", {"engine": stitched}, {}, None)
         smoothness = self._measure_ground()
         fills: dict[str, StitchResult] = {}
         if smoothness.is_nearly_smooth:
             fills["smooth"] = self._fill_smoothly(_part(on_progress, 0.0, 0.1))
-        if not smoothness.is_smooth:
+        if not (smoothness.is_smooth and is_best_wanted):
             fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
-            fills |= self._add_patches(_part(on_progress, 0.6, 0.95))
+            fills |= self._add_patches(_part(on_progress, 0.6, 0.8))
         scores = {name: self._score(each) for name, each in fills.items()}
-        if "patches" in scores:
-            scores["patches"] = replace(scores["patches"], joins=self._joins)
-        if "engine" in fills and scores["engine"].detail_ratio < SOFT_RATIO:
-            detailed = self._add_detail(fills["engine"])
-            fills["engine with detail"], scores["engine with detail"] = detailed, self._score(detailed)
-        chosen = min(fills, key=lambda name: (scores[name].joins > MAX_JOINS, scores[name].cost))
+        if "patches" in scores and scores["patches"].detail_ratio < SOFT_RATIO:
+            copied = self._add_patches(_part(on_progress, 0.8, 0.95), "patches with detail")
+            fills |= copied
+            scores |= {name: self._score(each) for name, each in copied.items()}
+        scores |= {name: replace(scores[name], joins=joins) for name, joins in self._joins.items()}
+        if "engine" in fills:
+            self._improve_engine(fills, scores)
+        self._lift_detail(fills, scores)
+        chosen = self._choose(scores)
         on_progress(1.0)
         return fills[chosen], self._describe(chosen, fills, scores, smoothness)
+
+    def _improve_engine(self, fills: dict[str, StitchResult], scores: dict[str, FillScores]) -> None:
+        """Add the engine's fill in the colours of the surroundings if it has others, or with more detail too if it is too soft."""
+        best, recoloured = fills["engine"], 0.0
+        if scores["engine"].novelty > LEAST_NOVELTY:
+            best, recoloured = self._recolour(best), scores["engine"].novelty
+        if scores["engine"].detail_ratio < SOFT_RATIO:
+            name, best = "engine with detail", self._add_detail(best)
+        elif recoloured:
+            name = "engine in known colours"
+        else:
+            return
+        fills[name], scores[name] = best, replace(self._score(best), recoloured=recoloured)
+
+    def _lift_detail(self, fills: dict[str, StitchResult], scores: dict[str, FillScores]) -> None:
+        """Replace the fills with detail that are still somewhat softer than their surroundings."""
+        for name in ("engine with detail", "patches with detail"):
+            score = scores.get(name)
+            if score is not None and score.detail_ratio < SOFT_RATIO:
+                pixels = _to_rgb(fills[name].picture.pixels_in(self._view.window))
+                fills[name] = self._mix_in(fills[name], lift_detail(pixels, self._unknown, score.detail_ratio))
+                scores[name] = replace(self._score(fills[name]), joins=score.joins, recoloured=score.recoloured)
+
+    def _choose(self, scores: Mapping[str, FillScores]) -> str:
+        """Return the name of the fill that is kept: by its place among all, the best first."""
+
+        def rank(name: str) -> tuple[bool, float]:
+            return self._rules.engine_first and name != "engine", rank_cost(scores[name])
+
+        return sorted(scores, key=rank)[(self._rules.choice - 1) % len(scores)]
 
     def _measure_ground(self) -> Smoothness:
         """Return the smoothness of the surroundings; of what lies between the forms there if none of them touches the hole."""
@@ -287,8 +369,8 @@ class _HoleFiller:
         hidden = forms if self._hidden_mask is None else np.maximum(self._hidden_mask, forms)
         return stitch(self._picture, self._mask, _fill_smooth, self._copying(SMOOTH_CONTEXT), on_progress, self._bounds, hidden)
 
-    def _add_patches(self, on_progress: OnProgress) -> dict[str, StitchResult]:
-        """Return the fill with copied blocks by its name; nothing if the surroundings are too small to copy from.
+    def _add_patches(self, on_progress: OnProgress, name: str = "patches") -> dict[str, StitchResult]:
+        """Return the fill with copied blocks by that name; nothing if the surroundings are too small to copy from.
 
         Blocks are matched with the clean part of the rim too, which the engine does not see; the dirty part is hidden from them.
         """
@@ -297,14 +379,14 @@ class _HoleFiller:
         hidden[window][find_dirty_rim(_to_rgb(self._picture.pixels_in(window)), self._unknown, self._hidden, self._options.grow)] = 1
         rim = np.zeros(self._mask.shape, dtype=np.bool_)
         rim[window] = distance_from(self._unknown) <= self._options.grow
-        copying = _PatchFill(self._barred | rim)
+        copying = _PatchFill(self._barred | rim, keeps_detail=name != "patches")
         options = replace(self._copying(COPY_CONTEXT_FACTOR * self._options.context), grow=0)
         try:
             copied = stitch(self._picture, self._mask, copying.fill, options, on_progress, self._bounds, hidden, copying.move_to)
         except _NothingToCopy:
             return {}
-        self._joins = round(copying.joins, 4)
-        return {"patches": copied}
+        self._joins[name] = round(copying.joins, 4)
+        return {name: copied}
 
     @cached_property
     def _barred(self) -> NDArray[np.bool_]:
@@ -312,17 +394,28 @@ class _HoleFiller:
         barred = np.zeros(self._mask.shape, dtype=np.bool_)
         reach = ceil(COPY_CONTEXT_FACTOR * self._options.context * max(self._bounds.height, self._bounds.width))
         box = self._bounds.expand(reach, *self._mask.shape)
-        barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._find_objects)
-        return barred | self._forms
+        barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._rules.find_objects)
+        never_copied = self._rules.never_copied
+        return barred | self._forms | (never_copied if never_copied is not None else False)
+
+    def _recolour(self, stitched: StitchResult) -> StitchResult:
+        known = ~(self._unknown | self._hidden | self._forms[self._view.window])
+        pixels = stitched.picture.pixels_in(self._view.window)
+        return self._mix_in(stitched, keep_known_colours(_to_rgb(pixels), self._unknown, known))
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
         detailed = carry_detail(
             _to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._barred[self._view.window]
         )
-        detailed = detailed.mean(axis=2, keepdims=True) if pixels.shape[2] == 1 else detailed
+        return self._mix_in(stitched, detailed)
+
+    def _mix_in(self, stitched: StitchResult, better: Pixels) -> StitchResult:
+        """Return the fill with better pixels (h, w, 3) of the view, mixed in by the mask."""
+        pixels = stitched.picture.pixels_in(self._view.window)
+        better = better.mean(axis=2, keepdims=True) if pixels.shape[2] == 1 else better
         share = self._mask[self._view.window][..., None]
-        patch = np.where(share > 0, pixels + (detailed - pixels) * share, pixels)
+        patch = np.where(share > 0, pixels + (better - pixels) * share, pixels)
         return replace(stitched, picture=stitched.picture.with_patches([(self._view.window, patch.astype(np.float32))]))
 
     def _score(self, stitched: StitchResult) -> FillScores:
@@ -339,7 +432,16 @@ class _HoleFiller:
         names = sorted(fills, key=lambda name: (name != chosen, name))
         pictures = {name: fills[name].picture.pixels_in(self._view.window) for name in names} if len(fills) > 1 else {}
         detached = float(self._forms[self._view.window].mean())
-        return HoleFill((box.left, box.top, box.width, box.height), smoothness, detached, chosen, scores, self._view.window, pictures)
+        place = box.left, box.top, box.width, box.height
+        usual = self._usual_foreign() if chosen in scores and scores[chosen].foreign > LEAST_FOREIGN else None
+        return HoleFill(place, smoothness, detached, chosen, scores, usual, self._view.window, pictures)
+
+    def _usual_foreign(self) -> float | None:
+        reach = ceil(SURROUNDINGS_SIDES * max(self._bounds.height, self._bounds.width))
+        window = self._bounds.expand(reach, *self._mask.shape).window
+        unknown = self._mask[window] > 0
+        hidden = np.zeros_like(unknown) if self._hidden_mask is None else self._hidden_mask[window] > 0
+        return usual_foreign(_to_rgb(self._picture.pixels_in(window)), unknown, hidden)
 
 
 class _NothingToCopy(InputError):
@@ -356,9 +458,10 @@ def _fill_smooth(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress)
 
 
 class _PatchFill:
-    """Copy blocks. barred: (h, w) of the whole picture, what is not copied."""
+    """Copy blocks. barred: (h, w) of the whole picture, what is not copied. keeps_detail: see ``copy_patches``."""
 
-    def __init__(self, barred: NDArray[np.bool_]) -> None:
+    def __init__(self, barred: NDArray[np.bool_], *, keeps_detail: bool) -> None:
+        self._keeps_detail = keeps_detail
         # The length of visible joins between blocks, as a share of the hole's outline: the worst of all crops.
         self.joins = 0.0
         self._all_barred = barred
@@ -371,7 +474,7 @@ class _PatchFill:
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
         """Implement ``FillFunction``."""
         barred = resize_values(self._barred.astype(np.float32), *hole.shape) > 0
-        filled = copy_patches(pixels, hole > 0.5, barred, on_progress)
+        filled = copy_patches(pixels, hole > 0.5, barred, on_progress, keeps_detail=self._keeps_detail)
         if filled is None:
             raise _NothingToCopy("The surroundings are too small to copy from.")
         self.joins = max(self.joins, filled.joins)

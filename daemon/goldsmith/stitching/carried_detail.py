@@ -13,6 +13,9 @@ from goldsmith.stitching.offset_labels import window_counts
 DETAIL_SIGMA = 1.2
 # The standard deviation in px over which the strength of detail is compared.
 POWER_SIGMA = 10.0
+# The standard deviation in px of the blur that separates the detail that is lifted, and the largest factor: more would look sharpened.
+LIFT_SIGMA = 1.5
+MAX_LIFT = 1.3
 # Side in px of the blocks whose detail is carried over; they overlap by half.
 BLOCK_SIDE = 32
 # Blocks are compared on a copy that is reduced by this factor; sources start every so many px of it.
@@ -39,6 +42,16 @@ def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float,
     other, other_power = carried
     missing = np.sqrt(np.clip(1 - detail_power(own, POWER_SIGMA) / np.maximum(other_power, 1e-9), 0, 1))
     return np.where(unknown[..., None], np.clip(pixels + other * missing[..., None], 0, 1), pixels).astype(np.float32)
+
+
+def lift_detail(pixels: Pixels, unknown: NDArray[np.bool_], ratio: float) -> Pixels:
+    """Return ``pixels`` with the fine detail of the unknown part made as strong as it is elsewhere, by a factor of at most ``MAX_LIFT``.
+
+    pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). ratio: the detail there, as a multiple of what it is elsewhere.
+    """
+    gain = min(1 / max(ratio, 1e-3), MAX_LIFT)
+    lifted = pixels + np.float32(gain - 1) * (pixels - gaussian_blur(pixels, LIFT_SIGMA))
+    return np.where(unknown[..., None], np.clip(lifted, 0, 1), pixels).astype(np.float32)
 
 
 def _carried(

@@ -12,7 +12,7 @@ from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill
 from goldsmith.stitching.border_likeness import BorderLikeness
 from goldsmith.stitching.offset_labels import BLOCK_SIDE, window_counts
-from goldsmith.stitching.surroundings import distance_from, find_ring, reduce_by, reduction, ring_width, usual_colours
+from goldsmith.stitching.surroundings import COLOUR_BLUR, ColourCells, distance_from, find_ring, reduce_by, reduction, ring_width
 
 # The standard deviation in px of the blur that separates fine detail from form.
 DETAIL_SIGMA = 1.5
@@ -20,8 +20,6 @@ DETAIL_SIGMA = 1.5
 FORM_SIGMA = 6.0
 # Detail weaker than this, 0..1, is not told apart from none: a third of a code of 8 bits.
 LEAST_DETAIL = 0.35 / 255
-# The standard deviation in px of the blur before colours are compared.
-COLOUR_BLUR = 2.0
 # An edge is new if it is so many times as strong as the 99.9th percentile of the surroundings' edges, and at least so strong, 0..1.
 NEW_EDGE_FACTOR = 1.25
 LEAST_NEW_EDGE = 6 / 255
@@ -36,6 +34,12 @@ LINE_DISTANCE = 3.0
 LINE_SHIFT = 4
 # A line is a tangential slope, 0..1 per px, at least this strong.
 LEAST_LINE = 3 / 255
+# How foreign a picture is by nature is measured in holes of the same shape, moved in these directions by so many lengths of the hole, where
+# at least this share of it is known, and in at least so many.
+PLACE_DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8), (-0.8, -0.8))
+PLACE_DISTANCE = 1.05
+LEAST_PLACE_SHARE = 0.75
+LEAST_PLACES = 3
 # The weights of the measures in the cost. Found with the benchmark of fills, where the truth is known.
 WEIGHTS = {
     "detail": 1.2,
@@ -47,6 +51,7 @@ WEIGHTS = {
     "foreign": 6.0,
     "texture": 7.0,
     "joins": 2.0,
+    "recoloured": 8.0,
 }
 
 
@@ -64,6 +69,7 @@ class FillScores:
     texture:      how far the values of the hole, in bands of fine to broad detail, are distributed otherwise than those of the ring, in
                   units of their standard deviation: it tells blobs from stones where both have equally much detail.
     joins:        the length of the visible joins between copied blocks, as a share of the hole's outline.
+    recoloured:   the share of the hole, 0..1, that had new colours or edges before its colours were moved to those of the surroundings.
     """
 
     detail_ratio: float
@@ -75,6 +81,7 @@ class FillScores:
     foreign: float
     texture: float
     joins: float = 0.0
+    recoloured: float = 0.0
 
     @property
     def cost(self) -> float:
@@ -89,6 +96,7 @@ class FillScores:
             "foreign": self.foreign,
             "texture": self.texture,
             "joins": self.joins,
+            "recoloured": self.recoloured,
         }
         return float(sum(WEIGHTS[name] * value for name, value in parts.items()))
 
@@ -182,7 +190,7 @@ def _new_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.b
     import cv2
 
     lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, COLOUR_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    return float(1 - usual_colours(lab, known)[unknown].mean())
+    return float(1 - ColourCells(lab, known).usual[unknown].mean())
 
 
 def _new_edges(light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
@@ -198,13 +206,49 @@ def _new_edges(light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_]
     return float((slope[unknown] > limit).mean())
 
 
+def usual_foreign(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float | None:
+    """Return how foreign, 0..1, the picture itself is to what lies beside it, in holes of the same shape round the hole.
+
+    It is the upper quartile over at most eight places, or None if there are fewer than ``LEAST_PLACES``: what a fill is compared with. In
+    a crowd much is foreign by nature, on a wall nothing is. pixels: (h, w, 3), 0..1, display-encoded, with the hole's
+    length of surroundings on each side; unknown, hidden: (h, w).
+    """
+    small, is_hole, is_hidden = _reduced(pixels, unknown, hidden)
+    rows, columns = np.flatnonzero(is_hole.any(axis=1)), np.flatnonzero(is_hole.any(axis=0))
+    length = PLACE_DISTANCE * (max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1)
+    shares = []
+    for down, across in PLACE_DIRECTIONS:
+        moved = _moved(is_hole, round(down * length), round(across * length)) & ~is_hole & ~is_hidden
+        if moved.sum() >= LEAST_PLACE_SHARE * is_hole.sum():
+            shares.append(_unlike_share(small, moved, is_hole | is_hidden))
+    return float(np.percentile(shares, 75)) if len(shares) >= LEAST_PLACES else None
+
+
+def _moved(hole: NDArray[np.bool_], down: int, across: int) -> NDArray[np.bool_]:
+    """Return the hole (h, w) moved by so many px; what leaves the picture is lost."""
+    height, width = hole.shape
+    moved = np.zeros_like(hole)
+    target = np.s_[max(down, 0) : height + min(down, 0), max(across, 0) : width + min(across, 0)]
+    source = np.s_[max(-down, 0) : height - max(down, 0), max(-across, 0) : width - max(across, 0)]
+    if abs(down) < height and abs(across) < width:
+        moved[target] = hole[source]
+    return moved
+
+
 def _foreign_share(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
     """Return the mean unlikeness, 0..1, of the blocks in the hole and what lies beside it, on a copy whose hole is about 100 px long."""
+    return _unlike_share(*_reduced(pixels, unknown, hidden))
+
+
+def _reduced(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
     factor = reduction(unknown)
-    small, small_unknown, small_hidden = (reduce_by(each.astype(np.float32), factor) for each in (pixels, unknown, hidden))
-    is_hole, is_hidden = small_unknown > 0, (small_hidden > 0) & ~(small_unknown > 0)
-    likeness = BorderLikeness(small, is_hole, is_hidden, BLOCK_SIDE)
-    inside = window_counts(is_hole, likeness.side) >= likeness.side * likeness.side // 2
+    small, small_unknown, small_hidden = (reduce_by(each.astype(np.float32, copy=False), factor) for each in (pixels, unknown, hidden))
+    return small, small_unknown > 0, (small_hidden > 0) & ~(small_unknown > 0)
+
+
+def _unlike_share(small: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
+    likeness = BorderLikeness(small, hole, hidden, BLOCK_SIDE)
+    inside = window_counts(hole, likeness.side) >= likeness.side * likeness.side // 2
     places = np.argwhere(inside)[::5]
     return float(likeness.unlikeness(places, places).mean()) if len(places) else 0.0
 

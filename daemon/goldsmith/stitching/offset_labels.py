@@ -7,13 +7,14 @@ and Tziritas, Image Completion Using Efficient Belief Propagation, 2007).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
-from goldsmith.picture.smoothing import gaussian_blur
+from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill
 from goldsmith.stitching.border_likeness import BorderLikeness
 
 # Distance in px between two blocks, and the side of a block: neighbours overlap by half.
@@ -36,6 +37,16 @@ FORBIDDEN = 1e4
 BORDER_WEIGHT = 2.0
 # The cost of a block that is wholly unlike everything beside the hole: an object is not copied for the sake of a good seam.
 UNLIKE_COST = 12.0
+# The cost of a block for each octave of detail that it has less than is expected at its place, beyond so many octaves and up to so many:
+# of all blocks the smooth ones differ least from anything, so that seams alone would choose them. Too much detail costs a share of it.
+SMOOTH_COST = 2.0
+EXPECTED_WITHIN = 0.25
+MAX_OCTAVES = 3.0
+ROUGH_SHARE = 0.35
+# Detail below this, 0..1, is not told apart from none.
+LEAST_DETAIL = 0.35 / 255
+# Expected detail is that of the known part within so many block sides of the hole.
+EXPECTED_FROM_SIDES = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +61,21 @@ class BlockLabels:
     labels: NDArray[np.intp]
 
 
-def choose_offsets(pixels: Pixels, unknown: NDArray[np.bool_], barred: NDArray[np.bool_] | None = None) -> BlockLabels | None:
+def choose_offsets(
+    pixels: Pixels, unknown: NDArray[np.bool_], barred: NDArray[np.bool_] | None = None, details: Sequence[NDArray[np.float32]] = ()
+) -> BlockLabels | None:
     """Return the blocks of the hole and their offsets, or None if nothing can be copied.
 
     pixels: (h, w, 3), 0..1, display-encoded, small (a hole of about 100 px). unknown: (h, w). barred: (h, w), what must not be copied.
+    details: (h, w) each, 0..1, measures of detail, 0 in the hole: with them, a block costs more the more it departs from the detail that is
+    expected at its place.
     """
     blocked = unknown if barred is None else unknown | barred
     offsets = find_offsets(pixels, blocked, unknown)
     if offsets is None:
         return None
-    grid = _BlockGrid(pixels, unknown, blocked, offsets)
+    offsets = _with_long_offsets(offsets, unknown)
+    grid = _BlockGrid(pixels, unknown, blocked, offsets, details)
     if not grid.active.any() or grid.unary[grid.active].min(axis=1).max() >= FORBIDDEN:
         return None
     labels = grid.propagate()
@@ -123,6 +139,19 @@ def _principal_components(
     return np.concatenate(features).astype(np.float32, copy=False), np.asarray((learned - mean) @ basis, dtype=np.float32)
 
 
+def _with_long_offsets(offsets: NDArray[np.intp], unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the offsets (n, 2) and, if the hole touches the border of the picture, those that lead past the hole on each side.
+
+    There, most of the others lead out of the picture or into the hole.
+    """
+    if not (unknown[0].any() or unknown[-1].any() or unknown[:, 0].any() or unknown[:, -1].any()):
+        return offsets
+    rows, columns = np.flatnonzero(unknown.any(axis=1)), np.flatnonzero(unknown.any(axis=0))
+    down, across = (int(each[-1] - each[0]) + 1 + BLOCK_SIDE for each in (rows, columns))
+    longer = [(down, 0), (-down, 0), (0, across), (0, -across), (down, across), (down, -across), (-down, across), (-down, -across)]
+    return np.concatenate([offsets, np.array(longer, dtype=offsets.dtype)])
+
+
 def _peaks(votes: NDArray[np.float32], middle: tuple[int, int]) -> NDArray[np.intp] | None:
     """Return the offsets of the highest peaks, the highest first."""
     import cv2
@@ -138,7 +167,14 @@ def _peaks(votes: NDArray[np.float32], middle: tuple[int, int]) -> NDArray[np.in
 class _BlockGrid:
     """The grid of blocks over the hole, with the costs of each offset for each block and for each pair of neighbours."""
 
-    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_], offsets: NDArray[np.intp]) -> None:
+    def __init__(
+        self,
+        pixels: Pixels,
+        unknown: NDArray[np.bool_],
+        blocked: NDArray[np.bool_],
+        offsets: NDArray[np.intp],
+        details: Sequence[NDArray[np.float32]],
+    ) -> None:
         height, width = unknown.shape
         rows, columns = np.flatnonzero(unknown.any(axis=1)), np.flatnonzero(unknown.any(axis=0))
         self.tops = _starts(int(rows[0]), int(rows[-1]), height)
@@ -156,6 +192,8 @@ class _BlockGrid:
         # (rows, columns, offsets, side, side, 3)
         self._blocks = views[at_rows, at_columns]
         self.unary = self._border_costs(views, unknown, allowed) + UNLIKE_COST * self._unlikeness(pixels, unknown, at_rows, at_columns)
+        for detail in details:
+            self.unary += SMOOTH_COST * self._detail_errors(detail, unknown, at_rows, at_columns)
 
     def _border_costs(self, views: NDArray[np.float32], unknown: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the costs (rows, columns, offsets) of each offset at the known pixels that a block overlaps."""
@@ -177,6 +215,22 @@ class _BlockGrid:
         likeness = BorderLikeness(pixels, unknown, np.zeros_like(unknown), BLOCK_SIDE)
         unlike = likeness.unlikeness(sources, np.stack([each.ravel() for each in places], axis=1))
         return np.asarray(unlike.reshape(tops.shape) * self.active[..., None], dtype=np.float32)
+
+    def _detail_errors(
+        self, detail: NDArray[np.float32], unknown: NDArray[np.bool_], source_tops: NDArray[np.intp], source_lefts: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Return by how many octaves (rows, columns, offsets) the detail (h, w) of each block is off what is expected at its place."""
+        import cv2
+
+        near = (cv2.distanceTransform((~unknown).astype(np.uint8), cv2.DIST_L2, 3) <= EXPECTED_FROM_SIDES * BLOCK_SIDE) & ~unknown
+        whole = pull_push_fill(detail[..., None], near.astype(np.float32))[..., 0]
+        expected, own = (
+            cv2.boxFilter(each, cv2.CV_32F, (BLOCK_SIDE, BLOCK_SIDE), anchor=(0, 0)) + LEAST_DETAIL
+            for each in (np.where(unknown, np.maximum(whole, 0), detail).astype(np.float32), detail)
+        )
+        octaves = np.log2(expected[self.tops[:, None], self.lefts[None, :]])[..., None] - np.log2(own[source_tops, source_lefts])
+        missing = np.clip(octaves - EXPECTED_WITHIN, 0, MAX_OCTAVES) + ROUGH_SHARE * np.clip(-octaves - EXPECTED_WITHIN, 0, MAX_OCTAVES)
+        return np.asarray(missing * self.active[..., None], dtype=np.float32)
 
     def propagate(self) -> NDArray[np.intp]:
         """Return the number of the offset (rows, columns) of each block: the cheapest by min-sum belief propagation."""

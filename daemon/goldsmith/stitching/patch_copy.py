@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.offset_labels import BLOCK_SIDE, BlockLabels, choose_offsets, window_counts
+from goldsmith.stitching.offset_labels import BLOCK_SIDE, BLOCK_STEP, BlockLabels, choose_offsets, window_counts
 from goldsmith.stitching.seam_blend import KNOWN, OUTLIER_STEP, blend_seams
 from goldsmith.stitching.surroundings import distance_from, reduce_by, reduction
 
+# The standard deviation in px of the blur that separates fine detail from form.
+FINE_SIGMA = 1.5
 # Steps in tone at the seams are measured on a copy that is reduced at least so far, so that texture does not count as tone.
 LEAST_BLEND_REDUCTION = 3
 # The standard deviation in px of the transition at a seam.
@@ -45,17 +47,21 @@ def copy_patches(
     unknown: NDArray[np.bool_],
     barred: NDArray[np.bool_] | None = None,
     on_progress: Callable[[float], None] = lambda done: None,
+    *,
+    keeps_detail: bool = False,
 ) -> CopiedPatches | None:
     """Return ``pixels`` with the unknown part made of blocks of the known part, or None if there is too little of it.
 
     pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). barred: (h, w), what is known and must not be copied, such as a subject.
-    ``on_progress`` receives 0..1.
+    ``on_progress`` receives 0..1. keeps_detail: blocks have about as much detail as is expected at their place; else they may be smoother,
+    which makes better seams on grounds with few forms.
     """
     barred = np.zeros_like(unknown) if barred is None else barred
     factor = reduction(unknown)
     small_unknown, small_barred = (reduce_by(each.astype(np.float32), factor) > 0 for each in (unknown, barred))
     reduced = reduce_by(np.where(unknown[..., None], 0, pixels), factor)
-    chosen = choose_offsets(reduced, small_unknown, small_barred)
+    details = (_contrast(reduced, small_unknown), _fine_detail(pixels, unknown, factor)) if keeps_detail else ()
+    chosen = choose_offsets(reduced, small_unknown, small_barred, details)
     if chosen is None:
         return None
     on_progress(0.6)
@@ -64,6 +70,22 @@ def copy_patches(
     joins = quilt.visible_joins()
     blended = blend_seams(quilt.result, quilt.owners, max(factor, LEAST_BLEND_REDUCTION))
     return CopiedPatches(np.clip(blended + quilt.border_correction(), 0, 1).astype(np.float32), joins)
+
+
+def _contrast(pixels: Pixels, unknown: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far (h, w), 0..1, the lightness of pixels (h, w, 3) departs from its mean over half a block; 0 in the unknown part."""
+    light, known = pixels.mean(axis=2), (~unknown).astype(np.float32)
+    weight = np.maximum(gaussian_blur(known, BLOCK_STEP), 1e-3)
+    departure = np.abs(light - gaussian_blur(light * known, BLOCK_STEP) / weight)
+    return np.asarray(departure * known, dtype=np.float32)
+
+
+def _fine_detail(pixels: Pixels, unknown: NDArray[np.bool_], factor: int) -> NDArray[np.float32]:
+    """Return the mean fine detail, 0..1, of the known part of pixels (h, w, 3) in cells of factor x factor px."""
+    light = pixels.mean(axis=2)
+    known = (distance_from(unknown) > 3 * FINE_SIGMA).astype(np.float32)
+    detail = np.abs(light - gaussian_blur(light, FINE_SIGMA)) * known
+    return np.asarray(reduce_by(detail, factor) / np.maximum(reduce_by(known, factor), 1e-3), dtype=np.float32)
 
 
 class _Quilt:
@@ -210,16 +232,21 @@ def _seam_side(present: Pixels, block: Pixels, placed: NDArray[np.bool_]) -> NDA
     cost = np.square(present - block).sum(axis=2)
     fresh = np.ones(placed.shape, dtype=np.bool_)
     half = placed.shape[0] // 2
-    for turns in range(4):
-        turned_placed = np.rot90(placed, turns)
-        strip = turned_placed[:, :half]
+    turns, strips = [], []
+    for number in range(4):
+        strip = np.rot90(placed, number)[:, :half]
         if strip[:, 0].mean() < LEAST_PLACED:
             continue
-        turned_cost = np.where(strip, np.rot90(cost, turns)[:, :half], UNPLACED_COST)
-        path = _cheapest_path(turned_cost)
+        strip_cost = np.where(strip, np.rot90(cost, number)[:, :half], UNPLACED_COST)
+        # Where the block goes on as what is there, the seam lies at its edge.
+        if strip_cost.any():
+            turns.append(number)
+            strips.append(strip_cost)
+    paths = _cheapest_paths(np.stack(strips)) if strips else ()
+    for number, path in zip(turns, paths, strict=True):
         beyond = np.arange(half)[None, :] >= path[:, None]
-        whole = np.concatenate([beyond, np.ones_like(turned_placed[:, half:])], axis=1)
-        fresh &= np.rot90(whole, -turns)
+        whole = np.concatenate([beyond, np.ones((len(placed), len(placed) - half), dtype=np.bool_)], axis=1)
+        fresh &= np.rot90(whole, -number)
     return np.asarray(fresh | ~placed)
 
 
@@ -229,19 +256,22 @@ LEAST_PLACED = 0.3
 UNPLACED_COST = 0.0
 
 
-def _cheapest_path(cost: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the column in each row of the path from the first row to the last with the least cost (h, w), by dynamic programming."""
-    height, width = cost.shape
-    total = cost[0].astype(np.float32)
-    came_from = np.zeros((height, width), dtype=np.int8)
-    options = np.full((3, width), np.inf, dtype=np.float32)
+def _cheapest_paths(costs: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return for each of the costs (n, h, w) the column (n, h) in each row of the path from the first row to the last that costs least.
+
+    By dynamic programming, for all of them together.
+    """
+    count, height, width = costs.shape
+    total = costs[:, 0].astype(np.float32)
+    came_from = np.zeros((height, count, width), dtype=np.int8)
+    options = np.full((3, count, width), np.inf, dtype=np.float32)
     for row in range(1, height):
-        options[0, 1:], options[1], options[2, :-1] = total[:-1], total, total[1:]
-        choice = options.argmin(axis=0)
-        came_from[row] = choice - 1
-        total = cost[row] + options.min(axis=0)
-    path = np.empty(height, dtype=np.intp)
-    path[-1] = int(total.argmin())
+        options[0, :, 1:], options[1], options[2, :, :-1] = total[:, :-1], total, total[:, 1:]
+        came_from[row] = options.argmin(axis=0) - 1
+        total = costs[:, row] + options.min(axis=0)
+    paths = np.empty((count, height), dtype=np.intp)
+    paths[:, -1] = total.argmin(axis=1)
+    all_paths = np.arange(count)
     for row in range(height - 1, 0, -1):
-        path[row - 1] = path[row] + came_from[row, path[row]]
-    return path
+        paths[:, row - 1] = paths[:, row] + came_from[row, all_paths, paths[:, row]]
+    return paths

@@ -17,6 +17,8 @@ MAX_RING_PX = 96
 COLOUR_CELL = (5.0, 4.0, 4.0)
 # A cell counts as a colour of the surroundings from this share of their pixels on.
 LEAST_COLOUR_SHARE = 2e-5
+# The standard deviation in px of the blur before colours are compared.
+COLOUR_BLUR = 2.0
 # The standard deviation in px of the blur before the colours of a rim are compared: grain is no colour.
 RIM_BLUR = 1.0
 # The border of a hole is bare if, in a ring of so many px, at most this share of the pixels belongs to a form.
@@ -63,8 +65,7 @@ def find_dirty_rim(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.b
     if not rim.any() or not beyond.any():
         return rim
     lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, RIM_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    usual = usual_colours(lab, beyond)
-    dirty = rim & ~usual
+    dirty = rim & ~ColourCells(lab, beyond).usual
     return np.asarray(cv2.dilate(dirty.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & rim
 
 
@@ -95,17 +96,34 @@ def find_detached_forms(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray
     return np.asarray(forms & known) if float(forms[ring].mean()) <= MAX_RING_FORMS else np.zeros_like(hole)
 
 
-def usual_colours(lab: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels (h, w) that have, within ``COLOUR_CELL``, a colour of the known pixels (h, w). lab: (h, w, 3), L 0..100."""
-    from scipy.ndimage import maximum_filter
+class ColourCells:
+    """The colours of a part of a picture, in cells of ``COLOUR_CELL``. lab: (h, w, 3), L 0..100; known: (h, w), the part.
 
-    cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
-    cells -= cells.min(axis=(0, 1))
-    shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
-    number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
-    counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
-    usual = maximum_filter(counts > max(LEAST_COLOUR_SHARE * int(known.sum()), 1), size=3)
-    return np.asarray(usual.ravel()[number])
+    usual: the pixels (h, w) that have a colour of the part, or one right beside it.
+    """
+
+    def __init__(self, lab: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+        from scipy.ndimage import maximum_filter
+
+        cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
+        self._lowest = cells.min(axis=(0, 1))
+        cells -= self._lowest
+        shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
+        number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
+        counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
+        self._occupied = counts > max(LEAST_COLOUR_SHARE * int(known.sum()), 1)
+        self.usual: NDArray[np.bool_] = np.asarray(maximum_filter(self._occupied, size=3).ravel()[number])
+
+    def nearest(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return for each colour (n, 3), L 0..100, a and b, the nearest one of the part; the same colours if the part has none."""
+        from scipy.spatial import KDTree
+
+        low = (np.argwhere(self._occupied) + self._lowest).astype(np.float32) * np.array(COLOUR_CELL, dtype=np.float32)
+        if not len(low):
+            return colours
+        half = np.array(COLOUR_CELL, dtype=np.float32) / 2
+        _, index = KDTree(low + half).query(colours)
+        return np.asarray(np.clip(colours, low[index], low[index] + 2 * half), dtype=np.float32)
 
 
 def distance_from(hole: NDArray[np.bool_]) -> NDArray[np.float32]:

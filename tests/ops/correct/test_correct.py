@@ -15,6 +15,8 @@ from doubles.faults_of_pictures import changed, cloned, coded, fringed, overlap,
 from doubles.step_context import NullInpainter, StepContextDouble
 from doubles.studio import studio_at
 from goldsmith.engines.kinds import INPAINTER
+from goldsmith.errors import InputError
+from goldsmith.ops.correct import copy_move
 from goldsmith.ops.correct.defect import make_window
 from goldsmith.ops.correct.operation import Correct
 from goldsmith.picture.picture import BitDepth, Picture, Pixels, freeze
@@ -207,6 +209,28 @@ def test_a_copy_is_repainted_only_on_request() -> None:
     assert not difference.any()
     assert _correct_only(repeats="repair").needs().engines[0].kind is INPAINTER
     assert _correct_only(repeats="report").needs().engines == ()
+
+
+def test_a_copy_is_repainted_with_the_best_of_several_fills() -> None:
+    """What it is a copy of is not copied into it once more; an engine that is named fills alone."""
+    picture = _picture(cloned(photograph("astronaut"), (40, 180), (300, 20), 70))
+    context = StepContextDouble(inpainter=NullInpainter(side=64))
+    result = _correct_only(repeats="repair").apply(picture, context)
+    (fill,) = _findings(context, "fills")
+    assert fill["chosen"] in {"engine", "engine with detail", "patches"}
+    assert copy_move.find(result.pixels) == []
+    alone = StepContextDouble(inpainter=NullInpainter(side=64))
+    _correct_only(repeats="repair", model="null-inpaint").apply(picture, alone)
+    assert "fills" not in alone.results.findings
+
+
+def test_a_repair_that_shows_an_object_of_its_own_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note says how to keep the copies, or the fill."""
+    picture = _picture(cloned(photograph("astronaut"), (40, 180), (300, 20), 70))
+    monkeypatch.setattr("goldsmith.stitching.best_fill.UNFIT_FOREIGN", -1.0)
+    with pytest.raises(InputError, match="No fill is good enough") as problem:
+        _correct_only(repeats="repair").apply(picture, StepContextDouble(inpainter=NullInpainter(side=64)))
+    assert 'repeats = "report"' in problem.value.remedy
 
 
 def test_a_pattern_is_not_repainted() -> None:

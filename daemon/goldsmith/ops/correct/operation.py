@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
@@ -34,8 +34,11 @@ from goldsmith.ops.correct import (
 )
 from goldsmith.ops.correct.defect import MAX_8BIT_CODE, Defect, make_window, to_box
 from goldsmith.picture.crop_and_stitch import StitchOptions, stitch
+from goldsmith.picture.crop_planning import find_mask_bounds
 from goldsmith.picture.dither import dither
 from goldsmith.picture.picture import Mask, Picture, PixelPatch, Pixels, Window, freeze, quantise
+from goldsmith.stitching.best_fill import FillRules
+from goldsmith.stitching.compared_fills import fill_and_compare, objects_never_copied
 
 CorrectionStrength = Literal["auto", "off"] | Annotated[float, Field(ge=0, le=100)]
 DefectFinder = Callable[[Pixels, float], list[Defect]]
@@ -90,7 +93,7 @@ class Correct(PictureOperation):
     repeats: Literal["report", "repair", "off"] = "report"
     """Regions that occur twice, exact to the px: "report" records them, "repair" lets an engine repaint the copy, "off" does not look."""
     model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    """The engine for repeats = "repair": a name in config/models.toml; default: the default inpainting model."""
+    """The engine for repeats = "repair": a name in config/models.toml; default: the best of several fills."""
     where: RegionExpression = ""
     """The region to correct: a mask's name or an expression such as "mask & left"; default: the whole picture."""
 
@@ -142,14 +145,31 @@ class Correct(PictureOperation):
             hole *= run.mask
         if not hole.any():
             return
-        engine = run.context.engines.get(EngineNeed(INPAINTER, self.model))
+        run.picture = self._repaint(run.picture, freeze(hole), copies, run.context)
+        run.context.results.record(repaired=len(copies))
+
+    def _repaint(self, picture: Picture, hole: Mask, copies: Sequence[copy_move.DuplicatedRegion], context: StepContext) -> Picture:
+        """Return the picture with the hole (h, w), 0..1, filled by the named engine, or else by the best of several fills.
+
+        Neither a copy nor what it is a copy of is copied into the hole: it would be there twice again.
+        """
+        engine = context.engines.get(EngineNeed(INPAINTER, self.model))
         descriptor = engine.descriptor
         options = StitchOptions(
-            _REPAIR_MARGIN, 0, 0.5, side=descriptor.side, multiple=descriptor.multiple, seed=run.context.seed, enlarges=descriptor.enlarges
+            _REPAIR_MARGIN, 0, 0.5, side=descriptor.side, multiple=descriptor.multiple, seed=context.seed, enlarges=descriptor.enlarges
         )
-        stitched = stitch(run.picture, freeze(hole), engine.fill, options, run.context.progress.report)
-        run.context.results.record(repaired=len(copies))
-        run.picture = stitched.picture
+        bounds = find_mask_bounds(hole)
+        if self.model is not None or descriptor.takes_prompt or bounds is None:
+            return stitch(picture, hole, engine.fill, options, context.progress.report, bounds).picture
+        never_copied = np.zeros(hole.shape, np.bool_)
+        for copy in copies:
+            never_copied[copy.source] = never_copied[copy.window] = True
+        rules = FillRules(objects_never_copied(context), never_copied)
+        remedy = (
+            'Look at the fills in the picture beside this note. Set repeats = "report" to keep the copies, or '
+            f'model = "{descriptor.name}" to use its fill as it is.'
+        )
+        return fill_and_compare(picture, hole, engine, options, context, bounds, rules, remedy)
 
 
 class _CorrectionRun:
