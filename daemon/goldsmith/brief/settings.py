@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import re
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.sources import InitSettingsSource
 
 from goldsmith.brief.parsing import (
     MAX_FILE_BYTES,
@@ -152,12 +152,10 @@ class MetricsSettings(BaseModel):
     """The file with the token that a request must bring. Left out: the systemd credential `metrics-token`, if there is one."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings of one installation. Each field is a key of config/goldsmith.toml and an environment variable; some are flags too."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, use_attribute_docstrings=True, env_ignore_empty=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     root: AbsolutePath | None = None
     """The folder that holds inbox/ and the other folders. On the command line: --root."""
@@ -224,19 +222,38 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     """The page that `goldsmith web` serves: see docs/page.md."""
 
+    @model_validator(mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources by precedence: flags, environment, file. ``read_settings`` passes the file's values under a reserved name."""
-        flags = dict(init_settings())
-        file_values = flags.pop(_FILE_VALUES, {})
-        return InitSettingsSource(settings_cls, flags), env_settings, InitSettingsSource(settings_cls, file_values)
+    def _merge_sources(cls, values: dict[str, object]) -> dict[str, object]:
+        """Return the values by precedence: flags, environment, file. ``read_settings`` passes the file's values under a reserved name."""
+        flags = dict(values)
+        merged = flags.pop(_FILE_VALUES, {})
+        for source in (_environment_values(cls), flags):
+            merged = _merged(merged, source)
+        return merged
+
+
+def _environment_values(settings: type[Settings]) -> dict[str, object]:
+    """Return what variables of the environment say, by setting. A list or a table is written as JSON; an empty variable says nothing."""
+    variables = {name.upper(): value for name, value in os.environ.items() if value}
+    return {
+        field: _variable_value(variables[name]) for field in settings.model_fields if (name := f"{_PREFIX}{field.upper()}") in variables
+    }
+
+
+def _variable_value(text: str) -> object:
+    if text.lstrip().startswith(("[", "{")):
+        with suppress(ValueError):  # the message quotes what is written
+            return json.loads(text)
+    return text
+
+
+def _merged(values: object, over: Mapping[str, object]) -> dict[str, object]:
+    """Return the values with those of ``over`` in their place; tables that both have are merged."""
+    merged = dict(values) if isinstance(values, dict) else {}
+    for name, value in over.items():
+        merged[name] = _merged(merged[name], value) if isinstance(value, dict) and isinstance(merged.get(name), dict) else value
+    return merged
 
 
 _FILE_VALUES = "_written"
