@@ -7,7 +7,6 @@ from a picture.
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,22 @@ from goldsmith.engines.kinds import FACE_DETECTOR, HAND_LANDMARKER, MATTE_ESTIMA
 from goldsmith.engines.protocols import EngineKind, EngineNeed, EngineT, GenerationOptions
 from goldsmith.engines.vision import Face, FaceEmbedding, Points, TextLine
 from goldsmith.picture import region
-from goldsmith.picture.formats.table import export_formats, layer_suffixes, parse_format_name
+from goldsmith.picture.formats.table import export_formats, parse_format_name
 from goldsmith.picture.layered.picture_layers import PictureLayers
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.metadata.credits import Credits
 from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Metadata, Picture, Pixels
 from goldsmith.picture.subject_crop import CropAnchor, CropFocus, FoundAnchor, WholeBox
+
+# They belong to the contract, and operations import them from here.
+from goldsmith.step_needs import LAYER_FOLDERS as LAYER_FOLDERS
+from goldsmith.step_needs import LAYER_SUFFIXES as LAYER_SUFFIXES
+from goldsmith.step_needs import MAX_PROMPT_CHARS as MAX_PROMPT_CHARS
+from goldsmith.step_needs import PromptText as PromptText
+from goldsmith.step_needs import StepInputs as StepInputs
+from goldsmith.step_needs import StepNeeds as StepNeeds
+from goldsmith.step_needs import check_prompt as check_prompt
 
 # A finding that an operation may put on record: plain JSON.
 RecordValue = str | int | float | bool | None | Sequence["RecordValue"] | dict[str, "RecordValue"]
@@ -48,30 +56,6 @@ def check_bare_name(name: str, remedy: str) -> str:
     if any(character in name for character in "/\\:") or name.startswith(".") or not name.isprintable():
         raise ValueError(f"“{name[:40]}” is a path; {remedy}")
     return name
-
-
-# The longest prompt, and the longest text of a brief. Models read a few hundred words at most.
-MAX_PROMPT_CHARS = 4000
-# A word for other programs in the text of a prompt: an addition to the model.
-_MODEL_TAG = re.compile(r"<(lora|lyco|hypernet):([^:<>]{1,200})(?::([^<>]{0,50}))?>", re.IGNORECASE)
-
-
-def check_prompt(prompt: str) -> str:
-    """Return the prompt. Raises ValueError if it has words that another program obeys, with what to write instead."""
-    tag = _MODEL_TAG.search(prompt)
-    if tag is not None:
-        weight = f", weight = {tag[3]}" if re.fullmatch(r"-?\d{1,3}(\.\d{1,4})?", tag[3] or "") else ""
-        remedy = (
-            f'write loras = [{{ name = "{tag[2]}"{weight} }}] into the step'
-            if tag[1].lower() != "hypernet"
-            else "there is no hypernet here"
-        )
-        raise ValueError(f"{tag[0]} has no meaning in a prompt: take it out, and {remedy}")
-    return prompt
-
-
-# What a picture shows, or does not show, in words for a generating model.
-PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS), AfterValidator(check_prompt)]
 
 
 class Lora(BaseModel):
@@ -107,12 +91,6 @@ class Choices:
 
 # The name of a format that ``export`` writes, in any usual spelling.
 FormatName = Annotated[str, BeforeValidator(parse_format_name), Choices(export_formats)]
-
-
-# The folders of the library that are searched for a layer, in this order.
-LAYER_FOLDERS = ("plates", "logos")
-# The suffixes of a layer's file; the first that exists is used.
-LAYER_SUFFIXES = layer_suffixes()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -355,36 +333,6 @@ class StepContext(Protocol):
 
     @property
     def progress(self) -> ProgressFacet: ...
-
-
-@dataclass(frozen=True, slots=True)
-class StepNeeds:
-    """What a step needs before it can start, known from its settings alone: no file is opened for it."""
-
-    # Names of the masks that it consumes; ``mask`` is the unnamed one.
-    masks: frozenset[str] = frozenset()
-    # (folder, name, suffixes) as for ``LibraryFacet.file``, e.g. ("looks", "warm-amber", (".cube", ".cdl")).
-    library_files: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    # The engines that it uses; the engine that its ``model`` names comes first.
-    engines: tuple[EngineNeed[Any], ...] = ()
-    # False if it can start without a picture, from the brief's prompt.
-    needs_picture: bool = True
-    # True if it has no prompt of its own: without a picture it needs the brief's prompt.
-    needs_prompt: bool = False
-    # Names of pictures that it lays over this one, as for ``LibraryFacet.layer``.
-    layers: frozenset[str] = frozenset()
-    # Names of faces in the library that need a person's consent, as for ``LibraryFacet.portrait``.
-    consents: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class StepInputs:
-    """What lies beside the brief of a step: known from the names of the files, before any of them is opened."""
-
-    has_picture: bool = True
-    has_references: bool = False
-    # The names of the control pictures: ``depth`` for ``hero.control.depth.png``, "" for ``hero.control.png``.
-    controls: frozenset[str] = frozenset()
 
 
 _ENGINE_FOR_REGION: Mapping[str, EngineKind[Any]] = {

@@ -1,4 +1,5 @@
-"""What people wait for in a journal of a million jobs: ``why`` and ``history``, pruning's longest step, and the size."""
+"""What people and the daemon wait for in a journal of a million jobs: ``why``, ``history`` and ``status``, the ways to know a picture
+again, the daemon's start, pruning's longest step, and the size."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from bench.rig import fresh_root
+from bench.rig import Daemon, fresh_root
 from bench.row import Row
 from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.files import resource_path
@@ -28,7 +29,10 @@ _STAGES = (("inbox", "selected"), ("selected", "masked"), ("masked", "graded"), 
 # Seconds that a person may wait for an answer.
 _TARGET_MS = 200.0
 _REPEATS = 5
-_ROWS_PER_TRANSACTION = 20_000
+# The size of a perceptual signature, in bytes.
+_LOOK_BYTES = 100
+# How many rows are written as a commit writes them.
+_FIRST_ROWS = 10_000
 # A step with its settings and findings has some hundred bytes; a job has a few steps.
 _STEP: JsonValue = {
     "op": "grade",
@@ -50,9 +54,10 @@ def measure(place: Path, rows: int = _ROWS) -> list[Row]:
         title = f"{rows:,} rows"
         return [
             Row(_BENCHMARK, f"{title}: size", path.stat().st_size / 1e6, "MB", note=f"{path.stat().st_size / rows:.0f} bytes a row"),
-            Row(_BENCHMARK, f"{title}: to write one row", 1e6 * seconds / rows, "us"),
+            Row(_BENCHMARK, f"{title}: to write one row", 1e6 * seconds, "us"),
             *_queries(path, rows, title),
             *_commands(root, rows, title),
+            _start(root, place / "fresh", title),
             _longest_step(root, path, title),
         ]
     finally:
@@ -60,41 +65,90 @@ def measure(place: Path, rows: int = _ROWS) -> list[Row]:
 
 
 def _fill(root: Path, state: Path, rows: int) -> tuple[Path, float]:
+    """Write the first rows as a commit does, and copy them inside the database with other names until there are ``rows``.
+
+    Return the journal's path and the seconds to write one of the first rows.
+    """
     path = prepare_journal_folder(root, state)
-    started = time.monotonic()
+    first = min(rows, _FIRST_ROWS)
     with closing(Journal.open(path)) as journal:
-        numbers = range(rows // len(_STAGES))
-        for first in range(0, len(numbers), _ROWS_PER_TRANSACTION):
+        started = time.monotonic()
+        with journal.batch():
+            for number in range(first // len(_STAGES)):
+                for row in _jobs(number):
+                    insert_row(journal._db, row)
+        seconds = (time.monotonic() - started) / first
+        for copy in range(1, rows // first):
             with journal.batch():
-                for number in numbers[first : first + _ROWS_PER_TRANSACTION]:
-                    for row in _jobs(number):
-                        insert_row(journal._db, row)
-    return path, time.monotonic() - started
+                for statement in _COPIES:
+                    journal._db.execute(statement, {"copy": f"{copy:03x}", "shift": copy * first, "first": first})
+    return path, seconds
+
+
+def _as_copy(column: str) -> str:
+    """Return the SQL for a path or a name as a copy has it."""
+    return f"CAST(replace(CAST({column} AS TEXT), 'picture-', 'picture-' || :copy) AS BLOB)"
+
+
+_COPIES = (
+    f"""
+    INSERT INTO history (seq, job_id, path, sha256, started_at, taken_at, stage, outcome, results, parent_job_id, record, name)
+    SELECT seq + :shift, :copy || substr(job_id, 4), {_as_copy("path")}, :copy || substr(sha256, 4), started_at, taken_at, stage, outcome,
+        replace(results, 'picture-', 'picture-' || :copy), CASE parent_job_id WHEN '' THEN '' ELSE :copy || substr(parent_job_id, 4) END,
+        record, {_as_copy("name")}
+    FROM history WHERE seq <= :first
+    """,  # noqa: S608 - constants
+    f"INSERT INTO history_file (path, seq) SELECT {_as_copy('path')}, seq + :shift FROM history_file WHERE seq <= :first",  # noqa: S608
+    f"""
+    INSERT INTO picture_version (sha256, job_id, is_result, path, document_id, look, place, name)
+    SELECT :copy || substr(sha256, 4), :copy || substr(job_id, 4), is_result, {_as_copy("path")}, :copy || substr(document_id, 4), look,
+        {_as_copy("place")}, {_as_copy("name")}
+    FROM picture_version WHERE job_id IN (SELECT job_id FROM history WHERE seq <= :first)
+    """,  # noqa: S608 - constants
+)
 
 
 def _jobs(number: int) -> Iterator[HistoryRow]:
     """Yield the jobs of one picture on its way through the four stages."""
-    name, parent = f"picture-{number:07d}.png", ""
-    for before, after in _STAGES:
+    name, parent, document_id = f"picture-{number:07d}.png", "", _document_id(number)
+    for stage_number, (before, after) in enumerate(_STAGES):
         job_id, path = f"{number:012x}{before[:2]}", f"{before}/campaign-{number % 500:03d}/{name}"
+        result = _sha256(number, stage_number + 1)
         archived = f"archive/2026-01-{number % 28 + 1:02d}/{path}"
         yield HistoryRow.model_construct(
             job_id=job_id,
             path=path,
-            sha256="ab" * 32,
+            sha256=_sha256(number, stage_number),
             started_at=1_700_000_000.0 + number,
             taken_at=1_700_000_001.0 + number,
             stage=before,
             outcome="delivered" if after == "delivered" else "passed",
             results=(f"{after}/campaign-{number % 500:03d}/{name}",),
             parent_job_id=parent,
-            record={"seconds": 1.0, "seed": 7, "steps": [_STEP] * 2, "inputs": [{"path": path}], "archived": {path: archived}},
+            record={
+                "seconds": 1.0,
+                "seed": 7,
+                "steps": [_STEP] * 2,
+                "inputs": [{"path": path}],
+                "archived": {path: archived},
+                "outputs": [{"role": "picture", "tail": ".png", "sha256": result, "document_id": document_id}],
+            },
+            looks={result: f"{number % 251:02x}" * _LOOK_BYTES},
         )
         parent = job_id
 
 
+def _sha256(number: int, stage_number: int) -> str:
+    """Return the hash of a picture's file when this many stages have worked on it."""
+    return f"{number * 8 + stage_number:064x}"
+
+
+def _document_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
 def _queries(path: Path, rows: int, title: str) -> Iterator[Row]:
-    number = rows // len(_STAGES) // 3
+    number = min(rows, _FIRST_ROWS) // len(_STAGES) // 3
     name = f"picture-{number:07d}.png"
     selected, delivered = (f"{folder}/campaign-{number % 500:03d}/{name}" for folder in ("selected", "delivered"))
     queries: dict[str, Callable[[Journal], object]] = {
@@ -102,6 +156,13 @@ def _queries(path: Path, rows: int, title: str) -> Iterator[Row]:
         "why NAME": lambda journal: journal.last_path_named(name),
         "history --last 3": lambda journal: journal.last_rows(3),
         "history FILE": lambda journal: list(journal.related_rows([delivered])),
+        "known by its bytes": lambda journal: journal.versions_by_hash(_sha256(number, 2)),
+        "the first that took these bytes": lambda journal: journal.first_taken(_sha256(number, 2)),
+        "known by its id": lambda journal: journal.versions_by_id(_document_id(number)),
+        "known by its path": lambda journal: journal.versions_at(selected),
+        "known by its look, among 3 names": lambda journal: journal.versions_named([f"picture-{number + step:07d}" for step in range(3)]),
+        "the jobs that led to a delivery": lambda journal: journal.lineage(f"{number:012x}gr"),
+        "the last 1,000 results, for the remarks of status": lambda journal: journal.job_results(0, 1000),
     }
     for words, query in queries.items():
         with closing(Journal.open(path, read_only=True)) as journal:
@@ -118,13 +179,14 @@ def _queries(path: Path, rows: int, title: str) -> Iterator[Row]:
 
 
 def _commands(root: Path, rows: int, title: str) -> Iterator[Row]:
-    number = rows // len(_STAGES) // 3
+    number = min(rows, _FIRST_ROWS) // len(_STAGES) // 3
     name, folder = f"picture-{number:07d}.png", f"campaign-{number % 500:03d}"
-    commands = (("why", name), ("history", "--last", "3"), ("history", f"delivered/{folder}/{name}"))
+    commands = (("why", name), ("history", "--last", "3"), ("history", f"delivered/{folder}/{name}"), ("status",))
     base = _seconds("why", "inbox", "-r", str(root))
     for words in commands:
         seconds = _seconds(*words, "-r", str(root))
-        what = f"{title}: goldsmith {words[0]} {'NAME' if words[-1] == name else 'FILE' if folder in words[-1] else '--last 3'}, in all"
+        argument = {name: " NAME", "3": " --last 3", "status": ""}.get(words[-1], " FILE")
+        what = f"{title}: goldsmith {words[0]}{argument}, in all"
         yield Row(_BENCHMARK, what, 1000 * seconds, "ms", 1000 * base + _TARGET_MS, "a command that asks nothing", 1000 * base)
 
 
@@ -137,6 +199,21 @@ def _seconds(*words: str) -> float:
         subprocess.run(call, check=True, capture_output=True)
         times.append(time.monotonic() - started)
     return min(times)
+
+
+def _start(root: Path, fresh_place: Path, title: str) -> Row:
+    """Measure the daemon's start until it watches, beside a start with an empty journal."""
+    fresh = fresh_root(fresh_place)
+    seconds = []
+    for folder in (fresh, root):
+        times = []
+        for _ in range(_REPEATS):
+            daemon = Daemon(folder)
+            times.append(daemon.ready_after)
+            daemon.end()
+        seconds.append(1000 * min(times))
+    empty, full = seconds
+    return Row(_BENCHMARK, f"{title}: start until watching", full, "ms", empty + _TARGET_MS, "an empty journal", empty)
 
 
 def _longest_step(root: Path, path: Path, title: str) -> Row:

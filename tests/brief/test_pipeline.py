@@ -226,3 +226,32 @@ def test_a_set_that_no_allowed_step_can_close_is_refused() -> None:
     brief_problems: list[BriefProblem] = []
     StepReader(all_operations(), brief_problems).read_steps("generate", [{"op": "regenerate", "candidates": 4}], {"regenerate"})
     assert "makes 4 pictures, and no operation that is allowed here chooses one: ask for 1." in str(brief_problems[0])
+
+
+_WITH_A_MISTAKE = b"""
+[[stage]]
+name = "edit"
+folder = "selected"
+next = "masked"
+default = [{ op = "nonsense" }]
+with_mask = [{ op = "fill", where = "mask" }]
+"""
+
+
+def test_steps_are_read_when_they_are_needed(catalogue: Catalogue) -> None:
+    """Whether a stage has steps is known before; the mistakes in a list are raised when the list is used, and not before."""
+    stage = read_pipeline(_WITH_A_MISTAKE, "pipeline.toml", catalogue, reads_steps=False).stages[0]
+    assert (bool(stage.default_steps), bool(stage.mask_steps), bool(stage.look_steps)) == (True, True, False)
+    assert [(step.op, dict(step.settings)) for step in stage.mask_steps] == [("fill", {"where": "mask"})]
+    assert (len(stage.mask_steps), stage.mask_steps[0].op, len(stage.look_steps)) == (1, "fill", 0)
+    with pytest.raises(ConfigError) as caught:
+        len(stage.default_steps)
+    assert [str(fault) for fault in caught.value.problems] == problems(_WITH_A_MISTAKE.decode(), catalogue)
+
+
+def test_steps_that_are_read_later_are_the_same() -> None:
+    """The shipped pipeline, both ways."""
+    data = resource_path("config", "pipeline.toml").read_bytes()
+    both = [read_pipeline(data, "pipeline.toml", reads_steps=reads_steps) for reads_steps in (True, False)]
+    now, later = ([(tuple(each.default_steps), tuple(each.mask_steps), tuple(each.look_steps)) for each in one.stages] for one in both)
+    assert now == later

@@ -419,3 +419,23 @@ def test_an_address_with_a_password_is_refused_without_showing_it(monkeypatch: p
     with pytest.raises(ConfigError, match=r"GOLDSMITH_CLUSTER is .* it holds a password") as caught:
         read_settings(b"", "goldsmith.toml")
     assert "SECRET" not in str(caught.value)
+
+
+def test_a_table_in_the_environment_is_json_and_replaces_only_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable says nothing; upper and lower case of a name do not matter; a flag wins over both."""
+    monkeypatch.setenv("GOLDSMITH_METRICS", '{"listen": "127.0.0.1:9000"}')
+    monkeypatch.setenv("GOLDSMITH_DEVICES", '["cuda:1"]')
+    monkeypatch.setenv("GOLDSMITH_POLL", "")
+    monkeypatch.setenv("goldsmith_quiet", "7")
+    file = b'poll = 9\n[metrics]\nlisten = "127.0.0.1:1"\ntoken_file = "/etc/token"\n'
+    settings = read_settings(file, "goldsmith.toml", breath=0.5)
+    assert (settings.metrics.listen, str(settings.metrics.token_file)) == ("127.0.0.1:9000", "/etc/token")
+    assert (settings.devices, settings.poll, settings.quiet, settings.breath) == (("cuda:1",), 9.0, 7.0, 0.5)
+
+
+def test_a_table_in_the_environment_that_is_no_json_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv("GOLDSMITH_METRICS", "{listen}")
+    with pytest.raises(ConfigError) as caught:
+        read_settings(b"", "goldsmith.toml")
+    assert "GOLDSMITH_METRICS" in str(caught.value)

@@ -26,7 +26,7 @@ def units(tmp_path: Path) -> list[Path]:
     for path in UNITS:
         if path != TEMPLATE:
             copies.append(tmp_path / path.name)
-            copies[-1].write_text(path.read_text().replace("/opt/goldsmith/bin/goldsmith", "/bin/true"))
+            copies[-1].write_text(re.sub("/opt/goldsmith/bin/[a-z]+", "/bin/true", path.read_text()))
     return copies
 
 

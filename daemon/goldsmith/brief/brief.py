@@ -26,9 +26,9 @@ from goldsmith.brief.steps import OperationCatalogue, Step, StepReader
 from goldsmith.brief.suggestions import StageWords, Vocabulary
 from goldsmith.brief.validation_messages import validation_problems
 from goldsmith.engines.protocols import EngineNeed
-from goldsmith.operation import PromptText, StepInputs
 from goldsmith.ops import catalogue as all_operations
 from goldsmith.picture.formats.table import WorkingFormat
+from goldsmith.step_needs import PromptText, StepInputs
 
 MaskFit = Literal["refuse", "scale"]
 MaskFrom = Literal["files", "alpha"]

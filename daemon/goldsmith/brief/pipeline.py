@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from functools import cached_property, partial
+from typing import Annotated, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,15 +60,50 @@ class Stage:
     queue: str
     # Names of the allowed operations; None = all.
     allowed_ops: frozenset[str] | None
-    default_steps: tuple[Step, ...] = ()
-    mask_steps: tuple[Step, ...] = ()
-    look_steps: tuple[Step, ...] = ()
+    default_steps: Sequence[Step] = ()
+    mask_steps: Sequence[Step] = ()
+    look_steps: Sequence[Step] = ()
     # True if a person must approve its results.
     is_reviewed: bool = False
     # True if a person must approve the masks that its steps find, before the steps run.
     reviews_masks: bool = False
     # Format of its results, for pictures whose brief names none.
     working: WorkingFormat = "png"
+
+
+class _UnreadSteps(Sequence[Step]):
+    """Steps of a stage that are read when the first of them is needed, because that imports their operations, and numpy with these.
+
+    Whether there are any is known before. Reading them raises ConfigError with every problem.
+    """
+
+    def __init__(self, raw: Sequence[object], read: Callable[[list[BriefProblem]], tuple[Step, ...]], file: str) -> None:
+        self._raw = raw
+        self._read = read
+        self._file = file
+
+    @cached_property
+    def _steps(self) -> tuple[Step, ...]:
+        problems: list[BriefProblem] = []
+        steps = self._read(problems)
+        if problems:
+            raise ConfigError(self._file, problems)
+        return steps
+
+    def __bool__(self) -> bool:
+        return bool(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._steps) if self._raw else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        return self._steps[index]
 
 
 # Stands for the stage of the pictures in review/, whose work is a person's decision. Its next folder follows from the decision.
@@ -155,8 +191,11 @@ class _StageRow(BaseModel):
     working: WorkingFormat = "png"
 
 
-def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None) -> Pipeline:
-    """Return the pipeline in a TOML file called ``file``. Raises ConfigError with every problem."""
+def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None = None, *, reads_steps: bool = True) -> Pipeline:
+    """Return the pipeline in a TOML file called ``file``. Raises ConfigError with every problem.
+
+    Without ``reads_steps``, the steps of the stages are read when they are needed, and their problems are raised then.
+    """
     known = all_operations() if catalogue is None else catalogue
     try:
         values = read_toml(data, file)
@@ -166,7 +205,7 @@ def read_pipeline(data: bytes, file: str, catalogue: OperationCatalogue | None =
         BriefProblem(key, f"is not a setting here{did_you_mean(key, ['stage'])}") for key in values if key != "stage"
     ]
     rows = _read_rows(values.get("stage", []), problems)
-    stages = tuple(_read_stage(f"stage.{number}", row, known, problems) for number, row in rows.items())
+    stages = tuple(_read_stage(f"stage.{number}", row, known, problems, "" if reads_steps else file) for number, row in rows.items())
     if not problems:
         _check_order(stages, problems)
     if problems:
@@ -187,7 +226,8 @@ def _read_rows(raw: object, problems: list[BriefProblem]) -> dict[int, _StageRow
     return rows
 
 
-def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, problems: list[BriefProblem]) -> Stage:
+def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, problems: list[BriefProblem], unread_file: str) -> Stage:
+    """Return a stage, and add its problems. ``unread_file``: the file whose steps are read later; "" = they are read now."""
     if row.name in RESERVED_STAGE_NAMES:
         problems.append(BriefProblem(f"{location}.name", f"is {quote_value(row.name)}, which already has another meaning in a brief."))
     for key, folder in (("folder", row.folder), ("next", row.next)):
@@ -204,14 +244,27 @@ def _read_stage(location: str, row: _StageRow, catalogue: OperationCatalogue, pr
             problems.append(
                 BriefProblem(f"{location}.steps", f"has {quote_value(word)}, but there is no such operation{did_you_mean(word, catalogue)}")
             )
-    reader = StepReader(catalogue, problems, source="config/pipeline.toml")
-    default = reader.read_steps(f"{location}.default", row.default, allowed)
-    with_mask = reader.read_steps(f"{location}.with_mask", row.with_mask, allowed)
-    with_look = reader.read_steps(f"{location}.with_look", row.with_look, allowed)
-    if with_look and not any(takes_look(step) for step in with_look):
-        problems.append(BriefProblem(f"{location}.with_look", "has no step with a setting `look`, so the look would do nothing."))
+    steps: list[Sequence[Step]] = []
+    for key, raw in (("default", row.default), ("with_mask", row.with_mask), ("with_look", row.with_look)):
+        read = partial(_read_steps, f"{location}.{key}", raw, allowed, catalogue)
+        steps.append(_UnreadSteps(raw, read, unread_file) if unread_file else read(problems))
+    default, with_mask, with_look = steps
     review, reviews_masks = _read_review(row.review)
     return Stage(row.name, row.folder, row.next, row.queue, allowed, default, with_mask, with_look, review, reviews_masks, row.working)
+
+
+def _read_steps(
+    location: str,
+    raw: list[dict[str, object]],
+    allowed: frozenset[str] | None,
+    catalogue: OperationCatalogue,
+    problems: list[BriefProblem],
+) -> tuple[Step, ...]:
+    """Return the steps of a stage that ``location`` names, and add their problems."""
+    steps = StepReader(catalogue, problems, source="config/pipeline.toml").read_steps(location, raw, allowed)
+    if location.endswith(".with_look") and steps and not any(takes_look(step) for step in steps):
+        problems.append(BriefProblem(location, "has no step with a setting `look`, so the look would do nothing."))
+    return steps
 
 
 def _read_review(review: bool | list[Literal["mask", "result"]]) -> tuple[bool, bool]:

@@ -31,8 +31,8 @@ from goldsmith.brief.brief import (
 from goldsmith.brief.parsing import BriefError, BriefProblem, check_size, read_prompt
 from goldsmith.brief.pipeline import Pipeline, Stage, masks_of
 from goldsmith.brief.steps import OperationCatalogue, Step, with_look
-from goldsmith.operation import StepInputs, StepNeeds, check_prompt
 from goldsmith.picture.formats.table import WorkingFormat
+from goldsmith.step_needs import StepInputs, StepNeeds, check_prompt
 
 # The bytes of a file, and its name in messages.
 SourceFile = tuple[bytes, str]
@@ -312,7 +312,7 @@ def merge_layers(
     index, last_index = pipeline.index_of(stage.name), max((pipeline.index_of(name) for name in tables), default=-1)
     resolved_brief = _merge_fields(pipeline, layers, prompt, tables, last_index)
     if last_index >= index:
-        filled = {each.name: each.default_steps for each in pipeline.stages[index : last_index + 1]} | tables
+        filled = {each.name: tuple(each.default_steps) for each in pipeline.stages[index : last_index + 1]} | tables
         return replace(
             resolved_brief,
             steps_by_stage=MappingProxyType({each.name: filled[each.name] for each in pipeline.stages if each.name in filled}),
@@ -376,8 +376,8 @@ def _implicit_steps(
     ``names_stages``: a brief mentions stages, all of them before this one.
     """
     if has_mask and (stage.mask_steps or has_prompt or (not names_stages and pipeline.moves_with_mask(stage))):
-        return stage.mask_steps or stage.default_steps
-    return stage.default_steps if has_prompt or (has_brief and not names_stages) else None
+        return tuple(stage.mask_steps or stage.default_steps)
+    return tuple(stage.default_steps) if has_prompt or (has_brief and not names_stages) else None
 
 
 FieldValue = TypeVar("FieldValue")

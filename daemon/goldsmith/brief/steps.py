@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import ValidationError
 
@@ -12,7 +13,9 @@ from goldsmith.brief.parsing import BriefProblem, did_you_mean, library_name_err
 from goldsmith.brief.suggestions import Vocabulary
 from goldsmith.brief.validation_messages import coercion_problems, validation_problems
 from goldsmith.files import fold_name
-from goldsmith.operation import FileOperation, Operation, SetOperation
+
+if TYPE_CHECKING:  # it needs numpy; a step imports it with its own operation
+    from goldsmith.operation import Operation
 
 # The most steps one stage may have in a brief.
 MAX_STEPS = 64
@@ -20,7 +23,7 @@ MAX_STEPS = 64
 # The most pictures that may be made of one.
 MAX_SET_SIZE = 100
 
-OperationCatalogue = Mapping[str, type[Operation]]
+OperationCatalogue: TypeAlias = "Mapping[str, type[Operation]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class StepReader:
 
     def _check_output_names(self, steps: Sequence[Step]) -> None:
         """Add a problem for each output that has the same name as an earlier one."""
+        from goldsmith.operation import FileOperation
+
         makers: dict[str, Step] = {}
         for step in steps:
             for tail in step.operation.tails() if isinstance(step.operation, FileOperation) else ():
@@ -93,6 +98,8 @@ class StepReader:
 
         Only one picture moves on, and the record must tell which one.
         """
+        from goldsmith.operation import FileOperation, SetOperation
+
         for step in steps[:-1]:
             if step.operation.asks_person():
                 sentence = "asks a person, so it must be the last step of its stage: put the steps behind it into the next stage."

@@ -10,12 +10,14 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
 from goldsmith.brief.parsing import BriefProblem, did_you_mean, quote_value, truncate
-from goldsmith.operation import Operation
+
+if TYPE_CHECKING:  # it needs numpy, which the words alone do not
+    from goldsmith.operation import Operation
 
 # Keys under which people write a step's operation.
 _KEYS_FOR_OP = ("op", "operation", "operator", "action", "step", "type", "do", "effect", "filter", "tool", "command", "name")

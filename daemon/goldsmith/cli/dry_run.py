@@ -25,7 +25,6 @@ from goldsmith.files import fold_name
 from goldsmith.library.availability import check_engine, model_names_by_kind, why_no_consent_today
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
 from goldsmith.library.library import Library
-from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
 from goldsmith.pipeline.scheduler.readiness import Readiness, first_missing_mask, known_inputs, own_look
@@ -33,6 +32,7 @@ from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer
 from goldsmith.service.setup import Setup
+from goldsmith.step_needs import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 
 
 class DryRun:

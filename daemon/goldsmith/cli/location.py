@@ -71,11 +71,14 @@ def _enclosing_root(near: Path | None) -> Path | None:
 
 @contextmanager
 def open_location(root: Path | None, config: Path | None, near: Path | None = None) -> Iterator[Location]:
-    """Yield the root that a command refers to, with its journal open for reading and the state of its daemon."""
+    """Yield the root that a command refers to, with its journal open for reading and the state of its daemon.
+
+    The steps in pipeline.toml are read only if a picture needs them: their operations take longer to import than everything else.
+    """
     from goldsmith.service.location import open_setup
     from goldsmith.service.setup import load_setup
 
-    with open_setup(load_setup(find_root(root, config, near), config)) as location:
+    with open_setup(load_setup(find_root(root, config, near), config, reads_steps=False)) as location:
         yield location
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from goldsmith.engines.open_weights import FileStamp, require_unchanged
-from goldsmith.picture.picture import Mask, Pixels
+
+if TYPE_CHECKING:  # the protocols are read by programs that touch no pixels
+    from goldsmith.picture.picture import Mask, Pixels
 
 EngineT = TypeVar("EngineT", bound="Engine")
 

@@ -8,23 +8,27 @@ empty result is not an error.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from goldsmith.engines.protocols import EngineDescriptor
-from goldsmith.picture.picture import Mask, Pixels
+
+if TYPE_CHECKING:  # the table of kinds is read by programs that touch no pixels
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from goldsmith.picture.picture import Mask, Pixels
 
 # (n, 2): x and y of each point, in px.
-Points = NDArray[np.float32]
+Points: TypeAlias = "NDArray[np.float32]"
 
 # (n,), of length 1: the identity of a face. The scalar product of two is their similarity: 1 for the same picture, near 0 for strangers.
-FaceEmbedding = NDArray[np.float32]
+FaceEmbedding: TypeAlias = "NDArray[np.float32]"
 
 
 def normalise(vector: NDArray[np.float32]) -> FaceEmbedding:
     """Return the vector (n,) scaled to length 1, so values in -1..1; zeros if its length is 0 or not finite."""
+    import numpy as np
+
     length = float(np.linalg.norm(vector.astype(np.float64)))
     return np.asarray(vector / length if length > 0 and np.isfinite(length) else np.zeros_like(vector), np.float32)
 

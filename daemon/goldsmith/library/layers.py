@@ -7,7 +7,7 @@ from pathlib import Path
 
 from goldsmith.errors import InputError
 from goldsmith.library.library import Library
-from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES
+from goldsmith.step_needs import LAYER_FOLDERS, LAYER_SUFFIXES
 
 LAYER_FOLDERS_TEXT = " or ".join(f"library/{folder}/" for folder in LAYER_FOLDERS)
 

@@ -11,8 +11,10 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from goldsmith.operation import Operation
+if TYPE_CHECKING:  # see ``_Catalogue``
+    from goldsmith.operation import Operation
 
 
 @cache
@@ -25,7 +27,10 @@ def catalogue() -> Mapping[str, type[Operation]]:
 
 
 class _Catalogue(Mapping[str, "type[Operation]"]):
-    """Operations by word, imported on first use: to import all takes a third of a second, too long for a command about one picture."""
+    """Operations by word, imported on first use: to import all takes a third of a second, too long for a command about one picture.
+
+    The words alone are known without any of them, and without numpy.
+    """
 
     def __init__(self, words: list[str]) -> None:
         self._loaded: dict[str, type[Operation] | None] = dict.fromkeys(words)
@@ -51,6 +56,8 @@ class _Catalogue(Mapping[str, "type[Operation]"]):
 
 def _find_operation(module: ModuleType, word: str) -> type[Operation]:
     """Return the one public operation that the module defines; its name is the word in CamelCase."""
+    from goldsmith.operation import Operation
+
     operations = [
         member
         for name, member in vars(module).items()

@@ -29,7 +29,6 @@ from goldsmith.jobs.job import (
     StepSpec,
 )
 from goldsmith.journal.records import PictureVersion
-from goldsmith.operation import CHANGED_SHARE, FileOperation
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX
 
@@ -235,6 +234,8 @@ def names_before_review(bundle: Bundle) -> dict[str, str]:
 
 def removals_of(stage: str, steps: Iterable[tuple[str, Mapping[str, JsonValue]]]) -> tuple[RemovalRecord, ...]:
     """Return the steps of a recorded stage that removed content. ``steps``: the word and the findings of each."""
+    from goldsmith.operation import CHANGED_SHARE  # it needs numpy, which a program that only looks at the folders does without
+
     shares = ((number, op, findings.get(CHANGED_SHARE)) for number, (op, findings) in enumerate(steps, 1))
     return tuple(
         RemovalRecord(stage=stage, step=number, op=op, changed_share=float(share))
@@ -245,6 +246,8 @@ def removals_of(stage: str, steps: Iterable[tuple[str, Mapping[str, JsonValue]]]
 
 def checks_results(steps: Iterable[Step]) -> bool:
     """Return whether a step checks what other steps made."""
+    from goldsmith.operation import FileOperation  # see ``removals_of``
+
     return any(isinstance(step.operation, FileOperation) and step.operation.is_preflight for step in steps)
 
 

@@ -50,9 +50,10 @@ class Setup:
         return Resolver(self.pipeline, self.library.read_recipe, build_availability(self.weights, self.library))
 
 
-def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup:
+def load_setup(root: Path, config: Path | None = None, *, reads_steps: bool = True, **flags: object) -> Setup:
     """Return the settings, the pipeline and the models of ``root``. ``flags`` override the settings.
 
+    Without ``reads_steps``, the steps in pipeline.toml are read, and their problems raised, when a picture needs them.
     Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file, and HostError if a disk fails or the
     root, on which a daemon has worked before, is not mounted.
     """
@@ -61,7 +62,7 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
     settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
     settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
     require_root(root, settings.state_dir)
-    pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
+    pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file), reads_steps=reads_steps)
     require_queues(settings, settings_file, pipeline)
     notes = HashNotes(weights_notes_path(settings.state_dir))
     weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)

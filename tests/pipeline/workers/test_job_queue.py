@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from goldsmith.jobs.job import Job, JobInput, ResourceLimits
 from goldsmith.pipeline.turns import turn_of
-from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, MAX_SKIPS, JobQueue, LoadedModels, QueuedJob
+from goldsmith.pipeline.workers.job_queue import MAX_SKIPPED_SECONDS, MAX_SKIPS, JobQueue, LoadedModels, QueuedJob, QueueEntry
 
 A, B = frozenset({"a"}), frozenset({"b"})
 NO_MODELS: LoadedModels = frozenset()
@@ -298,3 +299,31 @@ def test_no_job_starves_and_no_model_is_unloaded_without_need(slots: int, arriva
     for moments in pool.skips.values():
         assert len(moments) <= MAX_SKIPS
         assert moments[-1] - moments[0] < MAX_SKIPPED_SECONDS
+
+
+def test_a_choice_looks_no_further_than_the_job_that_it_finds() -> None:
+    """With a thousand jobs in the queue, a worker whose model the second one needs looks at two."""
+    queue = flooded(1000, "big")
+    queue.enqueue(QueuedJob("other", "gpu", turn_of("single", 1), 0, ("small",)))
+    seen = 0
+    in_order = queue._in_order
+
+    def counted() -> Iterator[QueueEntry]:
+        nonlocal seen
+        for entry in in_order():
+            seen += 1
+            yield entry
+
+    queue._in_order = counted  # type: ignore[method-assign]
+    queue.take_next([frozenset(["small"])], 0.0)
+    assert len(queue) == 1000
+    assert seen <= 2
+
+
+def test_of_two_overdue_jobs_the_one_that_was_skipped_first_goes_first() -> None:
+    """The first was skipped as often as is allowed; the second waits for its time."""
+    queue = queue_of(job("a", "x"), job("b", "y"), *(job(f"c{number}", "z") for number in range(MAX_SKIPS + 1)))
+    loaded = [frozenset(["z"])]
+    for _ in range(MAX_SKIPS):
+        assert take(queue, loaded)[1].id.startswith("c")
+    assert [take(queue, loaded)[1].id for _ in range(3)] == ["a", "b", f"c{MAX_SKIPS}"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from goldsmith.errors import IncompleteFileError, InputError
 
+if TYPE_CHECKING:  # the table of formats is read by programs that touch no pixels
+    from numpy.typing import NDArray
+
 # Decoded channels as stored in the file: (h, w, n) uint8, uint16 or float32; alpha, if any, is last.
-Samples = NDArray[Any]
+Samples: TypeAlias = "NDArray[Any]"
 
 # The size of a smaller file is given to the byte.
 _SMALL_FILE_BYTES = 10_000

@@ -16,7 +16,7 @@ from goldsmith.engines.registry.models import DiffusionSettings
 from goldsmith.engines.registry.weights_registry import ModelChoice, WeightsRegistry
 from goldsmith.errors import InputError
 from goldsmith.jobs.job import GPU_QUEUE, Job, ResourceLimits
-from goldsmith.operation import SetOperation, StepInputs
+from goldsmith.step_needs import StepInputs
 
 # Seconds that a cancelled job with a generating model gets to stop by itself. It checks after every step of the model, and the largest
 # models take some seconds per step. Killing the worker earlier would discard the loaded model, and loading it takes longer than waiting.
@@ -87,6 +87,8 @@ class JobLimits:
 
         A missing model is skipped: the step itself reports it.
         """
+        from goldsmith.operation import SetOperation  # it needs numpy, which a program that only looks at the folders does without
+
         pictures = 1
         for number, step in enumerate(steps):
             operation = step.operation

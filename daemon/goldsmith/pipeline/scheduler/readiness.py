@@ -16,12 +16,11 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.library.layers import LAYER_FOLDERS_TEXT
-from goldsmith.operation import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 from goldsmith.picture.formats.table import may_have_layers
-from goldsmith.picture.region import suggest_word
 from goldsmith.pipeline.intake.bundle import Bundle, split_tray
 from goldsmith.pipeline.scheduler.review_decisions import ReviewDecisions
 from goldsmith.pipeline.stage_work import Ready
+from goldsmith.step_needs import LAYER_FOLDERS, LAYER_SUFFIXES, StepInputs
 
 # Returns the bytes of a small text file, given its path relative to the root; raises InputError if it cannot be read.
 ReadTextFile = Callable[[str], bytes]
@@ -156,6 +155,8 @@ class Readiness:
         if missing and not may_be_inside:
             name = first_missing_mask(steps, available)
             file = f"{bundle.stem}.mask.png" if name == "mask" else f"{bundle.stem}.mask.{name}.png"
+            from goldsmith.picture.region import suggest_word  # it needs numpy
+
             word = suggest_word(name) if name != "mask" else ""
             instead = f" If you mean a region and no mask, write “{word}”." if word else ""
             return Waiting(f"{missing[0].upper()}{missing[1:]}: put “{display_name(file)}” beside it.{instead}")

@@ -21,11 +21,11 @@ from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
 from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, mask_tail
-from goldsmith.operation import MAX_PROMPT_CHARS, check_prompt
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, candidate_base, classify, target_stem
 from goldsmith.pipeline.stage_work import Decision, Ready
+from goldsmith.step_needs import MAX_PROMPT_CHARS, check_prompt
 
 _MAX_SEED = 2**32 - 1
 _TRAYS = (

@@ -69,6 +69,8 @@ class JobQueue:
         self._returned: list[QueueEntry] = []
         # Entries that were skipped, by job id; the one that was skipped first comes first.
         self._skipped: dict[str, QueueEntry] = {}
+        # Those of them that were skipped as often as is allowed, in the order in which they came to that.
+        self._skipped_enough: dict[str, QueueEntry] = {}
         self._appended_count = 0
 
     def __len__(self) -> int:
@@ -112,6 +114,7 @@ class JobQueue:
         self._turns.clear()
         self._returned.clear()
         self._skipped.clear()
+        self._skipped_enough.clear()
 
     def take_next(self, models_by_slot: Sequence[LoadedModels], now: float, *, may_evict: bool = True) -> tuple[int, Job] | None:
         """Remove the next job. Return the index of the slot that gets the job, and the job.
@@ -121,7 +124,7 @@ class JobQueue:
         """
         overdue = self._first_overdue(now)
         is_head_next = overdue is None and not all(models_by_slot)
-        entries = self._returned[:1] if is_head_next else list(islice(self._in_order(), _LOOKAHEAD))
+        entries = self._returned[:1] if is_head_next else self._entries_until_next(overdue, models_by_slot)
         if not entries:
             entries = [self._turns.pop()]  # without a copy of the whole order
         pick = _pick_next(entries, overdue, models_by_slot, may_evict=may_evict)
@@ -177,13 +180,28 @@ class JobQueue:
     def _in_order(self) -> Iterator[QueueEntry]:
         return chain(list(self._returned), self._turns)
 
+    def _entries_until_next(self, overdue: QueueEntry | None, models_by_slot: Sequence[LoadedModels]) -> list[QueueEntry]:
+        """Return the first entries in order, up to the overdue one, or to the first whose models are loaded: those behind do not matter."""
+        entries: list[QueueEntry] = []
+        for entry in islice(self._in_order(), _LOOKAHEAD):
+            entries.append(entry)
+            if entry is overdue or (overdue is None and _slot_with_models(models_by_slot, entry.queued) is not None):
+                break
+        return entries
+
     def _first_overdue(self, now: float) -> QueueEntry | None:
-        return next((entry for entry in self._skipped.values() if entry.is_overdue(now)), None)
+        """Return the entry that was skipped first of those that are overdue. The first one that was skipped is also the first by time."""
+        first = next(iter(self._skipped.values()), None)
+        if first is None or first.is_overdue(now):
+            return first
+        return next(iter(self._skipped_enough.values()), None)
 
     def _take(self, entry: QueueEntry, entries: Sequence[QueueEntry], now: float) -> Job | None:
         """Remove an entry, count one more skip for each of ``entries`` before it, and return its job; None if it has none any more."""
         for skipped in _count_skips(entries, entry, now):
             self._skipped.setdefault(skipped.queued.id, skipped)
+            if skipped.skips >= MAX_SKIPS:
+                self._skipped_enough.setdefault(skipped.queued.id, skipped)
         self._remove(entry, self._turns.take)
         return entry.job or self._build(entry.queued)
 
@@ -192,6 +210,7 @@ class JobQueue:
         queued = entry.queued
         del self._entries[queued.id]
         self._skipped.pop(queued.id, None)
+        self._skipped_enough.pop(queued.id, None)
         if entry in self._returned:
             self._returned.remove(entry)
         else:
