@@ -9,10 +9,11 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
 from goldsmith.brief.cluster_settings import ClusterSettings, QueueSettings, queue_faults
@@ -153,6 +154,16 @@ class MetricsSettings(BaseModel):
     """The file with the token that a request must bring. Left out: the systemd credential `metrics-token`, if there is one."""
 
 
+class _Environment(EnvSettingsSource):
+    """The variables of the environment. A list or a table is written as JSON; what is none is refused with the words of its setting."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class Settings(BaseSettings):
     """The settings of one installation. Each field is a key of config/goldsmith.toml and an environment variable; some are flags too."""
 
@@ -246,7 +257,7 @@ class Settings(BaseSettings):
         """Return the sources by precedence: flags, environment, file. ``read_settings`` passes the file's values under a reserved name."""
         flags = dict(init_settings())
         file_values = flags.pop(_FILE_VALUES, {})
-        return InitSettingsSource(settings_cls, flags), env_settings, InitSettingsSource(settings_cls, file_values)
+        return InitSettingsSource(settings_cls, flags), _Environment(settings_cls), InitSettingsSource(settings_cls, file_values)
 
 
 _FILE_VALUES = "_written"
