@@ -13,6 +13,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+# Before numpy is imported: as in the worker processes, whose pixels are worked on by threads of their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

@@ -13,7 +13,7 @@ from doubles.commission import PIPELINE
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import picture
-from goldsmith.ops.regenerate.operation import candidate_seed
+from goldsmith.ops.regenerate.sizing import candidate_seed
 from goldsmith.picture.codec import decode
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.resample import resize

@@ -59,7 +59,7 @@ class _Engine:
     def matte(self, pixels: Pixels) -> Mask:
         self._note(pixels)
         assert self.engines.matte is not None
-        return self.engines.matte(self.people)
+        return self.engines.matte(self.people)[: pixels.shape[0], : pixels.shape[1]]
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...] | tuple[Hand, ...]:
         self._note(pixels)

@@ -51,7 +51,7 @@ _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _SHEET_SETTINGS = ("bleed", "bleed_from")
 _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
-_CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 96
+_CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 72
 # For the flat picture and its only layer, over white where it is transparent.
 _LAYERED_BYTES_PER_PIXEL = 80
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
@@ -383,9 +383,10 @@ class Export(FileOperation):
     def _make_soft_proof(self, codes: Samples, icc: bytes, page: PlacedPage) -> Deliverable:
         """Return a preview of the trimmed print, from ink codes (h, w, 4) of the whole sheet."""
         paper = self.soft_proof == "paper"
-        inks = printing.codes_to_inks(codes)[page.trim_window]
-        data = printing.encode_proof(inks, icc, paper, page.picture.ppi)
-        facts: dict[str, RecordValue] = {"name": self.name, "format": "jpeg", "width": inks.shape[1], "height": inks.shape[0], "depth": 8}
+        trimmed = codes[page.trim_window]
+        data = printing.encode_proof(trimmed, icc, paper, page.picture.ppi)
+        high, wide = trimmed.shape[:2]
+        facts: dict[str, RecordValue] = {"name": self.name, "format": "jpeg", "width": wide, "height": high, "depth": 8}
         facts |= {"profile": "sRGB", "bytes": len(data), "proof_of": colour.profile_name(icc), "paper": paper}
         return Deliverable(f"{self._name_tail}_proof", ".jpg", data, facts)
 

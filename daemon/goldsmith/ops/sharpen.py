@@ -12,7 +12,7 @@ from pydantic import Field
 
 from goldsmith.operation import PictureOperation, RegionExpression, StepContext, StepNeeds, region_needs
 from goldsmith.picture.colour import luma
-from goldsmith.picture.picture import Mask, Picture, Pixels
+from goldsmith.picture.picture import Mask, Picture, Pixels, channel_maximum, channel_minimum
 from goldsmith.picture.slab_processing import apply_through_mask, map_strips
 
 
@@ -53,7 +53,7 @@ class Sharpen(PictureOperation):
 
     def _sharpen_luma(self, pixels: Pixels) -> Pixels:
         step = self._luma_change(np.ascontiguousarray(luma(pixels)))
-        np.clip(step, -pixels.min(axis=2), 1.0 - pixels.max(axis=2), out=step)  # a clipped channel would shift the hue
+        np.clip(step, -channel_minimum(pixels), 1.0 - channel_maximum(pixels), out=step)  # a clipped channel would shift the hue
         pixels += step[:, :, None]
         return np.clip(pixels, 0.0, 1.0, out=pixels)
 

@@ -11,6 +11,7 @@ import numpy as np
 from goldsmith.picture import colour
 from goldsmith.picture.curves import light_curves
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.reduction import reduce_pixels
 from goldsmith.picture.resample import MIN_ALPHA, resize
 from goldsmith.picture.slab_processing import for_each_slab, map_slabs_with_row
 
@@ -21,15 +22,29 @@ _BAND = 1 << 18
 def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture:
     """Return the picture at another size in px, with alpha and masks; the same picture if it has that size.
 
-    Lanczos in linear light, each value limited to the range of the area means around it, so that nothing over- or undershoots. One channel
-    is processed after the other to save memory; two at once if the result is small.
+    Lanczos in linear light, each value limited to the range of the area means around it, so that nothing over- or undershoots. A result of
+    at most half the pixels is made strip by strip; for others one channel is processed after the other to save memory.
     """
     if (picture.height, picture.width) == (height, width):
         return picture
     alpha = None if picture.alpha is None else _ResizedAlpha(picture.alpha, height, width)
     is_small = 2 * height * width <= picture.height * picture.width
-    light = _LinearPlanes(picture, is_small)
     result = np.empty((height, width, picture.channels), np.float32)
+    if alpha is None and is_small and height <= picture.height and width <= picture.width:
+        area_mean = np.empty_like(result)
+        reduce_pixels(picture.pixels, height, width, lambda strip: colour.to_linear(strip, picture.icc), result, area_mean)
+        _clamp_to_local_range(result, area_mean, 3, result)
+    else:
+        _resize_by_channel(picture, alpha, is_small, result)
+    map_slabs_with_row(result, lambda slab, _: np.clip(colour.from_linear(slab, picture.icc), 0.0, 1.0), out=result)
+    masks = {name: freeze(np.clip(resize(mask, height, width), 0.0, 1.0)) for name, mask in picture.masks.items()}
+    return picture.with_planes(result, None if alpha is None else np.clip(alpha.lanczos, 0.0, 1.0), MappingProxyType(masks))
+
+
+def _resize_by_channel(picture: Picture, alpha: _ResizedAlpha | None, is_small: bool, result: Pixels) -> None:
+    """Write linear light at the size of ``result`` (h, w, c), 0..1, one channel after the other, two at once if ``is_small``."""
+    height, width = result.shape[:2]
+    light = _LinearPlanes(picture, is_small)
     side = 2 * max(1, math.ceil(max(height / picture.height, width / picture.width))) + 1
 
     def run(channel: int) -> None:
@@ -38,9 +53,6 @@ def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture
 
     with ThreadPoolExecutor(2 if is_small else 1) as pool:
         list(pool.map(run, range(picture.channels)))
-    map_slabs_with_row(result, lambda slab, _: np.clip(colour.from_linear(slab, picture.icc), 0.0, 1.0), out=result)
-    masks = {name: freeze(np.clip(resize(mask, height, width), 0.0, 1.0)) for name, mask in picture.masks.items()}
-    return picture.with_planes(result, None if alpha is None else np.clip(alpha.lanczos, 0.0, 1.0), MappingProxyType(masks))
 
 
 class _ResizedAlpha:
@@ -132,15 +144,17 @@ def _unpremultiply(weighted: Mask, coverage: Mask, fallback: Mask | None) -> Non
     for_each_slab(weighted.shape, run)
 
 
-def _clamp_to_local_range(lanczos: Mask, area_mean: Mask, side: int, into: Pixels) -> None:
-    """Limit ``lanczos`` to the minimum and maximum of ``area_mean`` in the square of ``side`` px around each pixel."""
+def _clamp_to_local_range(lanczos: Pixels, area_mean: Pixels, side: int, into: Pixels) -> None:
+    """Limit ``lanczos``, (h, w) or (h, w, c), to the minimum and maximum of ``area_mean`` in the square of ``side`` px around each pixel;
+    ``into`` may be ``lanczos`` itself.
+    """
     import cv2
 
-    height, width = area_mean.shape
+    height, width = area_mean.shape[:2]
     square, margin = np.ones((side, side), np.uint8), side // 2
     rows = max(4 * margin, _BAND // width, 1)
     for top in range(0, height, rows):
         first, last = max(0, top - margin), min(height, top + rows + margin)
         surroundings, core = area_mean[first:last], slice(top - first, min(top + rows, height) - first)
-        low, high = cv2.erode(surroundings, square)[core], cv2.dilate(surroundings, square)[core]
+        low, high = (search(surroundings, square).reshape(surroundings.shape)[core] for search in (cv2.erode, cv2.dilate))
         into[top : top + rows] = np.clip(lanczos[top : top + rows], low, high)

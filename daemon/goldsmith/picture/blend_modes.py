@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels, channel_maximum, channel_minimum
 
 BlendMode = Literal[
     "normal",
@@ -137,7 +137,7 @@ def _lum(colours: Pixels) -> NDArray[np.float32]:
 def _set_lum(colours: Pixels, target_lum: NDArray[np.float32]) -> Pixels:
     """Return the colours shifted to the luminosity, and moved towards it as far as needed to lie in 0..1 (SetLum and ClipColor)."""
     shift = colours - _lum(colours)
-    low, high = shift.min(axis=2, keepdims=True), shift.max(axis=2, keepdims=True)
+    low, high = channel_minimum(shift)[:, :, None], channel_maximum(shift)[:, :, None]
     room = np.minimum(target_lum / np.maximum(-low, _EPSILON), (1 - target_lum) / np.maximum(high, _EPSILON))
     shift *= np.clip(room, 0.0, 1.0)
     shift += target_lum

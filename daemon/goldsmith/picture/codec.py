@@ -48,6 +48,7 @@ from goldsmith.picture.picture import (
     freeze,
     quantise,
 )
+from goldsmith.picture.slab_processing import for_each_slab
 
 # From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
@@ -514,12 +515,17 @@ def _normalise(samples: Samples, max_code: float, black_code: float = 0.0) -> Pi
     """Return codes as float32 0..1, each exactly float32(code / max_code)."""
     if samples.dtype.kind == "f":
         return np.clip(np.nan_to_num(samples.astype(np.float32), posinf=1.0), 0.0, 1.0)
-    result = np.ascontiguousarray(samples).astype(np.float32)
-    if black_code:
-        result -= np.float32(black_code)
-        result /= np.float32(max_code - black_code)
-        return np.asarray(np.clip(result, 0.0, 1.0))
-    result /= np.float32(max_code)
+    result = np.empty(samples.shape, np.float32)
+
+    def convert(rows: slice) -> None:
+        part = result[rows]
+        part[...] = samples[rows]
+        part -= np.float32(black_code)
+        part /= np.float32(max_code - black_code)
+        if black_code:
+            np.clip(part, 0.0, 1.0, out=part)
+
+    for_each_slab(samples.shape[:2], convert)
     return result
 
 

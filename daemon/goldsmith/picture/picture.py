@@ -222,6 +222,23 @@ def quantise(values: NDArray[np.float32], depth: int) -> PixelCodes:
     return result
 
 
+def channel_minimum(pixels: Pixels) -> Mask:
+    """Return the smallest channel of each pixel, (h, w, c) -> (h, w), any unit, several times as fast as ``min``."""
+    return _across_channels(np.minimum, pixels)
+
+
+def channel_maximum(pixels: Pixels) -> Mask:
+    """Return the largest channel of each pixel, (h, w, c) -> (h, w), any unit, several times as fast as ``max``."""
+    return _across_channels(np.maximum, pixels)
+
+
+def _across_channels(combine: np.ufunc, pixels: Pixels) -> Mask:
+    result: Mask = pixels[:, :, 0].copy()
+    for channel in range(1, pixels.shape[2]):
+        combine(result, pixels[:, :, channel], out=result)
+    return result
+
+
 def _scale_to_codes(values: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
     codes = np.asarray(np.clip(values, 0.0, 1.0))
     codes *= np.float32(2**depth - 1)

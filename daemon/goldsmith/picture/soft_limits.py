@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Pixels
+from goldsmith.picture.picture import Pixels, channel_maximum, channel_minimum
 
 FloatPlane = NDArray[np.float32]
 
@@ -32,11 +32,11 @@ def roll_off_light(linear: Pixels, knee: float, peak: float) -> Pixels:
     """
     if linear.shape[2] == 1:
         return roll_off(linear, knee, peak)
-    high = linear.max(axis=2, keepdims=True)
+    high = channel_maximum(linear)[:, :, None]
     bright = high[:, :, 0] > knee
     if not bright.any():
         return linear
-    low = linear.min(axis=2, keepdims=True)
+    low = channel_minimum(linear)[:, :, None]
     new_low = roll_off(low, knee, peak)
     ratio = (roll_off(high, knee, peak) - new_low) / np.maximum(high - low, np.float32(1e-9))
     return np.where(bright[:, :, None], new_low + (linear - low) * ratio, linear)
@@ -49,8 +49,8 @@ def compress_gamut(linear: Pixels, threshold: float, limits: FloatPlane) -> Pixe
     the channel's limit, ``limits`` (3,), are compressed to ``threshold``..1, as the ACES reference gamut compression does (Academy
     S-2021-001), here with the curve of ``roll_off``. The largest channel does not change.
     """
-    largest = np.maximum(linear.max(axis=2, keepdims=True), np.float32(1e-9))
-    distance = (largest - linear) / largest
+    largest = np.maximum(channel_maximum(linear)[:, :, None], np.float32(1e-9))
+    distance = np.asarray((largest - linear) / largest, np.float32)
     if threshold >= 1.0:
         return np.maximum(linear, np.float32(0.0))
     return np.where(distance > threshold, largest * (1.0 - roll_off(distance, threshold, limits)), linear)

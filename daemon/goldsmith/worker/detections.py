@@ -16,6 +16,7 @@ from goldsmith.engines.protocols import EngineNeed, EngineT
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, MatteEstimator, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.worker.second_look import look_again
 
 JsonObject = dict[str, JsonValue]
 
@@ -147,12 +148,13 @@ class Detections:
         """Return the subject, refined to the picture's edges.
 
         Faces decide which model comes first, the one for people or the one for things. If that model finds nothing, or finds people but
-        leaves out the face, the other model is used.
+        leaves out the face, the other model is used. The one for things looks a second time, at the surroundings of what it found.
         """
         from goldsmith.worker.guided_filter import refine_matte
 
         is_people, reason, face_engine = self._shows_people()
         attempts: list[JsonObject] = []
+        agreement: float | None = None
         failure = "found nothing"
         for kind in ("people", "things") if is_people else ("things", "people"):
             engine, facts = self._open_engine(EngineNeed(MATTE_ESTIMATOR, has_people=kind == "people"))
@@ -160,9 +162,12 @@ class Detections:
                 continue
             cause = f"taken for {kind}: {reason}" if not attempts else f"{attempts[0]['name']} {failure}, so asked for {kind}"
             attempts.append({**facts, "why": f"{cause}; {facts['why']}"})
-            mask = refine_matte(engine.matte(self._rgb_pixels()), self._picture.pixels, _MATTE_SIDES_PX[kind])
+            first_look = engine.matte(self._rgb_pixels())
+            mask = refine_matte(first_look, self._picture.pixels, _MATTE_SIDES_PX[kind])
             if float(mask.mean()) < _MIN_SUBJECT_SHARE:
                 continue
+            if kind == "things":
+                mask, agreement = look_again(engine, first_look, mask, self._picture.pixels, _MATTE_SIDES_PX[kind])
             if kind == "things" or not is_people or self._contains_face(mask):
                 break
             failure = "left the face out"
@@ -171,7 +176,7 @@ class Detections:
         grey_share = float(((mask > 0.05) & (mask < 0.95)).mean())
         return DetectedRegion(
             freeze(mask),
-            {"share": _coverage(mask), "unsure": round(grey_share, 4), "why": attempts[-1]["why"]},
+            {"share": _coverage(mask), "unsure": round(grey_share, 4), **_agreement_facts(agreement), "why": attempts[-1]["why"]},
             (*attempts, *_non_empty(face_engine)),
         )
 
@@ -257,6 +262,10 @@ def _approximate_outline(face: Face) -> Points:
     angle = math.atan2(float(right[1] - left[1]), float(right[0] - left[0]))
     x, y, width, height = face.box
     return ellipse_outline((x + width / 2, y + height / 2), (width / 2, height / 2), angle)
+
+
+def _agreement_facts(agreement: float | None) -> JsonObject:
+    return {} if agreement is None else {"second_look": round(agreement, 3)}
 
 
 def _non_empty(*facts: JsonObject | None) -> tuple[JsonObject, ...]:

@@ -104,3 +104,27 @@ def test_grey_areas_of_the_model_are_uncertain_even_if_the_final_edge_is_sharp()
     assert assess_matte(_square(), 8, doubtful).unsure_share == pytest.approx(0.5, abs=0.05)
     assert assess_matte(_square(), 8).unsure_share == 0
     assert not find_doubtful(_square(), 8).any()
+
+
+def disc(radius: int, softness: float) -> np.ndarray:
+    """Return the matte (h, w) of a disc whose rim is ``softness`` px soft."""
+    down, across = np.mgrid[:400, :400]
+    return np.asarray(np.clip((radius - np.hypot(down - 200, across - 200)) / softness + 0.5, 0, 1), np.float32)
+
+
+def test_the_soft_rim_of_a_small_subject_is_certain_if_the_model_was() -> None:
+    """The same rim counts if nobody knows what the model saw, or if it was in doubt elsewhere."""
+    matte, nowhere = disc(30, 12.0), np.zeros((400, 400), np.bool_)
+    assert assess_matte(matte, 12).unsure_share > 0.25
+    assert assess_matte(matte, 12, nowhere).unsure_share == 0
+    doubt = nowhere.copy()
+    doubt[185:215, 185:215] = True
+    assert assess_matte(matte, 12, doubt).unsure_share > 0.5
+
+
+def test_what_is_soft_far_from_the_outline_is_uncertain() -> None:
+    matte = disc(120, 6.0)
+    matte[150:200, 150:200] = 0.6
+    verdict = assess_matte(matte, 8, np.zeros((400, 400), np.bool_))
+    assert 0.03 < verdict.unsure_share < 0.07
+    assert verdict.unsure_mask[175, 175]

@@ -18,7 +18,8 @@ from goldsmith.engines.kinds import GENERATOR
 from goldsmith.engines.protocols import EngineNeed, GenerationRequest, GenerationResult, OnProgress, ignore_progress
 from goldsmith.errors import InputError, JobCancelled, JobYielded
 from goldsmith.operation import FinishedPart
-from goldsmith.ops.regenerate.operation import Regenerate, candidate_seed, crop_and_resize, native_size
+from goldsmith.ops.regenerate.operation import Regenerate
+from goldsmith.ops.regenerate.sizing import candidate_seed, crop_and_resize, native_size
 from goldsmith.picture.picture import Picture
 from goldsmith.picture.profiles import builtin_profile
 

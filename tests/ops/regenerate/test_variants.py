@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from doubles.operation_samples import picture
 from doubles.step_context import EnginesDouble, FinishedPart, NullGenerator, PartsDouble, StepContextDouble
 from goldsmith.errors import InputError
-from goldsmith.ops.regenerate.operation import Regenerate, candidate_seed
+from goldsmith.ops.regenerate.operation import Regenerate
+from goldsmith.ops.regenerate.sizing import candidate_seed
 from goldsmith.ops.regenerate.variants import expand_choices, fill_prompt, wildcard_names
 from goldsmith.picture.picture import Picture
 

@@ -124,3 +124,11 @@ def test_only_auto_needs_engines() -> None:
     """The step waits for the engines that find subjects and faces only if it uses them."""
     assert Text(string="GOLD").needs().engines == ()
     assert {need.kind for need in Text(string="GOLD", anchor="auto").needs().engines} == {MATTE_ESTIMATOR, FACE_DETECTOR}
+
+
+def test_on_a_subject_that_fills_the_picture_text_goes_to_its_rim_and_is_told() -> None:
+    """The middle of the subject, where its eyes may be, stays free."""
+    record = place(ground(), box_mask(0, 0, WIDTH, HEIGHT))[1]
+    assert overlap(box_mask(120, 75, 260, 150), record["ink_box"]) == 0
+    assert "no room beside the subject: 100% of the text lies on it" in record["remark"]
+    assert "remark" not in place(ground(), box_mask(0, 0, 200, HEIGHT), size=24)[1]

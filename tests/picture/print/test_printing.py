@@ -86,7 +86,7 @@ def test_imagemagick_sees_the_same_print(word: printing.PrintFormat, tmp_path: P
     file.write_bytes(printing.encode_inks(result.codes, _photograph(), press_profile(), word, 97, None))
     command = [str(MAGICK), f"{word}:{file}", "-intent", "relative", "-black-point-compensation", "-profile", str(srgb), "-depth", "8"]
     subprocess.run([*command, "-strip", str(converted)], check=True)
-    proof = codec.decode(printing.encode_proof(printing.codes_to_inks(result.codes), press_profile(), False, None), "proof.jpg", 10**7)
+    proof = codec.decode(printing.encode_proof(result.codes, press_profile(), False, None), "proof.jpg", 10**7)
     with Image.open(converted) as opened:
         pixels = np.asarray(opened.convert("RGB")) / 255
     assert np.abs(pixels - proof.pixels).mean() < 0.015

@@ -7,6 +7,7 @@ A least-squares fit in each tile with edges gives d. Most tiles agree on one sca
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,24 +136,38 @@ def _best_candidate_scale(plane: Mask, green: Mask) -> float:
     shrink = max(1.0, (green.size / _SEARCH_PIXELS) ** 0.5)
     height, width = (round(side / shrink) for side in green.shape)
     small_plane, small_green = resize_values(plane, height, width), resize_values(green, height, width)
-    return float(min(_SCALE_CANDIDATES, key=lambda scale: (_dissimilarity(small_plane, small_green, float(scale)), abs(scale))))
+    known = [_green_detail(small_green, rows, context) for rows, context in _strips_with_context(height)]
+    return float(min(_SCALE_CANDIDATES, key=lambda scale: (_dissimilarity(small_plane, small_green, float(scale), known), abs(scale))))
 
 
-def _dissimilarity(plane: Mask, green: Mask, scale: float) -> float:
-    """Return how little the detail of a colour at that scale has in common with green's, away from the centre: 0 = identical."""
-    height, width = green.shape
+def _dissimilarity(plane: Mask, green: Mask, scale: float, known: Sequence[Mask] = ()) -> float:
+    """Return how little the detail of a colour at that scale has in common with green's, away from the centre: 0 = identical.
+
+    ``known``: green's detail in each strip, if there is memory for it; otherwise it is computed.
+    """
+    height = green.shape[0]
     scaled_plane = _rescale(plane, scale) if scale else plane
     common, powers = 0.0, np.zeros(2)
-    for rows, context in _strips_with_context(height):
-        green_detail, colour_detail = (
-            _detail(each[context])[rows.start - context.start :][: rows.stop - rows.start] for each in (green, scaled_plane)
-        )
-        middle = slice(max(0, height // 3 - rows.start), max(0, height - height // 3 - rows.start))
-        green_detail[middle, width // 3 : -(width // 3)] = 0
+    for number, (rows, context) in enumerate(_strips_with_context(height)):
+        green_detail = known[number] if known else _green_detail(green, rows, context)
+        colour_detail = _strip_detail(scaled_plane, rows, context)
         is_used = green_detail != 0
         powers += [float(np.square(each[is_used], dtype=np.float64).sum()) for each in (green_detail, colour_detail)]
         common += float((green_detail * colour_detail).sum(dtype=np.float64))
     return 1 - common / math.sqrt(max(float(powers[0] * powers[1]), 1e-18))
+
+
+def _green_detail(green: Mask, rows: slice, context: slice) -> Mask:
+    """Return green's detail in a strip, zero round the centre of the picture, where no scale shows."""
+    height, width = green.shape
+    detail = _strip_detail(green, rows, context)
+    middle = slice(max(0, height // 3 - rows.start), max(0, height - height // 3 - rows.start))
+    detail[middle, width // 3 : -(width // 3)] = 0
+    return detail
+
+
+def _strip_detail(plane: Mask, rows: slice, context: slice) -> Mask:
+    return _detail(plane[context])[rows.start - context.start :][: rows.stop - rows.start]
 
 
 def _detail(plane: Mask) -> Mask:

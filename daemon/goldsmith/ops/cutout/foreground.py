@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldsmith.ops.cutout.laplacian import BoolMask
 from goldsmith.picture.picture import Mask, Pixels, Window
@@ -32,15 +33,15 @@ def estimate_foreground(pixels: Pixels, alpha: Mask, where: BoolMask, on_progres
     front = background = pixels[:1, :1]
     for level in range(levels, -1, -1):
         size = (max(1, width >> level), max(1, height >> level))
-        level_pixels, level_alpha = _resize(pixels, size), _resize(alpha[:, :, None], size)[:, :, 0]
-        front, background = _resize(front, size), _resize(background, size)
         rounds = _SMALL_ITERATIONS if max(size) <= _SMALL_SIDE else _ITERATIONS
-        if level:
-            front, background = _relax(level_pixels, level_alpha, front, background, rounds)
-        else:
-            front = _refine_in_tiles(level_pixels, level_alpha, (front, background), where, rounds)
+        if not level:
+            break
+        level_pixels, level_alpha = _resize(pixels, size), _resize(alpha[:, :, None], size)[:, :, 0]
+        front, background = _relax(level_pixels, level_alpha, _resize(front, size), _resize(background, size), rounds)
         on_progress(4.0**-level)
-    return np.where(where[:, :, None], front, pixels)
+    result = _refine_in_tiles(pixels, alpha, (front, background), where, rounds)
+    on_progress(1.0)
+    return result
 
 
 def _resize(planes: Pixels, size: tuple[int, int]) -> Pixels:
@@ -53,15 +54,36 @@ def _resize(planes: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _refine_in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels], where: BoolMask, iterations: int) -> Pixels:
-    """Return the foreground colours, computed only in tiles that need them: identical to the whole, because each pixel depends on
-    ``iterations`` px around it.
+    """Return the foreground colours ``where`` they are asked for, else ``pixels``; ``colours``: both at half the size.
+
+    They are computed only in tiles that need them: identical to the whole, because each pixel depends on ``iterations`` px around it.
     """
-    result = colours[0].copy()
+    result = pixels.copy()
     for core, window in _tiles(where, iterations):
-        part = _relax(pixels[window], alpha[window], colours[0][window], colours[1][window], iterations)[0]
+        front, background = (_enlarge_part(plane, alpha.shape, window) for plane in colours)
+        part = _relax(pixels[window], alpha[window], front, background, iterations)[0]
         top, left = core[0].start - window[0].start, core[1].start - window[1].start
-        result[core] = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
+        inner = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
+        np.copyto(result[core], inner, where=where[core][:, :, None])
     return result
+
+
+def _enlarge_part(planes: Pixels, shape: tuple[int, ...], window: Window) -> Pixels:
+    """Return a window (h, w, c) of ``planes``, enlarged to ``shape`` (h, w) by linear interpolation."""
+    (rows, columns), (height, width) = window, shape
+    above, below, down = _neighbours_of(rows, planes.shape[0], height)
+    left, right, across = _neighbours_of(columns, planes.shape[1], width)
+    rows_between = planes[above] + down[:, None, None] * (planes[below] - planes[above])
+    result: Pixels = rows_between[:, left] + across[:, None] * (rows_between[:, right] - rows_between[:, left])
+    return result
+
+
+def _neighbours_of(span: slice, source_side: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return, for the px of a span of ``side`` px, the two source px on each side of it, and the share of the second, 0..1."""
+    place = (np.arange(span.start, min(span.stop, side)) + 0.5) * (source_side / side) - 0.5
+    first = np.floor(place).astype(np.intp)
+    share = (place - first).astype(np.float32)
+    return np.clip(first, 0, source_side - 1), np.clip(first + 1, 0, source_side - 1), share
 
 
 def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:

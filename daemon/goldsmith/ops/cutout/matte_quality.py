@@ -12,6 +12,8 @@ from goldsmith.picture.picture import Mask
 _UNSURE_ABOVE, _UNSURE_BELOW = 0.05, 0.95
 # If a first matte is nearer to 0 or 1 than this, it is certain.
 _DOUBT_MARGIN = 0.15
+# If a first matte was uncertain over no more than this share of the subject, a soft rim along the outline is hair or blur.
+_MAX_CLEAR_DOUBT = 0.06
 # px. Every lens makes an edge this soft, so a narrower soft rim is not uncertain.
 _LENS_BLUR_PX = 3
 # An area smaller than this share of the picture is neither a hole nor a piece.
@@ -47,13 +49,16 @@ def assess_matte(alpha: Mask, band_width: int = 0, doubtful: BoolMask | None = N
     """Return the quality of a matte (h, w), 0..1. ``band_width`` is the width of the refined band on each side of the outline, in px.
 
     A hole is at least a share of that band wide; gaps between hairs are not holes. ``doubtful`` (h, w), bool, marks pixels that always
-    count as uncertain.
+    count as uncertain. Where it marks next to nothing, soft pixels in the band are not uncertain: a small subject has little area for its
+    outline. None: nobody knows what was uncertain before.
     """
     unsure = _drop_narrow((alpha > _UNSURE_ABOVE) & (alpha < _UNSURE_BELOW), _LENS_BLUR_PX)
-    if doubtful is not None:
-        unsure |= doubtful
-    area = float(np.count_nonzero((alpha > _UNSURE_ABOVE) | unsure))
     solid = alpha > 0.5
+    area = float(np.count_nonzero((alpha > _UNSURE_ABOVE) | (unsure if doubtful is None else unsure | doubtful)))
+    if doubtful is not None:
+        if np.count_nonzero(doubtful) <= _MAX_CLEAR_DOUBT * area:
+            unsure &= ~_near_outline(solid, band_width)
+        unsure |= doubtful
     sizes = _connected_components(solid)[1]
     hole_count, hole_mask = _find_holes(solid, band_width / _HAIR_GAP_DIVISOR)
     edges = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
@@ -80,6 +85,14 @@ def find_doubtful(guess: Mask, band_width: int) -> BoolMask:
     Closed-form matting gives a sharp answer there too, but one from colours alone.
     """
     return _drop_narrow((guess > _DOUBT_MARGIN) & (guess < 1 - _DOUBT_MARGIN), max(_LENS_BLUR_PX, band_width))
+
+
+def _near_outline(solid: BoolMask, width: int) -> BoolMask:
+    """Return the pixels at most ``width`` px from the outline of ``solid`` (h, w), bool, on either side."""
+    import cv2
+
+    outline = cv2.morphologyEx(solid.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) == 0
+    return np.asarray(cv2.distanceTransform(outline.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) <= width)
 
 
 def _drop_narrow(flags: BoolMask, min_width: int) -> BoolMask:

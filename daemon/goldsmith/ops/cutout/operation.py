@@ -31,6 +31,7 @@ from goldsmith.ops.cutout.trimap import Trimap, trimap_from_mask, trimap_from_ma
 from goldsmith.picture import colour
 from goldsmith.picture.layer_placement import Placement, place_layer
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
+from goldsmith.picture.slab_processing import for_each_slab
 
 _COLOUR_PREFIX = "#"
 # A matte nearer to 0 or 1 than this becomes 0 or 1: opaque pixels stay bit for bit, and nothing remains of the background.
@@ -104,10 +105,10 @@ class Cutout(PictureOperation):
         return self
 
     def bytes_per_pixel(self) -> int:
-        """Return the memory for the picture, its matte at several sizes, the trimap with its distances, and the colours of the subject and
-        of its background.
+        """Return the memory for the picture, its matte at several sizes, the trimap with its distances, and the colours of the subject;
+        more for glass, whose background is continued under all of it.
         """
-        return 120
+        return 120 if self.glass else 72
 
     def needs(self) -> StepNeeds:
         needs = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
@@ -226,9 +227,14 @@ class Cutout(PictureOperation):
             picture.pixels, matte, edge, lambda done: context.progress.report(0.7 + 0.25 * done, "cleaning the edge")
         )
         share = np.float32(self.decontaminate)
-        foreground = np.where(edge[:, :, None], picture.pixels + share * (foreground - picture.pixels), picture.pixels)
-        if not self.onto:
-            foreground[(matte == 0) & ~edge] = 0
+
+        def mix(rows: slice) -> None:
+            part, pixels = foreground[rows], picture.pixels[rows]
+            np.copyto(part, pixels + share * (part - pixels), where=edge[rows][:, :, None])
+            if not self.onto:
+                part[(matte[rows] == 0) & ~edge[rows]] = 0
+
+        for_each_slab(matte.shape, mix)
         return foreground
 
     def _composite_onto_background(self, picture: Picture, pixels: Pixels, matte: Mask, context: StepContext) -> Picture:
@@ -236,12 +242,18 @@ class Cutout(PictureOperation):
         background, coverage = self._load_background(picture, context)
         if picture.alpha is not None:
             matte = matte * picture.alpha
-        share = matte[:, :, None]
         alpha = matte + coverage * (1 - matte)
-        composite = share * pixels + (1 - share) * coverage[:, :, None] * background
-        composite = np.where(share == 1, pixels, composite / np.maximum(alpha, np.float32(1e-6))[:, :, None])
+        composite = np.empty_like(pixels)
+
+        def mix(rows: slice) -> None:
+            share, own = matte[rows][:, :, None], pixels[rows]
+            mixed = share * own + (1 - share) * coverage[rows][:, :, None] * background[rows]
+            mixed = np.where(share == 1, own, mixed / np.maximum(alpha[rows], np.float32(1e-6))[:, :, None])
+            np.clip(mixed, 0.0, 1.0, out=composite[rows])
+
+        for_each_slab(matte.shape, mix)
         is_opaque = bool((coverage == 1).all())
-        return replace(picture, pixels=freeze(np.clip(composite, 0.0, 1.0)), alpha=None if is_opaque else freeze(alpha))
+        return replace(picture, pixels=freeze(composite), alpha=None if is_opaque else freeze(alpha))
 
     def _load_background(self, picture: Picture, context: StepContext) -> tuple[Pixels, Mask]:
         """Return the new background (h, w, c) and its coverage (h, w)."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from goldsmith.ops.grade.look_files import Cdl, CubeLut, LutTable, RgbTriple
 from goldsmith.picture.colour import REC709_WEIGHTS, luma
-from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels, channel_maximum, channel_minimum
 from goldsmith.picture.slab_processing import PixelChange
 from goldsmith.picture.soft_limits import roll_off
 from goldsmith.picture.tonal_ranges import smoothstep, zone_weights
@@ -31,8 +31,22 @@ class ZoneBalance:
 
 
 def cdl_change(cdl: Cdl) -> PixelChange:
-    """Return the ASC CDL (v1.2, clamping) as a change, run by OpenColorIO."""
-    return _ocio_transform([_ocio_cdl(cdl)])
+    """Return the ASC CDL (v1.2, clamping) as a change, run by OpenColorIO; one power for all channels is run by OpenCV, which is faster."""
+    power = cdl.power[0]
+    if power == 1.0 or cdl.power != (power,) * 3:
+        return _ocio_transform([_ocio_cdl(cdl)])
+    before = _ocio_transform([_ocio_cdl(Cdl(cdl.slope, cdl.offset))])
+    after = None if cdl.saturation == 1.0 else _ocio_transform([_ocio_cdl(Cdl(saturation=cdl.saturation))])
+
+    def change(pixels: Pixels) -> Pixels:
+        import cv2
+
+        values = before(pixels).reshape(-1)
+        cv2.pow(values, power, values)
+        result = values.reshape(pixels.shape)
+        return result if after is None else after(result)
+
+    return change
 
 
 def look_change(look: CubeLut | Cdl, strength: float) -> PixelChange:
@@ -102,7 +116,7 @@ def split_tone_change(shadows: RgbTriple | None, highlights: RgbTriple | None, t
 def chroma_share(grey: Mask, chroma: Pixels) -> Mask:
     """Return how much of the room between its grey and the edge of 0..1 each chroma (h, w, 3) takes: (h, w), above 1 outside."""
     tiny = np.float32(1e-6)
-    above, below = chroma.max(axis=2) / np.maximum(np.float32(1) - grey, tiny), -chroma.min(axis=2) / np.maximum(grey, tiny)
+    above, below = channel_maximum(chroma) / np.maximum(np.float32(1) - grey, tiny), -channel_minimum(chroma) / np.maximum(grey, tiny)
     return np.asarray(np.maximum(above, below), np.float32)
 
 

@@ -29,10 +29,15 @@ EDGE_SHARE = 0.01
 
 def cut_edges(subject: Mask, edges: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of the edges ("left", "right", "top", "bottom") at which the picture ends in the subject. subject: (h, w), 0..1."""
-    visible = subject > LEAST_OBJECT
-    if not visible.any() or float((subject > SURE_OBJECT).sum()) < LEAST_SURE_SHARE * float(visible.sum()):
+    if not _is_sure(subject):
         return ()
     return tuple(edge for edge in edges if float((_edge_strip(subject, edge) > HALF_OBJECT).mean()) >= LEAST_CUT_SHARE)
+
+
+def _is_sure(subject: Mask) -> bool:
+    """Return whether a matte (h, w), 0..1, shows a subject and not a part of a landscape, which models see now so and now so."""
+    visible = float((subject > LEAST_OBJECT).sum())
+    return visible > 0 and float((subject > SURE_OBJECT).sum()) >= LEAST_SURE_SHARE * visible
 
 
 def _edge_strip(subject: Mask, edge: str) -> NDArray[np.float32]:
@@ -54,7 +59,8 @@ def refuse_cut_subject(subject: Mask, edges: tuple[str, ...]) -> None:
 def find_hidden(picture: Picture, find: Callable[[str, Picture], Mask | None]) -> tuple[Mask | None, Mask | None]:
     """Return the subject, and all that must not be continued, each (h, w), 0..1, at the picture's size; None where there is none.
 
-    ``find`` returns the mask of a word in a picture, or None. A subject that covers nearly everything is the scene, and may be continued.
+    ``find`` returns the mask of a word in a picture, or None. A subject that covers nearly everything is the scene, and may be continued;
+    so are the uncertain parts of an uncertain one.
     """
     scale = min(1.0, DETECTION_SIDE / max(picture.height, picture.width))
     small = resize_values(picture.pixels, max(round(picture.height * scale), 1), max(round(picture.width * scale), 1))
@@ -63,8 +69,10 @@ def find_hidden(picture: Picture, find: Callable[[str, Picture], Mask | None]) -
     subject = mattes.pop("subject", None)
     if subject is not None and float((subject > HALF_OBJECT).mean()) > MAX_SUBJECT_SHARE:
         subject = None
-    hidden = [matte for matte in (subject, *mattes.values()) if matte is not None]
-    together = freeze((np.maximum.reduce(hidden) > LEAST_OBJECT).astype(np.float32)) if hidden else None
+    hidden = [matte > LEAST_OBJECT for matte in mattes.values()]
+    if subject is not None:
+        hidden.append(subject > (LEAST_OBJECT if _is_sure(subject) else SURE_OBJECT))
+    together = freeze(np.logical_or.reduce(hidden).astype(np.float32)) if hidden else None
     return subject, None if together is None or together.all() else together
 
 

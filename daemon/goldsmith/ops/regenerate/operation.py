@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby, product
 from math import ceil
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, cast
 
@@ -21,12 +19,10 @@ from goldsmith.engines.protocols import (
     Ability,
     ControlGuide,
     ControlNet,
-    EngineDescriptor,
     EngineNeed,
     GenerationOptions,
     GenerationRequest,
     Generator,
-    OnProgress,
     ReferenceAdapter,
     ReferenceGuide,
 )
@@ -53,27 +49,24 @@ from goldsmith.operation import (
     lora_paths,
     lora_references,
 )
+from goldsmith.ops.regenerate.generation_run import CandidateGroup, GenerationRun
 from goldsmith.ops.regenerate.layers import enlarge_layer, lay_over, layer_file, layer_name
-from goldsmith.ops.regenerate.tiled_refinement import RefineOptions, refine_by_tiles
+from goldsmith.ops.regenerate.second_pass import SecondPass, run_second_pass
+from goldsmith.ops.regenerate.sizing import candidate_seed, centre_crop, crop_and_resize, fit_into_base, native_size
 from goldsmith.ops.regenerate.variants import (
     WILDCARD_SUFFIXES,
     WILDCARDS_FOLDER,
     Variant,
-    WildcardFiles,
     as_list,
     combine,
     expand_choices,
     fill_prompt,
     wildcard_names,
 )
-from goldsmith.picture import colour
-from goldsmith.picture.companion import Companion
-from goldsmith.picture.dither import dither
 from goldsmith.picture.metadata.source_type import SourceTypeChange
-from goldsmith.picture.picture import Picture, Pixels, freeze, quantise
-from goldsmith.picture.resample import resize, resize_picture
-from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size, anchor_offset, fill_size
-from goldsmith.picture.tiling import Tiling, upscale_by_tiles
+from goldsmith.picture.picture import Picture, Pixels, freeze
+from goldsmith.picture.resample import resize_picture
+from goldsmith.picture.size_fitting import MAX_PIXELS, MAX_SIDE, Size
 
 # How far a picture is changed if the brief does not say.
 DEFAULT_STRENGTH = 0.55
@@ -359,6 +352,10 @@ class Regenerate(SetOperation):
         """The factor of the upscaler in the second pass; the excess is removed by a resize."""
         return max(2, ceil(self.refine))
 
+    @property
+    def _second_pass(self) -> SecondPass:
+        return SecondPass(self.refine, self.refine_strength, self._upscale_factor, self.control)
+
     def max_results(self, count: int) -> int:
         return max(1, count) * self._count
 
@@ -425,7 +422,7 @@ class Regenerate(SetOperation):
             context.results.record(made_before=run.restored)
         context.results.record(candidates=candidates, prompt=self._recorded_prompt(context), **run.all_findings())
 
-    def _split_into_layers(self, pictures: Sequence[Picture], run: _GenerationRun) -> Picture:
+    def _split_into_layers(self, pictures: Sequence[Picture], run: GenerationRun) -> Picture:
         """Return the picture with its layers laid over it, at its own size; write each layer beside it.
 
         Raises InputError if there is no picture, if there are several, or if no words say what it shows.
@@ -458,7 +455,7 @@ class Regenerate(SetOperation):
             pixels = lay_over(pixels, [large])
         names: list[RecordValue] = [layer_name(number) for number in range(1, len(generated.pictures) + 1)]
         context.results.record(layers=names, prompt=prompt, native=[wide, high], made=cast("RecordValue", dict(generated.facts)))
-        result = _fit_into_base(source, pixels, seed)
+        result = fit_into_base(source, pixels, seed)
         return replace(result, record_values={"number": 1, "seed": seed})
 
     def _recorded_prompt(self, context: StepContext) -> RecordValue:
@@ -466,7 +463,7 @@ class Regenerate(SetOperation):
         prompts = list(dict.fromkeys(variant.prompt or context.prompt for variant in self._variants))
         return prompts[0] if len(prompts) == 1 else prompts
 
-    def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> _GenerationRun:
+    def _prepare(self, pictures: Sequence[Picture], context: StepContext) -> GenerationRun:
         """Return what is the same for all candidates, with the first model."""
         if not pictures and self.uses_brief_prompt() and not context.prompt:
             raise InputError("There is neither a picture nor a prompt.", "Write prompt = … into the brief.")
@@ -481,7 +478,7 @@ class Regenerate(SetOperation):
         engine = self._choose_engine(context, inputs, first.model)
         if self.refine > 1:  # here, so that it is known on what the finished parts depend
             context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
-        run = _GenerationRun(
+        run = GenerationRun(
             context, engine, first.model, inputs, references, lora_paths(self.loras, context), max(1, len(pictures)) * self._count
         )
         run.embeddings = tuple(context.library.file("embeddings", name, LORA_SUFFIXES) for name in self.embeddings)
@@ -492,7 +489,7 @@ class Regenerate(SetOperation):
             run.wildcards.lines_of(name)  # a missing file is a problem before the first picture is made
         return run
 
-    def _open_model(self, variant: Variant, run: _GenerationRun) -> bool:
+    def _open_model(self, variant: Variant, run: GenerationRun) -> bool:
         """Open the model of a combination, and return whether it is another one than before."""
         if variant.model == run.model:
             return False
@@ -500,7 +497,7 @@ class Regenerate(SetOperation):
         self._open_guides(run)
         return True
 
-    def _open_guides(self, run: _GenerationRun) -> None:
+    def _open_guides(self, run: GenerationRun) -> None:
         """Open the control model and the reference adapter for the family of the model, as far as the step uses them."""
         family, need = run.engine.descriptor.family, self._generator_need(run.inputs, run.model)
         if self.control is not None:
@@ -509,7 +506,7 @@ class Regenerate(SetOperation):
             adapter = run.context.engines.get(adapter_need(self.reference_model, need, additions_family(family)))
             run.likeness = ReferenceGuide(adapter, run.references, self.reference_strength)
 
-    def _options(self, variant: Variant, prompt: str, run: _GenerationRun) -> GenerationOptions:
+    def _options(self, variant: Variant, prompt: str, run: GenerationRun) -> GenerationOptions:
         """Return the options of a combination, with the prompt in which the wildcards are filled in."""
         uses_strength = run.inputs.has_picture and not self._model_sees_references(run.inputs) and self.layers is None
         strength = self._effective_strength(variant, run.engine) if uses_strength else None
@@ -565,7 +562,7 @@ class Regenerate(SetOperation):
         remedy = "the picture is enlarged without new detail. Set refine, or add an upscale step and leave size out."
         return (f"{size} ({native_pixels / 1e6:.1f} MP{refined}): {remedy}",)
 
-    def _check_memory(self, source: Picture | None, run: _GenerationRun) -> None:
+    def _check_memory(self, source: Picture | None, run: GenerationRun) -> None:
         """Raise InputError, before anything is drawn, if a picture that the step makes needs more memory than the job may use."""
         wide, high = native_size(self._aspect_ratio(source or run.control_picture), run.engine.descriptor)
         run.context.results.check_memory(*self._result_size((wide, high)), _SCALING_BYTES)
@@ -577,7 +574,7 @@ class Regenerate(SetOperation):
         return self.size or (round(native_size_px[0] * self.refine), round(native_size_px[1] * self.refine))
 
     def _make_candidates(
-        self, source: Picture | None, variant: Variant, numbered_seeds: Sequence[tuple[int, int]], run: _GenerationRun
+        self, source: Picture | None, variant: Variant, numbered_seeds: Sequence[tuple[int, int]], run: GenerationRun
     ) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of each candidate of one combination from one picture."""
         wide, high = native_size(self._aspect_ratio(source or run.control_picture), run.engine.descriptor)
@@ -592,9 +589,11 @@ class Regenerate(SetOperation):
         for prompt, alike in groupby(numbered_seeds, lambda pair: prompts[pair[0]]):
             pairs, options = list(alike), self._options(variant, prompt, run)
             for first in range(0, len(pairs), batch):
-                yield from self._make_group(_Group(pairs[first : first + batch], options, start_pixels, (wide, high), guide), base, run)
+                yield from self._make_group(
+                    CandidateGroup(pairs[first : first + batch], options, start_pixels, (wide, high), guide), base, run
+                )
 
-    def _guide(self, run: _GenerationRun, start_pixels: Pixels | None, size: Size) -> ControlGuide | None:
+    def _guide(self, run: GenerationRun, start_pixels: Pixels | None, size: Size) -> ControlGuide | None:
         """Return the control picture at that size, with its settings; edges are drawn from the picture itself if there is none."""
         if self.control is None or run.control_net is None:
             return None
@@ -606,7 +605,7 @@ class Regenerate(SetOperation):
             pixels = control.make(start_pixels)
         return ControlGuide(run.control_net, control.kind, pixels, control.strength, control.start, control.end)
 
-    def _make_group(self, group: _Group, base: Picture, run: _GenerationRun) -> Iterator[tuple[int, int, Picture]]:
+    def _make_group(self, group: CandidateGroup, base: Picture, run: GenerationRun) -> Iterator[tuple[int, int, Picture]]:
         """Yield (number, seed, picture) of the candidates of one call of the engine; the call is left out if all are finished."""
         start = run.done_count
         finished = {number: part for number, _ in group.numbered_seeds if (part := run.context.parts.find(f"candidate {number}"))}
@@ -629,17 +628,17 @@ class Regenerate(SetOperation):
                 share = 1 - _FIRST_PASS_SHARE
                 second_start = start + len(group.numbered_seeds) * _FIRST_PASS_SHARE + position * share
                 note = f"refining {run.done_count} of {run.candidate_count}"
-                pixels, second_pass = self._run_second_pass(
-                    pixels, seed, group.options, run, run.progress_callback(second_start, share, note)
+                pixels, second_pass = run_second_pass(
+                    pixels, seed, group.options, self._second_pass, run, run.progress_callback(second_start, share, note)
                 )
                 facts |= second_pass
             run.add_part(facts)
-            candidate = _fit_into_base(base, pixels, seed)
+            candidate = fit_into_base(base, pixels, seed)
             run.keep(f"candidate {number}", candidate, facts)
             run.may_give_way = run.done_count < run.candidate_count and (self.refine > 1 or position == len(group.numbered_seeds) - 1)
             yield number, seed, candidate
 
-    def _run_first_pass(self, group: _Group, run: _GenerationRun) -> tuple[dict[str, RecordValue], list[Pixels]]:
+    def _run_first_pass(self, group: CandidateGroup, run: GenerationRun) -> tuple[dict[str, RecordValue], list[Pixels]]:
         """Return the facts of one call of the engine, and its pictures. With a second pass, its pictures are finished parts too."""
         names = [f"first pass {number}" for number, _ in group.numbered_seeds]
         parts = [run.context.parts.find(name) for name in names] if self.refine > 1 else []
@@ -674,213 +673,5 @@ class Regenerate(SetOperation):
         size = self._result_size(native_size_px)
         if source is None:
             return Picture(freeze(np.zeros((size[1], size[0], 3), np.float32)))
-        part = _centre_crop(_centre_crop(source, native_size_px), size)
+        part = centre_crop(centre_crop(source, native_size_px), size)
         return resize_picture(part, size[1], size[0])
-
-    def _run_second_pass(
-        self, pixels: Pixels, seed: int, options: GenerationOptions, run: _GenerationRun, on_progress: OnProgress
-    ) -> tuple[Pixels, dict[str, RecordValue]]:
-        """Return the pixels enlarged by ``refine`` and redrawn by tiles, and the facts: ``refined``, and ``second_pass`` of each call."""
-        descriptor = run.engine.descriptor
-        upscaler = run.context.engines.get(EngineNeed(UPSCALER, factor=self._upscale_factor))
-        upscaler_descriptor = upscaler.descriptor
-        large = upscale_by_tiles(
-            pixels,
-            upscaler.enlarge,
-            Tiling(upscaler_descriptor.side, upscaler_descriptor.pad, upscaler_descriptor.multiple, upscaler_descriptor.scale),
-            lambda done: on_progress(done * 0.3),
-        )
-        high, wide = round(pixels.shape[0] * self.refine), round(pixels.shape[1] * self.refine)
-        large = np.clip(resize(large, high, wide, "lanczos"), 0, 1)
-        options = replace(options, strength=self.refine_strength)
-        calls: list[RecordValue] = []
-        guide: list[ControlGuide] = []
-        companion = self._refining_companion(large, run, guide)
-
-        def redraw(tile: Pixels, tile_seed: int, on_tile_progress: OnProgress) -> Pixels:
-            # Without the references: with them a model has no strength and would draw every tile anew from the words.
-            tile_guide = guide[-1] if guide else None
-            request = GenerationRequest(options, (tile_seed,), tile.shape[1], tile.shape[0], picture=tile, guide=tile_guide)
-            generated = run.engine.generate(request, on_tile_progress)
-            calls.append(cast("dict[str, RecordValue]", dict(generated.facts)))
-            return generated.pictures[0]
-
-        refined = refine_by_tiles(
-            large,
-            redraw,
-            RefineOptions(descriptor.native_pixels, descriptor.multiple, seed),
-            lambda done: on_progress(0.3 + done * 0.7),
-            companion,
-        )
-        facts: dict[str, RecordValue] = {
-            "upscaler": upscaler_descriptor.name,
-            "scale": upscaler_descriptor.scale,
-            "size": [wide, high],
-            "tiles": len(refined.tiles),
-        }
-        return refined.pixels, {"refined": facts, "second_pass": calls}
-
-    def _refining_companion(self, large: Pixels, run: _GenerationRun, guide: list[ControlGuide]) -> Companion | None:
-        """Return the control picture of the second pass, which puts the part of each tile into ``guide``; None if it follows none."""
-        control, net = self.control, run.control_net
-        if control is None or net is None or not control.refine:
-            return None
-        size, control_picture = (large.shape[1], large.shape[0]), run.control_picture
-
-        def use_part(part: Pixels) -> None:
-            picture = part if control_picture is not None else control.make(part)
-            guide[:] = [ControlGuide(net, control.kind, picture, control.strength, control.start, control.end)]
-
-        return Companion(large if control_picture is None else to_model_pixels(crop_and_resize(control_picture, size)), use_part)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Group:
-    """The candidates of one call of the engine; ``size`` is the model's, in px."""
-
-    numbered_seeds: Sequence[tuple[int, int]]
-    options: GenerationOptions
-    start_pixels: Pixels | None
-    size: Size
-    guide: ControlGuide | None = None
-
-
-@dataclass(slots=True)
-class _CallFacts:
-    """The facts of an engine's calls: those of the first call, and of each other call that ran in another way."""
-
-    calls: list[dict[str, RecordValue]] = field(default_factory=list)
-
-    def add(self, facts: Mapping[str, object]) -> None:
-        """Add the facts of a call. Calls that differ only in their seeds are one entry with the seeds of all."""
-        call = cast("dict[str, RecordValue]", dict(facts))
-        seeds = call.pop("seeds", [])
-        for known in self.calls:
-            if {name: value for name, value in known.items() if name != "seeds"} == call:
-                known["seeds"] = [*_as_list(known["seeds"]), *_as_list(seeds)]
-                return
-        self.calls.append({**call, "seeds": seeds})
-
-    def any_call(self, name: str) -> bool:
-        """Return whether this fact is true of any call."""
-        return any(bool(call.get(name)) for call in self.calls)
-
-
-def _as_list(value: RecordValue) -> list[RecordValue]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-@dataclass(slots=True)
-class _GenerationRun:
-    """The facts that are the same for every candidate, the model in use, and the findings so far."""
-
-    context: StepContext
-    engine: Generator
-    # Its name in the step, or None.
-    model: str | None
-    inputs: StepInputs
-    references: tuple[Pixels, ...]
-    loras: tuple[tuple[Path, float], ...]
-    candidate_count: int
-    embeddings: tuple[Path, ...] = ()
-    control_net: ControlNet | None = None
-    likeness: ReferenceGuide | None = None
-    # None also if it is made from the picture itself.
-    control_picture: Picture | None = None
-    # How many candidates are made, found, or being made.
-    done_count: int = 0
-    # By number, what wildcards have made of the prompt of a candidate.
-    filled: dict[int, dict[str, str]] = field(default_factory=dict)
-    wildcards: WildcardFiles = field(init=False)
-    findings: dict[str, RecordValue] = field(default_factory=dict)
-    first_pass: _CallFacts = field(default_factory=_CallFacts)
-    second_pass: _CallFacts = field(default_factory=_CallFacts)
-    # How many candidates an earlier attempt had finished.
-    restored: int = 0
-    # True once a part was finished behind which the job may stop, until it has been asked.
-    may_give_way: bool = False
-
-    def __post_init__(self) -> None:
-        self.wildcards = WildcardFiles(self.context)
-
-    def add_part(self, facts: Mapping[str, RecordValue]) -> None:
-        """Add the facts of a finished candidate's second pass, if it had one."""
-        if "refined" in facts:
-            self.add_findings(refined=facts["refined"])
-        for call in _as_list(facts.get("second_pass")):
-            self.second_pass.add(cast("dict[str, RecordValue]", call))
-
-    def keep(self, name: str, picture: Picture, facts: Mapping[str, RecordValue]) -> None:
-        """Keep a finished part of many, so that none is made twice; a single picture is made again as fast as it is found."""
-        if self.candidate_count > 1:
-            self.context.parts.keep(name, picture, facts)
-
-    def give_way(self) -> None:
-        """Let other jobs go first, if something was finished since the last time: else a job could give way for ever."""
-        if self.may_give_way and self.candidate_count > 1:
-            self.may_give_way = False
-            self.context.parts.give_way()
-
-    def all_findings(self) -> dict[str, RecordValue]:
-        """Return the findings with the facts of every call: ``made`` for the first call, ``made_otherwise`` for calls that ran in another
-        way, ``refined_by`` for the calls of the second pass.
-        """
-        first, *others = self.first_pass.calls or [{}]
-        otherwise: dict[str, RecordValue] = {"made_otherwise": others} if others else {}
-        refined_by: dict[str, RecordValue] = {"refined_by": self.second_pass.calls} if self.second_pass.calls else {}
-        return {**self.findings, "made": first, **otherwise, **refined_by}
-
-    def progress_callback(self, start: float, share: float, note: str) -> OnProgress:
-        """Return a callback that reports the progress of one part of the work over all candidates; it raises JobCancelled if the job was
-        cancelled.
-        """
-
-        def step(fraction: float) -> None:
-            self.context.progress.report((start + share * min(1.0, max(0.0, fraction))) / self.candidate_count, note)
-
-        return step
-
-    def add_findings(self, **findings: object) -> None:
-        self.findings.update(findings)  # type: ignore[arg-type]
-
-
-def candidate_seed(seed: int, number: int) -> int:
-    """Return the seed of a step's candidate (1-based), 31 bits of SHA-256: independent of the number of candidates."""
-    digest = hashlib.sha256(f"{seed}/candidate/{number}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def native_size(ratio: float, descriptor: EngineDescriptor) -> Size:
-    """Return the width and height nearest to the model's native number of pixels at that ratio, both multiples of its step."""
-    step, count = descriptor.multiple, max(descriptor.native_pixels, descriptor.multiple**2)
-    wide = max(step, round((count * ratio) ** 0.5 / step) * step)
-    return wide, max(step, round(wide / ratio / step) * step)
-
-
-def crop_and_resize(picture: Picture, size: Size) -> Picture:
-    """Return the centre of the picture, scaled to exactly that (width, height); masks and alpha follow."""
-    return resize_picture(_centre_crop(picture, size), size[1], size[0])
-
-
-def _centre_crop(picture: Picture, size: Size) -> Picture:
-    """Return the largest centred crop with the ratio of ``size``; the same picture if it has that ratio."""
-    part, _ = fill_size((picture.width, picture.height), size, can_enlarge=True)
-    left, top = anchor_offset((picture.width, picture.height), part, "center")
-    rows, cols = slice(top, top + part[1]), slice(left, left + part[0])
-    if part == (picture.width, picture.height):
-        return picture
-    return picture.with_geometry(picture.pixels[rows, cols], lambda mask: mask[rows, cols])
-
-
-def _fit_into_base(base: Picture, pixels: Pixels, seed: int) -> Picture:
-    """Return the model's pixels at the base picture's size, in its profile, channels and depth, with its alpha, masks and metadata."""
-    result = crop_and_resize(Picture(freeze(pixels)), (base.width, base.height))
-    if base.channels == 1:
-        result = result.with_pixels(colour.luma(result.pixels)[:, :, None])
-    if base.icc is not None:
-        result = colour.convert_profile(result, base.icc)
-    if base.depth == 16:
-        final = dither(result.pixels, 16, seed)
-    else:
-        final = quantise(result.pixels, 8).astype(np.float32) / np.float32(255)
-    return base.with_pixels(final)

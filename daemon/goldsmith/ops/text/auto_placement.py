@@ -18,6 +18,8 @@ from goldsmith.ops.text.layout import PlacedText, Rect, Typesetter
 from goldsmith.ops.text.wcag_contrast import contrast_ratio, relative_luminance
 from goldsmith.picture.picture import Mask, Picture
 
+# The part of a matte that counts as the subject, 0..1.
+_HALF_SUBJECT = 0.5
 # px of the longer side of the maps.
 _MAP_SIDE = 256
 # A face box is grown by this share of its size on each side: hair, chin and ears belong to the face.
@@ -38,6 +40,7 @@ _MAX_LOW_CONTRAST = 0.05
 _CONTRAST_RESERVE = 1.2
 # The weights of the parts of the cost, each part 0..1.
 _SUBJECT_WEIGHT = 6.0
+_CORE_WEIGHT = 3.0
 _CONTRAST_WEIGHT = 1.5
 _HELD_WEIGHT = 3.0
 _BUSY_WEIGHT = 1.0
@@ -45,6 +48,8 @@ _DISTANCE_WEIGHT = 0.5
 _BREAK_WEIGHT = 0.06
 # Text that covers less of a subject than this lies beside it: mattes have soft rims.
 MAX_SUBJECT_COVERED = 0.04
+# Text of which more than this lies on the subject is told to a person.
+MAX_UNTOLD_SUBJECT = 0.25
 
 
 class TextPlacement(NamedTuple):
@@ -59,11 +64,13 @@ class TextPlacement(NamedTuple):
 class GroundMaps:
     """Integral images (h + 1, w + 1) of small maps of the picture, 0..1. ``scale``: px of the map for one px of the picture, x and y.
 
+    ``core``: how deep in the subject a pixel lies, as a share of the deepest: text at its rim does less harm than in its middle.
     ``low_contrast``: pixels on which the letters have less contrast than the step requires, one map for each colour that they may have.
     """
 
     scale: tuple[float, float]
     subject: NDArray[np.float64]
+    core: NDArray[np.float64]
     faces: NDArray[np.float64]
     busy: NDArray[np.float64]
     low_contrast: tuple[NDArray[np.float64], ...]
@@ -108,13 +115,23 @@ def make_ground_maps(
     low_contrast = tuple(_integral(contrast_ratio(np.full(luminance.shape, light), luminance) < least) for light in letter_luminances)
     subject_map = cv2.resize(np.asarray(subject, np.float32), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
     busy = np.clip(np.hypot(across, down) / 0.5, 0, 1)
-    return GroundMaps(scale, _integral(subject_map), _integral(face_map), _integral(busy), low_contrast)
+    return GroundMaps(scale, _integral(subject_map), _integral(_depth(subject_map)), _integral(face_map), _integral(busy), low_contrast)
+
+
+def _depth(subject: Mask) -> Mask:
+    """Return how far each pixel lies inside the subject (h, w), 0..1, as a share of the largest distance; the frame ends it too."""
+    import cv2
+
+    inside = np.pad((subject > _HALF_SUBJECT).astype(np.uint8), 1)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    return np.asarray(distance / max(float(distance.max()), 1.0), np.float32)
 
 
 def place_beside_subject(typesetter: Typesetter, maps: GroundMaps, area: Rect, preferred: Rect, size: float) -> TextPlacement | None:
     """Return the text at ``size`` px at the best place of ``area``, or None if it fits nowhere in it.
 
     Faces are avoided first, then the subject, then poor contrast and busy ground. Of equal places the one nearest to ``preferred`` wins.
+    If the subject is everywhere, the text goes to its rim.
     """
     best: tuple[tuple[float, ...], TextPlacement] | None = None
     known: set[tuple[str, ...]] = set()
@@ -179,6 +196,7 @@ def _judge(placed: PlacedText, maps: GroundMaps, preferred: Rect, area: Rect) ->
     )
     cost = (
         _SUBJECT_WEIGHT * max(0.0, subject - MAX_SUBJECT_COVERED)
+        + _CORE_WEIGHT * maps.share(maps.core, ground)
         + _CONTRAST_WEIGHT * low_contrast
         + _HELD_WEIGHT * min(1.0, low_contrast / _MAX_LOW_CONTRAST)
         + _BUSY_WEIGHT * maps.share(maps.busy, ground)

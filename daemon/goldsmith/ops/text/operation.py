@@ -244,9 +244,9 @@ class Text(PictureOperation):
         if self._is_invisible:
             return picture
         typefaces = self._load_typefaces(context)
-        placed = self._place_text(typefaces, picture, context)
+        placed, remarks = self._place_text(typefaces, picture, context)
         lettering = painting.paint_text(picture, typefaces, placed, self._make_paint(placed.size))
-        self._record_result(typefaces, placed, lettering, context)
+        self._record_result(typefaces, placed, lettering, remarks, context)
         contrast = lettering.contrast
         if contrast is not None and contrast.worst < self.min_contrast:
             raise InputError(
@@ -323,8 +323,10 @@ class Text(PictureOperation):
         upright = sorted(suitable, key=lambda name: name.endswith(("It", "Italic")))
         return f'{", ".join(upright[:3])} {"has" if len(suitable) == 1 else "have"} the missing letters: set also = ["{upright[0]}"].'
 
-    def _record_result(self, typefaces: list[Typeface], placed: PlacedText, lettering: painting.Lettering, context: StepContext) -> None:
-        """Record fonts, size, lines, ink box, colour and contrast, and a remark if the text is hard to read."""
+    def _record_result(
+        self, typefaces: list[Typeface], placed: PlacedText, lettering: painting.Lettering, remarks: list[str], context: StepContext
+    ) -> None:
+        """Record fonts, size, lines, ink box, colour and contrast, the remarks, and one more if the text is hard to read."""
         contrast = lettering.contrast
         record: dict[str, RecordValue] = {
             "fonts": [{"name": face.name, "version": face.version, "sha256": face.sha256} for face in typefaces],
@@ -338,7 +340,7 @@ class Text(PictureOperation):
             record["colour"] = "#" + bytes(lettering.colour).hex()
         if self.scrim is not None:
             record["scrim_opacity"] = round(lettering.scrim_opacity, 2)
-        remarks = []
+        remarks = [*remarks]
         if contrast is not None and contrast.worst < _MIN_LARGE_TEXT_CONTRAST:
             remarks.append(f"the contrast is {contrast.worst:.2f} : 1, less than {_MIN_LARGE_TEXT_CONTRAST:g} : 1")
         if placed.size < _MIN_LEGIBLE_PX:
@@ -347,19 +349,23 @@ class Text(PictureOperation):
             record["remark"] = "; ".join(remarks)
         context.results.record(**record)
 
-    def _place_text(self, typefaces: list[Typeface], picture: Picture, context: StepContext) -> PlacedText:
-        """Return the text at its size and place. Raises InputError if it does not fit into its box."""
+    def _place_text(self, typefaces: list[Typeface], picture: Picture, context: StepContext) -> tuple[PlacedText, list[str]]:
+        """Return the text at its size and place, and remarks on the place. Raises InputError if it does not fit into its box."""
         typesetter = self._make_typesetter(typefaces, context)
         box, max_size = self._available_box(picture), self._requested_size(picture)
         is_largest = self.fit and self.size is None
         placed = None if is_largest else typesetter.set_at_size(max_size, box)
+        remarks: list[str] = []
         if self.anchor == "auto":
-            placed = self._place_beside_subject(typesetter, box, None if placed is None else placed.ink_box, picture, context)
+            placement = self._place_beside_subject(typesetter, box, None if placed is None else placed.ink_box, picture, context)
+            placed = None if placement is None else placement.text
+            if placement is not None and placement.subject_covered > auto_placement.MAX_UNTOLD_SUBJECT:
+                remarks.append(f"there is no room beside the subject: {placement.subject_covered:.0%} of the text lies on it")
         elif placed is None and self.fit:
             placed = typesetter.set_largest(box, max_size)
         if placed is None:
             raise self._does_not_fit(typesetter.set_largest(box, max_size), box, max_size)
-        return placed
+        return placed, remarks
 
     def _does_not_fit(self, smaller: PlacedText | None, box: Rect, size: float) -> InputError:
         room = f"{box[2]:.0f} x {box[3]:.0f} px"
@@ -373,7 +379,7 @@ class Text(PictureOperation):
 
     def _place_beside_subject(
         self, typesetter: Typesetter, box: Rect, preferred: Rect | None, picture: Picture, context: StepContext
-    ) -> PlacedText | None:
+    ) -> auto_placement.TextPlacement | None:
         """Return the text at the best place of the box, None if it does not fit; ``preferred``: where it is without ``anchor``, in px.
 
         Raises InputError if every place in the box covers a face.
@@ -398,7 +404,7 @@ class Text(PictureOperation):
             )
         record: dict[str, RecordValue] = {"subject_covered": round(placement.subject_covered, 3), "faces_avoided": len(faces)}
         context.results.record(placed=record)
-        return placement.text
+        return placement
 
     def _requested_size(self, picture: Picture) -> float:
         """Return the size in px, or the largest possible one if ``fit`` is set without a size."""

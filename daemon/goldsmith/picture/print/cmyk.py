@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from goldsmith.picture.slab_processing import OnProgress
 
 # float32 (h, w, 4): cyan, magenta, yellow, black, each 0 (none) to 1 (solid).
 Inks = NDArray[np.float32]
+
+BandT = TypeVar("BandT", bound="NDArray[Any]")
 
 # A JPEG has no room for a larger profile, and press profiles have a tenth of this.
 MAX_PROFILE_BYTES = 16_000_000
@@ -66,15 +69,20 @@ def convert_to_inks(
     return _map_bands(pixels, 4, lambda part: colour.transform_codes(quantise(part, 16), source, icc, intent, black_point), on_progress)
 
 
-def soft_proof(inks: Inks, icc: bytes, simulate_paper: bool) -> Pixels:
-    """Return the print of inks (h, w, 4), 0..1, as sRGB (h, w, 3), 0..1, with its own paper as white, or with ``simulate_paper`` as it
+def soft_proof(codes: Samples, icc: bytes, simulate_paper: bool) -> Pixels:
+    """Return the print of inks, codes (h, w, 4), as sRGB (h, w, 3), 0..1, with its own paper as white, or with ``simulate_paper`` as it
     looks on a white table.
 
     The first is relative colorimetric with black point compensation, the second absolute: tinted paper, and black as deep as the ink.
     """
     screen = profiles.builtin_profile("srgb")
     intent: colour.RenderingIntent = "absolute" if simulate_paper else "relative"
-    return _map_bands(inks, 3, lambda part: colour.transform_codes(quantise(part, 16), icc, screen, intent, not simulate_paper))
+
+    def proof(part: Samples) -> Pixels:
+        inks = part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
+        return colour.transform_codes(quantise(inks, 16), icc, screen, intent, not simulate_paper)
+
+    return _map_bands(codes, 3, proof)
 
 
 def ink_coverage(inks: Inks) -> Mask:
@@ -180,14 +188,16 @@ def _to_lab(pixels: Pixels) -> Pixels:
     return result
 
 
-def _map_bands(pixels: Pixels, channels: int, change: Callable[[Pixels], Pixels], on_progress: OnProgress = lambda _: None) -> Pixels:
-    """Return ``change`` applied to bands of rows of pixels (h, w, c), 0..1, on two threads."""
+def _map_bands(
+    pixels: BandT, channels: int, change: Callable[[BandT], Pixels], on_progress: OnProgress = lambda _: None
+) -> NDArray[np.float32]:
+    """Return ``change`` applied to bands of rows of pixels (h, w, c), 0..1 or codes, on two threads: (h, w, channels)."""
     height, width = pixels.shape[:2]
     rows = max(1, _BAND_PIXELS // width)
     result = np.empty((height, width, channels), np.float32)
 
     def run(top: int) -> None:
-        result[top : top + rows] = change(pixels[top : top + rows])
+        result[top : top + rows] = change(cast("BandT", pixels[top : top + rows]))
 
     pool = ThreadPoolExecutor(_THREADS)
     try:

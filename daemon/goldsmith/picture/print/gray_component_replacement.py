@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.picture import Picture, Pixels
 from goldsmith.picture.print.cmyk import Inks
+from goldsmith.picture.slab_processing import for_each_slab
 
 # Red, green and blue this near to each other are the same 8-bit code.
 _NEUTRAL_TOLERANCE = 0.5 / 255
@@ -23,30 +24,35 @@ _SURROUND_TOLERANCE = 0.06
 _RAMP_STEPS = 1024
 
 
-def replace_greys_with_black(picture: Picture, inks: Inks, icc: bytes, black_point: bool) -> tuple[Inks, float]:
-    """Return the inks (h, w, 4), 0..1, with black alone where the picture is grey, and that share of the picture; the same array if nothing
-    is.
+def replace_greys_with_black(picture: Picture, inks: Inks, is_grey: NDArray[np.bool_], icc: bytes, black_point: bool) -> None:
+    """Write black alone into the inks (h, w, 4), 0..1, where ``is_grey`` (h, w), bool, is True; a few rows at a time.
 
-    A grey has equal red, green and blue, in patches of at least 3 x 3 px that stand out from their surroundings: type and line art, not the
-    shadows of a photograph or its accidental greys. The lightness relative to the paper is kept; with ``black_point`` the whole range from
-    white to black is mapped to the range from paper to solid black ink, so that dark greys stay distinct.
+    The lightness relative to the paper is kept; with ``black_point`` the whole range from white to black is mapped to the range from paper
+    to solid black ink, so that dark greys stay distinct.
     """
-    grey = neutral_mask(picture)
-    share = float(grey.mean())
-    if not share:
-        return inks, 0.0
-    light = colour.luminance(colour.to_linear(picture.pixels[grey][None], picture.icc))[0]
     ramp = black_ramp_luminance(icc)
-    if black_point:
-        light = ramp[-1] + (1 - ramp[-1]) * light
-    result = inks.copy()
-    result[grey] = 0
-    result[grey, 3] = np.interp(-light, -ramp, np.linspace(0, 1, _RAMP_STEPS))
-    return result, share
+    steps = np.linspace(0, 1, _RAMP_STEPS)
+
+    def replace_rows(rows: slice) -> None:
+        chosen = is_grey[rows]
+        if not chosen.any():
+            return
+        light = colour.luminance(colour.to_linear(picture.pixels[rows][chosen][None], picture.icc))[0]
+        if black_point:
+            light = ramp[-1] + (1 - ramp[-1]) * light
+        part = inks[rows]
+        part[chosen] = 0
+        part[chosen, 3] = np.interp(-light, -ramp, steps)
+
+    for_each_slab(is_grey.shape, replace_rows)
 
 
 def neutral_mask(picture: Picture) -> NDArray[np.bool_]:
-    """Return where the picture is intentionally grey, (h, w), bool; everywhere for a grey picture."""
+    """Return where the picture is intentionally grey, (h, w), bool; everywhere for a grey picture.
+
+    A grey has equal red, green and blue, in patches of at least 3 x 3 px that stand out from their surroundings: type and line art, not the
+    shadows of a photograph or its accidental greys.
+    """
     import cv2
 
     if picture.channels == 1:

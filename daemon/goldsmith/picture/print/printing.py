@@ -16,7 +16,6 @@ from goldsmith.picture.formats.image_info import Samples
 from goldsmith.picture.formats.table import FORMATS, WriterOptions
 from goldsmith.picture.picture import Metadata, Picture, Pixels, freeze, quantise
 from goldsmith.picture.print import cmyk, gray_component_replacement, ink_limit, pdf_write
-from goldsmith.picture.print.cmyk import Inks
 from goldsmith.picture.print.page_boxes import PrintSheet
 from goldsmith.picture.slab_processing import map_slabs
 
@@ -63,14 +62,14 @@ def separate_inks(
     picture: Picture, press_settings: PressSettings, depth: Literal[8, 16], seed: int, on_progress: OnProgress
 ) -> InkSeparation:
     """Return the picture, without alpha, in inks of ``depth`` bits; dithered at 8 bits, and never above the limit."""
+    # The search for greys needs memory of its own, so it comes before there are inks.
+    is_grey = gray_component_replacement.neutral_mask(picture) if press_settings.prints_grey_in_black else None
+    black_only_share = 0.0 if is_grey is None else float(is_grey.mean())
     inks = cmyk.convert_to_inks(picture, press_settings.icc, press_settings.intent, press_settings.black_point_compensation, on_progress)
-    inks, black_only_share = (
-        gray_component_replacement.replace_greys_with_black(
-            picture, inks, press_settings.icc, press_settings.black_point_compensation or press_settings.intent != "relative"
-        )
-        if press_settings.prints_grey_in_black
-        else (inks, 0.0)
-    )
+    if is_grey is not None:
+        is_black_point_kept = press_settings.black_point_compensation or press_settings.intent != "relative"
+        gray_component_replacement.replace_greys_with_black(picture, inks, is_grey, press_settings.icc, is_black_point_kept)
+        del is_grey
     total = cmyk.ink_coverage(inks)
     before, over_limit_share = float(total.max()), 0.0
     if press_settings.coverage_limit_percent is not None:
@@ -81,13 +80,6 @@ def separate_inks(
     if press_settings.coverage_limit_percent is not None:
         codes = cmyk.limit_code_coverage(codes, press_settings.coverage_limit_percent)
     return InkSeparation(codes, before, over_limit_share, cmyk.out_of_gamut_share(picture, press_settings.icc), black_only_share)
-
-
-def codes_to_inks(codes: Samples) -> Inks:
-    """Return codes (h, w, 4) as inks 0..1."""
-    result: Inks = codes.astype(np.float32)
-    result /= np.float32(np.iinfo(codes.dtype).max)
-    return result
 
 
 def round_trip_codes(codes: Samples, file_format: PrintFormat, quality: int | None) -> Samples:
@@ -147,7 +139,7 @@ def encode_page(source: Picture, depth: Literal[8, 16], quality: int | None, pag
     return pdf_write.write(picture, page.sheet, page.title, page.has_marks, source.metadata)
 
 
-def encode_proof(inks: Inks, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:
-    """Return the print of inks (h, w, 4), 0..1, as an sRGB JPEG; ``simulates_paper``: with the paper colour and the ink black."""
-    proof: Pixels = cmyk.soft_proof(inks, icc, simulates_paper)
+def encode_proof(codes: Samples, icc: bytes, simulates_paper: bool, ppi: tuple[float, float] | None) -> bytes:
+    """Return the print of inks, codes (h, w, 4), as an sRGB JPEG; ``simulates_paper``: with the paper colour and the ink black."""
+    proof: Pixels = cmyk.soft_proof(codes, icc, simulates_paper)
     return codec.encode(Picture(freeze(proof), ppi=ppi), codec.EncodingOptions(format="jpeg", depth=8, quality=92))

@@ -37,15 +37,17 @@ _KEPT_VARIABLES = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "LD_LIBRARY_P
 _KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GOLDSMITH_")
 # The addresses of channels, which hold passwords. No worker process needs a channel.
 _WITHHELD_VARIABLES = frozenset({"GOLDSMITH_NOTIFY"})
-# Hash seeds affect the order of sets; cuda:1 shall be the device that nvidia-smi calls 1; libraries shall not report to their makers.
+# Hash seeds affect the order of sets; cuda:1 shall be the device that nvidia-smi calls 1; libraries shall not report to their makers. The
+# threads of numpy's OpenBLAS wait by spinning, which costs more than they gain: pixels are worked on by threads of our own.
 _SET_VARIABLES = {
     "PYTHONHASHSEED": "0",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     "ORT_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def _package_folders() -> tuple[str, ...]:
