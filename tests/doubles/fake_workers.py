@@ -24,6 +24,7 @@ from goldsmith.jobs.protocol import (
     encode_message,
     frame_message,
 )
+from goldsmith.pipeline.workers.runner import LocalRunner
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 KILLED = -9
@@ -131,7 +132,7 @@ class FakeWorkers:
         specs = self.specs or [WorkerSpec(queue="cpu", process_count=self.count)]
         self.folder = TemporaryDirectory(prefix="fake-workers-")
         folders = WorkerFolders(work=self.folder.name, inputs=(f"{self.folder.name}/inbox",))
-        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, self.spawn, self._sign)
+        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, {"local": LocalRunner(self.spawn)}, self._sign)
 
     def _sign(self, data: bytes) -> bytes:
         self.signed.append(data)
