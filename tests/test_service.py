@@ -17,6 +17,8 @@ import pytest
 from doubles.commission import GRADE, PIPELINE, SELECT, SHARPEN, WHOLE
 from doubles.pictures import png
 from doubles.studio import Daemon, Studio
+from goldsmith.brief.parsing import ConfigError
+from goldsmith.cluster import ray_extra
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.errors import HostError, UsageError
 from goldsmith.files import Filesystem, write_atomically
@@ -28,7 +30,7 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.service.inspection import refuse_inspection
 from goldsmith.service.runtime import worker_status
 from goldsmith.service.service import Service
-from goldsmith.service.setup import require_root, worker_config
+from goldsmith.service.setup import load_setup, require_root, worker_config
 from goldsmith.service.state_report import StateReport
 from goldsmith.service.systemd_notify import SystemdNotifier
 
@@ -324,6 +326,22 @@ def test_until_idle_exits_when_no_job_is_left(studio: Studio) -> None:
         "inbox": ["alone.png", "wrong.png", "wrong.png.problem.txt", "wrong.toml"],
         "delivered": ["hero.manifest.json", "hero_print.png", "hero_web.jpg"],
     }
+
+
+def test_a_queue_that_no_stage_uses_is_refused(studio: Studio) -> None:
+    """Its jobs would go on working on this computer, and nobody would notice."""
+    (studio.root / "config/goldsmith.toml").write_text('[queues.cpux]\nrunner = "local"\n')
+    with pytest.raises(ConfigError, match=r"queues\.cpux is not a queue of a stage in pipeline\.toml; did you mean cpu\?"):
+        load_setup(studio.root)
+
+
+def test_a_queue_on_the_cluster_needs_ray(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon does not start, and says what to install."""
+    monkeypatch.setattr(ray_extra.importlib.util, "find_spec", lambda name: None)
+    (studio.root / "config/goldsmith.toml").write_text('[cluster]\naddress = "auto"\n[queues.cpu]\nrunner = "ray"\n')
+    with pytest.raises(UsageError, match=r'queues\.cpu\.runner is "ray", but Ray is not installed\.') as caught:
+        Service(lambda: load_setup(studio.root, None, **studio.flags)).run(until_idle=True)
+    assert "pip install 'goldsmith[ray]'" in caught.value.remedy
 
 
 def test_a_missing_root_is_an_error(tmp_path: Path) -> None:

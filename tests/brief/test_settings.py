@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from goldsmith.brief.cluster_settings import ClusterSettings, QueueSettings
 from goldsmith.brief.parsing import ConfigError
 from goldsmith.brief.settings import (
     CONFIG_FILES,
@@ -36,6 +37,8 @@ TABLES: dict[str, tuple[str, type[BaseModel]]] = {
     "notify": ("[[notify]]", NotifyChannel),
     "metrics": ("[metrics]", MetricsSettings),
     "web": ("[web]", WebSettings),
+    "cluster": ("[cluster]", ClusterSettings),
+    "queues": ("[queues.gpu]", QueueSettings),
 }
 # Fields whose default depends on the machine: the shipped file shows an example.
 MACHINE_SETTINGS = {"root", "state_dir", "models_dir", "cpu_workers", "threads", "worker_memory_mb"}
@@ -96,6 +99,8 @@ def test_the_commented_tables_are_valid_and_show_the_defaults() -> None:
     assert channel == NotifyChannel(url=channel.url)
     assert settings.credentials.model_copy(update=dict.fromkeys(CREDENTIAL_FILES)) == CredentialSettings()
     assert settings.web == WebSettings()
+    assert settings.cluster == ClusterSettings(address="auto", root_on_nodes=Path("/srv/hotfolders"))
+    assert settings.queues == {"gpu": QueueSettings()}
     assert settings.metrics == MetricsSettings(token_file=Path("/etc/goldsmith/metrics-token"))
     assert read_settings(re.sub(r"^url = .*", "", uncommented, flags=re.MULTILINE).encode(), "f").notify[0].credential == "ntfy"
 
@@ -335,4 +340,82 @@ def test_a_line_that_is_not_toml_is_quoted_without_its_address(line: str) -> Non
     """A person forgets a quote, and the log goes to another person."""
     with pytest.raises(ConfigError) as caught:
         read_settings(f"[[notify]]\n{line}".encode(), "goldsmith.toml")
+    assert "SECRET" not in str(caught.value)
+
+
+CLUSTER = '[cluster]\naddress = "auto"\n'
+
+
+@pytest.mark.parametrize(
+    ("address", "head"),
+    [
+        ("auto", None),
+        ("10.0.0.5:6379", ("10.0.0.5", 6379)),
+        ("gpu-1.studio.lan:6379", ("gpu-1.studio.lan", 6379)),
+        ("ray://gpu1:10001", ("gpu1", 10001)),
+        ("ray://[::1]:10001", ("::1", 10001)),
+    ],
+)
+def test_a_cluster_has_an_address_that_ray_can_connect_to(address: str, head: tuple[str, int] | None) -> None:
+    """Without an address there is no cluster."""
+    cluster = read_settings(f'[cluster]\naddress = "{address}"'.encode(), "goldsmith.toml").cluster
+    assert (cluster.address, cluster.head) == (address, head)
+    assert read_settings(b"", "goldsmith.toml").cluster.address == ""
+
+
+def test_a_queue_without_a_table_works_on_this_computer() -> None:
+    """Give one of two queues to the cluster."""
+    settings = read_settings(f'{CLUSTER}[queues.gpu]\nrunner = "ray"\nworkers = 4'.encode(), "goldsmith.toml")
+    assert (settings.queue("gpu"), settings.queue("cpu")) == (QueueSettings(runner="ray", workers=4), QueueSettings())
+    assert settings.queue("cpu").runner == "local"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            '[queues.gpu]\nrunner = "ray"',
+            'queues.gpu.runner is "ray", but [cluster] has no address: set it to the head of your Ray cluster.',
+        ),
+        (
+            f"{CLUSTER}[queues.cpu]\nworkers = 3",
+            'queues.cpu.workers is 3, but the queue works on this computer: set runner = "ray", or use cpu_workers or devices.',
+        ),
+        (
+            f'devices = ["cuda:1"]\n{CLUSTER}[queues.gpu]\nrunner = "ray"',
+            'devices names GPUs of this computer, but the queue gpu works on the cluster: set "auto" or "cpu".',
+        ),
+        ('[queues.gpu]\nrunner = "rayy"', 'queues.gpu.runner is "rayy", but must be "local" or "ray": write runner = "ray".'),
+        (f'{CLUSTER}[queues.gpu]\nrunner = "ray"\nworkers = 0', "queues.gpu.workers is 0, but must be at least 1."),
+        (
+            '[cluster]\naddress = "gpu1"',
+            'cluster.address is "gpu1": it must be "auto", or the host and port of the head like 10.0.0.5:6379, with ray:// before it for '
+            "Ray Client.",
+        ),
+        (
+            '[cluster]\nroot_on_nodes = "~/hotfolders"',
+            'cluster.root_on_nodes is "~/hotfolders": it must be an absolute path on the nodes, starting with /.',
+        ),
+        ("[cluster]\nmax_clock_difference_seconds = 0", "cluster.max_clock_difference_seconds is 0, but must be at least 0.1."),
+    ],
+)
+def test_a_cluster_that_cannot_work_is_refused_in_one_sentence(text: str, sentence: str) -> None:
+    """Queues and the cluster must agree."""
+    with pytest.raises(ConfigError) as caught:
+        read_settings(text.encode(), "goldsmith.toml")
+    assert [str(problem) for problem in caught.value.problems] == [sentence]
+
+
+@pytest.mark.parametrize("address", ["me:SECRET@gpu1:6379", "ray://me:SECRET@gpu1:10001", "gpu1:6379?password=SECRET", "SECRET@gpu1"])
+def test_an_address_with_a_password_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """It is written into the file, into the environment, in place of the table, and without quotes."""
+    for text in (f'[cluster]\naddress = "{address}"', f'cluster = "{address}"', f"[cluster]\naddress = {address}"):
+        with pytest.raises(ConfigError) as caught:
+            read_settings(text.encode(), "goldsmith.toml")
+        assert "SECRET" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"cluster\.address is .* it holds a password or options; .* RAY_AUTH_TOKEN_PATH"):
+        read_settings(f'[cluster]\naddress = "{address}"'.encode(), "goldsmith.toml")
+    monkeypatch.setenv("GOLDSMITH_CLUSTER", f'{{"address": "{address}"}}')
+    with pytest.raises(ConfigError, match=r"GOLDSMITH_CLUSTER is .* it holds a password") as caught:
+        read_settings(b"", "goldsmith.toml")
     assert "SECRET" not in str(caught.value)

@@ -366,3 +366,15 @@ def test_an_entry_with_an_unknown_family_or_licence_is_remarked(goldsmith: Golds
     output = " ".join(result.out.split())
     assert "the family 'of-tomorrow' is not known, so diffusers chooses its pipelines for text, image and inpaint" in output
     assert "it does not say whether LicenseRef-ours allows paid work: add commercial" in output
+
+
+def test_the_queues_of_the_settings_are_those_of_the_pipeline_beside_them(goldsmith: Goldsmith, tmp_path: Path) -> None:
+    """Without a pipeline.toml beside the settings, the shipped one counts."""
+    text = '[cluster]\naddress = "auto"\n[queues.{}]\nrunner = "ray"\nworkers = 2\n'
+    result = goldsmith("check", _put(tmp_path, "goldsmith.toml", text.format("gpu")))
+    assert (result.code, result.rows[-1]) == (0, ["queues", "gpu: runner = ray, workers = 2"])
+    result = goldsmith("check", _put(tmp_path, "goldsmith.toml", text.format("gpus")))
+    assert result.code == 2
+    assert "queues.gpus is not a queue of a stage in pipeline.toml; did you mean gpu?" in result.err
+    _put(tmp_path, "pipeline.toml", '[[stage]]\nname = "edit"\nfolder = "inbox"\nnext = "done"\nqueue = "gpus"\n')
+    assert goldsmith("check", tmp_path / "goldsmith.toml").code == 0

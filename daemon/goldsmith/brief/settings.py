@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import InitSettingsSource
 
+from goldsmith.brief.cluster_settings import ClusterSettings, QueueSettings, queue_faults
 from goldsmith.brief.parsing import (
     MAX_FILE_BYTES,
     BriefError,
@@ -224,6 +225,15 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     """The page that `goldsmith web` serves: see docs/page.md."""
 
+    cluster: ClusterSettings = ClusterSettings()
+    """The Ray cluster whose nodes do the jobs of the queues with runner = "ray". It needs the extra `ray`."""
+    queues: dict[str, QueueSettings] = {}
+    """Where the jobs of a queue run. Write a table for each queue of pipeline.toml that is not to work on this computer."""
+
+    def queue(self, name: str) -> QueueSettings:
+        """Return the settings of a queue; the defaults if no table names it."""
+        return self.queues.get(name, QueueSettings())
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -335,18 +345,29 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
         raise ConfigError(file, [_without_addresses(problem) for problem in error.problems]) from None
     flag_values = {key: value for key, value in flags.items() if value is not None}
     try:
-        return Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
+        settings = Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
         values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
         quotable = _without_secrets(values)
         problems = [_at_origin(problem, flag_values, variables) for problem in validation_problems(error, quotable, "", Settings)]
         raise ConfigError(file, [_without_addresses(problem) for problem in problems]) from None
+    if faults := queue_faults(settings.cluster, settings.queues, settings.devices):
+        raise ConfigError(file, [BriefProblem(setting, sentence) for setting, sentence in faults])
+    return settings
 
 
 def _without_secrets(values: Mapping[str, object]) -> dict[str, object]:
-    """Return the values as a message may quote them: the address of a channel may hold a password."""
-    return {name: _masked_channels(value) if name.casefold() == "notify" else value for name, value in values.items()}
+    """Return the values as a message may quote them: the address of a channel or of a cluster may hold a password."""
+    masks = {"notify": _masked_channels, "cluster": _masked_cluster}
+    return {name: masks[name.casefold()](value) if name.casefold() in masks else value for name, value in values.items()}
+
+
+def _masked_cluster(cluster: object) -> object:
+    """Return what is written for the cluster with "…" for an address that may hold a password, and for everything that is no table."""
+    if not isinstance(cluster, dict):
+        return "…"
+    return {key: "…" if isinstance(value, str) and re.search("[@?]", value) else value for key, value in cluster.items()}
 
 
 def _masked_channels(channels: object) -> object:
@@ -360,8 +381,10 @@ def _masked_channels(channels: object) -> object:
 
 
 def _without_addresses(problem: BriefProblem) -> BriefProblem:
-    """Return the problem with "…" for what follows the scheme of each address that it quotes."""
-    return replace(problem, sentence=re.sub(r"([a-z][a-z0-9+.-]*://)[^\s\"'“”]+", r"\1…", problem.sentence, flags=re.IGNORECASE))
+    """Return the problem with "…" for what follows the scheme of each address that it quotes, precedes an @ or is an option."""
+    sentence = re.sub(r"([a-z][a-z0-9+.-]*://)[^\s\"'“”]+", r"\1…", problem.sentence, flags=re.IGNORECASE)
+    sentence = re.sub(r"\?[^\s\"'“”]*=[^\s\"'“”]+", "?…", sentence)
+    return replace(problem, sentence=re.sub(r"[^\s\"'“”]+@", "…@", sentence))
 
 
 def _at_origin(problem: BriefProblem, flags: Mapping[str, object], variables: Mapping[str, str]) -> BriefProblem:

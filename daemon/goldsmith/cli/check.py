@@ -115,9 +115,14 @@ def _kind_by_content(data: bytes) -> str:
 
 
 def _check_settings(path: Path, data: bytes) -> None:
-    from goldsmith.brief.settings import Settings, read_settings
+    from goldsmith.brief.pipeline import read_pipeline
+    from goldsmith.brief.settings import ConfigDir, Settings, read_config, read_settings
+    from goldsmith.service.setup import require_queues
 
     settings = read_settings(data, str(path), os.environ)
+    if settings.queues:
+        pipeline_file = ConfigDir(path.parent).path_of("pipeline.toml")
+        require_queues(settings, path, read_pipeline(read_config(pipeline_file), str(pipeline_file)))
     _print_valid(path, "a settings file")
     defaults = Settings.model_construct()
     changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)]
@@ -129,6 +134,8 @@ def _setting_text(value: object) -> str:
     """Return a setting as text: of a table what is written in it, with asterisks for a secret."""
     if isinstance(value, tuple):
         return "; ".join(map(_setting_text, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_setting_text(each)}" for name, each in value.items())
     written = getattr(value, "model_fields_set", None)
     if written is None:
         return str(value)

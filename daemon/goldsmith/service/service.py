@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import structlog
 
+from goldsmith.cluster.ray_extra import require_ray_extra
 from goldsmith.errors import GoldsmithError, HostError, error_text
 from goldsmith.journal.damage import replaced_remedy, set_aside
 from goldsmith.journal.journal import Journal
@@ -107,6 +108,7 @@ class Service:
         """Read the configuration, take the root and open its journal. ``stack`` closes both at the end."""
         setup = self._setup = self._read_setup()
         require_separate_root(setup.root, setup.pipeline.folders)
+        require_ray_extra(setup.settings)
         create_folders(setup)
         with contextlib.ExitStack() as opened:
             lock = opened.enter_context(RootLock.acquire(setup.root))
@@ -209,6 +211,7 @@ class Service:
         self._notify.reloading()
         try:
             setup = self._read_setup()
+            require_ray_extra(setup.settings)
             create_folders(setup)
         except Exception as error:  # noqa: BLE001 - whatever fails, the loop goes on (law 12)
             sentence = error.sentence if isinstance(error, GoldsmithError) else f"The configuration cannot be read: {error_text(error)}."

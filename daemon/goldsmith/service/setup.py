@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from goldsmith.brief.parsing import BriefProblem, ConfigError, did_you_mean
 from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_TRAYS, Pipeline, read_pipeline
 from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
@@ -61,9 +62,19 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
     settings = read_settings(read_config(settings_file), str(settings_file), os.environ, **flags)
     require_root(root, settings.state_dir)
     pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file))
+    require_queues(settings, settings_file, pipeline)
     notes = HashNotes(weights_notes_path(settings.state_dir))
     weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)
     return Setup(root, settings, pipeline, weights, models_file, Library(root))
+
+
+def require_queues(settings: Settings, file: Path, pipeline: Pipeline) -> None:
+    """Raise ConfigError if the settings name a queue that no stage of the pipeline uses."""
+    known = {stage.queue for stage in pipeline.stages}
+    unknown = [name for name in settings.queues if name not in known]
+    if unknown:
+        sentence = "is not a queue of a stage in pipeline.toml"
+        raise ConfigError(str(file), [BriefProblem(f"queues.{name}", f"{sentence}{did_you_mean(name, known)}") for name in unknown])
 
 
 def require_root(root: Path, state_dir: Path | None) -> None:
