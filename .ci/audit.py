@@ -23,7 +23,7 @@ from pathlib import Path
 
 from wheel_pins import WheelPin, digest_files, is_own_file, normalise, read_wheel_pins, record_rows
 
-PIN_FILES = tuple(Path(__file__).parent / f"wheels{extra}.txt" for extra in ("", "-heif", "-notify", "-web", "-dev"))
+PIN_FILES = tuple(Path(__file__).parent / f"wheels{extra}.txt" for extra in ("", "-heif", "-notify", "-web", "-ray", "-dev"))
 # Packages that are not compared, and the reason. The build of torch (CPU, CUDA, ROCm) is the user's choice; it brings its own libraries.
 _NOT_COMPARED = (
     (re.compile(r"torch|triton(-.*)?|pytorch-triton.*|nvidia-.*|cuda-.*|rocm-.*"), "its build is your choice"),

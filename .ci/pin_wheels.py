@@ -18,6 +18,7 @@ _FILES = (
     ("constraints.txt", "wheels-heif.txt", "They are those of the extra `heic`, which the default install does not have."),
     ("constraints.txt", "wheels-notify.txt", "They are those of the extras `notify` and `metrics`."),
     ("constraints.txt", "wheels-web.txt", "They are those of the extra `web`."),
+    ("constraints.txt", "wheels-ray.txt", "They are those of the extra `ray`."),
     ("constraints-dev.txt", "wheels-dev.txt", "pyvips is missing, because it has no wheel: pip builds it."),
 )
 # The pins of extras, by their file. All others are in the file without an extra.
@@ -25,6 +26,7 @@ _EXTRAS = {
     "wheels-heif.txt": ("pillow-heif",),
     "wheels-notify.txt": ("apprise", "markdown", "oauthlib", "prometheus-client", "requests-oauthlib"),
     "wheels-web.txt": ("starlette", "uvicorn"),
+    "wheels-ray.txt": ("grpcio", "jsonschema", "jsonschema-specifications", "msgpack", "ray", "referencing", "rpds-py"),
 }
 _HEADING = (
     "# The wheels of the pins in {constraints}, for Python 3.11 on Linux. `make pin-wheels` writes this file.\n"

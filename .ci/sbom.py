@@ -29,6 +29,13 @@ _EXTRAS = {
     "requests-oauthlib": "ISC",
     "starlette": "BSD-3-Clause",
     "uvicorn": "BSD-3-Clause",
+    "grpcio": "Apache-2.0",
+    "jsonschema": "MIT",
+    "jsonschema-specifications": "MIT",
+    "msgpack": "Apache-2.0",
+    "ray": "Apache-2.0",
+    "referencing": "MIT",
+    "rpds-py": "MIT",
 }
 
 

@@ -62,7 +62,10 @@ def test_the_developers_tools_are_pinned_too() -> None:
 
 @pytest.mark.parametrize(
     ("constraints", "wheels"),
-    [(RUN_TIME, ["wheels.txt", "wheels-heif.txt", "wheels-notify.txt", "wheels-web.txt"]), (DEVELOPMENT, ["wheels-dev.txt"])],
+    [
+        (RUN_TIME, ["wheels.txt", "wheels-heif.txt", "wheels-notify.txt", "wheels-web.txt", "wheels-ray.txt"]),
+        (DEVELOPMENT, ["wheels-dev.txt"]),
+    ],
     ids=["run time", "development"],
 )
 def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[str, str]], wheels: list[str]) -> None:
@@ -77,10 +80,21 @@ def test_every_pin_with_one_build_has_its_hashes(constraints: dict[str, tuple[st
 def test_the_files_of_an_extra_are_not_those_of_the_default_install() -> None:
     """Somebody who installs the default, notices or metrics with hashes gets no package under the GPL."""
     assert set(read_wheel_pins([CHECKOUT / ".ci" / "wheels.txt"])) & set(_EXTRAS) == set()
-    extras = [CHECKOUT / ".ci" / name for name in ("wheels-heif.txt", "wheels-notify.txt", "wheels-web.txt")]
+    extras = [CHECKOUT / ".ci" / name for name in ("wheels-heif.txt", "wheels-notify.txt", "wheels-web.txt", "wheels-ray.txt")]
     assert set(read_wheel_pins(extras[:1])) == {"pillow-heif"}
-    assert set(read_wheel_pins(extras[2:])) == {"starlette", "uvicorn"}
+    assert set(read_wheel_pins(extras[2:3])) == {"starlette", "uvicorn"}
+    assert {"ray", "grpcio"} <= set(read_wheel_pins(extras[3:]))
     assert set(read_wheel_pins(extras)) == set(_EXTRAS)
+
+
+def test_ray_is_pinned_and_not_among_the_developers_tools() -> None:
+    """It has 240 MB, and its tests are skipped without it. `client` is what a head is reached with at ray://."""
+    groups = PROJECT["optional-dependencies"]
+    (ray,) = (Requirement(each) for each in groups["ray"])
+    assert (ray.name, ray.extras) == ("ray", {"client"})
+    assert RUN_TIME["ray"][1] in ray.specifier
+    assert "2.51.2" not in ray.specifier  # without tokens
+    assert "ray" not in {Requirement(each).name for each in groups["dev"]}
 
 
 def test_every_licence_of_the_default_install_is_listed() -> None:

@@ -109,6 +109,7 @@ class Bridge:
         try:
             await self._connect()
             self._report(BridgeReport(kind="connected"))
+            self._control.setblocking(False)
             asyncio.get_running_loop().add_reader(self._control.fileno(), self._on_control)
             while True:
                 await self._watch()
