@@ -18,6 +18,8 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 TESTS = Path(__file__).parents[1]
 SMALL = GENEROUS.model_copy(update={"max_memory_bytes": 300 << 20})
+# A runner is the daemon's, which has no fence.
+pytestmark = pytest.mark.unfenced
 HAS_RAY = find_spec("ray") is not None
 
 

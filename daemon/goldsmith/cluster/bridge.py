@@ -272,10 +272,12 @@ class Bridge:
         self._report(BridgeReport(kind="started", number=worker.number, pid=pid, host=host))
 
     async def _pass_to_node(self, worker: _Worker) -> None:
-        with suppress(RayError, OSError):
+        try:
             while data := await asyncio.get_running_loop().sock_recv(worker.connection, _READ_BYTES):
                 await worker.actor.send.remote(data)
             await self._kill(worker)  # the daemon has closed the connection
+        except (RayError, OSError) as error:
+            self._end(worker, f"The node of a worker process is lost: {_first_line(error)}")
 
     async def _pass_to_daemon(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()

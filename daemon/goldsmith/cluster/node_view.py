@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from goldsmith.errors import InputError
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import Job, JobInput, Outcome
 from goldsmith.jobs.protocol import (
@@ -88,7 +89,7 @@ class NodeView:
                 own = FileSignature.from_stat(os.fstat(fd))
             finally:
                 os.close(fd)
-        except OSError:
+        except (OSError, InputError):
             return source
         step = max(_MIN_TIME_STEP_NS, kind_of_device(own.dev).mtime_step_ns)
         if own.size != source.sig.size or abs(own.mtime_ns - source.sig.mtime_ns) > step:

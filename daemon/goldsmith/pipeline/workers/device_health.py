@@ -18,6 +18,8 @@ from goldsmith.jobs.job_faults import MEMORY_EXHAUSTED, MEMORY_EXHAUSTED_REMEDY
 INITIAL_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 10.0, 600.0
 # The same for a process that could not start.
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 60.0
+# The longest pause after the loss of a host. To ask for another one costs nothing: the runner knows whether there is one.
+_MAX_HOST_PAUSE_SECONDS = 5.0
 
 # How often a job is requeued because its device is suspected. A device that is to blame has been tried again for an hour by then.
 MAX_EXCUSES = 3
@@ -90,7 +92,7 @@ class DeviceHealth:
 
     def on_host_lost(self, reason: str, now: float) -> None:
         """Pause the device because its host is lost, or none can be reached; ``reason`` is a sentence. No job is to blame."""
-        self.retry_at = now + self._count_failed_start()
+        self.retry_at = now + min(_MAX_HOST_PAUSE_SECONDS, self._count_failed_start())
         self.pause_reason = self._start_failure = f"{reason} The jobs of queue {self._queue} stay queued, and go on by themselves."
 
     def _count_failed_start(self) -> float:
