@@ -45,7 +45,7 @@ class LocalCluster:
         """Start the head, at the same address each time, and this many nodes."""
         from ray.cluster_utils import Cluster
 
-        head = {"port": self._port, "num_cpus": 0, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+        head = {"gcs_server_port": self._port, "num_cpus": 0, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(nodes):
             self.add_node()

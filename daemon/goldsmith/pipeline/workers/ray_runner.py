@@ -159,6 +159,8 @@ class RayRunner:
                 data = self._control.recv(MAX_BRIDGE_MESSAGE_BYTES)
             except BlockingIOError:
                 break
+            except ConnectionResetError:  # the bridge has ended without reading everything; what it has sent comes behind this
+                continue
             except OSError:
                 data = b""
             if not data:
