@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,6 @@ class Bridge:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._setup = BridgeSetup(address="", root="")
-        self._canary: NodeCanary | None = None
         self._own_report: NodeReport | None = None
         self._nodes: dict[str, _Node] = {}
         self._checks: set[str] = set()
@@ -126,16 +125,12 @@ class Bridge:
         try:
             # In this thread, although it blocks: Ray wants to be connected in the main thread.
             ray.init(address=setup.address, namespace="goldsmith", log_to_driver=False, logging_level="ERROR", configure_logging=False)
-            request = _report_request(setup, Path(setup.root), self._new_canary())
-            self._own_report = await asyncio.to_thread(run_node_report, request)
+            with _new_canary(setup) as canary:
+                self._own_report = await asyncio.to_thread(run_node_report, _report_request(setup, Path(setup.root), canary))
         except GoldsmithError as error:
             raise ClusterLost(str(error)) from error
         except Exception as error:
             raise ClusterLost(f"The cluster at {setup.address} cannot be used: {_first_line(error)}") from error
-
-    def _new_canary(self) -> NodeCanary:
-        self._canary = NodeCanary(Path(self._setup.root))
-        return self._canary
 
     @property
     def _head(self) -> tuple[str, int]:
@@ -184,16 +179,15 @@ class Bridge:
     async def _find_refusals(self, node: _Node) -> tuple[str, ...]:
         setup = self._setup
         try:
-            canary = await asyncio.to_thread(NodeCanary, Path(setup.root))
-            request = _report_request(setup, Path(setup.root_on_nodes or setup.root), canary)
-            asked_at = time.time()
-            options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _only_on(node)}
-            text, sentence = await ray.remote(report_node).options(**options).remote(request.model_dump_json())
-            if sentence:
-                return (sentence,)
-            report = NodeReport.model_validate_json(text)
-            exchange = NodeExchange(canary.text, canary.read_answer(report), asked_at, time.time())
-            canary.remove()
+            with _new_canary(setup) as canary:
+                request = _report_request(setup, Path(setup.root_on_nodes or setup.root), canary)
+                asked_at = time.time()
+                options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": _only_on(node)}
+                text, sentence = await ray.remote(report_node).options(**options).remote(request.model_dump_json())
+                if sentence:
+                    return (sentence,)
+                report = NodeReport.model_validate_json(text)
+                exchange = NodeExchange(canary.text, canary.read_answer(report), asked_at, time.time())
         except GoldsmithError as error:
             return (str(error),)
         except Exception as error:  # noqa: BLE001 - whatever fails, this node does not work, and the sentence says why
@@ -355,6 +349,16 @@ async def _close(worker: _Worker, tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     worker.connection.close()
     os.close(worker.stderr_fd)
+
+
+@contextlib.contextmanager
+def _new_canary(setup: BridgeSetup) -> Iterator[NodeCanary]:
+    """Write a canary into the root, and remove it and its answers at the end."""
+    canary = NodeCanary(Path(setup.root))
+    try:
+        yield canary
+    finally:
+        canary.remove()
 
 
 def _report_request(setup: BridgeSetup, root: Path, canary: NodeCanary) -> ReportRequest:
