@@ -129,6 +129,18 @@ def test_a_paused_device_is_a_fault(goldsmith: Goldsmith, root: Path, write_daem
     assert _findings(goldsmith("doctor", "-r", root, "--json"))["queue cpu"].severity == "fault"
 
 
+def test_a_paused_cluster_and_a_refused_node_are_told(goldsmith: Goldsmith, root: Path, write_daemon_state: WriteState) -> None:
+    """The remedy of a queue on the cluster is not the tool of a driver."""
+    (root / "config/goldsmith.toml").write_text('[cluster]\naddress = "auto"\n[queues.gpu]\nrunner = "ray"\n')
+    refusal = "The node gpu2 has Python 3.12.1, and here it is 3.11.7. Use Python 3.11 there."
+    write_daemon_state(queue_pauses={"gpu": "The cluster's head does not answer (since 14:05)."}, node_refusals=[refusal])
+    all_findings = [Finding(**each) for each in json.loads(goldsmith("doctor", "-r", root, "--json").out)]
+    (queue,) = (each for each in all_findings if each.subject == "queue gpu")
+    assert (queue.severity, queue.sentence) == ("fault", "The cluster's head does not answer (since 14:05).")
+    assert "nvidia-smi" not in queue.remedy
+    assert ("note", f"A node of the cluster gets no jobs: {refusal}") in [(each.severity, each.sentence) for each in all_findings]
+
+
 def test_missing_events_are_a_note(goldsmith: Goldsmith, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel refuses the watch."""
     monkeypatch.setattr("goldsmith.cli.diagnostics.Watcher.start", lambda watcher: False)

@@ -146,6 +146,26 @@ def test_the_devices_of_each_queue_are_shown(goldsmith: Goldsmith, root: Path, j
     assert {"queue", "device", "device_title", "device_memory_mb", "pause_reason", "loading", "loading_seconds"} <= set(first)
 
 
+def test_the_nodes_of_a_cluster_have_a_row_each(goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState) -> None:
+    """The GPUs of two nodes have the same number. A refused node is told in a sentence."""
+    _put(root, "selected/a.png", "selected/b.png")
+    for job, path in (("1", "selected/a.png"), ("2", "selected/b.png")):
+        journal.record_queued(job, "edit", "gpu", path, 0.0)
+    journal.record_started("1", time.time(), time.time() + 60)
+    refusal = "The node gpu3 has Python 3.12.1, and here it is 3.11.7. Use Python 3.11 there."
+    workers = [_worker(host="gpu1", jobs=["1"]), _worker(host="gpu2"), _worker(queue="cpu", device="cpu", host="gpu2")]
+    write_daemon_state(workers=workers, node_refusals=[refusal])
+    result = goldsmith("status", "-r", root)
+    assert [row[1:4] for row in result.rows if row[0] in ("gpu", "cpu")] == [
+        ["gpu1: cuda:0 (NVIDIA L40S, 48 GB)", "", "selected/a.png"],
+        ["gpu2: cuda:0 (NVIDIA L40S, 48 GB)", "", "nothing"],
+        ["gpu2: CPU", "", "nothing"],
+    ]
+    assert f"A node of the cluster gets no jobs: {refusal}" in result.out
+    assert json.loads(goldsmith("status", "-r", root, "--json").out)["node_refusals"] == [refusal]
+    assert "Waiting for the cluster, 1st in the queue." in goldsmith("why", "selected/b.png", "-r", root).out
+
+
 def test_loading_a_model_is_shown_with_its_seconds(
     goldsmith: Goldsmith, root: Path, journal: Journal, write_daemon_state: WriteState
 ) -> None:

@@ -187,7 +187,7 @@ def test_a_package_that_only_the_node_has_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "sentence"),
+    ("node_model", "sentence"),
     [
         (
             ModelReport(entry="entry", hashes={"flux.safetensors": "34cd" * 16}),
@@ -206,9 +206,9 @@ def test_a_package_that_only_the_node_has_is_told() -> None:
         ),
     ],
 )
-def test_a_node_with_another_model_of_that_name_is_refused(there: ModelReport, sentence: str) -> None:
+def test_a_node_with_another_model_of_that_name_is_refused(node_model: ModelReport, sentence: str) -> None:
     """A picture must not depend on the node that makes it."""
-    assert differences(node_report("gpu2", models={"flux": there})) == [sentence]
+    assert differences(node_report("gpu2", models={"flux": node_model})) == [sentence]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ def _require_path_on_nodes(path: Path) -> Path:
     return Path(os.path.normpath(path))
 
 
+def read_head(address: str) -> tuple[str, int] | None:
+    """Return the host and the port in an address of Ray; None if it has none."""
+    match = _HOST_AND_PORT.fullmatch(address)
+    return None if match is None else (match["ipv6"] or match["name"], int(match["port"]))
+
+
 class ClusterSettings(BaseModel):
     """The table ``[cluster]``."""
 
@@ -48,8 +54,7 @@ class ClusterSettings(BaseModel):
     @property
     def head(self) -> tuple[str, int] | None:
         """The host and the port of the head; None for "auto" and for no cluster."""
-        match = _HOST_AND_PORT.fullmatch(self.address)
-        return None if match is None else (match["ipv6"] or match["name"], int(match["port"]))
+        return read_head(self.address)
 
 
 class QueueSettings(BaseModel):

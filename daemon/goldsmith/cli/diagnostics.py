@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from goldsmith.brief.settings import find_config
+from goldsmith.brief.settings import Settings, find_config
+from goldsmith.cli.cluster_checks import check_cluster
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.gpu_checks import check_gpu, check_model_fit
 from goldsmith.cli.identity_checks import check_identity
@@ -23,11 +24,13 @@ from goldsmith.cli.system_checks import check_disks, check_fence, check_inotify
 from goldsmith.cli.weights_checks import check_hashes, check_weights
 from goldsmith.errors import GoldsmithError, InputError
 from goldsmith.files import Filesystem, PathAt, has_writer
+from goldsmith.jobs.job import GPU_QUEUE
 from goldsmith.journal.location import journal_path
 from goldsmith.mounts import kind_at
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.watcher import Watcher
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
+from goldsmith.pipeline.status.sentences import refused_node_sentence
 from goldsmith.pipeline.workers.worker_specs import find_accelerators
 from goldsmith.root_folder import RootFolder
 from goldsmith.service.setup import load_setup
@@ -55,7 +58,7 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     journal = journal_path(root, setup.settings.state_dir)
     daemon = read_daemon_state(root, journal.parent / STATE_FILE)
     yield _check_daemon(root, daemon, journal)
-    yield from _check_workers(daemon)
+    yield from _check_workers(daemon, setup.settings)
     yield from check_journal(root, journal, daemon)
     usable, facts = [], []
     for folder in (*setup.pipeline.shared_folders, ARCHIVE_FOLDER, ".goldsmith"):
@@ -76,8 +79,10 @@ def run_checks(root: Path, config: Path | None) -> Iterator[Finding]:
     yield from check_disks([root, *(root / folder for folder in setup.pipeline.shared_folders), journal.parent, setup.weights.folder])
     yield from check_inotify(root)
     yield check_fence()
-    yield from check_gpu()
-    yield from check_model_fit(setup.weights.models, setup.settings, find_accelerators(setup.settings))
+    if setup.settings.queue(GPU_QUEUE).runner == "local":
+        yield from check_gpu()
+        yield from check_model_fit(setup.weights.models, setup.settings, find_accelerators(setup.settings))
+    yield from check_cluster(setup.settings, os.environ)
     yield from check_weights(setup.weights)
     yield from check_hashes(setup.weights, time.time())
     yield _check_heic()
@@ -101,12 +106,14 @@ def _check_daemon(root: Path, daemon: DaemonState, journal: Path) -> Finding:
     return ok("daemon", f"Running ({daemon.holder}).")
 
 
-def _check_workers(daemon: DaemonState) -> Iterator[Finding]:
-    """Yield every device and every queue that a running daemon has paused."""
+def _check_workers(daemon: DaemonState, settings: Settings) -> Iterator[Finding]:
+    """Yield every device and every queue that a running daemon has paused, and every node of the cluster that gets no jobs."""
+    yield from (note("cluster", refused_node_sentence(refusal)) for refusal in daemon.node_refusals)
     devices = [(worker.queue, worker.pause_reason) for worker in daemon.workers if worker.pause_reason]
     queues = [(queue, reason) for queue, reason in daemon.queue_pauses.items() if reason and queue not in dict(devices)]
     for queue, reason in dict.fromkeys([*devices, *queues]):
-        remedy = "Check the driver's own tool (nvidia-smi) and the log. Once the problem is solved, the queue continues by itself."
+        tool = "the cluster (its row below)" if settings.queue(queue).runner == "ray" else "the driver's own tool (nvidia-smi)"
+        remedy = f"Check {tool} and the log. Once the problem is solved, the queue continues by itself."
         yield fault(f"queue {queue}", reason, remedy)
 
 

@@ -187,6 +187,7 @@ def as_json(location: Location, summary: Overview) -> dict[str, object]:
         "paused": daemon.pause_reason,
         "workers": worker_table.as_json(daemon, summary.queue_lengths),
         "queues_paused": {queue: reason for queue, reason in daemon.queue_pauses.items() if reason},
+        "node_refusals": list(daemon.node_refusals),
         "watch_modes": dict(daemon.watch_modes),
         "weak_quiet_folders": sorted(daemon.weak_quiet_folders),
         "unavailable_folders": dict(daemon.unavailable_folders),

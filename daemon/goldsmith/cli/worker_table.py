@@ -20,7 +20,7 @@ def worker_rows(daemon: DaemonState, active: Sequence[ActiveJob], queued: Mappin
     """Yield a row for each device of each queue. ``queued`` is the number of waiting jobs by queue; the first row of a queue shows it."""
     paths = {job.job_id: job.path for job in active}
     counted: set[str] = set()
-    for (queue, device), grouped in groupby(daemon.workers, key=lambda worker: (worker.queue, worker.device)):
+    for (queue, device, _), grouped in groupby(daemon.workers, key=lambda worker: (worker.queue, worker.device, worker.host)):
         workers = list(grouped)
         waiting = str(queued.get(queue, 0)) if queue not in counted else ""
         counted.add(queue)
@@ -29,10 +29,11 @@ def worker_rows(daemon: DaemonState, active: Sequence[ActiveJob], queued: Mappin
 
 
 def _device_label(worker: WorkerStatus, device: str) -> str:
+    node = f"{worker.host}: " if worker.host else ""
     if device == "cpu":
-        return "CPU"
+        return f"{node}CPU"
     memory = f", {format_size(worker.device_memory_mb * 2**20)}" if worker.device_memory_mb else ""
-    return f"{device} ({worker.device_title}{memory})" if worker.device_title else device
+    return f"{node}{device} ({worker.device_title}{memory})" if worker.device_title else f"{node}{device}"
 
 
 def _activity(workers: Sequence[WorkerStatus], paths: Mapping[str, str], queue_pause: str) -> str:

@@ -35,10 +35,10 @@ class NodeExchange:
 class NodeVerdict:
     """Whether a node may work. It may if there is no refusal; it then takes no job of a model in ``missing_models``."""
 
+    # One sentence and its remedy for each difference.
     refusals: tuple[str, ...]
-    """One sentence and its remedy for each difference."""
+    # By model: the sentence why the node cannot run it.
     missing_models: dict[str, str]
-    """By model: the sentence why the node cannot run it."""
 
 
 def check_node(own: NodeReport, node: NodeReport, exchange: NodeExchange, max_clock_difference: float) -> NodeVerdict:
@@ -181,10 +181,10 @@ def _program_differences(own: NodeReport, node: NodeReport) -> Iterator[str]:
     for name, version in own.packages.items():
         other = node.packages.get(name, "")
         if _without_build(version) != _without_build(other):
-            wanted = f"Install {name} {_without_build(version)} there" if version else f"Remove {name} there"
+            remedy = f"Install {name} {_without_build(version)} there" if version else f"Remove {name} there"
             yield (
                 f"The node {node.host} has {_installed(name, other)}, and here it is {version or 'not installed'}. "
-                f"{wanted}: the results of jobs could differ."
+                f"{remedy}: the results of jobs could differ."
             )
 
 
@@ -227,29 +227,29 @@ def _missing_model(node: NodeReport, name: str) -> str:
 
 def _model_differences(own: NodeReport, node: NodeReport) -> Iterator[str]:
     """Yield a sentence for each model that is on both computers and differs."""
-    for name, here in _shared_models(own):
-        there = _report_of(node, name)
-        if there.missing:
+    for name, own_model in _shared_models(own):
+        node_model = _report_of(node, name)
+        if node_model.missing:
             continue
-        if there.entry != here.entry:
+        if node_model.entry != own_model.entry:
             yield (
                 f"models.toml describes the model {name} otherwise on the node {node.host} than here. "
                 "Copy this computer's models.toml there, and the pins beside it."
             )
-        yield from _file_differences(node, name, here, there)
+        yield from _file_differences(node, name, own_model, node_model)
 
 
-def _file_differences(node: NodeReport, name: str, here: ModelReport, there: ModelReport) -> Iterator[str]:
+def _file_differences(node: NodeReport, name: str, own_model: ModelReport, node_model: ModelReport) -> Iterator[str]:
     """Yield a sentence about the first file that differs. Files that only one of them hashes are not needed by the other's pin."""
-    shared = [file for file in here.hashes if file in there.hashes]
-    if here.hashes and not shared:
-        first = next(iter(here.hashes))
+    shared = [file for file in own_model.hashes if file in node_model.hashes]
+    if own_model.hashes and not shared:
+        first = next(iter(own_model.hashes))
         yield f"The node {node.host} has other files of the model {name} than this computer, which has {first}. {_refetch(name)}"
     for file in shared:
-        if here.hashes[file] != there.hashes[file]:
+        if own_model.hashes[file] != node_model.hashes[file]:
             yield (
                 f"The weights of the model {name} differ on the node {node.host}: {file} has the sha256 "
-                f"{there.hashes[file][:_SHOWN_DIGITS]} there and {here.hashes[file][:_SHOWN_DIGITS]} here. {_refetch(name)}"
+                f"{node_model.hashes[file][:_SHOWN_DIGITS]} there and {own_model.hashes[file][:_SHOWN_DIGITS]} here. {_refetch(name)}"
             )
             return
 

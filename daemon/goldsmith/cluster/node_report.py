@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def read_node_report(request: ReportRequest, clock: Callable[[], float] = time.t
     root_fault = _fault_of(request.root, lambda: os.close(os.open(request.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
     canary = {} if root_fault is not None or not request.canary else _exchange_canary(request)
     folders = [] if root_fault is not None else [os.path.join(request.root, name) for name in request.inputs]
-    unreadable = [_fault_of(folder, lambda folder=folder: _read_folder(folder)) for folder in folders]
+    unreadable = [_fault_of(folder, partial(_read_folder, folder)) for folder in folders]
     return NodeReport(
         host=socket.gethostname(),
         user_id=os.geteuid(),

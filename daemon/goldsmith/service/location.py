@@ -15,6 +15,7 @@ from goldsmith.journal.location import journal_path
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import STATE_FILE, DaemonState, read_daemon_state
 from goldsmith.pipeline.status.explain import Explainer
+from goldsmith.pipeline.status.sentences import refused_node_sentence
 from goldsmith.service.setup import Setup, build_explainer
 
 Result = TypeVar("Result")
@@ -61,6 +62,9 @@ class Location:
         if daemon.pause_reason:
             yield f"Everything waits: {daemon.pause_reason}"
         yield from (f"The queue “{queue}” is paused: {reason}" for queue, reason in daemon.queue_pauses.items() if reason)
+        # A pause of a queue for which no node is left has said it already.
+        paused = " ".join(daemon.queue_pauses.values())
+        yield from (refused_node_sentence(refusal) for refusal in daemon.node_refusals if refusal not in paused)
         yield from daemon.unavailable_folders.values()
         yield from daemon.permission_refusals.values()
         yield from daemon.status_file_refusals.values()

@@ -236,7 +236,8 @@ def _worker_rows(location: Location, explainer: Explainer) -> Iterator[WorkerRow
         waiting = queued[worker.queue] if worker.queue not in counted else 0
         counted.add(worker.queue)
         title = worker.device_title or ("CPU" if worker.device == "cpu" else worker.device)
-        yield WorkerRow(f"{worker.queue}: {title}", activity, ", ".join(worker.loaded), waiting)
+        node = f"{worker.host}, " if worker.host else ""
+        yield WorkerRow(f"{worker.queue}: {node}{title}", activity, ", ".join(worker.loaded), waiting)
 
 
 def read_progress(location: Location) -> list[dict[str, object]]:

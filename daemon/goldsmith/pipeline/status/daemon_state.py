@@ -35,6 +35,8 @@ class WorkerStatus(_StateRecord):
     """One worker process, or a device that has no process at the moment."""
 
     queue: str = ""
+    # The node of the cluster on which it runs; "" for this computer, and before a node has taken it.
+    host: str = ""
     device: str = "cpu"
     # The device's product name, "" if unknown.
     device_title: str = ""
@@ -70,6 +72,8 @@ class DaemonState(_StateRecord):
     # Asset whose work has let others go first -> how many parts of it are finished. A long list is cut off.
     gave_way: dict[str, int] = {}
     workers: tuple[WorkerStatus, ...] = ()
+    # For each node of the cluster that gets no jobs: which it is, why, and what to do. The others work.
+    node_refusals: tuple[str, ...] = ()
     # Stage folder -> "events" or "polling".
     watch_modes: dict[str, str] = {}
     # Stage folders in which open writers cannot be detected, so files must be quiet for longer.

@@ -10,11 +10,18 @@ from goldsmith.pipeline.status.daemon_state import DaemonState
 
 
 def queue_title(queue: str, daemon: DaemonState) -> str:
-    """Return what a job in ``queue`` waits for: the GPU only if the queue has one, else the CPU, or a queue that the studio has named."""
+    """Return what a job in ``queue`` waits for: the cluster, the GPU if the queue has one, the CPU, or a queue of the studio."""
+    if any(worker.host for worker in daemon.workers if worker.queue == queue):
+        return "the cluster"
     devices = [worker.device for worker in daemon.workers if worker.queue == queue]
     if devices:
         return "the CPU" if all(device == "cpu" for device in devices) else "the GPU"
     return "the CPU" if queue == "cpu" else "the GPU" if queue == "gpu" and not daemon.workers else f"the queue “{queue}”"
+
+
+def refused_node_sentence(refusal: str) -> str:
+    """Return that a node of the cluster gets no jobs. ``refusal`` says which, why, and what to do."""
+    return f"A node of the cluster gets no jobs: {refusal}"
 
 
 def gave_way_sentence(part_count: int, others_at_work: Sequence[str]) -> str:
