@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cold, drops, fill, generating, hole, idle, journal, layers, matting, memory, turns
+from bench import assets, chain, cluster, cold, drops, fill, generating, hole, idle, journal, layers, matting, memory, turns
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -32,6 +32,7 @@ _FULL_RUN: dict[str, Measure] = {
     "matting": matting.measure,
     "memory": memory.measure,
     "worker": generating.on_cpu,
+    "cluster": cluster.measure,
 }
 _QUICK_RUN: dict[str, Measure] = {
     "cold": cold.measure,
@@ -47,6 +48,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "matting": lambda place: matting.measure(place, 2000),
     "memory": lambda place: memory.measure(place, (4000, 3000)),
     "worker": lambda place: generating.on_cpu(place, 8, (2000, 1500)),
+    "cluster": lambda place: cluster.measure(place, 20, 6, 10.0),
 }
 _REQUIRED_PROGRAMS = {"drops": "inotifywait"}
 

@@ -112,7 +112,7 @@ def _in_a_worker(job: Any, stated: int) -> tuple[int, int, float, int, str]:
         encode_message,
         frame_message,
     )
-    from goldsmith.pipeline.workers.worker_process import spawn_worker
+    from goldsmith.jobs.worker_start import spawn_worker
 
     spec = WorkerSpec(queue="cpu", threads=len(os.sched_getaffinity(0)))
     ours, theirs = socket.socketpair()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,7 @@ from goldsmith.jobs.protocol import (
     encode_message,
     frame_message,
 )
+from goldsmith.pipeline.workers.runner import LocalRunner, Runner, SpawnWorker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
 KILLED = -9
@@ -123,6 +124,8 @@ class FakeWorkers:
     count: int = 1
     refuses: bool = False
     specs: Sequence[WorkerSpec] = ()
+    # Makes the runner of a function that starts a process.
+    make_runner: Callable[[SpawnWorker], Runner] = LocalRunner
     processes: list[FakeProcess] = field(default_factory=list)
     # What the identity of the studio was asked to sign.
     signed: list[bytes] = field(default_factory=list)
@@ -131,7 +134,7 @@ class FakeWorkers:
         specs = self.specs or [WorkerSpec(queue="cpu", process_count=self.count)]
         self.folder = TemporaryDirectory(prefix="fake-workers-")
         folders = WorkerFolders(work=self.folder.name, inputs=(f"{self.folder.name}/inbox",))
-        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, self.spawn, self._sign)
+        self.pools = WorkerPools(specs, WorkerConfig(), folders, lambda: self.now, {"local": self.make_runner(self.spawn)}, self._sign)
 
     def _sign(self, data: bytes) -> bytes:
         self.signed.append(data)

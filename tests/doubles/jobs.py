@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 from goldsmith.files import FileSignature
+from goldsmith.jobs import worker_start
 from goldsmith.jobs.job import (
     Job,
     JobInput,
@@ -27,11 +28,11 @@ from goldsmith.jobs.job import (
     StepSpec,
 )
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.jobs.worker_start import spawn_worker
 from goldsmith.picture.codec import EncodingOptions, encode
 from goldsmith.picture.picture import Picture, freeze
-from goldsmith.pipeline.workers import worker_process
+from goldsmith.pipeline.workers.runner import LocalRunner, SpawnWorker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
 from goldsmith.pipeline.workers.worker_specs import find_model_paths
 
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
@@ -121,12 +122,12 @@ def _model_paths(root: Path, config: WorkerConfig) -> tuple[str, ...]:
 
 def open_pools(root: Path, specs: Sequence[WorkerSpec], config: WorkerConfig = FAULTY, spawn: SpawnWorker = spawn_worker) -> WorkerPools:
     """Return worker pools for a test's root."""
-    return WorkerPools(specs, config, worker_folders(root, config), spawn=spawn)
+    return WorkerPools(specs, config, worker_folders(root, config), runners={"local": LocalRunner(spawn)})
 
 
 def import_first_from(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Let the worker processes of this process find modules, and the sitecustomize.py that changes them, in this folder first."""
-    patch.setattr(worker_process, "IMPORT_FOLDERS", (str(folder), *worker_process.IMPORT_FOLDERS))
+    patch.setattr(worker_start, "IMPORT_FOLDERS", (str(folder), *worker_start.IMPORT_FOLDERS))
 
 
 def events_until(pools: WorkerPools, enough: Callable[[list[Event]], bool]) -> list[Event]:

@@ -19,8 +19,8 @@ from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
 from goldsmith.jobs.job_faults import REPORTED_EXIT_STATUS
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.jobs.worker_start import spawn_worker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.pipeline.workers.worker_process import spawn_worker
 
 TESTS = Path(__file__).parents[1]
 SMALL = ResourceLimits(timeout_seconds=900, max_memory_bytes=300 << 20, max_pixels=10_000_000)
@@ -219,10 +219,10 @@ def test_worker_processes_end_with_the_daemon(share: Share, end: str, tmp_path: 
     code = (
         "import sys, pathlib\n"
         "from doubles.jobs import events_until, open_pools\n"
-        "from goldsmith.pipeline.workers import worker_process\n"
+        "from goldsmith.jobs import worker_start\n"
         "from goldsmith.jobs.job import Job\n"
         "from goldsmith.jobs.protocol import WorkerSpec\n"
-        "worker_process.IMPORT_FOLDERS = (sys.argv[2], *worker_process.IMPORT_FOLDERS)\n"
+        "worker_start.IMPORT_FOLDERS = (sys.argv[2], *worker_start.IMPORT_FOLDERS)\n"
         "pools = open_pools(pathlib.Path(sys.argv[3]), [WorkerSpec(queue='cpu')])\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "pools.submit(job)\n"

@@ -17,8 +17,9 @@ from doubles.studio import Studio
 from goldsmith.errors import HostError
 from goldsmith.files import resource_path
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
+from goldsmith.jobs.worker_start import spawn_worker
+from goldsmith.pipeline.workers.runner import LocalRunner, SpawnWorker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
 from goldsmith.service.setup import worker_folders
 from goldsmith.worker import fence
 from goldsmith.worker.landlock import landlock_version
@@ -41,7 +42,9 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
 
 
 def pools_of(studio: Studio, spawn: SpawnWorker = spawn_worker, count: int = 1) -> WorkerPools:
-    return WorkerPools([WorkerSpec(queue="cpu", process_count=count)], INTRUDER, worker_folders(studio.setup()), spawn=spawn)
+    return WorkerPools(
+        [WorkerSpec(queue="cpu", process_count=count)], INTRUDER, worker_folders(studio.setup()), runners={"local": LocalRunner(spawn)}
+    )
 
 
 @pytest.fixture

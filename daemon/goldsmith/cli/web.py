@@ -93,7 +93,7 @@ def _listen(settings: WebSettings) -> socket.socket:
 
 def _become_server(listener: socket.socket, root: Path, config: Path | None) -> None:
     """Replace this process by the one that serves: without the libraries of the command line, and with one arena of memory."""
-    from goldsmith.pipeline.workers.worker_process import IMPORT_FOLDERS
+    from goldsmith.jobs.worker_start import IMPORT_FOLDERS
 
     listener.set_inheritable(True)
     # -P: the current folder may be a share, and no json.py there may be imported.

@@ -70,6 +70,16 @@ def crashed(job: Job, exit_status: int) -> JobFault:
     )
 
 
+def host_lost(job: Job, reason: str) -> JobFault:
+    """Return the fault of a job that has lost its host again and again; ``reason`` is the sentence about the last loss."""
+    return JobFault(
+        kind="crash",
+        sentence=f"Each computer that worked on {picture_name(job)} was lost. The last time: {reason}",
+        remedy="Check the computers of the cluster with another picture.",
+        path=job.asset.path,
+    )
+
+
 def killed_for_memory(job: Job) -> JobFault:
     """Return the fault of a job whose process the kernel has ended again and again because memory ran out."""
     return JobFault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from enum import IntEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -56,6 +56,8 @@ class WorkerSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     queue: str
+    runner: Literal["local", "ray"] = "local"
+    """Where they run: on the daemon's host, or on the nodes of a cluster."""
     process_count: int = 1
     device: str = "cpu"
     """The device's name in torch: "cpu", "cuda:0"."""

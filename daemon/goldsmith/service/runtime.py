@@ -41,10 +41,12 @@ from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState, WorkerStatus
 from goldsmith.pipeline.status.folder_status import FolderStatusFiles, FolderStatusSources
 from goldsmith.pipeline.turns import FolderTurns
+from goldsmith.pipeline.workers.ray_runner import RayRunner
+from goldsmith.pipeline.workers.runner import LocalRunner, Runner
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
-from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
+from goldsmith.service.setup import Setup, bridge_setup, job_limits, worker_config, worker_folders, worker_specs
 from goldsmith.service.signing import IdentityLookup, find_identity, signing_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
@@ -198,7 +200,10 @@ class DaemonRuntime:
 
     def _create_workers(self, specs: Sequence[WorkerSpec], sign: Callable[[bytes], bytes]) -> WorkerPools:
         setup = self.setup
-        return WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, sign=sign)
+        runners: dict[str, Runner] = {"local": LocalRunner()}
+        if any(spec.runner == "ray" for spec in specs):
+            runners["ray"] = RayRunner(lambda: bridge_setup(setup))
+        return WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, runners, sign)
 
     def _find_identity(self, on_event: OnEvent) -> IdentityLookup:
         """Return who signs deliverables. That nobody has made an identity is no fault; that one cannot be used is logged."""

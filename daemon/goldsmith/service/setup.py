@@ -15,6 +15,7 @@ from goldsmith.brief.settings import Settings, find_config, read_config, read_se
 from goldsmith.engines.registry.hash_notes import HashNotes
 from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import HostError, UsageError, error_text
+from goldsmith.jobs.bridge_protocol import BridgeSetup
 from goldsmith.jobs.job import KEPT_FOLDER, SCRATCH_FOLDER, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
@@ -133,6 +134,23 @@ def worker_config(setup: Setup) -> WorkerConfig:
     """Return the configuration for a worker process that starts now: `goldsmith models` may have noted hashes since the last one."""
     return WorkerConfig(
         models_file=str(setup.models_file), weights_folder=str(setup.weights.folder), weights_notes=setup.weights.notes.stored()
+    )
+
+
+def bridge_setup(setup: Setup) -> BridgeSetup:
+    """Return the cluster, and what its nodes must see and have: of the folders those that are there now."""
+    cluster = setup.settings.cluster
+    return BridgeSetup(
+        address=cluster.address,
+        head=cluster.head,
+        root=str(setup.root),
+        root_on_nodes="" if cluster.root_on_nodes is None else str(cluster.root_on_nodes),
+        inputs=tuple(name for name in _input_folders(setup.pipeline) if (setup.root / name).is_dir()),
+        models_file=str(setup.models_file),
+        weights_folder=str(setup.weights.folder),
+        models=tuple(setup.weights.models.models),
+        hash_notes=str(weights_notes_path(setup.settings.state_dir)),
+        max_clock_difference_seconds=cluster.max_clock_difference_seconds,
     )
 
 

@@ -31,6 +31,7 @@ from goldsmith.jobs.protocol import (
     encode_message,
     frame_message,
 )
+from goldsmith.pipeline.workers.runner import LocalRunner
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.worker.main import ProgressThrottle
 
@@ -410,7 +411,9 @@ def test_each_worker_process_gets_the_configuration_of_its_start(tmp_path: Path)
     catalogues = iter(["first", "second"])
     workers = FakeWorkers()
     specs, folders = [WorkerSpec(queue="cpu")], WorkerFolders(work=str(tmp_path))
-    pools = WorkerPools(specs, lambda: WorkerConfig(catalogue=next(catalogues)), folders, lambda: workers.now, workers.spawn)
+    pools = WorkerPools(
+        specs, lambda: WorkerConfig(catalogue=next(catalogues)), folders, lambda: workers.now, {"local": LocalRunner(workers.spawn)}
+    )
     for expected in ("first", "second"):
         pools.prewarm()
         ((kind, payload),) = FrameDecoder().feed(workers.newest.connection.recv(65536))

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from goldsmith.jobs.worker_start import IMPORT_FOLDERS
 from goldsmith.pipeline.notices.message import Message
-from goldsmith.pipeline.workers.worker_process import IMPORT_FOLDERS
 
 # How long one message may take, in seconds, with its pictures.
 _TIMEOUT_SECONDS = 120.0

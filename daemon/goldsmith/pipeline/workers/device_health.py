@@ -18,6 +18,8 @@ from goldsmith.jobs.job_faults import MEMORY_EXHAUSTED, MEMORY_EXHAUSTED_REMEDY
 INITIAL_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 10.0, 600.0
 # The same for a process that could not start.
 _INITIAL_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.5, 60.0
+# The longest pause after the loss of a host. To ask for another one costs nothing: the runner knows whether there is one.
+_MAX_HOST_PAUSE_SECONDS = 5.0
 
 # How often a job is requeued because its device is suspected. A device that is to blame has been tried again for an hour by then.
 MAX_EXCUSES = 3
@@ -44,6 +46,8 @@ class DeviceHealth:
         self._queue = queue
         self._device = device
         self._wall_clock = wall_clock
+        # The host on which the last process got ready; "" for this one.
+        self._host = ""
         self._failed_starts = 0
         self._device_failures = 0
         # How often the device failed on this work since it last succeeded with other work. 0: it has succeeded since, so the failure was
@@ -57,7 +61,8 @@ class DeviceHealth:
     @property
     def label(self) -> str:
         """The name of the device in sentences."""
-        return "CPU" if self._device == "cpu" else f"GPU {self._device}"
+        device = "CPU" if self._device == "cpu" else f"GPU {self._device}"
+        return f"{device} of {self._host}" if self._host else device
 
     @property
     def reported_reason(self) -> str:
@@ -70,14 +75,13 @@ class DeviceHealth:
             self.pause_reason = ""
         return bool(self.pause_reason)
 
-    def on_process_ready(self) -> None:
-        """Note that a process on the device is ready for jobs."""
-        self._failed_starts, self._start_failure = 0, ""
+    def on_process_ready(self, host: str = "") -> None:
+        """Note that a process on the device is ready for jobs. ``host``: the name of its host, "" for this one."""
+        self._failed_starts, self._start_failure, self._host = 0, "", host
 
     def on_start_failed(self, reason: str, now: float) -> None:
         """Pause the device because a process on it could not start."""
-        seconds = min(_MAX_BACKOFF_SECONDS, _INITIAL_BACKOFF_SECONDS * 2.0 ** min(self._failed_starts, 16))
-        self._failed_starts += 1
+        seconds = self._count_failed_start()
         device_phrase = "" if self._device == "cpu" else f" on {self._device}"
         self.retry_at = now + seconds
         self.pause_reason = (
@@ -85,6 +89,17 @@ class DeviceHealth:
             "the jobs stay queued."
         )
         self._start_failure = self.pause_reason
+
+    def on_host_lost(self, reason: str, now: float) -> None:
+        """Pause the device because its host is lost, or none can be reached; ``reason`` is a sentence. No job is to blame."""
+        self.retry_at = now + min(_MAX_HOST_PAUSE_SECONDS, self._count_failed_start())
+        self.pause_reason = self._start_failure = f"{reason} The jobs of queue {self._queue} stay queued, and go on by themselves."
+
+    def _count_failed_start(self) -> float:
+        """Count one more failed start, and return the seconds until the next is tried."""
+        seconds = min(_MAX_BACKOFF_SECONDS, _INITIAL_BACKOFF_SECONDS * 2.0 ** min(self._failed_starts, 16))
+        self._failed_starts += 1
+        return seconds
 
     def on_memory_exhausted(self, now: float) -> None:
         """Pause the device because the kernel ended a process on it for want of memory: other jobs and programs release some meanwhile."""

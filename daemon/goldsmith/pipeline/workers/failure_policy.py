@@ -15,6 +15,8 @@ from goldsmith.pipeline.workers.slot import JobRun, Slot
 _MAX_SENDS = 3
 # How often a job may lose its process to the kernel or a person without a counted attempt.
 MAX_EXCUSED_KILLS = 2
+# How often a job may lose its host before that counts as an attempt: a picture that brings down each host must get a note in the end.
+MAX_HOST_LOSSES = 10
 # How often a device may fail on a job without a success in between, before that counts as an attempt. A device that is to blame has been
 # tried again for an hour by then. Without a limit, a picture that has taken its process over could pause the device for ever.
 MAX_DEVICE_CLAIMS = 10
@@ -30,6 +32,8 @@ class FailurePolicy:
         self._sends: dict[str, int] = {}
         # By job, how often its process was killed from outside.
         self._kills: dict[str, int] = {}
+        # By job, how often the host of its process was lost.
+        self._host_losses: dict[str, int] = {}
         self._isolated_jobs: set[str] = set()
 
     def can_share_process(self, job: Job | QueuedJob) -> bool:
@@ -48,6 +52,7 @@ class FailurePolicy:
         """Forget a job that has its outcome."""
         self._sends.pop(job_id, None)
         self._kills.pop(job_id, None)
+        self._host_losses.pop(job_id, None)
         self._isolated_jobs.discard(job_id)
 
     def on_device_failed(self, slot: Slot, run: JobRun, fault: JobFault, now: float) -> None:
@@ -79,12 +84,14 @@ class FailurePolicy:
         is_culprit_known = is_reported or slot.is_distrusted or any(run.is_job_fault for run in slot.runs)
         is_cancel_ignored = any(run.is_unresponsive(now) for run in slot.runs)
         for run in slot.runs:
-            fault = run.kill_reason or job_faults.crashed(run.job, -9 if exit_status is None else exit_status)
             if run.cancelled_at is not None:
                 self._fail(run.job, job_faults.cancelled(run.job.asset.path), stderr)
-            elif run.is_job_fault and not slot.device_failure:
+                continue
+            is_another_to_blame = self._is_another_to_blame(slot, run, is_reported)
+            fault = run.kill_reason or job_faults.crashed(run.job, -9 if exit_status is None else exit_status)
+            if run.is_job_fault and not slot.device_failure:
                 self._fail(run.job, fault, stderr)
-            elif slot.device_failure or is_shared or slot.is_distrusted or (is_reported and self._may_resend(run.job)):
+            elif is_another_to_blame:
                 requeued.append(run.job)
             elif not run.has_begun and run.kill_reason is None and self._may_resend(run.job):
                 self._queue.requeue([run.job])
@@ -96,7 +103,7 @@ class FailurePolicy:
                 requeued.append(run.job)
             else:
                 self._fail(run.job, fault, stderr)
-        if is_shared and not (slot.device_failure or is_cancel_ignored or is_culprit_known):
+        if is_shared and not (slot.device_failure or slot.process.host_failure or is_cancel_ignored or is_culprit_known):
             self._isolated_jobs.update(job.id for job in requeued)
         self._requeue(slot, requeued)
 
@@ -117,6 +124,17 @@ class FailurePolicy:
             fault = job_faults.killed_for_memory(run.job) if is_out_of_memory else job_faults.crashed(run.job, -signal.SIGKILL)
             self._fail(run.job, fault, stderr)
 
+    def _is_another_to_blame(self, slot: Slot, run: JobRun, is_reported: bool) -> bool:
+        """Return whether the device, the host or another job is to blame for the end of the process. Count a loss of the host."""
+        if slot.device_failure or len(slot.runs) > 1 or slot.is_distrusted:
+            return True
+        if slot.process.host_failure:
+            self._host_losses[run.job.id] = self._host_losses.get(run.job.id, 0) + 1
+            if self._host_losses[run.job.id] <= MAX_HOST_LOSSES:
+                return True
+            run.kill_reason = job_faults.host_lost(run.job, slot.process.host_failure)
+        return is_reported and self._may_resend(run.job)
+
     def _fail(self, job: Job, fault: JobFault, stderr: str) -> None:
         detail = "\n".join(text for text in (fault.detail, stderr) if text)
         self._on_outcome(Outcome(job_id=job.id, fault=fault.model_copy(update={"detail": detail}), scratch=job.scratch))
@@ -133,6 +151,6 @@ class FailurePolicy:
         """
         fails_again = len(jobs) == 1 and slot.device.health.failure_count(jobs[0]) > 1
         self._queue.requeue(jobs, position=min(len(self._queue), int(fails_again)))
-        sentence = slot.device_failure or "It shared a process with a job that ended it."
+        sentence = slot.device_failure or slot.process.host_failure or "It shared a process with a job that ended it."
         for job in jobs:
             self._emit(JobRequeued(job_id=job.id, sentence=sentence))

@@ -31,6 +31,7 @@ from goldsmith.pipeline.workers.memory_kills import read_memory_kill_count
 from goldsmith.pipeline.workers.outcome_check import OutcomeRefused, check_outcome, check_part, check_progress, clean_models
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier, Verification
 from goldsmith.pipeline.workers.process_folder import ProcessFolder
+from goldsmith.pipeline.workers.runner import HostUnavailable, Runner
 from goldsmith.pipeline.workers.slot import (
     STUCK_PROCESS,
     JobRun,
@@ -39,7 +40,7 @@ from goldsmith.pipeline.workers.slot import (
     WorkerSnapshot,
     batch_size,
 )
-from goldsmith.pipeline.workers.worker_process import SpawnWorker, WorkerProcess, start_failure
+from goldsmith.pipeline.workers.worker_process import WorkerProcess, start_failure
 
 Event = JobProgress | Outcome | JobRequeued | PartKept
 
@@ -70,7 +71,7 @@ class WorkerPool:
         specs: Sequence[WorkerSpec],
         read_config: Callable[[], WorkerConfig],
         folders: WorkerFolders,
-        spawn: SpawnWorker,
+        runner: Runner,
         epoll: select.epoll,
         verifier: OutcomeVerifier,
         emit: Callable[[Event], None],
@@ -87,9 +88,9 @@ class WorkerPool:
         self.is_held = False
         self._read_config = read_config
         self._folders = folders
-        # Folders of ended processes with results that are not committed yet.
-        self._left_folders: list[ProcessFolder] = []
-        self._spawn = spawn
+        # Folders of ended processes with results that are not committed yet, and the jobs without a result in each.
+        self._left_folders: list[tuple[ProcessFolder, tuple[Job, ...]]] = []
+        self._runner = runner
         self._epoll = epoll
         self._verifier = verifier
         self._emit = emit
@@ -273,7 +274,11 @@ class WorkerPool:
             device.health.on_start_failed(f"{error.strerror or error}", now)
             return
         try:
-            process = WorkerProcess(device.spec, self._read_config(), self._folders, folder.path, self._spawn, now)
+            process = WorkerProcess(device.spec, self._read_config(), self._folders, folder.path, self._runner, now)
+        except HostUnavailable as error:
+            folder.remove_if_empty()
+            device.health.on_host_lost(error.sentence, now)
+            return
         except (OSError, GoldsmithError) as error:
             folder.remove_if_empty()
             device.health.on_start_failed(start_failure(error), now)
@@ -292,12 +297,14 @@ class WorkerPool:
     def _leave_folder(self, slot: Slot, has_ended: bool) -> None:
         """Remove the folder of an ended process. With results in it, it is tried again when the next process ends.
 
-        A process that hangs in a driver may still write; the next start of the daemon removes its folder.
+        A process that hangs in a driver may still write; the next start of the daemon removes its folder. One on a host that is lost may
+        write for a while, too, and then what it writes is removed at the next try.
         """
         if has_ended:
-            slot.folder.remove_scratch(run.job for run in slot.runs)
-            self._left_folders.append(slot.folder)
-        self._left_folders = [folder for folder in self._left_folders if not folder.remove_if_empty()]
+            self._left_folders.append((slot.folder, tuple(run.job for run in slot.runs)))
+        for folder, jobs in self._left_folders:
+            folder.remove_scratch(jobs)
+        self._left_folders = [entry for entry in self._left_folders if not entry[0].remove_if_empty()]
 
     def _assign(self, slot: Slot, job: Job, other_slots: int, now: float) -> None:
         """Send the job to the slot, in a batch with compatible jobs.
@@ -332,7 +339,7 @@ class WorkerPool:
         status = slot.process.exit_status
         if status is None and now - (slot.dying_since or now) < _KILL_GRACE_SECONDS:
             return
-        stderr = slot.process.stderr_tail
+        stderr, host_failure = slot.process.stderr_tail, slot.process.host_failure
         slot.process.close()  # which takes its descriptors out of the epoll set, too
         self.slots.remove(slot)
         self._leave_folder(slot, status is not None)
@@ -340,8 +347,12 @@ class WorkerPool:
             slot.device.stuck_processes.append(slot.process)
             if slot.device.is_unhealthy(now):
                 slot.device_failure = slot.device_failure or STUCK_PROCESS
+        if host_failure:
+            slot.device.health.on_host_lost(host_failure, now)
         if slot.runs:
             self._failure_policy.on_process_died(slot, status, stderr, now)
+        elif host_failure:
+            return
         elif not slot.process.is_ready and not self.is_draining:
             last_line = f": {display_name(stderr.splitlines()[-1]):.200}" if stderr else ""
             slot.device.health.on_start_failed(f"{job_faults.describe_exit(-9 if status is None else status)}{last_line}", now)
@@ -365,7 +376,7 @@ class WorkerPool:
         if kind is MessageType.READY:
             slot.process.is_ready = True
             slot.fence = payload.decode("ascii", "replace")
-            slot.device.health.on_process_ready()
+            slot.device.health.on_process_ready(slot.process.host)
         elif kind is MessageType.MODELS:
             models = clean_models(decode_message(ModelsMessage, payload))
             slot.loading_since = slot.loading_since if models.loading == slot.models.loading else now

@@ -16,9 +16,9 @@ from goldsmith.jobs.job import SIGNING_QUEUE, Job
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.pipeline.workers.job_queue import QueuedJob
 from goldsmith.pipeline.workers.outcome_verifier import OutcomeVerifier
+from goldsmith.pipeline.workers.runner import LocalRunner, Runner
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pool import MEMORY_CHECK_SECONDS, Event, WorkerPool
-from goldsmith.pipeline.workers.worker_process import SpawnWorker, spawn_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,19 @@ class WorkerPools:
         config: WorkerConfig | Callable[[], WorkerConfig],
         folders: WorkerFolders,
         clock: Callable[[], float] = monotonic,
-        spawn: SpawnWorker = spawn_worker,
+        runners: Mapping[str, Runner] | None = None,
         sign: Callable[[bytes], bytes] = lambda _: b"",
     ) -> None:
         """``config``: the configuration of every worker process, or a function that returns that of a process that starts now.
 
-        ``sign`` returns the signature of the studio's identity, for jobs that sign deliverables.
+        ``runners``: what starts the processes, by the runner that their specs name; left out, all run on this host. They are closed with
+        the pools. ``sign`` returns the signature of the studio's identity, for jobs that sign deliverables.
         """
         read_config = config if callable(config) else lambda: config
         # Returns the job of a queued one when a worker takes it, or None if it is not to be done any more. Set by the scheduler.
         self.build_job: Callable[[QueuedJob], Job | None] = lambda _: None
         self._clock = clock
+        self._runners: Mapping[str, Runner] = runners or {"local": LocalRunner()}
         self._events: deque[Event] = deque()
         self._epoll = select.epoll()
         self._verifier = OutcomeVerifier()
@@ -63,7 +65,7 @@ class WorkerPools:
                 own_specs,
                 read_config,
                 _readable_folders(folders, queue),
-                spawn,
+                self._runners[own_specs[0].runner],
                 self._epoll,
                 self._verifier,
                 self._events.append,
@@ -145,6 +147,8 @@ class WorkerPools:
         readable_fds = frozenset(fd for fd, _ in self._epoll.poll(0))
         if self._verifier.fd in readable_fds:
             self._verifier.clear_signal()
+        for runner in self._runners.values():
+            runner.collect()
         for pool in self._pools.values():
             pool.collect(readable_fds, now)
         return self._pop_events()
@@ -177,6 +181,8 @@ class WorkerPools:
             events += self.collect(self._clock())
         for pool in self._pools.values():
             pool.terminate()
+        for runner in self._runners.values():
+            runner.close()
         self._verifier.close()
         return events + self._pop_events()
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import sys
-import sysconfig
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
+from goldsmith.errors import GoldsmithError
 from goldsmith.jobs.protocol import (
     MAX_WORKER_PAYLOAD_BYTES,
     FrameDecoder,
@@ -25,77 +20,13 @@ from goldsmith.jobs.protocol import (
     encode_message,
     frame_message,
 )
+from goldsmith.pipeline.workers.runner import Runner
 
 # How many bytes of a worker's stderr are kept for the log.
 STDERR_TAIL_BYTES = 4096
 
 _MAX_READS = 16
 _READ_BYTES = 65536
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# The only variables of the daemon's environment that its worker processes get: others may hold passwords and keys.
-_KEPT_VARIABLES = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR"})
-_KEPT_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GOLDSMITH_")
-# The addresses of channels, which hold passwords. No worker process needs a channel.
-_WITHHELD_VARIABLES = frozenset({"GOLDSMITH_NOTIFY"})
-# Hash seeds affect the order of sets; cuda:1 shall be the device that nvidia-smi calls 1; libraries shall not report to their makers. The
-# threads of numpy's OpenBLAS wait by spinning, which costs more than they gain: pixels are worked on by threads of our own.
-_SET_VARIABLES = {
-    "PYTHONHASHSEED": "0",
-    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def _package_folders() -> tuple[str, ...]:
-    """Return the folder of this package if Python does not find it by itself: in a checkout that is not installed."""
-    folder = str(Path(__file__).resolve().parents[3])
-    return () if folder in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) else (folder,)
-
-
-# Where worker processes find modules before they look where Python itself does. PYTHONPATH is not theirs to inherit.
-IMPORT_FOLDERS = _package_folders()
-
-
-class ProcessHandle(Protocol):
-    """The part of ``subprocess.Popen`` that is used here."""
-
-    pid: int
-
-    def poll(self) -> int | None: ...
-
-    def kill(self) -> None: ...
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-
-# Starts a worker process. The first descriptor is its end of the socket, the second its stderr. Raises OSError.
-SpawnWorker = Callable[[WorkerSpec, int, int], ProcessHandle]
-
-
-def spawn_worker(spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> subprocess.Popen[bytes]:
-    """Start a worker process and return it. It starts with SIGINT blocked, so that Ctrl-C cannot end it before it ignores Ctrl-C."""
-    # -P: the current folder may be a share, and no json.py there may be imported.
-    command = [sys.executable, "-P", "-m", "goldsmith.worker", str(socket_fd), str(os.getpid())]
-    environment = worker_environment(os.environ, spec.threads)
-    old_signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stderr_fd, stderr=stderr_fd, pass_fds=(socket_fd,), cwd="/", env=environment
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old_signal_mask)
-
-
-def worker_environment(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the environment of a worker process: what is known to be harmless, and what this program sets."""
-    kept = [name for name in inherited if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)]
-    environment = {name: inherited[name] for name in kept if name not in _WITHHELD_VARIABLES}
-    environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads)) | _SET_VARIABLES
-    return environment | ({"PYTHONPATH": os.pathsep.join(IMPORT_FOLDERS)} if IMPORT_FOLDERS else {})
 
 
 def start_failure(error: Exception) -> str:
@@ -121,12 +52,9 @@ def _denied_part(program: str) -> str:
 class WorkerProcess:
     """One worker process: its messages, its stderr, its memory and its end."""
 
-    def __init__(
-        self, spec: WorkerSpec, config: WorkerConfig, folders: WorkerFolders, scratch: str, spawn: SpawnWorker, now: float
-    ) -> None:
+    def __init__(self, spec: WorkerSpec, config: WorkerConfig, folders: WorkerFolders, scratch: str, runner: Runner, now: float) -> None:
         self.started_at = now
         self.is_ready = False
-        self._device = spec.device
         # True once no more messages can arrive.
         self.has_ended = False
         self._decoder = FrameDecoder(MAX_WORKER_PAYLOAD_BYTES)
@@ -141,8 +69,8 @@ class WorkerProcess:
                 opened.callback(os.close, write_end)
                 os.set_blocking(write_end, True)
                 self._connection.setblocking(False)
-                self._process = spawn(spec, remote_end.fileno(), write_end)
-            except OSError:
+                self._process = runner.start(spec, remote_end.fileno(), write_end)
+            except (OSError, GoldsmithError):
                 self.close()
                 raise
         self.send(MessageType.HELLO, encode_message(HelloMessage(spec=spec, config=config, folders=folders, scratch=scratch)))
@@ -228,14 +156,19 @@ class WorkerProcess:
         return self._process.poll()
 
     @property
+    def host(self) -> str:
+        """The name of the host that it runs on; "" for this host, and as long as it is not known."""
+        return self._process.host
+
+    @property
+    def host_failure(self) -> str:
+        """Why its host is to blame for its end, as a sentence; "" if the process ended by itself or has not ended."""
+        return self._process.host_failure if self.exit_status is not None else ""
+
+    @property
     def resident_bytes(self) -> int:
         """Resident memory in bytes; 0 if the process is gone. On a GPU without file pages: weights are mapped, and only pass through."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                resident, file_pages = map(int, file.read().split()[1:3])
-                return (resident if self._device == "cpu" else resident - file_pages) * _PAGE_BYTES
-        except (OSError, ValueError):
-            return 0
+        return self._process.resident_bytes()
 
     def kill(self) -> None:
         """Kill the process; ``exit_status`` tells when it is gone."""
@@ -244,9 +177,7 @@ class WorkerProcess:
 
     def wait_exit(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for a killed process; return whether it is gone. Only for the daemon's own end: it blocks."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout)
-        return self.exit_status is not None
+        return self._process.wait(timeout)
 
     def close(self) -> None:
         """Close the descriptors. A process that still runs ends itself when its connection closes. Nothing is raised."""

@@ -14,16 +14,28 @@ from goldsmith.jobs.protocol import WorkerSpec
 
 
 def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
-    """Return the worker processes to start: for the queue ``gpu`` one on each accelerator, for any other queue ``cpu_workers``."""
+    """Return the worker processes to start: for the queue ``gpu`` one on each accelerator, for any other queue ``cpu_workers``.
+
+    For a queue on a cluster as many as its table says. Each of them has a device of its own: one node can fail, and the others go on.
+    """
     names = list(dict.fromkeys(queues))
-    accelerators = find_accelerators(settings) if GPU_QUEUE in names else ()
+    local_names = [name for name in names if settings.queue(name).runner == "local"]
+    accelerators = find_accelerators(settings) if GPU_QUEUE in local_names else ()
     specs = []
     for name in names:
-        if name == GPU_QUEUE and accelerators:
+        if name not in local_names:
+            specs += [_cluster_spec(name, settings)] * settings.queue(name).workers
+        elif name == GPU_QUEUE and accelerators:
             specs += [_device_spec(accelerator, name, settings) for accelerator in accelerators]
         else:
             specs.append(WorkerSpec(queue=name, process_count=1 if name == GPU_QUEUE else settings.cpu_workers, threads=settings.threads))
     return specs
+
+
+def _cluster_spec(queue: str, settings: Settings) -> WorkerSpec:
+    # Ray shows each worker the GPU that it has given to it, and no other.
+    device = "cuda:0" if queue == GPU_QUEUE and settings.devices != "cpu" else "cpu"
+    return WorkerSpec(queue=queue, runner="ray", device=device, threads=settings.threads, max_batch=settings.together)
 
 
 def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerSpec:

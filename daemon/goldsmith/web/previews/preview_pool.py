@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from goldsmith.errors import GoldsmithError, HostError, InputError, UsageError
 from goldsmith.files import display_name, display_text
-from goldsmith.pipeline.workers.worker_process import worker_environment
+from goldsmith.jobs.worker_start import worker_environment
 from goldsmith.root_folder import RootFolder
 from goldsmith.web.previews.preview_cache import PreviewCache
 from goldsmith.web.previews.preview_request import MAX_MESSAGE_BYTES, PreviewFacts, PreviewReply, PreviewRequest
