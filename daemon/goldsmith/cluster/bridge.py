@@ -36,7 +36,7 @@ from goldsmith.jobs.protocol import WorkerSpec, decode_message, encode_message
 _WATCH_SECONDS, _MAX_SILENT_LOOKS = 5.0, 3
 _CONNECT_SECONDS = 3.0
 # Seconds that an actor may take until its process has started, and that a killed process may take to be gone.
-_START_SECONDS, _KILL_SECONDS = 50.0, 3.0
+_START_SECONDS, _KILL_SECONDS = 170.0, 10.0
 # Seconds after which a node that was refused is checked again.
 _RECHECK_SECONDS = 60.0
 _READ_BYTES = 256 * 1024
