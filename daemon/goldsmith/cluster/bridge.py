@@ -129,7 +129,7 @@ class Bridge:
                 self._own_report = await asyncio.to_thread(run_node_report, _report_request(setup, Path(setup.root), canary))
         except GoldsmithError as error:
             raise ClusterLost(str(error)) from error
-        except Exception as error:
+        except Exception as error:  # whatever Ray raises, there is no connection
             raise ClusterLost(f"The cluster at {setup.address} cannot be used: {_first_line(error)}") from error
 
     @property
