@@ -121,7 +121,7 @@ def _busy_seconds(root: Path, cluster: Any, nodes: int, count: int) -> float:
 
 def _idle_cost(cluster: Any, seconds: float) -> tuple[float, float]:
     """Return the share of a processor in per cent, and the memory in MiB, of all processes of the cluster while there is no work."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     processes = _below(psutil.Process())
     before, began = _cpu_seconds(processes), time.monotonic()

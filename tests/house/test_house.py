@@ -67,6 +67,7 @@ def test_a_public_class_name_is_defined_once() -> None:
 
 # Modules whose only user is in another package, each with the reason why it cannot be there.
 USED_ELSEWHERE = {
+    "cluster.bridge": "the daemon's side of it starts it as a program",
     "engines.fetching.pin_model": "only engines/fetching may use the network, and cli/ is above it",
     **{
         f"picture.layered.{name}": "the table of formats names every reader and writer, and those of layers share what is beside them"
@@ -83,6 +84,7 @@ USED_ELSEWHERE = {
     "pipeline.notices.present_state": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.replay.replay": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.status.folder_status": "service/ builds the parts of pipeline/ and owns none",
+    "pipeline.workers.ray_runner": "service/ builds the parts of pipeline/ and owns none",
     "pipeline.scheduler.scheduler": "service/ builds the parts of pipeline/ and owns none",
     "service.metrics_service": "cli/ starts what service/ builds",
     "web.asking.ask_pages": "web/app.py joins the pages and owns none",

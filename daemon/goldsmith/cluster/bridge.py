@@ -36,7 +36,7 @@ from goldsmith.jobs.protocol import WorkerSpec, decode_message, encode_message
 _WATCH_SECONDS, _MAX_SILENT_LOOKS = 5.0, 3
 _CONNECT_SECONDS = 3.0
 # Seconds that an actor may take until its process has started, and that a killed process may take to be gone.
-_START_SECONDS, _KILL_SECONDS = 50.0, 3.0
+_START_SECONDS, _KILL_SECONDS = 170.0, 10.0
 # Seconds after which a node that was refused is checked again.
 _RECHECK_SECONDS = 60.0
 _READ_BYTES = 256 * 1024
@@ -129,7 +129,7 @@ class Bridge:
                 self._own_report = await asyncio.to_thread(run_node_report, _report_request(setup, Path(setup.root), canary))
         except GoldsmithError as error:
             raise ClusterLost(str(error)) from error
-        except Exception as error:
+        except Exception as error:  # whatever Ray raises, there is no connection
             raise ClusterLost(f"The cluster at {setup.address} cannot be used: {_first_line(error)}") from error
 
     @property

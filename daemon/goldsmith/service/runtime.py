@@ -184,6 +184,7 @@ class DaemonRuntime:
             self.intake.change_count,
             self.host_health.pause_reason,
             tuple(map(self.workers.pause_reason, queues)),
+            self.workers.host_refusals,
             self.intake.unavailable_folders() | self.intake.unreadable_folders(),
         )
         if dependencies != self._status_dependencies:
@@ -256,6 +257,7 @@ class DaemonRuntime:
             queue_order={queue: tuple(self.workers.predict_order(queue, _MAX_QUEUE_ORDER)) for queue in queues},
             gave_way=self._in_flight.gave_way(_MAX_QUEUE_ORDER),
             workers=tuple(worker_status(snapshot, time.time()) for snapshot in self.workers.worker_snapshots()),
+            node_refusals=self.workers.host_refusals,
             watch_modes=dict(self.intake.watch_modes()),
             weak_quiet_folders=tuple(sorted(self.intake.weak_quiet_folders())),
             unavailable_folders=self.intake.unavailable_folders() | self.intake.unreadable_folders(),
@@ -296,6 +298,7 @@ def worker_status(snapshot: WorkerSnapshot, now: float) -> WorkerStatus:
     models = snapshot.models
     return WorkerStatus(
         queue=snapshot.spec.queue,
+        host=snapshot.host,
         device=snapshot.spec.device,
         device_title=snapshot.spec.device_title,
         device_memory_mb=snapshot.spec.device_memory_mb,

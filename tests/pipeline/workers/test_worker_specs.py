@@ -106,3 +106,16 @@ def test_a_models_toml_in_the_root_does_not_open_the_root(tmp_path: Path) -> Non
     models_file.write_text(LOCAL_MODELS.format(folder="/models/local"))
     paths = find_model_paths(tmp_path, WeightsRegistry(read_models(models_file), tmp_path / "weights"), models_file)
     assert paths == (str(models_file), str(tmp_path / "weights"), "/models/local")
+
+
+def test_a_queue_on_the_cluster_has_as_many_workers_as_its_table_says() -> None:
+    """Each has a device of its own, so that one node can fail alone. One of the queue gpu has a GPU unless the settings rule that out."""
+    cluster = '[cluster]\naddress = "auto"\n[queues.{queue}]\nrunner = "ray"\nworkers = 2\n'
+    specs = build_worker_specs(settings(cluster.format(queue="gpu")), ["cpu", "gpu"])
+    assert [(spec.queue, spec.runner, spec.device, spec.process_count) for spec in specs] == [
+        ("cpu", "local", "cpu", 3),
+        ("gpu", "ray", "cuda:0", 1),
+        ("gpu", "ray", "cuda:0", 1),
+    ]
+    specs = build_worker_specs(settings('devices = "cpu"\n' + cluster.format(queue="gpu")), ["gpu"])
+    assert [(spec.runner, spec.device) for spec in specs] == [("ray", "cpu"), ("ray", "cpu")]

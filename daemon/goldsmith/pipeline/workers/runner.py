@@ -58,6 +58,11 @@ class Runner(Protocol):
         """
         ...
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """For each host that gets no jobs: which it is, why, and what to do."""
+        ...
+
     def collect(self) -> None:
         """Take note of what the runner's hosts have reported."""
         ...
@@ -114,6 +119,8 @@ class LocalProcess:
 
 class LocalRunner:
     """Starts worker processes on this host."""
+
+    refusals: tuple[str, ...] = ()
 
     def __init__(self, spawn: SpawnWorker = spawn_worker) -> None:
         self._spawn = spawn

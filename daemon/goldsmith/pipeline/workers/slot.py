@@ -18,6 +18,8 @@ _NO_FENCE = "none"
 STUCK_PROCESS = "a killed process does not release it"
 # Seconds that a process may take until it is ready.
 START_TIMEOUT_SECONDS = 60.0
+# The same on a cluster, where an actor starts first, on a node that may be busy.
+CLUSTER_START_TIMEOUT_SECONDS = 180.0
 # How many messages a process may send in a second, and how many it may send at once after a silence. An honest one sends a few dozen.
 MAX_MESSAGES_PER_SECOND, _MAX_MESSAGE_BURST = 1000, 10_000
 # The fraction of a step that counts as progress.
@@ -152,6 +154,11 @@ class Slot:
         return self.process.resident_bytes <= _MAX_BUSY_MEMORY_SHARE * max(run.job.limits.max_memory_bytes for run in self.runs)
 
     @property
+    def _must_be_ready_at(self) -> float:
+        is_local = self.device.spec.runner == "local"
+        return self.process.started_at + (START_TIMEOUT_SECONDS if is_local else CLUSTER_START_TIMEOUT_SECONDS)
+
+    @property
     def loaded_models(self) -> LoadedModels:
         """The names of the models that the process has loaded."""
         return frozenset(self.models.loaded)
@@ -170,7 +177,7 @@ class Slot:
     def deadlines(self) -> list[float]:
         """Return the moments at which the process must be killed if it sends nothing until then."""
         if not self.runs:
-            return [] if self.process.is_ready else [self.process.started_at + START_TIMEOUT_SECONDS]
+            return [] if self.process.is_ready else [self._must_be_ready_at]
         timeouts = [run.deadline for run in self.runs]
         return timeouts + [run.cancelled_at + run.job.limits.cancel_grace_seconds for run in self.runs if run.cancelled_at is not None]
 
@@ -180,7 +187,7 @@ class Slot:
         Set the ``kill_reason`` of each job that has timed out, or of all jobs if the process has too much memory.
         """
         if not self.runs:
-            return not self.process.is_ready and now - self.process.started_at >= START_TIMEOUT_SECONDS
+            return not self.process.is_ready and now >= self._must_be_ready_at
         if any(run.is_unresponsive(now) for run in self.runs):
             return True
         overdue = [run for run in self.runs if run.is_overdue(now)]
@@ -206,6 +213,8 @@ class WorkerSnapshot:
     models: ModelsMessage = field(default_factory=ModelsMessage)
     # Seconds since the process began to load the model that it is loading.
     loading_seconds: float = 0.0
+    # The name of the host that the process runs on; "" for this one, and before it is known.
+    host: str = ""
 
 
 def batch_size(spec: WorkerSpec, job: Job) -> int:

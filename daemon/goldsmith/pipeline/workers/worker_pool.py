@@ -146,6 +146,7 @@ class WorkerPool:
                 tuple(run.job for run in slot.runs),
                 slot.models,
                 now - slot.loading_since,
+                slot.process.host,
             )
             for slot in self.slots
         ]

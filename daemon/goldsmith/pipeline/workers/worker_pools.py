@@ -154,6 +154,11 @@ class WorkerPools:
         return self._pop_events()
 
     @property
+    def host_refusals(self) -> tuple[str, ...]:
+        """For each host of a cluster that gets no jobs: which it is, why, and what to do."""
+        return tuple(refusal for runner in self._runners.values() for refusal in runner.refusals)
+
+    @property
     def is_held(self) -> bool:
         """True while no further job starts, whatever waits."""
         return any(pool.is_held for pool in self._pools.values())
