@@ -227,7 +227,7 @@ class Settings(BaseModel):
     def _merge_sources(cls, values: dict[str, object]) -> dict[str, object]:
         """Return the values by precedence: flags, environment, file. ``read_settings`` passes the file's values under a reserved name."""
         flags = dict(values)
-        merged = flags.pop(_FILE_VALUES, {})
+        merged = _merged(flags.pop(_FILE_VALUES, {}), {})
         for source in (_environment_values(cls), flags):
             merged = _merged(merged, source)
         return merged
@@ -352,7 +352,7 @@ def read_settings(data: bytes, file: str, environ: Mapping[str, str] = os.enviro
         raise ConfigError(file, [_without_addresses(problem) for problem in error.problems]) from None
     flag_values = {key: value for key, value in flags.items() if value is not None}
     try:
-        return Settings(**flag_values, **{_FILE_VALUES: file_values})  # type: ignore[arg-type]
+        return Settings(**flag_values, **{_FILE_VALUES: file_values})
     except ValidationError as error:
         variables = {name: environ[name] for name in (f"{_PREFIX}{field.upper()}" for field in Settings.model_fields) if name in environ}
         values = {**file_values, **{name.removeprefix(_PREFIX).lower(): value for name, value in variables.items()}, **flag_values}
