@@ -14,7 +14,23 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import assets, chain, cluster, cold, drops, fill, generating, hole, idle, journal, layers, matting, memory, turns
+from bench import (
+    assets,
+    chain,
+    cluster,
+    cluster_sim,
+    cold,
+    drops,
+    fill,
+    generating,
+    hole,
+    idle,
+    journal,
+    layers,
+    matting,
+    memory,
+    turns,
+)
 from bench.row import Row, as_json, table
 
 Measure = Callable[[Path], list[Row]]
@@ -25,6 +41,7 @@ _FULL_RUN: dict[str, Measure] = {
     "idle": idle.measure,
     "turns": turns.measure,
     "journal": journal.measure,
+    "cluster-sim": cluster_sim.measure,
     "hole": hole.measure,
     "fill": fill.measure,
     "chain": chain.measure,
@@ -41,6 +58,7 @@ _QUICK_RUN: dict[str, Measure] = {
     "idle": lambda place: idle.measure(place, 10_000, 10.0),
     "turns": lambda place: turns.measure(place, 300, 3.0),
     "journal": lambda place: journal.measure(place, 50_000),
+    "cluster-sim": lambda place: cluster_sim.measure(place, 1000, 50_000),
     "hole": lambda place: hole.measure(place, ((1632, 1224), (4000, 3000))),
     "fill": fill.measure,
     "chain": lambda place: chain.measure(place, (2000, 1500)),

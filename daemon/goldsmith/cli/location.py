@@ -76,9 +76,9 @@ def open_location(root: Path | None, config: Path | None, near: Path | None = No
     The steps in pipeline.toml are read only if a picture needs them: their operations take longer to import than everything else.
     """
     from goldsmith.service.location import open_setup
-    from goldsmith.service.setup import load_setup
+    from goldsmith.service.setup import load_setup_to_look
 
-    with open_setup(load_setup(find_root(root, config, near), config, reads_steps=False)) as location:
+    with open_setup(load_setup_to_look(find_root(root, config, near), config)) as location:
         yield location
 
 

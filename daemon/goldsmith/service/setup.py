@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +51,24 @@ class Setup:
         return Resolver(self.pipeline, self.library.read_recipe, build_availability(self.weights, self.library))
 
 
-def load_setup(root: Path, config: Path | None = None, *, reads_steps: bool = True, **flags: object) -> Setup:
+def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup:
     """Return the settings, the pipeline and the models of ``root``. ``flags`` override the settings.
 
-    Without ``reads_steps``, the steps in pipeline.toml are read, and their problems raised, when a picture needs them.
     Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file, and HostError if a disk fails or the
     root, on which a daemon has worked before, is not mounted.
     """
+    return _load_setup(root, config, flags, reads_steps=True)
+
+
+def load_setup_to_look(root: Path, config: Path | None = None) -> Setup:
+    """Return the same for a program that only looks at the folders. The steps in pipeline.toml are read when a picture needs them.
+
+    Their problems are raised then, as ConfigError.
+    """
+    return _load_setup(root, config, {}, reads_steps=False)
+
+
+def _load_setup(root: Path, config: Path | None, flags: Mapping[str, object], *, reads_steps: bool) -> Setup:
     root = Path(os.path.abspath(root))
     files = find_config(config, root)
     settings_file, pipeline_file, models_file = (files.path_of(name) for name in ("goldsmith.toml", "pipeline.toml", "models.toml"))
