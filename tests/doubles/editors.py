@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+_QT_FOR_PYTHON = Path("/usr/lib/python3/dist-packages/PyQt5")
 # Seconds; only a hang takes this long.
 _DEADLINE = 600
-# What a person paints in GIMP: left, top, width and height in px, on the lowest layer.
+# What a person paints: left, top, width and height in px, on the lowest layer.
 PAINTED = (10, 10, 60, 40)
 _GIMP = """
 (define (lowest image) (car (reverse (vector->list (cadr (gimp-image-get-layers image))))))
@@ -25,6 +27,30 @@ _GIMP = """
     (file-psd-save RUN-NONINTERACTIVE image (lowest image) target target 0 0)))
 """.replace("BOX", " ".join(map(str, PAINTED)))
 
+# Krita's pixels are blue, green, red and alpha. Without a message box, a fault would end in no file and no word.
+_KRITA = """
+import json, traceback
+from krita import InfoObject, Krita
+
+def paint(arguments=None):
+    with open("REPORT", "w") as report:
+        try:
+            Krita.instance().setBatchmode(True)
+            for source, target in PAIRS:
+                document = Krita.instance().openDocument(source)
+                document.setBatchmode(True)
+                size = 1 if document.colorDepth() == "U8" else 2
+                red = b"\\0" * 2 * size + b"\\xff" * 2 * size
+                lowest = document.rootNode().childNodes()[0]
+                lowest.setPixelData(red * (WIDTH * HEIGHT), LEFT, TOP, WIDTH, HEIGHT)
+                document.refreshProjection()
+                document.waitForDone()
+                document.exportImage(target, InfoObject())
+                document.close()
+        except Exception:
+            traceback.print_exc(file=report)
+"""
+
 
 def paint_in_gimp(folder: Path, *documents: str) -> None:
     """Open each document of the folder in GIMP, flatten a copy into NAME.flat.png, paint a red box, and save it as NAME.gimp.psd."""
@@ -35,6 +61,24 @@ def paint_in_gimp(folder: Path, *documents: str) -> None:
     command = [program, "-i", "-d", "-f", "-c", "-b", "-"]
     script = "\n".join([_GIMP, *calls, "(gimp-quit 0)"])
     subprocess.run(command, input=script, env=_home(folder), capture_output=True, text=True, timeout=_DEADLINE, check=True)
+
+
+def paint_in_krita(folder: Path, *documents: str) -> None:
+    """Open each document of the folder in Krita, paint a red box on its lowest layer, and save it as krita.NAME."""
+    programs = [shutil.which(name) for name in ("xvfb-run", "kritarunner")]
+    if None in programs or not _QT_FOR_PYTHON.exists():
+        pytest.skip("krita, xvfb-run or PyQt5 (Debian's krita, xvfb and python3-pyqt5) is not installed")
+    script, report = folder / "painting.py", folder / "painting.txt"
+    left, top, width, height = map(str, PAINTED)
+    text = _KRITA.replace("PAIRS", json.dumps([[str(folder / name), str(folder / f"krita.{name}")] for name in documents]))
+    for word, value in (("REPORT", str(report)), ("LEFT", left), ("TOP", top), ("WIDTH", width), ("HEIGHT", height)):
+        text = text.replace(word, value)
+    script.write_text(text)
+    command = [str(programs[0]), "-a", str(programs[1]), "-s", script.stem, "-f", "paint"]
+    environment = {**_home(folder), "PYTHONPATH": str(folder), "XDG_RUNTIME_DIR": str(folder / "home")}
+    # Its own exit status says nothing.
+    subprocess.run(command, env=environment, capture_output=True, timeout=_DEADLINE, check=False)
+    assert report.read_text() == ""
 
 
 def save_in_krita(source: Path, target: Path) -> None:

@@ -57,6 +57,14 @@ def test_a_flat_picture_has_no_look_and_a_broken_look_is_like_nothing() -> None:
         assert seen_picture.compare(broken) == NOT_ALIKE
 
 
+@pytest.mark.parametrize("shape", [(6, 30_100), (3_000, 4), (1, 1)])
+def test_a_picture_of_any_shape_can_be_looked_at(shape: tuple[int, int]) -> None:
+    """A very narrow one has no look."""
+    noise = Picture(freeze(np.random.default_rng(1).random((*shape, 3), np.float32)))
+    assert describe_look(noise) == b""
+    assert SeenPicture(noise).compare(describe_look(photograph())) == NOT_ALIKE
+
+
 def test_the_newest_of_the_versions_of_one_picture_is_taken() -> None:
     """They look alike, and are one picture in several stages."""
     versions = [known(photograph(), "acme/hero"), known(after_jpeg(photograph()), "acme/hero"), known(scene(1), "acme/other")]

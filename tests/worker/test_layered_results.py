@@ -14,6 +14,7 @@ from psd_tools import PSDImage
 from doubles.jobs import Share, picture, png
 from goldsmith.jobs.job import Outcome
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
+from goldsmith.ops.export import Export
 from goldsmith.picture.codec import decode, decode_layers
 from goldsmith.picture.layered.layered_file import LayerBox
 from goldsmith.picture.layered.psd_write import write_layers as write_psd
@@ -227,9 +228,33 @@ def test_an_export_of_a_picture_without_layers_has_the_layers_of_its_stage(share
     assert [name for name, _ in tree(data)] == ["Original", "deliver", "Sharpen"]
 
 
+@pytest.mark.parametrize("kind", ["psd", "ora"])
+def test_a_merged_export_holds_nothing_but_the_picture(share: Share, kind: str) -> None:
+    """Neither the layers of the file that came in nor those of the stage are in it."""
+    share.put("graded/hero.psd", file_of(run(share, SHARPEN)))
+    merged = ("export", {"format": kind, "name": "flat", "layers": "merged"})
+    outcome = run(share, GRADE, merged, inputs=("graded/hero.psd",), stage="deliver", deliver=True, working="png")
+    (output,) = outcome.outputs
+    data = Path(output.path).read_bytes()
+    file = decode_layers(data, f"hero.{kind}", LIMIT, 10**9)
+    flat = decode(data, f"hero.{kind}", LIMIT).to_codes()
+    assert [layer.name for layer in file.layers] == ["Picture"]
+    assert np.array_equal(file.layers[0].pixels, flat)
+    assert output.facts["layered"] is False
+    assert "remark" not in outcome.steps[-1].findings
+
+
+def test_only_files_with_layers_can_be_merged() -> None:
+    """A PNG has none, and the sentence says which formats do."""
+    with pytest.raises(ValueError, match="png has no layers, so layers = “merged” does nothing; it is for psd or ora"):
+        Export(format="png", layers="merged")
+
+
 def test_nothing_is_collected_if_no_file_has_layers(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would cost time and memory."""
     from goldsmith.worker import job_runner
 
     monkeypatch.setattr(job_runner, "StageLayers", None)
     assert [output.tail for output in run(share, SHARPEN, working="png").outputs] == [".png"]
+    merged = ("export", {**EXPORT[1], "layers": "merged"})
+    assert [output.tail for output in run(share, merged, working="png", deliver=True).outputs] == ["_layers.psd"]

@@ -53,7 +53,7 @@ _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
 _CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 72
 # For the flat picture and its only layer, over white where it is transparent.
-_LAYERED_BYTES_PER_PIXEL = 80
+_LAYERED_BYTES_PER_PIXEL = 72
 _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": MM_PER_INCH}
 
 
@@ -87,6 +87,7 @@ class Export(FileOperation):
             "name": "filename file path output suffix",
             "quality": "compression",
             "profile": "color-space colour-space colorspace icc",
+            "layers": "flatten flat merge",
             "metadata": "exif xmp iptc gps privacy strip-metadata",
             "max_kb": "max-size filesize file-size kb",
         }
@@ -112,6 +113,8 @@ class Export(FileOperation):
     """Largest size of a jpeg, webp or avif in kB of 1000 bytes (1 to 1000000): the quality is lowered as far as necessary."""
     profile: Literal["srgb", "adobe-rgb", "display-p3", "prophoto", "rec709"] | None = None
     """Colour profile of the file, embedded: srgb, adobe-rgb, display-p3, prophoto or rec709. Unset: the picture's own."""
+    layers: Literal["all", "merged"] = "all"
+    """What a psd or ora holds: all = the picture's layers too, with everything that they hide; merged = the picture as its only layer."""
     metadata: MetadataChoice = "rights"
     """What the file says of the picture: rights (title, creator, rights, keywords, dates), all (also place, camera, prompts) or none."""
     background: str | None = None
@@ -173,6 +176,9 @@ class Export(FileOperation):
             if not self._row.is_lossy and getattr(self, setting) is not None:
                 lossy = join_names(row for row in FORMATS.values() if row.is_lossy and row.writer)
                 yield f"{self.format} is lossless and has no {setting}; use {lossy} for it"
+        if self.layers != "all" and not self._row.has_layers:
+            with_layers = join_names(row for row in FORMATS.values() if row.has_layers and row.writer)
+            yield f"{self.format} has no layers, so layers = “{self.layers}” does nothing; it is for {with_layers}"
         if self._row.is_print_page and self.max_kb is not None:
             yield "pdf has no max_kb; give it a quality, and the picture in it is a JPEG"
         if self._row.is_print_page and self.depth == 16 and self.quality is not None:
@@ -233,8 +239,8 @@ class Export(FileOperation):
         return _PROOF_BYTES_PER_PIXEL if self.soft_proof or self.grey == "black" else _CMYK_BYTES_PER_PIXEL
 
     def writes_layers(self) -> bool:
-        """Return whether the file has a format with layers."""
-        return self._row.has_layers
+        """Return whether the file gets the picture's layers."""
+        return self._row.has_layers and self.layers == "all"
 
     def tails(self) -> tuple[str, ...]:
         """Return the name tail of the file, and that of its proof."""
@@ -258,7 +264,7 @@ class Export(FileOperation):
         if self.cmyk:
             return self._export_cmyk(self._prepare_picture(picture, context), picture.metadata, context)
         # No variable holds the prepared picture, so that its memory is free once it is dithered.
-        layers = context.results.layers(picture) if self._row.has_layers else None
+        layers = context.results.layers(picture) if self.writes_layers() else None
         return [self._export_colour(self._prepare_picture(picture, context), picture, layers, context)]
 
     def _export_colour(self, page: PlacedPage, source: Picture, layers: PictureLayers | None, context: StepContext) -> Deliverable:

@@ -26,6 +26,9 @@ _CELLS = 6
 # The side of the small grey copy.
 _THUMB = 32
 _DESCRIPTOR_BYTES = 32
+# Keypoints lie so far from the edge of the copy, in px.
+_EDGE = 12
+_NO_KEYPOINTS = np.zeros((0, 2), np.float32), np.zeros((0, _DESCRIPTOR_BYTES), np.uint8), np.zeros(0, np.float32)
 _HEADER = struct.Struct("<4sHHH")
 MAX_LOOK_BYTES = _HEADER.size + _KEYPOINTS * (4 + _DESCRIPTOR_BYTES) + _THUMB**2
 _MAGIC = b"GLK1"
@@ -132,10 +135,12 @@ def _working_copy(picture: Picture) -> _Grey:
 
 def _find_keypoints(working: _Grey) -> tuple[_Points, _Descriptors, NDArray[np.float32]]:
     """Return the places (n, 2), the descriptors (n, 32) and the strengths (n,) of the keypoints."""
-    finder = cv2.ORB.create(nfeatures=_MAX_FOUND, scaleFactor=1.15, nlevels=10, edgeThreshold=12, patchSize=25, fastThreshold=7)
+    if min(working.shape) <= 2 * _EDGE:  # no keypoint has room, and the smallest copy of a very narrow picture would have no pixel
+        return _NO_KEYPOINTS
+    finder = cv2.ORB.create(nfeatures=_MAX_FOUND, scaleFactor=1.15, nlevels=10, edgeThreshold=_EDGE, patchSize=25, fastThreshold=7)
     keypoints, descriptors = finder.detectAndCompute(working, None)
     if descriptors is None or not keypoints:
-        return np.zeros((0, 2), np.float32), np.zeros((0, _DESCRIPTOR_BYTES), np.uint8), np.zeros(0, np.float32)
+        return _NO_KEYPOINTS
     points = np.asarray([keypoint.pt for keypoint in keypoints], np.float32)
     return points, np.asarray(descriptors, np.uint8), np.asarray([keypoint.response for keypoint in keypoints], np.float32)
 

@@ -184,7 +184,7 @@ def _draw_tiles(data: bytes, values: PixelCodes, origin: tuple[int, int], name: 
     width, height, pixel_bytes = header["TILEWIDTH"], header["TILEHEIGHT"], header["PIXELSIZE"]
     if not 1 <= width <= 1024 or not 1 <= height <= 1024 or pixel_bytes != values.shape[2]:
         raise damaged_error(name, "the tiles of a layer make no sense")
-    seen: set[tuple[int, int]] = set()
+    places: set[tuple[int, int]] = set()
     for _ in range(header["DATA"]):
         line, offset = _read_line(data, offset, name)
         parts = line.split(",")
@@ -192,9 +192,9 @@ def _draw_tiles(data: bytes, values: PixelCodes, origin: tuple[int, int], name: 
             raise damaged_error(name, "the tiles of a layer make no sense")
         place, size = (int(parts[0]), int(parts[1])), int(parts[3])
         # Each tile of the grid is there once. Otherwise a small file could have the canvas drawn thousands of times.
-        if place in seen or place[0] % width or place[1] % height:
+        if place in places or place[0] % width or place[1] % height:
             raise damaged_error(name, "the tiles of a layer make no sense")
-        seen.add(place)
+        places.add(place)
         left, top = place[0] + origin[0], place[1] + origin[1]
         packed = data[offset : offset + size]
         offset += size

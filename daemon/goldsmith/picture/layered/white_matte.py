@@ -15,18 +15,22 @@ from goldsmith.picture.picture import PixelCodes
 
 # Layers that are decoded at most to look for the colours.
 _MAX_LAYERS = 4
+# Rows that are mixed at once, so that the values between codes take little memory.
+_BAND_ROWS = 64
 
 
 def mix_with_white(codes: PixelCodes) -> PixelCodes:
     """Return colours and alpha, (h, w, n), with the colours of partly transparent pixels over white, rounded half up."""
     max_code = np.iinfo(codes.dtype).max
     alpha = codes[:, :, -1]
-    is_partial = (alpha > 0) & (alpha < max_code)
-    if not is_partial.any():
+    if not ((alpha > 0) & (alpha < max_code)).any():
         return codes
     result = codes.copy()
-    share = (alpha[is_partial].astype(np.float64) / max_code)[:, None]
-    result[is_partial, :-1] = np.floor(codes[is_partial, :-1] * share + max_code * (1 - share) + 0.5)
+    for top in range(0, len(codes), _BAND_ROWS):
+        band = result[top : top + _BAND_ROWS]
+        is_partial = (band[:, :, -1] > 0) & (band[:, :, -1] < max_code)
+        share = (band[is_partial, -1].astype(np.float64) / max_code)[:, None]
+        band[is_partial, :-1] = np.floor(band[is_partial, :-1] * share + max_code * (1 - share) + 0.5)
     return result
 
 
