@@ -90,7 +90,6 @@ USED_ELSEWHERE = {
     "web.asking.ask_pages": "web/app.py joins the pages and owns none",
     "web.painting.mask_pages": "web/app.py joins the pages and owns none",
     "web.app": "cli/ starts the page",
-    "web.previews.preview_pool": "web.page owns the pool; its other half is a program beside it",
     "web.server": "cli/ starts the page",
 }
 

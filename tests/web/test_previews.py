@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,14 +21,15 @@ from starlette.testclient import TestClient
 from doubles.web_pages import small_png, version_at
 from goldsmith.errors import HostError, InputError, UsageError
 from goldsmith.files import FileSignature
+from goldsmith.jobs.preview import PreviewFacts, PreviewReply, PreviewRequest, version_of
 from goldsmith.picture.profiles import builtin_profile
+from goldsmith.pipeline.previews.preview_server import PreviewServer
 from goldsmith.root_folder import RootFolder
 from goldsmith.web.page import Page
 from goldsmith.web.previews.preview_cache import PreviewCache, default_cache_folder
 from goldsmith.web.previews.preview_pool import PreviewPool, open_preview_pool
-from goldsmith.web.previews.preview_process import PreviewMaker
-from goldsmith.web.previews.preview_request import PreviewFacts, PreviewReply, PreviewRequest, version_of
 from goldsmith.worker.landlock import landlock_version
+from goldsmith.worker.preview_process import FilePreviews
 
 Result = TypeVar("Result")
 Run = Callable[[Awaitable[Result]], Result]
@@ -45,12 +47,12 @@ def saved(pixels: np.ndarray, **options: object) -> bytes:
     return out.getvalue()
 
 
-def preview_of(data: bytes, request: PreviewRequest, tmp_path: Path, maker: PreviewMaker | None = None) -> tuple[PreviewReply, bytes]:
+def preview_of(data: bytes, request: PreviewRequest, tmp_path: Path, maker: FilePreviews | None = None) -> tuple[PreviewReply, bytes]:
     """Return the reply and the result for a file, made in this process."""
     (tmp_path / "picture").write_bytes(data)
     picture, result = os.open(tmp_path / "picture", os.O_RDONLY), os.open(tmp_path / "result", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        reply = (maker or PreviewMaker(10**8)).answer(request, picture, result)
+        reply = (maker or FilePreviews(10**8)).answer(request, picture, result)
     finally:
         os.close(picture)
         os.close(result)
@@ -109,7 +111,7 @@ def test_a_mask_is_red_and_as_transparent_as_it_is_dark(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\nxxxx", small_png(1)[:-20], b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
 def test_a_broken_file_gets_a_sentence(data: bytes, tmp_path: Path) -> None:
     """The maker goes on with the next one."""
-    maker = PreviewMaker(10**8)
+    maker = FilePreviews(10**8)
     reply, result = preview_of(data, PreviewRequest(kind="fit", name="hero.png", side=160), tmp_path, maker)
     assert (reply.facts, reply.fault, result) == (None, "", b"")
     assert "hero.png" in reply.sentence
@@ -118,7 +120,7 @@ def test_a_broken_file_gets_a_sentence(data: bytes, tmp_path: Path) -> None:
 
 def test_a_picture_with_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     """The limit is that of the settings: a file of a few bytes can claim billions."""
-    reply, _ = preview_of(small_png(1, 200, 100), PreviewRequest(kind="facts", name="bomb.png"), tmp_path, PreviewMaker(10_000))
+    reply, _ = preview_of(small_png(1, 200, 100), PreviewRequest(kind="facts", name="bomb.png"), tmp_path, FilePreviews(10_000))
     assert "bomb.png" in reply.sentence
     assert reply.facts is None
 
@@ -143,7 +145,7 @@ def test_the_decoded_picture_is_kept_for_its_next_tiles(noise: np.ndarray, tmp_p
 
     decode, count = codec.decode_with_info, []
     monkeypatch.setattr("goldsmith.picture.codec.decode_with_info", lambda *values: (count.append(1), decode(*values))[1])
-    maker = PreviewMaker(10**8)
+    maker = FilePreviews(10**8)
     (tmp_path / "p.png").write_bytes(saved(noise))
     with (tmp_path / "p.png").open("rb") as picture, (tmp_path / "r").open("wb") as result:
         for column in (0, 1):
@@ -180,32 +182,23 @@ def test_the_process_makes_a_preview_and_the_cache_keeps_it(shared: tuple[Path, 
 
 
 def test_what_the_process_says_is_not_believed_beyond_its_form(shared: tuple[Path, PreviewPool, Run[object]]) -> None:
-    """It decodes strangers' files and may have been taken over: an answer of another form ends it, and the next one is made."""
+    """It decodes a stranger's file and may have been taken over: an answer of another form ends it, and the next one is made."""
     root, pool, run = shared
     (root / "inbox/next.png").write_bytes(small_png(1))
     run(pool.preview("inbox/next.png", "v", PreviewRequest(kind="facts")))
-    (process,) = pool._processes
-    first = process._process
+    (slot,) = pool._slots
+    first = slot._process
     assert first is not None
-
-    async def lie() -> None:
-        assert process._connection is not None
-        loop = asyncio.get_running_loop()
-        received = loop.sock_recv
-
-        async def forged(connection: object, size: int) -> bytes:
-            await received(connection, size)  # type: ignore[arg-type]
-            return json.dumps({"facts": {"width": -5, "height": 1}, "owner": "eve"}).encode()
-
-        loop.sock_recv = forged  # type: ignore[method-assign, assignment]
-        try:
-            with pytest.raises(InputError, match="has answered wrongly"):
-                await pool.preview("inbox/next.png", "w", PreviewRequest(kind="facts"))
-        finally:
-            loop.sock_recv = received  # type: ignore[method-assign]
-
-    run(lie())
-    assert first.poll() is not None
+    own_end, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    own_end.setblocking(False)
+    other_end.send(json.dumps({"facts": {"width": -5, "height": 1}, "owner": "eve"}).encode())
+    first.connection.close()
+    first.connection = own_end
+    with pytest.raises(InputError, match="has answered wrongly"):
+        run(pool.preview("inbox/next.png", "v", PreviewRequest(kind="tile")))
+    other_end.close()
+    assert slot._process is None
+    assert isinstance(run(pool.preview("inbox/next.png", "v", PreviewRequest(kind="tile"))), tuple)
 
 
 def test_a_process_that_dies_costs_one_preview(shared: tuple[Path, PreviewPool, Run[object]]) -> None:
@@ -213,22 +206,29 @@ def test_a_process_that_dies_costs_one_preview(shared: tuple[Path, PreviewPool, 
     root, pool, run = shared
     (root / "inbox/killer.png").write_bytes(small_png(1))
     run(pool.preview("inbox/killer.png", "a", PreviewRequest(kind="facts")))
-    (process,) = pool._processes
+    (slot,) = pool._slots
+    assert slot._process is not None
+    slot._process.connection.shutdown(socket.SHUT_RDWR)
+    with pytest.raises((InputError, HostError)):
+        run(pool.preview("inbox/killer.png", "a", PreviewRequest(kind="tile")))
+    assert isinstance(run(pool.preview("inbox/killer.png", "a", PreviewRequest(kind="tile"))), tuple)
 
-    async def die() -> None:
-        assert process._process is not None
-        process._process.kill()
-        exchange = process._exchange
-        process._connected = lambda: process._connection  # type: ignore[method-assign, assignment, return-value]
-        try:
-            with pytest.raises((InputError, HostError)):
-                await pool.preview("inbox/killer.png", "b", PreviewRequest(kind="facts"))
-        finally:
-            del process._connected
-        assert exchange is not None
 
-    run(die())
-    assert isinstance(run(pool.preview("inbox/killer.png", "b", PreviewRequest(kind="facts"))), tuple)
+def test_each_file_has_a_process_of_its_own(shared: tuple[Path, PreviewPool, Run[object]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiles of one picture come from one; another picture, and the same after a change, from another."""
+    root, pool, run = shared
+    opened: list[int] = []
+    real = PreviewServer.open_process
+    monkeypatch.setattr(PreviewServer, "open_process", lambda server: (opened.append(1), real(server))[1])
+    for name in ("one", "two"):
+        (root / f"inbox/{name}.png").write_bytes(small_png(1, 600, 10))
+    for column in (0, 1):
+        run(pool.preview("inbox/one.png", "v", PreviewRequest(kind="tile", column=column)))
+    assert len(opened) == 1
+    run(pool.preview("inbox/two.png", "v", PreviewRequest(kind="tile")))
+    assert len(opened) == 2
+    run(pool.preview("inbox/two.png", "w", PreviewRequest(kind="tile")))
+    assert len(opened) == 3
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
@@ -254,7 +254,7 @@ def test_the_process_can_open_no_picture_by_itself(shared: tuple[Path, PreviewPo
 def test_the_process_imports_no_library_before_its_fence_is_up() -> None:
     """Libraries start threads, which would stay outside."""
     heavy = ["numpy", "cv2", "imagecodecs", "PIL", "scipy", "torch", "starlette"]
-    code = f"import os, sys, goldsmith.web.previews.preview_process; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import os, sys, goldsmith.worker.preview_process; print([name for name in {heavy!r} if name in sys.modules])"
     code += "; print(len(os.listdir('/proc/self/task')))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["[]", "1"]

@@ -26,11 +26,11 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import find_model_paths
 from goldsmith.root_folder import RootFolder, check_file_size
 from goldsmith.service.inspection import refuse_inspection
-from goldsmith.service.setup import Setup, job_limits, worker_config, worker_folders, worker_specs
+from goldsmith.service.setup import Setup, job_limits, worker_config, worker_specs
 
 if TYPE_CHECKING:
     from goldsmith.brief.settings import Settings
-    from goldsmith.pipeline.previews.preview_maker import PreviewJobs
+    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
     from goldsmith.pipeline.replay.foreground_runner import OnStageProgress
     from goldsmith.pipeline.replay.report import ReplayReport
 
@@ -198,22 +198,18 @@ def _file_sizes(root: RootFolder, paths: list[str]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[PreviewJobs]:
-    """Yield a maker of previews of the pictures in the folders. Its worker processes end with the block."""
-    from goldsmith.pipeline.previews.preview_maker import PreviewJobs
-    from goldsmith.pipeline.previews.preview_operation import CATALOGUE_ENTRY_POINT
+def opened_preview_maker(setup: Setup, max_processes: int = 2) -> Iterator[PreviewMaker]:
+    """Yield a maker of previews of the pictures in the folders. Its processes end with the block."""
+    from goldsmith.pipeline.previews.preview_maker import PreviewMaker
+    from goldsmith.pipeline.previews.preview_server import PreviewServer
 
     refuse_inspection()
     settings = setup.settings
-    spec = WorkerSpec(queue="cpu", process_count=min(max_processes, settings.cpu_workers), threads=1)
-    config = WorkerConfig(catalogue=CATALOGUE_ENTRY_POINT)
-    with tempfile.TemporaryDirectory(prefix="goldsmith-preview-") as name:
-        folders = worker_folders(setup).model_copy(update={"work": str(Path(name, "work")), "models": (), "kept": ""})
-        pools = WorkerPools([spec], config, folders, time.monotonic)
-        try:
-            yield PreviewJobs(setup.root, pools, job_limits(setup, [spec]).base)
-        finally:
-            pools.stop(0.0)
+    server = PreviewServer(settings.max_pixels, settings.worker_memory_mb)
+    try:
+        yield PreviewMaker(setup.root, server, min(max_processes, settings.cpu_workers))
+    finally:
+        server.close()
 
 
 def _create_empty_folder(folder: Path, root: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, display_name, fold_name
+from goldsmith.jobs.preview import version_of
 from goldsmith.journal.records import ActiveJob
 from goldsmith.pipeline.intake.bundle import Bundle, split_tray
 from goldsmith.pipeline.intake.file_names import classify
@@ -26,7 +27,6 @@ from goldsmith.pipeline.status.sentences import progress_note, working_sentence
 from goldsmith.root_folder import RootFolder
 from goldsmith.service.location import Location, open_setup, read_with_journal
 from goldsmith.service.setup import Setup
-from goldsmith.web.previews.preview_request import version_of
 
 AssetState = Literal["problem", "review", "working", "queued", "waiting", "delivered"]
 # In the order of the list: first what a person can do something about.

@@ -12,12 +12,12 @@ from pydantic_core import to_jsonable_python
 
 from goldsmith.files import FileSignature, display_text
 from goldsmith.jobs.job import BY_HAND
+from goldsmith.jobs.preview import version_of
 from goldsmith.journal.records import HistoryRow
 from goldsmith.ops import catalogue
 from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.root_folder import RootFolder
 from goldsmith.web import strings
-from goldsmith.web.previews.preview_request import version_of
 
 # A value of a setting is shown up to this length.
 _MAX_VALUE_CHARS = 160

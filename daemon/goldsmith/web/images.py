@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from goldsmith.jobs.preview import FIT_SIDES, PreviewRequest
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, allowed
 from goldsmith.web.page import page_of
 from goldsmith.web.pictures import picture_of
-from goldsmith.web.previews.preview_request import FIT_SIDES, PreviewRequest
 
 # With its version in the address, a preview never changes.
 _FOR_EVER = "private, max-age=31536000, immutable"

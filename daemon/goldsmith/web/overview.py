@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature
+from goldsmith.jobs.preview import version_of
 from goldsmith.pipeline.intake.file_names import CAMPAIGN_BRIEF
 from goldsmith.root_folder import RootFolder
 from goldsmith.web.access import allowed, visitor_of
 from goldsmith.web.asset_board import STATES, Asset, select_assets
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import is_shown_path
-from goldsmith.web.previews.preview_request import version_of
 
 # Pictures on one page of the list.
 ROWS_PER_PAGE = 100

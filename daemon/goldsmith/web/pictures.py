@@ -12,13 +12,13 @@ from starlette.requests import Request
 
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, display_name, is_ignored_file, is_ignored_folder
+from goldsmith.jobs.preview import version_of
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.root_folder import MAX_FOLDER_DEPTH
 from goldsmith.web import strings
 from goldsmith.web.access import PageError
 from goldsmith.web.page import Page, page_of
-from goldsmith.web.previews.preview_request import version_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,29 @@
-"""Makes previews of files in the folders, in worker processes with limits."""
+"""Makes previews of files in the folders while the caller waits: for messages and reports."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import select
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from goldsmith.errors import InputError
-from goldsmith.files import FileSignature, display_name, open_input
-from goldsmith.jobs.job import Job, JobInput, Outcome, ResourceLimits, StepSpec
+from goldsmith.errors import GoldsmithError, InputError
+from goldsmith.files import FileSignature, display_name, display_text
+from goldsmith.jobs.preview import PreviewReply, PreviewRequest
 from goldsmith.picture.formats.table import is_picture_suffix
-from goldsmith.pipeline.previews.preview_operation import MEAN_COLOUR
-from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.pipeline.previews.preview_server import REQUEST_SECONDS, PreviewServer, too_slow
 from goldsmith.root_folder import RootFolder
 
 # The largest file of which a preview is made.
 _MAX_FILE_BYTES = 2 << 30
 # The largest preview.
 _MAX_PREVIEW_BYTES = 16 << 20
+_JPEG_QUALITY = 82
 
 
 class PreviewResult(NamedTuple):
@@ -39,89 +41,69 @@ class PreviewResult(NamedTuple):
     reason: str = ""
 
 
-class PreviewJobs:
-    """Makes previews while the caller waits. ``workers`` have the operations of ``preview_operation.CATALOGUE_ENTRY_POINT``."""
+class PreviewMaker:
+    """Makes previews of the files below a root. ``server``: opens their processes, of which ``process_count`` work at once."""
 
-    def __init__(self, root: Path, workers: WorkerPools, limits: ResourceLimits) -> None:
-        self._root_path = root
+    def __init__(self, root: Path, server: PreviewServer, process_count: int = 1) -> None:
         self._root = RootFolder(root)
-        self._workers = workers
-        self._limits = limits
-        self._count = 0
+        self._server = server
+        self._process_count = process_count
 
     def make(self, paths: Sequence[str], side: int) -> dict[str, PreviewResult]:
         """Return a preview of each file, relative to the root, that fits into a square of ``side`` px.
 
-        A file that cannot be shown has a reason instead; so has every file if the workers cannot work.
+        A file that cannot be shown has a reason instead; so has every file if no process can be started.
         """
-        results: dict[str, PreviewResult] = {}
-        pending: dict[str, str] = {}
-        for path in dict.fromkeys(paths):
-            try:
-                job = self._job(path, side)
-            except InputError as problem:
-                results[path] = PreviewResult(reason=problem.sentence)
-                continue
-            except OSError as error:
-                results[path] = PreviewResult(reason=f"{display_name(os.path.basename(path))} cannot be read: {error.strerror}.")
-                continue
-            pending[job.id] = path
-            self._workers.submit(job)
-        while pending:
-            for event in self._workers.collect(monotonic()):
-                if isinstance(event, Outcome) and event.job_id in pending:
-                    results[pending.pop(event.job_id)] = _to_result(event)
-            paused = self._workers.pause_reason("cpu")
-            if paused:
-                results.update({path: PreviewResult(reason=paused) for path in pending.values()})
-                break
-            if pending:
-                wait = self._workers.seconds_until_due(monotonic())
-                select.select(self._workers.readable_fds(), [], [], 1.0 if wait is None else min(wait, 1.0))
-        return results
-
-    def _job(self, path: str, side: int) -> Job:
-        """Return the job for a file. Raises InputError if it is no picture or no ordinary file, and OSError."""
-        name = os.path.basename(path)
-        if not is_picture_suffix(os.path.splitext(name)[1].lower()):
-            raise InputError(f"{display_name(name)} is not a picture that can be shown.")
-        descriptor = self._root.open_file(path, _MAX_FILE_BYTES)
+        unique = list(dict.fromkeys(paths))
         try:
-            sig = FileSignature.from_stat(os.fstat(descriptor))
+            # In this thread: the server process ends with the thread that has started it.
+            self._server.start()
+        except GoldsmithError as problem:
+            return {path: PreviewResult(reason=problem.sentence) for path in unique}
+        with ThreadPoolExecutor(self._process_count) as threads:
+            return dict(zip(unique, threads.map(lambda path: self._make(path, side), unique), strict=True))
+
+    def _make(self, path: str, side: int) -> PreviewResult:
+        name = display_name(os.path.basename(path))
+        try:
+            if not is_picture_suffix(os.path.splitext(path)[1].lower()):
+                raise InputError(f"{name} is not a picture that can be shown.")
+            descriptor = self._root.open_file(path, _MAX_FILE_BYTES)
+            try:
+                return self._decode(
+                    descriptor, PreviewRequest(kind="fit", name=name, side=side, quality=_JPEG_QUALITY, measures_colour=True)
+                )
+            finally:
+                os.close(descriptor)
+        except GoldsmithError as problem:
+            return PreviewResult(reason=problem.sentence)
+        except OSError as error:
+            return PreviewResult(reason=f"{name} cannot be read: {error.strerror}.")
+
+    def _decode(self, picture: int, request: PreviewRequest) -> PreviewResult:
+        before = FileSignature.from_stat(os.fstat(picture))
+        with open(picture, "rb", closefd=False) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        with tempfile.TemporaryFile() as result:
+            reply = self._exchange(picture, result.fileno(), request)
+            result.seek(0)
+            jpeg = result.read(_MAX_PREVIEW_BYTES)
+        if FileSignature.from_stat(os.fstat(picture)) != before:
+            raise InputError(f"{request.name} was changed while its preview was made.")
+        if reply.facts is None or not jpeg:
+            raise InputError(display_text(reply.sentence) or f"{request.name} cannot be shown.")
+        facts = reply.facts
+        return PreviewResult(jpeg, facts.mean_lab, f"{facts.width} x {facts.height} px, {facts.depth} bit", sha256)
+
+    def _exchange(self, picture: int, result: int, request: PreviewRequest) -> PreviewReply:
+        """Return the answer of a process of its own. Raises InputError, HostError or OSError."""
+        process = self._server.open_process()
+        try:
+            process.send(request, picture, result)
+            deadline = monotonic() + REQUEST_SECONDS
+            while (left := deadline - monotonic()) > 0:
+                if select.select([process.connection], [], [], left)[0] and (reply := process.receive(request)) is not None:
+                    return reply
+            raise too_slow(request)
         finally:
-            os.close(descriptor)
-        self._count += 1
-        return Job(
-            id=f"preview-{self._count}",
-            root=str(self._root_path),
-            stage="preview",
-            queue="cpu",
-            stem="picture",
-            inputs=(JobInput(role="picture", path=path, sig=sig),),
-            steps=(StepSpec(op="preview", settings={"side": side}),),
-            hdr="tonemap",
-            deliver=True,
-            limits=self._limits,
-        )
-
-
-def _to_result(outcome: Outcome) -> PreviewResult:
-    if outcome.fault is not None:
-        return PreviewResult(reason=outcome.fault.sentence)
-    output = next((each for each in outcome.outputs if each.role == "deliverable"), None)
-    if output is None:
-        return PreviewResult(reason="The worker made no preview.")
-    try:
-        with os.fdopen(open_input(output.path), "rb") as file:
-            jpeg = file.read(_MAX_PREVIEW_BYTES)
-    except InputError as problem:
-        return PreviewResult(reason=problem.sentence)
-    except OSError as error:
-        return PreviewResult(reason=f"The preview cannot be read: {error.strerror}.")
-    if hashlib.sha256(jpeg).hexdigest() != output.sha256:  # a worker that was taken over has exchanged it
-        return PreviewResult(reason="The preview was changed after it was made.")
-    lab = outcome.steps[0].findings.get(MEAN_COLOUR) if outcome.steps else None
-    numbers = [float(value) for value in lab if isinstance(value, int | float)] if isinstance(lab, list) else []
-    mean = (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else None
-    width, height, depth = (outcome.facts.get(name) for name in ("width", "height", "depth"))
-    return PreviewResult(jpeg, mean, f"{width} x {height} px, {depth} bit", next((read.sha256 for read in outcome.reads), ""))
+            process.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldsmith.errors import UsageError
-from goldsmith.web.previews.preview_request import PreviewFacts
+from goldsmith.jobs.preview import PreviewFacts
 
 # When the limit is exceeded, so much is left.
 _SHARE_LEFT = 0.9

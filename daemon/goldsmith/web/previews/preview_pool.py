@@ -1,31 +1,25 @@
-"""The page's side of the preview processes: one request at a time each, with a time limit, and ended when nobody looks."""
+"""The previews that the page shows: from the cache, or made by a process of each file, which ends when nobody looks."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from pydantic import ValidationError
 
-from goldsmith.errors import GoldsmithError, HostError, InputError, UsageError
+from goldsmith.errors import HostError, InputError, UsageError
 from goldsmith.files import display_name, display_text
-from goldsmith.jobs.worker_start import worker_environment
+from goldsmith.jobs.preview import PreviewFacts, PreviewReply, PreviewRequest
+from goldsmith.pipeline.previews.preview_server import REQUEST_SECONDS, PreviewProcess, PreviewServer, too_slow
 from goldsmith.root_folder import RootFolder
 from goldsmith.web.previews.preview_cache import PreviewCache
-from goldsmith.web.previews.preview_request import MAX_MESSAGE_BYTES, PreviewFacts, PreviewReply, PreviewRequest
 
-# Seconds for one preview, and without a request after which a process ends.
-_REQUEST_SECONDS, _IDLE_SECONDS = 90.0, 60.0
+# Seconds without a request after which a process ends.
+_IDLE_SECONDS = 60.0
 # Bytes of a picture file that a preview reads.
 _MAX_FILE_BYTES = 2 * 2**30
 _log = structlog.get_logger("goldsmith.web")
@@ -44,7 +38,9 @@ class PreviewPool:
     def __init__(self, root: RootFolder, cache: PreviewCache, max_pixels: int, megabytes: int, process_count: int = 2) -> None:
         self._root = root
         self._cache = cache
-        self._processes = [_Previewer(max_pixels, megabytes) for _ in range(process_count)]
+        self._server = PreviewServer(max_pixels, megabytes)
+        self._slots = [_Slot(self._server) for _ in range(process_count)]
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     async def preview(self, path: str, version: str, request: PreviewRequest) -> Preview:
         """Return a preview of the file at ``path``; ``version`` tells the states of the file apart.
@@ -56,45 +52,56 @@ class PreviewPool:
         if known is not None:
             return Preview(*known)
         # The tiles of one picture go to one process, which keeps the decoded picture.
-        process = self._processes[zlib.crc32(os.fsencode(path)) % len(self._processes)]
+        file = f"{os.fsencode(path).hex()} {version}"
+        slot = self._slots[zlib.crc32(os.fsencode(path)) % len(self._slots)]
         try:
             descriptor = self._root.open_file(path, _MAX_FILE_BYTES)
             try:
                 with self._cache.result_file() as result:
-                    facts = await process.run(request.model_copy(update={"name": display_name(os.path.basename(path))}), descriptor, result)
+                    request_with_name = request.model_copy(update={"name": display_name(os.path.basename(path))})
+                    facts = await slot.run(file, request_with_name, descriptor, result)
                     data = await asyncio.to_thread(_read_from_start, result)
             finally:
                 os.close(descriptor)
             await asyncio.to_thread(self._cache.put, key, facts, data)
+            self._close_when_idle()
         except OSError as error:
             raise HostError(f"The preview of {display_name(path)} cannot be made: {error.strerror}.", "Check the disk.") from error
         return Preview(facts, data)
 
+    def _close_when_idle(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._idle_timer = asyncio.get_running_loop().call_later(_IDLE_SECONDS + REQUEST_SECONDS, self.close)
+
     def close(self) -> None:
         """End all processes."""
-        for process in self._processes:
-            process.close()
+        for slot in self._slots:
+            slot.close()
+        self._server.close()
 
 
-class _Previewer:
-    """One process, started when it is needed."""
+class _Slot:
+    """Makes one preview at a time. A file keeps its process until another file comes, or nobody looks."""
 
-    def __init__(self, max_pixels: int, megabytes: int, start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen) -> None:
-        self._limits = (str(max_pixels), str(megabytes))
-        self._start = start
+    def __init__(self, server: PreviewServer) -> None:
+        self._server = server
         self._lock = asyncio.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._process: PreviewProcess | None = None
+        # The file whose process runs.
+        self._file = ""
         self._idle_timer: asyncio.TimerHandle | None = None
 
-    async def run(self, request: PreviewRequest, picture: int, result: int) -> PreviewFacts:
-        """Let the process write a preview to ``result``. Raises InputError or HostError."""
+    async def run(self, file: str, request: PreviewRequest, picture: int, result: int) -> PreviewFacts:
+        """Let the process of a file write a preview to ``result``. Raises InputError or HostError."""
         async with self._lock:
             if self._idle_timer is not None:
                 self._idle_timer.cancel()
+            if self._process is None or self._file != file or self._process.has_ended:
+                self.close()
+                self._process, self._file = self._server.open_process(), file
             try:
-                reply = await self._exchange(request, picture, result)
+                reply = await _exchange(self._process, request, picture, result)
             except BaseException:
                 self.close()
                 raise
@@ -105,63 +112,34 @@ class _Previewer:
             raise InputError(display_text(reply.sentence) or f"{request.name} cannot be shown.", display_text(reply.remedy))
         return reply.facts
 
-    async def _exchange(self, request: PreviewRequest, picture: int, result: int) -> PreviewReply:
-        connection = self._connected()
-        loop = asyncio.get_running_loop()
-        try:
-            socket.send_fds(connection, [request.model_dump_json().encode("ascii", "replace")], [picture, result])
-            data = await asyncio.wait_for(loop.sock_recv(connection, MAX_MESSAGE_BYTES), _REQUEST_SECONDS)
-            if not data:
-                raise InputError(f"{request.name} cannot be shown: the process that decodes it has ended.", "Open it in an editor.")
-            return PreviewReply.model_validate_json(data)
-        except TimeoutError:
-            raise InputError(f"{request.name} takes more than {_REQUEST_SECONDS:g} s to decode.", "Open it in an editor.") from None
-        except ValidationError as error:
-            raise _unreadable_reply(request) from error
-
-    def _connected(self) -> socket.socket:
-        """Return the connection to the process, which is started if it does not run."""
-        if self._process is not None and self._process.poll() is None and self._connection is not None:
-            return self._connection
-        self.close()
-        own_end, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._scratch = tempfile.TemporaryDirectory(prefix="goldsmith-preview-")
-        command = [sys.executable, "-P", "-m", "goldsmith.web.previews.preview_process", str(other_end.fileno()), str(os.getpid())]
-        old_signal_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._process = self._start(
-                [*command, self._scratch.name, *self._limits],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(other_end.fileno(),),
-                cwd="/",
-                env=worker_environment(os.environ, 1),
-            )
-        except OSError as error:
-            own_end.close()
-            raise HostError(f"The process that makes previews cannot be started: {error.strerror}.", "Check the memory.") from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old_signal_mask)
-            other_end.close()
-        own_end.setblocking(False)
-        self._connection = own_end
-        return own_end
-
     def close(self) -> None:
         """End the process."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.close()
             self._process = None
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None
 
 
-def _unreadable_reply(request: PreviewRequest) -> GoldsmithError:
-    return InputError(f"{request.name} cannot be shown: the process that decodes it has answered wrongly.", "Open it in an editor.")
+async def _exchange(process: PreviewProcess, request: PreviewRequest, picture: int, result: int) -> PreviewReply:
+    try:
+        process.send(request, picture, result)
+        async with asyncio.timeout(REQUEST_SECONDS):
+            while True:
+                await _until_readable(process.connection)
+                reply = process.receive(request)
+                if reply is not None:
+                    return reply
+    except TimeoutError:
+        raise too_slow(request) from None
+
+
+async def _until_readable(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    is_readable = asyncio.Event()
+    loop.add_reader(connection, is_readable.set)
+    try:
+        await is_readable.wait()
+    finally:
+        loop.remove_reader(connection)
 
 
 def _read_from_start(descriptor: int) -> bytes:

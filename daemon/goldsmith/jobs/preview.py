@@ -1,4 +1,4 @@
-"""What crosses the border between the page and the process that makes previews."""
+"""What crosses the border between a program and the process that makes a preview."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from goldsmith.files import FileSignature
 # fit: the whole picture, reduced to fit into a square, as JPEG. tile: a part at 100 %, as PNG. mask, mask_tile: the same of a mask, in red
 # and as transparent as the mask is dark, as PNG. facts: no pixels.
 PreviewKind = Literal["fit", "tile", "mask", "mask_tile", "facts"]
+
+LabNumber = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 
 TILE_SIDE = 512
 # The sides in px of the previews that the page asks for: a few, so that the cache holds few of each picture.
@@ -37,6 +39,9 @@ class PreviewRequest(BaseModel):
     # tile, mask_tile: the column and the row of the tile.
     column: int = 0
     row: int = 0
+    # fit: the quality of the JPEG, and whether the mean colour is measured.
+    quality: int = 90
+    measures_colour: bool = False
 
     @property
     def media_type(self) -> str:
@@ -64,6 +69,8 @@ class PreviewFacts(BaseModel):
     profile: Annotated[str, Field(max_length=200)] = ""
     # Whether its colours were converted for the preview, which is in sRGB.
     is_converted: bool = False
+    # The mean colour as CIE Lab at D50, if it was asked for.
+    mean_lab: tuple[LabNumber, LabNumber, LabNumber] | None = None
     # What was not read as it is written, as sentences.
     remarks: tuple[Annotated[str, Field(max_length=1000)], ...] = Field(default=(), max_length=20)
 

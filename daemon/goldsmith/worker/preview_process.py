@@ -1,23 +1,27 @@
-"""The process that decodes pictures for the page: ``python -m goldsmith.web.previews.preview_process FD PARENT SCRATCH PIXELS MEGABYTES``.
+"""The processes that decode files for previews: ``python -m goldsmith.worker.preview_process FD PARENT SCRATCH PIXELS MEGABYTES``.
 
-It gets each file as an open descriptor, so behind its fence it can read no folder with pictures, and write nothing but the result's
-descriptor and its empty scratch folder. It ends with the page.
+This server process loads the libraries, decodes nothing, and forks a process for each file. That gets the file as an open descriptor, so
+behind its fence it can read no folder with pictures, and write nothing but the result's descriptor and a scratch folder of its own. Each
+has a second fence inside that of the server, so that it can trace and signal neither the server nor the process of another file.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
+import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from goldsmith.errors import GoldsmithError, HostError
+from goldsmith.jobs.preview import MAX_MESSAGE_BYTES, TILE_SIDE, PreviewFacts, PreviewReply, PreviewRequest
 from goldsmith.jobs.protocol import WorkerFolders
-from goldsmith.web.previews.preview_request import MAX_MESSAGE_BYTES, TILE_SIDE, PreviewFacts, PreviewReply, PreviewRequest
 from goldsmith.worker.fence import raise_fence
 from goldsmith.worker.main import bind_to_parent
 
@@ -25,16 +29,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from goldsmith.ops.select.contact_sheet import Thumbnail
     from goldsmith.picture.formats.image_info import ImageInfo
     from goldsmith.picture.picture import Picture
 
 # Decoded pictures that are kept, because the tiles of one are asked for one after the other.
 _MAX_KEPT = 2
-_JPEG_QUALITY = 90
 _MAX_RESULT_BYTES = 256 * 2**20
 # The red of a mask, 0..255, and how opaque its white is.
 _MASK_COLOUR, _MASK_OPACITY = (240, 51, 77), 150
 _MAX_FAULT_CHARS = 4000
+_MAX_NAME_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +51,53 @@ class _Decoded:
 
 
 def main(arguments: list[str]) -> None:
-    """Make previews until the page ends."""
+    """Fork a process for each connection that arrives, until the parent ends."""
     descriptor, parent, scratch, max_pixels, megabytes = arguments
     bind_to_parent(int(parent))
     try:
         raise_fence(scratch, WorkerFolders(work=scratch))
     except HostError as error:
         sys.exit(error.sentence)
-    connection = socket.socket(fileno=int(descriptor))
-    maker = PreviewMaker(int(max_pixels))
+    control = socket.socket(fileno=int(descriptor))
+    tempfile.tempdir = scratch
     _limit_resources(int(megabytes))
+    # The kernel forgets each child that has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    while True:
+        name, descriptors, _, _ = socket.recv_fds(control, _MAX_NAME_BYTES, 1)
+        if not name:
+            return
+        own_scratch = os.path.join(scratch, os.path.basename(name.decode("ascii")))
+        os.mkdir(own_scratch, 0o700)
+        server = os.getpid()
+        if os.fork() == 0:
+            control.close()
+            _serve_file(socket.socket(fileno=descriptors[0]), server, own_scratch, int(max_pixels))
+        for received in descriptors:
+            os.close(received)
+
+
+def _serve_file(connection: socket.socket, server: int, scratch: str, max_pixels: int) -> NoReturn:
+    """Make previews of one file until the connection ends, then end the process."""
+    status = 1
+    try:
+        bind_to_parent(server)
+        raise_fence(scratch, WorkerFolders(work=scratch))
+        tempfile.tempdir = os.environ["TMPDIR"] = scratch
+        # Before it sees the file: with this the parent can end it, whatever it does.
+        socket.send_fds(connection, [b"ready"], [os.pidfd_open(os.getpid())])
+        _answer_requests(connection, FilePreviews(max_pixels))
+        status = 0
+    except OSError:
+        status = 0  # the parent has closed the connection
+    except BaseException:  # noqa: BLE001 - nothing may return into the loop of the server
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _answer_requests(connection: socket.socket, maker: FilePreviews) -> None:
     while True:
         data, descriptors, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 2)
         if not data:
@@ -70,16 +112,33 @@ def main(arguments: list[str]) -> None:
 
 def _limit_resources(megabytes: int) -> None:
     """Limit the memory that decoding may use, and the size of a result."""
-    import goldsmith.ops.select.contact_sheet
-    import goldsmith.picture.codec  # noqa: F401 - what is loaded now does not count as decoding
-
+    # What is loaded now does not count as decoding, and no process of a file has to load it.
+    _make_own_previews()
     with open("/proc/self/statm", "rb") as file:
         used_bytes = int(file.read().split()[5]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_DATA, (used_bytes + megabytes * 2**20, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_RESULT_BYTES, _MAX_RESULT_BYTES))
 
 
-class PreviewMaker:
+def _make_own_previews() -> None:
+    """Make previews of pictures of this program, so that libraries are loaded and tables computed before the first fork."""
+    import numpy as np
+    from PIL import Image
+
+    maker, pixels = FilePreviews(10**6), np.full((32, 32, 3), 90, np.uint8)
+    for format_name in ("PNG", "JPEG"):
+        with tempfile.TemporaryFile() as picture, tempfile.TemporaryFile() as result:
+            Image.fromarray(pixels).save(picture, format_name)
+            picture.flush()
+            for request in (
+                PreviewRequest(kind="fit", name="own", side=16, measures_colour=True),
+                PreviewRequest(kind="tile", name="own"),
+                PreviewRequest(kind="mask", name="own", side=16),
+            ):
+                maker.answer(request, picture.fileno(), result.fileno())
+
+
+class FilePreviews:
     """Makes previews, and keeps the last decoded pictures."""
 
     def __init__(self, max_pixels: int) -> None:
@@ -119,8 +178,9 @@ class PreviewMaker:
         decoded, info = self._read(request, picture)
         small = make_thumbnail(decoded, request.side)
         reduced = Picture(freeze(small.astype(np.float32) / np.float32(255)))
-        _write(result, encode(reduced, EncodingOptions(format="jpeg", quality=_JPEG_QUALITY)))
-        return _facts(decoded, info)
+        _write(result, encode(reduced, EncodingOptions(format="jpeg", quality=request.quality)))
+        facts = _facts(decoded, info)
+        return facts.model_copy(update={"mean_lab": mean_lab(small)}) if request.measures_colour else facts
 
     def _decoded(self, request: PreviewRequest, picture: int) -> _Decoded:
         """Return the picture at 100 %, decoded now or before."""
@@ -166,6 +226,17 @@ def _facts(picture: Picture, info: ImageInfo) -> PreviewFacts:
         is_converted=known_space(picture.icc) != "srgb",
         remarks=tuple(note[:1000] for note in info.notes[:20]),
     )
+
+
+def mean_lab(thumbnail: Thumbnail) -> tuple[float, float, float]:
+    """Return the mean colour of codes (h, w, 3), 0..255, in sRGB, as CIE Lab at D50: L 0..100, a, b."""
+    import numpy as np
+
+    from goldsmith.picture.cielab import pixels_to_lab
+    from goldsmith.picture.linear_light import LinearLight
+
+    lab = pixels_to_lab(np.ascontiguousarray(thumbnail, np.float32) / np.float32(255), LinearLight(None)).reshape(-1, 3).mean(axis=0)
+    return round(float(lab[0]), 3), round(float(lab[1]), 3), round(float(lab[2]), 3)
 
 
 def _read_all(descriptor: int) -> bytes:
