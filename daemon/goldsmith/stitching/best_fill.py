@@ -32,6 +32,8 @@ COPY_CONTEXT_FACTOR = 2.0
 LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
+# A smooth fill that costs no more than this is kept without a comparison.
+ENOUGH_COST = 0.6
 # The engine's fill gets more detail, and copied blocks are chosen again, if they have less than this share of their surroundings' detail.
 SOFT_RATIO = 0.9
 # The engine's fill is given the colours of its surroundings if more than this share of it is new.
@@ -285,10 +287,12 @@ class _HoleFiller:
         fills: dict[str, StitchResult] = {}
         if smoothness.is_nearly_smooth:
             fills["smooth"] = self._fill_smoothly(_part(on_progress, 0.0, 0.1))
-        if not (smoothness.is_smooth and is_best_wanted):
+        scores = {name: self._score(each) for name, each in fills.items()}
+        is_enough = smoothness.is_smooth or any(score.cost <= ENOUGH_COST for score in scores.values())
+        if not (is_enough and is_best_wanted):
             fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
             fills |= self._add_patches(_part(on_progress, 0.6, 0.8))
-        scores = {name: self._score(each) for name, each in fills.items()}
+        scores |= {name: self._score(each) for name, each in fills.items() if name not in scores}
         if "patches" in scores and scores["patches"].detail_ratio < SOFT_RATIO:
             copied = self._add_patches(_part(on_progress, 0.8, 0.95), "patches with detail")
             fills |= copied

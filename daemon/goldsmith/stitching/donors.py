@@ -26,7 +26,7 @@ HALF_OBJECT = 0.5
 # An object is told from its surroundings by this unlikeness of its blocks, 0..1.
 LEAST_UNLIKENESS = 0.25
 # Objects are looked for in a copy whose longer side is at most this, in px.
-DETECTION_SIDE = 640
+DETECTION_SIDE = 480
 # At most so many blocks of an object are compared.
 _COMPARED_BLOCKS = 500
 

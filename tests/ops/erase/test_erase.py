@@ -178,7 +178,7 @@ def test_a_doubtful_fill_is_remarked() -> None:
     context = StepContextDouble(inpainter=NullInpainter())
     Erase(model="auto", grow=2).apply(Picture(freeze(pixels), masks=MappingProxyType({"mask": freeze(mask)})), context)
     assert context.results.findings["remark"] == (
-        "The fill of 40 x 40 px at (5, 5) is doubtful: it has 0.26 times the fine detail of its surroundings."
+        "The fill of 40 x 40 px at (5, 5) is doubtful: it has 0.33 times the fine detail of its surroundings."
     )
 
 
