@@ -371,8 +371,8 @@ def _part_of(file: str, function: str, caller: str) -> str:
     place = caller if file in ("~", "") else file
     if "/bench/" in place:
         return ""
-    _, found, module = place.rpartition("/goldsmith/")
-    if found:
+    _, package, module = place.rpartition("/goldsmith/")
+    if package:
         return module.removesuffix(".py")
     return "pydantic" if "pydantic" in place else "other libraries"
 
@@ -393,10 +393,10 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
     began = time.process_time()
     queue.predict_order([frozenset()] * workers, 0.0, 100)
     predict = time.process_time() - began
-    began, taken = time.process_time(), 0
+    began, taken_count = time.process_time(), 0
     while queue:
-        queue.take_next([frozenset()], float(taken))
-        taken += 1
+        queue.take_next([frozenset()], float(taken_count))
+        taken_count += 1
     seconds = time.process_time() - began
     models_seconds, models_count = _take_with_models(min(count, 20_000), workers)
     return {
@@ -405,7 +405,7 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
         "bytes": 2**20 * used / count,
         "predict": predict,
         "seconds": seconds,
-        "plain": seconds / taken,
+        "plain": seconds / taken_count,
         "models": models_seconds / models_count,
         "models_note": f"{models_count:,} jobs of five models in turn",
         **_active_jobs(place, count),
@@ -426,11 +426,11 @@ def _take_with_models(count: int, workers: int) -> tuple[float, int]:
     models = [f"model{number}" for number in range(5)]
     queue = _filled_queue(count, models)
     loaded = [frozenset([models[number % len(models)]]) for number in range(workers)]
-    began, taken = time.process_time(), 0
+    began, taken_count = time.process_time(), 0
     while queue:
-        queue.take_next([loaded[taken % workers]], taken / 10)
-        taken += 1
-    return time.process_time() - began, taken
+        queue.take_next([loaded[taken_count % workers]], taken_count / 10)
+        taken_count += 1
+    return time.process_time() - began, taken_count
 
 
 def _active_jobs(place: Path, count: int) -> dict[str, float]:
