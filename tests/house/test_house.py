@@ -90,7 +90,9 @@ USED_ELSEWHERE = {
     "web.asking.ask_pages": "web/app.py joins the pages and owns none",
     "web.painting.mask_pages": "web/app.py joins the pages and owns none",
     "web.app": "cli/ starts the page",
+    "web.previews.preview_pool": "web.page owns the pool",
     "web.server": "cli/ starts the page",
+    "worker.preview_process": "a program of its own, which pipeline/previews starts",
 }
 
 

@@ -20,7 +20,7 @@ from goldsmith.errors import HostError
 from goldsmith.jobs.preview import PreviewFacts, PreviewReply
 from goldsmith.pipeline.previews import preview_server
 from goldsmith.pipeline.previews.preview_maker import PreviewMaker
-from goldsmith.pipeline.previews.preview_server import PreviewProcess, PreviewServer
+from goldsmith.pipeline.previews.preview_server import FileDecoder, PreviewServer
 from goldsmith.service.one_off import opened_preview_maker
 from goldsmith.service.setup import load_setup
 from goldsmith.worker.landlock import landlock_version
@@ -42,12 +42,12 @@ def maker(root: Path) -> Iterator[PreviewMaker]:
 
 
 @pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> list[PreviewProcess]:
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[FileDecoder]:
     """Return the processes that are opened during a test."""
-    opened: list[PreviewProcess] = []
+    opened: list[FileDecoder] = []
     real = PreviewServer.open_process
 
-    def open_process(server: PreviewServer) -> PreviewProcess:
+    def open_process(server: PreviewServer) -> FileDecoder:
         opened.append(real(server))
         return opened[-1]
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_shown_has_a_reason_and_the_others_are_made(maker: Previe
 
 
 def test_each_file_has_a_process_of_its_own_which_ends_with_it(
-    maker: PreviewMaker, root: Path, saved: Saver, processes: list[PreviewProcess]
+    maker: PreviewMaker, root: Path, saved: Saver, processes: list[FileDecoder]
 ) -> None:
     """So a file that takes its process over falsifies no other preview. Nothing of its scratch folder stays."""
     for name in "abc":
@@ -96,7 +96,7 @@ def test_each_file_has_a_process_of_its_own_which_ends_with_it(
 
 
 def test_a_process_that_does_not_answer_is_ended(
-    maker: PreviewMaker, root: Path, saved: Saver, processes: list[PreviewProcess], monkeypatch: pytest.MonkeyPatch
+    maker: PreviewMaker, root: Path, saved: Saver, processes: list[FileDecoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the time of a preview. The next file is shown."""
     (root / "delivered/slow.png").write_bytes(saved(np.zeros((8, 8, 3), np.uint8), "PNG"))
@@ -127,13 +127,13 @@ def test_a_file_that_changes_during_its_preview_is_not_shown(
     """The hash would be that of other bytes."""
     path = root / "delivered/moving.png"
     path.write_bytes(saved(np.zeros((8, 8, 3), np.uint8), "PNG"))
-    real = PreviewProcess.send
+    real = FileDecoder.send
 
-    def send(process: PreviewProcess, *values: object) -> None:
+    def send(process: FileDecoder, *values: object) -> None:
         os.utime(path, (1, 1))
         real(process, *values)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(PreviewProcess, "send", send)
+    monkeypatch.setattr(FileDecoder, "send", send)
     assert "was changed" in maker.make(["delivered/moving.png"], 32)["delivered/moving.png"].reason
 
 
@@ -155,7 +155,7 @@ def test_what_a_process_says_is_not_believed_beyond_its_form(maker: PreviewMaker
     own_end.setblocking(False)
     socket.send_fds(other_end, [b"ready"], [os.pidfd_open(os.getpid())])
     other_end.send(answer) if answer else other_end.shutdown(socket.SHUT_WR)
-    process = PreviewProcess(own_end, root.parent / "no-scratch")
+    process = FileDecoder(own_end, root.parent / "no-scratch")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PreviewServer, "open_process", lambda server: process)
         patch.setattr(preview_server.signal, "pidfd_send_signal", lambda *_: None)

@@ -64,7 +64,7 @@ class PreviewServer:
             other_end.close()
         self._control = own_end
 
-    def open_process(self) -> PreviewProcess:
+    def open_process(self) -> FileDecoder:
         """Return a new process, for one file. Raises HostError."""
         self.start()
         if self._control is None or self._scratch is None:
@@ -79,7 +79,7 @@ class PreviewServer:
         finally:
             other_end.close()
         own_end.setblocking(False)
-        return PreviewProcess(own_end, Path(self._scratch.name, name))
+        return FileDecoder(own_end, Path(self._scratch.name, name))
 
     def close(self) -> None:
         """End the server process; the processes of files end with it."""
@@ -95,7 +95,7 @@ class PreviewServer:
             self._scratch = None
 
 
-class PreviewProcess:
+class FileDecoder:
     """One process that decodes one file. ``scratch``: its own folder, which goes with it."""
 
     def __init__(self, connection: socket.socket, scratch: Path) -> None:

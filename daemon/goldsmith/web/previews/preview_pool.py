@@ -14,7 +14,7 @@ import structlog
 from goldsmith.errors import HostError, InputError, UsageError
 from goldsmith.files import display_name, display_text
 from goldsmith.jobs.preview import PreviewFacts, PreviewReply, PreviewRequest
-from goldsmith.pipeline.previews.preview_server import REQUEST_SECONDS, PreviewProcess, PreviewServer, too_slow
+from goldsmith.pipeline.previews.preview_server import REQUEST_SECONDS, FileDecoder, PreviewServer, too_slow
 from goldsmith.root_folder import RootFolder
 from goldsmith.web.previews.preview_cache import PreviewCache
 
@@ -87,7 +87,7 @@ class _Slot:
     def __init__(self, server: PreviewServer) -> None:
         self._server = server
         self._lock = asyncio.Lock()
-        self._process: PreviewProcess | None = None
+        self._process: FileDecoder | None = None
         # The file whose process runs.
         self._file = ""
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -119,7 +119,7 @@ class _Slot:
             self._process = None
 
 
-async def _exchange(process: PreviewProcess, request: PreviewRequest, picture: int, result: int) -> PreviewReply:
+async def _exchange(process: FileDecoder, request: PreviewRequest, picture: int, result: int) -> PreviewReply:
     try:
         process.send(request, picture, result)
         async with asyncio.timeout(REQUEST_SECONDS):
