@@ -31,6 +31,7 @@ print("\\n" + json.dumps([code or 0, sorted(sys.modules)]))
 
 @pytest.mark.parametrize("words", [("status",), ("why", "inbox/alone.png")])
 def test_a_look_at_the_folders_imports_no_library_for_pixels_pages_or_tables(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """With a picture that has no brief, the operations are not imported either."""
     root = tmp_path / "root"
     make_root(root)
     (root / "inbox" / "alone.png").write_bytes(b"")
