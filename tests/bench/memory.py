@@ -20,6 +20,7 @@ _EVERY = 0.02
 Steps = tuple[dict[str, Any], ...]
 _GRADE = {"op": "grade", "slope": [1.05, 1.0, 0.97], "exposure": 0.3, "vignette": {"amount": 20}, "grain": {"amount": 20}}
 _EXPORTS = tuple({"op": "export", "name": word, "format": word} for word in ("jpeg", "avif", "tiff"))
+_INKS = {"op": "export", "format": "jpeg", "cmyk": "press", "grey": "black", "coverage": 300, "soft_proof": "paper"}
 _CASES: dict[str, tuple[str, Steps]] = {
     "JPEG, nothing asked": ("hero.jpg", ()),
     "JPEG, select": ("hero.jpg", ({"op": "select"},)),
@@ -40,6 +41,7 @@ _CASES: dict[str, tuple[str, Steps]] = {
         "hero.jpg",
         ({"op": "cutout", "where": "box(0.2, 0.1, 0.6, 0.8)", "max_unsure": 1, "max_holes": 1, "max_cut": 1},),
     ),
+    "JPEG, inks with greys in black and a proof": ("hero.jpg", (_INKS,)),
     "PNG with alpha, sharpen": ("alpha.png", ({"op": "sharpen"},)),
     "TIFF of 16 bits, grade": ("deep.tif", (_GRADE,)),
 }
@@ -165,10 +167,14 @@ def _memory(pid: int) -> dict[str, int]:
 
 
 def _pictures(place: Path, width: int, height: int) -> None:
-    """Write gradients with some noise as JPEG, as PNG with alpha and as TIFF of 16 bits; and a mask with one square hole."""
+    """Write gradients with some noise as JPEG, as PNG with alpha and as TIFF of 16 bits; a mask with one hole; and a press profile."""
+    from doubles.press import press_profile
     from goldsmith.picture.formats import jpeg_write, png_write, tiff_write
     from goldsmith.picture.formats.table import WriterOptions
 
+    profiles = place / "library" / "profiles"
+    profiles.mkdir(parents=True, exist_ok=True)
+    (profiles / "press.icc").write_bytes(press_profile())
     random = np.random.default_rng(7)
     deep = np.empty((height, width, 3), np.uint16)
     across = np.linspace(4000, 56000, width, dtype=np.float32)[None, :, None]

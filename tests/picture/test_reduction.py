@@ -34,6 +34,7 @@ def by_pillow(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np
 
 @pytest.mark.parametrize(("size", "channels"), product(SIZES, (1, 3)))
 def test_both_filters_agree_with_pillow_and_opencv(size: tuple[int, int, int, int], channels: int) -> None:
+    """Each channel is compared with the plane that the libraries make of it."""
     pixels, (high, wide) = noise(size[0], size[1], channels), size[2:]
     lanczos, area = reduced(pixels, high, wide)
     for channel in range(channels):
@@ -44,6 +45,7 @@ def test_both_filters_agree_with_pillow_and_opencv(size: tuple[int, int, int, in
 
 
 def test_the_height_of_the_strips_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of one block of rows give what one strip gives."""
     pixels = noise(400, 120)
     whole = reduced(pixels, 150, 50)
     monkeypatch.setattr(reduction, "_STRIP_PIXELS", 1)
@@ -53,6 +55,7 @@ def test_the_height_of_the_strips_does_not_show(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_flat_picture_stays_flat_and_an_edge_does_not_overshoot() -> None:
+    """The weights of every pixel add up to one, and the limit to the area means holds."""
     flat = resize_without_ringing(Picture(freeze(np.full((90, 70, 3), 0.4, np.float32))), 30, 25)
     assert np.abs(flat.pixels - 0.4).max() < 1e-6
     edge = np.full((90, 90, 1), 0.2, np.float32)
@@ -64,6 +67,7 @@ def test_a_flat_picture_stays_flat_and_an_edge_does_not_overshoot() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_extremes_of_channels_are_those_of_numpy(channels: int) -> None:
+    """One channel and three, with values below zero."""
     pixels = noise(9, 11, channels) - np.float32(0.5)
     assert np.array_equal(channel_minimum(pixels), pixels.min(axis=2))
     assert np.array_equal(channel_maximum(pixels), pixels.max(axis=2))

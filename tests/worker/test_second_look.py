@@ -56,6 +56,7 @@ def test_a_small_subject_is_seen_again_in_its_surroundings(channels: int) -> Non
 
 
 def test_a_blurred_first_look_becomes_sharp() -> None:
+    """Both looks agree, so the second one counts, which has no grey rim."""
     first = np.clip(scene()[:, :, 0] * 1.05, 0, 1)
     first[75:80, 130:180] = first[120:125, 130:180] = 0.4
     matte, agreement, _ = looked_again(scene(), first=first)
@@ -73,6 +74,7 @@ def test_what_only_one_look_finds_is_uncertain() -> None:
 
 
 def test_a_subject_that_fills_the_picture_is_seen_once() -> None:
+    """A cut of nearly the whole picture would show nothing new."""
     everywhere = scene(np.s_[10:190, 10:290])
     matte, agreement, engine = looked_again(everywhere)
     assert (agreement, engine.shapes) == (None, [])
@@ -80,6 +82,7 @@ def test_a_subject_that_fills_the_picture_is_seen_once() -> None:
 
 
 def test_a_faint_first_look_is_left_as_it_is() -> None:
+    """Nothing is surely a subject, so there are no surroundings to look at."""
     faint = np.full((200, 300), 0.3, np.float32)
     matte, agreement, _ = looked_again(scene(), first=faint)
     assert agreement is None

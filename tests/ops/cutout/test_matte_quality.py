@@ -123,6 +123,7 @@ def test_the_soft_rim_of_a_small_subject_is_certain_if_the_model_was() -> None:
 
 
 def test_what_is_soft_far_from_the_outline_is_uncertain() -> None:
+    """A soft patch in the middle of a sharp disc counts, however sure the model was."""
     matte = disc(120, 6.0)
     matte[150:200, 150:200] = 0.6
     verdict = assess_matte(matte, 8, np.zeros((400, 400), np.bool_))

@@ -23,6 +23,7 @@ def hidden_by(subject: Mask) -> Mask | None:
 
 
 def test_a_sure_subject_is_hidden_with_its_soft_parts_and_is_cut_by_the_edge() -> None:
+    """Its soft rim would be continued as hair without a head."""
     subject = matte(1.0, 0.0).copy()
     subject[66:70, 40:120] = 0.4
     hidden = hidden_by(freeze(subject))
