@@ -64,10 +64,10 @@ def test_layers_are_placed_and_other_pictures_are_inputs() -> None:
     look = step("regenerate", findings={"references": {"hero.ref.png": ref, "heroes/spring.png": hero, "logos/acme.png": logo}})
     done = actions(part(composite, swap, look, roles={layer: "layer", ref: "ref"}))
     assert [action["action"] for action in done[1:4]] == ["c2pa.placed", "c2pa.edited", "c2pa.placed"]
-    named = [action["parameters"]["ingredientIds"] for action in done[1:4]]
-    assert named[0] == [f"componentOf-{layer[:16]}", f"componentOf-{logo[:16]}"]
-    assert named[1] == [f"inputTo-{face[:16]}"]
-    assert named[2] == [f"inputTo-{ref[:16]}", f"inputTo-{hero[:16]}", f"componentOf-{logo[:16]}"]
+    ingredient_ids = [action["parameters"]["ingredientIds"] for action in done[1:4]]
+    assert ingredient_ids[0] == [f"componentOf-{layer[:16]}", f"componentOf-{logo[:16]}"]
+    assert ingredient_ids[1] == [f"inputTo-{face[:16]}"]
+    assert ingredient_ids[2] == [f"inputTo-{ref[:16]}", f"inputTo-{hero[:16]}", f"componentOf-{logo[:16]}"]
     assert "anna" not in str([each.to_description() for each in components_of(swap, {})])
 
 
