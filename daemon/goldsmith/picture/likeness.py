@@ -123,7 +123,7 @@ def describe_look(picture: Picture) -> bytes:
     height, width, _ = working.shape
     header = _HEADER.pack(_MAGIC, width, height, len(chosen))
     coordinates = np.round(points[chosen] * 16).astype("<u2")
-    colours = cv2.resize(thumb[:, :, 1:], (_CHROMA, _CHROMA), interpolation=cv2.INTER_AREA)
+    colours = np.asarray(cv2.resize(thumb[:, :, 1:], (_CHROMA, _CHROMA), interpolation=cv2.INTER_AREA), np.uint8)
     return header + coordinates.tobytes() + descriptors[chosen].tobytes() + thumb[:, :, 0].tobytes() + colours.tobytes()
 
 
