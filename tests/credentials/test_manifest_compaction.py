@@ -49,19 +49,19 @@ def digest(superbox: bytes) -> bytes:
 def store_of(*, claim: dict[str, Any] | None = None) -> bytes:
     """Return a store as c2pa writes it: an ingredient whose manifest has failed, an action that names it, a binding, and 1 kB of zeros."""
     ingredient = assertion("c2pa.ingredient.v3", {"dc:title": "hero", "validationResults": RESULTS})
-    reference = {"url": "self#jumbf=c2pa.assertions/c2pa.ingredient.v3", "hash": digest(ingredient)}
-    actions = assertion("c2pa.actions.v2", {"actions": [{"action": "c2pa.opened", "parameters": {"ingredients": [reference]}}]})
+    ingredient_entry = {"url": "self#jumbf=c2pa.assertions/c2pa.ingredient.v3", "hash": digest(ingredient)}
+    actions = assertion("c2pa.actions.v2", {"actions": [{"action": "c2pa.opened", "parameters": {"ingredients": [ingredient_entry]}}]})
     binding = assertion("c2pa.hash.data", {"hash": b"0" * 32})
     entries = [(label, digest(each)) for label, each in (("c2pa.actions.v2", actions), ("c2pa.ingredient.v3", ingredient))]
     gathered = [{"url": f"self#jumbf=c2pa.assertions/{label}", "hash": value} for label, value in entries]
     bound = {"url": "self#jumbf=c2pa.assertions/c2pa.hash.data", "hash": digest(binding)}
-    claim_content = {"created_assertions": [bound], "gathered_assertions": gathered} if claim is None else claim
+    claim_value = {"created_assertions": [bound], "gathered_assertions": gathered} if claim is None else claim
     signed = cbor2.CBORTag(18, [b"protected", {"pad": bytes(1000)}, None, bytes(64)])
     manifest = superbox(
         b"c2ma",
         "urn:c2pa:1",
         superbox(b"c2as", "c2pa.assertions", actions, ingredient, binding),
-        superbox(b"c2cl", "c2pa.claim.v2", box(b"cbor", cbor2.dumps(claim_content))),
+        superbox(b"c2cl", "c2pa.claim.v2", box(b"cbor", cbor2.dumps(claim_value))),
         superbox(b"c2cs", "c2pa.signature", box(b"cbor", cbor2.dumps(signed))),
     )
     return superbox(b"c2pa", "c2pa", superbox(b"c2ma", "urn:c2pa:0"), manifest)

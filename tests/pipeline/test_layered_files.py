@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from doubles.commission import GRADE, INPAINT, PIPELINE
-from doubles.layered_files import LAYERED_FORMATS, SUFFIXES, Layer, gradient, make_file, make_psd, mask_codes, plain
+from doubles.layered_files import LAYERED_FORMATS, SUFFIXES, Layer, gradient, make_file, make_kra, make_psd, mask_codes, plain
+from doubles.likeness_samples import photograph, with_paint
 from doubles.studio import Studio, studio_at
-from goldsmith.picture.codec import decode
+from goldsmith.picture.codec import EncodingOptions, decode, encode
 
 BASE, MASK = Layer("base", gradient()), Layer("mask", mask_codes(), is_visible=False)
 
@@ -131,8 +132,31 @@ def test_a_picture_that_comes_back_as_a_document_replaces_the_older_file(studio:
     assert "it is a newer version of hero.png, which went to the archive" in str(row.record["facts"])
 
 
-def test_two_files_with_one_brief_stay_two_pictures_if_no_id_joins_them(studio: Studio) -> None:
-    """The note asks which of them the brief is for, and no file moves."""
+@pytest.mark.parametrize("suffix", [".kra", ".tif"])
+def test_a_picture_that_comes_back_without_an_id_is_known_by_its_look(studio: Studio, suffix: str) -> None:
+    """Krita and converters write no id. The older file goes to the archive, a remark says by what, and the record has the hand's work."""
+    studio.put("selected/hero.png", encode(photograph(), EncodingOptions()))
+    studio.put("selected/hero.toml", '[[edit]]\nop = "sharpen"\n')
+    studio.until(lambda: studio.folder("masked") == ["hero.png", "hero.toml"], "the result")
+    studio.until_idle()
+    painted_picture = with_paint(decode(studio.read("masked/hero.png"), "hero.png", 10**6))
+    codes = np.asarray(np.round(painted_picture.pixels * 255), np.uint8)
+    document = make_kra([Layer("paint", codes)], codes, (320, 320))
+    studio.put(f"masked/hero{suffix}", document if suffix == ".kra" else encode(painted_picture, EncodingOptions(format="tiff")))
+    studio.write("masked/hero.toml", GRADE)
+    studio.until(lambda: studio.folder("graded") == ["hero.png", "hero.toml"], "the graded picture")
+    studio.until_idle()
+    assert studio.folder("masked") == []
+    assert {f"masked/hero{suffix}", "masked/hero.png"} <= set(studio.archived())
+    row = next(row for row in studio.history() if row.path == f"masked/hero{suffix}" and row.record["steps"])
+    assert row.record["retouched"] is True
+    assert "it is by its look, because it has lost its id, a newer version of hero.png" in str(row.record["facts"])
+    hand = studio.journal.lineage(row.job_id)[-2]
+    assert 0.05 < hand.record["by_hand"]["changed_share"] < 0.3  # type: ignore[index,call-overload,operator]
+
+
+def test_two_files_with_one_brief_stay_two_pictures_if_nothing_joins_them(studio: Studio) -> None:
+    """Neither an id nor a look does. The note asks which of them the brief is for, and no file moves."""
     studio.put("masked/hero.psd", returned_document(studio, ids=False))
     studio.write("masked/hero.toml", GRADE)
     studio.until(lambda: studio.note("masked/hero.psd"), "the note")

@@ -89,6 +89,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
         studio.put("library/logos/acme.png", png(12))
         studio.put("library/heroes/spring.png", png(13))
         studio.put("inbox/comp.png", png(14))
+        studio.put("inbox/snap.toml", SHARPEN)
+        studio.put("inbox/snap.png", photograph(png(9)))
         studio.put("inbox/photo.toml", SHARPEN)
         studio.put("inbox/photo.png", photograph(png(7)))
         studio.until_idle()
@@ -211,6 +213,21 @@ def test_a_photograph_that_a_person_has_retouched_says_so(studio: Studio) -> Non
     actions = [(action["action"], action.get("what", "")) for action in trusted(studio, "delivered/photo_web.jpg").actions]
     assert actions[1:4] == [("c2pa.filtered", "sharpen"), ("c2pa.edited", "changed by hand"), ("c2pa.color_adjustments", "grade")]
     report = run_replay(studio.setup(), studio.at("delivered/photo.manifest.json"), lambda stage, fraction, note: None)
+    assert [each.verdict for each in report.deliverables] == ["identical"]
+
+
+def test_a_retouched_photograph_under_another_name_says_so_in_the_same_stage(studio: Studio) -> None:
+    """The last hand worked on it just before the delivery, and called it otherwise. A replay of the delivery writes the same file."""
+    saved = decode(studio.read("masked/snap.png"), "snap.png", 10**6)
+    lighter = saved.with_pixels(freeze(np.clip(saved.pixels + np.float32(0.1), 0, 1)))
+    studio.put("graded/snap lighter.png", encode(lighter, EncodingOptions(format="png")))
+    studio.put("graded/snap lighter.toml", WEB)
+    studio.put("graded/snap copy.png", studio.read("masked/snap.png"))
+    studio.put("graded/snap copy.toml", WEB)
+    studio.until_idle()
+    types = [read_source_type(read_metadata(studio.read(f"delivered/snap {word}_web.jpg"), "snap", 10**6)) for word in ("lighter", "copy")]
+    assert types == ["humanEdits", "digitalCapture"]
+    report = run_replay(studio.setup(), studio.at("delivered/snap lighter.manifest.json"), lambda stage, fraction, note: None)
     assert [each.verdict for each in report.deliverables] == ["identical"]
 
 

@@ -35,7 +35,7 @@ CANDIDATES_SHEET_TAIL = ".candidates.jpg"
 
 
 # The most bytes of a look (``picture.likeness``) that the journal takes.
-MAX_LOOK_BYTES = 4096
+MAX_LOOK_BYTES = 4608
 
 
 def mask_tail(name: str) -> str:
@@ -96,7 +96,9 @@ class KnownLook(_Data):
     """The same for all versions of one picture."""
     sha256: str
     look: str
-    """In hex."""
+    """In hex; "" = it has none."""
+    document_id: str = ""
+    """The UUID in its metadata; "" = it has none of Goldsmith's."""
     is_neighbour: bool = False
     """Its name has another number: it can make it unsure which version it was, but it was never this one."""
 
@@ -238,6 +240,8 @@ class AssetIdentity(_Data):
     """The program that wrote it."""
     alike: tuple[str, ...] = ()
     """The SHA-256 of the version of ``known_looks`` that it looks like; several if nobody can tell which of them it was made from."""
+    is_hand_work: bool = False
+    """True if it is none of ``known_looks`` and was made from one of them, by the id in it or by its look."""
 
 
 class StepResult(_Data):

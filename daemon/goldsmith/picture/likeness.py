@@ -1,21 +1,24 @@
-"""What a picture looks like, in 4 kB: by it a picture is known again after it was painted on, cropped, resized and stored with loss.
+"""What a picture looks like, in 4.5 kB: by it a picture is known again after it was painted on, cropped, resized and stored with loss.
 
-A look has keypoints of the picture (ORB) with their descriptors, spread over it, and a small grey copy. Two pictures are alike if one
-similarity (scale, rotation and shift) lays many keypoints of the one onto those of the other, and if the grey copies then agree too.
-It stays in the journal and is in no file that goes to a client.
+A look has keypoints of the picture (ORB) with their descriptors, spread over it, and a small copy in colour. Two pictures are alike if one
+similarity (scale, rotation and shift) lays many keypoints of the one onto those of the other, and if the small copies then agree too. A
+picture with few keypoints, such as a gradient, is alike if its small copy is a part of the other one, value by value.
+The look stays in the journal and is in no file that goes to a client.
 """
 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.errors import InputError
 from goldsmith.picture import colour
-from goldsmith.picture.picture import Picture
+from goldsmith.picture.picture import Picture, freeze
 
 # The longer side of the copy in which keypoints are found, in px.
 _WORKING_SIDE = 400
@@ -23,15 +26,16 @@ _WORKING_SIDE = 400
 _KEYPOINTS, _MAX_FOUND = 84, 2000
 # The keypoints of a look are the strongest of each cell of a grid with so many cells a side.
 _CELLS = 6
-# The side of the small grey copy.
-_THUMB = 32
+# The sides of the small copy in luma and in its two differences of colour.
+_THUMB, _CHROMA = 32, 16
 _DESCRIPTOR_BYTES = 32
 # Keypoints lie so far from the edge of the copy, in px.
 _EDGE = 12
 _NO_KEYPOINTS = np.zeros((0, 2), np.float32), np.zeros((0, _DESCRIPTOR_BYTES), np.uint8), np.zeros(0, np.float32)
 _HEADER = struct.Struct("<4sHHH")
-MAX_LOOK_BYTES = _HEADER.size + _KEYPOINTS * (4 + _DESCRIPTOR_BYTES) + _THUMB**2
-_MAGIC = b"GLK1"
+_THUMB_BYTES = _THUMB**2 + 2 * _CHROMA**2
+MAX_LOOK_BYTES = _HEADER.size + _KEYPOINTS * (4 + _DESCRIPTOR_BYTES) + _THUMB_BYTES
+_MAGIC = b"GLK2"
 # The best match of a descriptor is nearer than this share of the distance of the second best, and below this distance in bits.
 _MAX_RATIO, _MAX_DISTANCE = 0.85, 64
 # How far from its place a keypoint may lie after the similarity, in px of the working copy.
@@ -43,8 +47,24 @@ _MANY_INLIERS, _MANY_SHARE = 20, 0.5
 # A picture shows at least this part of the sides of the other one, and at most its inverse.
 _MIN_SCALE = 0.4
 _GRID = 24
+# Blocks a side in which colours are compared.
+_BLOCKS = 6
 # The share of the grey copies that counts for their correlation.
 _COUNTED_SHARE = 0.65
+
+# Colours are near up to this distance, in codes of 8 bits, and must be so at this share of the places: a drawing in two colours is two
+# pictures.
+_COLOUR_CODES, _MIN_SAME_COLOURS = 6.0, 0.5
+# With few keypoints, more of the colours must be near, or this share of the places must agree in every value, or the correlation is this.
+_FEW_SAME_COLOURS, _FEW_AGREEMENT, _SURE_CORRELATION = 0.78, 0.32, 0.998
+# Small copies agree at a place if none of luma and colour differs by more than this share of the spread of the values, within these limits
+# in codes of 8 bits; and as a whole if this share of the places does.
+_AGREEING_SHARE, _AGREEING_CODES, _MIN_AGREEMENT = 0.15, (1.5, 5.0), 0.62
+# Below this spread of a small copy in codes of 8 bits, from its 5th to its 95th percentile, it says nothing: all plain grounds are alike.
+_MIN_SPREAD = 8.0
+# The sides of a crop that are tried, as shares, and the number of steps of place in one cell of the small copy.
+_CROP_SHARES = tuple(np.arange(1.0, 0.719, -0.02))
+_SUBSTEPS = 3
 
 _Grey = NDArray[np.uint8]
 _Descriptors = NDArray[np.uint8]
@@ -59,7 +79,7 @@ class _Look:
     height: int
     points: _Points
     descriptors: _Descriptors
-    # (_THUMB, _THUMB), 0..255.
+    # (_THUMB, _THUMB, 3): luma and the two differences of colour, 0..255.
     thumb: _Grey
 
 
@@ -70,44 +90,72 @@ class Likeness:
     # How many keypoints agree, and their share of the look's keypoints, 0..1.
     inliers: int
     share: float
-    # Of the grey copies where both show something, -1..1.
+    # Of the small copies in luma where both show something, -1..1.
     correlation: float
+    # The share of the places, 0..1, at which their colours are near, however light they are.
+    same_colours: float = 0.0
+    # The share of the places, 0..1, at which the small copies have the same values.
+    agreement: float = 0.0
 
     @property
     def is_alike(self) -> bool:
         """Whether one picture was made from the other."""
-        has_many = self.inliers >= _MANY_INLIERS and self.share >= _MANY_SHARE
-        return has_many or (self.inliers >= _MIN_INLIERS and self.correlation >= _MIN_CORRELATION)
+        if self.inliers >= _MANY_INLIERS and self.share >= _MANY_SHARE and self.same_colours >= _MIN_SAME_COLOURS:
+            return True
+        is_same_drawing = self.correlation >= _SURE_CORRELATION and self.same_colours >= _MIN_SAME_COLOURS
+        has_ground = is_same_drawing or self.same_colours >= _FEW_SAME_COLOURS or self.agreement >= _FEW_AGREEMENT
+        has_some = self.inliers >= _MIN_INLIERS and self.correlation >= _MIN_CORRELATION and has_ground
+        return has_some or self.agreement >= _MIN_AGREEMENT
+
+    @property
+    def strength(self) -> float:
+        """How sure it is, in keypoints: by it the most alike of several is found."""
+        return max(float(self.inliers), _KEYPOINTS * self.agreement)
 
 
 NOT_ALIKE = Likeness(0, 0.0, 0.0)
 
 
 def describe_look(picture: Picture) -> bytes:
-    """Return the look of a picture, at most ``MAX_LOOK_BYTES``; b"" for a picture without enough detail to be known by."""
+    """Return the look of a picture, at most ``MAX_LOOK_BYTES``; b"" for a picture with nothing to be known by, as a plain ground."""
     working = _working_copy(picture)
-    points, descriptors, strengths = _find_keypoints(working)
-    chosen = _spread(points, strengths, working.shape)
-    if len(chosen) < _MIN_INLIERS:
+    points, descriptors, strengths = _find_keypoints(working[:, :, 0])
+    chosen, thumb = _spread(points, strengths, working.shape), _shrink(working)
+    if len(chosen) < _MIN_INLIERS and _spread_of_values(thumb) < _MIN_SPREAD:
         return b""
-    height, width = working.shape
+    height, width, _ = working.shape
     header = _HEADER.pack(_MAGIC, width, height, len(chosen))
     coordinates = np.round(points[chosen] * 16).astype("<u2")
-    return header + coordinates.tobytes() + descriptors[chosen].tobytes() + _shrink(working).tobytes()
+    colours = np.asarray(cv2.resize(thumb[:, :, 1:], (_CHROMA, _CHROMA), interpolation=cv2.INTER_AREA), np.uint8)
+    return header + coordinates.tobytes() + descriptors[chosen].tobytes() + thumb[:, :, 0].tobytes() + colours.tobytes()
 
 
 class SeenPicture:
     """A picture that is compared with looks. Its own keypoints are found once."""
 
     def __init__(self, picture: Picture) -> None:
-        working = _working_copy(picture)
-        points, descriptors, _ = _find_keypoints(working)
-        self._look = _Look(working.shape[1], working.shape[0], points, descriptors, _shrink(working))
+        self._working = _working_copy(picture)
+        height, width, _ = self._working.shape
+        points, descriptors, _ = _find_keypoints(self._working[:, :, 0])
+        self._look = _Look(width, height, points, descriptors, _shrink(self._working))
 
     def compare(self, look: bytes) -> Likeness:
         """Return how alike the picture is to the one with that look; ``NOT_ALIKE`` for a look that is none."""
         known = _parse(look)
-        if known is None or len(self._look.points) < _MIN_INLIERS:
+        if known is None:
+            return NOT_ALIKE
+        by_keypoints = self._compare_keypoints(known)
+        if by_keypoints.is_alike or _spread_of_values(known.thumb) < _MIN_SPREAD:
+            return by_keypoints
+        # The whole picture is tried by itself: paint on a smooth ground can make another place look better.
+        whole = np.asarray([[self._look.width / known.width, 0, 0], [0, self._look.height / known.height, 0]], np.float64)
+        by_values = max(
+            (_likeness_at(known, self._look, place, 0) for place in (whole, self._place_by_values(known))), key=lambda each: each.agreement
+        )
+        return by_values if by_values.is_alike else by_keypoints
+
+    def _compare_keypoints(self, known: _Look) -> Likeness:
+        if len(self._look.points) < _MIN_INLIERS or len(known.points) < _MIN_INLIERS:
             return NOT_ALIKE
         pairs = _match(known.descriptors, self._look.descriptors)
         if len(pairs) < _MIN_INLIERS:
@@ -118,19 +166,46 @@ class SeenPicture:
         )
         if similarity is None or not _MIN_SCALE <= float(np.hypot(similarity[0, 0], similarity[1, 0])) <= 1 / _MIN_SCALE:
             return NOT_ALIKE
-        count = int(np.count_nonzero(inliers))
-        correlation = _correlation(known, self._look, np.asarray(similarity, np.float64))
-        return Likeness(count, count / len(known.points), correlation)
+        return _likeness_at(known, self._look, np.asarray(similarity, np.float64), int(np.count_nonzero(inliers)))
+
+    def _place_by_values(self, known: _Look) -> NDArray[np.float64]:
+        """Return the map (2, 3) from the working copy of ``known`` to this one that lays this one best onto a part of it, as a crop is."""
+        side = _THUMB * _SUBSTEPS
+        ground = cv2.resize(known.thumb, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        aspect = self._look.width * known.height / (self._look.height * known.width)
+        best_difference, best = np.inf, (side, side, 0, 0)
+        for share in _CROP_SHARES:
+            wide, high = round(side * share * min(1.0, aspect)), round(side * share * min(1.0, 1 / aspect))
+            coarse = cv2.resize(
+                self._working, (max(1, round(wide / _SUBSTEPS)), max(1, round(high / _SUBSTEPS))), interpolation=cv2.INTER_AREA
+            )
+            part = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+            difference, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(ground, part, cv2.TM_SQDIFF))
+            if difference / (wide * high) < best_difference:
+                best_difference, best = difference / (wide * high), (wide, high, left, top)
+        wide, high, left, top = best
+        across, down = side / wide * self._look.width / known.width, side / high * self._look.height / known.height
+        return np.asarray([[across, 0, -left / wide * self._look.width], [0, down, -top / high * self._look.height]], np.float64)
 
 
 def _working_copy(picture: Picture) -> _Grey:
-    """Return the picture in grey, with its longer side reduced to ``_WORKING_SIDE`` px."""
-    grey = picture.pixels[:, :, 0] if picture.channels == 1 else colour.luma(picture.pixels)
+    """Return the picture as luma and differences of colour (h, w, 3), with its longer side reduced to ``_WORKING_SIDE`` px.
+
+    It is in sRGB, as programs write a picture that they cannot store with its profile. It lies on grey, on which white and black show.
+    """
     scale = _WORKING_SIDE / max(picture.height, picture.width)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(np.ascontiguousarray(grey, np.float32), size, interpolation=method)
-    return np.asarray(np.clip(np.round(small * 255), 0, 255), np.uint8)
+    pixels = picture.pixels if picture.alpha is None else 0.5 + (picture.pixels - 0.5) * picture.alpha[:, :, None]
+    small = cv2.resize(np.ascontiguousarray(pixels, np.float32), size, interpolation=method).reshape(size[1], size[0], -1)
+    if picture.icc is not None:
+        # A profile that cannot be used leaves the values as they are.
+        with suppress(InputError, ValueError):
+            small = colour.convert_profile(Picture(freeze(np.clip(small, 0, 1)), icc=picture.icc), "srgb").pixels
+    luma = colour.luma(small)
+    # Half of the differences, about the middle of the range.
+    differences = [(small[:, :, channel] - luma) / 2 + 128 / 255 for channel in (0, small.shape[2] - 1)]
+    return np.asarray(np.clip(np.round(np.stack((luma, *differences), axis=2) * 255), 0, 255), np.uint8)
 
 
 def _find_keypoints(working: _Grey) -> tuple[_Points, _Descriptors, NDArray[np.float32]]:
@@ -162,21 +237,36 @@ def _spread(points: _Points, strengths: NDArray[np.float32], shape: tuple[int, .
 
 
 def _shrink(working: _Grey) -> _Grey:
-    return np.asarray(cv2.resize(working, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA), np.uint8)
+    thumb = cv2.resize(working, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
+    # As blurred as what a look stores, with which it is compared.
+    colours = cv2.resize(thumb[:, :, 1:], (_CHROMA, _CHROMA), interpolation=cv2.INTER_AREA)
+    thumb[:, :, 1:] = cv2.resize(colours, (_THUMB, _THUMB), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(thumb, np.uint8)
+
+
+def _spread_of_values(thumb: _Grey | NDArray[np.float64]) -> float:
+    """Return how far values (…, 3) are apart, in codes of 8 bits: those of the channel in which they are most."""
+    values = thumb.reshape(-1, thumb.shape[-1])
+    if not len(values):
+        return 0.0
+    low, high = np.percentile(values, (5, 95), axis=0)
+    return float((high - low).max())
 
 
 def _parse(look: bytes) -> _Look | None:
     if len(look) < _HEADER.size or len(look) > MAX_LOOK_BYTES:
         return None
     magic, width, height, count = _HEADER.unpack_from(look)
-    if magic != _MAGIC or not width or not height or len(look) != _HEADER.size + count * (4 + _DESCRIPTOR_BYTES) + _THUMB**2:
+    if magic != _MAGIC or not width or not height or len(look) != _HEADER.size + count * (4 + _DESCRIPTOR_BYTES) + _THUMB_BYTES:
         return None
     start = _HEADER.size
     points = np.frombuffer(look, "<u2", count * 2, start).reshape(count, 2).astype(np.float32) / np.float32(16)
     start += count * 4
     descriptors = np.frombuffer(look, np.uint8, count * _DESCRIPTOR_BYTES, start).reshape(count, _DESCRIPTOR_BYTES)
     start += count * _DESCRIPTOR_BYTES
-    thumb = np.frombuffer(look, np.uint8, _THUMB**2, start).reshape(_THUMB, _THUMB)
+    grey = np.frombuffer(look, np.uint8, _THUMB**2, start).reshape(_THUMB, _THUMB, 1)
+    colours = np.frombuffer(look, np.uint8, 2 * _CHROMA**2, start + _THUMB**2).reshape(_CHROMA, _CHROMA, 2)
+    thumb = np.concatenate((grey, cv2.resize(colours, (_THUMB, _THUMB), interpolation=cv2.INTER_LINEAR)), axis=2)
     return _Look(width, height, points, descriptors, thumb)
 
 
@@ -191,11 +281,12 @@ def _match(known: _Descriptors, copy: _Descriptors) -> NDArray[np.intp]:
     return np.asarray(pairs, np.intp).reshape(len(pairs), 2)
 
 
-def _correlation(known: _Look, copy: _Look, similarity: NDArray[np.float64]) -> float:
-    """Return the correlation of the grey copies where both show something; 0 if that is hardly anywhere.
+def _likeness_at(known: _Look, copy: _Look, similarity: NDArray[np.float64], inliers: int) -> Likeness:
+    """Return how alike two pictures are where both show something; without any agreement if that is hardly anywhere.
 
-    similarity: (2, 3), from the working copy of ``known`` to that of ``copy``.
+    similarity: (2, 3), from the working copy of ``known`` to that of ``copy``. inliers: the keypoints that agree with it.
     """
+    share = inliers / max(1, len(known.points))
     steps = (np.arange(_GRID) + 0.5) / _GRID
     across, down = np.meshgrid(steps, steps)
     places = np.stack([across.ravel() * known.width, down.ravel() * known.height, np.ones(_GRID**2)])
@@ -203,9 +294,31 @@ def _correlation(known: _Look, copy: _Look, similarity: NDArray[np.float64]) -> 
     u, v = mapped[0] / copy.width, mapped[1] / copy.height
     inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
     if inside.mean() < _MIN_SCALE**2:
-        return 0.0
+        return Likeness(inliers, share, 0.0)
     first = _sample(known.thumb, across.ravel()[inside], down.ravel()[inside])
     second = _sample(copy.thumb, u[inside], v[inside])
+    blocks = (np.floor(across * _BLOCKS) + _BLOCKS * np.floor(down * _BLOCKS)).astype(int).ravel()[inside]
+    same_colours = _share_of_same_colours(first[:, 1:] - second[:, 1:], blocks)
+    distances = np.abs(first - second)
+    tolerance = float(np.clip(_spread_of_values(known.thumb) * _AGREEING_SHARE, *_AGREEING_CODES))
+    agreeing = distances.max(axis=1) <= tolerance
+    # Two plain grounds agree in everything, and are different pictures.
+    agreement = float(agreeing.mean()) if _spread_of_values(first[agreeing]) >= _MIN_SPREAD else 0.0
+    return Likeness(inliers, share, _correlation(first[:, 0], second[:, 0]), same_colours, agreement)
+
+
+def _share_of_same_colours(differences: NDArray[np.float64], blocks: NDArray[np.intp]) -> float:
+    """Return the share of the places, 0..1, in whose block colours are the same in the mean: a shift of half a pixel has none.
+
+    differences: (n, 2), in codes. blocks: (n,), the number of the block of each place.
+    """
+    counts = np.bincount(blocks)
+    means = np.stack([np.bincount(blocks, differences[:, channel]) / np.maximum(counts, 1) for channel in (0, 1)])
+    return float(counts[np.hypot(*means) <= _COLOUR_CODES].sum() / counts.sum())
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the correlation of the values of two small copies at the same places."""
     # A painted place is left out: the part of the copies that agrees least does not count.
     differences = np.abs(_standardised(first) - _standardised(second))
     kept = differences <= np.quantile(differences, _COUNTED_SHARE)
@@ -221,7 +334,7 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _sample(thumb: _Grey, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values of a grey copy at places 0..1, between its pixels."""
+    """Return the values (n, 3) of a small copy at places 0..1, between its pixels."""
     x, y = (u * _THUMB - 0.5).astype(np.float32)[None], (v * _THUMB - 0.5).astype(np.float32)[None]
     sampled = cv2.remap(thumb.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled[0], np.float64)

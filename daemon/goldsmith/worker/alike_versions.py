@@ -8,9 +8,9 @@ from goldsmith.jobs.job import KnownLook
 from goldsmith.picture.likeness import Likeness, SeenPicture
 from goldsmith.picture.picture import Picture
 
-# Another picture than the most alike one counts from this share of its keypoints on: then nobody can tell which of them it was.
+# Another picture than the most alike one counts from this share of its strength on: then nobody can tell which of them it was.
 _UNSURE_SHARE = 0.5
-# Versions of one picture with at least this share of the most keypoints are equally alike: the newest of them is taken.
+# Versions of one picture with at least this share of the greatest strength are equally alike: the newest of them is taken.
 _EQUAL_SHARE = 0.9
 
 
@@ -24,13 +24,13 @@ def find_alike_versions(picture: Picture, known: Sequence[KnownLook]) -> tuple[s
     alike = [(each, likeness) for each, likeness in compared if likeness.is_alike]
     if all(each.is_neighbour for each, _ in alike):
         return ()
-    most = max(likeness.inliers for _, likeness in alike)
+    most = max(likeness.strength for _, likeness in alike)
     groups: dict[str, list[tuple[KnownLook, Likeness]]] = {}
     for each, likeness in alike:
         groups.setdefault(each.group, []).append((each, likeness))
-    return tuple(_newest_best(group) for group in groups.values() if max(pair[1].inliers for pair in group) >= _UNSURE_SHARE * most)
+    return tuple(_newest_best(group) for group in groups.values() if max(pair[1].strength for pair in group) >= _UNSURE_SHARE * most)
 
 
 def _newest_best(group: Sequence[tuple[KnownLook, Likeness]]) -> str:
-    most = max(likeness.inliers for _, likeness in group)
-    return next(each.sha256 for each, likeness in group if likeness.inliers >= _EQUAL_SHARE * most)
+    most = max(likeness.strength for _, likeness in group)
+    return next(each.sha256 for each, likeness in group if likeness.strength >= _EQUAL_SHARE * most)

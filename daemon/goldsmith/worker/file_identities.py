@@ -33,10 +33,17 @@ class FileIdentities:
         self._ids: dict[str, str] = {}
         # What the steps so far have made of the picture.
         self._changes: list[SourceTypeChange] = []
+        self._is_retouched = job.retouched
 
-    def begin(self, operations: Sequence[Operation], steps: Sequence[StepResult], source: Metadata | None) -> None:
-        """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture."""
+    def begin(
+        self, operations: Sequence[Operation], steps: Sequence[StepResult], source: Metadata | None, *, is_hand_work: bool = False
+    ) -> None:
+        """Set the steps of the job, the results of those that have run so far (a list that grows), and the metadata of the picture.
+
+        ``is_hand_work``: a person has changed the picture since the version from which it was made.
+        """
         self._operations, self._steps, self._source = operations, steps, source
+        self._is_retouched = self._is_retouched or is_hand_work
 
     def add_change(
         self, operation: Operation, engine: Mapping[str, JsonValue] | None, layer_types: Sequence[str]
@@ -78,7 +85,7 @@ class FileIdentities:
         source_sha256 = "" if self._source is None else self._reads[job.asset.path].sha256
         source = self._source or Metadata()
         before = read_source_type(source)
-        metadata = with_source_type(metadata, combine_source_types(retouched_type(before) if job.retouched else before, self._changes))
+        metadata = with_source_type(metadata, combine_source_types(retouched_type(before) if self._is_retouched else before, self._changes))
         return with_identity(metadata, own_id, source, source_sha256)
 
 

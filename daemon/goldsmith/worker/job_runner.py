@@ -228,7 +228,8 @@ class _JobRunner:
         if job.finds_masks:
             return self._lay_masks(operations, results, info, picture.data)
         self._asks_person = operations[-1].asks_person()
-        self._identities.begin(operations, results.steps, None if original is None else original.without_pixels.metadata)
+        source = None if original is None else original.without_pixels.metadata
+        self._identities.begin(operations, results.steps, source, is_hand_work=self._identity.is_hand_work)
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
             try:
@@ -267,7 +268,7 @@ class _JobRunner:
             self._input_notes += [note] if note else []
 
     def _require_newer_version(self, picture: LoadedInput) -> None:
-        """Raise InputError unless the picture is known by its id as a newer version of the older file beside it."""
+        """Raise InputError unless the picture is known by its id or by its look as a newer version of the older file beside it."""
         from goldsmith.picture.codec import read_metadata
 
         if self._older is None:
@@ -275,13 +276,25 @@ class _JobRunner:
         older, newer = (
             asset_identity(read_metadata(each.data, each.name, self._job.limits.max_pixels)).ids for each in (self._older, picture)
         )
-        if not older or older[0] not in newer:
+        is_known = bool(older) and older[0] in newer
+        if not is_known and not self._looks_like(picture, self._older):
             raise InputError(
-                f"{picture.name} and {self._older.name} lie beside one brief, and nothing in {picture.name} says that it was made from "
-                "the other.",
+                f"{picture.name} and {self._older.name} lie beside one brief, nothing in {picture.name} says that it was made from "
+                "the other, and it does not look so.",
                 f"Call the brief {picture.name}.toml or {self._older.name}.toml, or take away the picture that you do not need.",
             )
-        self._input_notes.append(f"it is a newer version of {self._older.name}, which went to the archive")
+        by_look = "" if is_known else " by its look, because it has lost its id,"
+        self._input_notes.append(f"it is{by_look} a newer version of {self._older.name}, which went to the archive")
+
+    def _looks_like(self, newer: LoadedInput, older: LoadedInput) -> bool:
+        """Return whether one picture was made from the other: an editor that wrote no id, such as Krita, has saved it."""
+        from goldsmith.picture.codec import decode
+        from goldsmith.picture.likeness import SeenPicture, describe_look
+
+        budget, reading = MemoryBudget(self._job.limits.max_memory_bytes, 2 * BYTES_PER_PIXEL), reading_options(self._job)
+        pictures = (decode(each.data, each.name, self._job.limits.max_pixels, budget, reading) for each in (older, newer))
+        look = describe_look(next(pictures))
+        return bool(look) and SeenPicture(next(pictures)).compare(look).is_alike
 
     def _verify_only(self, picture: LoadedInput) -> Outcome:
         """Verify the complete file for a job without steps; it goes on unchanged."""
@@ -298,12 +311,14 @@ class _JobRunner:
 
     def _identify(self, picture: Picture) -> AssetIdentity:
         """Return what the picture says of itself, and which known version it looks like."""
-        identity = asset_identity(picture.metadata)
-        if not self._job.known_looks:
+        identity, known = asset_identity(picture.metadata), self._job.known_looks
+        if not known or self._reads[self._job.asset.path].sha256 in {each.sha256 for each in known}:
             return identity
         from goldsmith.worker.alike_versions import find_alike_versions
 
-        return identity.model_copy(update={"alike": find_alike_versions(picture, self._job.known_looks)})
+        alike = find_alike_versions(picture, known)
+        is_hand_work = len(alike) == 1 or any(each.document_id in identity.ids for each in known)
+        return identity.model_copy(update={"alike": alike, "is_hand_work": is_hand_work})
 
     def _compare_versions(self, picture: LoadedInput, before: LoadedInput) -> Outcome:
         """Return the outcome of a job that measures what a person changed: facts, and a mask of the changed pixels for the archive."""

@@ -380,6 +380,7 @@ class _PlanDraft:
             "queue": outcome.queue,
             "environment": outcome.environment,
             **{name: getattr(work.job, name) for name in RECORDED_JOB_FIELDS},
+            "retouched": work.job.retouched or outcome.identity.is_hand_work,
             **({"remarks": list(work.job.remarks)} if work.job.remarks else {}),
             **({"approved_masks": list(work.job.approved_masks)} if work.job.approved_masks else {}),
             **({"known_by": work.origin.known_by} if work.origin.known_by else {}),

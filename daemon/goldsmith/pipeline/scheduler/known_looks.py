@@ -26,7 +26,9 @@ _NEIGHBOURS = (-1, 1, -2, 2)
 def find_known_looks(journal: Journal, bundle: Bundle) -> tuple[KnownLook, ...]:
     """Return the looks of the newest versions that jobs made under the picture's name, under its beginning, or beside it in a series."""
     names, neighbours = possible_names(bundle.stem), neighbouring_names(bundle.stem)
-    versions = [each for each in journal.versions_named([*names, *neighbours], _MAX_VERSIONS) if each.is_result and each.look]
+    versions = [
+        each for each in journal.versions_named([*names, *neighbours], _MAX_VERSIONS) if each.is_result and (each.look or each.document_id)
+    ]
     own_names = set(map(fold_name, names))
     looks: dict[str, KnownLook] = {}
     counts: dict[str, int] = {}
@@ -35,8 +37,13 @@ def find_known_looks(journal: Journal, bundle: Bundle) -> tuple[KnownLook, ...]:
         if version.sha256 not in looks and counts.get(group, 0) < MAX_LOOKS // 2 and len(looks) < MAX_LOOKS:
             counts[group] = counts.get(group, 0) + 1
             name = fold_name(posixpath.splitext(posixpath.basename(version.path))[0])
-            look = version.look.hex()
-            looks[version.sha256] = KnownLook(group=group, sha256=version.sha256, look=look, is_neighbour=name not in own_names)
+            looks[version.sha256] = KnownLook(
+                group=group,
+                sha256=version.sha256,
+                look=version.look.hex(),
+                document_id=version.document_id,
+                is_neighbour=name not in own_names,
+            )
     return tuple(looks.values())
 
 
