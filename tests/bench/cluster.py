@@ -111,7 +111,10 @@ def _busy_seconds(root: Path, cluster: Any, nodes: int, count: int) -> float:
             began = time.perf_counter()
             for job in jobs:
                 pools.submit(job)
-            faults = [outcome.fault for outcome in outcomes(events_until(pools, lambda events, size=size: len(outcomes(events)) == size))]
+            results: list[Any] = []
+            while len(results) < size:
+                results += outcomes(events_until(pools, lambda events: bool(outcomes(events))))
+            faults = [result.fault for result in results]
             if any(faults):
                 raise RuntimeError(str(faults))
         return time.perf_counter() - began

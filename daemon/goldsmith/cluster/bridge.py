@@ -255,8 +255,6 @@ class Bridge:
             "max_concurrency": _ACTOR_THREADS,
             "scheduling_strategy": _only_on(node),
         }
-        if self._setup.worker_memory_bytes:
-            options["memory"] = self._setup.worker_memory_bytes
         setup = self._setup
         worker.actor = (
             ray.remote(RemoteWorker).options(**options).remote(encode_message(worker.spec).decode(), setup.root, setup.root_on_nodes)

@@ -39,8 +39,6 @@ class BridgeSetup(_Message):
     hash_notes: str = ""
     """The file with the daemon's notes of hashes."""
     max_clock_difference_seconds: float = 2.0
-    worker_memory_bytes: int = 0
-    """The memory that a node sets aside for each worker process; 0 = none."""
 
 
 class BridgeRequest(_Message):

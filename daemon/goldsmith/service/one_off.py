@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,8 @@ def run_replay(setup: Setup, file: Path, on_progress: OnStageProgress, output_fo
     if output_folder is not None:
         _create_empty_folder(output_folder, setup.root)
     refuse_inspection()
+    # A replay compares pixels on this computer, and its folder is not in the root that the nodes of a cluster see.
+    setup = replace(setup, settings=setup.settings.model_copy(update={"queues": {}}))
     specs = worker_specs(setup)
     config = worker_config(setup).model_copy(update={"catalogue": CATALOGUE_ENTRY_POINT})
     with tempfile.TemporaryDirectory(prefix="goldsmith-replay-") as name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from doubles.commission import EXPORT, GRADE, INPAINT, NULLS, PIPELINE, SELECT
 from doubles.deliveries import CAMPAIGN, COLD, PRINT, WARM, WEB, Delivery, delivered, hero
 from doubles.pictures import mask, png
+from goldsmith.brief.cluster_settings import ClusterSettings, QueueSettings
 from goldsmith.errors import InputError, UsageError
 from goldsmith.jobs.job import Job
 from goldsmith.picture.codec import EncodingOptions, decode, encode
@@ -65,6 +67,15 @@ def test_a_replay_is_identical_and_changes_no_file(delivery: Delivery) -> None:
     assert verdicts(report) == ALL_IDENTICAL
     assert (report.is_same, report.first_difference, report.causes, report.other_changes) == (True, None, (), ())
     assert delivery.file_states() == before
+
+
+def test_a_replay_runs_on_this_computer_whatever_queue_works_on_a_cluster(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster is not asked, so that it need not be there."""
+    setup = delivery.setup
+    queues = {"cpu": QueueSettings(runner="ray", workers=2)}
+    settings = setup.settings.model_copy(update={"cluster": ClusterSettings(address="127.0.0.1:1"), "queues": queues})
+    monkeypatch.setattr(Delivery, "setup", property(lambda _: replace(setup, settings=settings)))
+    assert verdicts(delivery.again()) == ALL_IDENTICAL
 
 
 def test_the_recorded_seeds_are_those_of_the_steps(delivery: Delivery) -> None:
