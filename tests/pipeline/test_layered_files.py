@@ -100,8 +100,8 @@ def test_a_damaged_document_is_one_note_and_stays(studio: Studio) -> None:
     assert studio.folders() == {"selected": ["hero.psd", "hero.psd.problem.txt", "hero.toml"]}
 
 
-def returned_document(studio: Studio, ids: bool = True) -> bytes:
-    """Let a picture get to masked/, and return a document that an editor has made of it, with its id or without."""
+def returned_document(studio: Studio) -> bytes:
+    """Let a picture get to masked/, and return a document that an editor has made of it, with its id."""
     from doubles.layered_files import png_bytes
 
     studio.put("selected/hero.png", png_bytes(gradient()))
@@ -113,9 +113,7 @@ def returned_document(studio: Studio, ids: bool = True) -> bytes:
     assert result.metadata.xmp is not None
     repainted = result.to_codes().copy()
     repainted[:4, :4] = 200
-    return make_psd(
-        [Layer("Original", result.to_codes()), Layer("paint", repainted)], repainted, resources={1060: result.metadata.xmp} if ids else {}
-    )
+    return make_psd([Layer("Original", result.to_codes()), Layer("paint", repainted)], repainted, resources={1060: result.metadata.xmp})
 
 
 def test_a_picture_that_comes_back_as_a_document_replaces_the_older_file(studio: Studio) -> None:
@@ -157,7 +155,8 @@ def test_a_picture_that_comes_back_without_an_id_is_known_by_its_look(studio: St
 
 def test_two_files_with_one_brief_stay_two_pictures_if_nothing_joins_them(studio: Studio) -> None:
     """Neither an id nor a look does. The note asks which of them the brief is for, and no file moves."""
-    studio.put("masked/hero.psd", returned_document(studio, ids=False))
+    returned_document(studio)
+    studio.put("masked/hero.psd", make_psd([Layer("another", plain(90))], plain(90)))
     studio.write("masked/hero.toml", GRADE)
     studio.until(lambda: studio.note("masked/hero.psd"), "the note")
     assert "nothing in hero.psd says that it was made from the other" in studio.note("masked/hero.psd")
