@@ -371,8 +371,8 @@ def _part_of(file: str, function: str, caller: str) -> str:
     place = caller if file in ("~", "") else file
     if "/bench/" in place:
         return ""
-    _, found, module = place.rpartition("/goldsmith/")
-    if found:
+    _, is_ours, module = place.rpartition("/goldsmith/")
+    if is_ours:
         return module.removesuffix(".py")
     return "pydantic" if "pydantic" in place else "other libraries"
 
@@ -393,10 +393,10 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
     began = time.process_time()
     queue.predict_order([frozenset()] * workers, 0.0, 100)
     predict = time.process_time() - began
-    began, taken = time.process_time(), 0
+    began, count_taken = time.process_time(), 0
     while queue:
-        queue.take_next([frozenset()], float(taken))
-        taken += 1
+        queue.take_next([frozenset()], float(count_taken))
+        count_taken += 1
     seconds = time.process_time() - began
     models_seconds, models_count = _take_with_models(min(count, 20_000), workers)
     return {
@@ -405,7 +405,7 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
         "bytes": 2**20 * used / count,
         "predict": predict,
         "seconds": seconds,
-        "plain": seconds / taken,
+        "plain": seconds / count_taken,
         "models": models_seconds / models_count,
         "models_note": f"{models_count:,} jobs of five models in turn",
         **_active_jobs(place, count),
@@ -422,15 +422,15 @@ def _filled_queue(count: int, models: Sequence[str] = ()) -> JobQueue:
 
 
 def _take_with_models(count: int, workers: int) -> tuple[float, int]:
-    """Empty a queue of jobs of five models by workers of which each has one loaded. Return the seconds, and how many were taken."""
+    """Empty a queue of jobs of five models by workers of which each has one loaded. Return the seconds, and how many were count_taken."""
     models = [f"model{number}" for number in range(5)]
     queue = _filled_queue(count, models)
     loaded = [frozenset([models[number % len(models)]]) for number in range(workers)]
-    began, taken = time.process_time(), 0
+    began, count_taken = time.process_time(), 0
     while queue:
-        queue.take_next([loaded[taken % workers]], taken / 10)
-        taken += 1
-    return time.process_time() - began, taken
+        queue.take_next([loaded[count_taken % workers]], count_taken / 10)
+        count_taken += 1
+    return time.process_time() - began, count_taken
 
 
 def _active_jobs(place: Path, count: int) -> dict[str, float]:

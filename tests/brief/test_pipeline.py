@@ -253,5 +253,7 @@ def test_steps_that_are_read_later_are_the_same() -> None:
     """The shipped pipeline, both ways."""
     data = resource_path("config", "pipeline.toml").read_bytes()
     both = [read_pipeline(data, "pipeline.toml", reads_steps=reads_steps) for reads_steps in (True, False)]
-    now, later = ([(tuple(each.default_steps), tuple(each.mask_steps), tuple(each.look_steps)) for each in one.stages] for one in both)
+    now, later = (
+        [(tuple(each.default_steps), tuple(each.mask_steps), tuple(each.look_steps)) for each in pipeline.stages] for pipeline in both
+    )
     assert now == later

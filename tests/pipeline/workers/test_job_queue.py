@@ -305,19 +305,19 @@ def test_a_choice_looks_no_further_than_the_job_that_it_finds() -> None:
     """With a thousand jobs in the queue, a worker whose model the second one needs looks at two."""
     queue = flooded(1000, "big")
     queue.enqueue(QueuedJob("other", "gpu", turn_of("single", 1), 0, ("small",)))
-    seen = 0
+    look_count = 0
     in_order = queue._in_order
 
     def counted() -> Iterator[QueueEntry]:
-        nonlocal seen
+        nonlocal look_count
         for entry in in_order():
-            seen += 1
+            look_count += 1
             yield entry
 
     queue._in_order = counted  # type: ignore[method-assign]
     queue.take_next([frozenset(["small"])], 0.0)
     assert len(queue) == 1000
-    assert seen <= 2
+    assert look_count <= 2
 
 
 def test_of_two_overdue_jobs_the_one_that_was_skipped_first_goes_first() -> None:
