@@ -422,7 +422,7 @@ def _filled_queue(count: int, models: Sequence[str] = ()) -> JobQueue:
 
 
 def _take_with_models(count: int, workers: int) -> tuple[float, int]:
-    """Empty a queue of jobs of five models by workers of which each has one loaded. Return the seconds, and how many were count_taken."""
+    """Empty a queue of jobs of five models by workers of which each has one loaded. Return the seconds, and how many were taken."""
     models = [f"model{number}" for number in range(5)]
     queue = _filled_queue(count, models)
     loaded = [frozenset([models[number % len(models)]]) for number in range(workers)]
