@@ -39,6 +39,7 @@ from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.turns import turn_of
 from goldsmith.pipeline.workers.job_queue import JobQueue, QueuedJob
+from goldsmith.pipeline.workers.runner import LocalRunner
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.service.runtime import DaemonRuntime
 from goldsmith.service.service import open_journal
@@ -214,7 +215,9 @@ class _ClusterRuntime(DaemonRuntime):
         self.nodes = _PretendedNodes()
         # As for a queue on a cluster: each worker is a device of its own, which can fail alone.
         specs = [WorkerSpec(queue="cpu")] * (_NODES * _WORKERS_A_NODE)
-        return WorkerPools(specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, self.nodes.spawn, sign)
+        return WorkerPools(
+            specs, lambda: worker_config(setup), worker_folders(setup), time.monotonic, {"local": LocalRunner(self.nodes.spawn)}, sign
+        )
 
 
 @dataclass
@@ -371,8 +374,8 @@ def _part_of(file: str, function: str, caller: str) -> str:
     place = caller if file in ("~", "") else file
     if "/bench/" in place:
         return ""
-    _, package, module = place.rpartition("/goldsmith/")
-    if package:
+    _, is_ours, module = place.rpartition("/goldsmith/")
+    if is_ours:
         return module.removesuffix(".py")
     return "pydantic" if "pydantic" in place else "other libraries"
 
@@ -393,10 +396,10 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
     began = time.process_time()
     queue.predict_order([frozenset()] * workers, 0.0, 100)
     predict = time.process_time() - began
-    began, taken_count = time.process_time(), 0
+    began, count_taken = time.process_time(), 0
     while queue:
-        queue.take_next([frozenset()], float(taken_count))
-        taken_count += 1
+        queue.take_next([frozenset()], float(count_taken))
+        count_taken += 1
     seconds = time.process_time() - began
     models_seconds, models_count = _take_with_models(min(count, 20_000), workers)
     return {
@@ -405,7 +408,7 @@ def _queue(place: Path, count: int) -> dict[str, Any]:
         "bytes": 2**20 * used / count,
         "predict": predict,
         "seconds": seconds,
-        "plain": seconds / taken_count,
+        "plain": seconds / count_taken,
         "models": models_seconds / models_count,
         "models_note": f"{models_count:,} jobs of five models in turn",
         **_active_jobs(place, count),
@@ -426,11 +429,11 @@ def _take_with_models(count: int, workers: int) -> tuple[float, int]:
     models = [f"model{number}" for number in range(5)]
     queue = _filled_queue(count, models)
     loaded = [frozenset([models[number % len(models)]]) for number in range(workers)]
-    began, taken_count = time.process_time(), 0
+    began, count_taken = time.process_time(), 0
     while queue:
-        queue.take_next([loaded[taken_count % workers]], taken_count / 10)
-        taken_count += 1
-    return time.process_time() - began, taken_count
+        queue.take_next([loaded[count_taken % workers]], count_taken / 10)
+        count_taken += 1
+    return time.process_time() - began, count_taken
 
 
 def _active_jobs(place: Path, count: int) -> dict[str, float]:

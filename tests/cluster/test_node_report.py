@@ -18,7 +18,7 @@ import goldsmith
 from goldsmith.cli.init import make_root
 from goldsmith.cluster import node_report
 from goldsmith.cluster.node_canary import CanaryAnswer, NodeCanary
-from goldsmith.cluster.node_checks import NodeExchange, check_node
+from goldsmith.cluster.node_checks import NodeExchange, compare
 from goldsmith.cluster.node_report import PIXEL_PACKAGES, ReportRequest, package_hash, read_node_report, run_node_report
 from goldsmith.engines.registry import hash_notes
 from goldsmith.errors import HostError
@@ -75,7 +75,7 @@ def test_the_program_reports_a_node_that_may_work(root: Path, models: ReportRequ
     answer = canary.read_answer(own)
     assert (own.canary_text, answer) == (canary.text, CanaryAnswer(own.answer_text, os.geteuid()))
     exchange = NodeExchange(canary.text, answer, own.started_at, own.ended_at)
-    assert check_node(own, own, exchange, 2.0).refusals == ()
+    assert compare(own, own, exchange, 2.0) == ()
     assert (own.host, own.user_id, own.package_version) == (os.uname().nodename, os.geteuid(), goldsmith.__version__)
     assert own.python == sys.version.split()[0]
     assert own.packages["Pillow"]

@@ -25,7 +25,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from goldsmith.cluster.node_canary import NodeCanary
-from goldsmith.cluster.node_checks import NodeExchange, check_node
+from goldsmith.cluster.node_checks import NodeExchange, compare
 from goldsmith.cluster.node_report import NodeReport, ReportRequest, run_node_report
 from goldsmith.cluster.remote_worker import RemoteWorker, WorkerNews, report_node
 from goldsmith.errors import GoldsmithError, error_text
@@ -193,7 +193,7 @@ class Bridge:
         except Exception as error:  # noqa: BLE001 - whatever fails, this node does not work, and the sentence says why
             return (f"The node {node.name} cannot be checked: {_first_line(error)}",)
         assert self._own_report is not None  # noqa: S101 - made when the bridge connected
-        return check_node(self._own_report, report, exchange, setup.max_clock_difference_seconds).refusals
+        return compare(self._own_report, report, exchange, setup.max_clock_difference_seconds)
 
     def _report_nodes(self) -> None:
         nodes = tuple(node.name for node in self._nodes.values() if node.is_accepted)

@@ -31,26 +31,10 @@ class NodeExchange:
     answered_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeVerdict:
-    """Whether a node may work. It may if there is no refusal; it then takes no job of a model in ``missing_models``."""
-
-    # One sentence and its remedy for each difference.
-    refusals: tuple[str, ...]
-    # By model: the sentence why the node cannot run it.
-    missing_models: dict[str, str]
-
-
-def check_node(own: NodeReport, node: NodeReport, exchange: NodeExchange, max_clock_difference: float) -> NodeVerdict:
-    """Return whether a node may work for this daemon. ``own`` is the report of the daemon's computer, about the same models."""
-    missing = {name: _missing_model(node, name) for name, model in _shared_models(own) if _report_of(node, name).missing}
-    return NodeVerdict(compare(own, node, exchange, max_clock_difference), missing)
-
-
 def compare(own: NodeReport, node: NodeReport, exchange: NodeExchange, max_clock_difference: float) -> tuple[str, ...]:
     """Return one sentence, with its remedy, for each difference for which the node must not work; () if there is none.
 
-    ``max_clock_difference`` is in seconds. A model that the node lacks is no difference: the node takes no job of it.
+    ``own`` is the report of the daemon's computer, about the same models. ``max_clock_difference`` is in seconds.
     """
     return (
         *_root_differences(own, node, exchange),
@@ -209,7 +193,7 @@ def _installed(name: str, version: str) -> str:
 # ---------------------------------------------------------------------- models
 
 
-def _shared_models(own: NodeReport) -> Iterator[tuple[str, ModelReport]]:
+def _models_here(own: NodeReport) -> Iterator[tuple[str, ModelReport]]:
     """Yield the models that this computer has: a job that names another one waits here, and reaches no node."""
     yield from ((name, model) for name, model in own.models.items() if not model.missing)
 
@@ -220,16 +204,12 @@ def _report_of(node: NodeReport, name: str) -> ModelReport:
     return node.models.get(name, ModelReport(missing="it was not asked for this model"))
 
 
-def _missing_model(node: NodeReport, name: str) -> str:
-    reason = _report_of(node, name).missing
-    return f"The node {node.host} takes no jobs of the model {name}: {reason}. Run there: goldsmith models fetch {name}"
-
-
 def _model_differences(own: NodeReport, node: NodeReport) -> Iterator[str]:
-    """Yield a sentence for each model that is on both computers and differs."""
-    for name, own_model in _shared_models(own):
+    """Yield a sentence for each model of this computer that the node lacks or that differs there: any job of the queue may need it."""
+    for name, own_model in _models_here(own):
         node_model = _report_of(node, name)
         if node_model.missing:
+            yield f"The node {node.host} lacks the model {name}: {node_model.missing}. Run there: goldsmith models fetch {name}"
             continue
         if node_model.entry != own_model.entry:
             yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import ceil
 
@@ -258,7 +259,7 @@ class WorkerPool:
 
     def _vacant_devices(self, now: float) -> list[WorkerDevice]:
         """Return the devices that may have more processes, one entry for each possible process; those with the fewest first."""
-        counts = {id(device): sum(slot.device is device for slot in self.slots) for device in self.devices}
+        counts = Counter(id(slot.device) for slot in self.slots)
         vacant = [
             (number, device)
             for device in self.devices
