@@ -22,7 +22,7 @@ from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome, OutputFile
 from goldsmith.jobs.protocol import MessageType, encode_message, frame_message
 from goldsmith.pipeline.scheduler import results
 from goldsmith.pipeline.workers import outcome_files
-from goldsmith.pipeline.workers.worker_pools import WorkerPools
+from goldsmith.pipeline.workers.runner import LocalRunner
 
 pytestmark = pytest.mark.unfenced
 
@@ -66,7 +66,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     workers = PretendedWorkers()
-    monkeypatch.setattr("goldsmith.service.runtime.WorkerPools", partial(WorkerPools, spawn=workers.spawn))
+    monkeypatch.setattr("goldsmith.service.runtime.LocalRunner", partial(LocalRunner, workers.spawn))
     with studio_at(tmp_path) as studio:
         studio.write_pipeline(PIPELINE)
         secret = tmp_path / "secret.png"

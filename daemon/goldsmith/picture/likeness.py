@@ -175,7 +175,8 @@ class SeenPicture:
         aspect = self._look.width * known.height / (self._look.height * known.width)
         best_difference, best = np.inf, (side, side, 0, 0)
         for share in _CROP_SHARES:
-            wide, high = round(side * share * min(1.0, aspect)), round(side * share * min(1.0, 1 / aspect))
+            # A very narrow picture keeps one px.
+            wide, high = (max(1, round(side * share * min(1.0, each))) for each in (aspect, 1 / aspect))
             coarse = cv2.resize(
                 self._working, (max(1, round(wide / _SUBSTEPS)), max(1, round(high / _SUBSTEPS))), interpolation=cv2.INTER_AREA
             )

@@ -77,7 +77,7 @@ class StepRecorder:
 
     def add_vision_engine(self, facts: dict[str, JsonValue] | None) -> None:
         """Record an engine that searched the picture, once."""
-        if facts and facts not in self.vision_engines:
+        if facts and not any(known["name"] == facts["name"] for known in self.vision_engines):
             self.vision_engines.append(facts)
 
     def add_fill(self, facts: Mapping[str, object]) -> None:

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from doubles.jobs import Share
-from goldsmith.jobs.job import AssetIdentity, InputRead, Job, JobFault, JobProgress, KnownLook, Outcome, OutputFile, StepResult
+from goldsmith.jobs.job import (
+    MAX_LOOK_BYTES,
+    AssetIdentity,
+    InputRead,
+    Job,
+    JobFault,
+    JobProgress,
+    KnownLook,
+    Outcome,
+    OutputFile,
+    StepResult,
+)
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.pipeline.workers.outcome_check import (
     MAX_SENTENCE_CHARS,
@@ -149,9 +160,9 @@ def test_a_job_that_finds_masks_has_these_masks_and_nothing_else(
             check_outcome(job, outcome)
 
 
-@pytest.mark.parametrize("look", ["xyz", "abc", "AB", "00" * 4097])
+@pytest.mark.parametrize("look", ["xyz", "abc", "AB", "00" * (MAX_LOOK_BYTES + 1)])
 def test_a_look_that_the_journal_cannot_hold_is_refused(job: Job, look: str) -> None:
-    """It is at most 4 kB, in hex."""
+    """It is at most so many bytes, in hex."""
     picture = result(job, 0, ".png", "picture").model_copy(update={"look": look})
     with pytest.raises(OutcomeRefused, match="look"):
         check_outcome(job, outcome_of(job, outputs=(picture,)))

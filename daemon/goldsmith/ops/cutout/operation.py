@@ -243,7 +243,7 @@ class Cutout(PictureOperation):
         if picture.alpha is not None:
             matte = matte * picture.alpha
         alpha = matte + coverage * (1 - matte)
-        composite = np.empty_like(pixels)
+        composite = np.empty(np.broadcast_shapes(pixels.shape, background.shape), np.float32)
 
         def mix(rows: slice) -> None:
             share, own = matte[rows][:, :, None], pixels[rows]
