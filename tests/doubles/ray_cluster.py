@@ -35,8 +35,8 @@ class LocalCluster:
         # On a busy machine a node takes minutes to start.
         os.environ["RAY_raylet_start_wait_time_s"] = "600"  # noqa: SIM112 - its name
         self._cpus = cpus
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as free_for_clients:
+            self._port, self._client_port = free.getsockname()[1], free_for_clients.getsockname()[1]
         self.cluster: Any = None
         self.nodes: list[Any] = []
         self.start(nodes)
@@ -45,7 +45,13 @@ class LocalCluster:
         """Start the head, at the same address each time, and this many nodes."""
         from ray.cluster_utils import Cluster
 
-        head = {"gcs_server_port": self._port, "num_cpus": 0, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
+        head = {
+            "gcs_server_port": self._port,
+            "ray_client_server_port": self._client_port,
+            "num_cpus": 0,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(nodes):
             self.add_node()
@@ -53,6 +59,11 @@ class LocalCluster:
     @property
     def address(self) -> str:
         return str(self.cluster.address)
+
+    @property
+    def client_address(self) -> str:
+        """The address for a program that is no part of the cluster."""
+        return f"ray://127.0.0.1:{self._client_port}"
 
     def add_node(self) -> None:
         """Start one more node."""

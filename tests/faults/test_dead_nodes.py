@@ -40,9 +40,9 @@ def assets(count: int) -> list[Asset]:
     ]
 
 
-def cluster_studio(place: Path, cluster: LocalCluster, workers: int) -> Studio:
+def cluster_studio(place: Path, cluster: LocalCluster, workers: int, address: str = "") -> Studio:
     """Return a studio whose queue works on the cluster."""
-    studio = Studio(place, cluster={"address": cluster.address}, queues={"cpu": {"runner": "ray", "workers": workers}})
+    studio = Studio(place, cluster={"address": address or cluster.address}, queues={"cpu": {"runner": "ray", "workers": workers}})
     studio.write_pipeline(PIPELINE)
     return studio
 
@@ -67,6 +67,19 @@ def test_forty_pictures_are_done_once_although_a_node_is_killed(tmp_path: Path, 
     studio.until_event("committed", count=8, stage="edit")
     with pytest.raises(AlreadyRunningError):
         RootLock.acquire(studio.root)
+    cluster.kill_node()
+    studio.until_idle()
+    require_each_done_once(studio, reference, len(pictures))
+
+
+def test_a_daemon_that_is_no_part_of_the_cluster_reaches_it_through_the_client(tmp_path: Path, cluster: LocalCluster) -> None:
+    """As with a daemon in a unit that sees none of Ray's sockets. A node is killed here too."""
+    pictures = assets(8)
+    reference = undisturbed(Studio(tmp_path / "local"), pictures)
+    studio = cluster_studio(tmp_path / "cluster", cluster, workers=2, address=cluster.client_address)
+    for picture in pictures:
+        drop(studio, picture)
+    studio.until_event("committed", count=2, stage="edit")
     cluster.kill_node()
     studio.until_idle()
     require_each_done_once(studio, reference, len(pictures))
