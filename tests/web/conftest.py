@@ -9,11 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
 from doubles import web_pages
 from doubles.browsers import ServedPage, chromium, served
 from goldsmith.web.page import Page
+
+
+@pytest.fixture(autouse=True)
+def open_log() -> None:
+    """Log to the present stdout: a command that was tested before may have left a log whose stream is closed, and then no request succeeds."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
