@@ -19,7 +19,7 @@ from goldsmith.web.page import Page
 
 @pytest.fixture(autouse=True)
 def open_log() -> None:
-    """Log to the present stdout: a command that was tested before may have left a log whose stream is closed, and then no request succeeds."""
+    """Log to the present stdout: a command tested before may have left a log with a closed stream, and then no request succeeds."""
     structlog.reset_defaults()
 
 

