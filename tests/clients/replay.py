@@ -185,26 +185,26 @@ def still_growing(data: bytes, target: str, other: str) -> None:
 
 
 def in_place(data: bytes, target: str) -> None:
-    """Overwrite from the start, without truncating."""
-    fd = create(target)
+    """Overwrite a file from the start, without truncating it."""
+    fd = os.open(target, os.O_WRONLY)
     burst(fd, data)
     os.close(fd)
 
 
 def cut_and_written(data: bytes, target: str) -> None:
-    """Truncate, close, and write a moment later."""
-    os.close(create(target, os.O_TRUNC))
+    """Truncate a file, close it, and write a moment later."""
+    os.close(os.open(target, os.O_WRONLY | os.O_TRUNC))
     time.sleep(PAUSE)
-    fd = create(target)
+    fd = os.open(target, os.O_WRONLY)
     burst(fd, data)
     os.close(fd)
 
 
 def times_put_back(data: bytes, target: str) -> None:
     """Overwrite with the same number of bytes and restore the times, like `rsync --inplace --times --checksum`."""
-    time.sleep(1.0)  # by now the old bytes have been read, and a job has started
+    time.sleep(PAUSE)  # by now the old bytes have been read
     status = os.stat(target)
-    fd = create(target)
+    fd = os.open(target, os.O_WRONLY)
     os.write(fd, data)
     os.close(fd)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

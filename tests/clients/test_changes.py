@@ -40,12 +40,20 @@ def test_a_picture_that_comes_after_its_mask_and_brief(drop: Drop) -> None:
 def test_a_mask_repainted_while_it_is_used(drop: Drop) -> None:
     """The work is done again with the last mask."""
     drop.use_edit_stage()
-    drop.run("cp", _mask(drop), drop.picture(), drop.write_outside("hero.toml", THROUGH_THE_MASK), drop.inbox)
-    drop.wait_for("started", drop.inbox / "hero.png")
+    mask, brief = _mask(drop), drop.write_outside("hero.toml", THROUGH_THE_MASK)
     repainted = drop.outside / "repainted.png"
     repainted.write_bytes(pictures.mask(share=4))
-    drop.replay("cut_and_written", repainted, drop.inbox / "hero.mask.png")
-    _check_worked_with(drop, repainted)
+
+    def lay(target: Path) -> None:
+        drop.run("cp", mask, target.with_suffix(".mask.png"))
+        drop.run("cp", brief, target.with_suffix(".toml"))
+
+    def repaint(target: Path) -> None:
+        drop.replay("cut_and_written", repainted, target.with_suffix(".mask.png"))
+
+    arrived = drop.act_during_the_work("hero.png", repaint, lay=lay)
+    drop.expect(arrived)
+    _check_mask_of(drop, arrived[0], repainted)
 
 
 @sequence()
@@ -63,56 +71,43 @@ def test_a_mask_that_follows_its_picture_closely(drop: Drop) -> None:
 @sequence("mv")
 def test_a_file_renamed_while_it_is_worked_on(drop: Drop) -> None:
     """The file is taken only under its new name."""
-    source = drop.picture()
-    drop.copy_in(source)
-    drop.wait_for("started", drop.inbox / "hero.png")
+    _, source = drop.act_during_the_work("hero.png", lambda target: drop.run("mv", target, drop.inbox / "heroine.png"))
     drop.expect(drop.inbox / "heroine.png", source)
-    drop.run("mv", drop.inbox / "hero.png", drop.inbox / "heroine.png")
 
 
 @sequence("mv")
 def test_a_folder_renamed_while_its_file_is_worked_on(drop: Drop) -> None:
     """The campaign and all its files have a new name."""
-    source = drop.picture()
-    (drop.inbox / "spring").mkdir()
-    drop.copy_in(source, "spring/hero.png")
-    drop.wait_for("started", drop.inbox / "spring/hero.png")
-    drop.expect(drop.inbox / "summer/hero.png", source)
-    drop.run("mv", drop.inbox / "spring", drop.inbox / "summer")
+    rename = "ls $1; mv $2 $3"
+    target, source = drop.act_during_the_work(
+        "spring/hero.png", lambda target: drop.shell(rename, target, target.parent, drop.inbox / "summer")
+    )
+    drop.expect(drop.inbox / "summer" / target.name, source)
 
 
 @sequence("rm")
 def test_a_file_deleted_while_it_is_worked_on(drop: Drop) -> None:
     """A deleted file is not taken, and gives no message."""
-    drop.copy_in(drop.picture("gone.png"))
-    drop.wait_for("started", drop.inbox / "gone.png")
-    drop.run("rm", drop.inbox / "gone.png")
+    drop.act_during_the_work("gone.png", lambda target: drop.run("rm", target))
     drop.expect(drop.copy_in(drop.picture("after.png")))
 
 
 @sequence("mv")
 def test_a_file_taken_back_while_it_is_worked_on(drop: Drop) -> None:
     """A file that a person moves out is not taken. When the person puts it back, it is taken."""
-    source = drop.picture()
-    drop.copy_in(source)
-    drop.wait_for("started", drop.inbox / "hero.png")
-    drop.run("mv", drop.inbox / "hero.png", drop.outside / "taken-back.png")
+    taken_back = drop.outside / "taken-back.png"
+    target, source = drop.act_during_the_work("hero.png", lambda target: drop.run("mv", target, taken_back))
     drop.expect(drop.copy_in(drop.picture("meanwhile.png")))
     drop.wait_until_taken()
-    drop.expect(drop.inbox / "hero.png", drop.outside / "hero.png")
-    drop.run("mv", drop.outside / "taken-back.png", drop.inbox / "hero.png")
+    drop.expect(target, source)
+    drop.run("mv", taken_back, target)
 
 
 @sequence("touch", "chmod")
 def test_touch_and_chmod_while_it_settles(drop: Drop) -> None:
     """New times and modes are not new bytes, so the file is taken once."""
-    source, target = drop.picture(), drop.inbox / "hero.png"
-    drop.copy_in(source)
-    drop.wait_for("started", target)
-    drop.run("touch", target)
-    drop.run("chmod", "664", target)
-    drop.run("touch", "-d", "2001-01-01", target)
-    drop.expect(target, source)
+    script = "chmod 664 $1; touch -c $1; touch -c -d 2001-01-01 $1"
+    drop.expect(drop.act_during_the_work("hero.png", lambda target: drop.shell(script, target)))
 
 
 @sequence("touch", "chmod")
@@ -186,9 +181,13 @@ def _mask_after(drop: Drop, seconds: int) -> None:
 
 
 def _check_worked_with(drop: Drop, mask: Path) -> None:
-    """Check that the picture was worked on once, with this mask."""
+    """Check that the picture hero.png was worked on once, with this mask."""
     drop.expect(drop.inbox / "hero.png", drop.outside / "hero.png")
+    _check_mask_of(drop, drop.inbox / "hero.png", mask)
+
+
+def _check_mask_of(drop: Drop, picture: Path, mask: Path) -> None:
     drop.wait_until_taken()
-    (row,) = drop.rows()
+    (row,) = [row for row in drop.rows() if drop.watched.root / row.path == picture]
     read = {Path(used["path"]).name: used["sha256"] for used in row.record["inputs"]}  # type: ignore[union-attr, index, call-overload]
-    assert read["hero.mask.png"] == pictures.sha256(mask)
+    assert read[f"{picture.stem}.mask.png"] == pictures.sha256(mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,9 @@ def test_dd_with_stalls_of_five_seconds(drop: Drop) -> None:
 @sequence("dd")
 def test_dd_with_stalls_over_an_older_picture(drop: Drop) -> None:
     """Old and new bytes together decode as a picture for 5 s at a time: only the open file shows that it is incomplete."""
-    old, new = drop.tiff(variant="old"), drop.tiff()
-    drop.copy_in(old, "hero.tif")
-    drop.wait_for("started", drop.inbox / "hero.tif")
     stalled = "{ head -c 300000 $1; sleep 5; tail -c +300001 $1 | head -c 300000; sleep 5; tail -c +600001 $1; }"
-    drop.shell(f"{stalled} | dd of=$2 bs=64k conv=notrunc", new, drop.inbox / "hero.tif")
-    drop.expect(drop.inbox / "hero.tif", new)
+    dd = partial(drop.shell, f"{stalled} | dd of=$2 bs=64k conv=notrunc,nocreat")
+    drop.save_during_the_work("hero.tif", dd, drop.tiff)
 
 
 @sequence()
@@ -132,31 +130,19 @@ def test_a_file_without_a_name_that_is_linked(drop: Drop) -> None:
 @sequence()
 def test_an_in_place_rewrite(drop: Drop) -> None:
     """The file is overwritten in bursts after work on the old bytes has started. Only the new bytes count."""
-    old, new = drop.tiff(variant="old"), drop.tiff()
-    drop.copy_in(old, "hero.tif")
-    drop.wait_for("started", drop.inbox / "hero.tif")
-    drop.replay("in_place", new, drop.inbox / "hero.tif")
-    drop.expect(drop.inbox / "hero.tif", new)
+    drop.save_during_the_work("hero.tif", partial(drop.replay, "in_place"), drop.tiff)
 
 
 @sequence()
 def test_truncated_and_rewritten(drop: Drop) -> None:
     """The file is truncated and written again after work on the old bytes has started."""
-    old, new = drop.picture(variant="old", side=300), drop.picture(side=300)
-    drop.copy_in(old, "hero.png")
-    drop.wait_for("started", drop.inbox / "hero.png")
-    drop.replay("cut_and_written", new, drop.inbox / "hero.png")
-    drop.expect(drop.inbox / "hero.png", new)
+    drop.save_during_the_work("hero.png", partial(drop.replay, "cut_and_written"))
 
 
 @sequence()
 def test_a_rewrite_that_puts_the_times_back(drop: Drop) -> None:
     """Size and modification time stay the same, so only the status change time shows the change."""
-    old, new = drop.picture(variant="old"), drop.picture()
-    drop.copy_in(old, "hero.png")
-    drop.wait_for("started", drop.inbox / "hero.png")
-    drop.replay("times_put_back", new, drop.inbox / "hero.png")
-    drop.expect(drop.inbox / "hero.png", new)
+    drop.save_during_the_work("hero.png", partial(drop.replay, "times_put_back"))
 
 
 @sequence("mv")

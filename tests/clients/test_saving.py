@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-
-import pytest
+from functools import partial
 
 from clients import pictures
 from clients.watched import ONWARD, Drop, Watched, sequence
@@ -66,34 +65,20 @@ def test_krita(drop: Drop) -> None:
 @sequence()
 def test_photoshop_on_windows(drop: Drop) -> None:
     """ReplaceFile replaces a picture during the work on it. For a moment no file has the name."""
-    _save_during_the_work(drop, "photoshop_windows")
+    drop.save_during_the_work("hero.png", partial(drop.replay, "photoshop_windows"))
 
 
 @sequence()
 def test_photoshop_on_a_mac(drop: Drop) -> None:
     """A safe save deletes the old picture before it renames the new one."""
-    _save_during_the_work(drop, "photoshop_mac")
-
-
-def _save_during_the_work(drop: Drop, program: str) -> None:
-    """Save over a picture during the work on it. If the work has ended before that, the picture is taken as it was: try with the next."""
-    for number in range(20):
-        target = drop.inbox / f"hero{number}.png"
-        old, new = drop.picture(target.name, side=300, variant="old"), drop.picture(target.name, side=300)
-        drop.copy_in(old, target.name)
-        drop.wait_for("started", target)
-        if drop.replay_on(target, program, new):
-            drop.expect(target, new)
-            return
-        drop.expect(target, old)
-    pytest.fail("No picture was saved over during the work on it.")
+    drop.save_during_the_work("hero.png", partial(drop.replay, "photoshop_mac"))
 
 
 @sequence()
 def test_a_picture_saved_again_and_again_before_its_brief(drop: Drop) -> None:
     """Only the version that exists when the brief arrives counts."""
     drop.without_brief()
-    target = drop.inbox / "hero.png"
+    target, _ = drop.copy_in(drop.picture(variant="first"), "hero.png")
     for turn, program in enumerate(("in_place", "photoshop_windows", "cut_and_written", "photoshop_mac", "gimp")):
         drop.replay(program, drop.picture(variant=str(turn), side=100), target)
     last = drop.picture(side=100)

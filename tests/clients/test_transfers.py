@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from clients.watched import PATIENCE, Drop, Watched, sequence
@@ -56,11 +57,8 @@ def test_rsync_inplace(drop: Drop) -> None:
 @sequence("rsync")
 def test_rsync_inplace_over_an_older_version(drop: Drop) -> None:
     """Only different blocks are overwritten, after work on the old file has started."""
-    old, new = drop.tiff(variant="old"), drop.tiff()
-    drop.copy_in(old, "hero.tif")
-    drop.wait_for("started", drop.inbox / "hero.tif")
-    drop.run("rsync", "--inplace", "--no-whole-file", "--ignore-times", "--bwlimit=512", new, drop.inbox)
-    drop.expect(drop.inbox / "hero.tif", new)
+    rsync = "rsync --existing --inplace --no-whole-file --ignore-times --bwlimit=512 $1 $2; cmp $1 $2"
+    drop.save_during_the_work("hero.tif", partial(drop.shell, rsync), drop.tiff)
 
 
 @sequence("rsync")

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -230,17 +231,44 @@ class Drop:
         """Run a recorded program, call by call, in a process of its own."""
         self.run(sys.executable, "-I", "-S", _REPLAY, program, *(word if isinstance(word, Path) else str(word) for word in words))
 
-    def replay_on(self, target: Path, program: str, source: Path) -> bool:
-        """Save over ``target`` with a recorded program, and remove what it leaves behind. Return False if the target was taken before."""
-        try:
-            self.replay(program, source, target)
-        except AssertionError as failure:
-            if "FileNotFoundError" not in str(failure):
-                raise
-            for temporary in (*self.inbox.glob("*.tmp"), *self.inbox.glob("*.sb-*")):
-                temporary.unlink()
-            return False
-        return True
+    def act_during_the_work(
+        self,
+        name: str,
+        action: Callable[[Path], None],
+        picture: Callable[..., Path] | None = None,
+        lay: Callable[[Path], None] | None = None,
+    ) -> tuple[Path, Path]:
+        """Drop a picture, and do something with it while it is worked on. Return where it lay, and its source.
+
+        ``action(target)`` must fail where ``target`` is gone: then the work ended first, the picture is expected to be taken as it was, and
+        another one is tried. ``picture(name, variant=…)`` writes the source, and ``lay(target)`` puts sidecars beside it.
+        """
+        stem, ending = os.path.splitext(name)
+        for number in range(20):
+            target = self.inbox / f"{stem}{number or ''}{ending}"
+            target.parent.mkdir(exist_ok=True)
+            source = (picture or self.picture)(target.name, variant="old")
+            if lay is not None:
+                lay(target)
+            self.copy_in(source, os.path.relpath(target, self.inbox))
+            self.wait_for("started", target)
+            try:
+                action(target)
+            except AssertionError as failure:
+                if "No such file or directory" not in str(failure):
+                    raise
+                for temporary in (*self.inbox.glob("*.tmp"), *self.inbox.glob("*.sb-*")):
+                    temporary.unlink()
+                self.expect(target, source)
+            else:
+                return target, source
+        pytest.fail("The work on each of the pictures ended before something was done with it.")
+
+    def save_during_the_work(self, name: str, save: Callable[[Path, Path], None], picture: Callable[..., Path] | None = None) -> None:
+        """Save a new picture over one that is worked on, with ``save(new, target)``, and expect the new one."""
+        write = picture or partial(self.picture, side=300)
+        target, _ = self.act_during_the_work(name, lambda target: save(write(target.name), target), write)
+        self.expect(target, self.outside / target.name)
 
     def wait_for(self, event: str, path: Path, count: int = 1) -> None:
         """Wait until the daemon logs this event of a picture."""
