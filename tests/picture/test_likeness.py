@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from doubles.likeness_samples import after_jpeg, crop, frame_of_series, halved, photograph, scene, with_paint
-from goldsmith.jobs.job import MAX_LOOK_BYTES, KnownLook
+from goldsmith.jobs.job import MAX_STORED_LOOK_BYTES, KnownLook
 from goldsmith.picture import colour
 from goldsmith.picture.likeness import NOT_ALIKE, SeenPicture, describe_look
 from goldsmith.picture.picture import Picture, freeze
@@ -33,7 +33,7 @@ def known(picture: Picture, group: str) -> KnownLook:
 def test_an_edited_copy_is_alike(picture: Picture, edit: Edit) -> None:
     """The look fits into the journal."""
     look = describe_look(picture)
-    assert 1000 < len(look) <= MAX_LOOK_BYTES
+    assert 1000 < len(look) <= MAX_STORED_LOOK_BYTES
     assert SeenPicture(edit(picture)).compare(look).is_alike
 
 
@@ -104,7 +104,7 @@ def test_a_flat_picture_has_no_look_and_a_broken_look_is_like_nothing() -> None:
 def test_a_picture_of_any_shape_can_be_looked_at(shape: tuple[int, int]) -> None:
     """A very narrow one is known by its values alone, and is like no photograph."""
     noise = Picture(freeze(np.random.default_rng(1).random((*shape, 3), np.float32)))
-    assert len(describe_look(noise)) < MAX_LOOK_BYTES
+    assert len(describe_look(noise)) < MAX_STORED_LOOK_BYTES
     assert not SeenPicture(noise).compare(describe_look(photograph())).is_alike
     assert not SeenPicture(photograph()).compare(describe_look(noise)).is_alike
 

@@ -34,8 +34,8 @@ REVIEW_SHEET_TAIL = ".review.jpg"
 CANDIDATES_SHEET_TAIL = ".candidates.jpg"
 
 
-# The most bytes of a look (``picture.likeness``) that the journal takes.
-MAX_LOOK_BYTES = 4608
+# The most bytes of a look that the journal stores; ``picture.likeness`` makes them smaller.
+MAX_STORED_LOOK_BYTES = 4608
 
 
 def mask_tail(name: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.jobs import Share
 from goldsmith.jobs.job import (
-    MAX_LOOK_BYTES,
+    MAX_STORED_LOOK_BYTES,
     AssetIdentity,
     InputRead,
     Job,
@@ -160,7 +160,7 @@ def test_a_job_that_finds_masks_has_these_masks_and_nothing_else(
             check_outcome(job, outcome)
 
 
-@pytest.mark.parametrize("look", ["xyz", "abc", "AB", "00" * (MAX_LOOK_BYTES + 1)])
+@pytest.mark.parametrize("look", ["xyz", "abc", "AB", "00" * (MAX_STORED_LOOK_BYTES + 1)])
 def test_a_look_that_the_journal_cannot_hold_is_refused(job: Job, look: str) -> None:
     """It is at most so many bytes, in hex."""
     picture = result(job, 0, ".png", "picture").model_copy(update={"look": look})

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from goldsmith.files import display_name, fold_name, is_ignored_file
 from goldsmith.jobs.job import (
     CANDIDATES_SHEET_TAIL,
-    MAX_LOOK_BYTES,
+    MAX_STORED_LOOK_BYTES,
     REVIEW_SHEET_TAIL,
     InputRead,
     Job,
@@ -165,7 +165,7 @@ def _check_identities(outcome: Outcome) -> None:
 def _check_looks(job: Job, outcome: Outcome) -> None:
     """Require looks that the journal can hold, and a likeness to versions about which the job was asked."""
     looks = [output.look for output in outcome.outputs]
-    if any(len(look) > 2 * MAX_LOOK_BYTES or len(look) % 2 or not _HEX.fullmatch(look) for look in looks):
+    if any(len(look) > 2 * MAX_STORED_LOOK_BYTES or len(look) % 2 or not _HEX.fullmatch(look) for look in looks):
         raise OutcomeRefused("it describes the look of a result in a way that nobody can store")
     if not set(outcome.identity.alike) <= {known.sha256 for known in job.known_looks}:
         raise OutcomeRefused(
