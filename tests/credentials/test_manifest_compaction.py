@@ -46,12 +46,19 @@ def digest(superbox: bytes) -> bytes:
     return hashlib.sha256(superbox[8:]).digest()
 
 
-def store_of(*, claim: dict[str, Any] | None = None) -> bytes:
-    """Return a store as c2pa writes it: an ingredient whose manifest has failed, an action that names it, a binding, and 1 kB of zeros."""
-    ingredient = assertion("c2pa.ingredient.v3", {"dc:title": "hero", "validationResults": RESULTS})
+def store_of(*, claim: dict[str, Any] | None = None, failures: bool = True) -> bytes:
+    """Return a store as c2pa writes it: an ingredient whose manifest has failed, an action that names it, a binding, and 1 kB of zeros.
+
+    With ``failures`` false, the manifest of the ingredient holds.
+    """
+    results = RESULTS if failures else {"activeManifest": {**RESULTS["activeManifest"], "failure": []}}  # type: ignore[dict-item]
+    address = {"url": "self#jumbf=/c2pa/urn:c2pa:0", "alg": "sha256", "hash": b"1" * 32}
+    other = {"url": "self#jumbf=/c2pa/urn:c2pa:0/c2pa.signature", "alg": "sha512", "hash": b"2" * 64}
+    said = {"dc:title": "hero", "instanceID": "urn:sha256:1", "validationResults": results}
+    ingredient = assertion("c2pa.ingredient.v3", {**said, "activeManifest": address, "claimSignature": other})
     ingredient_entry = {"url": "self#jumbf=c2pa.assertions/c2pa.ingredient.v3", "hash": digest(ingredient)}
     actions = assertion("c2pa.actions.v2", {"actions": [{"action": "c2pa.opened", "parameters": {"ingredients": [ingredient_entry]}}]})
-    binding = assertion("c2pa.hash.data", {"hash": b"0" * 32})
+    binding = assertion("c2pa.hash.data", {"hash": b"0" * 32, "name": "jumbf manifest", "pad": b"000"})
     entries = [(label, digest(each)) for label, each in (("c2pa.actions.v2", actions), ("c2pa.ingredient.v3", ingredient))]
     gathered = [{"url": f"self#jumbf=c2pa.assertions/{label}", "hash": value} for label, value in entries]
     bound = {"url": "self#jumbf=c2pa.assertions/c2pa.hash.data", "hash": digest(binding)}
@@ -67,6 +74,13 @@ def store_of(*, claim: dict[str, Any] | None = None) -> bytes:
     return superbox(b"c2pa", "c2pa", superbox(b"c2ma", "urn:c2pa:0"), manifest)
 
 
+def ingredient_in(store: bytes) -> dict[str, Any]:
+    """Return what is said of the ingredient in the manifest that is made of this store."""
+    ingredient = open_manifest(store).assertions["c2pa.ingredient.v3"]
+    said: dict[str, Any] = cbor2.loads(ingredient[ingredient.index(b"cbor", 40) + 4 :])
+    return said
+
+
 def test_every_hash_is_that_of_what_it_names() -> None:
     """The action names the ingredient by its hash, and the claim names both. The zeros and the salts are gone."""
     manifest = open_manifest(store_of())
@@ -80,8 +94,7 @@ def test_every_hash_is_that_of_what_it_names() -> None:
 
 def test_what_has_passed_is_told_once_and_what_has_failed_keeps_its_address() -> None:
     """Sentences are told nowhere."""
-    ingredient = open_manifest(store_of()).assertions["c2pa.ingredient.v3"]
-    results = cbor2.loads(ingredient[ingredient.index(b"cbor", 40) + 4 :])["validationResults"]
+    results = ingredient_in(store_of())["validationResults"]
     assert results["activeManifest"] == {
         "success": [{"code": "assertion.hashedURI.match"}],
         "informational": [],
@@ -89,6 +102,22 @@ def test_what_has_passed_is_told_once_and_what_has_failed_keeps_its_address() ->
     }
     (delta,) = results["ingredientDeltas"]
     assert delta == {"ingredientAssertionURI": "self#f", "validationDeltas": {"failure": [{"code": "y", "url": "self#g"}]}}
+
+
+def test_what_is_said_elsewhere_is_left_out() -> None:
+    """The algorithm that the claim names, the name of the binding, the way to the signature in the same manifest."""
+    ingredient = ingredient_in(store_of())
+    assert ingredient["activeManifest"] == {"url": "self#jumbf=/c2pa/urn:c2pa:0", "hash": b"1" * 32}
+    assert ingredient["claimSignature"]["alg"] == "sha512"
+    assert open_manifest(store_of()).claim.value["signature"] == "self#jumbf=c2pa.signature"
+    binding = read_binding(store_of()).box
+    assert cbor2.loads(binding[binding.index(b"cbor", 40) + 4 :]) == {"hash": b"0" * 32, "pad": b"000"}
+
+
+def test_the_id_of_an_ingredient_s_file_stays_unless_its_manifest_holds() -> None:
+    """A manifest that holds has a label, and the hash of the file is in it."""
+    assert ingredient_in(store_of())["instanceID"] == "urn:sha256:1"
+    assert "instanceID" not in ingredient_in(store_of(failures=False))
 
 
 def test_it_fits_into_any_room_that_is_large_enough() -> None:

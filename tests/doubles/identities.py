@@ -29,7 +29,7 @@ SIX_FORMATS = {
 PARENT: dict[str, object] = {
     "title": "hero.png",
     "format": "image/png",
-    "instance_id": "urn:sha256:00",
+    "instance_id": f"urn:sha256:{0:064x}",
     "relationship": "parentOf",
     "label": "parent",
 }

@@ -25,6 +25,9 @@ _REQUESTABLE_WITH_LABEL = b"\x03"
 # The assertion that binds a manifest to the bytes of its file: c2pa.hash.data, c2pa.hash.bmff.v3.
 _BINDING_PREFIX, _INGREDIENT_PREFIX, _ACTIONS_PREFIX = "c2pa.hash.", "c2pa.ingredient", "c2pa.actions"
 _SIGN1_TAG = 18
+# The algorithm of every hash in a claim that c2pa writes, and the addresses of a carried manifest in its ingredient.
+_CLAIM_ALGORITHM, _MANIFEST_ADDRESSES = "sha256", ("activeManifest", "claimSignature")
+_ADDRESS_OF_SIGNATURE = "self#jumbf=c2pa.signature"
 # The least that the header of a signature can be padded with, in bytes: an entry “pad” without zeros.
 MIN_PADDING = 5
 _LISTS_OF_ASSERTIONS = ("created_assertions", "gathered_assertions")
@@ -140,7 +143,9 @@ def read_binding(store: bytes) -> Binding:
         for kind, box in read_boxes(assertions):
             if kind == b"jumb" and _label_of(box).startswith(_BINDING_PREFIX):
                 part = _read_part(box)
-                return Binding(part.label, _superbox(_description(part.kind, part.label), cbor2.dumps(part.value)))
+                # The name is for people and optional. The padding stays: with it, the box has the same size wherever the store lies.
+                value = {name: each for name, each in part.value.items() if name != "name"}
+                return Binding(part.label, _superbox(_description(part.kind, part.label), cbor2.dumps(value)))
     except (IndexError, StopIteration, ValueError, struct.error) as error:
         raise BrokenManifest("the manifest store has no assertions") from error
     raise BrokenManifest("the manifest is bound to no file")
@@ -164,17 +169,21 @@ def _shorten(parts: Sequence[_Part], boxes: Sequence[bytes], claim: Mapping[str,
         else value
         for name, value in claim.items()
     }
-    return assertions, _with_hashes(kept, renewed)
+    # The signature lies in the same manifest, and its address there is enough.
+    return assertions, {**_with_hashes(kept, renewed), "signature": _ADDRESS_OF_SIGNATURE}
 
 
 def _without_details(ingredient: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ingredient without the sentences and addresses of the checks that its manifest has passed (C2PA 2.2, 15.2.2: optional).
 
     What has failed keeps its address: by it a verifier knows that the failure was known when the manifest was carried.
+    The addresses of its manifest do not repeat the algorithm, which the claim names. A manifest that holds is known by its label, so the id
+    of its file is left out (C2PA 2.4, 18.16.2: optional).
     """
     results = ingredient.get("validationResults")
     if not isinstance(results, Mapping):
         return dict(ingredient)
+    ingredient = {name: _without_algorithm(value) if name in _MANIFEST_ADDRESSES else value for name, value in ingredient.items()}
     shorter = {name: value for name, value in results.items() if name not in ("activeManifest", "ingredientDeltas")}
     shorter["activeManifest"] = _codes_alone(results.get("activeManifest", {}))
     deltas = [
@@ -182,7 +191,13 @@ def _without_details(ingredient: Mapping[str, Any]) -> dict[str, Any]:
         for delta in results.get("ingredientDeltas", ())
         if delta.get("validationDeltas", {}).get("failure")
     ]
+    if "activeManifest" in ingredient and not shorter["activeManifest"]["failure"]:
+        ingredient.pop("instanceID", None)
     return {**ingredient, "validationResults": shorter | ({"ingredientDeltas": deltas} if deltas else {})}
+
+
+def _without_algorithm(address: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in address.items() if (name, value) != ("alg", _CLAIM_ALGORITHM)}
 
 
 def _codes_alone(statuses: Mapping[str, Any]) -> dict[str, Any]:

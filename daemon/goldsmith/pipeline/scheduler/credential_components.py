@@ -1,6 +1,7 @@
 """The other pictures that went into a delivery: layers that were laid over it, and pictures that a step looked at.
 
-Its content credentials name each with its hash (C2PA 2.2, 18.16: ``componentOf`` and ``inputTo``).
+Its content credentials name each with its hash (C2PA 2.4, 18.16.3): ``componentOf`` if the delivery is composed of it, which an action
+``c2pa.placed`` says too; ``inputTo`` if it only went into a computation.
 """
 
 from __future__ import annotations
