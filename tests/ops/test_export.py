@@ -503,7 +503,7 @@ def test_a_crop_that_finds_nothing_or_cuts_a_face_is_remarked() -> None:
 
 
 def test_a_crop_that_loses_a_part_of_a_subject_without_a_face_is_remarked() -> None:
-    """An animal wider than the part may lose its head, which no model finds. A portrait may lose its feet, and an animal that fits nothing."""
+    """An animal wider than the part may lose its head, which no model finds. A portrait may lose its feet."""
     source = Picture(freeze(np.full((300, 400, 3), 0.5, np.float32)))
     animal = np.zeros((300, 400), np.float32)
     animal[100:200, 40:360] = 1

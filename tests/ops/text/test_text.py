@@ -142,7 +142,7 @@ def test_a_scrim_is_just_strong_enough(colour: str, limit: float) -> None:
 
 @pytest.mark.parametrize(("ground", "bar", "letters"), [(0.0, 0.95, "#ffffff"), (1.0, 0.2, "#000000")])
 def test_of_two_scrims_the_one_that_is_seen_less_is_drawn(ground: float, bar: float, letters: str) -> None:
-    """On black water with light birds, a veil of white is seen at once, also where less of it would do. So the birds are veiled in black."""
+    """On black water with light birds a veil of white is seen at once, even a faint one. So the birds are veiled in black."""
     source = flat(ground, 200, 400).pixels.copy()
     source[:, ::8] = bar
     picture = Picture(freeze(source))
