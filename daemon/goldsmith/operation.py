@@ -378,6 +378,8 @@ def record_crop(focus: CropFocus, source_box: WholeBox, faces_cut: int, context:
         record |= {"subject_kept": round(focus.subject_kept(source_box), 3), "faces_cut": faces_cut}
     remarks = [] if focus.is_found else [f"there is no {focus.anchor} in the picture, so its middle was kept"]
     remarks += [f"the crop cuts {faces_cut} face{'s' * (faces_cut > 1)}"] if faces_cut else []
+    if focus.anchor in get_args(FoundAnchor) and not faces_cut and focus.cuts_subject(source_box):
+        remarks.append(f"the crop keeps {focus.subject_kept(source_box):.0%} of the subject, and no face shows which part of it matters")
     context.results.record(**record, **({"remark": "; ".join(remarks)} if remarks else {}))
 
 

@@ -23,6 +23,7 @@ from goldsmith.engines.vision import Face
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable
 from goldsmith.ops.export import Export
+from goldsmith.ops.resize import Resize
 from goldsmith.picture import profiles
 from goldsmith.picture.codec import decode, decode_with_info
 from goldsmith.picture.codec import decode_ink_codes as inks_in
@@ -499,6 +500,25 @@ def test_a_crop_that_finds_nothing_or_cuts_a_face_is_remarked() -> None:
     context = StepContextDouble(faces={Face((50, 20, 240, 260), np.zeros((5, 2), np.float32), 0.9): None})
     Export(size=(100, 300), mode="fill", anchor="face").make_files(source, context)
     assert context.results.findings["remark"] == "the crop cuts 1 face"
+
+
+def test_a_crop_that_loses_a_part_of_a_subject_without_a_face_is_remarked() -> None:
+    """An animal wider than the part may lose its head, which no model finds. A portrait may lose its feet."""
+    source = Picture(freeze(np.full((300, 400, 3), 0.5, np.float32)))
+    animal = np.zeros((300, 400), np.float32)
+    animal[100:200, 40:360] = 1
+    loss = "the crop keeps 31% of the subject, and no face shows which part of it matters"
+    for op, anchor in ((Export, "subject"), (Export, "face"), (Resize, "subject")):
+        context = StepContextDouble(spots={"subject": animal})
+        step = op.model_validate({"size": (100, 300), "mode": "fill", "anchor": anchor})
+        step.make_files(source, context) if isinstance(step, Export) else step.apply(source, context)
+        assert context.results.findings["remark"] == loss
+    context = StepContextDouble(spots={"subject": animal}, faces={Face((60, 120, 30, 40), np.zeros((5, 2), np.float32), 0.9): None})
+    Export(size=(100, 300), mode="fill", anchor="subject").make_files(source, context)
+    assert "remark" not in context.results.findings
+    context = StepContextDouble(spots={"subject": animal})
+    Export(size=(350, 300), mode="fill", anchor="subject").make_files(source, context)
+    assert "remark" not in context.results.findings
 
 
 def test_a_page_is_cropped_round_the_face_and_measured_at_the_trim() -> None:

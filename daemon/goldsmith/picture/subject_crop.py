@@ -32,6 +32,8 @@ _FAINT = 0.3
 _SUBJECT_WEIGHT, _FACE_KEPT_WEIGHT, _FACE_CUT_WEIGHT, _DISTANCE_WEIGHT = 4.0, 4.0, 8.0, 1.0
 # A face is cut if more than this share of its box is outside and more than this share inside.
 _CUT_TOLERANCE = 0.05
+# A subject of which less is kept is cut: more than an ear or the end of a tail is missing.
+_MIN_SUBJECT_KEPT = 0.9
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,6 +70,18 @@ class CropFocus:
         left, top, width, height = window
         kept = self.subject[top : top + height, left : left + width].sum(dtype=np.float64)
         return float(kept / self.subject.sum(dtype=np.float64))
+
+    def cuts_subject(self, window: WholeBox) -> bool:
+        """Return whether a window (left, top, width, height) in px keeps too little of the subject and no whole face of it.
+
+        A portrait keeps its face and not its feet. Where there is no face, an animal's head may be in the part that is cut off.
+        """
+        left, top, width, height = window
+        has_face = any(
+            left <= x and top <= y and x + face_width <= left + width and y + face_height <= top + height
+            for x, y, face_width, face_height in self.faces
+        )
+        return not has_face and self.subject_kept(window) < _MIN_SUBJECT_KEPT
 
     def _offset_along(self, axis: int, length: int, part: int) -> int:
         """Return the best start of a window of ``part`` px on the axis (0 = x) of ``length`` px."""

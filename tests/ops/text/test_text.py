@@ -135,8 +135,23 @@ def test_a_scrim_is_just_strong_enough(colour: str, limit: float) -> None:
     required_contrast = max(4.5, limit)
     assert record["contrast"] >= required_contrast
     weaker = record["scrim_opacity"] - 0.02
-    assert apply_text(source, size=48, colour=colour, scrim={"opacity": weaker}, min_contrast=1)[1]["contrast"] < required_contrast
+    chosen = {"colour": record["colour"], "scrim": {"opacity": weaker}}
+    assert apply_text(source, size=48, min_contrast=1, **chosen)[1]["contrast"] < required_contrast
     assert np.array_equal(result.to_codes()[:, :8], source.to_codes()[:, :8])
+
+
+@pytest.mark.parametrize(("ground", "bar", "letters"), [(0.0, 0.95, "#ffffff"), (1.0, 0.2, "#000000")])
+def test_of_two_scrims_the_one_that_is_seen_less_is_drawn(ground: float, bar: float, letters: str) -> None:
+    """On black water with light birds a veil of white is seen at once, even a faint one. So the birds are veiled in black."""
+    source = flat(ground, 200, 400).pixels.copy()
+    source[:, ::8] = bar
+    picture = Picture(freeze(source))
+    result, record = apply_text(picture, size=48, scrim={})
+    assert record["colour"] == letters
+    assert record["contrast"] >= 4.5
+    change = np.abs(result.pixels - picture.pixels)[:20].mean(dtype=float)
+    other = apply_text(picture, size=48, scrim={}, colour="black" if letters == "#ffffff" else "white")[0]
+    assert change <= np.abs(other.pixels - picture.pixels)[:20].mean(dtype=float)
 
 
 def test_a_scrim_that_is_not_needed_is_not_drawn() -> None:

@@ -159,7 +159,7 @@ def _choose_paint(backdrop: Backdrop, paint: TextPaint, shapes: _Shapes) -> _Tri
     """Return the colour of the letters and the opacity of the scrim.
 
     Of the colours that are allowed, the first that reaches a good contrast counts, else the one with the highest. With a scrim it is the
-    colour that needs the weakest one.
+    colour whose scrim changes the picture least.
     """
     trials = [_try_colour(backdrop, paint, shapes, colour) for colour in ((WHITE, BLACK) if paint.colour is None else (paint.colour,))]
     measured = [(trial.contrast.worst, trial) for trial in trials if trial.contrast is not None]
@@ -167,8 +167,19 @@ def _choose_paint(backdrop: Backdrop, paint: TextPaint, shapes: _Shapes) -> _Tri
         return trials[0]
     good = [trial for worst, trial in measured if worst >= paint.target_contrast]
     if good:
-        return min(good, key=lambda trial: trial.scrim_opacity)
+        return min(good, key=lambda trial: _scrim_visibility(backdrop, paint, shapes, trial))
     return max(measured, key=lambda pair: pair[0])[1]
+
+
+def _scrim_visibility(backdrop: Backdrop, paint: TextPaint, shapes: _Shapes, trial: _Trial) -> float:
+    """Return the mean change that the scrim makes to the backdrop, 0..1, display-encoded; 0 without one.
+
+    The opacity does not tell it: a faint white veil on black water is seen at once, and a dense black one is not.
+    """
+    if trial.scrim_opacity == 0:
+        return 0.0
+    bare, veiled = (_paint_below(backdrop, paint, shapes, opacity, trial.scrim_colour).pixels for opacity in (0.0, trial.scrim_opacity))
+    return float(np.abs(veiled - bare).mean(dtype=np.float64))
 
 
 def _try_colour(backdrop: Backdrop, paint: TextPaint, shapes: _Shapes, colour: SrgbColour) -> _Trial:
