@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def measure(place: Path, jobs: int = _JOBS, busy_jobs: int = _BUSY_JOBS, idle_se
         local = _seconds_a_job(place / "local", {"local": LocalRunner()}, jobs)
         distant = _seconds_a_job(place / "distant", {"ray": cluster.runner(place / "distant")}, jobs)
         one_node = _busy_seconds(place / "one", cluster, 1, busy_jobs)
-        share, mib = _idle_cost(cluster, idle_seconds)
+        share, mib = _idle_cost(idle_seconds, lambda _: True)
+        bridge_share, bridge_mib = _bridge_cost(place / "bridge", cluster, idle_seconds)
         cluster.add_node()
         two_nodes = _busy_seconds(place / "two", cluster, 2, busy_jobs)
     finally:
@@ -64,6 +65,8 @@ def measure(place: Path, jobs: int = _JOBS, busy_jobs: int = _BUSY_JOBS, idle_se
         ),
         Row(_BENCHMARK, f"CPU share of an idle head and node over {idle_seconds:.0f} s", share, "%"),
         Row(_BENCHMARK, "memory of an idle head and node", mib, "MiB"),
+        Row(_BENCHMARK, f"CPU time of an idle bridge in a minute, over {idle_seconds:.0f} s", 0.6 * bridge_share, "s", note=load),
+        Row(_BENCHMARK, "memory of an idle bridge", bridge_mib, "MiB"),
         Row(_BENCHMARK, "start of a head and a node", up_after, "s"),
     ]
 
@@ -122,11 +125,24 @@ def _busy_seconds(root: Path, cluster: Any, nodes: int, count: int) -> float:
         pools.stop(0)
 
 
-def _idle_cost(cluster: Any, seconds: float) -> tuple[float, float]:
-    """Return the share of a processor in per cent, and the memory in MiB, of all processes of the cluster while there is no work."""
+def _bridge_cost(root: Path, cluster: Any, seconds: float) -> tuple[float, float]:
+    """Return what the bridge costs beside one idle worker on a node, as ``_idle_cost`` does."""
+    from doubles.jobs import Share, outcome_of
+
+    share = Share(root)
+    pools = _pools(root, {"ray": cluster.runner(root)}, 1)
+    try:
+        outcome_of(pools, share.job())
+        return _idle_cost(seconds, lambda process: "goldsmith.cluster.bridge" in process.cmdline())
+    finally:
+        pools.stop(0)
+
+
+def _idle_cost(seconds: float, is_meant: Callable[[Any], bool]) -> tuple[float, float]:
+    """Return the share of a processor in per cent, and the memory in MiB, of child processes while there is no work."""
     import psutil  # type: ignore[import-untyped]
 
-    processes = _below(psutil.Process())
+    processes = [process for process in _below(psutil.Process()) if is_meant(process)]
     before, began = _cpu_seconds(processes), time.monotonic()
     time.sleep(seconds)
     spent = time.monotonic() - began

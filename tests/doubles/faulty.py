@@ -283,6 +283,19 @@ class Unsayable(PictureOperation):
         raise LookupError("a\udcff")
 
 
+class Portions(PictureOperation):
+    """Keeps a part and then waits to be asked to give way; ends at once if it finds the part."""
+
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        while context.parts.find("first") is None:
+            context.parts.keep("first", picture, {})
+            while True:
+                Event().wait(0.01)
+                context.progress.report(0.5)
+                context.parts.give_way()
+        return picture
+
+
 def catalogue() -> Mapping[str, type[Operation]]:
     """Return all operations of this module by their names in lower case."""
     operations = [cls for cls in globals().values() if isinstance(cls, type) and cls.__module__ == __name__]

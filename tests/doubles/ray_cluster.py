@@ -19,22 +19,30 @@ if any("default_worker" in argument for argument in sys.orig_argv):
     worker_start.IMPORT_FOLDERS = ({str(TESTS)!r}, *worker_start.IMPORT_FOLDERS)
 """
 _OBJECT_STORE_BYTES = 80 << 20
+# The memory of a node, as Ray counts it.
+_NODE_BYTES = 16 << 30
+
+
+def node_environment(folder: Path) -> dict[str, str]:
+    """Return the variables with which a node finds the package and the tests where the tests do. ``folder``: where it may write."""
+    site = folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(_SITECUSTOMIZE)
+    return {
+        "PYTHONPATH": os.pathsep.join(map(str, (site, TESTS.parent / "daemon"))),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # On a busy machine a node takes minutes to start.
+        "RAY_raylet_start_wait_time_s": "600",
+    }
 
 
 class LocalCluster:
-    """A head and nodes on this host. Each node has ``cpus`` processors, as Ray counts them."""
+    """A head and nodes on this host. Each node has ``cpus`` processors and ``gpus`` GPUs, as Ray counts them."""
 
-    def __init__(self, folder: Path, nodes: int, cpus: int = 2) -> None:
-        site = folder / "site"
-        site.mkdir()
-        (site / "sitecustomize.py").write_text(_SITECUSTOMIZE)
-        package = TESTS.parent / "daemon"
+    def __init__(self, folder: Path, nodes: int, cpus: int = 2, gpus: int = 0) -> None:
         # The variables of this process are those of the nodes.
-        os.environ["PYTHONPATH"] = os.pathsep.join(map(str, (site, package)))
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        # On a busy machine a node takes minutes to start.
-        os.environ["RAY_raylet_start_wait_time_s"] = "600"  # noqa: SIM112 - its name
-        self._cpus = cpus
+        os.environ.update(node_environment(folder))
+        self._cpus, self._gpus = cpus, gpus
         with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as free_for_clients:
             self._port, self._client_port = free.getsockname()[1], free_for_clients.getsockname()[1]
         self.cluster: Any = None
@@ -67,7 +75,8 @@ class LocalCluster:
 
     def add_node(self) -> None:
         """Start one more node."""
-        self.nodes.append(self.cluster.add_node(num_cpus=self._cpus, object_store_memory=_OBJECT_STORE_BYTES))
+        amounts = {"num_cpus": self._cpus, "num_gpus": self._gpus, "memory": _NODE_BYTES}
+        self.nodes.append(self.cluster.add_node(**amounts, object_store_memory=_OBJECT_STORE_BYTES))
 
     def kill_node(self) -> None:
         """Kill the node that was started last, as a power cut does."""

@@ -10,17 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from doubles.commission import PIPELINE, Asset, FileDigests, drop, undisturbed, visible_files
-from doubles.pictures import png
+from doubles.cluster_runs import assets, require_each_done_once
+from doubles.commission import PIPELINE, drop, undisturbed
 from doubles.ray_cluster import LocalCluster
 from doubles.studio import Studio
 from goldsmith.errors import AlreadyRunningError
-from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.pipeline.commit.root_lock import RootLock
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'goldsmith[ray]'")
 
-SHARPEN = b'[[edit]]\nop = "sharpen"\n'
 SEED = 16
 
 
@@ -31,30 +29,11 @@ def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
     cluster.close()
 
 
-def assets(count: int) -> list[Asset]:
-    """Return pictures that one job each sharpens."""
-    names = [f"picture{number}" for number in range(count)]
-    return [
-        Asset("selected", name, ((f"selected/{name}.toml", SHARPEN), (f"selected/{name}.png", png(number, 160, 120))))
-        for number, name in enumerate(names)
-    ]
-
-
 def cluster_studio(place: Path, cluster: LocalCluster, workers: int, address: str = "") -> Studio:
     """Return a studio whose queue works on the cluster."""
     studio = Studio(place, cluster={"address": address or cluster.address}, queues={"cpu": {"runner": "ray", "workers": workers}})
     studio.write_pipeline(PIPELINE)
     return studio
-
-
-def require_each_done_once(studio: Studio, reference: FileDigests, count: int) -> None:
-    """No picture is lost, half, doubled or different, no attempt was counted, and no scratch folder is left."""
-    committed = [facts["picture"] for facts in studio.events_of("committed", stage="edit")]
-    assert sorted(committed) == sorted(f"selected/picture{number}.png" for number in range(count))
-    assert studio.events_of("fault") == []
-    assert visible_files(studio.root) == reference
-    studio.stop()
-    assert [path for path in studio.at(SCRATCH_FOLDER).rglob("*") if path.is_file()] == []
 
 
 def test_forty_pictures_are_done_once_although_a_node_is_killed(tmp_path: Path, cluster: LocalCluster) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from doubles import tiny
 from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, import_first_from, open_pools, outcome_of, outcomes
 from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
-from goldsmith.jobs.job_faults import REPORTED_EXIT_STATUS
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.jobs.worker_start import spawn_worker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
@@ -68,38 +66,6 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("step", "kind", "message"),
-    [
-        (("die", {"signal": 9}), "crash", "(signal 9, "),
-        (("die", {"signal": 0}), "crash", "(exit status 3)"),
-        (("segfault", {}), "crash", "(signal 11, segmentation fault)"),
-        (("raise", {}), "crash", "at step 1 (raise): LookupError: no such thing."),
-        (("unsayable", {}), "crash", "LookupError: a�."),
-        (("babble", {"wire": True}), "crash", "sent an invalid message"),
-        (("die", {"signal": 0, "status": REPORTED_EXIT_STATUS}), "crash", "(exit status 75)"),
-        (("eat", {}), "memory", "(0.293 GiB)"),
-        (("eat", {"lifts": True}), "memory", "(0.293 GiB)"),
-    ],
-)
-def test_a_job_gets_one_outcome_whatever_a_step_does_to_its_worker(
-    pools: WorkerPools, share: Share, step: tuple[str, dict[str, Any]], kind: str, message: str
-) -> None:
-    """The sentence names the picture and the end of the process, and the next job is not affected."""
-    bad, good = share.job(step, limits=SMALL), share.job(("invert", {}))
-    pools.submit(bad)
-    pools.submit(good)
-    results = outcomes(events_until(pools, lambda events: len(outcomes(events)) == 2))
-    assert [outcome.job_id for outcome in results] == [bad.id, good.id]
-    fault = results[0].fault
-    assert fault is not None
-    assert (fault.kind, fault.path) == (kind, "inbox/hero.png")
-    assert "hero.png" in fault.sentence
-    assert message in fault.sentence
-    assert results[1].fault is None
-    assert pools.stop(0) == []
-
-
 def test_a_file_that_is_decoded_for_too_long_is_the_pictures_problem(pools: WorkerPools, share: Share) -> None:
     """The sentence names the file and the time. The process ends, as nothing else stops a decoder, and the next job is not affected."""
     bad, good = share.job(("decode", {})), share.job(("invert", {}))
@@ -110,35 +76,6 @@ def test_a_file_that_is_decoded_for_too_long_is_the_pictures_problem(pools: Work
     assert (first.job_id, first.fault.kind) == (bad.id, "problem")
     assert first.fault.sentence == "slow.layer.png takes too long to decode: more than 0 s of processor time."
     assert (second.job_id, second.fault) == (good.id, None)
-
-
-def test_the_end_of_a_dead_workers_stderr_is_kept_for_the_log(pools: WorkerPools, share: Share) -> None:
-    """After a segmentation fault, stderr has the place of the fault."""
-    assert "these are my last words" in getattr(outcome_of(pools, share.job(("die", {}))).fault, "detail", "")
-    assert "in apply" in getattr(outcome_of(pools, share.job(("segfault", {}))).fault, "detail", "")
-
-
-def test_a_hanging_step_is_ended_when_it_times_out(pools: WorkerPools, share: Share) -> None:
-    """This holds even for a step that never checks for a cancel."""
-    job = share.job(("hang", {"heeds": False}), limits=GENEROUS.model_copy(update={"timeout_seconds": 0.3}))
-    outcome = outcome_of(pools, job)
-    assert outcome.fault is not None
-    assert (outcome.fault.kind, "0.3 s" in outcome.fault.sentence) == ("timeout", True)
-
-
-@pytest.mark.parametrize("heeds", [True, False])
-def test_a_running_job_can_be_cancelled(pools: WorkerPools, share: Share, heeds: bool) -> None:
-    """A step that reports progress stops there and its process lives; another is killed after the grace period."""
-    job = share.job(("hang", {"heeds": heeds}))
-    pools.submit(job)
-    events_until(pools, lambda events: is_hanging(pools, job))
-    pid = pools.running_jobs()[job.id].pid
-    started_at = monotonic()
-    assert pools.cancel(job.id)
-    results = outcomes(events_until(pools, lambda events: bool(outcomes(events))))
-    assert [outcome.fault and outcome.fault.kind for outcome in results] == ["cancelled"]
-    assert is_alive(pid) == heeds
-    assert (monotonic() - started_at < 2.0) == heeds
 
 
 def test_printing_does_not_disturb_the_messages(pools: WorkerPools, share: Share) -> None:
@@ -374,27 +311,6 @@ def outcomes_of_batch(pools: WorkerPools, jobs: list[Job], during_batch: Callabl
 
 def sha256s(outcome: Outcome) -> list[str]:
     return [output.sha256 for output in outcome.outputs]
-
-
-def test_compatible_jobs_run_as_one_batch_and_get_the_pictures_of_their_own_seeds(batching_pools: WorkerPools, share: Share) -> None:
-    """Each job gets the same bytes as it gets alone."""
-    jobs = batch_of(share, {}, {}, {})
-    batch_outcomes = outcomes_of_batch(batching_pools, jobs)
-    assert [outcome.steps[0].findings["batch"] for outcome in batch_outcomes.values()] == [3, 3, 3]
-    assert len({sha for outcome in batch_outcomes.values() for sha in sha256s(outcome)}) == 3
-    assert batching_pools.worker_snapshots()[0].models.loaded == ("null-generate",)
-    for job in jobs:
-        alone = outcome_of(batching_pools, job.model_copy(update={"id": f"{job.id}-alone"}))
-        assert alone.steps[0].findings["batch"] == 1
-        assert sha256s(alone) == sha256s(batch_outcomes[job.id])
-
-
-def test_a_job_that_fails_or_is_cancelled_leaves_its_batch_alone(batching_pools: WorkerPools, share: Share) -> None:
-    """Of three jobs in one process one crashes, and one is cancelled while the third waits for it."""
-    jobs = batch_of(share, {"fail": True}, {"linger": True}, {})
-    results = outcomes_of_batch(batching_pools, jobs, lambda: [None, batching_pools.cancel(jobs[1].id)][0])
-    kinds = [results[job.id].fault.kind if results[job.id].fault else "done" for job in jobs]  # type: ignore[union-attr]
-    assert kinds == ["crash", "cancelled", "done"]
 
 
 def test_a_file_that_is_decoded_for_too_long_leaves_its_batch_alone(batching_pools: WorkerPools, share: Share) -> None:

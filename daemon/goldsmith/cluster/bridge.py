@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from goldsmith.cluster.node_canary import NodeCanary
 from goldsmith.cluster.node_checks import NodeExchange, compare
 from goldsmith.cluster.node_report import NodeReport, ReportRequest, run_node_report
-from goldsmith.cluster.remote_worker import RemoteWorker, WorkerNews, report_node
+from goldsmith.cluster.remote_worker import RemoteWorker, StartedWorker, WorkerNews, report_node
 from goldsmith.errors import GoldsmithError, error_text
 from goldsmith.jobs.bridge_protocol import MAX_BRIDGE_MESSAGE_BYTES, BridgeReport, BridgeRequest, BridgeSetup
 from goldsmith.jobs.protocol import WorkerSpec, decode_message, encode_message
@@ -37,11 +37,37 @@ _WATCH_SECONDS, _MAX_SILENT_LOOKS = 5.0, 3
 _CONNECT_SECONDS = 3.0
 # Seconds that an actor may take until its process has started, and that a killed process may take to be gone.
 _START_SECONDS, _KILL_SECONDS = 170.0, 10.0
+# Seconds after which a node that does not answer is given up. An actor answers each question within ten seconds, and kills its process
+# after 45 seconds without one.
+_MAX_SILENCE_SECONDS = 40.0
 # Seconds after which a node that was refused is checked again.
-_RECHECK_SECONDS = 60.0
+_RECHECK_SECONDS = 30.0
 _READ_BYTES = 256 * 1024
 # The threads of an actor: one waits for news, one sends, one kills, and one is left.
 _ACTOR_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Resources:
+    """What a worker process needs of its node, or what a node has."""
+
+    cpus: float
+    gpus: float
+    memory_bytes: float
+
+    def __add__(self, other: _Resources) -> _Resources:
+        return _Resources(self.cpus + other.cpus, self.gpus + other.gpus, self.memory_bytes + other.memory_bytes)
+
+    def __sub__(self, other: _Resources) -> _Resources:
+        return _Resources(self.cpus - other.cpus, self.gpus - other.gpus, self.memory_bytes - other.memory_bytes)
+
+    def fits(self, room: _Resources) -> bool:
+        return self.cpus <= room.cpus and self.gpus <= room.gpus and self.memory_bytes <= room.memory_bytes
+
+    def __str__(self) -> str:
+        """Return it for people, as in "1 GPU and 12.0 GiB of memory"."""
+        device = f"{self.gpus:g} GPU" if self.gpus else f"{self.cpus:g} processor{'' if self.cpus == 1 else 's'}"
+        return f"{device} and {self.memory_bytes / 2**30:.1f} GiB of memory" if self.memory_bytes else device
 
 
 @dataclass(slots=True)
@@ -50,21 +76,19 @@ class _Node:
 
     id: str
     name: str
-    cpus: float
-    gpus: float
+    total: _Resources
     refusals: tuple[str, ...] = ()
     is_accepted: bool = False
     checked_at: float = 0.0
     # What the worker processes on it have been promised.
-    used_cpus: float = 0.0
-    used_gpus: float = 0.0
+    used: _Resources = _Resources(0.0, 0.0, 0.0)
 
-    def has_room(self, cpus: float, gpus: float) -> bool:
-        return self.used_cpus + cpus <= self.cpus and self.used_gpus + gpus <= self.gpus
+    def has_room(self, need: _Resources) -> bool:
+        return need.fits(self.total - self.used)
 
     @property
     def load(self) -> float:
-        return max(self.used_cpus / max(self.cpus, 1.0), self.used_gpus / max(self.gpus, 1.0))
+        return max(self.used.cpus / max(self.total.cpus, 1.0), self.used.gpus / max(self.total.gpus, 1.0))
 
 
 @dataclass(slots=True)
@@ -157,17 +181,21 @@ class Bridge:
         for node_id, row in alive.items():
             node = self._nodes.get(node_id)
             if node is None:
-                resources = row["Resources"]
-                cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-                node = self._nodes[node_id] = _Node(node_id, row["NodeManagerHostname"], cpus, gpus)
+                amounts = row["Resources"]
+                total = _Resources(*(amounts.get(name, 0.0) for name in ("CPU", "GPU", "memory")))
+                node = self._nodes[node_id] = _Node(node_id, row["NodeManagerHostname"], total)
             is_due = not node.checked_at or (not node.is_accepted and time.monotonic() - node.checked_at > _RECHECK_SECONDS)
             # A node without processors and GPUs does no work: it is the head.
-            if is_due and node_id not in self._checks and (node.cpus or node.gpus):
-                self._spawn(self._check(node))
+            if is_due and (node.total.cpus or node.total.gpus):
+                self._begin_check(node)
+
+    def _begin_check(self, node: _Node) -> None:
+        if node.id not in self._checks:
+            self._checks.add(node.id)
+            self._spawn(self._check(node))
 
     async def _check(self, node: _Node) -> None:
         """Find out whether a node may work, and tell the daemon."""
-        self._checks.add(node.id)
         try:
             node.refusals = await self._find_refusals(node)
         finally:
@@ -200,6 +228,13 @@ class Bridge:
         refusals = tuple(" ".join(node.refusals)[:2000] for node in self._nodes.values() if node.refusals)
         self._report(BridgeReport(kind="nodes", nodes=nodes, refusals=refusals[:30]))
 
+    def _doubt(self, node: _Node, reason: str) -> None:
+        """Give a node no more processes before it was checked again. ``reason``: why, as a sentence."""
+        if node.id in self._nodes:
+            node.is_accepted, node.refusals = False, (reason,)
+            self._report_nodes()
+            self._begin_check(node)
+
     def _lose_node(self, node: _Node) -> None:
         for worker in list(self._workers.values()):
             if worker.node is node:
@@ -227,28 +262,31 @@ class Bridge:
 
     async def _serve(self, worker: _Worker) -> None:
         """Start the process of a worker on a node, and pass its bytes on until it ends."""
-        gpus = 0.0 if worker.spec.device == "cpu" else 1.0
-        cpus = float(worker.spec.threads) if not gpus else 1.0
-        node = self._choose(cpus, gpus)
+        need = _needed_by(worker.spec)
+        node = self._choose(need)
         if node is None:
-            self._end(worker, self._no_node_sentence(cpus, gpus))
+            self._end(worker, self._no_node_sentence(need, worker.spec.queue))
             return
         worker.node = node
-        node.used_cpus, node.used_gpus = node.used_cpus + cpus, node.used_gpus + gpus
+        node.used += need
         try:
-            await self._start(worker, node, cpus, gpus)
+            await self._start(worker, node, need)
             worker.tasks.append(self._spawn(self._pass_to_node(worker)))
             await self._pass_to_daemon(worker)
         except (RayError, TimeoutError, OSError) as error:
-            reason = "it did not start in time" if isinstance(error, TimeoutError) else _first_line(error)
-            self._end(worker, f"The node {node.name} is lost, or its worker process: {reason}")
+            reason = "it does not answer." if isinstance(error, TimeoutError) else _first_line(error)
+            sentence = f"The node {node.name} is lost, or its worker process: {reason}"
+            self._end(worker, sentence)
+            if isinstance(error, TimeoutError):
+                self._doubt(node, sentence)
         finally:
-            node.used_cpus, node.used_gpus = node.used_cpus - cpus, node.used_gpus - gpus
+            node.used -= need
 
-    async def _start(self, worker: _Worker, node: _Node, cpus: float, gpus: float) -> None:
+    async def _start(self, worker: _Worker, node: _Node, need: _Resources) -> None:
         options = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
+            "num_cpus": need.cpus,
+            "num_gpus": need.gpus,
+            "memory": need.memory_bytes,
             # The daemon counts attempts and starts another process: Ray repeats nothing.
             "max_restarts": 0,
             "max_task_retries": 0,
@@ -260,8 +298,17 @@ class Bridge:
             ray.remote(RemoteWorker).options(**options).remote(encode_message(worker.spec).decode(), setup.root, setup.root_on_nodes)
         )
         async with asyncio.timeout(_START_SECONDS):
-            pid, host = await worker.actor.start.remote()
-        self._report(BridgeReport(kind="started", number=worker.number, pid=pid, host=host))
+            started: StartedWorker = await worker.actor.start.remote()
+        self._report(
+            BridgeReport(
+                kind="started",
+                number=worker.number,
+                host=started.host,
+                pid=started.pid,
+                device_title=started.device_title,
+                device_memory_mb=started.device_memory_mb,
+            )
+        )
 
     async def _pass_to_node(self, worker: _Worker) -> None:
         try:
@@ -274,7 +321,8 @@ class Bridge:
     async def _pass_to_daemon(self, worker: _Worker) -> None:
         loop = asyncio.get_running_loop()
         while not worker.has_ended:
-            news: WorkerNews = await worker.actor.receive.remote()
+            async with asyncio.timeout(_MAX_SILENCE_SECONDS):
+                news: WorkerNews = await worker.actor.receive.remote()
             with suppress(OSError):
                 await loop.sock_sendall(worker.connection, news.data)
             with suppress(OSError):  # the daemon keeps the end of the text: what a full pipe does not take is lost
@@ -283,7 +331,9 @@ class Bridge:
                 worker.resident_bytes = news.resident_bytes
                 self._report(BridgeReport(kind="resident", number=worker.number, resident_bytes=news.resident_bytes))
             if news.status is not None:
-                self._end(worker, "", news.status)
+                self._end(worker, news.root_fault, news.status)
+                if news.root_fault and worker.node is not None:
+                    self._doubt(worker.node, news.root_fault)
 
     async def _kill(self, worker: _Worker) -> None:
         """Kill the process of a worker; if its node does not say in time that it is gone, give the node up."""
@@ -311,18 +361,17 @@ class Bridge:
             task.cancel()
         self._spawn(_close(worker, others))
 
-    def _choose(self, cpus: float, gpus: float) -> _Node | None:
+    def _choose(self, need: _Resources) -> _Node | None:
         """Return the node with the least load that may work and has room."""
-        nodes = [node for node in self._nodes.values() if node.is_accepted and node.has_room(cpus, gpus)]
+        nodes = [node for node in self._nodes.values() if node.is_accepted and node.has_room(need)]
         return min(nodes, key=lambda node: node.load, default=None)
 
-    def _no_node_sentence(self, cpus: float, gpus: float) -> str:
+    def _no_node_sentence(self, need: _Resources, queue: str) -> str:
         refusals = [refusal for node in self._nodes.values() for refusal in node.refusals]
         if self._checks:
             return "The nodes of the cluster are being checked."
         if any(node.is_accepted for node in self._nodes.values()):
-            need = f"{gpus:g} GPU" if gpus else f"{cpus:g} processors"
-            return f"No node of the cluster has {need} left for another worker."
+            return f"No node of the cluster has {need} left for another worker: add a node, or lower queues.{queue}.workers."
         return " ".join(["No node of the cluster may work.", *refusals[:3]])
 
     # --- messages
@@ -375,6 +424,12 @@ def _report_request(setup: BridgeSetup, root: Path, canary: NodeCanary) -> Repor
         models=setup.models,
         hash_notes=setup.hash_notes if new == old else "",
     )
+
+
+def _needed_by(spec: WorkerSpec) -> _Resources:
+    """Return what a worker process needs: a GPU with a processor that feeds it, or as many processors as it has threads; and memory."""
+    memory_bytes = float(spec.host_memory_mb << 20)
+    return _Resources(float(spec.threads), 0.0, memory_bytes) if spec.device == "cpu" else _Resources(1.0, 1.0, memory_bytes)
 
 
 def _only_on(node: _Node) -> NodeAffinitySchedulingStrategy:

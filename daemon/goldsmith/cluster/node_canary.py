@@ -10,10 +10,10 @@ from pathlib import Path
 from goldsmith.cluster.node_report import NodeReport
 from goldsmith.errors import GoldsmithError, error_text
 from goldsmith.files import Filesystem
+from goldsmith.jobs.bridge_protocol import CANARY_PREFIX
 from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import WorkFolder
 
-_SCRATCH = "nodes"
 _MAX_ANSWER_BYTES = 4096
 
 
@@ -33,7 +33,7 @@ class NodeCanary:
         """Write the file. Raises OSError, HostError or ScratchError if the work folder does not take it."""
         self.text = secrets.token_hex(16)
         self._work_folder = WorkFolder(root)
-        scratch = f"{_SCRATCH}-{secrets.token_hex(4)}"
+        scratch = f"{CANARY_PREFIX}{secrets.token_hex(4)}"
         self._path, _ = self._work_folder.create_file(Filesystem(), scratch, "canary", self.text.encode("ascii"))
         # For ReportRequest.canary: the path below the root.
         self.relative_path = f"{SCRATCH_FOLDER}/{scratch}/{os.path.basename(self._path)}"

@@ -36,6 +36,8 @@ class NodeView:
     def __init__(self, root: str, root_on_node: str) -> None:
         self._root = root
         self._root_on_node = root_on_node or root
+        # The path of the process's scratch folder on the node; "" until the message HELLO names it.
+        self.scratch = ""
         # By job, by path: the daemon's signature and the node's.
         self._signatures: dict[str, _Signatures] = {}
 
@@ -55,9 +57,10 @@ class NodeView:
 
     def _hello(self, hello: HelloMessage) -> HelloMessage:
         folders, config = hello.folders, hello.config
+        self.scratch = self._node_path(hello.scratch)
         return hello.model_copy(
             update={
-                "scratch": self._node_path(hello.scratch),
+                "scratch": self.scratch,
                 "folders": WorkerFolders(
                     work=self._node_path(folders.work),
                     inputs=tuple(map(self._node_path, folders.inputs)),

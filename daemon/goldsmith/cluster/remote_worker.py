@@ -18,8 +18,19 @@ from time import monotonic
 
 from goldsmith.cluster.node_report import ReportRequest, run_node_report
 from goldsmith.cluster.node_view import NodeView
+from goldsmith.cluster.root_watch import RootLost, RootWatch
+from goldsmith.engines.devices import find_devices
 from goldsmith.errors import GoldsmithError
-from goldsmith.jobs.protocol import MAX_WORKER_PAYLOAD_BYTES, FrameDecoder, MessageType, ProtocolError, WorkerSpec, frame_message
+from goldsmith.jobs.job import Outcome
+from goldsmith.jobs.protocol import (
+    MAX_WORKER_PAYLOAD_BYTES,
+    FrameDecoder,
+    MessageType,
+    ProtocolError,
+    WorkerSpec,
+    decode_message,
+    frame_message,
+)
 from goldsmith.jobs.worker_start import read_resident_bytes, spawn_worker
 
 # Seconds after which ``receive`` returns although there is nothing new.
@@ -28,6 +39,8 @@ RECEIVE_SECONDS = 10.0
 _MAX_SILENCE_SECONDS = 45.0
 # Seconds between two looks at the memory of the process, and the change of it that is told.
 _MEMORY_CHECK_SECONDS, _MEMORY_STEP_BYTES = 0.25, 4 << 20
+# Seconds between two looks whether the root is still mounted.
+_ROOT_CHECK_SECONDS = 1.0
 _READ_BYTES = 256 * 1024
 # While so much waits for the bridge, nothing more is read from the process.
 _MAX_UNSENT_BYTES = 16 << 20
@@ -37,12 +50,28 @@ _MAX_STDERR_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WorkerNews:
-    """What has happened to a worker process since the last question. ``status``: its exit status, None while it runs."""
+    """What has happened to a worker process since the last question.
+
+    ``status``: its exit status, None while it runs. ``root_fault``: why the node and no job is to blame for its end, as a sentence; "" if
+    the node sees the root.
+    """
 
     data: bytes
     stderr: bytes
     resident_bytes: int
     status: int | None
+    root_fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedWorker:
+    """A worker process that has started: its id, the name of its node, and the device that Ray has given to it."""
+
+    pid: int
+    host: str
+    # "" and 0 on a CPU, and if they are not known.
+    device_title: str = ""
+    device_memory_mb: int = 0
 
 
 def report_node(request: str) -> tuple[str, str]:
@@ -59,9 +88,10 @@ class RemoteWorker:
     def __init__(self, spec: str, root: str, root_on_node: str) -> None:
         """``spec``: a WorkerSpec as JSON. ``root``: the path of the root on the daemon's host; ``root_on_node``: here."""
         self._spec = WorkerSpec.model_validate_json(spec)
-        view = NodeView(root, root_on_node)
-        self._to_node = Translation(view.to_node)
-        self._to_daemon = Translation(view.to_daemon, MAX_WORKER_PAYLOAD_BYTES)
+        self._view = NodeView(root, root_on_node)
+        self._root = RootWatch(root_on_node or root)
+        self._to_node = Translation(self._view.to_node)
+        self._to_daemon = Translation(self._translate_to_daemon, MAX_WORKER_PAYLOAD_BYTES)
         self._changed = Condition()
         self._child: subprocess.Popen[bytes] | None = None
         self._start_failure: OSError | None = None
@@ -70,29 +100,37 @@ class RemoteWorker:
         self._data, self._stderr = bytearray(), bytearray()
         self._resident_bytes = self._told_bytes = 0
         self._status: int | None = None
-        self._asked_at = monotonic()
+        self._asked_at = self._looked_at = monotonic()
 
-    def start(self) -> tuple[int, str]:
-        """Start the process, and return its id and the name of this node. Raises OSError."""
+    def start(self) -> StartedWorker:
+        """Start the process. Raises OSError."""
         # The process dies with the thread that has started it, and the threads that call the methods may end before.
         Thread(target=self._serve, name="worker", daemon=True).start()
         with self._changed:
             self._changed.wait_for(lambda: self._child is not None or self._start_failure is not None)
         if self._child is None:
             raise self._start_failure or OSError("the process has not started")
-        return self._child.pid, socket.gethostname()
+        title, memory_mb = _own_device(self._spec)
+        return StartedWorker(self._child.pid, socket.gethostname(), title, memory_mb)
 
     def send(self, data: bytes) -> None:
         """Pass bytes of the daemon on to the process. What a dead process does not take is lost."""
+        is_first = not self._view.scratch
+        data = self._to_node.feed(data)
+        if is_first and self._view.scratch and not os.path.isdir(self._view.scratch):
+            # The daemon has made this folder for this process a moment ago.
+            self._root.lose("it does not see what this daemon writes there")
+            self.kill()
+            return
         with suppress(OSError):
-            self._connection.sendall(self._to_node.feed(data))
+            self._connection.sendall(data)
 
     def receive(self) -> WorkerNews:
         """Return what has happened, as soon as there is anything to tell; at the latest after ``RECEIVE_SECONDS``."""
         self._asked_at = monotonic()
         with self._changed:
             self._changed.wait_for(self._has_news, RECEIVE_SECONDS)
-            news = WorkerNews(bytes(self._data), bytes(self._stderr), self._resident_bytes, self._status)
+            news = WorkerNews(bytes(self._data), bytes(self._stderr), self._resident_bytes, self._status, self._root.fault)
             self._data.clear()
             self._stderr.clear()
             self._told_bytes = self._resident_bytes
@@ -128,6 +166,8 @@ class RemoteWorker:
         status = child.wait()
         os.set_blocking(self._stderr_fd, False)
         self._read(self._stderr_fd)
+        if status:
+            self._root.look()
         with self._changed:
             self._status = status
             self._changed.notify_all()
@@ -147,7 +187,13 @@ class RemoteWorker:
                 self._resident_bytes = read_resident_bytes(child.pid, self._spec.device)
                 if self._has_news():
                     self._changed.notify_all()
-            if monotonic() - self._asked_at > _MAX_SILENCE_SECONDS:
+            now = monotonic()
+            if now - self._asked_at > _MAX_SILENCE_SECONDS:
+                return
+            if now - self._looked_at > _ROOT_CHECK_SECONDS:
+                self._looked_at = now
+                self._root.look()
+            if self._root.fault:
                 return
             if not ready and child.poll() is not None:
                 return
@@ -166,10 +212,25 @@ class RemoteWorker:
                 self._stderr += data
                 del self._stderr[:-_MAX_STDERR_BYTES]
             else:
-                self._data += self._to_daemon.feed(data)
+                try:
+                    self._data += self._to_daemon.feed(data)
+                except RootLost:  # nothing that the process says counts any more
+                    return False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: len(self._data) < _MAX_UNSENT_BYTES, RECEIVE_SECONDS)
         return True
+
+    def _translate_to_daemon(self, kind: MessageType, payload: bytes) -> bytes:
+        """Return the payload of a message for the daemon. Raises RootLost for a failed job if the node has lost the root."""
+        if kind is MessageType.OUTCOME and decode_message(Outcome, payload).fault is not None:
+            self._root.require()
+        return self._view.to_daemon(kind, payload)
+
+
+def _own_device(spec: WorkerSpec) -> tuple[str, int]:
+    """Return the title and the memory in MiB of the GPU that Ray shows to this actor; "" and 0 on a CPU."""
+    devices = () if spec.device == "cpu" else find_devices().devices
+    return (devices[0].title, devices[0].total_mb) if devices else ("", 0)
 
 
 class Translation:

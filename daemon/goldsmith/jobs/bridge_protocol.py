@@ -15,6 +15,9 @@ from goldsmith.jobs.protocol import WorkerSpec
 # The largest message. The kernel refuses a larger one than its buffer for sockets, of 208 KiB.
 MAX_BRIDGE_MESSAGE_BYTES = 128 * 1024
 
+# Begins the names of the scratch folders in which the bridge and the nodes show each other that they see the same root.
+CANARY_PREFIX = "nodes-"
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -59,7 +62,8 @@ class BridgeReport(_Message):
     """A message from the bridge.
 
     connected: it is connected to the cluster · unavailable: it is not any more, and ends; ``sentence`` says why · nodes: which nodes may
-    work, and why others may not · started: a worker process runs on ``host`` as ``pid`` · resident: it has ``resident_bytes`` of memory ·
+    work, and why others may not · started: a worker process runs on ``host`` as ``pid``, with the GPU that it names · resident: it has
+    ``resident_bytes`` of memory ·
     ended: it has ended with the exit ``status``, or its host is lost for the reason in ``sentence``.
     """
 
@@ -67,6 +71,8 @@ class BridgeReport(_Message):
     number: int = 0
     host: str = ""
     pid: int = 0
+    device_title: str = ""
+    device_memory_mb: int = 0
     resident_bytes: int = 0
     status: int = 0
     sentence: str = ""

@@ -68,6 +68,8 @@ class WorkerSpec(BaseModel):
     """The device's name for people: "NVIDIA L40S"; "" if unknown."""
     device_memory_mb: int = 0
     """The device's own memory; 0 if it has none (the CPU) or it is unknown."""
+    host_memory_mb: int = 0
+    """The memory in MiB that a node sets aside for the process; 0 = none."""
 
 
 class WorkerConfig(BaseModel):

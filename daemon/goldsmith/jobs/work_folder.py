@@ -161,6 +161,14 @@ class WorkFolder:
             finally:
                 os.close(parent)
 
+    def remove_all(self, prefix: str) -> None:
+        """Remove the scratch folders whose names begin with ``prefix``. What cannot be removed now is removed at the next start."""
+        with contextlib.suppress(OSError, HostError), self.opened() as work:
+            for name in os.listdir(work):
+                if name.startswith(prefix):
+                    with contextlib.suppress(OSError):
+                        remove_tree(work, name, work)
+
     def clear(self, keep: Collection[str]) -> None:
         """Remove everything except the scratch folders ``keep``. What cannot be removed is tried again at the next start."""
         with self.opened() as work:

@@ -181,7 +181,7 @@ def _input_folders(pipeline: Pipeline) -> tuple[str, ...]:
 
 
 def worker_specs(setup: Setup) -> list[WorkerSpec]:
-    return build_worker_specs(setup.settings, [stage.queue for stage in setup.pipeline.stages])
+    return build_worker_specs(setup.settings, [stage.queue for stage in setup.pipeline.stages], setup.weights)
 
 
 def job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:

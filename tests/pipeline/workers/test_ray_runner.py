@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from goldsmith.cluster.node_canary import NodeCanary
 from goldsmith.jobs.bridge_protocol import BridgeReport, BridgeRequest, BridgeSetup
+from goldsmith.jobs.job import SCRATCH_FOLDER
 from goldsmith.jobs.protocol import WorkerSpec, decode_message, encode_message
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.pipeline.workers import ray_runner
 from goldsmith.pipeline.workers.ray_runner import LOST_STATUS, RayProcess, RayRunner, spawn_bridge
 from goldsmith.pipeline.workers.runner import HostUnavailable
@@ -56,7 +60,8 @@ class Cluster:
     def __init__(self) -> None:
         self.now = 0.0
         self.bridges: list[PretendedBridge] = []
-        self.runner = RayRunner(lambda: SETUP, self._spawn, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
+        self.setup = SETUP
+        self.runner = RayRunner(lambda: self.setup, self._spawn, lambda: self.now, lambda: 0.0)  # type: ignore[arg-type]
         self.socket, self.other_end = socket.socketpair()
 
     def _spawn(self, control_fd: int, stderr_fd: int) -> PretendedBridge:
@@ -77,7 +82,7 @@ class Cluster:
         with pytest.raises(HostUnavailable):
             self.start()
         bridge = self.bridges[-1]
-        assert bridge.receive().setup == SETUP
+        assert bridge.receive().setup == self.setup
         bridge.report(kind="connected")
         bridge.report(kind="nodes", nodes=("gpu1",))
         return bridge
@@ -202,3 +207,25 @@ def test_the_bridge_alone_gets_the_token_of_the_cluster(monkeypatch: pytest.Monk
     assert environments["environment"]["RAY_AUTH_TOKEN_PATH"] == "/etc/goldsmith/token"  # noqa: S105 - a path
     assert environments["environment"]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert "AWS_SECRET_ACCESS_KEY" not in environments["environment"]
+
+
+def test_what_a_killed_bridge_has_left_in_the_work_folder_is_removed(cluster: Cluster, tmp_path: Path) -> None:
+    """Its file for a node that it was checking. The folders of workers stay."""
+    work_folder = WorkFolder(tmp_path)
+    work_folder.prepare()
+    cluster.setup = SETUP.model_copy(update={"root": str(tmp_path)})
+    cluster.connect()
+    NodeCanary(tmp_path)
+    (tmp_path / SCRATCH_FOLDER / "worker-1").mkdir()
+    cluster.runner.close()
+    assert os.listdir(tmp_path / SCRATCH_FOLDER) == ["worker-1"]
+
+
+def test_the_device_that_a_node_gives_to_a_process_is_known(cluster: Cluster) -> None:
+    """By its title and its memory, by which batches are made."""
+    bridge = cluster.connect()
+    process = cluster.start()
+    number = bridge.receive().number
+    bridge.report(kind="started", number=number, pid=77, host="gpu1", device_title="NVIDIA L40S", device_memory_mb=46068)
+    assert process.poll() is None
+    assert (process.device_title, process.device_memory_mb) == ("NVIDIA L40S", 46068)

@@ -67,6 +67,21 @@ def test_a_pipeline_without_the_queue_gpu_looks_for_no_device(machine: SimpleNam
     assert summaries(build_worker_specs(settings(), ["cpu"])) == [("cpu", "cpu", 3)]
 
 
+GENERATING_MODEL = """
+[models.{name}]
+kind = "generate"
+driver = "null"
+licence = "Apache-2.0"
+[models.{name}.diffusion]
+family = "null"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = {size}
+picture_mb = 500
+"""
 LOCAL_MODELS = """
 [models.local]
 kind = "generate"
@@ -119,3 +134,24 @@ def test_a_queue_on_the_cluster_has_as_many_workers_as_its_table_says() -> None:
     ]
     specs = build_worker_specs(settings('devices = "cpu"\n' + cluster.format(queue="gpu")), ["gpu"])
     assert [(spec.runner, spec.device) for spec in specs] == [("ray", "cpu"), ("ray", "cpu")]
+
+
+def test_a_node_sets_memory_aside_for_the_largest_installed_model(tmp_path: Path) -> None:
+    """By its entry in models.toml: a worker may get jobs for any of them. Never more than a worker may use at all."""
+    cluster = 'worker_memory_mb = 20000\n[cluster]\naddress = "auto"\n[queues.{queue}]\nrunner = "ray"\n'
+    models_file = tmp_path / "models.toml"
+    entries = [GENERATING_MODEL.format(name="small", size=3000), GENERATING_MODEL.format(name="large", size=7000)]
+    absent = GENERATING_MODEL.format(name="absent", size=90000).replace('driver = "null"', 'driver = "diffusers"\nfolder = "/nowhere"')
+    models_file.write_text("".join([*entries, absent]))
+    weights = WeightsRegistry(read_models(models_file), tmp_path / "weights")
+
+    def memory(queue: str, first_lines: str = "") -> list[int]:
+        specs = build_worker_specs(settings(first_lines + cluster.format(queue=queue)), [queue], weights)
+        return [spec.host_memory_mb for spec in specs]
+
+    assert memory("gpu") == [1024 + 7000]
+    assert memory("gpu", 'devices = "cpu"\n') == [1024 + 2 * 7000 + 500]
+    assert memory("cpu") == [1024]
+    models_file.write_text(GENERATING_MODEL.format(name="huge", size=90000))
+    weights = WeightsRegistry(read_models(models_file), tmp_path / "weights")
+    assert memory("gpu") == [20000]

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from goldsmith.jobs.bridge_protocol import MAX_BRIDGE_MESSAGE_BYTES, BridgeReport, BridgeRequest, BridgeSetup
+from goldsmith.jobs.bridge_protocol import CANARY_PREFIX, MAX_BRIDGE_MESSAGE_BYTES, BridgeReport, BridgeRequest, BridgeSetup
 from goldsmith.jobs.protocol import ProtocolError, WorkerSpec, decode_message, encode_message
+from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.jobs.worker_start import worker_environment
 from goldsmith.pipeline.workers.runner import HostUnavailable
 
@@ -58,6 +59,8 @@ class RayProcess:
         self.pid = 0
         self.host = ""
         self.host_failure = ""
+        self.device_title = ""
+        self.device_memory_mb = 0
         self.killed_at: float | None = None
         self.memory_bytes = 0
         self._runner = runner
@@ -104,6 +107,8 @@ class RayRunner:
         self._clock = clock
         self._wall_clock = wall_clock
         self._bridge: subprocess.Popen[bytes] | None = None
+        # The work folder of the root that the last bridge was told.
+        self._work_folder: WorkFolder | None = None
         self._control: socket.socket | None = None
         self._stderr_fd = -1
         self._stderr = bytearray()
@@ -193,6 +198,7 @@ class RayRunner:
             return
         elif report.kind == "started":
             process.pid, process.host = report.pid, report.host
+            process.device_title, process.device_memory_mb = report.device_title, report.device_memory_mb
         elif report.kind == "resident":
             process.memory_bytes = report.resident_bytes
         elif report.kind == "ended":
@@ -201,7 +207,8 @@ class RayRunner:
 
     def _start_bridge(self) -> None:
         """Start the bridge and send it its setup. Raises OSError."""
-        setup = encode_message(BridgeRequest(kind="setup", setup=self._read_setup()))
+        setup = self._read_setup()
+        self._work_folder = WorkFolder(setup.root)
         self._control, remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._stderr_fd, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._last_sentence, self._nodes, self.refusals = "", (), ()
@@ -210,7 +217,7 @@ class RayRunner:
             os.set_blocking(write_end, True)
             self._control.setblocking(False)
             self._bridge = self._spawn(remote_end.fileno(), write_end)
-            self._control.send(setup)
+            self._control.send(encode_message(BridgeRequest(kind="setup", setup=setup)))
         except OSError as error:
             self._last_sentence = f"The bridge to the cluster cannot be started: {error.strerror or error}."
             self._lose_bridge()
@@ -240,6 +247,8 @@ class RayRunner:
         if self._bridge is not None:
             self._bridge.kill()
             status = self._bridge.wait()
+            if self._work_folder is not None:  # a bridge that was killed in the middle of a check has left its file
+                self._work_folder.remove_all(CANARY_PREFIX)
         self._drain_stderr()
         if self._control is not None:
             self._control.close()

@@ -27,6 +27,16 @@ class ProcessHandle(Protocol):
         ...
 
     @property
+    def device_title(self) -> str:
+        """The name for people of the device that its host has given to it; "" if the daemon has chosen the device, or it is not known."""
+        ...
+
+    @property
+    def device_memory_mb(self) -> int:
+        """The memory of that device in MiB; 0 as ``device_title``."""
+        ...
+
+    @property
     def host_failure(self) -> str:
         """Why its host, and not the process or its job, is to blame for its end, as a sentence; "" if the process ended by itself."""
         ...
@@ -92,6 +102,9 @@ class LocalProcess:
     """A worker process on this host."""
 
     host = ""
+    # The daemon itself has chosen the device.
+    device_title = ""
+    device_memory_mb = 0
     # A host that has failed runs no daemon, either.
     host_failure = ""
 

@@ -106,7 +106,9 @@ class WorkerPool:
         """Why no job starts; "" while at least one device is healthy."""
         if not all(device.health.reported_reason for device in self.devices):
             return ""
-        return " ".join(dict.fromkeys(device.health.reported_reason for device in self.devices))
+        reasons = list(dict.fromkeys(device.health.reported_reason for device in self.devices))
+        # The loss of a host is the reason of one device, and a part of the reason of another that finds no host.
+        return " ".join(reason for reason in reasons if not any(reason in other for other in reasons if other != reason))
 
     def running_jobs(self) -> list[tuple[Slot, JobRun]]:
         """Return the jobs that run or whose results are being verified, each with its slot."""
@@ -142,7 +144,7 @@ class WorkerPool:
         """Return the state of each process, and of each device without a process."""
         snapshots = [
             WorkerSnapshot(
-                slot.device.spec,
+                slot.process.spec,
                 slot.device.health.reported_reason,
                 tuple(run.job for run in slot.runs),
                 slot.models,
@@ -314,7 +316,7 @@ class WorkerPool:
         The queued jobs are shared with the ``other_slots`` that could take jobs too.
         """
         share = ceil((len(self.queue) + 1) / (other_slots + 1))
-        limit = min(share, batch_size(slot.device.spec, job)) - 1
+        limit = min(share, batch_size(slot.process.spec, job)) - 1
         others = (
             self.queue.take_compatible(job, limit, self._failure_policy.can_share_process, now)
             if limit > 0 and self._failure_policy.can_share_process(job)

@@ -54,6 +54,7 @@ class WorkerProcess:
 
     def __init__(self, spec: WorkerSpec, config: WorkerConfig, folders: WorkerFolders, scratch: str, runner: Runner, now: float) -> None:
         self.started_at = now
+        self._spec = spec
         self.is_ready = False
         # True once no more messages can arrive.
         self.has_ended = False
@@ -159,6 +160,14 @@ class WorkerProcess:
     def host(self) -> str:
         """The name of the host that it runs on; "" for this host, and as long as it is not known."""
         return self._process.host
+
+    @property
+    def spec(self) -> WorkerSpec:
+        """What the process was started as, with the device that its host has given to it."""
+        if not self._process.device_memory_mb:
+            return self._spec
+        device = {"device_title": self._process.device_title, "device_memory_mb": self._process.device_memory_mb}
+        return self._spec.model_copy(update=device)
 
     @property
     def host_failure(self) -> str:

@@ -12,11 +12,15 @@ from goldsmith.engines.registry.weights_registry import WeightsRegistry
 from goldsmith.jobs.job import GPU_QUEUE
 from goldsmith.jobs.protocol import WorkerSpec
 
+# MiB of a node's memory for the pictures of a worker, beside its models: enough for one of some 30 megapixels.
+_PICTURES_MB = 1024
 
-def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[WorkerSpec]:
+
+def build_worker_specs(settings: Settings, queues: Iterable[str], weights: WeightsRegistry | None = None) -> list[WorkerSpec]:
     """Return the worker processes to start: for the queue ``gpu`` one on each accelerator, for any other queue ``cpu_workers``.
 
     For a queue on a cluster as many as its table says. Each of them has a device of its own: one node can fail, and the others go on.
+    ``weights``: the models that are installed; a node sets memory aside for them.
     """
     names = list(dict.fromkeys(queues))
     local_names = [name for name in names if settings.queue(name).runner == "local"]
@@ -24,7 +28,7 @@ def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[Worker
     specs = []
     for name in names:
         if name not in local_names:
-            specs += [_cluster_spec(name, settings)] * settings.queue(name).workers
+            specs += [_cluster_spec(name, settings, weights)] * settings.queue(name).workers
         elif name == GPU_QUEUE and accelerators:
             specs += [_device_spec(accelerator, name, settings) for accelerator in accelerators]
         else:
@@ -32,10 +36,33 @@ def build_worker_specs(settings: Settings, queues: Iterable[str]) -> list[Worker
     return specs
 
 
-def _cluster_spec(queue: str, settings: Settings) -> WorkerSpec:
+def _cluster_spec(queue: str, settings: Settings, weights: WeightsRegistry | None) -> WorkerSpec:
     # Ray shows each worker the GPU that it has given to it, and no other.
     device = "cuda:0" if queue == GPU_QUEUE and settings.devices != "cpu" else "cpu"
-    return WorkerSpec(queue=queue, runner="ray", device=device, threads=settings.threads, max_batch=settings.together)
+    models_mb = _largest_model_mb(weights, device) if queue == GPU_QUEUE and weights is not None else 0
+    return WorkerSpec(
+        queue=queue,
+        runner="ray",
+        device=device,
+        threads=settings.threads,
+        max_batch=settings.together,
+        host_memory_mb=min(settings.worker_memory_mb, _PICTURES_MB + models_mb),
+    )
+
+
+def _largest_model_mb(weights: WeightsRegistry, device: str) -> int:
+    """Return the MiB of host memory that the largest installed generating model takes, by the figures of its entry; 0 without one.
+
+    A worker gets jobs with any model of its queue. Beside a GPU that is too small for a model, its weights lie in the host's memory. On
+    the CPU the pictures are there, too, and weights of half precision take twice their size.
+    """
+    sizes = [0]
+    for name, model in weights.models.models.items():
+        diffusion = model.diffusion
+        if diffusion is not None and not weights.first_missing(name):
+            on_cpu = diffusion.memory_mb * (1 if diffusion.precision == "float32" else 2) + diffusion.picture_mb
+            sizes.append(on_cpu if device == "cpu" else diffusion.memory_mb)
+    return max(sizes)
 
 
 def _device_spec(device: Accelerator, queue: str, settings: Settings) -> WorkerSpec:
