@@ -37,6 +37,12 @@ def _functions(path: Path) -> list[tuple[str, int]]:
     return [(f"{path.relative_to(CHECKOUT)}:{node.name}", (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
 
 
+def test_nothing_that_an_editor_or_a_merge_leaves_behind_is_here() -> None:
+    """Such as worker.py.orig."""
+    leftovers = [path for folder in ("daemon", "tests", "docs", "config", "systemd") for path in (CHECKOUT / folder).rglob("*")]
+    assert [path for path in leftovers if path.suffix in (".orig", ".rej", ".bak", ".swp") or path.name.endswith("~")] == []
+
+
 def test_no_function_is_longer_than_sixty_lines() -> None:
     """Longer functions must be split."""
     long = [(name, lines) for path in SOURCES for name, lines in _functions(path) if lines > 60]
