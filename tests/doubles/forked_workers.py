@@ -59,7 +59,7 @@ def workers_from(spawn: SpawnWorker) -> Iterator[None]:
 
 def _fork(imports: str, spec: WorkerSpec, socket_fd: int, stderr_fd: int) -> SpawnedProcess:
     environment = worker_environment(os.environ, spec.threads)
-    if not set(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))) <= _USUAL_FOLDERS or "LD_LIBRARY_PATH" in environment:
+    if not set(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))) <= _USUAL_FOLDERS:
         return spawn_worker(spec, socket_fd, stderr_fd)  # a template for this test alone would gain nothing
     key = (os.getpid(), imports)
     with _lock:
