@@ -123,9 +123,9 @@ def test_prune_without_the_journal_is_refused(goldsmith: Goldsmith, delivery: De
 
 
 @pytest.mark.parametrize(("age", "code"), [("90d", 0), ("12w", 0), ("2y", 0), ("90", 0), ("0d", 2), ("soon", 2), ("-3d", 2), ("1h", 2)])
-def test_an_age_has_a_number_and_a_unit(goldsmith: Goldsmith, delivery: Delivery, age: str, code: int) -> None:
+def test_an_age_has_a_number_and_a_unit(goldsmith: Goldsmith, root: Path, journal: Journal, age: str, code: int) -> None:
     """Anything else is refused with an example."""
-    result = goldsmith("prune", f"--older={age}", "--dry-run", "-r", delivery.root)
+    result = goldsmith("prune", f"--older={age}", "--dry-run", "-r", root)
     assert result.code == code
     assert code == 0 or "90d, 12w or 2y" in result.err
 

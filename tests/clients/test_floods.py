@@ -22,7 +22,7 @@ _IN_CREATE, _IN_DELETE, _IN_Q_OVERFLOW = 0x100, 0x200, 0x4000
 
 
 @pytest.mark.timeout(2 * MAX_SECONDS)
-@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [1_000, *(pytest.param(count, marks=pytest.mark.soak) for count in (4_000, 20_000))])
 def test_thousands_of_files_at_once(watched: Watched, count: int) -> None:
     """Small pictures of one size differ only in their bytes, and each is taken once."""
     _flood(watched.drop(f"flood_{count}"), count)

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +21,6 @@ from goldsmith.jobs.job import Job, JobFault, JobProgress, Outcome, OutputFile
 from goldsmith.jobs.protocol import MessageType, encode_message, frame_message
 from goldsmith.pipeline.scheduler import results
 from goldsmith.pipeline.workers import outcome_files
-from goldsmith.pipeline.workers.runner import LocalRunner
 
 pytestmark = pytest.mark.unfenced
 
@@ -64,10 +62,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(tmp_path: Path) -> Iterator[Place]:
     workers = PretendedWorkers()
-    monkeypatch.setattr("goldsmith.service.runtime.LocalRunner", partial(LocalRunner, workers.spawn))
     with studio_at(tmp_path) as studio:
+        studio.spawn = workers.spawn
         studio.write_pipeline(PIPELINE)
         secret = tmp_path / "secret.png"
         secret.write_bytes(SECRET)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from doubles.commission import PIPELINE, SELECT
+from doubles.forked_workers import fork_worker, workers_from
 from doubles.pictures import mask, png
 from doubles.studio import HASTE, studio_at
 from goldsmith.pipeline.replay.report import ReplayReport
+from goldsmith.pipeline.workers.runner import SpawnWorker
 from goldsmith.service.one_off import run_replay
 from goldsmith.service.setup import Setup, load_setup
 
@@ -51,6 +53,8 @@ class Delivery:
     def __init__(self, root: Path, manifest: str = MANIFEST) -> None:
         self.root = root
         self.manifest = manifest
+        # Starts the worker processes of a replay.
+        self.spawn: SpawnWorker = fork_worker
 
     def copied(self, place: Path) -> Delivery:
         """Return a copy in another place, which a test may change."""
@@ -83,7 +87,8 @@ class Delivery:
 
     def again(self, keep: Path | None = None) -> ReplayReport:
         """Replay the delivery in worker processes of its own."""
-        return run_replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
+        with workers_from(self.spawn):
+            return run_replay(self.setup, self.at(self.manifest), lambda stage, fraction, note: None, keep)
 
     def file_states(self) -> dict[str, tuple[int, int, bytes]]:
         """Return the inode, the time and the bytes of every file in the root. A replay must not change them."""
@@ -96,15 +101,20 @@ class Delivery:
         return files
 
 
-def delivered(place: Path, files: dict[str, bytes | str], manifest: str, pipeline_toml: str = PIPELINE) -> Delivery:
-    """Run the daemon on these files until it is idle."""
+def delivered(
+    place: Path, files: dict[str, bytes | str], manifest: str, pipeline_toml: str = PIPELINE, spawn: SpawnWorker = fork_worker
+) -> Delivery:
+    """Run the daemon on these files until it is idle. ``spawn`` starts its worker processes, and those of the replays."""
     with studio_at(place) as studio:
+        studio.spawn = spawn
         studio.write_pipeline(pipeline_toml)
         for path, data in files.items():
             studio.put(path, data)
         studio.until_idle()
         assert studio.at(manifest).exists(), studio.report()
-    return Delivery(studio.root, manifest)
+    delivery = Delivery(studio.root, manifest)
+    delivery.spawn = spawn
+    return delivery
 
 
 def hero(place: Path) -> Delivery:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from doubles.forked_workers import fork_worker
 from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
 from goldsmith.files import FileSignature
 from goldsmith.jobs import worker_start
@@ -28,7 +29,6 @@ from goldsmith.jobs.job import (
     StepSpec,
 )
 from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
-from goldsmith.jobs.worker_start import spawn_worker
 from goldsmith.picture.codec import EncodingOptions, encode
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.pipeline.workers.runner import LocalRunner, SpawnWorker
@@ -120,7 +120,7 @@ def _model_paths(root: Path, config: WorkerConfig) -> tuple[str, ...]:
     return find_model_paths(root, open_weights_registry(Path(config.models_file), folder), Path(config.models_file))
 
 
-def open_pools(root: Path, specs: Sequence[WorkerSpec], config: WorkerConfig = FAULTY, spawn: SpawnWorker = spawn_worker) -> WorkerPools:
+def open_pools(root: Path, specs: Sequence[WorkerSpec], config: WorkerConfig = FAULTY, spawn: SpawnWorker = fork_worker) -> WorkerPools:
     """Return worker pools for a test's root."""
     return WorkerPools(specs, config, worker_folders(root, config), runners={"local": LocalRunner(spawn)})
 

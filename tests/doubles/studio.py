@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from doubles.forked_workers import fork_worker, workers_from
 from goldsmith.cli.init import make_root
 from goldsmith.files import STATUS_FILE_NAME, FileSignature, Filesystem, is_ignored_folder
 from goldsmith.journal.journal import Journal
@@ -29,6 +30,7 @@ from goldsmith.journal.location import prepare_journal_folder
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.commit.root_lock import RootLock
 from goldsmith.pipeline.intake.file_names import classify, group_keys
+from goldsmith.pipeline.workers.runner import SpawnWorker
 from goldsmith.service.runtime import DaemonRuntime, build_runtime
 from goldsmith.service.service import open_journal
 from goldsmith.service.setup import Setup, create_folders, load_setup
@@ -60,6 +62,8 @@ class Studio:
         self.flags = {**HASTE, "state_dir": str(self.state_dir), **flags}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.runtime: DaemonRuntime | None = None
+        # Starts the worker processes of a daemon in this process.
+        self.spawn: SpawnWorker = fork_worker
         self._open = contextlib.ExitStack()
         make_root(self.root)
 
@@ -153,7 +157,9 @@ class Studio:
         create_folders(setup)
         lock = self._open.enter_context(RootLock.acquire(self.root))
         self.journal = self._open.enter_context(contextlib.closing(open_journal(self.journal_path, self._record_event)))
-        self.runtime = self._open.enter_context(contextlib.closing(build_runtime(setup, lock, self.journal, self._record_event, fs)))
+        with workers_from(self.spawn):
+            built = build_runtime(setup, lock, self.journal, self._record_event, fs)
+        self.runtime = self._open.enter_context(contextlib.closing(built))
         self.runtime.start()
         return self.runtime
 

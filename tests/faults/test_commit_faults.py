@@ -111,7 +111,8 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS)
 # An error, whether it stays, and which calls fail with it: the first one, and every so many after it.
 TROUBLES = [
     *(pytest.param(number, False, 1 + index, len(ERRORS), id=errno.errorcode[number]) for index, number in enumerate(ERRORS)),
-    pytest.param(errno.ENOSPC, True, 1, 1, id="ENOSPC for good"),
+    pytest.param(errno.ENOSPC, True, 2, 3, id="ENOSPC for good"),
+    pytest.param(errno.ENOSPC, True, 1, 1, id="ENOSPC for good, everywhere", marks=pytest.mark.soak),
     *(pytest.param(number, False, 1, 1, id=f"{errno.errorcode[number]} everywhere", marks=pytest.mark.soak) for number in ERRORS),
 ]
 
@@ -209,9 +210,10 @@ def _trouble(number: int, call: str) -> Exception:
     return OSError(number, os.strerror(number))
 
 
-def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
+@pytest.mark.parametrize("stride", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
     """If a disk fails during a commit and recovers, the same daemon finishes or undoes the plans and goes on."""
-    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+    for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
         share = Share(new_folder())
         plans = scenario.prepare(share)
         script = Script(at, partial(_trouble, errno.EIO), lasting=True)
@@ -229,10 +231,20 @@ def test_the_next_commit_finishes_or_undoes_pending_plans(scenario: Scenario, ne
         _check(share, plans, {"undone", "done"})
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(scenario: Scenario, after: bool, new_folder: Callable[[], Path]) -> None:
-    """The kill comes just before or just after each call, and the next start recovers the commit."""
-    for at in range(1, len(_calls(scenario, new_folder())) + 1):
+@pytest.mark.parametrize(
+    ("after", "stride"),
+    [
+        pytest.param(False, 1, id="before"),
+        # Just after a call is just before the next one, unless a change to the disk is no call of the script.
+        pytest.param(True, 7, id="after"),
+        pytest.param(True, 1, id="after each", marks=pytest.mark.soak),
+    ],
+)
+def test_a_commit_that_is_killed_at_any_call_is_finished_or_undone(
+    scenario: Scenario, after: bool, stride: int, new_folder: Callable[[], Path]
+) -> None:
+    """The kill comes just before or just after a call, also after the last one, and the next start recovers the commit."""
+    for at in range(len(_calls(scenario, new_folder())), 0, -stride):
         share = Share(new_folder())
         plans = scenario.prepare(share)
         assert _commit(scenario, share, plans, Script(at, after=after)) is None
@@ -286,9 +298,10 @@ def test_a_recovery_that_is_killed_is_completed_by_the_next_recovery(
                 break
 
 
-def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(scenario: Scenario, new_folder: Callable[[], Path]) -> None:
+@pytest.mark.parametrize("stride", [13, pytest.param(5, marks=pytest.mark.soak)])
+def test_a_disk_that_is_full_during_recovery_leaves_the_plan_open(scenario: Scenario, stride: int, new_folder: Callable[[], Path]) -> None:
     """The next recovery finishes or undoes the plan."""
-    for at in range(1, len(_calls(scenario, new_folder())) + 1, 5):
+    for at in range(1, len(_calls(scenario, new_folder())) + 1, stride):
         for second in (1, 3, 8):
             share = Share(new_folder())
             plans = scenario.prepare(share)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from doubles import tiny
+from doubles.forked_workers import fork_diffusion_worker
 from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, import_first_from, open_pools, outcome_of, outcomes
 from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
@@ -160,7 +161,7 @@ def test_worker_processes_end_with_the_daemon(share: Share, end: str, tmp_path: 
         "from goldsmith.jobs.job import Job\n"
         "from goldsmith.jobs.protocol import WorkerSpec\n"
         "worker_start.IMPORT_FOLDERS = (sys.argv[2], *worker_start.IMPORT_FOLDERS)\n"
-        "pools = open_pools(pathlib.Path(sys.argv[3]), [WorkerSpec(queue='cpu')])\n"
+        "pools = open_pools(pathlib.Path(sys.argv[3]), [WorkerSpec(queue='cpu')], spawn=worker_start.spawn_worker)\n"
         "job = Job.model_validate_json(pathlib.Path(sys.argv[1]).read_text())\n"
         "pools.submit(job)\n"
         "started = lambda: pools.running_jobs().get(job.id)\n"
@@ -373,7 +374,8 @@ def test_on_a_gpu_an_uncaught_error_ends_the_process(share: Share) -> None:
 def test_a_batch_in_a_real_diffusion_pipeline_gives_the_same_bytes_as_single_jobs(share: Share) -> None:
     """The jobs have different prompts and seeds. On the CPU, bytes and findings are those of each job alone."""
     models = share.put("models.toml", tiny.models_toml({"tiny": "sdxl"}).encode())
-    pools = open_pools(share.root, [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)], WorkerConfig(models_file=str(models)))
+    specs = [WorkerSpec(queue="gpu", device_memory_mb=1000, max_batch=4)]
+    pools = open_pools(share.root, specs, WorkerConfig(models_file=str(models)), fork_diffusion_worker)
     facts = {"queue": "gpu", "models": ("tiny",), "batch_key": "x", "weights_mb": 1, "pictures_mb": 1, "limits": GENEROUS}
     settings = {"model": "tiny", "size": [64, 64], "steps": 2, "strength": 0.9}
     jobs = [share.job(("regenerate", {**settings, "prompt": words}), seed=len(words), **facts) for words in ("a hand", "a wooden desk")]

@@ -9,16 +9,18 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from doubles.commission import PIPELINE, drop, thirty_assets, undisturbed, visible_files
 from doubles.studio import Daemon, Studio
 
-KILLS = 24
 # Seconds. On a busy machine a process starts slowly, and after each kill before the first job the next start comes later.
 _PATIENCE = 10.0
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
-def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(24, marks=pytest.mark.soak)])
+def test_a_run_with_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path, kills: int) -> None:
     """Thirty assets arrive one after another while workers are killed. The jobs of the killed workers are done again."""
     rng = random.Random(SEED)
     print(f"GOLDSMITH_TEST_SEED={SEED}")
@@ -28,8 +30,8 @@ def test_a_run_with_twenty_four_killed_workers_ends_like_an_undisturbed_run(tmp_
     assets = thirty_assets()
     with Daemon(studio) as daemon:
         daemon.until_ready()
-        for number in range(KILLS):
-            for asset in assets[number * len(assets) // KILLS : (number + 1) * len(assets) // KILLS]:
+        for number in range(kills):
+            for asset in assets[number * len(assets) // kills : (number + 1) * len(assets) // kills]:
                 drop(studio, asset)
             _kill_one(daemon, rng)
         assert daemon.end() == 0

@@ -13,6 +13,7 @@ from PIL import Image
 
 from doubles import ncnn, tiny, tiny_adapters, tiny_control
 from doubles.commission import PIPELINE
+from doubles.forked_workers import fork_diffusion_worker
 from doubles.pictures import mask, png
 from doubles.studio import Studio, studio_at
 
@@ -26,6 +27,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     folder = tmp_path_factory.mktemp("studio")
     with studio_at(folder, models_dir=str(folder / "models")) as studio:
+        studio.spawn = fork_diffusion_worker
         studio.write_pipeline(PIPELINE)
         models = tiny.models_toml(
             {"sdxl": "sdxl", "flux": "flux", "kontext": "flux-kontext", "klein": "flux2-klein", "split": "qwen-image-layered"}

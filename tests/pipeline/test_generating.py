@@ -10,6 +10,7 @@ import pytest
 
 from doubles import tiny
 from doubles.commission import PIPELINE
+from doubles.forked_workers import fork_diffusion_worker
 from doubles.pictures import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_loras import lora
@@ -22,6 +23,7 @@ BRIEF = 'prompt = "a red chair"\nseed = 7\n[[generate]]\nop = "regenerate"\n'
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     with studio_at(tmp_path_factory.mktemp("studio")) as studio:
+        studio.spawn = fork_diffusion_worker
         studio.write_pipeline(PIPELINE)
         models = {"sdxl": "sdxl", "klein": "flux2-klein", "kontext": "flux-kontext"}
         studio.put("config/models.toml", tiny.models_toml(models))

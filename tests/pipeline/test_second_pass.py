@@ -10,6 +10,7 @@ import pytest
 
 from doubles import ncnn, tiny
 from doubles.commission import PIPELINE
+from doubles.forked_workers import fork_diffusion_worker
 from doubles.jobs import png
 from doubles.studio import Studio, studio_at
 from doubles.tiny_engines import picture
@@ -29,6 +30,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """Yield one daemon for all tests, since importing the libraries takes most of the time."""
     folder = tmp_path_factory.mktemp("studio")
     with studio_at(folder, models_dir=str(folder / "models")) as studio:
+        studio.spawn = fork_diffusion_worker
         studio.write_pipeline(PIPELINE)
         studio.put("config/models.toml", tiny.models_toml({"sdxl": "sdxl"}) + ncnn.plain_enlargement(folder / "models"))
         yield studio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,14 @@ PROVIDER = EngineProvider(WorkerConfig(models_file=str(MODELS), weights_folder=s
 EXPORT = ("export", {"name": "web"})
 
 
-def run_steps(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None = None) -> Outcome:
-    photograph = resize(data.coffee().astype(np.float32) / np.float32(255), 1200, 1800, "cubic").clip(0, 1)
-    share.put("inbox/hero.png", png(photograph))
+@cache
+def photograph(width: int = 1800, height: int = 1200) -> bytes:
+    """Return a photograph of that size in px as a PNG."""
+    return png(resize(data.coffee().astype(np.float32) / np.float32(255), height, width, "cubic").clip(0, 1))
+
+
+def run_steps(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None = None, picture: bytes = b"") -> Outcome:
+    share.put("inbox/hero.png", picture or photograph())
     job = share.job(*steps, stage="deliver", deliver=True)
     return run_job(job, PROVIDER, lambda progress: None, lambda: False, fs)
 
@@ -142,20 +148,21 @@ def test_text_and_inks_pass_their_check(tmp_path: Path) -> None:
     """A headline is exported as a page and as a JPEG for print. Both are within the ink limit, with bleed and at their ppi."""
     share = Share(tmp_path)
     share.put("library/profiles/press.icc", press_profile())
-    sheet = {"cmyk": "press", "trim": [120, 80], "bleed": "3mm", "coverage": 260, "black_point": False}
+    sheet = {"cmyk": "press", "trim": [42, 28], "bleed": "3mm", "coverage": 260, "black_point": False}
     steps = [
         ("text", {"string": "GOLD", "fit": True, "box": [0.1, 0.1, 0.4, 0.3], "panel": {}}),
         ("export", {"name": "page", "format": "pdf", "marks": True, "soft_proof": True, **sheet}),
         ("export", {"name": "advert", "format": "jpeg", "quality": 60, "grey": "black", **sheet}),
         ("check", {"coverage": 260, "bleed": 3, "ppi": 300, "profile": TITLE, "depth": 8, "alpha": "none"}),
     ]
-    outcome = run_steps(share, *steps)
+    small = photograph(600, 400)
+    outcome = run_steps(share, *steps, picture=small)
     assert outcome.fault is None
     assert [output.tail for output in outcome.outputs] == ["_page.pdf", "_page_proof.jpg", "_advert.jpg", ".report.html"]
     checks_by_file = outcome.steps[-1].findings["files"]
     assert list(checks_by_file) == ["_page.pdf", "_advert.jpg"]  # type: ignore[arg-type]
     assert all(check["result"] == "pass" for checks in checks_by_file.values() for check in checks)  # type: ignore[union-attr, index, call-overload]
-    strict = run_steps(share, *steps[:-1], ("check", {"coverage": 200}))
+    strict = run_steps(share, *steps[:-1], ("check", {"coverage": 200}), picture=small)
     assert strict.fault is not None
     assert "hero_page.pdf: coverage 2" in strict.fault.sentence
     assert "hero_advert.jpg: coverage 2" in strict.fault.sentence

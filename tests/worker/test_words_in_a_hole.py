@@ -19,7 +19,7 @@ from goldsmith.worker.job_runner import run_job
 
 HEIGHT, WIDTH = 90, 200
 # These load a language model with each test.
-LARGE = ("qwen-image-edit", "qwen-image-edit-plus", "longcat-image-edit")
+LARGE = ("qwen-image-edit", "qwen-image-edit-plus", "longcat-image-edit", "joy-image-edit")
 FILLING = [family for family in tiny.FAMILIES if "inpaint" in tiny.CAN[family]]
 
 

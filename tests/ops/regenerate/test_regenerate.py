@@ -452,11 +452,13 @@ def test_a_picture_of_the_right_size_is_not_changed() -> None:
 
 
 @pytest.mark.parametrize("refine", [1, 2])
-def test_a_step_goes_on_behind_its_finished_candidates(refine: float) -> None:
+def test_a_step_goes_on_behind_its_finished_candidates(refine: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives way when asked, after a call or a refined candidate, and then makes only what is missing, with the same record."""
+    side = 256
+    monkeypatch.setattr("goldsmith.ops.regenerate.operation._MAX_BATCH_PIXELS", 4 * side * side)
 
     def context(kept: dict[str, FinishedPart] | None, must_give_way: bool = False) -> StepContextDouble:
-        engine = NullGenerator(pixels=1024 * 1024)
+        engine = NullGenerator(pixels=side * side)
         parts = PartsDouble(kept, must_give_way)
         return StepContextDouble(seed=3, prompt="x", generator=engine, upscaler=NullUpscaler(2), parts=parts)
 

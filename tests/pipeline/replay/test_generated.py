@@ -9,6 +9,7 @@ import pytest
 from doubles import tiny
 from doubles.commission import EXPORT, PIPELINE, SELECT
 from doubles.deliveries import delivered
+from doubles.forked_workers import fork_diffusion_worker
 from doubles.pictures import png
 from goldsmith.pipeline.replay.sources import MissingSource
 
@@ -70,7 +71,7 @@ model = "fill"
         "inbox/ring.png": png(7, 64, 64),
         "inbox/ring.toml": brief,
     }
-    delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING)
+    delivery = delivered(tmp_path, files, "delivered/ring.manifest.json", _GENERATING, fork_diffusion_worker)
     steps = [step for stage in delivery.content["stages"] for step in stage["steps"] if step["engine"]]
     assert [step["engine"]["name"] for step in steps] == ["premium", "fill"]
     assert [deliverable.verdict for deliverable in delivery.again().deliverables] == ["identical", "identical"]
