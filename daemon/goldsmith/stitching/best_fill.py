@@ -27,6 +27,9 @@ from goldsmith.stitching.surroundings import distance_from, find_detached_forms,
 
 # Holes no wider than this, in px, are filled by the engine alone: there it is at its best, and there is nothing to measure.
 THIN_PX = 12
+# An engine sees the rim round the mask that ``grow`` hides, from so many px on, where it has the colours of what lies beyond it: a model
+# invents the less, the less is hidden.
+CLEAN_GROW = 4
 # Copied blocks come from a wider crop than an engine sees: the offset of a block is at least as long as the hole.
 COPY_CONTEXT_FACTOR = 2.0
 LEAST_COPY_CONTEXT = 0.25
@@ -290,7 +293,7 @@ class _HoleFiller:
         scores = {name: self._score(each) for name, each in fills.items()}
         is_enough = smoothness.is_smooth or any(score.cost <= ENOUGH_COST for score in scores.values())
         if not (is_enough and is_best_wanted):
-            fills["engine"] = self._stitch(engine_fill, self._options, _part(on_progress, 0.1, 0.6))
+            fills["engine"] = self._fill_by_engine(engine_fill, _part(on_progress, 0.1, 0.6))
             fills |= self._add_patches(_part(on_progress, 0.6, 0.8))
         scores |= {name: self._score(each) for name, each in fills.items() if name not in scores}
         if "patches" in scores and scores["patches"].detail_ratio < SOFT_RATIO:
@@ -307,9 +310,8 @@ class _HoleFiller:
 
     def _improve_engine(self, fills: dict[str, StitchResult], scores: dict[str, FillScores]) -> None:
         """Add the engine's fill in the colours of the surroundings if it has others, or with more detail too if it is too soft."""
-        best, recoloured = fills["engine"], 0.0
-        if scores["engine"].novelty > LEAST_NOVELTY:
-            best, recoloured = self._recolour(best), scores["engine"].novelty
+        best = self._recolour(fills["engine"])
+        recoloured = scores["engine"].novelty if scores["engine"].novelty > LEAST_NOVELTY else 0.0
         if scores["engine"].detail_ratio < SOFT_RATIO:
             name, best = "engine with detail", self._add_detail(best)
         elif recoloured:
@@ -368,6 +370,21 @@ class _HoleFiller:
     def _stitch(self, fill: FillFunction, options: StitchOptions, on_progress: OnProgress) -> StitchResult:
         return stitch(self._picture, self._mask, fill, options, on_progress, self._bounds, self._hidden_mask)
 
+    def _fill_by_engine(self, engine_fill: FillFunction, on_progress: OnProgress) -> StitchResult:
+        """Return the engine's fill; if the step does not name the engine, it sees the clean part of the rim too."""
+        if self._rules.engine_first:
+            return self._stitch(engine_fill, self._options, on_progress)
+        options = replace(self._options, grow=min(self._options.grow, CLEAN_GROW))
+        return stitch(self._picture, self._mask, engine_fill, options, on_progress, self._bounds, self._hidden_with_rim)
+
+    @cached_property
+    def _hidden_with_rim(self) -> Mask:
+        """What must not be seen (h, w), 0..1, with the part of the rim that shows a rest of the object."""
+        hidden = np.zeros_like(self._mask) if self._hidden_mask is None else self._hidden_mask.copy()
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        hidden[self._view.window][find_dirty_rim(pixels, self._unknown, self._hidden, self._options.grow)] = 1
+        return hidden
+
     def _fill_smoothly(self, on_progress: OnProgress) -> StitchResult:
         forms = self._forms.astype(np.float32)
         hidden = forms if self._hidden_mask is None else np.maximum(self._hidden_mask, forms)
@@ -378,15 +395,14 @@ class _HoleFiller:
 
         Blocks are matched with the clean part of the rim too, which the engine does not see; the dirty part is hidden from them.
         """
-        hidden = np.zeros_like(self._mask) if self._hidden_mask is None else self._hidden_mask.copy()
-        window = self._view.window
-        hidden[window][find_dirty_rim(_to_rgb(self._picture.pixels_in(window)), self._unknown, self._hidden, self._options.grow)] = 1
         rim = np.zeros(self._mask.shape, dtype=np.bool_)
-        rim[window] = distance_from(self._unknown) <= self._options.grow
+        rim[self._view.window] = distance_from(self._unknown) <= self._options.grow
         copying = _PatchFill(self._barred | rim, keeps_detail=name != "patches")
         options = replace(self._copying(COPY_CONTEXT_FACTOR * self._options.context), grow=0)
         try:
-            copied = stitch(self._picture, self._mask, copying.fill, options, on_progress, self._bounds, hidden, copying.move_to)
+            copied = stitch(
+                self._picture, self._mask, copying.fill, options, on_progress, self._bounds, self._hidden_with_rim, copying.move_to
+            )
         except _NothingToCopy:
             return {}
         self._joins[name] = round(copying.joins, 4)
@@ -403,7 +419,7 @@ class _HoleFiller:
         return barred | self._forms | (never_copied if never_copied is not None else False)
 
     def _recolour(self, stitched: StitchResult) -> StitchResult:
-        known = ~(self._unknown | self._hidden | self._forms[self._view.window])
+        known = ~(self._unknown | self._hidden | self._barred[self._view.window])
         pixels = stitched.picture.pixels_in(self._view.window)
         return self._mix_in(stitched, keep_known_colours(_to_rgb(pixels), self._unknown, known))
 

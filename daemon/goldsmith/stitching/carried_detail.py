@@ -23,6 +23,7 @@ REDUCTION = 4
 # A block whose best match differs by this root mean square, 0..1, gets half of its detail: the edges in it lie elsewhere.
 ALIKE_DIFFERENCE = 0.05
 SOURCE_STEP = 2
+_COMPARED_AT_ONCE = 1024
 
 
 def carry_detail(pixels: Pixels, unknown: NDArray[np.bool_], enlargement: float, barred: NDArray[np.bool_] | None = None) -> Pixels:
@@ -68,30 +69,48 @@ def _carried(
     if not len(places):
         return None
     views = np.lib.stride_tricks.sliding_window_view(small, (side, side), axis=(0, 1))
-    sources = views[places[:, 0], places[:, 1]].reshape(len(places), -1)
-    norms = np.square(sources).sum(axis=1)
+    open_places = [
+        (row, column)
+        for row in _starts(height, side)
+        for column in _starts(width, side)
+        if is_open[row : row + side, column : column + side].any()
+    ]
+    best, differences = _most_alike(views, places, np.array(open_places, dtype=np.intp).reshape(-1, 2))
     window = np.sin(np.pi * (np.arange(BLOCK_SIDE, dtype=np.float32) + 0.5) / BLOCK_SIDE)
     weights = np.outer(window, window).astype(np.float32)
     power = np.square(detail).mean(axis=2)
     total, total_power = np.zeros_like(pixels), np.zeros(unknown.shape, dtype=np.float32)
     square_sum = np.full(unknown.shape, 1e-6, dtype=np.float32)
-    for row in _starts(height, side):
-        for column in _starts(width, side):
-            if not is_open[row : row + side, column : column + side].any():
-                continue
-            block = views[row, column].ravel()
-            errors = norms - 2 * (sources @ block)
-            best = int(np.argmin(errors))
-            mismatch = max(float(errors[best] + block @ block), 0.0) / block.size / ALIKE_DIFFERENCE**2
-            trust = np.float32(1 / (1 + mismatch**2))
-            top, left = places[best] * REDUCTION
-            target = np.s_[row * REDUCTION : row * REDUCTION + BLOCK_SIDE, column * REDUCTION : column * REDUCTION + BLOCK_SIDE]
-            source = np.s_[top : top + BLOCK_SIDE, left : left + BLOCK_SIDE]
-            total[target] += trust * detail[source] * weights[..., None]
-            total_power[target] += trust * power[source] * np.square(weights)
-            square_sum[target] += np.square(weights)
+    for (row, column), (top, left), difference in zip(open_places, places[best] * REDUCTION, differences, strict=True):
+        trust = np.float32(1 / (1 + (difference / ALIKE_DIFFERENCE**2) ** 2))
+        target = np.s_[row * REDUCTION : row * REDUCTION + BLOCK_SIDE, column * REDUCTION : column * REDUCTION + BLOCK_SIDE]
+        source = np.s_[top : top + BLOCK_SIDE, left : left + BLOCK_SIDE]
+        total[target] += trust * detail[source] * weights[..., None]
+        total_power[target] += trust * power[source] * np.square(weights)
+        square_sum[target] += np.square(weights)
     mixed: Pixels = (total / np.sqrt(square_sum)[..., None]).astype(np.float32)
     return mixed, gaussian_blur(total_power / square_sum, POWER_SIGMA)
+
+
+def _most_alike(
+    views: NDArray[np.float32], sources: NDArray[np.intp], targets: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return for each of ``targets`` (n, 2), top and left, the number of the most alike of ``sources`` (m, 2), and their mean square
+    difference, 0..1. views: (h, w, 3, side, side), the block at each place.
+    """
+    blocks = views[targets[:, 0], targets[:, 1]].reshape(len(targets), -1)
+    best = np.zeros(len(targets), dtype=np.intp)
+    least = np.full(len(targets), np.inf, dtype=np.float32)
+    # All blocks of a hole are compared at once with a part of the sources that stays in the cache.
+    for start in range(0, len(sources), _COMPARED_AT_ONCE):
+        part = sources[start : start + _COMPARED_AT_ONCE]
+        compared = views[part[:, 0], part[:, 1]].reshape(len(part), -1)
+        errors = np.square(compared).sum(axis=1)[None] - 2 * (blocks @ compared.T)
+        nearest = errors.argmin(axis=1)
+        error = errors[np.arange(len(targets)), nearest]
+        best = np.where(error < least, start + nearest, best)
+        least = np.minimum(error, least)
+    return best, np.maximum(least + np.square(blocks).sum(axis=1), 0) / max(blocks.shape[1], 1)
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -9,6 +9,11 @@ from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
 from goldsmith.stitching.surroundings import COLOUR_BLUR, ColourCells
 
+# The sides of a cell of colours in L, a and b, and the share of the surroundings from which on it counts. Both are stricter than where
+# fills are measured: on a grey wall a viewer sees a weak tint that is nothing among foliage, and a colour that is moved so little loses
+# nothing.
+TINT_CELL = (5.0, 2.0, 2.0)
+LEAST_TINT_SHARE = 3e-4
 # The standard deviation in px over which the change of colour is evened out.
 CHANGE_SIGMA = 3.0
 # The change is made again, as the evening-out leaves a part of it.
@@ -29,7 +34,7 @@ def keep_known_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArra
     for _ in range(PASSES):
         soft = np.clip(gaussian_blur(result, COLOUR_BLUR), 0, 1)
         lab = cv2.cvtColor(soft, cv2.COLOR_RGB2Lab)
-        cells = ColourCells(lab, known)
+        cells = ColourCells(lab, known, TINT_CELL, LEAST_TINT_SHARE)
         strange = unknown & ~cells.usual
         if not strange.any():
             break

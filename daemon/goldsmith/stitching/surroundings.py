@@ -97,31 +97,39 @@ def find_detached_forms(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray
 
 
 class ColourCells:
-    """The colours of a part of a picture, in cells of ``COLOUR_CELL``. lab: (h, w, 3), L 0..100; known: (h, w), the part.
+    """The colours of a part of a picture, in cells of these ``sides`` in L, a and b. lab: (h, w, 3), L 0..100; known: (h, w), the part.
 
+    A cell counts from ``least_share`` of the part's pixels on.
     usual: the pixels (h, w) that have a colour of the part, or one right beside it.
     """
 
-    def __init__(self, lab: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        lab: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        sides: tuple[float, float, float] = COLOUR_CELL,
+        least_share: float = LEAST_COLOUR_SHARE,
+    ) -> None:
         from scipy.ndimage import maximum_filter
 
-        cells = np.floor(lab / np.array(COLOUR_CELL, dtype=np.float32)).astype(np.int32)
+        self._sides = np.array(sides, dtype=np.float32)
+        cells = np.floor(lab / self._sides).astype(np.int32)
         self._lowest = cells.min(axis=(0, 1))
         cells -= self._lowest
         shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
         number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
         counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
-        self._occupied = counts > max(LEAST_COLOUR_SHARE * int(known.sum()), 1)
+        self._occupied = counts > max(least_share * int(known.sum()), 1)
         self.usual: NDArray[np.bool_] = np.asarray(maximum_filter(self._occupied, size=3).ravel()[number])
 
     def nearest(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return for each colour (n, 3), L 0..100, a and b, the nearest one of the part; the same colours if the part has none."""
         from scipy.spatial import KDTree
 
-        low = (np.argwhere(self._occupied) + self._lowest).astype(np.float32) * np.array(COLOUR_CELL, dtype=np.float32)
+        low = (np.argwhere(self._occupied) + self._lowest).astype(np.float32) * self._sides
         if not len(low):
             return colours
-        half = np.array(COLOUR_CELL, dtype=np.float32) / 2
+        half = self._sides / 2
         _, index = KDTree(low + half).query(colours)
         return np.asarray(np.clip(colours, low[index], low[index] + 2 * half), dtype=np.float32)
 
