@@ -1,4 +1,4 @@
-"""Names of people who have decided on the page: believed for the very file that they have moved, and for no other."""
+"""Names of people who have put a file where it lies on the page: believed for that very file, and for no other."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def test_a_note_names_the_person(notes: PersonNotes, tmp_path: Path) -> None:
     """For this file at this path; a removed note names nobody."""
     sig = signature(tmp_path)
     notes.write(PATH, sig, "aa", "Anna Müller")
-    assert notes.person_of(PATH, sig, "aa") == "Anna Müller"
-    assert notes.person_of("review/reject/hero.png", sig, "aa") == ""
-    assert notes.person_of(PATH, sig, "bb") == ""
+    assert notes.handling_of(PATH, sig, "aa") == ("Anna Müller", "moved")
+    assert notes.handling_of("review/reject/hero.png", sig, "aa") is None
+    assert notes.handling_of(PATH, sig, "bb") is None
     notes.remove(PATH)
-    assert notes.person_of(PATH, sig, "aa") == ""
+    assert notes.handling_of(PATH, sig, "aa") is None
 
 
 def test_a_file_that_was_moved_again_has_no_person(notes: PersonNotes, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_file_that_was_moved_again_has_no_person(notes: PersonNotes, tmp_path:
     notes.write(PATH, signature(file), "aa", "anna")
     os.rename(file, tmp_path / "away.png")
     os.rename(tmp_path / "away.png", file)
-    assert notes.person_of(PATH, signature(file), "aa") == ""
+    assert notes.handling_of(PATH, signature(file), "aa") is None
 
 
 def test_only_the_service_s_user_can_read_and_write_the_notes(notes: PersonNotes, tmp_path: Path) -> None:
@@ -58,16 +58,30 @@ def test_a_damaged_note_names_nobody(notes: PersonNotes, tmp_path: Path, content
     sig = signature(tmp_path)
     notes.write(PATH, sig, "aa", "anna")
     next((tmp_path / "state" / "root-1" / "persons").iterdir()).write_bytes(content)
-    assert notes.person_of(PATH, sig, "aa") == ""
+    assert notes.handling_of(PATH, sig, "aa") is None
 
 
-def test_old_notes_are_removed(notes: PersonNotes, tmp_path: Path) -> None:
-    """Those of the last three months stay."""
+def test_a_note_says_what_was_done(notes: PersonNotes, tmp_path: Path) -> None:
+    """A mask was painted, a brief written, a file dropped."""
     sig = signature(tmp_path)
-    notes.write(PATH, sig, "aa", "anna")
-    notes.remove_old()
-    assert notes.person_of(PATH, sig, "aa") == "anna"
-    written = next((tmp_path / "state" / "root-1" / "persons").iterdir()).stat().st_mtime
-    notes.remove_old(written + 100 * 24 * 3600)
-    assert notes.person_of(PATH, sig, "aa") == ""
-    PersonNotes(tmp_path / "nowhere").remove_old()
+    notes.write(PATH, sig, "aa", "anna", "painted")
+    assert notes.handling_of(PATH, sig, "aa") == ("anna", "painted")
+
+
+def test_notes_are_removed_when_nobody_needs_them(notes: PersonNotes, tmp_path: Path) -> None:
+    """Those of the last three months stay while their file is there, and a day longer; a damaged one stays no longer either."""
+    sig, day = signature(tmp_path), 24 * 3600
+    gone = "inbox/gone-\udcff.png"
+    for path in (PATH, gone):
+        notes.write(path, sig, "aa", "anna")
+    folder = tmp_path / "state" / "root-1" / "persons"
+    (folder / "damaged.json").write_bytes(b"?")
+    written = max(file.stat().st_mtime for file in folder.iterdir())
+    notes.remove_old(lambda path: path == gone)
+    assert notes.handling_of(gone, sig, "aa") == ("anna", "moved")
+    notes.remove_old(lambda path: path == gone, written + 2 * day)
+    assert notes.handling_of(gone, sig, "aa") is None
+    assert notes.handling_of(PATH, sig, "aa") == ("anna", "moved")
+    notes.remove_old(lambda _: False, written + 100 * day)
+    assert list(folder.iterdir()) == []
+    PersonNotes(tmp_path / "nowhere").remove_old(lambda _: True)

@@ -24,7 +24,8 @@ def decide(client: TestClient, page: Page, path: str, decision: str = "approve",
 def person_of(page: Page, path: str) -> str:
     """Return who has put the picture there, as the daemon finds it out."""
     data = (Path(page.root.path) / path).read_bytes()
-    return page.notes.person_of(path, FileSignature.from_stat(page.root.lstat(path)), hashlib.sha256(data).hexdigest())
+    handling = page.notes.handling_of(path, FileSignature.from_stat(page.root.lstat(path)), hashlib.sha256(data).hexdigest())
+    return handling.person if handling is not None else ""
 
 
 def files(root: Path, folder: str = "review") -> list[str]:

@@ -23,7 +23,7 @@ from goldsmith.errors import UsageError
 
 if TYPE_CHECKING:
     from goldsmith.journal.journal import Journal
-    from goldsmith.journal.records import HistoryRow
+    from goldsmith.journal.records import HandledInput, HistoryRow
     from goldsmith.service.location import Location
 
 # The number of rows on a terminal, unless --last says otherwise.
@@ -119,6 +119,7 @@ def _table_row(row: HistoryRow) -> tuple[str, ...]:
     by_hand = record.get("by_hand")
     steps = _hand_work_text(by_hand) if by_hand else ", ".join(_step_text(step) for step in record.get("steps", ()))
     steps = _decision_text(record["review"]) if "review" in record else steps
+    steps = "; ".join(filter(None, [steps, *dict.fromkeys(map(_handling_text, row.inputs_by_person()))]))
     seconds = f"{record['seconds']:.2f}{' s' if is_terminal() else ''}" if "seconds" in record else ""
     results = ", ".join(row.results) or str(record.get("sentence", ""))
     return (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row.taken_at)), row.path, row.stage, row.outcome, seconds, results, steps)
@@ -137,6 +138,12 @@ def _decision_text(review: dict[str, Any]) -> str:
     by = f", by {review['by']}" if review.get("by") else ""
     remark = f": “{review['remark']}”" if "remark" in review else ""
     return f"{_DECISION_WORDS.get(review['decision'], review['decision'])} {what}{by}{remark}"
+
+
+def _handling_text(handled: HandledInput) -> str:
+    """Return who has painted, written or dropped an input on the page."""
+    name = f" {handled.name}" if handled.name not in ("", handled.role) else ""
+    return f"{handled.role}{name} {handled.act} by {handled.by}"
 
 
 def _step_text(step: dict[str, Any]) -> str:

@@ -65,6 +65,18 @@ class PictureVersion(NamedTuple):
     look: bytes = b""
 
 
+class HandledInput(NamedTuple):
+    """An input that a person has put into its folder on the page. The names are those of its record.
+
+    role: "picture", "mask", "brief" …; name: that of the mask; by: the person; act: "painted", "written" or "dropped".
+    """
+
+    role: str
+    name: str
+    by: str
+    act: str
+
+
 class HistoryRow(_Data):
     """One row of the history: one input of a stage and the outcome of its job; or work by hand between two jobs (``jobs.job.BY_HAND``)."""
 
@@ -133,6 +145,11 @@ class HistoryRow(_Data):
         """Return every path that the job read: the picture, its masks, its brief and its other sidecars."""
         inputs = self.record.get("inputs")
         return [str(entry["path"]) for entry in (inputs if isinstance(inputs, list) else ()) if _has_path(entry, "path")]
+
+    def inputs_by_person(self) -> list[HandledInput]:
+        """Return the inputs that a person has painted, written or dropped on the page."""
+        entries = [entry for entry in _entries(self.record.get("inputs")) if entry.get("by") and entry.get("act") != "moved"]
+        return [HandledInput(*(str(entry.get(key, "")) for key in HandledInput._fields)) for entry in entries]
 
     def remarks(self) -> list[str]:
         """Return the remarks about the picture that this job has made, as sentences."""

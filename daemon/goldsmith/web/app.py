@@ -24,6 +24,7 @@ from goldsmith.web.painting import mask_pages
 from goldsmith.web.static_files import PageFiles
 
 _THREADS = 4
+_CLEANING_SECONDS = 6 * 3600.0
 
 ROUTES: list[BaseRoute] = [
     *mask_pages.ROUTES,
@@ -46,8 +47,9 @@ def create_app(page: Page) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         # Each thread has a stack, and caches of its own.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
-        await asyncio.to_thread(page.notes.remove_old)
+        cleaning = asyncio.create_task(_remove_old_notes(page))
         yield
+        cleaning.cancel()
         page.previews.close()
 
     app = Starlette(
@@ -61,6 +63,13 @@ def create_app(page: Page) -> Starlette:
     )
     app.state.page = page
     return app
+
+
+async def _remove_old_notes(page: Page) -> None:
+    """Remove the notes that nobody needs any more, at the start and from time to time."""
+    while True:
+        await asyncio.to_thread(page.notes.remove_old, page.root.is_missing)
+        await asyncio.sleep(_CLEANING_SECONDS)
 
 
 def _on_error(page: Page, request: Request, error: Exception) -> Response:

@@ -10,9 +10,12 @@ import posixpath
 import secrets
 from collections.abc import Iterator
 
+import structlog
+
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import TEMP_PREFIX, FileSignature, Filesystem, PathAt, display_name, write_atomically_in
+from goldsmith.journal.person_notes import Act
 from goldsmith.pipeline.intake.bundle import split_tray
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, Visitor
@@ -21,6 +24,7 @@ from goldsmith.web.pictures import PictureFile
 
 # Refusals that say something about the folders, not about the request.
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENODEV, errno.ESTALE})
+_log = structlog.get_logger("goldsmith.web")
 
 
 def move_into_tray(page: Page, visitor: Visitor, picture: PictureFile, tray: str) -> str:
@@ -90,6 +94,20 @@ def write_file(page: Page, path: str, data: bytes, *, replace: bool) -> None:
     folder, name = posixpath.split(path)
     with told_to_the_person(path), page.root.opened_folder(folder) as folder_fd:
         write_atomically_in(Filesystem(), folder_fd, name, data, replace=replace)
+
+
+def put_file(page: Page, visitor: Visitor, path: str, data: bytes, act: Act, *, replace: bool) -> None:
+    """Write a file as ``write_file`` does, and note who has done it, and how."""
+    write_file(page, path, data, replace=replace)
+    note_person(page, visitor, path, hashlib.sha256(data).hexdigest(), act)
+
+
+def note_person(page: Page, visitor: Visitor, path: str, sha256: str, act: Act) -> None:
+    """Note who has put the file with this hash at ``path``, and how. The file is there: if no note can be written, the log says so."""
+    try:
+        page.notes.write(path, FileSignature.from_stat(page.root.lstat(path)), sha256, visitor.name, act)
+    except OSError as error:
+        _log.warning("person_not_noted", file=display_name(path), person=visitor.name, reason=error.strerror or str(error))
 
 
 def make_folders(page: Page, folder: str) -> None:

@@ -64,11 +64,12 @@ def strip_entries(rows: Sequence[HistoryRow], root: RootFolder) -> list[StripEnt
         if row.outcome == "problem":
             continue
         if not entries:
-            entries.append(StripEntry(*_existing(root, [row.archived_as(row.path), row.path]), strings.ORIGINAL, row.started_at))
+            original = strings.with_people(strings.ORIGINAL, _people(row, is_picture=True))
+            entries.append(StripEntry(*_existing(root, [row.archived_as(row.path), row.path]), original, row.started_at))
         for result in row.results:
             if classify(posixpath.basename(result)).role == "picture":
                 archived = [taker.archived_as(result) for taker in takers.get(row.job_id, [])]
-                entry = StripEntry(*_existing(root, [*archived, result]), _title(row), row.taken_at)
+                entry = StripEntry(*_existing(root, [*archived, result]), strings.with_people(_title(row), _people(row)), row.taken_at)
                 if _is_unchanged(row, result):
                     entry = entry._replace(title=f"{entries.pop().title}, {entry.title}")
                 entries.append(entry)
@@ -98,6 +99,12 @@ def _title(row: HistoryRow) -> str:
     return strings.by_hand(_hand(row).get("program")) if row.stage == BY_HAND else row.stage
 
 
+def _people(row: HistoryRow, *, is_picture: bool = False) -> list[str]:
+    """Return who has put down what on the page, in words: the picture, or all else that the job read."""
+    handled = [each for each in row.inputs_by_person() if (each.role == "picture") == is_picture]
+    return list(dict.fromkeys(strings.handled_by(each.role, each.name, each.act, each.by) for each in handled))
+
+
 def _hand(row: HistoryRow) -> Mapping[str, JsonValue]:
     value = row.record.get("by_hand")
     return value if isinstance(value, dict) else {}
@@ -118,6 +125,7 @@ def _lines(row: HistoryRow) -> Iterator[str]:
     review = row.record.get("review")
     if isinstance(review, dict) and review.get("remark"):
         yield strings.remark_words(str(review["remark"]))
+    yield from (*_people(row, is_picture=True), *_people(row))
     steps = row.record.get("steps")
     for number, step in enumerate(steps if isinstance(steps, list) else (), 1):
         if isinstance(step, dict):

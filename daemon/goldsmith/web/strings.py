@@ -154,6 +154,20 @@ def decided(decision: str, person: str) -> str:
     return f"{words.get(decision, decision)}{f' by {person}' if person else ''}"
 
 
+_ROLE_WORDS = {"picture": "", "prompt": "text ", "ref": "reference ", "xmp": "metadata "}
+
+
+def handled_by(role: str, name: str, act: str, person: str) -> str:
+    """Return who has painted, written or dropped a file, such as “mask painted by anna”. ``name``: that of the mask or layer."""
+    what = _ROLE_WORDS.get(role, f"{role} ") + (f"{name} " if name not in ("", role) else "")
+    return f"{what}{act} by {person}"
+
+
+def with_people(title: str, people: list[str]) -> str:
+    """Return what a version is, and who has put down what for it."""
+    return ", ".join([title, *people])
+
+
 def by_hand(program: object) -> str:
     """Return that a person has changed the picture."""
     return f"by hand in {program}" if isinstance(program, str) and program else "by hand"
@@ -217,12 +231,13 @@ PAINT_TOOLS = [
     ("eraser", "Eraser", "E"),
     ("lasso", "Lasso", "L"),
     ("flood", "Flood by colour", "F"),
+    ("object", "Object", "C"),
     ("hand", "Move", "H"),
 ]
 SIZE = "Size"
 SOFTNESS = "Soft edge"
 TOLERANCE = "Colour tolerance of the flood"
-TAKE_AWAY = "Lasso, flood and proposals take away"
+TAKE_AWAY = "Lasso, flood, object and proposals take away"
 STEPS = "Steps"
 PAINT_ACTIONS = [
     ("undo", "Undo", "Ctrl+Z"),
@@ -242,17 +257,17 @@ DISCARD = "Discard the unsaved painting"
 CANVAS = "The picture, with the mask over it"
 KEYS = "Keys and gestures"
 PAINT_KEYS = [
-    ("B, E, L, F, H", "brush, eraser, lasso, flood, move"),
+    ("B, E, L, F, C, H", "brush, eraser, lasso, flood, object, move"),
     ("[ and ], or , and .", "smaller and larger brush"),
     ("{ and }, or < and >", "harder and softer edge"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo, redo"),
     ("I, Delete", "invert, clear"),
-    ("X", "lasso, flood and proposals take away"),
+    ("X", "lasso, flood, object and proposals take away"),
     ("O", "mask in red, alone or hidden"),
     ("+, -, 0, 1", "zoom in, zoom out, fit, 100 %"),
     ("Ctrl+S", "save"),
     ("Arrows", "on the picture: move the pointer by half a brush, with Shift by one pixel"),
-    ("Enter", "on the picture: put the brush down or lift it; flood from there"),
+    ("Enter", "on the picture: put the brush down or lift it; flood from there, or find the object there"),
     ("Escape", "give up the stroke"),
     ("Wheel, two fingers", "zoom; two fingers also move"),
     ("Space, middle button", "move the picture while you hold it"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import posixpath
 import secrets
@@ -26,7 +27,7 @@ from goldsmith.pipeline.intake.file_names import FileRole, classify
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, check_file_size
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, allowed, visitor_of
-from goldsmith.web.hands import make_folders, told_to_the_person
+from goldsmith.web.hands import make_folders, note_person, told_to_the_person
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import path_of
 
@@ -84,9 +85,10 @@ async def receive_file(request: Request) -> Response:
     start = await _read_start(blocks, upload)
     _check_start(upload, start)
     try:
-        await _receive(page, upload, start, blocks)
+        sha256 = await _receive(page, upload, start, blocks)
     except ClientDisconnect:
         raise PageError(400, strings.cut_off(upload.shown_name), strings.INCOMPLETE_FILE_REMEDY) from None
+    await run_in_threadpool(note_person, page, visitor_of(request), f"{upload.folder}/{upload.name}", sha256, "dropped")
     _log.info("file_dropped", file=display_name(f"{upload.folder}/{upload.name}"), person=visitor_of(request).name)
     return JSONResponse({"path": f"{upload.folder}/{upload.name}", "sentence": f"{upload.shown_name} {strings.DROP_DONE}"}, 201)
 
@@ -155,8 +157,8 @@ def _check_start(upload: _Upload, start: bytes) -> None:
         read_text(start, upload.shown_name)
 
 
-async def _receive(page: Page, upload: _Upload, start: bytes, blocks: AsyncIterator[bytes]) -> None:
-    """Write the file under a dot-name, fsync it, and rename it when it is complete; else remove it."""
+async def _receive(page: Page, upload: _Upload, start: bytes, blocks: AsyncIterator[bytes]) -> str:
+    """Write the file under a dot-name, fsync it, and rename it when it is complete; else remove it. Return its hash."""
     fs = Filesystem()
     with told_to_the_person(f"{upload.folder}/{upload.name}"), contextlib.ExitStack() as stack:
         await run_in_threadpool(make_folders, page, upload.folder)
@@ -165,10 +167,11 @@ async def _receive(page: Page, upload: _Upload, start: bytes, blocks: AsyncItera
         descriptor = fs.create(temporary)
         stack.callback(os.close, descriptor)
         try:
-            received = len(start)
+            received, digest = len(start), hashlib.sha256(start)
             await run_in_threadpool(fs.write_all, descriptor, start)
             async for block in blocks:
                 received += len(block)
+                await run_in_threadpool(digest.update, block)
                 await run_in_threadpool(fs.write_all, descriptor, block)
             if received != upload.size:
                 raise PageError(400, strings.cut_off(upload.shown_name), strings.INCOMPLETE_FILE_REMEDY)
@@ -180,6 +183,7 @@ async def _receive(page: Page, upload: _Upload, start: bytes, blocks: AsyncItera
                 fs.unlink(temporary)
             raise
         await run_in_threadpool(fs.fsync_dir, folder)
+    return digest.hexdigest()
 
 
 def _campaigns(page: Page, folder: str) -> list[str]:

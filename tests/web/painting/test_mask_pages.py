@@ -55,6 +55,10 @@ class MaskJobsDouble:
         self.proposed.append(region)
         return tiles(bar())
 
+    async def propose_object(self, picture: PictureFile, x: int, y: int) -> bytes:
+        self.proposed.append(f"object at {x}, {y}")
+        return tiles(bar())
+
 
 @pytest.fixture
 def client(page: Page, root: Path) -> Iterator[TestClient]:
@@ -264,6 +268,22 @@ def test_a_proposal_needs_an_engine_that_is_there(client: TestClient, monkeypatc
     assert jobs(client).proposed == ["face"]
 
 
+def test_the_object_at_a_place_needs_the_engine_that_finds_subjects(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it there is neither the tool nor an answer; a place that is none is refused."""
+    kinds = {"matte"}
+    monkeypatch.setattr("goldsmith.web.painting.mask_pages.check_engine", lambda _weights, need: None if need.kind.name in kinds else "no")
+
+    def ask(**place: str) -> int:
+        return client.post("/paint-proposal/selected/hero.png", params={"region": "object", **place}).status_code
+
+    assert 'value="object"' in client.get("/paint/selected/hero.png", headers=AS_BROWSER).text
+    assert [ask(x="7", y="39"), ask(x="7"), ask(x="-1", y="2"), ask(x="1.5", y="2"), ask(x="9" * 20, y="2")] == [200, 400, 400, 400, 400]
+    kinds.clear()
+    assert 'value="object"' not in client.get("/paint/selected/hero.png", headers=AS_BROWSER).text
+    assert ask(x="7", y="39") == 404
+    assert jobs(client).proposed == ["object at 7, 39"]
+
+
 def test_a_name_with_markup_is_text_on_the_page(client: TestClient, root: Path) -> None:
     """The name of a picture comes from whoever writes to the share."""
     name = '"><img src=x onerror=alert(1)>.png'
@@ -301,12 +321,12 @@ def test_a_mask_that_an_editor_saves_during_the_save_is_not_taken_away(
     Image.fromarray(bar(9)).save(other)
     Image.fromarray(bar(9)).save(root / "selected" / "hero.mask.png")
     stamp = stamp_of(client)
-    real = mask_files.write_file
+    real = mask_files.put_file
 
     def write(*values: Any, **options: Any) -> None:
         Image.fromarray(bar(50)).save(other)
         real(*values, **options)
 
-    monkeypatch.setattr(mask_files, "write_file", write)
+    monkeypatch.setattr(mask_files, "put_file", write)
     assert save(client, replaces=stamp).status_code == 200
     assert np.asarray(Image.open(other)).max() == 50

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from doubles.browsers import PHONE, ServedPage
+from goldsmith.errors import InputError
+from goldsmith.picture.picture import freeze
+from goldsmith.web.painting.mask_jobs import MaskJobs
+from goldsmith.web.painting.mask_operation import tiles_file
 
 WIDTH, HEIGHT = 600, 400
 MASK = "hero.mask.png"
@@ -263,6 +267,77 @@ def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Pat
     radius = round(HEIGHT / 16) / 2
     expected = stroke((WIDTH / 2, HEIGHT / 2), (WIDTH / 2 + 2 * radius + 1, HEIGHT / 2), radius, 0.2)
     assert np.abs(codes - expected).max() <= 1
+
+
+OBJECT = (slice(120, 260), slice(200, 380))
+
+
+@pytest.fixture
+def object_finder(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Stand for the engine: an object is found in its box and nothing elsewhere. Return the places that were asked for."""
+    asked: list[tuple[int, int]] = []
+
+    async def find(_jobs: object, _picture: object, x: int, y: int) -> bytes:
+        asked.append((x, y))
+        mask = np.zeros((HEIGHT, WIDTH), np.float32)
+        mask[OBJECT] = 1
+        if not mask[y, x]:
+            raise InputError("No object that stands out was found there.", "Paint the mask by hand.")
+        return tiles_file(freeze(mask)).data
+
+    monkeypatch.setattr("goldsmith.web.painting.mask_pages.check_engine", lambda _weights, _need: None)
+    monkeypatch.setattr(MaskJobs, "propose_object", find)
+    return asked
+
+
+def object_codes() -> NDArray[np.uint8]:
+    """Return the codes (h, w) of the mask of the object."""
+    codes = np.zeros((HEIGHT, WIDTH), np.uint8)
+    codes[OBJECT] = 255
+    return codes
+
+
+def test_a_click_on_an_object_selects_it(site: ServedPage, campaign: Path, object_finder: list[tuple[int, int]]) -> None:
+    """By mouse and by keyboard, as a step that undo takes back. Where nothing is found, a sentence says so and the mask stays."""
+    with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
+        easel = Easel(tab)
+        easel.press("c")
+        easel.drag((30, 40))
+        tab.get_by_text("No object that stands out was found there.").wait_for()
+        easel.drag((300, 200))
+        tab.get_by_text("Not saved yet.").wait_for()
+        assert np.array_equal(easel.save(campaign), object_codes())
+        easel.press("x", "Enter")
+        tab.locator("#paint-canvas[data-saved=false]").wait_for()
+        easel.press("Control+s")
+        tab.get_by_text("The mask is all black").wait_for()
+        easel.press("Control+z")
+        assert np.array_equal(easel.save(campaign), object_codes())
+        assert tab.locator("#paint-canvas").get_attribute("aria-busy") == "false"
+    site.complaints[:] = [text for text in site.complaints if "status of 400" not in text]
+    (x, y), *inside = object_finder
+    assert (abs(x - 30), abs(y - 40)) <= (1, 1)
+    assert len(inside) == 2
+
+
+def test_a_tap_on_an_object_selects_it(site: ServedPage, campaign: Path, object_finder: list[tuple[int, int]]) -> None:
+    """On a phone; two fingers still zoom, and find nothing."""
+    with site.tab(f"paint/selected/{campaign.name}/hero.png", **PHONE) as tab:
+        tab.wait_for_selector("#paint-canvas[data-ready=true]")
+        tab.get_by_role("radio", name="Object").tap()
+        box = tab.locator("#paint-canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        fingers = Fingers(tab)
+        fingers.touch("touchStart", (x, y))
+        fingers.touch("touchStart", (x, y), (x + 40, y))
+        fingers.touch("touchEnd")
+        fingers.touch("touchStart", (x, y))
+        fingers.touch("touchEnd")
+        tab.get_by_text("Not saved yet.").wait_for()
+        tab.get_by_role("button", name=f"Save {MASK}").tap()
+        tab.get_by_text("Saved as").wait_for()
+    assert len(object_finder) == 1
+    assert np.array_equal(np.asarray(Image.open(campaign / MASK)), object_codes())
 
 
 def test_24_megapixels_are_painted_in_tiles(site: ServedPage, campaign: Path) -> None:

@@ -17,7 +17,7 @@ from goldsmith.files import FileSignature, Filesystem, fold_name
 from goldsmith.jobs.job import Outcome, OutputFile
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.journal.journal import Journal
-from goldsmith.journal.person_notes import PersonNotes
+from goldsmith.journal.person_notes import Handling, PersonNotes
 from goldsmith.journal.records import Consume, HistoryRow, Plan, Publish
 from goldsmith.picture.formats.table import format_order, is_picture_suffix, matching_suffix
 from goldsmith.pipeline.commit.hand_work import hand_row
@@ -215,8 +215,13 @@ class Planner:
 
     def person_of(self, work: StageWork) -> str:
         """Return who has put the picture of the work where it lies; "" if that was not done on the page."""
-        path = work.asset_path
-        return self._person_notes.person_of(path, work.sigs[path], work.hashes[path])
+        handling = self.handling_of(work, work.asset_path)
+        return handling.person if handling is not None else ""
+
+    def handling_of(self, work: StageWork, path: str) -> Handling | None:
+        """Return who has put an input of the work where it lies, and how; None if that was not done on the page."""
+        sig = work.sigs.get(path)
+        return self._person_notes.handling_of(path, sig, work.hashes[path]) if sig is not None else None
 
     def now(self) -> float:
         return self._wall_clock()
@@ -414,7 +419,13 @@ class _PlanDraft:
         read = {path: each for path, each in inputs.items() if each.role not in ("review", "before")}
         records = [{"role": each.role, "name": each.name, "path": path, "sha256": work.hashes[path]} for path, each in read.items()]
         others = [(path, sha256) for path, sha256 in work.hashes.items() if path not in inputs]
-        return records + [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
+        records += [{"role": roles.get(path, "brief"), "name": "", "path": path, "sha256": sha256} for path, sha256 in others]
+        return [{**record, **self._handling_facts(record["path"])} for record in records]
+
+    def _handling_facts(self, path: str) -> dict[str, str]:
+        """Return who has put an input where it lay, and how, for its record; nothing if that was not done on the page."""
+        handling = self._planner.handling_of(self._work, path)
+        return {} if handling is None else {"by": handling.person, "act": handling.act}
 
     def _output_records(self) -> list[dict[str, Any]]:
         """Return the record of every result, including a picture that stays unchanged."""

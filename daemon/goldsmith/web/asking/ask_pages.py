@@ -16,11 +16,11 @@ from goldsmith.brief.pipeline import Pipeline, Stage
 from goldsmith.files import display_name
 from goldsmith.ops import catalogue
 from goldsmith.web import strings
-from goldsmith.web.access import PageError, allowed, visitor_of
+from goldsmith.web.access import PageError, Visitor, allowed, visitor_of
 from goldsmith.web.asking.brief_form import CheckedBrief, FilledForm, check_form, open_brief, stages_from, stamp_of
 from goldsmith.web.asking.brief_target import BriefTarget, find_target
 from goldsmith.web.asking.settings_form import BARE_TABLE, form_of, has_texts, row_numbers
-from goldsmith.web.hands import write_file
+from goldsmith.web.hands import put_file
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import path_of
 from goldsmith.web.replaced_files import copy_to_archive
@@ -85,15 +85,15 @@ async def write(request: Request) -> Response:
         checked = await run_in_threadpool(check_form, page, target, form)
         if not checked.is_valid:
             raise PageError(400, strings.BRIEF_HAS_PROBLEMS, strings.BRIEF_HAS_PROBLEMS_REMEDY)
-        await run_in_threadpool(_write_brief, page, target, checked.toml)
+        await run_in_threadpool(_write_brief, page, visitor_of(request), target, checked.toml)
     _log.info("brief_written", file=display_name(target.path), person=visitor_of(request).name)
     return JSONResponse({"sentence": strings.brief_written(target.name), "stamp": stamp_of(checked.toml.encode())})
 
 
-def _write_brief(page: Page, target: BriefTarget, toml: str) -> None:
+def _write_brief(page: Page, visitor: Visitor, target: BriefTarget, toml: str) -> None:
     if target.exists:
         copy_to_archive(page, target.path)
-    write_file(page, target.path, toml.encode(), replace=target.exists)
+    put_file(page, visitor, target.path, toml.encode(), "written", replace=target.exists)
 
 
 def operations_of(stage: Stage) -> list[str]:

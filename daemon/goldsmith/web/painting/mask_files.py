@@ -12,8 +12,8 @@ from goldsmith.picture.region import RESERVED_WORDS
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles
 from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.web import strings
-from goldsmith.web.access import PageError
-from goldsmith.web.hands import told_to_the_person, write_file
+from goldsmith.web.access import PageError, Visitor
+from goldsmith.web.hands import put_file, told_to_the_person
 from goldsmith.web.page import Page
 from goldsmith.web.pictures import PictureFile
 from goldsmith.web.replaced_files import copy_to_archive
@@ -58,12 +58,12 @@ def find_mask_files(page: Page, picture: PictureFile, name: str = UNNAMED) -> Ma
     return MaskFiles(_target(bundle, picture, files, name), files, bundle.keeps.get(label, ()))
 
 
-def replace_mask(page: Page, masks: MaskFiles, png: bytes) -> None:
+def replace_mask(page: Page, visitor: Visitor, masks: MaskFiles, png: bytes) -> None:
     """Write a mask, after the files that it replaces have been copied into the archive. Raises PageError, HostError."""
     for file in masks.files:
         copy_to_archive(page, file.path)
     is_target_there = any(file.path == masks.target for file in masks.files)
-    write_file(page, masks.target, png, replace=is_target_there)
+    put_file(page, visitor, masks.target, png, "painted", replace=is_target_there)
     for file in masks.replaced:
         # An editor may have saved over it since it was copied: then it stays, and the next opening shows both.
         if _mask_file(page, file.path).signature == file.signature:

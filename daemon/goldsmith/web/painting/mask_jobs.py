@@ -26,7 +26,14 @@ from goldsmith.root_folder import read_start
 from goldsmith.service.setup import Setup, worker_config, worker_folders
 from goldsmith.web import strings
 from goldsmith.web.access import PageError
-from goldsmith.web.painting.mask_operation import CATALOGUE_ENTRY_POINT, OPEN_MASKS, PROPOSE_MASK, TILES_TAIL, ProposedRegion
+from goldsmith.web.painting.mask_operation import (
+    CATALOGUE_ENTRY_POINT,
+    OPEN_MASKS,
+    PROPOSE_MASK,
+    PROPOSE_OBJECT,
+    TILES_TAIL,
+    ProposedRegion,
+)
 from goldsmith.web.painting.mask_tiles import max_bytes_of_pixels, read_size
 from goldsmith.web.pictures import PictureFile
 
@@ -62,6 +69,10 @@ class MaskJobs:
     async def propose_mask(self, picture: PictureFile, region: ProposedRegion) -> bytes:
         """Return a detected region of a picture as tiles. Raises InputError if the picture has none, or no engine is here."""
         return await self._run(picture, [], StepSpec(op=PROPOSE_MASK, settings={"region": region}))
+
+    async def propose_object(self, picture: PictureFile, x: int, y: int) -> bytes:
+        """Return the object at a px of a picture as tiles. Raises InputError if nothing stands out there, or no engine is here."""
+        return await self._run(picture, [], StepSpec(op=PROPOSE_OBJECT, settings={"x": x, "y": y}))
 
     async def _run(self, picture: PictureFile, inputs: Sequence[JobInput], step: StepSpec) -> bytes:
         settings = self._setup.settings

@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from goldsmith import ops
+from goldsmith.engines.kinds import MATTE_ESTIMATOR
+from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
 from goldsmith.operation import Deliverable, Operation, PictureOperation, StepContext, StepNeeds, region_needs
 from goldsmith.picture.formats.table import FORMATS
@@ -18,10 +20,12 @@ from goldsmith.web.painting.mask_tiles import encode_header, encode_tile, tile_b
 CATALOGUE_ENTRY_POINT = "goldsmith.web.painting.mask_operation:catalogue"
 # The tail of the file with the tiles of the mask.
 TILES_TAIL = ".mask-tiles"
-OPEN_MASKS, PROPOSE_MASK = "open-masks", "propose-mask"
+OPEN_MASKS, PROPOSE_MASK, PROPOSE_OBJECT = "open-masks", "propose-mask", "propose-object"
 
 # Regions that the page proposes as a mask.
 ProposedRegion = Literal["subject", "face", "hands", "text"]
+# The engine that finds the object at a point.
+OBJECT_NEEDS = StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR),))
 
 
 class OpenMasks(PictureOperation):
@@ -69,9 +73,34 @@ class ProposeMask(PictureOperation):
         return picture
 
 
+class ProposeObject(PictureOperation):
+    """Write the object at a point as tiles. The picture does not change."""
+
+    x: Annotated[int, Field(ge=0)]
+    """From the left edge, in px."""
+    y: Annotated[int, Field(ge=0)]
+    """From the upper edge, in px."""
+
+    def needs(self) -> StepNeeds:
+        """Return the engine that finds objects."""
+        return OBJECT_NEEDS
+
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        """Return the same picture. Raises InputError if the point is outside, or nothing stands out there."""
+        from goldsmith.web.painting.clicked_object import find_object
+
+        if self.x >= picture.width or self.y >= picture.height:
+            raise InputError("This place is outside the picture.", "Click on the picture.")
+        mask = find_object(context.engines.get(OBJECT_NEEDS.engines[0]), picture, self.x, self.y)
+        if mask is None:
+            raise InputError("No object that stands out was found there.", "Click on the middle of the object, or paint the mask by hand.")
+        context.results.archive(tiles_file(mask))
+        return picture
+
+
 def catalogue() -> Mapping[str, type[Operation]]:
     """Return the operations with those of the page, which no brief can name."""
-    return {**ops.catalogue(), OPEN_MASKS: OpenMasks, PROPOSE_MASK: ProposeMask}
+    return {**ops.catalogue(), OPEN_MASKS: OpenMasks, PROPOSE_MASK: ProposeMask, PROPOSE_OBJECT: ProposeObject}
 
 
 def tiles_file(mask: Mask) -> Deliverable:

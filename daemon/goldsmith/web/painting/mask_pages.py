@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import structlog
@@ -13,18 +14,21 @@ from starlette.routing import Route
 from goldsmith.errors import InputError
 from goldsmith.files import display_name
 from goldsmith.library.availability import check_engine
-from goldsmith.operation import region_needs
+from goldsmith.operation import StepNeeds, region_needs
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, allowed, visitor_of
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.painting.mask_files import UNNAMED, MaskFiles, find_mask_files, replace_mask
 from goldsmith.web.painting.mask_jobs import MaskJobs
-from goldsmith.web.painting.mask_operation import ProposedRegion
+from goldsmith.web.painting.mask_operation import OBJECT_NEEDS, ProposedRegion
 from goldsmith.web.painting.mask_tiles import MaskReader, read_size
 from goldsmith.web.pictures import PictureFile, picture_of
 
 _PAINT, _MASK, _PROPOSAL = "/paint/", "/paint-mask/", "/paint-proposal/"
 _REGIONS: tuple[ProposedRegion, ...] = get_args(ProposedRegion)
+# The tool that finds the object at a point.
+OBJECT = "object"
+_PIXEL = re.compile(r"[0-9]{1,7}")
 # The largest mask that is taken, whatever the settings say.
 _MAX_MASK_BYTES = 2**30
 # Stands for whatever mask is there.
@@ -39,8 +43,10 @@ async def show_painting(request: Request) -> Response:
     page, picture = page_of(request), picture_of(request, _PAINT)
     name = request.query_params.get("name", UNNAMED)
     masks = await run_in_threadpool(find_mask_files, page, picture, name)
-    regions = [region for region in _REGIONS if _can_detect(page, region)]
-    return render(request, "paint.html", picture=picture, masks=masks, name=name, regions=regions)
+    regions = [region for region in _REGIONS if _has_engines(page, region_needs(region))]
+    can_find = _has_engines(page, OBJECT_NEEDS)
+    tools = [tool for tool in strings.PAINT_TOOLS if can_find or tool[0] != OBJECT]
+    return render(request, "paint.html", picture=picture, masks=masks, name=name, regions=regions, tools=tools)
 
 
 @allowed("decide")
@@ -68,7 +74,7 @@ async def save_mask(request: Request) -> Response:
         # The body took its time: the folder is looked at again.
         picture, masks = await _asked_mask(request)
         _check_stamp(request, masks)
-        await run_in_threadpool(replace_mask, page, masks, png)
+        await run_in_threadpool(replace_mask, page, visitor_of(request), masks, png)
     _log.info("mask_saved", file=display_name(masks.target), person=visitor_of(request).name)
     _, saved = await _asked_mask(request)
     name = display_name(masks.target.rpartition("/")[2])
@@ -77,12 +83,16 @@ async def save_mask(request: Request) -> Response:
 
 @allowed("decide")
 async def propose_mask(request: Request) -> Response:
-    """Return a region that is detected in the picture as tiles."""
-    picture = picture_of(request, _PROPOSAL)
-    region = next((region for region in _REGIONS if region == request.query_params.get("region")), None)
-    if region is None or not _can_detect(page_of(request), region):
+    """Return a region that is detected in the picture, or the object at a point, as tiles."""
+    picture, page = picture_of(request, _PROPOSAL), page_of(request)
+    asked = request.query_params.get("region")
+    region = next((region for region in _REGIONS if region == asked), None)
+    if asked == OBJECT and _has_engines(page, OBJECT_NEEDS):
+        tiles = await _jobs_of(request).propose_object(picture, *_asked_point(request))
+    elif region is not None and _has_engines(page, region_needs(region)):
+        tiles = await _jobs_of(request).propose_mask(picture, region)
+    else:
         raise PageError(404, strings.NO_SUCH_PROPOSAL, strings.PAINT_BY_HAND)
-    tiles = await _jobs_of(request).propose_mask(picture, region)
     return Response(tiles, media_type=_TILES_TYPE)
 
 
@@ -125,9 +135,17 @@ def _jobs_of(request: Request) -> MaskJobs:
     return jobs
 
 
-def _can_detect(page: Page, region: ProposedRegion) -> bool:
-    """Return whether this machine has the engine that finds a region."""
-    return all(check_engine(page.setup.weights, need) is None for need in region_needs(region).engines)
+def _asked_point(request: Request) -> tuple[int, int]:
+    """Return the px x and y of the picture that the address names. Raises PageError."""
+    x, y = (request.query_params.get(name, "") for name in ("x", "y"))
+    if not (_PIXEL.fullmatch(x) and _PIXEL.fullmatch(y)):
+        raise PageError(400, strings.NO_SUCH_PROPOSAL, strings.PAINT_BY_HAND)
+    return int(x), int(y)
+
+
+def _has_engines(page: Page, needs: StepNeeds) -> bool:
+    """Return whether this machine has the engines that find something."""
+    return all(check_engine(page.setup.weights, need) is None for need in needs.engines)
 
 
 ROUTES = [

@@ -52,8 +52,9 @@ export class Keyboard {
   }
 
   act(name) {
-    this.actions[name]();
-    return true;
+    // A tool that is not offered here has no action.
+    this.actions[name]?.();
+    return name in this.actions;
   }
 
   // Move the pointer by half a brush, with Shift by one px of the picture.
@@ -71,9 +72,9 @@ export class Keyboard {
   enter() {
     const place = this.pointer();
     if (this.painter.tool === "hand") return true;
-    if (this.isPressed || this.painter.tool === "flood") this.painter.release(...place);
+    if (this.isPressed || this.painter.isPointing) this.painter.release(...place);
     else this.painter.press(...place);
-    this.isPressed = !this.isPressed && this.painter.tool !== "flood";
+    this.isPressed = !this.isPressed && !this.painter.isPointing;
     this.show();
     return true;
   }
@@ -106,6 +107,7 @@ const KEYS = {
   e: "eraser",
   l: "lasso",
   f: "flood",
+  c: "object",
   h: "hand",
   x: "takeAway",
   i: "invert",

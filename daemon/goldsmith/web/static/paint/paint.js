@@ -11,7 +11,6 @@ import { SavedMask } from "./saved_mask.js";
 import { Viewport } from "./viewport.js";
 
 const OVERLAYS = ["tint", "mask", "none"];
-const TOOLS = ["brush", "eraser", "lasso", "flood", "hand"];
 const ANYTHING = "*";
 const CONFLICT = 409;
 
@@ -36,7 +35,7 @@ class PaintPage {
       (error) => this.say(error.message, true),
     );
     this.drawing = new Drawing(canvas, this.viewport, this.mask, this.pictures);
-    this.painter = new Painter(this.mask, this.pictures, this.drawing, {
+    this.painter = new Painter(this.mask, this.pictures, this.drawing, (x, y) => this.find("object", [x, y]), {
       onChange: () => this.drawing.request(),
       onStep: () => this.keepDraft(),
       onBusy: (isBusy) => this.setBusy(isBusy),
@@ -66,6 +65,8 @@ class PaintPage {
 
   setBusy(isBusy) {
     this.canvas.setAttribute("aria-busy", String(isBusy));
+    // A search that was given up has nothing more to say.
+    if (!isBusy && $("paint-status").textContent === this.sentences.proposing) this.say("");
   }
 
   // Run what a button does, and say why it fails.
@@ -136,16 +137,22 @@ class PaintPage {
     location.reload();
   }
 
-  async propose(region) {
+  // Return a region that the server finds, or the object at a pixel, as tiles by their numbers.
+  async find(region, place = null) {
     this.say(this.sentences.proposing);
+    const tiles = this.mask.tilesOf(await this.saved.propose(region, place));
+    const areas = new Map();
+    tiles.forEach((tile, index) => {
+      const { width, height } = this.mask.tileBox(index);
+      if (tile !== 0) areas.set(index, typeof tile === "number" ? new Uint8Array(width * height).fill(tile) : tile);
+    });
+    return areas;
+  }
+
+  async propose(region) {
     this.setBusy(true);
     try {
-      const tiles = this.mask.tilesOf(await this.saved.propose(region));
-      const areas = new Map();
-      tiles.forEach((tile, index) => {
-        const { width, height } = this.mask.tileBox(index);
-        if (tile !== 0) areas.set(index, typeof tile === "number" ? new Uint8Array(width * height).fill(tile) : tile);
-      });
+      const areas = await this.find(region);
       this.painter.change(() => this.mask.applyTiles(areas, this.painter.takesAway));
     } finally {
       this.setBusy(false);
@@ -156,12 +163,14 @@ class PaintPage {
 
   listActions() {
     const { painter, mask, viewport } = this;
+    // The page offers only the tools for which this machine has what they need.
+    const tools = Array.from(document.querySelectorAll("input[name=tool]"), (input) => input.value);
     const zoom = (change) => {
       change();
       this.drawing.request();
     };
     return {
-      ...Object.fromEntries(TOOLS.map((tool) => [tool, () => this.choose(tool)])),
+      ...Object.fromEntries(tools.map((tool) => [tool, () => this.choose(tool)])),
       takeAway: () => this.setTakesAway(!painter.takesAway),
       overlay: () => this.nextOverlay(),
       undo: () => painter.undo(),

@@ -4,23 +4,27 @@ import { floodArea } from "./flood.js";
 
 export class Painter {
   // `onChange` is called after each change that is seen, `onStep` after each step that undo can take back.
-  constructor(mask, pictures, drawing, { onChange, onStep, onBusy, onFailure }) {
+  // `findObject` returns the object at a pixel as tiles of the mask.
+  constructor(mask, pictures, drawing, findObject, { onChange, onStep, onBusy, onFailure }) {
     this.mask = mask;
     this.pictures = pictures;
     this.drawing = drawing;
+    this.findObject = findObject;
     this.onChange = onChange;
     this.onStep = onStep;
     this.onBusy = onBusy;
     this.onFailure = onFailure;
-    // "brush", "eraser", "lasso", "flood" or "hand".
+    // "brush", "eraser", "lasso", "flood", "object" or "hand".
     this.tool = "brush";
-    // For lasso and flood: whether their area is taken away from the mask.
+    // For lasso, flood and object: whether their area is taken away from the mask.
     this.takesAway = false;
     this.size = 40;
     this.softness = 0.2;
     this.tolerance = 24;
     this.last = null;
-    this.floods = 0;
+    // Counts what has been looked for: only the last one is taken.
+    this.searches = 0;
+    this.pending = 0;
   }
 
   get isBusy() {
@@ -32,8 +36,13 @@ export class Painter {
     return Math.max(0.5, (this.size / 2) * pressure);
   }
 
+  // Whether the tool only needs a point, and does its work when it is released there.
+  get isPointing() {
+    return this.tool === "flood" || this.tool === "object";
+  }
+
   press(x, y, pressure = 1) {
-    if (this.tool === "flood") return;
+    if (this.isPointing) return;
     if (this.tool === "lasso") {
       this.drawing.outline = [[x, y]];
       return;
@@ -55,7 +64,7 @@ export class Painter {
   }
 
   release(x, y) {
-    if (this.tool === "flood") return this.flood(Math.floor(x), Math.floor(y));
+    if (this.isPointing) return this.search(Math.floor(x), Math.floor(y));
     if (this.drawing.outline !== null) {
       this.mask.begin();
       this.mask.fillOutline(this.drawing.outline, this.takesAway);
@@ -68,7 +77,7 @@ export class Painter {
 
   // Give up the stroke or the outline that has begun.
   cancel() {
-    this.floods += 1;
+    this.searches += 1;
     this.drawing.outline = null;
     if (this.last !== null) this.mask.cancel();
     this.last = null;
@@ -80,19 +89,23 @@ export class Painter {
     this.onChange();
   }
 
-  async flood(x, y) {
+  // Find what is at a pixel, and take it into the mask, unless something else has been begun meanwhile.
+  async search(x, y) {
     if (x < 0 || y < 0 || x >= this.mask.width || y >= this.mask.height) return;
-    const number = ++this.floods;
+    const number = ++this.searches;
+    const isStopped = () => number !== this.searches;
+    this.pending += 1;
     this.onBusy(true);
     try {
-      const isStopped = () => number !== this.floods;
       const pixels = (column, row) => this.pictures.pixels(column, row);
-      const areas = await floodArea(this.mask, pixels, x, y, this.tolerance, isStopped);
+      const areas =
+        this.tool === "object" ? await this.findObject(x, y) : await floodArea(this.mask, pixels, x, y, this.tolerance, isStopped);
       if (!isStopped()) this.change(() => this.mask.applyTiles(areas, this.takesAway));
     } catch (error) {
-      this.onFailure(error);
+      if (!isStopped()) this.onFailure(error);
     } finally {
-      this.onBusy(false);
+      this.pending -= 1;
+      this.onBusy(this.pending > 0);
     }
   }
 

@@ -26,9 +26,11 @@ export class SavedMask {
     return answer.sentence;
   }
 
-  async propose(region) {
+  // Return a region of the picture as bytes; of the region "object" the one at the pixel `place`.
+  async propose(region, place = null) {
     const headers = { accept: "application/json", "x-csrf-token": csrfToken() };
-    return bytesOf(await fetch(`${this.proposalUrl}?region=${region}`, { method: "POST", headers }));
+    const point = place === null ? "" : `&x=${place[0]}&y=${place[1]}`;
+    return bytesOf(await fetch(`${this.proposalUrl}?region=${region}${point}`, { method: "POST", headers }));
   }
 }
 
