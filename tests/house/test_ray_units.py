@@ -29,7 +29,7 @@ def test_a_node_sees_the_descriptions_of_the_models_and_nothing_else_of_the_conf
 def test_the_manual_names_each_port_of_the_units() -> None:
     """A firewall is set by this table."""
     table = (REPOSITORY / "docs/cluster.md").read_text().partition("| port | on | for |")[2].partition("\n\n")[0]
-    named = set(re.findall(r"\d{4,5}", table))
+    manual_ports = set(re.findall(r"\d{4,5}", table))
     used = {port for unit in UNITS for port in re.findall(r"port=(\d+)", settings_of(unit)["ExecStart"])}
     assert used
-    assert used <= named
+    assert used <= manual_ports
