@@ -216,7 +216,6 @@ def test_a_node_with_another_model_of_that_name_is_refused(node_model: ModelRepo
     [
         ({"models": {"flux": ModelReport(missing="/m/flux.safetensors is not there")}}, "/m/flux.safetensors is not there"),
         ({"models": {}}, "it was not asked for this model"),
-        ({"models_fault": "models.toml cannot be read: EIO.", "models": {}}, "models.toml cannot be read: EIO"),
     ],
 )
 def test_a_node_that_lacks_a_model_is_refused(changes: dict[str, object], reason: str) -> None:
@@ -224,6 +223,17 @@ def test_a_node_that_lacks_a_model_is_refused(changes: dict[str, object], reason
     assert differences(node_report("gpu2", **changes)) == [
         f"The node gpu2 lacks the model flux: {reason}. Run there: goldsmith models fetch flux"
     ]
+
+
+def test_a_node_without_models_toml_is_refused_in_one_sentence() -> None:
+    """Not in one for each model."""
+    models = {name: ModelReport(entry=name) for name in ("flux", "sdxl")}
+    node = node_report("gpu2", models_fault="/etc/goldsmith/models.toml cannot be read: No such file or directory.", models={})
+    assert compare(node_report("atelier", models=models), node, EXCHANGE, 2.0) == (
+        "The node gpu2 cannot use models.toml: /etc/goldsmith/models.toml cannot be read: No such file or directory. "
+        "Copy this computer's models.toml there, and the pins beside it.",
+    )
+    assert compare(node_report("atelier", models={}), node, EXCHANGE, 2.0) == ()
 
 
 def test_a_model_that_is_missing_here_is_not_compared() -> None:

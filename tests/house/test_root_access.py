@@ -24,7 +24,6 @@ ALLOWED = {
     "cli/dry_run.py": "reads the root's texts through the text files",
     "cli/environment_file.py": "reads the administrator's file in /etc",
     "cli/gpu_checks.py": "lists /dev",
-    "cli/head_probe.py": "reads /proc, and the files that Ray has left for its user",
     "cli/init.py": "makes the root and its config/, which belongs to the administrator",
     "cli/measured_models.py": "changes the administrator's models.toml",
     "cli/notice_checks.py": "looks at the mode of goldsmith.toml, which belongs to the administrator",

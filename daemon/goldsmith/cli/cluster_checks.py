@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from goldsmith.brief.settings import Settings
 from goldsmith.cli.findings import Finding, fault, note, ok
-from goldsmith.cli.head_probe import (
+from goldsmith.cluster.head_probe import (
     HEAD_PORTS,
     ClusterHead,
     ask_head,

@@ -24,6 +24,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from goldsmith.cluster.head_probe import CLIENT_SCHEME, ClusterHead, token_fault
 from goldsmith.cluster.node_canary import NodeCanary
 from goldsmith.cluster.node_checks import NodeExchange, compare
 from goldsmith.cluster.node_report import NodeReport, ReportRequest, run_node_report
@@ -146,6 +147,10 @@ class Bridge:
         setup = self._setup
         if setup.head is not None and not await _answers(setup.head):
             raise ClusterLost(f"The cluster's head at {setup.address} does not answer.")
+        if setup.head is not None:
+            head = ClusterHead(*setup.head, is_client=setup.address.startswith(CLIENT_SCHEME))
+            if fault := await asyncio.to_thread(token_fault, head):
+                raise ClusterLost(fault)
         try:
             # In this thread, although it blocks: Ray wants to be connected in the main thread.
             ray.init(address=setup.address, namespace="goldsmith", log_to_driver=False, logging_level="ERROR", configure_logging=False)

@@ -15,6 +15,7 @@ _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 # As many digits of a hash as people can compare.
 _SHOWN_DIGITS = 12
+_COPY_MODELS_FILE = "Copy this computer's models.toml there, and the pins beside it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,23 +200,21 @@ def _models_here(own: NodeReport) -> Iterator[tuple[str, ModelReport]]:
 
 
 def _report_of(node: NodeReport, name: str) -> ModelReport:
-    if node.models_fault:
-        return ModelReport(missing=node.models_fault.rstrip("."))
     return node.models.get(name, ModelReport(missing="it was not asked for this model"))
 
 
 def _model_differences(own: NodeReport, node: NodeReport) -> Iterator[str]:
     """Yield a sentence for each model of this computer that the node lacks or that differs there: any job of the queue may need it."""
+    if node.models_fault and any(True for _ in _models_here(own)):
+        yield f"The node {node.host} cannot use models.toml: {node.models_fault.rstrip('.')}. {_COPY_MODELS_FILE}"
+        return
     for name, own_model in _models_here(own):
         node_model = _report_of(node, name)
         if node_model.missing:
             yield f"The node {node.host} lacks the model {name}: {node_model.missing}. Run there: goldsmith models fetch {name}"
             continue
         if node_model.entry != own_model.entry:
-            yield (
-                f"models.toml describes the model {name} otherwise on the node {node.host} than here. "
-                "Copy this computer's models.toml there, and the pins beside it."
-            )
+            yield (f"models.toml describes the model {name} otherwise on the node {node.host} than here. {_COPY_MODELS_FILE}")
         yield from _file_differences(node, name, own_model, node_model)
 
 

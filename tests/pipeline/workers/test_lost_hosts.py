@@ -135,3 +135,35 @@ def test_a_queue_waits_for_hosts_that_cannot_be_reached(workers: FakeWorkers, ho
     workers.later(5.0)
     workers.ready().start_job()
     assert workers.pools.pause_reason("cpu") is None
+
+
+def test_an_idle_queue_tells_when_its_hosts_are_back(workers: FakeWorkers, hosts: list[DistantHosts]) -> None:
+    """No job has to come before people read the present reason, or that there is none any more."""
+    hosts[0].unavailable = "The cluster is being connected."
+    workers.pools.prewarm()
+    workers.collect()
+    assert "being connected" in (workers.pools.pause_reason("cpu") or "")
+    hosts[0].unavailable = "No node of the cluster has 1 GPU left for another worker."
+    assert workers.pools.seconds_until_due(workers.now) is not None
+    workers.later(6.0)
+    workers.collect()
+    assert workers.pools.pause_reason("cpu") == f"{hosts[0].unavailable} The jobs of queue cpu stay queued, and go on by themselves."
+    hosts[0].unavailable = ""
+    workers.later(6.0)
+    workers.ready()
+    assert workers.pools.pause_reason("cpu") is None
+    lose(workers, hosts)
+    workers.collect()
+    workers.later(6.0)
+    assert len(hosts[0].processes) == 2
+
+
+def test_a_reason_that_is_a_part_of_another_is_said_once(workers: FakeWorkers, hosts: list[DistantHosts], share: Share) -> None:
+    """One device has lost its host, and another finds none for the same reason."""
+    workers.pools.submit(share.job())
+    workers.ready().start_job()
+    hosts[0].unavailable = f"No node of the cluster may work. {LOST}"
+    lose(workers, hosts)
+    workers.collect()
+    workers.collect()
+    assert workers.pools.pause_reason("cpu") == f"{hosts[0].unavailable} The jobs of queue cpu stay queued, and go on by themselves."

@@ -39,6 +39,8 @@ class DeviceHealth:
     def __init__(self, queue: str, device: str, wall_clock: Callable[[], float] = time.time) -> None:
         # Why no job starts on the device; "" while it is healthy.
         self.pause_reason = ""
+        # True from the loss of its host until a process on it is ready.
+        self.is_host_lost = False
         # When the device is tried again.
         self.retry_at = 0.0
         # Why no process of it can start, until one is ready; "" if the last one could. It stays while the next start is tried.
@@ -77,7 +79,7 @@ class DeviceHealth:
 
     def on_process_ready(self, host: str = "") -> None:
         """Note that a process on the device is ready for jobs. ``host``: the name of its host, "" for this one."""
-        self._failed_starts, self._start_failure, self._host = 0, "", host
+        self._failed_starts, self._start_failure, self._host, self.is_host_lost = 0, "", host, False
 
     def on_start_failed(self, reason: str, now: float) -> None:
         """Pause the device because a process on it could not start."""
@@ -92,6 +94,7 @@ class DeviceHealth:
 
     def on_host_lost(self, reason: str, now: float) -> None:
         """Pause the device because its host is lost, or none can be reached; ``reason`` is a sentence. No job is to blame."""
+        self.is_host_lost = True
         self.retry_at = now + min(_MAX_HOST_PAUSE_SECONDS, self._count_failed_start())
         self.pause_reason = self._start_failure = f"{reason} The jobs of queue {self._queue} stay queued, and go on by themselves."
 

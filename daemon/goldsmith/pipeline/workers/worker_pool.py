@@ -194,6 +194,11 @@ class WorkerPool:
         if not self.slots and not self.is_blocked(now):
             self._start_process(self._vacant_devices(now)[0], now)
 
+    @property
+    def _waits_for_host(self) -> bool:
+        """True if the hosts of an idle queue are lost: one process is tried again, so that people are told when that is over."""
+        return not self.slots and not self.is_draining and any(device.health.is_host_lost for device in self.devices)
+
     def collect(self, readable_fds: frozenset[int], now: float) -> None:
         """Read the messages of the processes, kill those that must be killed, reap the dead ones, and dispatch jobs."""
         check_memory = now - self._checked_at >= MEMORY_CHECK_SECONDS
@@ -211,6 +216,8 @@ class WorkerPool:
                 self._reap(slot, now)
         self._finish_verifications(now)
         self.dispatch(now)
+        if self._waits_for_host:
+            self.prewarm(now)
         if check_memory:
             self._ask_to_give_way(now)
 
@@ -232,7 +239,7 @@ class WorkerPool:
     def deadlines(self) -> list[float]:
         """Return the moments at which ``collect`` has something to do although no descriptor becomes readable."""
         moments: list[float] = []
-        if self.queue and not self.is_draining:
+        if (self.queue and not self.is_draining) or self._waits_for_host:
             moments += [device.health.retry_at for device in self.devices if device.health.pause_reason]
         for slot in self.slots:
             if slot.process.has_unsent or slot.dying_since is not None:

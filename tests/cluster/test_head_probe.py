@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from goldsmith.brief.cluster_settings import ClusterSettings
-from goldsmith.cli.head_probe import (
+from goldsmith.cluster import head_probe
+from goldsmith.cluster.head_probe import (
     ClusterHead,
     ClusterToken,
     ask_head,
@@ -19,6 +20,7 @@ from goldsmith.cli.head_probe import (
     find_token,
     local_addresses,
     node_address_file,
+    token_fault,
 )
 
 TITLE = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -167,3 +169,24 @@ def test_a_head_is_asked_whether_it_wants_a_token(is_client: bool) -> None:
         )
     finally:
         server.stop(None)
+
+
+def test_a_head_that_refuses_this_service_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is missing, and what to do: the mode, the file, or the right token."""
+    monkeypatch.setattr(head_probe, "ask_head", lambda head, token="": "taken" if token == SECRET else "refused")
+    head = ClusterHead("10.0.0.5", 10001, is_client=True)
+    path = tmp_path / "ray-token"
+    environ = {"RAY_AUTH_TOKEN_PATH": str(path)}
+    demand = "The cluster's head at 10.0.0.5:10001 takes requests with its token only"
+    assert token_fault(head, environ) == f"{demand}: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH for this service."
+    environ["RAY_AUTH_MODE"] = "token"
+    assert token_fault(head, environ) == f"{demand}, and this service can read none: name its file in RAY_AUTH_TOKEN_PATH."
+    path.write_text("0" * 32)
+    sentence = (
+        f"The cluster's head at 10.0.0.5:10001 does not take the token of {path}. Copy the file with the token of the head's host here."
+    )
+    assert token_fault(head, environ) == sentence
+    path.write_text(SECRET)
+    assert token_fault(head, environ) == ""
+    monkeypatch.setattr(head_probe, "ask_head", lambda head, token="": "silent")
+    assert token_fault(head, environ) == ""

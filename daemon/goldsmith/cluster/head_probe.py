@@ -20,7 +20,7 @@ from goldsmith.brief.cluster_settings import ClusterSettings, read_head
 
 # Ray's defaults: the cluster's store, Ray Client, the dashboard.
 HEAD_PORTS = {6379: "the head itself", 10001: "Ray Client", 8265: "the dashboard"}
-_CLIENT_SCHEME = "ray://"
+CLIENT_SCHEME = "ray://"
 # An empty request, which changes nothing, to the server of each kind of address.
 _STORE_METHOD = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
@@ -59,7 +59,7 @@ def find_head(cluster: ClusterSettings, environ: Mapping[str, str] = os.environ)
     """Return where the head is; None for "auto" if no node of Ray has left its address on this computer."""
     written = cluster.address if cluster.address != "auto" else environ.get("RAY_ADDRESS") or _read_node_address(environ)
     head = read_head(written)
-    return None if head is None else ClusterHead(*head, is_client=written.startswith(_CLIENT_SCHEME))
+    return None if head is None else ClusterHead(*head, is_client=written.startswith(CLIENT_SCHEME))
 
 
 def node_address_file(environ: Mapping[str, str] = os.environ) -> Path:
@@ -117,6 +117,26 @@ def find_token(environ: Mapping[str, str] = os.environ) -> ClusterToken | None:
     except OSError:
         return None
     return ClusterToken(text, str(path), is_open) if text else None
+
+
+def token_fault(head: ClusterHead, environ: Mapping[str, str] = os.environ) -> str:
+    """Return why the head refuses a program with these variables, as a sentence with its remedy; "" if it does not, or does not answer.
+
+    Ray itself waits half a minute for a head that refuses it, and then says that the time is over.
+    """
+    is_token_mode = environ.get("RAY_AUTH_MODE") == "token"
+    token = find_token(environ) if is_token_mode else None
+    try:
+        if ask_head(head, "" if token is None else token.text) != "refused":
+            return ""
+    except ImportError:  # Ray says then that it needs the package
+        return ""
+    demand = f"The cluster's head at {head} takes requests with its token only"
+    if not is_token_mode:
+        return f"{demand}: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH for this service."
+    if token is None:
+        return f"{demand}, and this service can read none: name its file in RAY_AUTH_TOKEN_PATH."
+    return f"The cluster's head at {head} does not take the token of {token.place}. Copy the file with the token of the head's host here."
 
 
 def local_addresses(host: str) -> tuple[str, ...]:
