@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Test processes, one more than cores, since many tests wait. Each runs one test file at a time.
+# Test processes, one more than cores, since many tests wait. Each runs one test file at a time, in the order of tests/conftest.py.
 WORKERS ?= 3
 
 .PHONY: install demo demo-review test lint tests bench bench-gpu soak audit sbom man pin-wheels try-install clean
@@ -31,7 +31,7 @@ lint: install
 
 # With compiled modules kept, the hundreds of daemons that the tests start come up sooner.
 tests: install
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint tests
 

@@ -10,7 +10,9 @@ import gc
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Before numpy is imported: as in the worker processes, whose pixels are worked on by threads of their own.
@@ -33,8 +35,35 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 _FREEZE_STEP = 100
 _module_count = 0
 
+# The files that take longest, the longest first. Each runs in one process: begun last, it would keep that one busy alone.
+_LONG_FILES = (
+    *("faults/test_commit_faults.py", "faults/test_mounts.py", "faults/test_machine.py", "engines/diffusion/test_diffusion_engine.py"),
+    *("pipeline/test_families.py", "clients/test_floods.py", "clients/test_layered_editors.py", "cli/test_demo.py"),
+    *("faults/test_two_users.py", "faults/test_service_user.py", "faults/test_every_call.py", "faults/test_generating_faults.py"),
+    *("pipeline/replay/test_generated.py", "picture/layered/test_real_programs.py", "faults/test_kill.py", "pipeline/test_control.py"),
+    *(
+        "pipeline/scheduler/test_scheduler.py",
+        "engines/drivers/test_diffusers.py",
+        "faults/test_hostile_share.py",
+        "clients/test_saving.py",
+    ),
+    *("pipeline/test_series.py", "faults/test_pretended_gpu.py", "faults/test_review_kill.py", "faults/test_worker_kill.py"),
+    *("faults/test_dead_workers.py", "ops/regenerate/test_regenerate.py", "web/painting/test_painting_in_browser.py"),
+    *("faults/test_refused_permissions.py", "pipeline/test_second_pass.py", "supply/test_sbom.py", "clients/test_copying.py"),
+    *("test_docs_adding.py", "cli/test_docs_adding.py", "pipeline/test_generating.py", "contracts/test_memory.py"),
+)
+
 PictureMaker = Callable[..., Picture]
 Saver = Callable[..., bytes]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files where several processes share the tests, then those with the most tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG_FILES)}
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (places.get(item.path, len(places)), -counts[item.path], item.path))
 
 
 def pytest_runtest_teardown() -> None:

@@ -470,12 +470,11 @@ def test_a_preview_that_disappears_before_the_note_is_written_leaves_the_note(pl
         return outcome_message(failed(job, preview_path=str(previews[0])))
 
     place.workers.answer = answer
+    place.studio.react("fault", lambda: previews[0].unlink())
     place.studio.put("selected/hero.png", png())
     place.studio.put("selected/hero.toml", SHARPEN)
-    place.until_event("fault")
-    assert not place.studio.events_of("held")
-    previews[0].unlink()
     place.until_event("held")
+    assert not previews[0].exists()
     assert place.studio.note("selected/hero.png").startswith("It is black.")
     assert place.studio.folder("selected") == ["hero.png", "hero.png.problem.txt", "hero.toml"]
 

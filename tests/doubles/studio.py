@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ _OWN_FILES = ("README.txt", STATUS_FILE_NAME)
 _WORKER_COMMAND = re.compile(r"goldsmith\.worker")
 
 
+@dataclass(eq=False)
+class _Reaction:
+    event: str
+    facts: dict[str, object]
+    action: Callable[[], object]
+
+
 class Studio:
     """One root and one daemon at a time. ``flags`` override settings; the state is beside the root, never in it."""
 
@@ -61,6 +69,7 @@ class Studio:
         self.state_dir = place / "state"
         self.flags = {**HASTE, "state_dir": str(self.state_dir), **flags}
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self._reactions: list[_Reaction] = []
         self.runtime: DaemonRuntime | None = None
         # Starts the worker processes of a daemon in this process.
         self.spawn: SpawnWorker = fork_worker
@@ -191,12 +200,19 @@ class Studio:
         matches = [details for name, details in self.events if name == event]
         return [details for details in matches if all(details.get(key) == value for key, value in facts.items())]
 
+    def react(self, event: str, action: Callable[[], object], **facts: object) -> None:
+        """Call ``action`` as the next such event is reported: what the daemon finds in the same turn of its loop comes after it."""
+        self._reactions.append(_Reaction(event, facts, action))
+
     def until_event(self, event: str, count: int = 1, **facts: object) -> dict[str, Any]:
         self.until(lambda: len(self.events_of(event, **facts)) >= count, f"{count} x {event} {facts}")
         return self.events_of(event, **facts)[-1]
 
     def _record_event(self, event: str, /, **facts: object) -> None:
         self.events.append((event, dict(facts)))
+        for reaction in [each for each in self._reactions if each.event == event and each.facts.items() <= facts.items()]:
+            self._reactions.remove(reaction)
+            reaction.action()
 
     def knows_every_file(self) -> bool:
         """Return whether the intake knows the present state of every file with a role in the stages' folders, and no deleted file."""

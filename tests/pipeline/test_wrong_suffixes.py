@@ -118,10 +118,10 @@ def test_a_jpeg_without_its_end_is_taken_after_a_while(tmp_path: Path) -> None:
     whole = as_kind("JPEG", png(1))
     with studio_at(tmp_path, broken_after=1.5) as studio:
         studio.write_pipeline(PIPELINE)
+        studio.react("progress", lambda: studio.put("graded/late.jpg", whole), picture="graded/late.jpg")
         studio.put("graded/late.jpg", whole[:-2])
         studio.put("graded/late.toml", EXPORT)
         studio.until_event("progress", picture="graded/late.jpg")
-        studio.put("graded/late.jpg", whole)
         studio.put("graded/hero.jpg", whole[:-2])
         studio.put("graded/hero.toml", EXPORT)
         studio.until_idle()

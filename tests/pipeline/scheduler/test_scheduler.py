@@ -828,12 +828,15 @@ def test_a_single_picture_starts_behind_one_picture_of_a_flood(studio: Studio) -
 def test_a_picture_that_is_saved_over_while_it_waits_keeps_its_place(studio: Studio) -> None:
     """No job of its old contents runs."""
     works = _start_paused(studio, *(f"selected/p{number}" for number in range(4)))
-    studio.put("selected/p1.toml", GRADE)
+    # A busy machine does not queue them in the order in which they were written.
+    paths = {job.job_id: job.path.removesuffix(".png") for job in studio.journal.active_jobs()}
+    order = [paths[job] for job in works.state().queue_order["cpu"]]
+    studio.put(f"{order[1]}.toml", GRADE)
     studio.until(lambda: works.workers.queue_length("cpu") == 3, "the changed picture's leaving")
-    studio.put("selected/p1.toml", SHARPEN)
+    studio.put(f"{order[1]}.toml", SHARPEN)
     studio.until(lambda: works.workers.queue_length("cpu") == 4, "its return")
-    assert _starts(studio, 3) == ["selected/p0", "selected/p1", "selected/p2"]
-    assert len(studio.events_of("started", picture="selected/p1.png")) == 1
+    assert _starts(studio, 3) == order[:3]
+    assert len(studio.events_of("started", picture=f"{order[1]}.png")) == 1
 
 
 def test_a_queue_keeps_its_order_over_a_restart(studio: Studio) -> None:
