@@ -46,7 +46,7 @@ def test_the_most_alike_block_is_found_in_whatever_part_of_the_sources_it_lies(m
     views = np.lib.stride_tricks.sliding_window_view(small, (side, side), axis=(0, 1))
     sources, targets = np.argwhere(np.ones((10, 27), np.bool_)), np.array([[12, 3], [20, 9], [4, 6]])
     best, differences = carried_detail._most_alike(views, sources, targets)
-    for (row, column), found, difference in zip(targets, best, differences, strict=True):
+    for (row, column), number, difference in zip(targets, best, differences, strict=True):
         errors = [float(np.square(views[top, left] - views[row, column]).mean()) for top, left in sources]
-        assert found == int(np.argmin(errors))
+        assert number == int(np.argmin(errors))
         assert difference == pytest.approx(min(errors), abs=1e-6)

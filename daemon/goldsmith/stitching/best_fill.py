@@ -28,8 +28,9 @@ from goldsmith.stitching.surroundings import distance_from, find_detached_forms,
 # Holes no wider than this, in px, are filled by the engine alone: there it is at its best, and there is nothing to measure.
 THIN_PX = 12
 # An engine sees the rim round the mask that ``grow`` hides, from so many px on, where it has the colours of what lies beyond it: a model
-# invents the less, the less is hidden.
+# invents the less, the less is hidden. A rim wider than the second stays hidden: the step hides a soft shadow, which has no new colour.
 CLEAN_GROW = 4
+MAX_CLEAN_GROW = 10
 # Copied blocks come from a wider crop than an engine sees: the offset of a block is at least as long as the hole.
 COPY_CONTEXT_FACTOR = 2.0
 LEAST_COPY_CONTEXT = 0.25
@@ -371,8 +372,8 @@ class _HoleFiller:
         return stitch(self._picture, self._mask, fill, options, on_progress, self._bounds, self._hidden_mask)
 
     def _fill_by_engine(self, engine_fill: FillFunction, on_progress: OnProgress) -> StitchResult:
-        """Return the engine's fill; if the step does not name the engine, it sees the clean part of the rim too."""
-        if self._rules.engine_first:
+        """Return the engine's fill; if the step neither names the engine nor hides a wide rim, it sees the clean part of the rim too."""
+        if self._rules.engine_first or self._options.grow > MAX_CLEAN_GROW:
             return self._stitch(engine_fill, self._options, on_progress)
         options = replace(self._options, grow=min(self._options.grow, CLEAN_GROW))
         return stitch(self._picture, self._mask, engine_fill, options, on_progress, self._bounds, self._hidden_with_rim)
