@@ -71,16 +71,16 @@ def test_a_note_says_what_was_done(notes: PersonNotes, tmp_path: Path) -> None:
 def test_notes_are_removed_when_nobody_needs_them(notes: PersonNotes, tmp_path: Path) -> None:
     """Those of the last three months stay while their file is there, and a day longer; a damaged one stays no longer either."""
     sig, day = signature(tmp_path), 24 * 3600
-    gone = "inbox/gone-\udcff.png"
-    for path in (PATH, gone):
+    taken_path = "inbox/gone-\udcff.png"
+    for path in (PATH, taken_path):
         notes.write(path, sig, "aa", "anna")
     folder = tmp_path / "state" / "root-1" / "persons"
     (folder / "damaged.json").write_bytes(b"?")
     written = max(file.stat().st_mtime for file in folder.iterdir())
-    notes.remove_old(lambda path: path == gone)
-    assert notes.handling_of(gone, sig, "aa") == ("anna", "moved")
-    notes.remove_old(lambda path: path == gone, written + 2 * day)
-    assert notes.handling_of(gone, sig, "aa") is None
+    notes.remove_old(lambda path: path == taken_path)
+    assert notes.handling_of(taken_path, sig, "aa") == ("anna", "moved")
+    notes.remove_old(lambda path: path == taken_path, written + 2 * day)
+    assert notes.handling_of(taken_path, sig, "aa") is None
     assert notes.handling_of(PATH, sig, "aa") == ("anna", "moved")
     notes.remove_old(lambda _: False, written + 100 * day)
     assert list(folder.iterdir()) == []

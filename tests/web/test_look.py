@@ -111,6 +111,20 @@ def test_an_approval_is_no_version_of_its_own(root: Path, page: Page) -> None:
     assert [(entry.title, entry.path) for entry in strip_entries(rows, page.root)][1:] == [("edit, approved by anna", "masked/hero.png")]
 
 
+def test_who_has_dropped_painted_and_written_is_said(page: Page) -> None:
+    """In the strip beside the version, and among what was done; of files that were put there by hand nothing is said."""
+    inputs = [
+        {"role": "picture", "name": "", "path": "selected/hero.png", "sha256": "a", "by": "anna", "act": "dropped"},
+        {"role": "mask", "name": "mask", "path": "selected/hero.mask.png", "sha256": "b", "by": "bertha", "act": "painted"},
+        {"role": "look", "name": "", "path": "selected/hero.cube", "sha256": "c"},
+        {"role": "brief", "name": "", "path": "selected/hero.toml", "sha256": "d", "by": "anna", "act": "written"},
+    ]
+    rows = [row(results=("masked/hero.png",), record={"inputs": inputs})]
+    people = ("dropped by anna", "mask painted by bertha", "brief written by anna")
+    assert [entry.title for entry in strip_entries(rows, page.root)] == [f"original, {people[0]}", f"edit, {people[1]}, {people[2]}"]
+    assert stage_words(rows)[0].lines == people
+
+
 def test_only_settings_that_are_not_the_defaults_are_said() -> None:
     """A grade has dozens; of a table, only the entries that somebody has set. Those of an unknown operation are all said."""
     grade = {

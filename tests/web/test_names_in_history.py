@@ -58,13 +58,13 @@ def test_the_history_says_who_has_painted_written_and_dropped(studio: Studio) ->
     page = make_page(studio.root)
     with signed_in_client(page) as client:
         for stem in ("hero", "edited"):
-            dropped = client.put(f"/upload/selected/acme/{stem}.png", content=png(np.full(shape, len(stem) / 10, np.float32)))
-            assert dropped.status_code == 201
+            answer = client.put(f"/upload/selected/acme/{stem}.png", content=png(np.full(shape, len(stem) / 10, np.float32)))
+            assert answer.status_code == 201
             size = client.get(f"/paint-mask/selected/acme/{stem}.png").content[:12]
-            painted = client.put(f"/paint-mask/selected/acme/{stem}.png", params={"replaces": ""}, content=size + half)
+            mask_answer = client.put(f"/paint-mask/selected/acme/{stem}.png", params={"replaces": ""}, content=size + half)
             form = {"steps": [{"stage": "edit", "op": "grade", "texts": {"exposure": "1", "where": "mask"}}]}
-            written = client.put(f"/ask/selected/acme/{stem}.png", params={"replaces": ""}, json=form)
-            assert (painted.status_code, written.status_code) == (200, 200), (painted.text, written.text)
+            brief_answer = client.put(f"/ask/selected/acme/{stem}.png", params={"replaces": ""}, json=form)
+            assert (mask_answer.status_code, brief_answer.status_code) == (200, 200), (mask_answer.text, brief_answer.text)
         brief = studio.at("selected/acme/edited.toml")
         brief.write_text(brief.read_text() + "# by hand\n")
         studio.until_idle()

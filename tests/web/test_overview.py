@@ -26,7 +26,7 @@ def put(root: Path, path: str, data: bytes | str = b"x") -> None:
 
 def names(html: str) -> list[str]:
     """Return the names in the list, in its order."""
-    return re.findall(r'<p class="name">(?:<a [^>]*>)?([^<]+)', html)
+    return re.findall(r'<p class="name"><bdi dir="ltr">(?:<a [^>]*>)?([^<]+)', html)
 
 
 def overview(client: TestClient, query: str = "") -> str:
@@ -96,7 +96,7 @@ def test_a_hostile_name_stays_text(root: Path, client: TestClient) -> None:
 def test_a_name_that_is_no_utf_8_leads_to_its_picture(root: Path, client: TestClient) -> None:
     """Its link carries the bytes themselves."""
     (Path(os.fsdecode(os.fsencode(root) + b"/inbox/caf\xe9.png"))).write_bytes(small_png(1))
-    link = re.findall(r'<p class="name"><a href="([^"]+)"', overview(client))[0]
+    link = re.findall(r'<p class="name"><bdi dir="ltr"><a href="([^"]+)"', overview(client))[0]
     assert link == "/look/inbox/caf%E9.png"
     assert client.get(link, headers=AS_BROWSER).status_code == 200
 
@@ -152,6 +152,19 @@ def test_a_thousand_pictures_cost_each_folder_one_look_and_each_brief_one_readin
         counted = len(scans)
         overview(client, "?page=2")
         assert (len(scans), len(readings)) == (counted, 100)
+
+
+def test_names_that_run_from_right_to_left_move_nothing_beside_them(root: Path, client: TestClient) -> None:
+    """An Arabic campaign would draw the number that follows it to its other side."""
+    put(root, "inbox/حملة/صورة.png")
+    html = overview(client)
+    assert '<bdi dir="ltr">inbox / حملة</bdi> · ' in html
+    assert "&#x2068;حملة&#x2069; (1)</option>" in html
+
+
+def test_empty_folders_lead_to_the_page_for_dropping(client: TestClient) -> None:
+    """A search that finds nothing does not."""
+    assert '<a class="button" href="/drop/">Drop pictures</a>' in overview(client)
 
 
 def test_a_decision_makes_the_next_reader_wait_for_the_present_state(root: Path, page: Page) -> None:

@@ -11,6 +11,10 @@ OVERVIEW = "Overview"
 PAGES = "Pages"
 SKIP = "Skip to the content"
 PROBLEM = "Problem"
+NO_ANSWER = "The page does not answer."
+NO_ANSWER_REMEDY = "Check that “goldsmith web” runs, then try again."
+# The browser puts the number of the answer, such as 502, in the place of STATUS.
+ANSWERS = "The page answers STATUS."
 NAVIGATION = [(OVERVIEW, "/"), ("To decide", "/?state=review"), (DROP, "/drop/")]
 ROLES = {"look": "You may look.", "decide": "You may look and decide."}
 
@@ -22,9 +26,9 @@ NAME = "Name"
 PASSWORD = "Password"  # noqa: S105 - a label
 SIGNED_IN = "You are signed in."
 GO_ON = "Go on"
-OPEN_THE_LINK = "Open the link that `goldsmith web` has printed in its terminal, or in the log of its service."
+OPEN_THE_LINK = "Open the link that “goldsmith web” has printed in its terminal, or in the log of its service."
 WRONG_LINK = "This link does not sign you in."
-WRONG_LINK_REMEDY = "Open the link that the running `goldsmith web` has printed: each start makes a new one."
+WRONG_LINK_REMEDY = "Open the link that the running “goldsmith web” has printed: each start makes a new one."
 WRONG_PASSWORD = "The name or the password is wrong."  # noqa: S105 - a sentence
 TOO_MANY_ATTEMPTS = "Too many sign-ins have failed."
 TOO_MANY_ATTEMPTS_REMEDY = "Wait a minute, then try again."
@@ -154,13 +158,28 @@ def decided(decision: str, person: str) -> str:
     return f"{words.get(decision, decision)}{f' by {person}' if person else ''}"
 
 
-_ROLE_WORDS = {"picture": "", "prompt": "text ", "ref": "reference ", "xmp": "metadata "}
+# What a file is to its picture, and what a person has done with it. The words at the left are those of the record.
+ROLES_OF_FILES = {
+    "mask": "mask",
+    "keep": "keep file",
+    "look": "look",
+    "layer": "layer",
+    "ref": "reference",
+    "control": "control picture",
+    "xmp": "metadata",
+    "brief": "brief",
+    "prompt": "text",
+}
+ACTS = {"painted": "painted by", "written": "written by", "dropped": "dropped by"}
 
 
 def handled_by(role: str, name: str, act: str, person: str) -> str:
-    """Return who has painted, written or dropped a file, such as “mask painted by anna”. ``name``: that of the mask or layer."""
-    what = _ROLE_WORDS.get(role, f"{role} ") + (f"{name} " if name not in ("", role) else "")
-    return f"{what}{act} by {person}"
+    """Return who has painted, written or dropped a file: “mask painted by anna”, of the picture itself “dropped by anna”.
+
+    ``name``: that of the mask or layer.
+    """
+    what = "" if role == "picture" else ROLES_OF_FILES.get(role, role)
+    return " ".join(filter(None, [what, name if name != role else "", ACTS.get(act, act), person]))
 
 
 def with_people(title: str, people: list[str]) -> str:
@@ -289,7 +308,7 @@ NO_SUCH_PROPOSAL = "The page cannot propose such a mask here."
 PAINT_BY_HAND = "Paint the mask by hand."
 BUSY = "Too many masks are being opened at the moment."
 BUSY_REMEDY = "Wait a few seconds, then try again."
-TRY_AGAIN = "Try again. The log of `goldsmith web` has the details."
+TRY_AGAIN = "Try again. The log of “goldsmith web” has the details."
 
 
 def paint_title(name: str) -> str:
@@ -363,7 +382,7 @@ NOT_A_FORM = "The brief that is there cannot be shown as a form:"
 COMMENTS_ARE_LOST = "Writing replaces the file; comments in it are lost. A copy stays in the archive."
 BRIEF_CHANGED = "The brief has been changed by somebody else since you opened it."
 BRIEF_CHANGED_REMEDY = "Load the page again to see it."
-READING_REMEDY = "Let the user of `goldsmith web` read the file (chmod g+r), then try again."
+READING_REMEDY = "Let the user of “goldsmith web” read the file (chmod g+r), then try again."
 BRIEF_HAS_PROBLEMS = "The brief has problems, so it was not written."
 BRIEF_HAS_PROBLEMS_REMEDY = "Correct the fields that are marked."
 
@@ -472,7 +491,7 @@ def cut_off(name: str) -> str:
 
 # Requests that are refused.
 FOREIGN_HOST = "The page does not know the name in the address line."
-FOREIGN_HOST_REMEDY = "Use the address that `goldsmith web` prints, or add the name to host_names in goldsmith.toml."
+FOREIGN_HOST_REMEDY = "Use the address that “goldsmith web” prints, or add the name to host_names in goldsmith.toml."
 CROSS_SITE = "Another site has wishes for this change."
 CROSS_SITE_REMEDY = "Open the page itself and try again there."
 STALE_PAGE = "This page is from an earlier session."
@@ -485,7 +504,7 @@ NOT_FOUND = "There is no such page."
 NOT_FOUND_REMEDY = "Go back to the overview."
 WRONG_METHOD = "This address does not take such a request."
 PAGE_FAULT = "The page has a fault, and nothing was changed."
-PAGE_FAULT_REMEDY = "Try again. The log of `goldsmith web` has the details."
+PAGE_FAULT_REMEDY = "Try again. The log of “goldsmith web” has the details."
 NO_PICTURE_REMEDY = "It may have moved on: look for it in the overview."
 
 
@@ -508,7 +527,7 @@ def no_picture(path: str) -> str:
 # What the folders refuse.
 LOOK_AGAIN_REMEDY = "Load the page again and look at it as it is now."
 DISK_REMEDY = "Check the disk and the mount of the folders, then try again."
-RIGHTS_REMEDY = "Let the user of `goldsmith web` write to the folder (chmod g+w), then try again."
+RIGHTS_REMEDY = "Let the user of “goldsmith web” write to the folder (chmod g+w), then try again."
 
 
 def not_in_review(name: str) -> str:

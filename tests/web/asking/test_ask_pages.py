@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from doubles.two_people import winner_of
 from doubles.web_pages import AS_BROWSER
 from goldsmith.cli import main
 from goldsmith.ops import catalogue
@@ -250,17 +248,10 @@ def test_a_stage_offers_only_the_operations_that_it_allows(client: TestClient) -
 def test_of_two_people_who_write_at_once_one_is_told_so(client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has opened the same brief; the second is compared with that of the first."""
     (root / "selected" / "hero.toml").write_text('title = "old"\n')
-    stamp, both = stamp_on(show(client)), threading.Barrier(2)
-    real = ask_pages._write_brief
+    stamp = stamp_on(show(client))
 
-    def slow(*values: Any) -> None:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(0.3)
-        real(*values)
+    def save(title: str) -> Any:
+        return write(client, UPSCALE, replaces=stamp, title=title)
 
-    monkeypatch.setattr(ask_pages, "_write_brief", slow)
-    with ThreadPoolExecutor(2) as people:
-        answers = list(people.map(lambda title: write(client, UPSCALE, replaces=stamp, title=title), ("anna", "bertha")))
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    title = "anna" if answers[0].status_code == 200 else "bertha"
+    title = winner_of(monkeypatch, ask_pages, "_write_brief", save, ("anna", "bertha"))
     assert f'title = "{title}"' in (root / "selected" / "hero.toml").read_text()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
 
+from doubles.two_people import winner_of
 from doubles.web_pages import AS_BROWSER, signed_in_client
 from goldsmith.picture.picture import freeze
 from goldsmith.web.page import Page
@@ -296,19 +294,12 @@ def test_a_name_with_markup_is_text_on_the_page(client: TestClient, root: Path) 
 def test_of_two_people_who_save_at_once_one_is_told_so(client: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has opened the same mask; the second save is compared with the mask of the first."""
     Image.fromarray(bar(9)).save(root / "selected" / "hero.mask.png")
-    stamp, both = stamp_of(client), threading.Barrier(2)
-    real = mask_pages.replace_mask
+    stamp = stamp_of(client)
 
-    def slow(*values: Any) -> None:
-        with contextlib.suppress(threading.BrokenBarrierError):
-            both.wait(0.3)
-        real(*values)
+    def save_bar(value: int) -> Any:
+        return save(client, replaces=stamp, body=tiles(bar(value)))
 
-    monkeypatch.setattr(mask_pages, "replace_mask", slow)
-    with ThreadPoolExecutor(2) as people:
-        answers = list(people.map(lambda value: save(client, replaces=stamp, body=tiles(bar(value))), (100, 200)))
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    saved = 100 if answers[0].status_code == 200 else 200
+    saved = winner_of(monkeypatch, mask_pages, "replace_mask", save_bar, (100, 200))
     assert np.asarray(Image.open(root / "selected" / "hero.mask.png")).max() == saved
     assert archived(root) == ["selected/hero.mask.png"]
 

@@ -275,10 +275,10 @@ OBJECT = (slice(120, 260), slice(200, 380))
 @pytest.fixture
 def object_finder(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Stand for the engine: an object is found in its box and nothing elsewhere. Return the places that were asked for."""
-    asked: list[tuple[int, int]] = []
+    places: list[tuple[int, int]] = []
 
     async def find(_jobs: object, _picture: object, x: int, y: int) -> bytes:
-        asked.append((x, y))
+        places.append((x, y))
         mask = np.zeros((HEIGHT, WIDTH), np.float32)
         mask[OBJECT] = 1
         if not mask[y, x]:
@@ -287,7 +287,7 @@ def object_finder(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     monkeypatch.setattr("goldsmith.web.painting.mask_pages.check_engine", lambda _weights, _need: None)
     monkeypatch.setattr(MaskJobs, "propose_object", find)
-    return asked
+    return places
 
 
 def object_codes() -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from goldsmith.worker.detections import to_rgb
 from goldsmith.worker.guided_filter import refine_matte
 
 # The sides of the cuts, as shares of the picture's longer side: each shows two and a half times the area of the one before. In smaller ones
-# the parts of small objects were found, such as the legs of a beetle.
+# the parts of small objects were found, such as the shell of a beetle.
 _CUT_SIDES = (0.16, 0.25, 0.4, 0.63, 1.0)
 # With fewer px there is nothing to recognise.
 _MIN_CUT_PX = 64
@@ -48,16 +48,16 @@ def find_object(estimator: MatteEstimator, picture: Picture, x: int, y: int) -> 
     """Return the object at the px (x, y), as a mask (h, w), 0..1, with its edges at those of the picture; None if nothing stands out."""
     pixels = to_rgb(picture)
     looks = (_look(estimator, pixels, _window_around(pixels, x, y, share), x, y) for share in _CUT_SIDES)
-    found = next((look for look in looks if look is not None and not look.is_cut), None)
-    if found is None:
+    whole = next((look for look in looks if look is not None and not look.is_cut), None)
+    if whole is None:
         return None
-    closer = _look(estimator, pixels, _surroundings(found, pixels), x, y)
-    if closer is not None and not closer.is_cut and _agreement(found, closer) >= _MIN_AGREEMENT:
-        found = closer
-    if float((found.matte > _HALF).sum()) > _MAX_SHARE * picture.height * picture.width:
+    closer = _look(estimator, pixels, _surroundings(whole, pixels), x, y)
+    if closer is not None and not closer.is_cut and _agreement(whole, closer) >= _MIN_AGREEMENT:
+        whole = closer
+    if float((whole.matte > _HALF).sum()) > _MAX_SHARE * picture.height * picture.width:
         return None
     mask = np.zeros((picture.height, picture.width), np.float32)
-    mask[found.window] = refine_matte(found.matte, np.ascontiguousarray(pixels[found.window]), _LOOK_PX)
+    mask[whole.window] = refine_matte(whole.matte, np.ascontiguousarray(pixels[whole.window]), _LOOK_PX)
     return freeze(mask)
 
 

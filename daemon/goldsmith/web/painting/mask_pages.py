@@ -85,9 +85,9 @@ async def save_mask(request: Request) -> Response:
 async def propose_mask(request: Request) -> Response:
     """Return a region that is detected in the picture, or the object at a point, as tiles."""
     picture, page = picture_of(request, _PROPOSAL), page_of(request)
-    asked = request.query_params.get("region")
-    region = next((region for region in _REGIONS if region == asked), None)
-    if asked == OBJECT and _has_engines(page, OBJECT_NEEDS):
+    word = request.query_params.get("region")
+    region = next((region for region in _REGIONS if region == word), None)
+    if word == OBJECT and _has_engines(page, OBJECT_NEEDS):
         tiles = await _jobs_of(request).propose_object(picture, *_asked_point(request))
     elif region is not None and _has_engines(page, region_needs(region)):
         tiles = await _jobs_of(request).propose_mask(picture, region)

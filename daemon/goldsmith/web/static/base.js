@@ -15,6 +15,12 @@ export class Refused extends Error {
   }
 }
 
+/** Return the error for an answer that is no success; `content`: its JSON, or null. */
+export function refusal(answer, content) {
+  const bare = document.body.dataset.answers.replace("STATUS", String(answer.status));
+  return new Refused(answer.status, content?.error ?? bare, content?.remedy ?? "");
+}
+
 /**
  * Send a request with the token of the session and return the answer: its JSON, or null if it has none.
  * `json` is sent as JSON, `body` as it is. Throws Refused with the page's sentence.
@@ -29,11 +35,11 @@ export async function send(url, { body, json, method = "POST" } = {}) {
   try {
     answer = await fetch(url, { method, headers, body });
   } catch {
-    throw new Refused(0, "The page does not answer.", "Check that `goldsmith web` runs, then try again.");
+    throw new Refused(0, document.body.dataset.noAnswer, document.body.dataset.noAnswerRemedy);
   }
   const isJson = (answer.headers.get("content-type") ?? "").startsWith("application/json");
   const content = isJson ? await answer.json() : null;
-  if (!answer.ok) throw new Refused(answer.status, content?.error ?? `The page answers ${answer.status}.`, content?.remedy ?? "");
+  if (!answer.ok) throw refusal(answer, content);
   return content;
 }
 

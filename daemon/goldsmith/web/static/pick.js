@@ -59,6 +59,6 @@ async function decide(chosen, sheet) {
 document.getElementById("approve")?.addEventListener("click", () => {
   const chosen = cells.filter((cell) => cell.getAttribute("aria-selected") === "true");
   if (chosen.length) decide(chosen);
-  else say("Choose a picture first.", { isProblem: true });
+  else say(grid.dataset.nothingChosen, { isProblem: true });
 });
 document.getElementById("close")?.addEventListener("click", (event) => decide([], event.currentTarget));

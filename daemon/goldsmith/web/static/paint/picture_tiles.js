@@ -1,6 +1,6 @@
 // The picture: as a whole, reduced; and in tiles at 100 %, fetched when they are needed. The tiles used last are kept.
 
-import { Refused } from "../base.js";
+import { refusal } from "../base.js";
 import { TILE } from "./mask.js";
 
 const MAX_BITMAPS = 96;
@@ -70,7 +70,7 @@ async function loadBitmap(url) {
   const answer = await fetch(url, { headers: { accept: "application/json, image/*" } });
   if (!answer.ok) {
     const content = await answer.json().catch(() => null);
-    throw new Refused(answer.status, content?.error ?? `The page answers ${answer.status}.`, content?.remedy ?? "");
+    throw refusal(answer, content);
   }
   return createImageBitmap(await answer.blob());
 }

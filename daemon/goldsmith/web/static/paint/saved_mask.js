@@ -1,6 +1,6 @@
 // The mask on the server: opened, saved and proposed as tiles.
 
-import { csrfToken, Refused, send } from "../base.js";
+import { csrfToken, refusal, send } from "../base.js";
 
 export class SavedMask {
   constructor(url, proposalUrl) {
@@ -37,5 +37,5 @@ export class SavedMask {
 async function bytesOf(answer) {
   if (answer.ok) return answer.arrayBuffer();
   const content = await answer.json().catch(() => null);
-  throw new Refused(answer.status, content?.error ?? `The page answers ${answer.status}.`, content?.remedy ?? "");
+  throw refusal(answer, content);
 }
