@@ -14,6 +14,9 @@ from bench.row import Row
 _BENCHMARK = "cluster"
 _JOBS = 60
 _BUSY_JOBS = 12
+# Jobs that only wait, as on nodes whose processors are their own: how many, and the seconds of each.
+_NAPS, _NAP_SECONDS = 8, 6.0
+_NAP: tuple[str, dict[str, Any]] = ("nap", {"seconds": _NAP_SECONDS})
 _WARM_UP = 5
 
 
@@ -34,10 +37,12 @@ def measure(place: Path, jobs: int = _JOBS, busy_jobs: int = _BUSY_JOBS, idle_se
         local = _seconds_a_job(place / "local", {"local": LocalRunner()}, jobs)
         distant = _seconds_a_job(place / "distant", {"ray": cluster.runner(place / "distant")}, jobs)
         one_node = _busy_seconds(place / "one", cluster, 1, busy_jobs)
+        one_pretended = _busy_seconds(place / "one-pretended", cluster, 1, _NAPS, _NAP)
         share, mib = _idle_cost(idle_seconds, lambda _: True)
         bridge_share, bridge_mib = _bridge_cost(place / "bridge", cluster, idle_seconds)
         cluster.add_node()
         two_nodes = _busy_seconds(place / "two", cluster, 2, busy_jobs)
+        two_pretended = _busy_seconds(place / "two-pretended", cluster, 2, _NAPS, _NAP)
     finally:
         cluster.close()
     load = f"load {os.getloadavg()[0]:.0f}, {os.cpu_count()} cores"
@@ -63,6 +68,17 @@ def measure(place: Path, jobs: int = _JOBS, busy_jobs: int = _BUSY_JOBS, idle_se
             peer=one_node,
             note=load,
         ),
+        Row(
+            _BENCHMARK,
+            f"simulation: {_NAPS} jobs of {_NAP_SECONDS:g} s that only wait, on two nodes",
+            two_pretended,
+            "s",
+            1 / 1.8,
+            as_ratio=True,
+            beside="one node",
+            peer=one_pretended,
+            note=load,
+        ),
         Row(_BENCHMARK, f"CPU share of an idle head and node over {idle_seconds:.0f} s", share, "%"),
         Row(_BENCHMARK, "memory of an idle head and node", mib, "MiB"),
         Row(_BENCHMARK, f"CPU time of an idle bridge in a minute, over {idle_seconds:.0f} s", 0.6 * bridge_share, "s", note=load),
@@ -71,14 +87,15 @@ def measure(place: Path, jobs: int = _JOBS, busy_jobs: int = _BUSY_JOBS, idle_se
     ]
 
 
-def _pools(root: Path, runners: dict[str, Any], count: int) -> Any:
+def _pools(root: Path, runners: dict[str, Any], count: int, catalogue: str = "goldsmith.ops:catalogue") -> Any:
+    """``catalogue``: the source of the operations."""
     from doubles.jobs import worker_folders
     from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
     from goldsmith.pipeline.workers.worker_pools import WorkerPools
 
     kind = next(iter(runners))
     spec = WorkerSpec(queue="cpu", runner="ray" if kind == "ray" else "local")
-    return WorkerPools([spec] * count, WorkerConfig(), worker_folders(root, WorkerConfig()), runners=runners)
+    return WorkerPools([spec] * count, WorkerConfig(catalogue=catalogue), worker_folders(root, WorkerConfig()), runners=runners)
 
 
 def _seconds_a_job(root: Path, runners: dict[str, Any], count: int) -> list[float]:
@@ -101,16 +118,18 @@ def _seconds_a_job(root: Path, runners: dict[str, Any], count: int) -> list[floa
     return seconds[_WARM_UP:]
 
 
-def _busy_seconds(root: Path, cluster: Any, nodes: int, count: int) -> float:
-    """Return how long jobs that need a processor take together, on as many workers as there are nodes, when all are warm."""
+def _busy_seconds(root: Path, cluster: Any, nodes: int, count: int, step: tuple[str, dict[str, Any]] = ("sharpen", {})) -> float:
+    """Return how long jobs take together, on as many workers as there are nodes, when all are warm."""
     from doubles.jobs import GENEROUS, Share, events_until, outcomes, picture, png
 
     share = Share(root)
     share.put("inbox/hero.png", png(picture(2000, 2000)))
-    pools = _pools(root, {"ray": cluster.runner(root)}, nodes)
+    # The catalogue of the tests has the jobs that only wait.
+    catalogue = "doubles.faulty:catalogue" if step[0] == "nap" else "goldsmith.ops:catalogue"
+    pools = _pools(root, {"ray": cluster.runner(root)}, nodes, catalogue)
     try:
         for size in (2 * nodes, count):  # the first ones start the processes
-            jobs = [share.job(("sharpen", {}), limits=GENEROUS) for _ in range(size)]
+            jobs = [share.job(step, limits=GENEROUS) for _ in range(size)]
             began = time.perf_counter()
             for job in jobs:
                 pools.submit(job)

@@ -211,6 +211,16 @@ class Linger(PictureOperation):
         return picture
 
 
+class Nap(PictureOperation):
+    """Takes ``seconds`` and no processor, as a job does whose processor is pretended."""
+
+    seconds: float = 1.0
+
+    def apply(self, picture: Picture, context: StepContext) -> Picture:
+        Event().wait(self.seconds)
+        return picture
+
+
 class Segfault(PictureOperation):
     """Reads from address 0."""
 
