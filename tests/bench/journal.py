@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -90,10 +91,9 @@ def _fill(root: Path, state: Path, rows: int) -> tuple[Path, float]:
 
 def _plan(row: HistoryRow) -> CompletedPlan:
     """Return the plan of a job, with the file and the version that it put down."""
-    (result,), (output,) = row.results, row.record["outputs"]  # type: ignore[misc]
+    result, (output,) = row.results[0], cast("list[dict[str, str]]", row.record["outputs"])
     folder, name = os.path.split(result)
-    signature = FileSignature(1, 2, 3, 4, 5)
-    placed = PlacedFile(path=result, sig=signature, sha256=output["sha256"], job_id=row.job_id)  # type: ignore[index,call-overload]
+    placed = PlacedFile(path=result, sig=FileSignature(1, 2, 3, 4, 5), sha256=output["sha256"], job_id=row.job_id)
     return CompletedPlan("", (row,), (placed,), (PlacedVersion(folder, name.removesuffix(".png"), 1, name),))
 
 
