@@ -54,8 +54,8 @@ def store_of(*, claim: dict[str, Any] | None = None, failures: bool = True) -> b
     results = RESULTS if failures else {"activeManifest": {**RESULTS["activeManifest"], "failure": []}}  # type: ignore[dict-item]
     address = {"url": "self#jumbf=/c2pa/urn:c2pa:0", "alg": "sha256", "hash": b"1" * 32}
     other = {"url": "self#jumbf=/c2pa/urn:c2pa:0/c2pa.signature", "alg": "sha512", "hash": b"2" * 64}
-    said = {"dc:title": "hero", "instanceID": "urn:sha256:1", "validationResults": results}
-    ingredient = assertion("c2pa.ingredient.v3", {**said, "activeManifest": address, "claimSignature": other})
+    entries = {"dc:title": "hero", "instanceID": "urn:sha256:1", "validationResults": results}
+    ingredient = assertion("c2pa.ingredient.v3", {**entries, "activeManifest": address, "claimSignature": other})
     ingredient_entry = {"url": "self#jumbf=c2pa.assertions/c2pa.ingredient.v3", "hash": digest(ingredient)}
     actions = assertion("c2pa.actions.v2", {"actions": [{"action": "c2pa.opened", "parameters": {"ingredients": [ingredient_entry]}}]})
     binding = assertion("c2pa.hash.data", {"hash": b"0" * 32, "name": "jumbf manifest", "pad": b"000"})
@@ -77,8 +77,8 @@ def store_of(*, claim: dict[str, Any] | None = None, failures: bool = True) -> b
 def ingredient_in(store: bytes) -> dict[str, Any]:
     """Return what is said of the ingredient in the manifest that is made of this store."""
     ingredient = open_manifest(store).assertions["c2pa.ingredient.v3"]
-    said: dict[str, Any] = cbor2.loads(ingredient[ingredient.index(b"cbor", 40) + 4 :])
-    return said
+    entries: dict[str, Any] = cbor2.loads(ingredient[ingredient.index(b"cbor", 40) + 4 :])
+    return entries
 
 
 def test_every_hash_is_that_of_what_it_names() -> None:

@@ -449,6 +449,11 @@ class Journal:
         with self._translated():
             return picture_versions.versions_at(self._db, path, limit)
 
+    def versions_at_any(self, paths: Collection[str], limit: int = 20) -> list[PictureVersion]:
+        """Return at most ``limit`` picture files that were put down at one of these paths with any suffix, the newest first."""
+        with self._translated():
+            return picture_versions.versions_at_any(self._db, paths, limit)
+
     def versions_named(self, names: Collection[str], limit: int = 20) -> list[PictureVersion]:
         """Return at most ``limit`` picture files with one of these names without suffix, in any folder, the newest first."""
         with self._translated():

@@ -9,6 +9,7 @@ import os
 import posixpath
 import sqlite3
 from collections.abc import Collection, Iterable
+from typing import Literal
 
 from goldsmith.files import fold_name
 from goldsmith.journal.records import HistoryRow, PictureVersion
@@ -61,8 +62,19 @@ def versions_at(db: sqlite3.Connection, path: str, limit: int) -> list[PictureVe
 
 def versions_named(db: sqlite3.Connection, names: Collection[str], limit: int) -> list[PictureVersion]:
     """Return the files with one of these names without suffix, in any folder, the newest first. Upper and lower case do not matter."""
-    marks = ", ".join("?" * len(names))
-    return _read(db, f"{_SELECT} name IN ({marks}) {_NEWEST}", (*(os.fsencode(fold_name(name)) for name in names), limit))
+    return _newest_of(db, "name", {os.fsencode(fold_name(name)) for name in names}, limit)
+
+
+def versions_at_any(db: sqlite3.Connection, paths: Collection[str], limit: int) -> list[PictureVersion]:
+    """Return the files that were put down at one of these paths, the newest first; compared as in ``versions_at``."""
+    return _newest_of(db, "place", set(map(_place, paths)), limit)
+
+
+def _newest_of(db: sqlite3.Connection, column: Literal["name", "place"], values: Collection[bytes], limit: int) -> list[PictureVersion]:
+    # A query for each: for several values in one, SQLite reads and sorts all their files, and each campaign may have a “hero”.
+    query = f"SELECT seq FROM picture_version WHERE {column} = ? {_NEWEST}"  # noqa: S608 - constants
+    numbers = sorted((seq for value in values for (seq,) in db.execute(query, (value, limit))), reverse=True)
+    return [version for seq in numbers[:limit] for version in _read(db, f"{_SELECT} seq = ?", (seq,))]
 
 
 def _read(db: sqlite3.Connection, query: str, values: tuple[object, ...]) -> list[PictureVersion]:

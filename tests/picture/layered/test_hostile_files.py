@@ -49,6 +49,27 @@ def huge_canvas_psd() -> bytes:
     return bytes(data)
 
 
+def huge_canvas_xcf() -> bytes:
+    data = bytearray(make_xcf([BASE]))
+    data[14:22] = struct.pack(">2I", 300_000, 300_000)
+    return bytes(data)
+
+
+def huge_canvas_ora() -> bytes:
+    stack = b'<image w="300000" h="300000"><stack><layer src="data/0.png"/></stack></image>'
+    return make_ora([BASE], None, changes={"stack.xml": stack})
+
+
+def kra_with_list(image: str, layers: str = "") -> bytes:
+    """Return a document without a merged picture whose list has this size and these layers."""
+    return make_kra([BASE], None, changes={"maindoc.xml": f"<DOC><IMAGE name='Unnamed' {image}>{layers}</IMAGE></DOC>".encode()})
+
+
+def nested_kra(depth: int) -> bytes:
+    start, end = "<layers><layer nodetype='grouplayer' name='g' visible='1'>", "</layer></layers>"
+    return kra_with_list("width='24' height='16' colorspacename='RGBA'", start * depth + end * depth)
+
+
 def layers_of_two_thousand_million_px() -> bytes:
     """Return a document with a layer as wide as an integer allows."""
     data = bytearray(make_psd([BASE]))
@@ -199,6 +220,11 @@ def other_mask_xcf() -> bytes:
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "psd, canvas of 300,000 px": (huge_canvas_psd, "the limit is 300 MP"),
+    "xcf, canvas of 300,000 px": (huge_canvas_xcf, "the limit is 300 MP"),
+    "ora, canvas of 300,000 px": (huge_canvas_ora, "the limit is 300 MP"),
+    "kra, canvas of 300,000 px": (lambda: kra_with_list("width='300000' height='300000' colorspacename='RGBA'"), "the limit is 300 MP"),
+    "kra, 400 groups": (lambda: nested_kra(400), "more than 256 elements inside each other"),
+    "kra, entities": (lambda: make_kra([BASE], gradient(), changes={"maindoc.xml": stack_bomb()}), "defines entities"),
     "psd, layer of 4,000 million px": (layers_of_two_thousand_million_px, "has layers of together"),
     "psd, XMP of 100 MB": (xmp_of_100_mb, "The XMP block in hero has 95 MiB; the limit is 32 MiB"),
     "psd, layer of 400 MP": (large_layer_psd, "has a layer of 400 MP; the limit is 300 MP"),

@@ -12,6 +12,8 @@ from goldsmith.journal.records import CompletedPlan, HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle, BundleKey
 from goldsmith.pipeline.scheduler.known_looks import MAX_LOOKS, find_known_looks, neighbouring_names, possible_names
 
+FOLDERS = ("inbox", "selected", "masked", "graded", "delivered")
+
 
 @pytest.mark.parametrize(
     ("stem", "name"),
@@ -50,10 +52,22 @@ def test_a_job_gets_few_looks_and_not_those_of_one_picture_alone(tmp_path: Path)
         rows = [row(f"{number:02x}" * 32, f"masked/acme/shot_{number % 2 + 1}.png", number) for number in range(12)]
         rows.append(row("ff" * 32, "masked/acme/shot_1.png", -1))
         journal.complete_plans([CompletedPlan("", tuple(rows), (), ())])
-        looks = find_known_looks(journal, bundle)
+        looks = find_known_looks(journal, bundle, FOLDERS)
     assert len(looks) == MAX_LOOKS
     assert [look.sha256[:2] for look in looks] == ["0b", "0a", "09", "08", "07", "06", "05", "04"]
     assert {look.group: look.is_neighbour for look in looks} == {"acme/shot_1": False, "acme/shot_2": True}
+
+
+def test_the_versions_of_its_own_campaign_come_first(tmp_path: Path) -> None:
+    """A hundred other campaigns have a “hero” too, and theirs are newer."""
+    bundle = Bundle(BundleKey("graded", "acme/spring", "hero copy.png"), "hero copy", picture="graded/acme/spring/hero copy.png")
+    with contextlib.closing(Journal.open(tmp_path / "journal.db")) as journal:
+        rows = [row("aa" * 32, "selected/acme/spring/hero.png", 0), row("bb" * 32, "masked/acme/spring/hero.png", 1)]
+        rows += [row(f"{number:02x}" * 32, f"masked/campaign-{number}/hero.png", number) for number in range(2, 102)]
+        journal.complete_plans([CompletedPlan("", tuple(rows), (), ())])
+        looks = find_known_looks(journal, bundle, FOLDERS)
+    assert [look.sha256[:2] for look in looks[:3]] == ["bb", "aa", "65"]
+    assert len(looks) == MAX_LOOKS
 
 
 def row(sha256: str, path: str, number: int) -> HistoryRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Collection
 
 from goldsmith.files import fold_name
 from goldsmith.jobs.job import KnownLook
@@ -23,12 +24,17 @@ _LAST_NUMBER = re.compile(r"^(?P<head>.*?)(?P<digits>\d{1,9})$", re.DOTALL)
 _NEIGHBOURS = (-1, 1, -2, 2)
 
 
-def find_known_looks(journal: Journal, bundle: Bundle) -> tuple[KnownLook, ...]:
-    """Return the looks of the newest versions that jobs made under the picture's name, under its beginning, or beside it in a series."""
+def find_known_looks(journal: Journal, bundle: Bundle, folders: Collection[str]) -> tuple[KnownLook, ...]:
+    """Return the looks of the newest versions that jobs made under the picture's name, under its beginning, or beside it in a series.
+
+    Those of its own campaign come first: each campaign may have a “hero”. ``folders``: those of the pipeline.
+    """
     names, neighbours = possible_names(bundle.stem), neighbouring_names(bundle.stem)
-    versions = [
-        each for each in journal.versions_named([*names, *neighbours], _MAX_VERSIONS) if each.is_result and (each.look or each.document_id)
-    ]
+    campaign = posixpath.split(bundle.asset)[0].partition("/")[2]
+    # The suffix does not count.
+    places = [posixpath.join(folder, campaign, f"{name}.png") for folder in folders for name in (*names, *neighbours)]
+    found = (*journal.versions_at_any(places, _MAX_VERSIONS), *journal.versions_named([*names, *neighbours], _MAX_VERSIONS))
+    versions = [each for each in found if each.is_result and (each.look or each.document_id)]
     own_names = set(map(fold_name, names))
     looks: dict[str, KnownLook] = {}
     counts: dict[str, int] = {}

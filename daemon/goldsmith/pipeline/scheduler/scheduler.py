@@ -563,7 +563,7 @@ class Scheduler:
         return EarlierWork(
             remarks=tuple(self._journal.remarks(bundle.asset)) if checks else (),
             removals=self._earlier_removals(asset) if checks else (),
-            known_looks=find_known_looks(self._journal, bundle) if is_strange else (),
+            known_looks=find_known_looks(self._journal, bundle, self._pipeline.folders) if is_strange else (),
             credential_bytes=self._results.credential_bytes(asset) if is_final else 0,
             retouched=self._was_retouched(asset),
         )
