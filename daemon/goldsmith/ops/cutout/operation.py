@@ -24,6 +24,7 @@ from goldsmith.operation import (
 from goldsmith.ops.cutout.closed_form import solve_matte
 from goldsmith.ops.cutout.foreground import estimate_foreground
 from goldsmith.ops.cutout.glass import Glass, extract_glass
+from goldsmith.ops.cutout.left_out import find_left_out
 from goldsmith.ops.cutout.matte_cleanup import clean_matte
 from goldsmith.ops.cutout.matte_quality import MatteVerdict, assess_matte, find_doubtful
 from goldsmith.ops.cutout.overlay import render_overlay
@@ -80,6 +81,8 @@ class Cutout(PictureOperation):
     """Crop the frame to the subject plus this many px (0 to 10000); default: the frame stays."""
     max_unsure: _Limit = 0.17
     """Maximum share of the subject that may be uncertain; above it, the picture is held for a person to look at (0 to 1)."""
+    max_left_out: _Limit = 0.04
+    """Maximum area beside the outline that continues the colours of a subject that a model found, as a share of both (0 to 1)."""
     max_uneven: _Limit = 0.05
     """Maximum unevenness of the background behind glass (0 to 1): deviations from its mean stay visible in the glass."""
     max_holes: _Limit = 0.1
@@ -181,9 +184,14 @@ class Cutout(PictureOperation):
         if glass is not None:  # its opacity was painted, so it is neither uncertain nor a hole
             matte, doubt = np.where(glass.mask, np.float32(1), matte), None if doubt is None else doubt & ~glass.mask
         verdict = assess_matte(matte, trimap.band_width, doubt)
+        left_out_share = 0.0
+        if self._is_subject_detected and verdict.subject_share:
+            left_out, left_out_share = find_left_out(picture.pixels, matte)
+            verdict = replace(verdict, unsure_mask=verdict.unsure_mask | left_out)
         context.results.record(
             subject=round(verdict.subject_share, 5),
             unsure=round(verdict.unsure_share, 5),
+            left_out=round(left_out_share, 5),
             holes=verdict.hole_count,
             hole_share=round(verdict.hole_share, 5),
             pieces=verdict.piece_count,
@@ -194,7 +202,7 @@ class Cutout(PictureOperation):
             looked_into=round(float(trimap.unknown.mean()), 5),
             refined=self.refine,
         )
-        broken_limits = self._broken_limits(verdict, glass)
+        broken_limits = self._broken_limits(verdict, left_out_share, glass)
         if broken_limits:
             overlay = Picture(freeze(render_overlay(picture.pixels, matte, verdict)))
             context.results.show_problem(overlay)
@@ -204,7 +212,7 @@ class Cutout(PictureOperation):
                 'Paint a mask (white = keep, black = remove, grey = to be found) and set where = "mask", or raise the limit in the brief.',
             )
 
-    def _broken_limits(self, verdict: MatteVerdict, glass: Glass | None) -> list[str]:
+    def _broken_limits(self, verdict: MatteVerdict, left_out_share: float, glass: Glass | None) -> list[str]:
         if not verdict.subject_share:
             return ["nothing of the picture remains"]
         if glass is not None and glass.mask.any() and glass.unevenness is None and self.max_uneven < 1:
@@ -213,6 +221,11 @@ class Cutout(PictureOperation):
         measured = (
             (uneven, self.max_uneven, "the background of the glass is uneven by {} (max_uneven is {}) and would stay visible in it"),
             (verdict.unsure_share, self.max_unsure, "{} of the subject is uncertain (max_unsure is {})"),
+            (
+                left_out_share,
+                self.max_left_out,
+                "its colours go on beside its outline, so {} of it may be missing (max_left_out is {})",
+            ),
             (verdict.hole_share, self.max_holes, "its holes are {} of the subject (max_holes is {})"),
             (verdict.cut_share, self.max_cut, "{} of the picture's border cuts the subject (max_cut is {})"),
         )
