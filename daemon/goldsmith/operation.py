@@ -483,6 +483,10 @@ class PictureOperation(Operation):
     paints_ink: ClassVar[bool] = False
     """True if it lays one colour over the picture, such as type: its layer is then transparent beside it."""
 
+    reads_rows: ClassVar[bool] = False
+    """True if it reads its picture in runs of rows (``Picture.pixels_in``): pixels that the step before changes are then computed as it
+    reads them, and never lie in memory as a whole."""
+
     def origin_in_result(self, picture: Picture) -> tuple[int, int] | None:
         """Return left and top of the picture in the result, in px, if the operation enlarges it and keeps it bit for bit; else None.
 

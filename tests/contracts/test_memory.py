@@ -17,7 +17,7 @@ from goldsmith.operation import FileOperation, Operation, PictureOperation, SetO
 from goldsmith.ops import catalogue
 from goldsmith.ops.export import Export
 from goldsmith.ops.text import rasterising
-from goldsmith.picture import antiringing, codec, quality_metrics, resample, slab_processing
+from goldsmith.picture import antiringing, codec, quality_metrics, resample, row_slabs, slab_processing
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.memory_budget import BYTES_PER_PIXEL
 from goldsmith.picture.picture import Picture, freeze
@@ -45,7 +45,7 @@ def _small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in BUFFER_CONSTANTS.items():
         monkeypatch.setattr(module, name, 1 << 14)
     # With large slabs, it depends on chance whether two threads work at the same time.
-    monkeypatch.setattr(slab_processing, "_SLAB_PIXELS", 1 << 12)
+    monkeypatch.setattr(row_slabs, "_SLAB_PIXELS", 1 << 12)
     # A profile is read into a buffer of the largest size, and a sample of the picture is looked at.
     for name, size in (("_MAX_SAMPLES", 1 << 14), ("_BAND_PIXELS", 1 << 14), ("MAX_PROFILE_BYTES", 1 << 20)):
         monkeypatch.setattr(cmyk, name, size)

@@ -94,6 +94,7 @@ def test_strips_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     picture, step = _photograph(), Sharpen(radius=2, amount=200)
     whole = step.apply(picture, StepContextDouble()).pixels
     monkeypatch.setattr("goldsmith.picture.slab_processing._STRIP_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.picture.row_slabs._SLAB_PIXELS", 1)
     parts: list[float] = []
     assert np.abs(step.apply(picture, StepContextDouble()).pixels - whole).max() < 1e-6
     map_strips(picture.pixels, lambda strip: strip, 3, parts.append)

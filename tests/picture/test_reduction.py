@@ -24,7 +24,8 @@ def noise(height: int, width: int, channels: int = 3) -> Pixels:
 
 def reduced(pixels: Pixels, height: int, width: int) -> tuple[Pixels, Pixels]:
     lanczos, area = (np.empty((height, width, pixels.shape[2]), np.float32) for _ in range(2))
-    reduce_pixels(pixels, height, width, lambda strip: strip, lanczos, area)
+    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
+    reduce_pixels(shape, lambda rows: pixels[rows], height, width, lanczos, area)
     return lanczos, area
 
 
@@ -49,7 +50,7 @@ def test_the_height_of_the_strips_does_not_show(monkeypatch: pytest.MonkeyPatch)
     pixels = noise(400, 120)
     whole = reduced(pixels, 150, 50)
     monkeypatch.setattr(reduction, "_STRIP_PIXELS", 1)
-    monkeypatch.setattr(reduction, "_BLOCK", 7)
+    monkeypatch.setattr(reduction, "_BLOCK_ROWS", 7)
     strips = reduced(pixels, 150, 50)
     assert max(np.abs(expected - in_strips).max() for expected, in_strips in zip(whole, strips, strict=True)) < 1e-6
 

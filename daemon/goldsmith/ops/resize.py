@@ -36,6 +36,7 @@ class Resize(PictureOperation):
     settings_also_called: ClassVar[Mapping[str, str]] = MappingProxyType({"factor": "scale", "mode": "fit", "enlarge": "upscale"})
 
     changes_geometry: ClassVar[bool] = True
+    reads_rows: ClassVar[bool] = True
 
     size: tuple[_Side, _Side] | None = None
     """[width, height] of the box in px, each 1 to 30000."""
@@ -90,7 +91,7 @@ class Resize(PictureOperation):
         cropped, source_box = crop_to_part(picture, part, focus)
         if source_box is not None:
             record_crop(focus, source_box, count_cut_faces(focus.faces, source_box), context)
-        result = resize_without_ringing(cropped, after[1], after[0])
+        result = resize_without_ringing(cropped, after[1], after[0], context.progress.report)
         if result is not picture:
             context.results.record(size_before=list(before), size_after=list(after))
         return result

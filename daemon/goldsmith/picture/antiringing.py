@@ -13,17 +13,19 @@ from goldsmith.picture.curves import light_curves
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.reduction import reduce_pixels
 from goldsmith.picture.resample import MIN_ALPHA, resize
-from goldsmith.picture.slab_processing import for_each_slab, map_slabs_with_row
+from goldsmith.picture.row_slabs import for_each_slab
+from goldsmith.picture.slab_processing import OnProgress, map_slabs_with_row
 
 # Pixels per band when neighbourhoods are examined.
 _BAND = 1 << 18
 
 
-def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture:
+def resize_without_ringing(picture: Picture, height: int, width: int, on_progress: OnProgress = lambda _: None) -> Picture:
     """Return the picture at another size in px, with alpha and masks; the same picture if it has that size.
 
     Lanczos in linear light, each value limited to the range of the area means around it, so that nothing over- or undershoots. A result of
-    at most half the pixels is made strip by strip; for others one channel is processed after the other to save memory.
+    at most half the pixels is made strip by strip; for others one channel is processed after the other to save memory. ``on_progress``
+    receives 0..1 of the strips and may raise to cancel.
     """
     if (picture.height, picture.width) == (height, width):
         return picture
@@ -32,7 +34,12 @@ def resize_without_ringing(picture: Picture, height: int, width: int) -> Picture
     result = np.empty((height, width, picture.channels), np.float32)
     if alpha is None and is_small and height <= picture.height and width <= picture.width:
         area_mean = np.empty_like(result)
-        reduce_pixels(picture.pixels, height, width, lambda strip: colour.to_linear(strip, picture.icc), result, area_mean)
+        columns = slice(0, picture.width)
+
+        def read_light(rows: slice) -> Pixels:
+            return colour.to_linear(picture.pixels_in((rows, columns)), picture.icc)
+
+        reduce_pixels((picture.height, picture.width, picture.channels), read_light, height, width, result, area_mean, on_progress)
         _clamp_to_local_range(result, area_mean, 3, result)
     else:
         _resize_by_channel(picture, alpha, is_small, result)

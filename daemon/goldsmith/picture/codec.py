@@ -31,16 +31,18 @@ from goldsmith.picture.formats.image_info import (
 )
 from goldsmith.picture.formats.metadata import apply_orientation, reset_orientation
 from goldsmith.picture.formats.table import FORMATS, FileFormat, WriterOptions
-from goldsmith.picture.incoming_colour import find_colours, scale_floats, to_profile_of_picture
+from goldsmith.picture.incoming_colour import find_colours, keeps_values, scale_floats, to_profile_of_picture
 from goldsmith.picture.layered.layered_document import FilePart, LayeredDocument, LayeredDocumentReader
 from goldsmith.picture.layered.layered_file import LayeredFile
 from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, with_depth
+from goldsmith.picture.lazy_pixels import LazyPixels
 from goldsmith.picture.memory_budget import MemoryBudget
 from goldsmith.picture.metadata.credits import with_rights_in_xmp
 from goldsmith.picture.metadata.extended_xmp import join_extension
 from goldsmith.picture.metadata.staleness import WrittenFile, update_metadata
 from goldsmith.picture.metadata.xmp_packet import UnreadableXmp, read_xmp
 from goldsmith.picture.picture import (
+    BitDepth,
     Mask,
     Metadata,
     Picture,
@@ -48,11 +50,12 @@ from goldsmith.picture.picture import (
     freeze,
     quantise,
 )
-from goldsmith.picture.slab_processing import for_each_slab
+from goldsmith.picture.row_slabs import for_each_slab
 
 # From this quality on, lossy formats keep full colour resolution by default.
 FULL_CHROMA_MIN_QUALITY = 85
 _INKS = 4
+_NO_PIXELS: Pixels = freeze(np.zeros((0, 0, 3), np.float32))
 # Notes about one file, and letters of a note, that go on record.
 _MAX_NOTES = 32
 _MAX_NOTE_LENGTH = 300
@@ -465,6 +468,8 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     samples = apply_orientation(samples, header.orientation)
     alpha = _normalise(samples[:, :, -1], _alpha_max_code(samples, header)) if header.has_alpha else None
     values = samples[:, :, :-1] if header.has_alpha else samples
+    if values.dtype.kind == "u" and not header.is_premultiplied and keeps_values(header):
+        return _to_lazy_picture(values, alpha, header)
     is_divided = header.is_premultiplied and alpha is not None
     if header.channels != _INKS or is_divided or values.dtype.kind == "f":  # inks stay codes, which saves memory
         values = _normalise(values, header.max_code, header.black_code)
@@ -473,6 +478,21 @@ def _to_picture(samples: Samples, header: ImageHeader) -> Picture:
     pixels, icc, depth = to_profile_of_picture(values, header)
     metadata = _read_metadata(header)
     return Picture(freeze(pixels), None if alpha is None else freeze(alpha), depth, icc, _upright_ppi(header), metadata)
+
+
+def _to_lazy_picture(codes: Samples, alpha: Mask | None, header: ImageHeader) -> Picture:
+    """Return a picture that stays integer codes (h, w, 1 or 3) until its floats are read."""
+    codes = np.ascontiguousarray(codes) if header.orientation != 1 else codes
+
+    def compute_rows(rows: slice) -> Pixels:
+        result = np.empty((rows.stop - rows.start, *codes.shape[1:]), np.float32)
+        _normalise_into(result, codes[rows], header.max_code, header.black_code)
+        return result
+
+    depth: BitDepth = 8 if header.depth <= 8 else 16
+    metadata = _read_metadata(header)
+    picture = Picture(_NO_PIXELS, None if alpha is None else freeze(alpha), depth, header.icc, _upright_ppi(header), metadata)
+    return picture.with_lazy_pixels(LazyPixels(codes.shape, compute_rows))
 
 
 def _decode_part(part: FilePart, header: ImageHeader, data: bytes, name: str) -> Picture:
@@ -518,15 +538,20 @@ def _normalise(samples: Samples, max_code: float, black_code: float = 0.0) -> Pi
     result = np.empty(samples.shape, np.float32)
 
     def convert(rows: slice) -> None:
-        part = result[rows]
-        part[...] = samples[rows]
-        part -= np.float32(black_code)
-        part /= np.float32(max_code - black_code)
-        if black_code:
-            np.clip(part, 0.0, 1.0, out=part)
+        _normalise_into(result[rows], samples[rows], max_code, black_code)
 
     for_each_slab(samples.shape[:2], convert)
     return result
+
+
+def _normalise_into(result: Pixels, codes: Samples, max_code: float, black_code: float) -> None:
+    """Write integer codes, of the shape of ``result``, as float32 0..1, each exactly float32(code / max_code)."""
+    result[...] = codes
+    if black_code:
+        result -= np.float32(black_code)
+    result /= np.float32(max_code - black_code)
+    if black_code:
+        np.clip(result, 0.0, 1.0, out=result)
 
 
 def _to_rgb(picture: Picture) -> Picture:

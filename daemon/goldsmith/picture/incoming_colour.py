@@ -95,6 +95,12 @@ def scale_floats(samples: Samples, header: ImageHeader, name: str, float_range: 
     return samples
 
 
+def keeps_values(header: ImageHeader) -> bool:
+    """Return whether ``to_profile_of_picture`` returns the file's grey or RGB as it is."""
+    is_rgb_on_grey = header.channels == 1 and profiles.matches_channels(header.icc, 3)
+    return header.channels in (1, 3) and not (header.hdr or is_rgb_on_grey or (header.must_convert and header.icc is not None))
+
+
 def to_profile_of_picture(values: Samples, header: ImageHeader) -> tuple[Pixels, bytes | None, BitDepth]:
     """Return the file's values (h, w, 1, 3 or 4), 0..1, as pixels of a picture (h, w, 1 or 3), their profile, and their depth.
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.picture.lazy_pixels import LazyPixels
+from goldsmith.picture.row_slabs import for_each_slab
+
 # float32, height x width x channels (1 = grey, 3 = RGB), display-encoded, 0..1.
 Pixels = NDArray[np.float32]
 
@@ -74,37 +77,40 @@ class Picture:
     masks: Mapping[str, Mask] = field(default_factory=lambda: NO_MASKS)
     record_values: Mapping[str, int] = field(default_factory=lambda: NO_RECORD_VALUES)
     variation: Mapping[str, str | int | float] = field(default_factory=lambda: NO_VARIATION)
-    _base: Pixels | None = field(default=None, init=False, repr=False)
+    _base: Pixels | LazyPixels | None = field(default=None, init=False, repr=False)
     _patches: tuple[PixelPatch, ...] = field(default=(), init=False, repr=False)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Return the pixels of a patched picture, assembled when they are first read."""
+            """Return the pixels of a picture with patches or lazy pixels, put together when they are first read."""
             if name != "pixels" or self._base is None:
                 raise AttributeError(name)
-            assembled = self._base.copy()
-            for window, pixels in self._patches:
-                assembled[window] = pixels
-            assembled = freeze(assembled)
+            assembled = self._base.array() if isinstance(self._base, LazyPixels) else self._base
+            if self._patches:
+                assembled = assembled.copy()
+                for window, pixels in self._patches:
+                    assembled[window] = pixels
+                assembled = freeze(assembled)
             object.__setattr__(self, "pixels", assembled)
             return assembled
 
     @property
-    def _base_pixels(self) -> Pixels:
+    def base(self) -> Pixels | LazyPixels:
+        """The pixels (h, w, c), 0..1, display-encoded, below the patches, or what computes them; pictures with one base share its memory."""
         return self.pixels if self._base is None else self._base
 
     @property
     def height(self) -> int:
-        return int(self._base_pixels.shape[0])
+        return int(self.base.shape[0])
 
     @property
     def width(self) -> int:
-        return int(self._base_pixels.shape[1])
+        return int(self.base.shape[1])
 
     @property
     def channels(self) -> int:
-        return int(self._base_pixels.shape[2])
+        return int(self.base.shape[2])
 
     @property
     def max_code(self) -> int:
@@ -123,25 +129,58 @@ class Picture:
         Everything else shares the memory of this picture. ``pixels`` is assembled only when it is read; ``pixels_in``, ``quantise_with``
         and ``differing_windows`` never need it.
         """
+        return self._with_base(self.base, (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
+
+    def with_lazy_pixels(self, pixels: LazyPixels) -> Picture:
+        """Return the same picture with other pixels (h, w, c) of the same size, which are computed when they are read."""
+        return self._with_base(pixels, ())
+
+    def with_change(self, change: Callable[[Pixels], Pixels]) -> Picture:
+        """Return the same picture with ``change`` applied to its pixels when they are read.
+
+        ``change`` takes rows (rows, w, c), 0..1, display-encoded, into which it may write, and returns as many; each result depends on the
+        pixel at that place alone. It may be called more than once for the same rows.
+        """
+        columns = slice(0, self.width)
+
+        def compute_rows(rows: slice) -> Pixels:
+            return change(self.pixels_in((rows, columns)).copy())
+
+        return self.with_lazy_pixels(LazyPixels((self.height, self.width, self.channels), compute_rows, sums_bits=True))
+
+    def with_metadata(self, metadata: Metadata) -> Picture:
+        """Return the same picture with other metadata; nothing is put together for it."""
+        return self._with_other("metadata", metadata)
+
+    def with_masks(self, masks: Mapping[str, Mask]) -> Picture:
+        """Return the same picture with other named masks, each (h, w), 0..1; nothing is put together for it."""
+        return self._with_other("masks", masks)
+
+    def without_alpha(self) -> Picture:
+        """Return the same picture as if it were opaque; nothing is put together for it."""
+        return self._with_other("alpha", None)
+
+    def _with_other(self, name: str, value: object) -> Picture:
+        """Return a copy with another value of one field."""
+        result = object.__new__(Picture)
+        for each in fields(Picture):
+            if each.name != "pixels" or self._base is None:
+                object.__setattr__(result, each.name, value if each.name == name else getattr(self, each.name))
+        return result
+
+    def _with_base(self, base: Pixels | LazyPixels, patches: tuple[PixelPatch, ...]) -> Picture:
+        """Return a copy whose pixels are put together from ``base`` and ``patches`` when they are read."""
         result = object.__new__(Picture)
         for each in fields(Picture):
             if each.name not in ("pixels", "_base", "_patches"):
                 object.__setattr__(result, each.name, getattr(self, each.name))
-        object.__setattr__(result, "_base", self._base_pixels)
-        object.__setattr__(result, "_patches", (*self._patches, *((window, freeze(pixels)) for window, pixels in patches)))
-        return result
-
-    def with_metadata(self, metadata: Metadata) -> Picture:
-        """Return the same picture with other metadata; patches are not assembled for it."""
-        result = object.__new__(Picture)
-        for each in fields(Picture):
-            if each.name != "pixels" or self._base is None:
-                object.__setattr__(result, each.name, metadata if each.name == "metadata" else getattr(self, each.name))
+        object.__setattr__(result, "_base", base)
+        object.__setattr__(result, "_patches", patches)
         return result
 
     def pixels_in(self, window: Window) -> Pixels:
         """Return the pixels of a box, (rows, columns, c), 0..1, display-encoded, read-only; a copy only if a patch overlaps the box."""
-        base = self._base_pixels[window]
+        base = self._read_base(window[0])[:, window[1]]
         patches = [patch for patch in self._patches if _windows_overlap(window, patch[0])]
         if not patches:
             return base
@@ -155,23 +194,42 @@ class Picture:
 
     def quantise_with(self, to_codes: Callable[[Pixels], PixelCodes]) -> PixelCodes:
         """Return the codes (h, w, c) that ``to_codes``, which works on each value alone, makes of all pixels."""
-        result = to_codes(self._base_pixels)
+        base = self.base
+        if not isinstance(base, LazyPixels) or base.is_computed:
+            result = to_codes(self._read_base(slice(0, self.height)))
+        else:
+            result = np.empty(base.shape, to_codes(base.read(slice(0, 1))).dtype)
+
+            def run(rows: slice) -> None:
+                result[rows] = to_codes(base.read(rows))
+
+            for_each_slab(base.shape[:2], run)
         for window, pixels in self._patches:
             result[window] = to_codes(pixels)
         return result
 
+    def _read_base(self, rows: slice) -> Pixels:
+        """Return rows of the base, (rows, w, c), 0..1, display-encoded, read-only."""
+        base = self.base
+        return base.read(rows) if isinstance(base, LazyPixels) else base[rows]
+
     def differing_windows(self, other: Picture) -> tuple[Window, ...] | None:
         """Return the boxes in which the two pictures' pixels may differ, all else sharing memory; None if they share nothing."""
-        if self._base_pixels is not other._base_pixels:
+        if self.base is not other.base:
             return None
         shared = 0
         while shared < min(len(self._patches), len(other._patches)) and self._patches[shared] is other._patches[shared]:
             shared += 1
         return tuple(window for window, _ in (*self._patches[shared:], *other._patches[shared:]))
 
-    def is_backed_by(self, pixels: Pixels | None) -> bool:
-        """Return whether its pixels are that array itself, (h, w, c), 0..1, without patches."""
-        return pixels is not None and not self._patches and self._base_pixels is pixels
+    def is_backed_by(self, base: Pixels | LazyPixels | None) -> bool:
+        """Return whether its pixels are those of that base itself, (h, w, c), 0..1, without patches."""
+        return base is not None and not self._patches and self.base is base
+
+    @property
+    def lazy_pixels(self) -> LazyPixels | None:
+        """What computes its pixels; None if they are there, or if patches lie over them."""
+        return self.base if isinstance(self.base, LazyPixels) and not self._patches else None
 
     def with_geometry(self, pixels: Pixels, map_mask: Callable[[Mask], Mask]) -> Picture:
         """Return the same picture with another geometry: ``map_mask`` maps alpha and every named mask like the pixels (h, w, c), 0..1,

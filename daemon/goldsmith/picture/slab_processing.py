@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from goldsmith.picture.picture import Mask, Pixels, Window
+from goldsmith.picture.row_slabs import for_each_slab
 
 # Takes pixels (rows, w, c) and returns as many; it may write into its input.
 PixelChange = Callable[[Pixels], Pixels]
@@ -15,9 +15,9 @@ PixelChange = Callable[[Pixels], Pixels]
 # Receives the progress 0..1; it may raise to cancel.
 OnProgress = Callable[[float], None]
 
-_SLAB_PIXELS = 1 << 16
-_STRIP_PIXELS = 1 << 21
-_THREADS = 2
+# Pixels of a strip, as far as its margin allows: a strip has at least 4 rows for each row of its margin, because what lies in margins is
+# computed twice, and no more than 24, because small strips stay in the cache.
+_STRIP_PIXELS = 1 << 20
 
 
 def map_slabs(pixels: Pixels, change: PixelChange, on_progress: OnProgress = lambda _: None, *, out: Pixels | None = None) -> Pixels:
@@ -42,21 +42,6 @@ def map_slabs_with_row(
 
     for_each_slab(pixels.shape[:2], run, on_progress)
     return result
-
-
-def for_each_slab(
-    shape: tuple[int, ...], process_rows: Callable[[slice], None], on_progress: OnProgress = lambda _: None, min_rows: int = 1
-) -> None:
-    """Call ``process_rows`` with slabs of at least ``min_rows`` rows that together make up a picture (h, w), on two threads."""
-    height, width = shape
-    rows = max(min_rows, _SLAB_PIXELS // width)
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        tops = range(0, height, rows)
-        for number, _ in enumerate(pool.map(lambda top: process_rows(slice(top, min(top + rows, height))), tops)):
-            on_progress((number + 1) / len(tops))
-    finally:
-        pool.shutdown(cancel_futures=True)  # if ``on_progress`` cancelled the work, no further slab starts
 
 
 def apply_through_mask(pixels: Pixels, mask: Mask | None, change: PixelChange, margin: int = 0) -> Pixels | None:
@@ -98,14 +83,17 @@ def apply_through_mask_with_window(
 def map_strips(pixels: Pixels, change: PixelChange, margin: int, on_progress: OnProgress = lambda _: None) -> Pixels:
     """Return ``change`` applied to strips of ``pixels`` (h, w, c), 0..1, each with ``margin`` rows of context above and below.
 
-    The result equals that for the whole picture if ``change`` looks no further than ``margin``; the memory is that of a strip.
+    The result equals that for the whole picture if ``change`` looks no further than ``margin``; the memory is that of two strips, which are
+    worked on by two threads.
     """
     height, width = pixels.shape[:2]
-    rows = max(4 * margin, _STRIP_PIXELS // width, 1)
     result = np.empty_like(pixels)
-    for top in range(0, height, rows):
-        start = max(0, top - margin)
-        strip = change(pixels[start : top + rows + margin].copy())
-        result[top : top + rows] = strip[top - start : top - start + rows]
-        on_progress(min(1.0, (top + rows) / height))
+
+    def run(rows: slice) -> None:
+        start = max(0, rows.start - margin)
+        strip = change(pixels[start : rows.stop + margin].copy())
+        result[rows] = strip[rows.start - start : rows.stop - start]
+
+    rows = max(4 * margin, min(24 * margin, _STRIP_PIXELS // width), 1)
+    for_each_slab((height, width), run, on_progress, min_rows=rows)
     return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -56,6 +56,7 @@ from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
 from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
 from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from_alpha
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
+from goldsmith.worker.pending_step import PendingStep
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
 from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, free_group_name, layer_name
@@ -186,6 +187,8 @@ class _JobRunner:
         self._identity = AssetIdentity()
         # None if no file of the job has layers.
         self._layers: StageLayers | None = None
+        # The last step, if its pixels are still to be computed.
+        self._pending: PendingStep | None = None
 
     def failure(self, fault: JobFault) -> Outcome:
         return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
@@ -239,6 +242,7 @@ class _JobRunner:
                 raise
             if number == last_with_engine:
                 self._on_engine_released()
+        self._finish_pending(results)
         return self._write_results(original, results, info, picture.data)
 
     # Reading
@@ -368,8 +372,8 @@ class _JobRunner:
         if self._job.mask_from == "alpha" and self._needs_unnamed_mask:
             named_masks["mask"] = mask_from_alpha(decoded, picture.name, named_masks.get("mask"))
             self._masks_inside.add("mask")
-            decoded = replace(decoded, alpha=None)
-        return replace(decoded, masks=MappingProxyType(named_masks)), info
+            decoded = decoded.without_alpha()
+        return decoded.with_masks(MappingProxyType(named_masks)), info
 
     def _lay_masks(self, operations: Sequence[Operation], results: StepResults, info: ImageInfo | None, data: bytes) -> Outcome:
         """Return the outcome of a job that finds masks for a person to approve: the masks, and a sheet. The picture stays as it is."""
@@ -461,6 +465,9 @@ class _JobRunner:
         spec = self._job.steps[number - 1]
         context = self._step_context(number, spec.op, operation.bytes_per_pixel(), results.steps)
         context.progress.report(0.0)
+        if not (isinstance(operation, PictureOperation) and operation.reads_rows):
+            self._finish_pending(results)
+        pending = self._pending
         started = perf_counter()
         masks = operation.needs().masks
         self._require_masks(masks, results.pictures, number, spec.op)
@@ -477,7 +484,7 @@ class _JobRunner:
         results.used_layers |= context.recorder.used_layers
         settings = operation.model_dump(mode="json")
         seconds = perf_counter() - started
-        picture_hash = files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
+        picture_hash = "" if self._keep_pending(number, results) else self._trace(operation, files, results)
         step_result = StepResult(
             op=spec.op,
             settings=settings,
@@ -489,6 +496,25 @@ class _JobRunner:
             picture_hash=picture_hash,
         )
         results.steps.append(step_result)
+        if pending is not None:
+            pending.put_on_record(results, lambda _: self._check_cancelled())
+
+    @staticmethod
+    def _trace(operation: Operation, files: Sequence[Deliverable], results: StepResults) -> str:
+        return files_trace(files) if isinstance(operation, FileOperation) else picture_trace(results.pictures)
+
+    def _keep_pending(self, number: int, results: StepResults) -> bool:
+        """Return whether the step's pixels are still to be computed: the next step may do it, row by row."""
+        lazy = results.pictures[0].lazy_pixels if len(results.pictures) == 1 else None
+        is_pending = lazy is not None and lazy.bit_sums is not None and not lazy.is_computed
+        self._pending = PendingStep(number, results.pictures[0]) if is_pending else None
+        return is_pending
+
+    def _finish_pending(self, results: StepResults) -> None:
+        """Compute the pixels of the step before, if they are still to be computed, and put them on its record."""
+        if self._pending is not None:
+            self._pending.put_on_record(results, lambda _: self._check_cancelled())
+            self._pending = None
 
     def _run_following_preflights(self, problem: InputError, number: int, operations: Sequence[Operation], results: StepResults) -> None:
         """Run the preflights right behind the one that failed. If another fails, raise one InputError with the faults of all."""

@@ -18,12 +18,12 @@ class OriginalPicture:
 
     def __init__(self, picture: Picture) -> None:
         self.without_pixels = replace(picture, pixels=_NO_PIXELS)
-        self._pixels_ref = ref(picture.pixels)
+        self._base_ref = ref(picture.base)
 
     def is_same_picture(self, picture: Picture) -> bool:
         """Return True if ``picture`` has the same pixels, alpha and metadata; its masks may differ."""
         same = all(getattr(self.without_pixels, name) is getattr(picture, name) for name in ("alpha", "depth", "icc", "ppi", "metadata"))
-        return same and picture.is_backed_by(self._pixels_ref())
+        return same and picture.is_backed_by(self._base_ref())
 
 
 _NO_PIXELS: Pixels = freeze(np.zeros((0, 0, 3), np.float32))

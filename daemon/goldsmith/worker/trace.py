@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import metadata
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from goldsmith import __version__
 from goldsmith.operation import Deliverable
+from goldsmith.picture.bit_sums import BitSums
 from goldsmith.picture.picture import Picture
 
 # The packages whose version can affect a picture.
@@ -22,7 +21,7 @@ RECORDED_PACKAGES = (
     *("opencv-python-headless", "Pillow", "imagecodecs", "tifffile", "opencolorio", "PyPatchMatch", "pillow-heif"),
 )
 
-# Rows summed together: they stay in the CPU cache for the second sum.
+# Rows read together.
 _BAND_ROWS = 16
 
 
@@ -61,9 +60,11 @@ def picture_trace(pictures: Iterable[Picture]) -> str:
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(f"{picture.height} {picture.width} {picture.channels} {picture.depth} {picture.alpha is None};".encode())
-        _update_sums(_bands(picture), digest.update)
+        _pixel_sums(picture).feed(digest.update)
         if picture.alpha is not None:
-            _update_sums((picture.alpha[top : top + _BAND_ROWS] for top in range(0, picture.height, _BAND_ROWS)), digest.update)
+            sums = BitSums(picture.alpha.shape)
+            sums.add(0, picture.alpha)
+            sums.feed(digest.update)
     return digest.hexdigest()[:16]
 
 
@@ -76,19 +77,12 @@ def files_trace(files: Sequence[Deliverable]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _bands(picture: Picture) -> Iterator[NDArray[np.float32]]:
-    """Yield bands of rows, read through the picture's windows, so that a patched picture need not be assembled."""
-    for top in range(0, picture.height, _BAND_ROWS):
-        band = picture.pixels_in((slice(top, min(top + _BAND_ROWS, picture.height)), slice(0, picture.width)))
-        yield band.reshape(band.shape[0], -1)
-
-
-def _update_sums(bands: Iterable[NDArray[np.float32]], update: Callable[[bytes], None]) -> None:
-    down: NDArray[np.uint64] | None = None
-    for band in bands:
-        bits = np.ascontiguousarray(band).view(np.uint64 if band.shape[1] % 2 == 0 else np.uint32)
-        update(np.add.reduce(bits, axis=1, dtype=np.uint64).tobytes())
-        sums = np.add.reduce(bits, axis=0, dtype=np.uint64)
-        down = sums if down is None else down + sums
-    if down is not None:
-        update(down.tobytes())
+def _pixel_sums(picture: Picture) -> BitSums:
+    """Return the sums of the picture's pixels; those that were made while the pixels were computed are used again."""
+    lazy = picture.lazy_pixels
+    if lazy is not None and lazy.bit_sums is not None and lazy.bit_sums.is_complete:
+        return lazy.bit_sums
+    sums = BitSums((picture.height, picture.width, picture.channels))
+    for top in range(0, picture.height, _BAND_ROWS):  # read through windows, so that a patched picture need not be put together
+        sums.add(top, picture.pixels_in((slice(top, min(top + _BAND_ROWS, picture.height)), slice(0, picture.width))))
+    return sums

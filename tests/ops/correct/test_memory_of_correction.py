@@ -12,7 +12,7 @@ import pytest
 from doubles.faults_of_pictures import checkered, coded, compressed, dusty, parted, photograph, posterised, sharpened, sky, speckled
 from doubles.step_context import StepContextDouble
 from goldsmith.ops.correct.operation import Correct
-from goldsmith.picture import quality_metrics, resample, slab_processing
+from goldsmith.picture import quality_metrics, resample, row_slabs, slab_processing
 from goldsmith.picture.picture import Picture, Pixels, freeze
 
 # Two pictures of the same width are compared. Strips and tables take the same memory in both.
@@ -23,7 +23,7 @@ _SOURCE_BYTES = 12
 @pytest.fixture(autouse=True)
 def _small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slab_processing, "_STRIP_PIXELS", 1 << 14)
-    monkeypatch.setattr(slab_processing, "_SLAB_PIXELS", 1 << 12)
+    monkeypatch.setattr(row_slabs, "_SLAB_PIXELS", 1 << 12)
     for module in (quality_metrics, resample):
         monkeypatch.setattr(module, "_BAND_PIXELS", 1 << 14)
 

@@ -285,7 +285,7 @@ def test_a_grey_picture_becomes_rgb_only_for_colour() -> None:
 
 def test_a_cancelled_job_ends_the_work_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """JobCancelled from the progress callback stops slabs that have not begun."""
-    monkeypatch.setattr("goldsmith.picture.slab_processing._SLAB_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.picture.row_slabs._SLAB_PIXELS", 1)
     started: list[int] = []
     gate = threading.Event()
 

@@ -297,7 +297,7 @@ def test_slabs_join_seamlessly(monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, object] = {"halation": {"amount": 80}, "vignette": {"amount": 50}, "grain": {"amount": 40}}
     picture = _photograph()
     whole = _grade(picture, settings).pixels
-    monkeypatch.setattr("goldsmith.picture.slab_processing._SLAB_PIXELS", 1)
+    monkeypatch.setattr("goldsmith.picture.row_slabs._SLAB_PIXELS", 1)
     assert np.abs(_grade(picture, settings).pixels - whole).max() < 1e-6
 
 

@@ -32,7 +32,7 @@ from goldsmith.ops.cutout.trimap import Trimap, trimap_from_mask, trimap_from_ma
 from goldsmith.picture import colour
 from goldsmith.picture.layer_placement import Placement, place_layer
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
-from goldsmith.picture.slab_processing import for_each_slab
+from goldsmith.picture.row_slabs import for_each_slab
 
 _COLOUR_PREFIX = "#"
 # A matte nearer to 0 or 1 than this becomes 0 or 1: opaque pixels stay bit for bit, and nothing remains of the background.

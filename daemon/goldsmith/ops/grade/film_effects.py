@@ -16,7 +16,8 @@ from goldsmith.ops.grade.look_files import RgbTriple
 from goldsmith.picture.colour import luma
 from goldsmith.picture.linear_light import LinearLight
 from goldsmith.picture.picture import Mask, Pixels, Window
-from goldsmith.picture.slab_processing import OnProgress, for_each_slab, map_slabs_with_row
+from goldsmith.picture.row_slabs import for_each_slab
+from goldsmith.picture.slab_processing import OnProgress, map_slabs_with_row
 
 # The faint outer part of a halo: its width relative to the inner part, and its share of the light.
 _SKIRT_WIDTH, _SKIRT_SHARE = 2.5, 0.35

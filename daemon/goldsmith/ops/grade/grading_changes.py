@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from goldsmith.ops.grade.look_files import Cdl, CubeLut, LutTable, RgbTriple
 from goldsmith.picture.colour import REC709_WEIGHTS, luma
@@ -31,22 +32,38 @@ class ZoneBalance:
 
 
 def cdl_change(cdl: Cdl) -> PixelChange:
-    """Return the ASC CDL (v1.2, clamping) as a change, run by OpenColorIO; one power for all channels is run by OpenCV, which is faster."""
+    """Return the ASC CDL (v1.2, clamping) as a change. One power for all channels is run by OpenCV, which is several times as fast as
+    OpenColorIO; powers that differ are run by OpenColorIO.
+    """
     power = cdl.power[0]
-    if power == 1.0 or cdl.power != (power,) * 3:
+    if cdl.power != (power,) * 3:
         return _ocio_transform([_ocio_cdl(cdl)])
-    before = _ocio_transform([_ocio_cdl(Cdl(cdl.slope, cdl.offset))])
-    after = None if cdl.saturation == 1.0 else _ocio_transform([_ocio_cdl(Cdl(saturation=cdl.saturation))])
+    slope, offset = np.asarray(cdl.slope, np.float32), np.asarray(cdl.offset, np.float32)
+    is_scaled = cdl.slope != (1.0,) * 3 or cdl.offset != (0.0,) * 3
+    saturation = None if cdl.saturation == 1.0 else _saturation_matrix(cdl.saturation)
 
     def change(pixels: Pixels) -> Pixels:
         import cv2
 
-        values = before(pixels).reshape(-1)
-        cv2.pow(values, power, values)
-        result = values.reshape(pixels.shape)
-        return result if after is None else after(result)
+        if is_scaled:
+            rows = pixels.reshape(len(pixels), -1)  # numpy is several times as fast with long rows as with three channels
+            rows *= np.tile(slope, pixels.shape[1])
+            rows += np.tile(offset, pixels.shape[1])
+            np.clip(pixels, 0.0, 1.0, out=pixels)
+        if power != 1.0:
+            values = pixels.reshape(-1)
+            cv2.pow(values, power, values)
+        if saturation is not None:
+            pixels = cv2.transform(pixels, saturation)
+            np.clip(pixels, 0.0, 1.0, out=pixels)
+        return pixels
 
     return change
+
+
+def _saturation_matrix(saturation: float) -> NDArray[np.float32]:
+    """Return the matrix (3, 3) that scales the distance from Rec.709 luma (ASC CDL v1.2)."""
+    return np.asarray(saturation * np.eye(3) + (1.0 - saturation) * np.tile(REC709_WEIGHTS, (3, 1)), np.float32)
 
 
 def look_change(look: CubeLut | Cdl, strength: float) -> PixelChange:
@@ -144,9 +161,12 @@ def _ocio_transform(transforms: list[Any]) -> PixelChange:
     cpu = PyOpenColorIO.Config.CreateRaw().getProcessor(group).getOptimizedCPUProcessor(depth, depth, PyOpenColorIO.OPTIMIZATION_LOSSLESS)
 
     def change(pixels: Pixels) -> Pixels:
-        cpu.applyRGB(pixels)
-        np.clip(pixels, 0.0, 1.0, out=pixels)
-        return pixels
+        import cv2
+
+        rgba = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+        cpu.applyRGBA(rgba)  # the same values as applyRGB, which takes ten times as long
+        cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=pixels)
+        return np.clip(pixels, 0.0, 1.0, out=pixels)
 
     return change
 

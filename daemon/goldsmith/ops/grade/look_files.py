@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from xml.parsers import expat
 
@@ -74,6 +75,7 @@ def read_look(path: Path) -> CubeLut | Cdl:
     return parse_cube(data, name) if is_cube else parse_cdl(data, name)
 
 
+@lru_cache(maxsize=2)  # by the bytes themselves: the pictures of a campaign have one look, and a look that was saved over is another
 def parse_cube(data: bytes, name: str) -> CubeLut:
     """Return the tables of a .cube file (Adobe "Cube LUT Specification 1.0", and Resolve's form with curves before the table).
 
@@ -189,7 +191,9 @@ def _read_values(lines: list[str], first: int, count: int, name: str) -> NDArray
         raise InputError(
             f"{name} has {len(values)} lines of values; its size requires {count}.", "The file is cut off or damaged: export it again."
         )
-    return values.astype(np.float32)
+    result = values.astype(np.float32)
+    result.flags.writeable = False  # tables are cached
+    return result
 
 
 def _refuse_first_bad_line(lines: list[str], first: int, name: str) -> None:

@@ -170,6 +170,9 @@ class Grade(PictureOperation):
         if self.cube and changes:
             context.results.add_beside(Deliverable("", ".cube", format_cube(sample_cube(_chain(changes)), f"{context.stem} graded"), {}))
 
+        if changes and not spatial and mask is None and rgb.channels == picture.channels:
+            return rgb.with_change(_chain(changes))
+
         def graded(pixels: Pixels, window: Window) -> Pixels:
             position = PiecePosition.from_window(window, rgb.pixels)
             parts = len(spatial) + bool(changes)

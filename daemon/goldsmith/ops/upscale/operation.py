@@ -21,7 +21,7 @@ from goldsmith.picture import colour
 from goldsmith.picture.metadata.source_type import SourceTypeChange
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.resample import resize_picture
-from goldsmith.picture.slab_processing import for_each_slab
+from goldsmith.picture.row_slabs import for_each_slab
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 from goldsmith.picture.tiling import Tiling, upscale_by_tiles
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from goldsmith.picture import colour, profiles
 from goldsmith.picture.picture import Picture, Pixels
 from goldsmith.picture.print.cmyk import Inks
-from goldsmith.picture.slab_processing import for_each_slab
+from goldsmith.picture.row_slabs import for_each_slab
 
 # Red, green and blue this near to each other are the same 8-bit code.
 _NEUTRAL_TOLERANCE = 0.5 / 255
