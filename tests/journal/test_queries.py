@@ -121,9 +121,9 @@ NO_QUERIES = {"open", "close", "batch", "change_count", "find_damage", "shrink",
 def test_every_question_to_the_journal_is_among_these() -> None:
     """So a new one is looked at, too. The methods that write are left out by their first word."""
     writes = ("record_", "remove_", "complete_", "update_", "clear_", "count_", "release_", "forget_", "renew_", "replace_", "check_")
-    asked = {name for query in QUERIES.values() for name in query.__code__.co_names}
+    used_methods = {name for query in QUERIES.values() for name in query.__code__.co_names}
     methods = {name for name in vars(Journal) if not name.startswith(("_", *writes))}
-    assert methods - SMALL_TABLES - NO_QUERIES == asked & methods
+    assert methods - SMALL_TABLES - NO_QUERIES == used_methods & methods
 
 
 def _statements(journal: Journal, query: Callable[[Journal], object]) -> list[str]:
