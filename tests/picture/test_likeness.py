@@ -70,6 +70,24 @@ def test_a_drawing_in_two_colours_is_two_pictures() -> None:
     assert SeenPicture(after_jpeg(drawings[0])).compare(describe_look(drawings[0])).is_alike
 
 
+def stars(seed: int) -> Picture:
+    """Return a dark sky with stars and a glow near the middle, as many photographs of galaxies are."""
+    random = np.random.default_rng(seed)
+    down, across = np.mgrid[:320, :320] / 320 - random.uniform(0.4, 0.6, (2, 1, 1))
+    sky = 0.05 + random.uniform(0.3, 0.6) * np.exp(-(across**2 + down**2) / random.uniform(0.01, 0.02))
+    for top, left in random.integers(0, 316, (150, 2)):
+        sky[top : top + 3, left : left + 3] = random.uniform(0.4, 1)
+    return Picture(freeze(np.repeat(np.clip(sky, 0, 1)[:, :, None], 3, axis=2).astype(np.float32)))
+
+
+def test_two_galaxies_are_two_pictures() -> None:
+    """Their small copies agree at most places, and the stars of one are not in the other."""
+    looks = [describe_look(stars(seed)) for seed in range(6)]
+    for seed in range(6):
+        seen_picture = SeenPicture(after_jpeg(stars(seed)))
+        assert [other for other, look in enumerate(looks) if seen_picture.compare(look).is_alike] == [seed]
+
+
 def test_transparent_parts_and_profiles_do_not_hide_a_picture() -> None:
     """White shapes on transparency are known, and so is a picture that an editor has converted to sRGB."""
     shapes = np.zeros((240, 320), np.float32)

@@ -60,6 +60,9 @@ _FEW_SAME_COLOURS, _FEW_AGREEMENT, _SURE_CORRELATION = 0.78, 0.32, 0.998
 # Small copies agree at a place if none of luma and colour differs by more than this share of the spread of the values, within these limits
 # in codes of 8 bits; and as a whole if this share of the places does.
 _AGREEING_SHARE, _AGREEING_CODES, _MIN_AGREEMENT = 0.15, (1.5, 5.0), 0.62
+# A look with so many keypoints, none of which lie in the other picture, needs this share: the small copies of two galaxies on a dark sky
+# agree at up to 0.7 of the places.
+_MANY_KEYPOINTS, _SURE_AGREEMENT = 60, 0.85
 # Below this spread of a small copy in codes of 8 bits, from its 5th to its 95th percentile, it says nothing: all plain grounds are alike.
 _MIN_SPREAD = 8.0
 # The sides of a crop that are tried, as shares, and the number of steps of place in one cell of the small copy.
@@ -152,7 +155,8 @@ class SeenPicture:
         by_values = max(
             (_likeness_at(known, self._look, place, 0) for place in (whole, self._place_by_values(known))), key=lambda each: each.agreement
         )
-        return by_values if by_values.is_alike else by_keypoints
+        needed = _SURE_AGREEMENT if len(known.points) >= _MANY_KEYPOINTS else _MIN_AGREEMENT
+        return by_values if by_values.agreement >= needed else by_keypoints
 
     def _compare_keypoints(self, known: _Look) -> Likeness:
         if len(self._look.points) < _MIN_INLIERS or len(known.points) < _MIN_INLIERS:
