@@ -33,8 +33,8 @@ def find_known_looks(journal: Journal, bundle: Bundle, folders: Collection[str])
     campaign = posixpath.split(bundle.asset)[0].partition("/")[2]
     # The suffix does not count.
     places = [posixpath.join(folder, campaign, f"{name}.png") for folder in folders for name in (*names, *neighbours)]
-    found = (*journal.versions_at_any(places, _MAX_VERSIONS), *journal.versions_named([*names, *neighbours], _MAX_VERSIONS))
-    versions = [each for each in found if each.is_result and (each.look or each.document_id)]
+    candidates = (*journal.versions_at_any(places, _MAX_VERSIONS), *journal.versions_named([*names, *neighbours], _MAX_VERSIONS))
+    versions = [each for each in candidates if each.is_result and (each.look or each.document_id)]
     own_names = set(map(fold_name, names))
     looks: dict[str, KnownLook] = {}
     counts: dict[str, int] = {}
