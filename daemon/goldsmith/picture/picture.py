@@ -97,7 +97,9 @@ class Picture:
 
     @property
     def base(self) -> Pixels | LazyPixels:
-        """The pixels (h, w, c), 0..1, display-encoded, below the patches, or what computes them; pictures with one base share its memory."""
+        """The pixels (h, w, c), 0..1, display-encoded, below the patches, or what computes them. Pictures with one base share
+        its memory.
+        """
         return self.pixels if self._base is None else self._base
 
     @property
