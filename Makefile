@@ -36,7 +36,7 @@ tests: install
 test: lint tests
 
 bench: install
-	PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)
+	OPENBLAS_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m bench $(BENCH)  # as the service sets it for its worker processes
 
 # Needs a GPU; DEVICE=cpu TINY=1 runs every measurement on any computer. Uses the installed models and fetches nothing.
 bench-gpu: install
