@@ -37,6 +37,13 @@ def _functions(path: Path) -> list[tuple[str, int]]:
     return [(f"{path.relative_to(CHECKOUT)}:{node.name}", (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
 
 
+def test_the_files_that_tests_begin_with_exist() -> None:
+    """The list in tests/conftest.py names files: one that was renamed would be begun last, and nobody would notice."""
+    names = re.findall(r'"([a-z_/]+\.py)"', (CHECKOUT / "tests" / "conftest.py").read_text())
+    assert len(names) > 20
+    assert [name for name in names if not (CHECKOUT / "tests" / name).exists()] == []
+
+
 def test_nothing_that_an_editor_or_a_merge_leaves_behind_is_here() -> None:
     """Such as worker.py.orig."""
     leftovers = [path for folder in ("daemon", "tests", "docs", "config", "systemd") for path in (CHECKOUT / folder).rglob("*")]
