@@ -26,6 +26,7 @@ def _darker(pixels: Pixels) -> Pixels:
 
 
 def test_a_changed_picture_has_the_pixels_of_the_change() -> None:
+    """A window and the whole show the change, and the picture before it stays as it was."""
     before = Picture(freeze(_values()))
     after = before.with_change(_darker)
     window = np.s_[10:20, 5:50]
@@ -36,6 +37,7 @@ def test_a_changed_picture_has_the_pixels_of_the_change() -> None:
 
 
 def test_a_changed_picture_gives_the_same_codes_before_and_after_it_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The codes are made slab by slab, without the floats of the whole picture."""
     monkeypatch.setattr(row_slabs, "_SLAB_PIXELS", 200)
     after = Picture(freeze(_values())).with_change(_darker)
     codes = after.to_codes()
@@ -47,6 +49,7 @@ def test_a_changed_picture_gives_the_same_codes_before_and_after_it_is_put_toget
 
 
 def test_patches_lie_over_lazy_pixels() -> None:
+    """A patch over pixels that are still to be computed counts, and only its box differs."""
     patch = freeze(np.full((4, 4, 3), 0.25, np.float32))
     changed = Picture(freeze(_values())).with_change(_darker)
     patched = changed.with_patches([(np.s_[2:6, 3:7], patch)])
@@ -58,12 +61,14 @@ def test_patches_lie_over_lazy_pixels() -> None:
 
 
 def test_pictures_with_the_same_base_put_it_together_once() -> None:
+    """A copy with other masks shares the pixels."""
     changed = Picture(freeze(_values())).with_change(_darker)
     other = changed.with_masks({"mask": freeze(np.ones((90, 70), np.float32))})
     assert changed.pixels is other.pixels
 
 
 def test_nothing_can_be_written_into_pixels_that_are_read() -> None:
+    """Neither a window nor the whole can be written to."""
     changed = Picture(freeze(_values())).with_change(_darker)
     for pixels in (changed.pixels_in(np.s_[0:3, 0:70]), changed.pixels):
         with pytest.raises(ValueError, match="read-only"):
@@ -72,6 +77,7 @@ def test_nothing_can_be_written_into_pixels_that_are_read() -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_file_stays_codes_until_its_floats_are_read(depth: int) -> None:
+    """A decoded file gives its codes back without a copy in floats."""
     codes = np.random.default_rng(1).integers(0, 2**depth, (40, 30, 3)).astype(np.uint8 if depth == 8 else np.uint16)
     source = Picture(freeze(codes / np.float32(2**depth - 1)), depth=8 if depth == 8 else 16)
     picture = codec.decode(codec.encode(source, EncodingOptions(format="png")), "a.png", 10**6)
@@ -82,6 +88,7 @@ def test_a_file_stays_codes_until_its_floats_are_read(depth: int) -> None:
 
 
 def test_reducing_row_by_row_gives_what_reducing_the_whole_gives() -> None:
+    """The reduction reads rows, and no pixel of the picture is put together."""
     changed = Picture(freeze(_values(300, 200))).with_change(_darker)
     result = resize_without_ringing(changed, 100, 66)
     assert changed.lazy_pixels is not None
@@ -91,6 +98,7 @@ def test_reducing_row_by_row_gives_what_reducing_the_whole_gives() -> None:
 
 
 def test_work_that_is_cancelled_can_be_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancelled computation leaves nothing half done."""
     monkeypatch.setattr(row_slabs, "_SLAB_PIXELS", 200)
 
     def cancel(_: float) -> None:
@@ -104,6 +112,7 @@ def test_work_that_is_cancelled_can_be_begun_again(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("width", [70, 71])
 def test_each_row_counts_once_in_the_sums_whatever_the_order(width: int) -> None:
+    """Rows that are added twice, or in another order, give the same sums."""
     values, digests = _values(90, width), []
     for cuts in ([0, 90], [0, 7, 50, 90], [40, 90, 40, 0, 90]):
         sums, parts = BitSums(values.shape), list[bytes]()

@@ -44,6 +44,7 @@ def test_the_record_and_the_pixels_are_those_of_steps_that_are_computed_by_thems
 
 @pytest.mark.parametrize("steps", [[GRADE], [GRADE, GRADE], [GRADE, ("sharpen", {})], [GRADE, ("export", {"name": "web"})]])
 def test_every_step_has_its_trace_and_time(tmp_path: Path, steps: list[tuple[str, dict[str, object]]]) -> None:
+    """A step whose pixels the next one computes is on record like any other."""
     outcome = _outcome(Share(tmp_path), *steps)
     assert [step.op for step in outcome.steps] == [op for op, _ in steps]
     assert all(step.picture_hash and step.seconds > 0 for step in outcome.steps)
