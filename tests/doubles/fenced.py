@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,10 +45,13 @@ def run_fenced(function: Callable[[], _Result], scratch: Path, folders: WorkerFo
 
     earlier_folder, tempfile.tempdir = tempfile.tempdir, str(scratch)
     thread = Thread(target=work, name="fenced")
+    # What an earlier test has left could not be removed from behind the fence.
+    gc.disable()
     try:
         thread.start()
         thread.join()
     finally:
+        gc.enable()
         tempfile.tempdir = earlier_folder
     if errors:
         raise errors[0]

@@ -83,7 +83,7 @@ def test_a_queue_starts_no_more_processes_than_it_has_jobs(share: Share) -> None
     for _ in range(9):
         workers.pools.submit(share.job())
     assert len(workers.processes) == 3
-    workers.pools.stop(0)
+    workers.close()
 
 
 def test_a_job_for_an_unknown_queue_goes_to_the_first_queue(workers: FakeWorkers, share: Share) -> None:
@@ -326,7 +326,7 @@ def test_a_failed_spawn_pauses_the_queue_too(share: Share) -> None:
     workers.later(0.6)
     workers.ready()
     assert (workers.pools.pause_reason("cpu"), len(workers.processes)) == (None, 1)
-    workers.pools.stop(0)
+    workers.close()
 
 
 def test_a_process_that_never_gets_ready_is_replaced(workers: FakeWorkers, share: Share) -> None:
