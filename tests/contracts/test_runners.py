@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from doubles.jobs import FAULTY, GENEROUS, Share, events_until, import_first_from, outcome_of, outcomes, worker_folders
+from doubles.jobs import (
+    FAULTY,
+    GENEROUS,
+    NULL_MODEL,
+    Share,
+    events_until,
+    import_first_from,
+    outcome_of,
+    outcomes,
+    worker_folders,
+)
 from doubles.worker_queues import pause_queue, resume_queue
 from goldsmith.jobs.job import KEPT_FOLDER, Job, JobProgress, Outcome, PartKept
 from goldsmith.jobs.job_faults import REPORTED_EXIT_STATUS
@@ -25,21 +35,6 @@ SMALL = GENEROUS.model_copy(update={"max_memory_bytes": 300 << 20})
 pytestmark = pytest.mark.unfenced
 HAS_RAY = find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed: pip install 'goldsmith[ray]'")
-NULL_MODEL = """
-[models.null-generate]
-kind = "generate"
-driver = "null"
-licence = "Apache-2.0"
-[models.null-generate.diffusion]
-family = "null"
-can = ["text"]
-pixels = 65536
-multiple = 16
-steps = 1
-guidance = 0
-memory_mb = 1
-picture_mb = 1
-"""
 # What the driver of a GPU says on the node.
 NVIDIA_SMI = """#!/bin/sh
 echo "0, GPU-1, NVIDIA L40S, 560.1, 46068, 45000"

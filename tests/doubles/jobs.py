@@ -38,6 +38,22 @@ from goldsmith.pipeline.workers.worker_specs import find_model_paths
 FAULTY = WorkerConfig(catalogue="doubles.faulty:catalogue")
 # More memory than the test process ever uses: a fake worker process is measured as the test process.
 GENEROUS = ResourceLimits(timeout_seconds=900, max_memory_bytes=64 << 30, max_pixels=10_000_000)
+# A models.toml with one generating model, which needs no weights.
+NULL_MODEL = """
+[models.null-generate]
+kind = "generate"
+driver = "null"
+licence = "Apache-2.0"
+[models.null-generate.diffusion]
+family = "null"
+can = ["text"]
+pixels = 65536
+multiple = 16
+steps = 1
+guidance = 0
+memory_mb = 1
+picture_mb = 1
+"""
 # Seconds; only a hang takes this long.
 DEADLINE = 600.0
 

@@ -14,7 +14,18 @@ import pytest
 
 from doubles import tiny
 from doubles.forked_workers import fork_diffusion_worker
-from doubles.jobs import FAULTY, GENEROUS, Event, Share, events_until, import_first_from, open_pools, outcome_of, outcomes
+from doubles.jobs import (
+    FAULTY,
+    GENEROUS,
+    NULL_MODEL,
+    Event,
+    Share,
+    events_until,
+    import_first_from,
+    open_pools,
+    outcome_of,
+    outcomes,
+)
 from doubles.worker_queues import pause_queue, queue_position, resume_queue
 from goldsmith.jobs.job import Job, JobProgress, JobRequeued, Outcome, ResourceLimits
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
@@ -225,21 +236,6 @@ def test_a_worker_process_inherits_only_known_variables(share: Share, monkeypatc
 
 
 GPU = WorkerSpec(queue="gpu", device="cuda:0")
-NULL_MODEL = """
-[models.null-generate]
-kind = "generate"
-driver = "null"
-licence = "Apache-2.0"
-[models.null-generate.diffusion]
-family = "null"
-can = ["text"]
-pixels = 65536
-multiple = 16
-steps = 1
-guidance = 0
-memory_mb = 1
-picture_mb = 1
-"""
 
 
 def test_a_dead_device_pauses_its_queue_and_the_others_go_on(share: Share) -> None:
