@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from goldsmith.errors import JobCancelled
 from goldsmith.picture import codec, row_slabs
@@ -23,6 +26,10 @@ def _values(height: int = 90, width: int = 70) -> Pixels:
 def _darker(pixels: Pixels) -> Pixels:
     pixels *= np.float32(0.7)
     return pixels
+
+
+def _as_floats(codes: NDArray[np.uint8], rows: slice) -> Pixels:
+    return codes[rows].astype(np.float32)
 
 
 def test_a_changed_picture_has_the_pixels_of_the_change() -> None:
@@ -123,3 +130,14 @@ def test_each_row_counts_once_in_the_sums_whatever_the_order(width: int) -> None
         digests.append(b"".join(parts))
     assert len(set(digests)) == 1
     assert not BitSums(values.shape).is_complete
+
+
+def test_what_pixels_are_computed_from_is_dropped_once_they_are_put_together() -> None:
+    """The codes of a file do not stay in memory beside the floats."""
+    codes = np.zeros((90, 70, 3), np.uint8)
+    kept = weakref.ref(codes)
+    pixels = LazyPixels(codes.shape, partial(_as_floats, codes))
+    del codes
+    assert kept() is not None
+    pixels.array()
+    assert kept() is None
