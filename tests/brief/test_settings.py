@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
+import inspect
+import itertools
 import os
 import re
 import subprocess
@@ -61,6 +64,19 @@ def shipped_settings() -> str:
     return text[: min(text.index(f"\n#{heading}\n") for heading, _ in TABLES.values())].rpartition("\n\n")[0] + "\n"
 
 
+def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the string below each field of a model, which Python itself does not keep."""
+    (body,) = [node.body for node in ast.parse(textwrap.dedent(inspect.getsource(model))).body if isinstance(node, ast.ClassDef)]
+    found = {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+    assert list(found) == list(model.model_fields)
+    return found
+
+
 def test_the_shipped_file_sets_only_defaults() -> None:
     """Compare it with an empty file: all its lines are comments."""
     assert read_settings(shipped_text().encode(), "config/goldsmith.toml") == read_settings(b"", "config/goldsmith.toml")
@@ -81,12 +97,13 @@ def test_the_commented_values_are_the_defaults() -> None:
 
 def test_the_shipped_file_explains_every_setting() -> None:
     """Compare its comments with the descriptions in the code."""
-    lines = [(field.description, f"{name} = ") for name, field in Settings.model_fields.items() if name not in TABLES]
+    descriptions = field_docstrings(Settings)
+    lines = [(descriptions[name], f"{name} = ") for name in Settings.model_fields if name not in TABLES]
     for name, (heading, model) in TABLES.items():
-        lines.append((Settings.model_fields[name].description, f"{heading}\n"))
-        lines += [(field.description, f"{key} = ") for key, field in model.model_fields.items()]
+        lines.append((descriptions[name], f"{heading}\n"))
+        lines += [(description, f"{key} = ") for key, description in field_docstrings(model).items()]
     for description, line in lines:
-        comment = "\n".join(f"# {line}" for line in textwrap.wrap(description or "", 118))
+        comment = "\n".join(f"# {line}" for line in textwrap.wrap(description, 118))
         assert f"\n{comment}\n#{line}" in shipped_text()
 
 

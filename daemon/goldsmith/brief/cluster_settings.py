@@ -42,7 +42,7 @@ def read_head(address: str) -> tuple[str, int] | None:
 class ClusterSettings(BaseModel):
     """The table ``[cluster]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     address: Annotated[str, AfterValidator(_require_cluster_address)] = ""
     """The head of the Ray cluster: "auto" = the one that this computer belongs to; "HOST:6379"; "ray://HOST:10001" from outside of it."""
@@ -60,7 +60,7 @@ class ClusterSettings(BaseModel):
 class QueueSettings(BaseModel):
     """A table ``[queues.NAME]``, for the queue of that name in pipeline.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runner: Runner = "local"
     """"local" = worker processes on this computer, as many as cpu_workers and devices say; "ray" = workers on the cluster."""

@@ -96,7 +96,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 class CredentialSettings(BaseModel):
     """The table [credentials]: who signs the content credentials (C2PA) of deliverables."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sign: bool = True
     """true = deliverables get signed content credentials. false = they get none, and nothing says that they lack them."""
@@ -121,7 +121,7 @@ NOTICE_KINDS: tuple[NoticeKind, ...] = ("review", "problem", "campaign done", "m
 class NotifyChannel(BaseModel):
     """One table [[notify]] of goldsmith.toml: a channel on which people are told what waits for them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     url: Annotated[SecretStr, AfterValidator(_require_channel_url)] | None = None
     """Where the notices go, as an address of Apprise. It may hold a password: then let only the service's user read this file."""
@@ -146,7 +146,7 @@ class NotifyChannel(BaseModel):
 class MetricsSettings(BaseModel):
     """The table [metrics] of goldsmith.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: Annotated[str, AfterValidator(_require_address)] = "127.0.0.1:9464"
     """The address at which `goldsmith metrics` answers. Beyond this computer, it needs a token."""
@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     """The settings of one installation. Each field is a key of config/goldsmith.toml and an environment variable; some are flags too."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, use_attribute_docstrings=True, env_ignore_empty=True
+        frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, env_ignore_empty=True
     )
 
     root: AbsolutePath | None = None
