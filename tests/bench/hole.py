@@ -122,13 +122,13 @@ class _Codec:
 
     def __init__(self) -> None:
         from goldsmith.picture import codec
-        from goldsmith.worker import job_runner
+        from goldsmith.worker import job_inputs
         from goldsmith.worker.scratch_folder import ScratchFolder
 
         self.seconds = {"in": 0.0, "out": 0.0}
         self._inside = False
         parts = (
-            (job_runner, "load_input", "in"),
+            (job_inputs, "load_input", "in"),
             (codec, "decode_with_info", "in"),
             (codec, "decode_mask", "in"),
             (codec, "encode", "out"),

@@ -67,14 +67,14 @@ def shipped_settings() -> str:
 def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the string below each field of a model, which Python itself does not keep."""
     (body,) = [node.body for node in ast.parse(textwrap.dedent(inspect.getsource(model))).body if isinstance(node, ast.ClassDef)]
-    found = {
+    docstrings = {
         field.target.id: inspect.cleandoc(text.value.value)
         for field, text in itertools.pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
     }
-    assert list(found) == list(model.model_fields)
-    return found
+    assert list(docstrings) == list(model.model_fields)
+    return docstrings
 
 
 def test_the_shipped_file_sets_only_defaults() -> None:

@@ -252,9 +252,9 @@ def test_only_files_with_layers_can_be_merged() -> None:
 
 def test_nothing_is_collected_if_no_file_has_layers(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would cost time and memory."""
-    from goldsmith.worker import job_runner
+    from goldsmith.worker import stage_layers
 
-    monkeypatch.setattr(job_runner, "StageLayers", None)
+    monkeypatch.setattr(stage_layers, "StageLayers", None)
     assert [output.tail for output in run(share, SHARPEN, working="png").outputs] == [".png"]
     merged = ("export", {**EXPORT[1], "layers": "merged"})
     assert [output.tail for output in run(share, merged, working="png", deliver=True).outputs] == ["_layers.psd"]

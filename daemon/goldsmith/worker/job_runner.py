@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
-from types import MappingProxyType
-from typing import TYPE_CHECKING
-
-import numpy as np
-from pydantic import JsonValue
 
 from goldsmith.errors import (
     DeviceError,
@@ -25,47 +19,37 @@ from goldsmith.errors import (
 from goldsmith.files import MACHINE_ERRNOS, Filesystem, hide_server_paths
 from goldsmith.jobs import job_faults
 from goldsmith.jobs.job import (
-    BY_HAND,
-    REVIEW_SHEET_TAIL,
-    AssetIdentity,
-    InputRead,
     Job,
     JobFault,
     JobFaultKind,
     JobProgress,
     Outcome,
     StepResult,
-    mask_tail,
 )
 from goldsmith.library.library import Library
 from goldsmith.operation import CHANGED_SHARE, Deliverable, FileOperation, Operation, PictureOperation, Removal, SetOperation
-from goldsmith.picture.format_detection import describe_wrong_suffix
-from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageInfo
 from goldsmith.picture.formats.table import FORMATS, FORMATS_WITH_LAYERS
-from goldsmith.picture.layered.layered_file import LayeredFile
-from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers
-from goldsmith.picture.memory_budget import BYTES_PER_PIXEL, MemoryBudget
-from goldsmith.picture.picture import BitDepth, Mask, Metadata, Picture, freeze
+from goldsmith.picture.memory_budget import MemoryBudget
+from goldsmith.picture.picture import Mask, Picture
 from goldsmith.picture.remarks import collect_remarks
 from goldsmith.worker.detections import DetectionCache
-from goldsmith.worker.engine_provider import EngineProvider, to_json
-from goldsmith.worker.file_identities import FileIdentities, asset_identity
+from goldsmith.worker.engine_provider import EngineProvider
+from goldsmith.worker.file_identities import FileIdentities
 from goldsmith.worker.file_inspection import inspect_file
 from goldsmith.worker.file_signing import RequestSignature, refuse_signature, sign_files
 from goldsmith.worker.finished_parts import NO_PARTS, PartChannel
-from goldsmith.worker.inputs import InputChanged, LoadedInput, load_input, paths_by_name, reading_options
-from goldsmith.worker.load_masks import MADE_BY_GOLDSMITH, load_masks, mask_from_alpha
+from goldsmith.worker.found_masks import FoundMask, find_masks, masks_used_up
+from goldsmith.worker.inputs import InputChanged
+from goldsmith.worker.job_inputs import JobInputs
 from goldsmith.worker.mask_proof import ChangeCount, count_original_changes, count_outside_changes, editable_region, measure_changed_share
 from goldsmith.worker.pending_step import PendingStep
+from goldsmith.worker.result_writer import ResultWriter, to_json_facts
 from goldsmith.worker.scratch_folder import ScratchFolder
 from goldsmith.worker.spilled_list import SpilledList, spill_pictures
-from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, free_group_name, layer_name
+from goldsmith.worker.stage_layers import LAYER_BYTES_PER_PIXEL, StageLayers, begin_layers, layer_name
 from goldsmith.worker.step_context import EarlierSteps, JobParts, WorkerStepContext
-from goldsmith.worker.step_results import OriginalPicture, StepResults, picture_facts
+from goldsmith.worker.step_results import OriginalPicture, StepResults
 from goldsmith.worker.trace import files_trace, picture_trace
-
-if TYPE_CHECKING:
-    from goldsmith.picture.codec import PicturePart
 
 _SEED_BITS = 31
 
@@ -152,9 +136,7 @@ class _JobRunner:
         part_channel: PartChannel,
         sign: RequestSignature,
     ) -> None:
-        # The input that is being read, for the path of a fault.
-        self.current_path = job.asset.path
-        self._job = job
+        self._inputs = JobInputs(job, self._check_cancelled)
         self._engine_provider = engine_provider
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
@@ -162,36 +144,27 @@ class _JobRunner:
         self._on_engine_released = on_engine_released
         self._part_channel = part_channel
         self._sign = sign
-        self._reads: dict[str, InputRead] = {}
-        # About the files beside the picture, and about the picture itself: the notes in its facts.
-        self._input_notes: list[str] = []
-        self._picture_notes: Sequence[str] = ()
-        # What the picture's generator says of how it was made.
-        self._generation: dict[str, object] = {}
-        # What its content credentials say; empty if it has none.
-        self._credentials: dict[str, object] = {}
         self._removals = [Removal(**removal.model_dump()) for removal in job.removals]
         self._detection_cache = DetectionCache()
-        self._identities = FileIdentities(job, self._reads)
+        self._identities = FileIdentities(job, self._inputs.reads)
         # Whether the step that runs has changed a picture.
         self._has_changed = False
-        # True if a person picks among the pictures that the steps leave.
-        self._asks_person = False
-        # The result of an earlier job that the picture replaces, as another kind of file.
-        self._older: LoadedInput | None = None
-        # The masks and layers in the picture's own file, and the names of those masks.
-        self._parts: Sequence[PicturePart] = ()
-        self._masks_inside: set[str] = set()
-        self._needs_unnamed_mask = False
-        # Of the picture as it was read, with its sidecars.
-        self._identity = AssetIdentity()
         # None if no file of the job has layers.
         self._layers: StageLayers | None = None
         # The last step, if its pixels are still to be computed.
         self._pending: PendingStep | None = None
 
+    @property
+    def _job(self) -> Job:
+        return self._inputs.job
+
+    @property
+    def current_path(self) -> str:
+        """The input that is being read, for the path of a fault."""
+        return self._inputs.current_path
+
     def failure(self, fault: JobFault) -> Outcome:
-        return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._reads.values()))
+        return Outcome(job_id=self._job.id, fault=fault, reads=tuple(self._inputs.reads.values()))
 
     @property
     def problem_image(self) -> str:
@@ -201,38 +174,56 @@ class _JobRunner:
 
     def run(self) -> Outcome:
         """Run the whole job and return its outcome."""
-        job = self._job
+        job, inputs = self._job, self._inputs
         self._scratch = ScratchFolder(Path(job.scratch), self._fs)
+        writer = ResultWriter(inputs, self._scratch, self._identities, self._check_cancelled)
         if job.signing is not None:
-            sign_files(job, job.signing, self._reads, self._scratch, self._sign)
-            return self._success(StepResults([]), None, unchanged=True)
+            sign_files(job, job.signing, inputs.reads, self._scratch, self._sign)
+            return writer.outcome(StepResults([]), None, unchanged=True)
         if job.inspects:
-            facts = _to_json_facts(inspect_file(job, self._reads, self._engine_provider.trusted_roots))
-            return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": facts})
-        picture, masks, sidecars = self._load_inputs()
+            facts = to_json_facts(inspect_file(job, inputs.reads, self._engine_provider.trusted_roots))
+            return writer.outcome(StepResults([]), None, unchanged=True).model_copy(update={"facts": facts})
+        picture, masks, sidecars = inputs.load()
         if job.compares_versions:
-            return self._compare_versions(picture, masks[0])
-        self._require_newer_version(picture)
+            return writer.compare_versions(picture, masks[0])
+        inputs.require_newer_version(picture)
         if not job.steps:
-            return self._verify_only(picture)
+            return writer.unchanged(picture.data, inputs.verify(picture))
         operations = self._engine_provider.operations(job.stage, job.steps)
         results, original, info = StepResults([]), None, None
+        writes_layers = _writes_layers(job, operations)
         if not job.is_lone_brief:
-            memory_budget = MemoryBudget(job.limits.max_memory_bytes, self._bytes_per_pixel(operations))
-            self._needs_unnamed_mask = any("mask" in operation.needs().masks for operation in operations)
-            decoded, info = self._decode_picture(picture, masks, memory_budget)
-            decoded = self._merge_sidecars(decoded, sidecars)
+            memory_budget = MemoryBudget(job.limits.max_memory_bytes, _bytes_per_pixel(operations, writes_layers=writes_layers))
+            needs_mask = any("mask" in operation.needs().masks for operation in operations)
+            decoded, info = inputs.decode(picture, masks, sidecars, memory_budget, needs_unnamed_mask=needs_mask)
             results, original = StepResults([decoded]), OriginalPicture(decoded)
-            self._identity = self._identify(decoded)
-            self._layers = self._begin_layers(operations, decoded, picture)
+            self._layers = begin_layers(job, decoded, picture) if writes_layers else None
             del decoded, masks
-        elif self._writes_layers(operations):
+        elif writes_layers:
             self._layers = StageLayers(job.stage, None)
+        writer.layers = self._layers
         if job.finds_masks:
-            return self._lay_masks(operations, results, info, picture.data)
-        self._asks_person = operations[-1].asks_person()
+            return writer.lay_masks(self._find_masks(operations, results), results, info, picture.data)
         source = None if original is None else original.without_pixels.metadata
-        self._identities.begin(operations, results.steps, source, is_hand_work=self._identity.is_hand_work)
+        self._identities.begin(operations, results.steps, source, is_hand_work=inputs.identity.is_hand_work)
+        self._run_steps(operations, results)
+        return writer.write(original, results, info, picture.data, asks_person=operations[-1].asks_person())
+
+    def _find_masks(self, operations: Sequence[Operation], results: StepResults) -> Sequence[FoundMask]:
+        """Find the masks that a person is to approve, and mark those that are used up by it."""
+        (picture,) = results.pictures
+        for number, operation in enumerate(operations, 1):
+            if operation.found_region():
+                self._require_masks(operation.needs().masks, results.pictures, number, self._job.steps[number - 1].op)
+
+        def context_of(number: int) -> WorkerStepContext:
+            return self._step_context(number, self._job.steps[number - 1].op, operations[number - 1].bytes_per_pixel(), ())
+
+        found_masks = find_masks(self._job, operations, picture, context_of)
+        results.used_masks |= masks_used_up(operations)
+        return found_masks
+
+    def _run_steps(self, operations: Sequence[Operation], results: StepResults) -> None:
         last_with_engine = max((number for number, operation in enumerate(operations, 1) if operation.needs().engines), default=0)
         for number, operation in enumerate(operations, 1):
             try:
@@ -243,223 +234,6 @@ class _JobRunner:
             if number == last_with_engine:
                 self._on_engine_released()
         self._finish_pending(results)
-        return self._write_results(original, results, info, picture.data)
-
-    # Reading
-
-    def _load_inputs(self) -> tuple[LoadedInput, list[LoadedInput], list[LoadedInput]]:
-        """Read and hash every input; return the picture, the masks and the metadata sidecars with their bytes."""
-        pixels, sidecars = [], []
-        for source in self._job.inputs:  # a brief without a picture is read here for its hash
-            self._check_cancelled()
-            self.current_path = source.path
-            loaded = load_input(self._job, source)
-            self._reads[source.path] = loaded.read
-            self._note_wrong_suffix(loaded)
-            if source.role == "before" and not self._job.compares_versions:
-                self._older = loaded
-            elif source is self._job.asset or source.role in ("mask", "keep", "before"):
-                pixels.append(loaded)
-            elif source.role == "xmp":
-                sidecars.append(loaded)
-        self.current_path = self._job.asset.path
-        return pixels[0], pixels[1:], sidecars
-
-    def _note_wrong_suffix(self, loaded: LoadedInput) -> None:
-        """Add a note on a file beside the picture whose suffix stands for another format. The picture's own reading notes its suffix."""
-        if loaded.read.format and loaded.source is not self._job.asset:
-            note = describe_wrong_suffix(FORMATS[loaded.read.format], loaded.name, f"“{loaded.name}”")
-            self._input_notes += [note] if note else []
-
-    def _require_newer_version(self, picture: LoadedInput) -> None:
-        """Raise InputError unless the picture is known by its id or by its look as a newer version of the older file beside it."""
-        from goldsmith.picture.codec import read_metadata
-
-        if self._older is None:
-            return
-        older, newer = (
-            asset_identity(read_metadata(each.data, each.name, self._job.limits.max_pixels)).ids for each in (self._older, picture)
-        )
-        is_known = bool(older) and older[0] in newer
-        if not is_known and not self._looks_like(picture, self._older):
-            raise InputError(
-                f"{picture.name} and {self._older.name} lie beside one brief, nothing in {picture.name} says that it was made from "
-                "the other, and it does not look so.",
-                f"Call the brief {picture.name}.toml or {self._older.name}.toml, or take away the picture that you do not need.",
-            )
-        by_look = "" if is_known else " by its look, because it has lost its id,"
-        self._input_notes.append(f"it is{by_look} a newer version of {self._older.name}, which went to the archive")
-
-    def _looks_like(self, newer: LoadedInput, older: LoadedInput) -> bool:
-        """Return whether one picture was made from the other: an editor that wrote no id, such as Krita, has saved it."""
-        from goldsmith.picture.codec import decode
-        from goldsmith.picture.likeness import SeenPicture, describe_look
-
-        budget, reading = MemoryBudget(self._job.limits.max_memory_bytes, 2 * BYTES_PER_PIXEL), reading_options(self._job)
-        pictures = (decode(each.data, each.name, self._job.limits.max_pixels, budget, reading) for each in (older, newer))
-        look = describe_look(next(pictures))
-        return bool(look) and SeenPicture(next(pictures)).compare(look).is_alike
-
-    def _verify_only(self, picture: LoadedInput) -> Outcome:
-        """Verify the complete file for a job without steps; it goes on unchanged."""
-        from goldsmith.picture.codec import decode, read_metadata, verify
-
-        info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading_options(self._job))
-        self._read_credentials(picture)
-        self._identity = asset_identity(read_metadata(picture.data, picture.name, self._job.limits.max_pixels))
-        if self._job.known_looks:
-            budget = MemoryBudget(self._job.limits.max_memory_bytes, BYTES_PER_PIXEL)
-            decoded = decode(picture.data, picture.name, self._job.limits.max_pixels, budget, reading_options(self._job))
-            self._identity = self._identify(decoded)
-        return self._unchanged_outcome(picture.data, info)
-
-    def _identify(self, picture: Picture) -> AssetIdentity:
-        """Return what the picture says of itself, and which known version it looks like."""
-        identity, known = asset_identity(picture.metadata), self._job.known_looks
-        if not known or self._reads[self._job.asset.path].sha256 in {each.sha256 for each in known}:
-            return identity
-        from goldsmith.worker.alike_versions import find_alike_versions
-
-        alike = find_alike_versions(picture, known)
-        is_hand_work = len(alike) == 1 or any(each.document_id in identity.ids for each in known)
-        return identity.model_copy(update={"alike": alike, "is_hand_work": is_hand_work})
-
-    def _compare_versions(self, picture: LoadedInput, before: LoadedInput) -> Outcome:
-        """Return the outcome of a job that measures what a person changed: facts, and a mask of the changed pixels for the archive."""
-        from goldsmith.picture.codec import decode
-        from goldsmith.worker.hand_changes import compare_versions
-
-        budget = MemoryBudget(self._job.limits.max_memory_bytes, 2 * BYTES_PER_PIXEL)
-        reading = reading_options(self._job)
-        versions = [decode(each.data, each.name, self._job.limits.max_pixels, budget, reading) for each in (before, picture)]
-        is_lossy = any(FORMATS[each.read.format].is_lossy for each in (before, picture) if each.read.format)
-        facts, mask = compare_versions(*versions, is_lossy=is_lossy)
-        if mask is not None:
-            data = self._encode_mask(mask, 8)
-            self._scratch.add_output("archive_only", f"_{BY_HAND}.png", data, {"what": "mask of the work by hand"})
-        return self._success(StepResults([]), None, unchanged=True).model_copy(update={"facts": {BY_HAND: facts}})
-
-    @staticmethod
-    def _encode_mask(mask: Mask, depth: BitDepth) -> bytes:
-        from goldsmith.picture.codec import EncodingOptions, encode
-
-        metadata = Metadata(text_chunks=(MADE_BY_GOLDSMITH,))
-        return encode(Picture(freeze(mask[:, :, None]), depth=depth, metadata=metadata), EncodingOptions(format="png", depth=depth))
-
-    def _unchanged_outcome(self, data: bytes, info: ImageInfo | None, results: StepResults | None = None) -> Outcome:
-        """Return the outcome in which the file itself goes on. The archive needs its bytes if a person put it there, or if it waits now."""
-        is_kept = self._job.asset.sha256 and not self._job.keeps_result
-        original = "" if is_kept else str(self._scratch.write_file("original", data))
-        return self._success(results or StepResults([]), info, unchanged=True, original=original)
-
-    def _decode_picture(self, picture: LoadedInput, masks: Sequence[LoadedInput], memory_budget: MemoryBudget) -> tuple[Picture, ImageInfo]:
-        from goldsmith.picture.codec import decode_with_info, open_parts, verify
-        from goldsmith.picture.metadata.generation_settings import read_generation_settings
-
-        reading = reading_options(self._job)
-        decoded, info = decode_with_info(picture.data, picture.name, self._job.limits.max_pixels, memory_budget, reading)
-        if info.frames > 1:
-            info = verify(picture.data, picture.name, self._job.limits.max_pixels, reading)  # complete only if its last frame is
-        self._picture_notes = info.notes
-        self._read_credentials(picture)
-        settings = read_generation_settings(decoded.metadata)
-        self._generation = {} if settings is None else settings.to_record()
-        self._parts = open_parts(picture.data, picture.name, self._job.limits.max_pixels)
-        inside = [part for part in self._parts if part.kind == "mask"]
-        self._masks_inside = {part.label for part in inside}
-        named_masks = load_masks(self._job, masks, decoded, self._begin_reading, self._input_notes.append, memory_budget, inside)
-        self.current_path = self._job.asset.path
-        if self._job.mask_from == "alpha" and self._needs_unnamed_mask:
-            named_masks["mask"] = mask_from_alpha(decoded, picture.name, named_masks.get("mask"))
-            self._masks_inside.add("mask")
-            decoded = decoded.without_alpha()
-        return decoded.with_masks(MappingProxyType(named_masks)), info
-
-    def _lay_masks(self, operations: Sequence[Operation], results: StepResults, info: ImageInfo | None, data: bytes) -> Outcome:
-        """Return the outcome of a job that finds masks for a person to approve: the masks, and a sheet. The picture stays as it is."""
-        from goldsmith.worker.found_masks import find_masks, masks_used_up
-        from goldsmith.worker.review_sheet import render_mask_sheet
-
-        (picture,) = results.pictures
-        for number, operation in enumerate(operations, 1):
-            if operation.found_region():
-                self._require_masks(operation.needs().masks, results.pictures, number, self._job.steps[number - 1].op)
-
-        def context_of(number: int) -> WorkerStepContext:
-            return self._step_context(number, self._job.steps[number - 1].op, operations[number - 1].bytes_per_pixel(), ())
-
-        found_masks = find_masks(self._job, operations, picture, context_of)
-        for each in found_masks:
-            facts: dict[str, JsonValue] = {"width": picture.width, "height": picture.height, "depth": 16}
-            self._scratch.add_output("mask", each.tail, self._encode_mask(each.mask, 16), facts)
-        self._scratch.add_output("review", REVIEW_SHEET_TAIL, render_mask_sheet(self._job.stem, self._job.stage, picture, found_masks), {})
-        results.used_masks |= masks_used_up(operations)
-        outcome = self._unchanged_outcome(data, info, results)
-        return outcome.model_copy(update={"facts": {**outcome.facts, "found_masks": [each.facts for each in found_masks]}})
-
-    def _read_credentials(self, picture: LoadedInput) -> None:
-        """Put on record what the picture's own content credentials say, and remark it if they are broken."""
-        from goldsmith.credentials.content_credentials import read_credentials
-
-        row = FORMATS.get(picture.read.format)
-        credentials = None if row is None or not row.holds_credentials else read_credentials(picture.data, row.media_type)
-        if credentials is not None:
-            self._credentials = credentials.to_record()
-            if self._job.credential_bytes:  # they will be carried
-                size = self._job.credential_bytes + credentials.store_bytes
-                self._job = self._job.model_copy(update={"credential_bytes": size})
-            remark = credentials.remark()
-            self._input_notes += [remark] if remark else []
-
-    def _merge_sidecars(self, picture: Picture, sidecars: Sequence[LoadedInput]) -> Picture:
-        """Return the picture with the metadata of its XMP sidecars; of two, the last one wins."""
-        from goldsmith.picture.metadata.credits import merge_sidecar
-        from goldsmith.picture.metadata.xmp_packet import UnreadableXmp
-
-        for sidecar in sidecars:
-            self._begin_reading(sidecar)
-            try:
-                picture = picture.with_metadata(merge_sidecar(picture.metadata, sidecar.data))
-            except UnreadableXmp as error:
-                raise InputError(f"{sidecar.name} cannot be read: {error}.", "Save it again, or take it away.") from error
-        self.current_path = self._job.asset.path
-        return picture
-
-    def _begin_reading(self, loaded: LoadedInput) -> None:
-        self._check_cancelled()
-        self.current_path = loaded.source.path
-
-    def _writes_layers(self, operations: Sequence[Operation]) -> bool:
-        """Return whether a file of the job has layers."""
-        makes_files = any(isinstance(operation, FileOperation) and operation.writes_layers() for operation in operations)
-        return makes_files or FORMATS[self._job.working].has_layers
-
-    def _begin_layers(self, operations: Sequence[Operation], decoded: Picture, picture: LoadedInput) -> StageLayers | None:
-        """Return the layers of a picture that was read, those of its file below; None if no file of the job has layers."""
-        if not self._writes_layers(operations):
-            return None
-        kept, group_names = None, frozenset[str]()
-        if picture.read.format and FORMATS[picture.read.format].has_layers:
-            from goldsmith.picture.codec import read_outline
-
-            outline = read_outline(picture.data, picture.name, self._job.limits.max_pixels)
-            if outline.layer_count and outline.icc == decoded.icc:
-                limits = self._job.limits
-                kept = KeptFile(picture.data, picture.name, picture.read.format, limits.max_pixels, limits.max_memory_bytes // 2)
-            group_names = outline.group_names
-        return StageLayers(free_group_name(self._job.stage, group_names), decoded, kept, self._decode_kept)
-
-    def _decode_kept(self, kept: KeptFile) -> LayeredFile:
-        from goldsmith.picture.codec import decode_layers
-
-        return decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes)
-
-    def _bytes_per_pixel(self, operations: Sequence[Operation]) -> int:
-        """Return the memory of the job for each pixel of its picture, with its layers."""
-        most = max(operation.bytes_per_pixel() for operation in operations)
-        return most + (LAYER_BYTES_PER_PIXEL * (1 + len(operations)) if self._writes_layers(operations) else 0)
-
-    # Working
 
     def _run_step(self, number: int, operation: Operation, results: StepResults) -> None:
         spec = self._job.steps[number - 1]
@@ -551,7 +325,7 @@ class _JobRunner:
             for file in files:
                 self._check_cancelled()
                 tail = file.tail + file.suffix
-                self._scratch.add_output("deliverable", tail, file.data, _to_json_facts(file.facts), self._identities.id_of(tail))
+                self._scratch.add_output("deliverable", tail, file.data, to_json_facts(file.facts), self._identities.id_of(tail))
             results.file_count += len(files)
             return files
         return ()
@@ -573,13 +347,13 @@ class _JobRunner:
             self._engine_provider,
             self._scratch,
             library,
-            self._reads,
+            self._inputs.reads,
             self._identities,
             self._detection_cache,
             self._part_channel,
             self._layers,
         )
-        remarks = collect_remarks([*self._picture_notes, *self._input_notes], [(step.op, step.findings) for step in steps])
+        remarks = collect_remarks([*self._inputs.picture_notes, *self._inputs.notes], [(step.op, step.findings) for step in steps])
         seed = step_seed(self._job.seed, number)
         return WorkerStepContext(parts, on_progress, seed, bytes_per_pixel, EarlierSteps(remarks, self._removals, steps))
 
@@ -654,7 +428,7 @@ class _JobRunner:
 
     def _layer_instead(self, name: str) -> str:
         """Return the other way to give a mask to a picture whose format has layers; "" for other formats."""
-        if self._reads[self._job.asset.path].format not in FORMATS_WITH_LAYERS:
+        if self._inputs.reads[self._job.asset.path].format not in FORMATS_WITH_LAYERS:
             return ""
         layer = "mask" if name == "mask" else f"mask {name}"
         return f", or as a layer called “{layer}” in {job_faults.picture_name(self._job)}"
@@ -663,169 +437,14 @@ class _JobRunner:
         if self._is_cancelled():
             raise JobCancelled
 
-    # Results
 
-    def _write_results(self, original: OriginalPicture | None, results: StepResults, info: ImageInfo | None, picture: bytes) -> Outcome:
-        """Write the picture (the file itself if no pixel changed) and masks with a new geometry, and return the outcome."""
-        from goldsmith.picture.codec import EncodingOptions, encode, encode_layers, written_metadata
-        from goldsmith.picture.likeness import describe_look
-        from goldsmith.picture.metadata.credits import with_credits
-        from goldsmith.picture.metadata.selection import names_left_out
-
-        if len(results.pictures) > 1 and self._asks_person:
-            return self._write_candidates(results, info)
-        if len(results.pictures) > 1:
-            raise InputError(
-                f"The steps leave {len(results.pictures)} pictures of {job_faults.picture_name(self._job)}.",
-                "Add a select step that picks one.",
-            )
-        result = results.pictures[0]
-        if self._job.deliver and results.file_count:
-            return self._success(results, info)
-        self._check_cancelled()
-        if original is not None and not self._job.deliver:
-            self._write_unused_masks(original.without_pixels, result, results)
-        if self._job.review is not None:
-            self._write_review_sheet(original, result, results, info, picture)
-        if original is not None and original.is_same_picture(result):
-            return self._unchanged_outcome(picture, info, results)
-        layers = self._layers_of(result, results)
-        if not self._job.deliver:
-            self._write_unused_parts(result, results, layers)
-        row, source = FORMATS[self._job.working], result.metadata
-        result = result.with_metadata(self._identities.write_into(with_credits(source, self._job.credits), row.suffix))
-        options = EncodingOptions(format=row.name, depth=result.depth)
-        data = encode(result, options) if layers is None else encode_layers(result, options, layers)
-        left_out = names_left_out(source, written_metadata(result, row))
-        results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
-        suffix = row.suffix_of(data)
-        facts = {**picture_facts(result), "format": self._job.working}
-        self._scratch.add_output("picture", suffix, data, facts, self._identities.id_of(suffix), describe_look(result).hex())
-        if self._job.keeps_result:
-            self._scratch.add_output("archive_only", f"_result{suffix}", data, {"what": "result"}, self._identities.id_of(suffix))
-        return self._success(results, info, left_out=left_out)
-
-    def _layers_of(self, result: Picture, results: StepResults) -> PictureLayers | None:
-        """Return the layers under the result, without the masks that steps have used; None if its format has none."""
-        if self._layers is None or not FORMATS[self._job.working].has_layers:
-            return None
-        self._layers.leave_out(results.used_masks, (part.label for part in self._parts if part.kind == "layer"))
-        if self._layers.merged_by:
-            self._input_notes.append(f"its layers were merged by the step “{self._layers.merged_by}”, whose result they do not fit")
-        return self._layers.layers_of(result)
-
-    def _write_candidates(self, results: StepResults, info: ImageInfo | None) -> Outcome:
-        """Write every picture that the steps leave, numbered as in its set: a person picks among them."""
-        from goldsmith.picture.codec import EncodingOptions, encode
-        from goldsmith.picture.likeness import describe_look
-        from goldsmith.picture.metadata.credits import with_credits
-
-        row = FORMATS[self._job.working]
-        for position, picture in enumerate(results.pictures, 1):
-            self._check_cancelled()
-            tail = f"_candidate{picture.record_values.get('number', position):03d}{row.suffix}"
-            metadata = self._identities.write_into(with_credits(picture.metadata, self._job.credits), tail)
-            data = encode(picture.with_metadata(metadata), EncodingOptions(format=row.name, depth=picture.depth))
-            facts: dict[str, JsonValue] = {**picture_facts(picture), "format": self._job.working, **picture.record_values}
-            self._scratch.add_output("candidate", tail, data, facts, self._identities.id_of(tail), describe_look(picture).hex())
-        results.used_files += [source.path for source in self._job.inputs if source.role == "xmp"]
-        return self._success(results, info)
-
-    def _write_review_sheet(
-        self, original: OriginalPicture | None, result: Picture, results: StepResults, info: ImageInfo | None, data: bytes
-    ) -> None:
-        """Write the sheet that shows the result to the person who decides about it. ``data``: the bytes of the picture as it was."""
-        from goldsmith.picture.codec import decode
-        from goldsmith.worker.review_sheet import ReviewedResult, render_review_sheet
-
-        before, masks = None, {}
-        if original is not None:
-            name = job_faults.picture_name(self._job)
-            before = decode(data, name, self._job.limits.max_pixels, reading=reading_options(self._job))
-            known = original.without_pixels.masks
-            masks = {name: known[name] for name in sorted(results.used_masks) if name in known}
-        notes = [*(info.notes if info is not None else ()), *self._input_notes]
-        remarks = collect_remarks(notes, [(step.op, step.findings) for step in results.steps])
-        job = self._job
-        reviewed = ReviewedResult(job.stem, job.stage, before, result, masks, job.steps, tuple(results.steps), tuple(remarks))
-        self._scratch.add_output("review", REVIEW_SHEET_TAIL, render_review_sheet(reviewed), {})
-
-    def _copy_inputs_for_review(self, used: Iterable[str]) -> None:
-        """Lay copies of the picture and of the files that the steps have used beside the result, so that it can be made again."""
-        names = self._job.review or {}
-        for source in self._job.inputs:
-            if source.path in names and (source is self._job.asset or source.path in used):
-                self._scratch.add_output("review", names[source.path], load_input(self._job, source).data, {})
-
-    def _write_unused_masks(self, before: Picture, after: Picture, results: StepResults) -> None:
-        """Write each unused mask whose geometry has changed; its old files are consumed."""
-        files = paths_by_name(self._job.inputs, "mask", "keep")
-        for name, mask in sorted(after.masks.items()):
-            old = before.masks.get(name)
-            if name in results.used_masks or name in self._masks_inside or old is mask or (old is not None and np.array_equal(old, mask)):
-                continue
-            tail = mask_tail(name)
-            self._scratch.add_output("mask", tail, self._encode_mask(mask, 16), {"width": after.width, "height": after.height, "depth": 16})
-            results.used_files += files.get(name, ())
-
-    def _write_unused_parts(self, result: Picture, results: StepResults, layers: PictureLayers | None) -> None:
-        """Write the masks and layers of the picture's own file that no step has used and that its new file does not hold."""
-        from goldsmith.picture.codec import EncodingOptions, encode, keeps_file
-
-        held: set[str] = set()
-        if layers is not None and layers.kept is not None and keeps_file(result, self._job.working, layers.kept):
-            held = {part.label for part in self._parts if part.kind == "mask"}
-        for name in sorted(self._masks_inside - results.used_masks - held):
-            tail = ".mask.png" if name == "mask" else f".mask.{name}.png"
-            facts: dict[str, JsonValue] = {"width": result.width, "height": result.height, "depth": 16}
-            self._scratch.add_output("mask", tail, self._encode_mask(result.masks[name], 16), facts)
-        for part in self._parts:
-            if part.kind == "layer" and part.label not in results.used_layers:
-                layer = part.decode()
-                data = encode(layer, EncodingOptions(format="png", depth=layer.depth))
-                self._scratch.add_output("layer", f".layer.{part.label}.png", data, picture_facts(layer))
-                results.used_layers.add(part.label)
-
-    def _success(
-        self,
-        results: StepResults,
-        info: ImageInfo | None,
-        unchanged: bool = False,
-        original: str = "",
-        left_out: Sequence[str] = (),
-    ) -> Outcome:
-        self._check_cancelled()
-        facts = {} if info is None else asdict(info)
-        if self._generation:
-            facts["generation"] = self._generation
-        if self._credentials:
-            facts["credentials"] = self._credentials
-            # Whether they are lost shows at the delivery.
-            facts["notes"] = [note for note in facts.get("notes", ()) if note != PROVENANCE_NOTE]
-        may_be_incomplete = bool(facts.pop("may_be_incomplete", False))
-        if facts or self._input_notes:
-            facts["notes"] = [*facts.get("notes", ()), *self._input_notes]
-        if left_out:
-            facts["metadata_left_out"] = left_out
-        files = paths_by_name(self._job.inputs, "mask", "keep")
-        used = [*(path for name in sorted(results.used_masks) for path in files.get(name, ())), *results.used_files]
-        used += [self._older.source.path] if self._older is not None else []
-        self._copy_inputs_for_review(used)
-        self._scratch.sync_folder()
-        return Outcome(
-            job_id=self._job.id,
-            reads=tuple(self._reads.values()),
-            is_unchanged=unchanged,
-            original_copy=original,
-            outputs=self._scratch.outputs,
-            consumed_masks=tuple(sorted(results.used_masks & files.keys())),
-            consumed_files=tuple(dict.fromkeys(used)),
-            steps=tuple(results.steps),
-            facts=_to_json_facts(facts),
-            may_be_incomplete=may_be_incomplete,
-            identity=self._identity,
-        )
+def _writes_layers(job: Job, operations: Sequence[Operation]) -> bool:
+    """Return whether a file of the job has layers."""
+    makes_files = any(isinstance(operation, FileOperation) and operation.writes_layers() for operation in operations)
+    return makes_files or FORMATS[job.working].has_layers
 
 
-def _to_json_facts(facts: Mapping[str, object]) -> dict[str, JsonValue]:
-    return {name: to_json(value) for name, value in facts.items()}
+def _bytes_per_pixel(operations: Sequence[Operation], *, writes_layers: bool) -> int:
+    """Return the memory of a job for each pixel of its picture, with its layers."""
+    most = max(operation.bytes_per_pixel() for operation in operations)
+    return most + (LAYER_BYTES_PER_PIXEL * (1 + len(operations)) if writes_layers else 0)

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goldsmith.jobs.job import Job
 from goldsmith.operation import PictureOperation
+from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.layered.layered_file import FileLayer, LayerBox, LayeredFile, LayerGroup, LayerMask
 from goldsmith.picture.layered.named_layers import NamedRole, role_of
 from goldsmith.picture.layered.picture_layers import KeptFile, PictureLayers, is_part, map_layers
 from goldsmith.picture.picture import Mask, Picture, PixelCodes, Pixels, Window, quantise
 from goldsmith.picture.resample import resize
+from goldsmith.worker.inputs import LoadedInput
 
 ORIGINAL_LAYER = "Original"
 # Codes of the original, and those of the layers of one step, in bytes for each pixel, at most: four planes of 16 bits, packed and not.
@@ -193,6 +196,26 @@ def layer_name(op: str, detail: str = "", references: Iterable[str] = ()) -> str
 
 def _canvas_of(picture: Picture) -> tuple[int, int, bytes | None, int]:
     return picture.width, picture.height, picture.icc, picture.depth
+
+
+def begin_layers(job: Job, decoded: Picture, picture: LoadedInput) -> StageLayers:
+    """Return the layers of a stage that begins with a picture as it was read, with those of its file below."""
+    kept, group_names = None, frozenset[str]()
+    if picture.read.format and FORMATS[picture.read.format].has_layers:
+        from goldsmith.picture.codec import read_outline
+
+        limits = job.limits
+        outline = read_outline(picture.data, picture.name, limits.max_pixels)
+        if outline.layer_count and outline.icc == decoded.icc:
+            kept = KeptFile(picture.data, picture.name, picture.read.format, limits.max_pixels, limits.max_memory_bytes // 2)
+        group_names = outline.group_names
+    return StageLayers(free_group_name(job.stage, group_names), decoded, kept, _decode_kept)
+
+
+def _decode_kept(kept: KeptFile) -> LayeredFile:
+    from goldsmith.picture.codec import decode_layers
+
+    return decode_layers(kept.data, kept.name, kept.max_pixels, kept.max_bytes)
 
 
 def whole_layer(name: str, picture: Picture) -> FileLayer:
