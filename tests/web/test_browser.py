@@ -17,6 +17,7 @@ from PIL import Image
 from doubles import web_pages
 from doubles.browsers import DESKTOP, PHONE, RULES, ServedPage
 from doubles.web_pages import lay_candidates, lay_in_review, small_png
+from goldsmith.web.access import Visitor
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -265,6 +266,16 @@ def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:
         assert complaints is not None
         assert any(rule in complaint for complaint in tab.evaluate(RULES)), rule
         tab.evaluate("document.querySelector('main').lastElementChild.remove()")
+
+
+def test_the_overview_says_that_the_session_has_ended(root: Path, site: ServedPage, open_page: Opener) -> None:
+    """Else it would show an old list for ever. A picture that cannot be decoded has words in the place of its preview."""
+    (root / "inbox/damaged.png").write_bytes(small_png(1)[:-20])
+    tab = open_page("/")
+    playwright.expect(tab.locator(".thumb .no-preview")).to_have_text("no preview")
+    site.page.access.sign_out(Visitor("anna", "decide", ""), everywhere=True)
+    playwright.expect(tab.locator("#message")).to_contain_text("your session has ended")
+    site.complaints[:] = [text for text in site.complaints if "status of 40" not in text]
 
 
 def test_signing_out_leads_to_the_sign_in_page(root: Path, open_page: Opener) -> None:

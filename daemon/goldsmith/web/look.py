@@ -24,6 +24,7 @@ from goldsmith.web.access import PageError, allowed
 from goldsmith.web.asset_board import Board
 from goldsmith.web.history_strip import FoundBox, StripEntry, WorkWords, found_boxes, stage_words, strip_entries
 from goldsmith.web.page import Page, page_of, render
+from goldsmith.web.painting.mask_files import names_of_waiting_masks
 from goldsmith.web.pictures import PictureFile, find_picture, picture_of
 
 
@@ -44,6 +45,9 @@ class LookedAt:
     strip: list[StripEntry] = field(default_factory=list)
     words: list[WorkWords] = field(default_factory=list)
     boxes: list[FoundBox] = field(default_factory=list)
+    # The picture, and the names of the masks that can be painted for it while this one waits in review/.
+    mask_picture: str = ""
+    mask_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     is_own = bundle is not None and bundle.picture == picture.path
     sentence = explainer.explain_bundle(bundle).sentence if bundle is not None and is_own else explainer.explain_file(picture.path)
     remarks = location.journal.remarks(picture.path) if location.journal is not None else []
+    mask_picture, mask_names = names_of_waiting_masks(bundle) if bundle is not None and is_in_review else ("", [])
     return LookedAt(
         picture=picture,
         sentence=sentence,
@@ -99,6 +104,8 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
         strip=strip_entries(rows, page.root),
         words=stage_words(rows),
         boxes=found_boxes(maker),
+        mask_picture=mask_picture,
+        mask_names=tuple(mask_names),
     )
 
 
