@@ -227,17 +227,20 @@ def test_a_decision_of_somebody_else_is_said(root: Path, open_page: Opener) -> N
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Opener, scheme: str, device: dict[str, Any]) -> None:
-    """Names, labels, contrast, sizes for fingers, landmarks, headings; and nothing runs code that a name contains."""
+    """Names, labels, contrast, sizes for fingers, landmarks, headings; no name runs as code, and no long one sticks out."""
     evil = "<img src=x onerror=alert(1)>"
     path = lay_in_review(root)
     lay_candidates(root, 3, "set")
     (root / f"inbox/{evil}.png").write_bytes(small_png(1))
+    long = f"selected/{'long_' * 20}name.png"
+    (root / long).write_bytes(small_png(1))
     tab = open_page("/", device, color_scheme=scheme)
     address = tab.url.rstrip("/")
-    for page in ("/", f"/look/{path}", "/pick/review/acme/set_candidate001.png", "/look/inbox/%3Cimg%20src=x%20onerror=alert(1)%3E.png"):
-        tab.goto(address + page)
+    pages = [f"look/{path}", "pick/review/acme/set_candidate001.png", "look/inbox/%3Cimg%20src=x%20onerror=alert(1)%3E.png"]
+    for page in ("", "drop/inbox", "sign-in?next=/", *pages, *(f"{kind}/{long}" for kind in ("look", "paint", "ask"))):
+        tab.goto(f"{address}/{page}")
         assert tab.evaluate(RULES) == []
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.evaluate("document.documentElement.scrollWidth") == device["viewport"]["width"]
 
 
 def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:

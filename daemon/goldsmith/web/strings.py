@@ -33,7 +33,7 @@ WRONG_PASSWORD = "The name or the password is wrong."  # noqa: S105 - a sentence
 TOO_MANY_ATTEMPTS = "Too many sign-ins have failed."
 TOO_MANY_ATTEMPTS_REMEDY = "Wait a minute, then try again."
 NOT_SIGNED_IN = "You are not signed in, or your session has ended."
-NOT_SIGNED_IN_REMEDY = "Sign in in another tab, then load this page again."
+NOT_SIGNED_IN_REMEDY = "Sign in again in another tab, then load this page."
 MAY_ONLY_LOOK_REMEDY = 'Ask the administrator for role = "decide" in goldsmith.toml.'
 
 
@@ -243,6 +243,7 @@ SHORTEN_REMEDY = "Shorten it."
 
 # Painting a mask.
 WORK = "Work on it"
+BACK = "Back to the picture"
 PAINT = "Paint a mask"
 PAINT_WAITING_MASK = "Paint over the mask"
 PAINT_NEXT_MASK = "Paint the mask of the next try"
@@ -353,11 +354,6 @@ def no_mask_waits(name: str) -> str:
 NO_MASK_WAITS_REMEDY = "Make the picture again with a brief that asks for a mask, or reject it."
 MASK_WAITS = "Save the mask, then go back and approve: the step uses it as you have painted it."
 MASK_FOR_NEXT_TRY = "This is the mask of the next try: save it, then go back and choose “Make again”."
-
-
-def back_to(name: str) -> str:
-    """Return the words of the link to the page of a picture."""
-    return f"Back to {name}"
 
 
 def paint_mask(name: str, *, is_next_try: bool) -> str:

@@ -18,6 +18,8 @@ from goldsmith.picture.picture import freeze
 from goldsmith.web.painting.mask_jobs import MaskJobs
 from goldsmith.web.painting.mask_operation import tiles_file
 
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
 WIDTH, HEIGHT = 600, 400
 MASK = "hero.mask.png"
 
@@ -133,8 +135,26 @@ def test_a_reload_keeps_what_is_not_saved_and_forgets_what_is(site: ServedPage, 
     assert np.abs(codes - stroke(start, end, 20, 0)).max() <= 1
 
 
+# Presses both keys before the browser can keep the cleared mask.
+CLEAR_AND_SAVE = """() => {
+    const canvas = document.querySelector("#paint-canvas");
+    for (const [key, ctrlKey] of [["Delete", false], ["s", true]]) {
+        canvas.dispatchEvent(new KeyboardEvent("keydown", { key, ctrlKey, bubbles: true }));
+    }
+}"""
+# Ends when the browser has done all that it was to do with the drafts before.
+DRAFT_KEPT = """() => new Promise((resolve) => {
+    const request = indexedDB.open("goldsmith-masks");
+    request.onsuccess = () => {
+        const transaction = request.result.transaction(["drafts", "tiles"]);
+        transaction.oncomplete = resolve;
+        transaction.objectStore("tiles").count();
+    };
+})"""
+
+
 def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign: Path) -> None:
-    """Each is one step, by keyboard."""
+    """Each is one step, by keyboard. Why a mask cannot be saved stays to be read, although the browser keeps the draft after that."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
         easel = Easel(tab)
         easel.slide("size", 30)
@@ -148,9 +168,9 @@ def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign
         inverted = easel.save(campaign)
         easel.press("Control+z", "Delete", "Control+z")
         again = easel.save(campaign)
-        easel.press("Delete")
-        tab.keyboard.press("Control+s")
-        tab.get_by_text("The mask is all black").wait_for()
+        tab.evaluate(CLEAR_AND_SAVE)
+        tab.evaluate(DRAFT_KEPT)
+        assert "The mask is all black" in tab.locator("#paint-status").text_content()
     assert (single[100, 150], single[300, 150]) == (255, 0)
     assert (two[100, 150], two[300, 150]) == (255, 255)
     assert np.array_equal(inverted, 255 - two)
@@ -253,7 +273,7 @@ def test_a_pen_paints_by_its_pressure_and_fingers_then_only_move(site: ServedPag
 
 
 def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Path) -> None:
-    """Arrows move the pointer, Enter puts the brush down and lifts it."""
+    """Arrows move the pointer, Enter puts the brush down and lifts it; what the page says is on the screen."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
         tab.wait_for_selector("#paint-canvas[data-ready=true]")
         for _ in range(60):
@@ -262,7 +282,7 @@ def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Pat
             tab.keyboard.press("Tab")
         for key in ("Enter", "ArrowRight", "ArrowRight", "Shift+ArrowRight", "Enter", "ArrowDown", "Control+s"):
             tab.keyboard.press(key)
-        tab.get_by_text("Saved as").wait_for()
+        playwright.expect(tab.get_by_text("Saved as")).to_be_in_viewport()
     codes = np.asarray(Image.open(campaign / MASK))
     radius = round(HEIGHT / 16) / 2
     expected = stroke((WIDTH / 2, HEIGHT / 2), (WIDTH / 2 + 2 * radius + 1, HEIGHT / 2), radius, 0.2)
