@@ -200,6 +200,19 @@ def test_the_list_renews_itself(root: Path, open_page: Opener) -> None:
     playwright.expect(tab.get_by_role("link", name="alone.png")).to_be_focused()
 
 
+def test_progress_is_shown_in_place(root: Path, open_page: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever signs a name has, also bytes that are no UTF-8."""
+    names = ["gr\udcfcn.png", "hero (final)! it's.png"]
+    for name in names:
+        (root / "inbox" / name).write_bytes(small_png(1))
+    jobs = [{"path": f"inbox/{name}", "sentence": "Being worked on: erase, 40%.", "progress": 0.4} for name in names]
+    monkeypatch.setattr("goldsmith.web.events.read_progress", lambda _location: jobs)
+    tab = open_page("/")
+    playwright.expect(tab.locator(".sentence")).to_have_text(["Being worked on: erase, 40%."] * 2)
+    for bar in tab.locator("progress").all():
+        playwright.expect(bar).to_have_js_property("value", 0.4)
+
+
 def test_single_keys_can_be_switched_off(root: Path, open_page: Opener) -> None:
     """For people whose voice types; the buttons go on working, and the choice is kept."""
     path = lay_in_review(root)
@@ -224,22 +237,23 @@ def test_a_decision_of_somebody_else_is_said(root: Path, open_page: Opener) -> N
     playwright.expect(tab.locator("#message")).to_contain_text("somebody may have decided already")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Opener, scheme: str, device: dict[str, Any]) -> None:
-    """Names, labels, contrast, sizes for fingers, landmarks, headings; no name runs as code, and no long one sticks out."""
+def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Opener, device: dict[str, Any]) -> None:
+    """Light and dark: names, labels, contrast, sizes for fingers, landmarks, headings; no name runs as code, and no long one sticks out."""
     evil = "<img src=x onerror=alert(1)>"
     path = lay_in_review(root)
     lay_candidates(root, 3, "set")
     (root / f"inbox/{evil}.png").write_bytes(small_png(1))
     long = f"selected/{'long_' * 20}name.png"
     (root / long).write_bytes(small_png(1))
-    tab = open_page("/", device, color_scheme=scheme)
+    tab = open_page("/", device)
     address = tab.url.rstrip("/")
     pages = [f"look/{path}", "pick/review/acme/set_candidate001.png", "look/inbox/%3Cimg%20src=x%20onerror=alert(1)%3E.png"]
     for page in ("", "drop/inbox", "sign-in?next=/", *pages, *(f"{kind}/{long}" for kind in ("look", "paint", "ask"))):
         tab.goto(f"{address}/{page}")
-        assert tab.evaluate(RULES) == []
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            assert tab.evaluate(RULES) == []
         assert tab.evaluate("document.documentElement.scrollWidth") == device["viewport"]["width"]
 
 

@@ -15,7 +15,7 @@ from goldsmith.service.location import open_setup, read_with_journal
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, allowed, visitor_of
 from goldsmith.web.asset_board import read_progress
-from goldsmith.web.page import Page, page_of
+from goldsmith.web.page import Page, page_of, url_path
 
 # Seconds between two looks at the jobs, and at the folders.
 _PROGRESS_SECONDS, _BOARD_SECONDS = 1.0, 4.0
@@ -65,7 +65,9 @@ class LiveEvents:
 
     def _read(self) -> list[dict[str, object]]:
         with open_setup(self._page.setup) as opened:
-            return read_with_journal(opened, read_progress)[1]
+            jobs = read_with_journal(opened, read_progress)[1]
+        # As the overview writes it: a script would write some signs in another way, and cannot write bytes that are no UTF-8.
+        return [{**job, "path": url_path(str(job["path"]))} for job in jobs]
 
 
 def _event(kind: str, data: str) -> bytes:

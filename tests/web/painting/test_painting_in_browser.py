@@ -58,7 +58,7 @@ class Easel:
         """Set a slider."""
         self.tab.locator(f"#paint-{name}").fill(str(value))
 
-    def drag(self, *points: tuple[int, int]) -> list[tuple[float, float]]:
+    def drag(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
         """Drag the mouse over points of the screen, relative to the picture; return them in px of the picture."""
         left, top = self.corner
         places = [(round(left + x), round(top + y)) for x, y in points]
@@ -249,6 +249,23 @@ def test_one_finger_paints_and_two_fingers_zoom(site: ServedPage, campaign: Path
     assert not codes[stroke((WIDTH / 2 - 60 / scale, HEIGHT / 2), (WIDTH / 2 + 60 / scale, HEIGHT / 2), 33, 0.2) == 0].any()
 
 
+def test_the_wheel_zooms_at_the_pointer(site: ServedPage, campaign: Path) -> None:
+    """What is under the pointer stays there, and a stroke on the screen is shorter in the picture."""
+    with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
+        easel = Easel(tab)
+        easel.slide("size", 20)
+        easel.slide("softness", 0)
+        left, top = easel.corner
+        x, y = round(left) + 400, round(top) + 150
+        tab.mouse.move(x, y)
+        tab.mouse.wheel(0, -400)
+        easel.drag((x - left, y - top), (x - left + 91, y - top))
+        codes = easel.save(campaign)
+    start = (x - left, y - top)
+    assert np.abs(codes - stroke(start, (start[0] + 91 / 1.0015**400, start[1]), 10, 0)).max() <= 64  # fractions of a pixel at the edge
+    assert (codes > 127).any(axis=0).sum() == round(20 + 91 / 1.0015**400)
+
+
 def test_a_pen_paints_by_its_pressure_and_fingers_then_only_move(site: ServedPage, campaign: Path) -> None:
     """Half the pressure is half the size; the palm beside the pen paints nothing."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png", has_touch=True) as tab:
@@ -338,6 +355,27 @@ def test_a_click_on_an_object_selects_it(site: ServedPage, campaign: Path, objec
     (x, y), *inside = object_finder
     assert (abs(x - 30), abs(y - 40)) <= (1, 1)
     assert len(inside) == 2
+
+
+def test_a_proposed_region_is_taken_into_the_mask(site: ServedPage, campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one step; with the switch it is taken away."""
+
+    async def propose(_jobs: object, _picture: object, region: str) -> bytes:
+        mask = np.zeros((HEIGHT, WIDTH), np.float32)
+        mask[OBJECT] = region == "subject"
+        return tiles_file(freeze(mask)).data
+
+    monkeypatch.setattr("goldsmith.web.painting.mask_pages.check_engine", lambda _weights, _need: None)
+    monkeypatch.setattr(MaskJobs, "propose_mask", propose)
+    with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
+        easel = Easel(tab)
+        tab.get_by_role("button", name="Subject").click()
+        tab.get_by_text("Not saved yet.").wait_for()
+        assert np.array_equal(easel.save(campaign), object_codes())
+        easel.press("i", "x")
+        tab.get_by_role("button", name="Subject").click()
+        tab.locator("#paint-canvas[aria-busy=false]").wait_for()
+        assert np.array_equal(easel.save(campaign), 255 - object_codes())
 
 
 def test_a_tap_on_an_object_selects_it(site: ServedPage, campaign: Path, object_finder: list[tuple[int, int]]) -> None:

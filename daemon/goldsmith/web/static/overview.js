@@ -21,8 +21,7 @@ async function refresh() {
 
 function showProgress(jobs) {
   for (const job of jobs) {
-    const key = encodeURIComponent(job.path).replaceAll("%2F", "/");
-    const row = document.querySelector(`[data-path="${CSS.escape(key)}"]`);
+    const row = document.querySelector(`[data-path="${CSS.escape(job.path)}"]`);
     if (!row) continue;
     row.querySelector(".sentence").textContent = job.sentence;
     const bar = row.querySelector("progress");
