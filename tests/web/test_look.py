@@ -34,6 +34,15 @@ def test_a_result_in_review_is_shown_with_what_it_was_made_from(root: Path, clie
     assert "Waits for your eye since" in html
 
 
+def test_a_sheet_is_shown_by_itself_with_the_way_back(root: Path, client: TestClient) -> None:
+    """Before and mask of its result have another size, and are on it already."""
+    path = lay_in_review(root)
+    html = look(client, path.replace("hero.png", "hero.review.jpg"))
+    assert "data-before=" not in html
+    assert "data-mask=" not in html
+    assert f'href="/look/{path}">Back to the picture</a>' in html
+
+
 def test_the_masks_that_wait_with_a_picture_can_be_painted(root: Path, client: TestClient) -> None:
     """A mask that waits itself, by its name; of a result that of the next try; nobody else gets the buttons."""
     path = lay_in_review(root)

@@ -37,6 +37,8 @@ class LookedAt:
     before: PictureFile | None = None
     masks: tuple[PictureFile, ...] = ()
     sheet: PictureFile | None = None
+    # The result, if this is its sheet.
+    result: PictureFile | None = None
     # Whether it waits for a person's decision.
     is_in_review: bool = False
     # Whether it is one of several candidates.
@@ -91,19 +93,23 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     sentence = explainer.explain_bundle(bundle).sentence if bundle is not None and is_own else explainer.explain_file(picture.path)
     remarks = location.journal.remarks(picture.path) if location.journal is not None else []
     mask_picture, mask_names = names_of_waiting_masks(bundle) if bundle is not None and is_in_review else ("", [])
+    sheet_path = _sheet(bundle) if bundle is not None else ""
+    # A sheet shows what a result was made from; laid over the sheet itself, it would mean nothing.
+    is_sheet = picture.path == sheet_path
     return LookedAt(
         picture=picture,
         sentence=sentence,
-        before=_picture_at(page, before_path) if before_path != picture.path else None,
-        masks=tuple(filter(None, (_picture_at(page, path) for path in mask_paths))),
-        sheet=_picture_at(page, _sheet(bundle) if bundle is not None else ""),
+        before=_picture_at(page, before_path) if before_path != picture.path and not is_sheet else None,
+        masks=() if is_sheet else tuple(filter(None, (_picture_at(page, path) for path in mask_paths))),
+        sheet=None if is_sheet else _picture_at(page, sheet_path),
+        result=_picture_at(page, bundle.picture or "") if bundle is not None and is_sheet else None,
         is_in_review=is_in_review,
         is_candidate=is_in_review and candidate_base(stem) != stem,
         # The sentence about a file that nothing more happens to has them.
         remarks=tuple(remark for remark in remarks if remark not in sentence),
         strip=strip_entries(rows, page.root),
         words=stage_words(rows),
-        boxes=found_boxes(maker),
+        boxes=[] if is_sheet else found_boxes(maker),
         mask_picture=mask_picture,
         mask_names=tuple(mask_names),
     )

@@ -301,6 +301,7 @@ DRAFT_NOT_KEPT = "This browser cannot keep unsaved painting. Save before you lea
 DRAFT_RESTORED = "Your unsaved painting is back. Save it, or discard it to see the saved mask."
 DRAFT_OTHER_SIZE = "This browser keeps an unsaved painting for this picture at another size, until you paint a new one or discard it."
 SAVING = "Saving …"
+OPENING = "Opening the picture …"
 PROPOSING = "Looking for it in the picture …"
 WRONG_MASK = "The mask does not fit the picture as it was opened."
 EMPTY_MASK = "The mask is all black, so it selects nothing."

@@ -84,7 +84,7 @@ document.addEventListener("click", (event) => {
 
 /** Put words in the place of a preview that the page could not make, such as that of a damaged file. */
 function replaceBroken(image) {
-  if (!image.matches(".thumb img, .cell img, .strip img, .tiny")) return;
+  if (!image.matches(".thumb img, .cell img, .strip img, .tiny, .layer .whole")) return;
   const words = document.createElement("span");
   words.className = "no-preview";
   words.textContent = document.body.dataset.noPreview;

@@ -265,7 +265,9 @@ async function main() {
   const canvas = $("paint-canvas");
   const saved = new SavedMask(canvas.dataset.mask, canvas.dataset.proposal);
   try {
-    await new PaintPage(canvas, saved, await saved.open()).start();
+    const bytes = await saved.open();
+    $("paint-status").textContent = "";
+    await new PaintPage(canvas, saved, bytes).start();
   } catch (error) {
     $("paint-status").textContent = error.message;
     $("paint-status").classList.add("problem");
