@@ -24,8 +24,8 @@ from goldsmith.web.access import PageError, allowed
 from goldsmith.web.asset_board import Board
 from goldsmith.web.history_strip import FoundBox, StripEntry, WorkWords, found_boxes, stage_words, strip_entries
 from goldsmith.web.page import Page, page_of, render
-from goldsmith.web.painting.mask_files import names_of_waiting_masks
 from goldsmith.web.pictures import PictureFile, find_picture, picture_of
+from goldsmith.web.review_masks import names_of_waiting_masks
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import FileSignature, display_name, fold_name
 from goldsmith.picture.region import RESERVED_WORDS
 from goldsmith.pipeline.intake.bundle import Bundle, group_bundles, split_tray
-from goldsmith.pipeline.intake.file_names import FileRole, classify
+from goldsmith.pipeline.intake.file_names import classify
 from goldsmith.pipeline.scheduler.review_decisions import is_original_picture
 from goldsmith.web import strings
 from goldsmith.web.access import PageError, Visitor
@@ -23,6 +23,7 @@ from goldsmith.web.hands import put_file, told_to_the_person
 from goldsmith.web.page import Page
 from goldsmith.web.pictures import PictureFile
 from goldsmith.web.replaced_files import copy_to_archive
+from goldsmith.web.review_masks import copied_role
 
 # The name of the mask without a name.
 UNNAMED = "mask"
@@ -78,7 +79,7 @@ def _masks_in_review(page: Page, picture: PictureFile, campaign: str, name: str)
     masks: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     if bundle is not None and is_original:
-        masks, keeps = (tuple(path for path in bundle.reviews if _copied_as(path) == (role, label)) for role in ("mask", "keep"))
+        masks, keeps = (tuple(path for path in bundle.reviews if copied_role(path) == (role, label)) for role in ("mask", "keep"))
     elif bundle is not None:
         masks, keeps = bundle.masks.get(label, ()), bundle.keeps.get(label, ())
     if bundle is None or bundle.picture is None or not masks:
@@ -87,21 +88,6 @@ def _masks_in_review(page: Page, picture: PictureFile, campaign: str, name: str)
     stem = os.path.splitext(picture.path)[0]
     target = f"{stem}{_mask_tail(name)}" if is_original else _target(bundle, picture, files, name)
     return MaskFiles(target, files, keeps, bundle.picture)
-
-
-def _copied_as(path: str) -> tuple[FileRole, str]:
-    """Return the role and the name of the mask that a file beside a result is the copy of."""
-    parsed = classify(f"copy{classify(posixpath.basename(path)).label}")
-    return parsed.role, parsed.label
-
-
-def names_of_waiting_masks(bundle: Bundle) -> tuple[str, list[str]]:
-    """Return the picture for which masks can be painted while a bundle waits in review/, and the names of the masks; "" for none."""
-    if bundle.masks:
-        return bundle.picture or "", sorted(bundle.masks)
-    original = next(filter(is_original_picture, bundle.reviews), "")
-    copies = map(_copied_as, bundle.reviews)
-    return original, sorted({label for role, label in copies if role == "mask"})
 
 
 def replace_mask(page: Page, visitor: Visitor, masks: MaskFiles, png: bytes) -> None:
