@@ -46,7 +46,9 @@ def test_a_sheet_is_shown_by_itself_with_the_way_back(root: Path, client: TestCl
 def test_the_masks_that_wait_with_a_picture_can_be_painted(root: Path, client: TestClient) -> None:
     """A mask that waits itself, by its name; of a result that of the next try; nobody else gets the buttons."""
     path = lay_in_review(root)
-    assert 'href="/paint/review/acme/hero.review.before.png?name=mask">Paint the mask of the next try</a>' in look(client, path)
+    html = look(client, path)
+    assert 'href="/paint/review/acme/hero.review.before.png?name=mask">Paint the mask of the next try</a>' in html
+    assert html.count('href="/paint/') == 1
     for name in ("hero.mask.png", "hero.mask.step2.png"):
         (root / "review/acme" / name).write_bytes(small_png(255))
     html = look(client, path)
