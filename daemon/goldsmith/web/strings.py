@@ -461,7 +461,7 @@ def then_in(folder: str) -> str:
 
 def later_needed(sentence: str) -> str:
     """Return something that is missing, and that the work will wait for."""
-    return f"{sentence} Until it is there, Goldsmith holds the picture with a note."
+    return f"{sentence.rstrip('.')}. Until it is there, Goldsmith holds the picture with a note."
 
 
 # Dropping pictures.
