@@ -64,6 +64,9 @@ def saved(pixels: np.ndarray) -> bytes:
 def until_loaded(tab: Any) -> None:
     """Wait until the page has all that it has asked for. What it would ask for after a decision is gone, and the browser complains."""
     tab.wait_for_load_state("networkidle")
+    # What a key has asked for since does not change the state of the page.
+    while not tab.evaluate("[...document.querySelectorAll('.layer:not([hidden]) img')].every((image) => image.complete)"):
+        tab.wait_for_timeout(50)
 
 
 def until_gone(path: Path, tab: Any) -> None:
