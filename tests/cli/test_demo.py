@@ -37,6 +37,7 @@ def test_the_demo_delivers_without_weights(goldsmith: Goldsmith, tmp_path: Path,
     history = re.search(r"History: +(.*)", result.out)
     assert history is not None
     assert len(goldsmith(*shlex.split(history[1])[1:]).rows) == 5
+    assert re.search(rf"In a browser: +goldsmith web --root {re.escape(str(root.relative_to(tmp_path)))}", result.out)
     assert "goldsmith init ~/hotfolders && goldsmith run --root ~/hotfolders" in result.out
 
 

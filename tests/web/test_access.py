@@ -36,12 +36,12 @@ def test_every_page_asks_to_sign_in() -> None:
 
 
 def test_somebody_without_a_session_is_sent_to_the_sign_in_page(page: Page) -> None:
-    """A browser goes there and comes back to where it stored_hash to go; a script gets a sentence."""
+    """A browser goes there and comes back to where it wanted to go; a script gets a sentence."""
     client = client_of(page)
     answer = client.get("/?state=held", headers=AS_BROWSER)
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2F%3Fstate%3Dheld")
     refused = client.get("/")
-    assert (refused.status_code, refused.json()["error"]) == (401, "Nobody is signed in here.")
+    assert (refused.status_code, refused.json()["error"]) == (401, "You are not signed in, or your session has ended.")
 
 
 def test_the_printed_link_signs_in(page: Page) -> None:
@@ -71,7 +71,7 @@ def test_there_is_no_link_where_people_have_passwords(root: Path, hashed: str) -
 
 
 def test_a_password_signs_in_with_the_role_of_its_person(root: Path, hashed: str) -> None:
-    """Bertha may look, and goes where she stored_hash to go."""
+    """Bertha may look, and goes where she wanted to go."""
     client = client_of(make_page(root, people=people(hashed, bertha="look")))
     answer = client.post("/sign-in?next=/%3Fstate%3Dheld", data={"name": "bertha", "password": "amber and oak"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?state=held")
@@ -113,6 +113,13 @@ def test_signing_out_ends_the_session(page: Page) -> None:
     assert client_of(page, cookies={"goldsmith": cookie}).get("/", headers=AS_BROWSER).status_code == 303
 
 
+def test_the_sign_in_page_says_why_somebody_is_there(page: Page) -> None:
+    """Whoever comes from another page has no session, or none any more."""
+    client, sentence = client_of(page), "your session has ended"
+    assert sentence in client.get(client.get("/look/inbox/x.png", headers=AS_BROWSER).headers["location"], headers=AS_BROWSER).text
+    assert sentence not in client.get("/sign-in", headers=AS_BROWSER).text
+
+
 def test_signing_out_everywhere_ends_all_sessions_of_the_person(page: Page) -> None:
     """Also that of the browser that was forgotten at home; without the word it goes on."""
     forgotten, third, current = (signed_in_client(page) for _ in range(3))
@@ -138,7 +145,10 @@ def test_a_session_ends_after_hours_without_use(root: Path) -> None:
 def test_a_foreign_host_name_is_refused(page: Page, host: str) -> None:
     """A name that another site has pointed at this computer (DNS rebinding) opens nothing, whatever cookie it has."""
     client = signed_in_client(page)
-    assert client.get("/", headers={"host": host}).status_code == 403
+    for path in ("/", "/sign-in", "/static/%2e%2e/sign-in"):
+        assert client.get(path, headers={"host": host, **AS_BROWSER}).status_code in (403, 404)
+    # The page that says so has its styles.
+    assert client.get("/static/base.css", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8642", "localhost", "[::1]:8642", "LOCALHOST:8642", "Studio.Lan"])

@@ -17,6 +17,7 @@ from PIL import Image
 from doubles import web_pages
 from doubles.browsers import DESKTOP, PHONE, RULES, ServedPage
 from doubles.web_pages import lay_candidates, lay_in_review, small_png
+from goldsmith.web.access import Visitor
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -60,6 +61,14 @@ def saved(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def until_loaded(tab: Any) -> None:
+    """Wait until the page has all that it has asked for. What it would ask for after a decision is gone, and the browser complains."""
+    tab.wait_for_load_state("networkidle")
+    # What a key has asked for since does not change the state of the page.
+    while not tab.evaluate("[...document.querySelectorAll('.layer:not([hidden]) img')].every((image) => image.complete)"):
+        tab.wait_for_timeout(50)
+
+
 def until_gone(path: Path, tab: Any) -> None:
     """Wait for the answer to a decision, which loads another page; then the picture has moved."""
     tab.wait_for_url(lambda url: path.name not in url)
@@ -85,8 +94,10 @@ def test_the_keyboard_alone_leads_from_the_list_to_a_decision(root: Path, open_p
         tab.keyboard.press(key)
         playwright.expect(tab.locator(button)).to_have_attribute("aria-pressed", "true")
     playwright.expect(tab.locator("#compare")).to_have_attribute("aria-pressed", "false")
+    until_loaded(tab)
     tab.keyboard.press("a")
     tab.wait_for_url("**/look/review/acme/second.png")
+    until_loaded(tab)
     assert (root / "review/approve/acme/first.png").exists()
     tab.keyboard.press("g")
     tab.keyboard.type("a warmer light")
@@ -121,6 +132,7 @@ def test_a_phone_shows_and_decides_by_touch(root: Path, open_page: Opener) -> No
     box = button.bounding_box()
     assert box["height"] >= 44
     assert box["y"] + box["height"] <= 844
+    until_loaded(tab)
     button.tap()
     until_gone(root / path, tab)
     assert (root / "review/approve/acme/hero.png").exists()
@@ -183,6 +195,7 @@ def test_candidates_are_picked_by_keys(root: Path, open_page: Opener) -> None:
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press(" ")
     playwright.expect(tab.locator("[aria-selected=true]")).to_have_count(2)
+    until_loaded(tab)
     tab.get_by_role("button", name="Approve the chosen").press("Enter")
     tab.wait_for_url("**/?state=review")
     assert sorted(os.listdir(root / "review/approve/acme")) == ["hero_candidate002.png", "hero_candidate003.png"]
@@ -197,6 +210,19 @@ def test_the_list_renews_itself(root: Path, open_page: Opener) -> None:
     (root / "inbox/second.png").write_bytes(small_png(1))
     playwright.expect(tab.locator(".name")).to_have_count(2)
     playwright.expect(tab.get_by_role("link", name="alone.png")).to_be_focused()
+
+
+def test_progress_is_shown_in_place(root: Path, open_page: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever signs a name has, also bytes that are no UTF-8."""
+    names = ["gr\udcfcn.png", "hero (final)! it's.png"]
+    for name in names:
+        (root / "inbox" / name).write_bytes(small_png(1))
+    jobs = [{"path": f"inbox/{name}", "sentence": "Being worked on: erase, 40%.", "progress": 0.4} for name in names]
+    monkeypatch.setattr("goldsmith.web.events.read_progress", lambda _location: jobs)
+    tab = open_page("/")
+    playwright.expect(tab.locator(".sentence")).to_have_text(["Being worked on: erase, 40%."] * 2)
+    for bar in tab.locator("progress").all():
+        playwright.expect(bar).to_have_js_property("value", 0.4)
 
 
 def test_single_keys_can_be_switched_off(root: Path, open_page: Opener) -> None:
@@ -217,26 +243,31 @@ def test_a_decision_of_somebody_else_is_said(root: Path, open_page: Opener) -> N
     path = lay_in_review(root)
     tab = open_page(f"/look/{path}")
     playwright.expect(tab.locator("#facts")).to_contain_text("8 x 6 px")
+    until_loaded(tab)
     (root / path).rename(root / "review/approve/hero.png")
     with tab.expect_response("**/decide"):
         tab.keyboard.press("a")
     playwright.expect(tab.locator("#message")).to_contain_text("somebody may have decided already")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Opener, scheme: str, device: dict[str, Any]) -> None:
-    """Names, labels, contrast, sizes for fingers, landmarks, headings; and nothing runs code that a name contains."""
+def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Opener, device: dict[str, Any]) -> None:
+    """Light and dark: names, labels, contrast, sizes for fingers, landmarks, headings; no name runs as code, and no long one sticks out."""
     evil = "<img src=x onerror=alert(1)>"
     path = lay_in_review(root)
     lay_candidates(root, 3, "set")
     (root / f"inbox/{evil}.png").write_bytes(small_png(1))
-    tab = open_page("/", device, color_scheme=scheme)
+    long = f"selected/{'long_' * 20}name.png"
+    (root / long).write_bytes(small_png(1))
+    tab = open_page("/", device)
     address = tab.url.rstrip("/")
-    for page in ("/", f"/look/{path}", "/pick/review/acme/set_candidate001.png", "/look/inbox/%3Cimg%20src=x%20onerror=alert(1)%3E.png"):
-        tab.goto(address + page)
-        assert tab.evaluate(RULES) == []
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    pages = [f"look/{path}", "pick/review/acme/set_candidate001.png", "look/inbox/%3Cimg%20src=x%20onerror=alert(1)%3E.png"]
+    for page in ("", "drop/inbox", "sign-in?next=/", *pages, *(f"{kind}/{long}" for kind in ("look", "paint", "ask"))):
+        tab.goto(f"{address}/{page}")
+        for scheme in ("light", "dark"):
+            tab.emulate_media(color_scheme=scheme)
+            assert tab.evaluate(RULES) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") == device["viewport"]["width"]
 
 
 def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:
@@ -265,6 +296,16 @@ def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:
         assert complaints is not None
         assert any(rule in complaint for complaint in tab.evaluate(RULES)), rule
         tab.evaluate("document.querySelector('main').lastElementChild.remove()")
+
+
+def test_the_overview_says_that_the_session_has_ended(root: Path, site: ServedPage, open_page: Opener) -> None:
+    """Else it would show an old list for ever. A picture that cannot be decoded has words in the place of its preview."""
+    (root / "inbox/damaged.png").write_bytes(small_png(1)[:-20])
+    tab = open_page("/")
+    playwright.expect(tab.locator(".thumb .no-preview")).to_have_text("no preview")
+    site.page.access.sign_out(Visitor("anna", "decide", ""), everywhere=True)
+    playwright.expect(tab.locator("#message")).to_contain_text("your session has ended")
+    site.complaints[:] = [text for text in site.complaints if "status of 40" not in text]
 
 
 def test_signing_out_leads_to_the_sign_in_page(root: Path, open_page: Opener) -> None:

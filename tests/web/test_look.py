@@ -34,6 +34,30 @@ def test_a_result_in_review_is_shown_with_what_it_was_made_from(root: Path, clie
     assert "Waits for your eye since" in html
 
 
+def test_a_sheet_is_shown_by_itself_with_the_way_back(root: Path, client: TestClient) -> None:
+    """Before and mask of its result have another size, and are on it already."""
+    path = lay_in_review(root)
+    html = look(client, path.replace("hero.png", "hero.review.jpg"))
+    assert "data-before=" not in html
+    assert "data-mask=" not in html
+    assert f'href="/look/{path}">Back to the picture</a>' in html
+
+
+def test_the_masks_that_wait_with_a_picture_can_be_painted(root: Path, client: TestClient) -> None:
+    """A mask that waits itself, by its name; of a result that of the next try; nobody else gets the buttons."""
+    path = lay_in_review(root)
+    html = look(client, path)
+    assert 'href="/paint/review/acme/hero.review.before.png?name=mask">Paint the mask of the next try</a>' in html
+    assert html.count('href="/paint/') == 1
+    for name in ("hero.mask.png", "hero.mask.step2.png"):
+        (root / "review/acme" / name).write_bytes(small_png(255))
+    html = look(client, path)
+    assert 'href="/paint/review/acme/hero.png?name=mask">Paint over the mask</a>' in html
+    assert 'href="/paint/review/acme/hero.png?name=step2">Paint over the mask: step2</a>' in html
+    page = make_page(root, proxy_header="X-User", proxy_addresses=["10.0.0.2"])
+    assert "/paint/" not in look(client_of(page, client=("10.0.0.2", 5), headers={"x-user": "bertha"}), path)
+
+
 def test_a_person_who_may_look_gets_no_buttons(root: Path) -> None:
     """Those of another role would be refused anyhow."""
     path = lay_in_review(root)

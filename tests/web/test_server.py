@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,14 +24,12 @@ from typer.testing import CliRunner
 from doubles.web_pages import AS_BROWSER, make_page, served, signed_in_client
 from goldsmith.cli.app import app as command_line
 from goldsmith.web import events, server
-from goldsmith.web.access import PageError, check_password, limit_body
+from goldsmith.web.access import PageError, Visitor, check_password, limit_body
 from goldsmith.web.events import LiveEvents
 from goldsmith.web.page import WEB_FOLDER, Page
 
 # The page's own process, in MiB: the limit of its memory.
 MAX_RESIDENT_MIB = 80
-_OWN_CODE = re.compile(r"<script(?![^>]*\bsrc=\"/static/)|\son[a-z]+=|\sstyle=|<style|javascript:|\|\s*safe\b|https?://")
-_CODE_FROM_TEXT = re.compile(r"\beval\(|innerHTML|outerHTML|insertAdjacentHTML|document\.write|https?://|@import")
 
 
 def received_until_closed(connection: socket.socket) -> bytes:
@@ -127,7 +126,7 @@ def test_live_events_tell_of_progress_and_of_a_changed_list(page: Page, monkeypa
     monkeypatch.setattr(live, "_read", lambda: jobs.pop(0) if len(jobs) > 1 else jobs[0])
 
     async def listen() -> list[str]:
-        stream = live.stream()
+        stream = live.stream(lambda: False)
         messages = [(await anext(stream)).decode() for _ in range(6)]
         assert live.listener_count == 1
         await stream.aclose()
@@ -137,6 +136,33 @@ def test_live_events_tell_of_progress_and_of_a_changed_list(page: Page, monkeypa
     assert [text.partition("\n")[0] for text in messages] == ["event: progress", "event: board", "event: progress"]
     assert json.loads(messages[2].partition("data: ")[2])[0]["progress"] == 0.4
     assert live.listener_count == 0
+
+
+def test_the_live_view_ends_with_its_session(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser that was signed out elsewhere sees nothing more; and watching does not lengthen a session."""
+    monkeypatch.setattr(events, "_PROGRESS_SECONDS", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(page.access, "_clock", lambda: now[0])
+
+    def visitor() -> Visitor:
+        cookie = page.access.sign_in_by_key(page.access.sign_in_key, "")
+        signed_in = page.access.visitor({"type": "http", "headers": [(b"cookie", f"goldsmith={cookie}".encode())]})
+        assert signed_in is not None
+        return signed_in
+
+    async def count_messages(watcher: Visitor, end: Callable[[], None]) -> int:
+        count = 0
+        async for _ in LiveEvents(page).stream(lambda: page.access.has_ended(watcher)):
+            count += 1
+            if count == 4:
+                end()
+        return count
+
+    first, second = visitor(), visitor()
+    assert asyncio.run(count_messages(first, lambda: page.access.sign_out(second, everywhere=True))) < 8
+    now[0] = 12 * 3600 - 1.0
+    third = visitor()
+    assert asyncio.run(count_messages(third, lambda: now.__setitem__(0, now[0] + 12 * 3600 + 1))) < 8
 
 
 def test_too_many_listeners_are_refused(page: Page) -> None:

@@ -14,8 +14,8 @@ from goldsmith.journal.person_notes import Act
 from goldsmith.web import strings
 
 _WEB = Path(str(files("goldsmith.web")))
-# A text in quotes with a capital, a space and a full stop: a sentence.
-_SENTENCE = re.compile(r"""["'`][A-Z][^"'`\n]* [^"'`\n]*\.["'`]""")
+# A text in quotes with a capital, a space and a full stop, or several words and nothing else: something that a person reads.
+_SENTENCE = re.compile(r"""["'`](?:[A-Z][^"'`\n]* [^"'`\n]*\.|[A-Za-z]+,?(?: [A-Za-z]+,?){2,})["'`]""")
 
 
 @pytest.mark.parametrize("script", sorted((_WEB / "static").rglob("*.js")), ids=lambda path: path.name)

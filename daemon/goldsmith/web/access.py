@@ -29,6 +29,7 @@ _log = structlog.get_logger("goldsmith.web")
 COOKIE_NAME = "goldsmith"
 CSRF_HEADER = "x-csrf-token"
 SIGN_IN_PATH = "/sign-in"
+STATIC_PATH = "/static/"
 # Bytes that the body of a request may have, unless its endpoint takes more.
 MAX_BODY_BYTES = 64 * 1024
 # A body must arrive within this time, and at this rate.
@@ -192,14 +193,21 @@ class Access:
         session = self._sessions.get(key)
         if session is None:
             return None
-        now = self._clock()
         role = self._role_of(session.name)
-        if role is None or session.used_at < now - self._settings.session_hours * 3600:
+        if role is None or self._is_expired(session):
             del self._sessions[key]
             return None
-        session.used_at = now
+        session.used_at = self._clock()
         self._sessions.move_to_end(key)
         return Visitor(session.name, role, session.csrf_token, key)
+
+    def has_ended(self, visitor: Visitor) -> bool:
+        """Return whether the session of a visitor has ended since the request came. Asking does not lengthen it."""
+        session = self._sessions.get(visitor.session)
+        return bool(visitor.session) and (session is None or self._is_expired(session))
+
+    def _is_expired(self, session: _Session) -> bool:
+        return session.used_at < self._clock() - self._settings.session_hours * 3600
 
     def _role_of(self, name: str) -> Role | None:
         account = self._settings.people.get(name)
@@ -267,7 +275,9 @@ class AccessChecks:
 
         scope.setdefault("state", {})["visitor"] = None
         try:
-            self._access.check_names(scope["method"], Headers(scope=scope))
+            # The page's own styles have no secrets, and the page that refuses a host name needs them.
+            if not scope["path"].startswith(STATIC_PATH):
+                self._access.check_names(scope["method"], Headers(scope=scope))
         except PageError as error:
             await self._on_error(Request(scope), error)(scope, receive, send_with_headers)
             return

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Mount
 
 from goldsmith.errors import GoldsmithError, HostError
 from goldsmith.web import decide, events, images, look, overview, reporting, signing_in, strings, uploading
-from goldsmith.web.access import AccessChecks, PageError
+from goldsmith.web.access import STATIC_PATH, AccessChecks, PageError
 from goldsmith.web.asking import ask_pages
 from goldsmith.web.page import Page, error_response
 from goldsmith.web.painting import mask_pages
@@ -54,7 +54,7 @@ def create_app(page: Page) -> Starlette:
 
     app = Starlette(
         lifespan=lifespan,
-        routes=[*ROUTES, Mount("/static", PageFiles())],
+        routes=[*ROUTES, Mount(STATIC_PATH.rstrip("/"), PageFiles())],
         middleware=[Middleware(AccessChecks, access=page.access, on_error=partial(_on_error, page))],
         exception_handlers={
             GoldsmithError: partial(_on_error, page),

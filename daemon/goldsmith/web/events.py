@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from goldsmith.service.location import open_setup, read_with_journal
 from goldsmith.web import strings
-from goldsmith.web.access import PageError, allowed
+from goldsmith.web.access import PageError, allowed, visitor_of
 from goldsmith.web.asset_board import read_progress
-from goldsmith.web.page import Page, page_of
+from goldsmith.web.page import Page, page_of, url_path
 
 # Seconds between two looks at the jobs, and at the folders.
 _PROGRESS_SECONDS, _BOARD_SECONDS = 1.0, 4.0
@@ -33,13 +33,13 @@ class LiveEvents:
         self._lock = asyncio.Lock()
         self.listener_count = 0
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """Yield an event for each change, and a comment when nothing has changed for a while, until the browser goes."""
+    async def stream(self, has_ended: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """Yield an event for each change, and a comment when nothing has changed, until the browser goes or its session ends."""
         self.listener_count += 1
         last_progress, last_version, looked_at = "", "", float("-inf")
         try:
             yield b"retry: 3000\n\n"
-            while True:
+            while not has_ended():
                 progress = json.dumps(await self._current_progress())
                 if progress != last_progress:
                     last_progress = progress
@@ -65,7 +65,9 @@ class LiveEvents:
 
     def _read(self) -> list[dict[str, object]]:
         with open_setup(self._page.setup) as opened:
-            return read_with_journal(opened, read_progress)[1]
+            jobs = read_with_journal(opened, read_progress)[1]
+        # As the overview writes it: a script would write some signs in another way, and cannot write bytes that are no UTF-8.
+        return [{**job, "path": url_path(str(job["path"]))} for job in jobs]
 
 
 def _event(kind: str, data: str) -> bytes:
@@ -81,7 +83,8 @@ async def stream_events(request: Request) -> Response:
     live: LiveEvents = request.app.state.live_events
     if live.listener_count >= MAX_LISTENERS:
         raise PageError(503, strings.TOO_MANY_LISTENERS, strings.TOO_MANY_LISTENERS_REMEDY)
-    return StreamingResponse(live.stream(), media_type="text/event-stream")
+    visitor = visitor_of(request)
+    return StreamingResponse(live.stream(lambda: page.access.has_ended(visitor)), media_type="text/event-stream")
 
 
 ROUTES = [Route("/events", stream_events, methods=["GET"])]

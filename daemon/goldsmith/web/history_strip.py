@@ -135,9 +135,9 @@ def _lines(row: HistoryRow) -> Iterator[str]:
 def _step_lines(number: int, step: Mapping[str, JsonValue]) -> Iterator[str]:
     settings, engine, findings = step.get("settings"), step.get("engine"), step.get("findings")
     pairs = _own_settings(str(step.get("op", "")), settings if isinstance(settings, dict) else {}).items()
-    wishes = ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in pairs)
+    words = ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in pairs)
     maker = str(engine.get("name", "")) if isinstance(engine, dict) else ""
-    yield strings.step_words(number, str(step.get("op", "")), wishes, maker, step.get("seed"), step.get("seconds"))
+    yield strings.step_words(number, str(step.get("op", "")), words, maker, step.get("seed"), step.get("seconds"))
     counts = findings if isinstance(findings, dict) else {}
     outside, changed = counts.get("outside_pixels"), counts.get("outside_changed")
     if isinstance(outside, int) and isinstance(changed, int):

@@ -25,6 +25,7 @@ from goldsmith.web.asset_board import Board
 from goldsmith.web.history_strip import FoundBox, StripEntry, WorkWords, found_boxes, stage_words, strip_entries
 from goldsmith.web.page import Page, page_of, render
 from goldsmith.web.pictures import PictureFile, find_picture, picture_of
+from goldsmith.web.review_masks import names_of_waiting_masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class LookedAt:
     before: PictureFile | None = None
     masks: tuple[PictureFile, ...] = ()
     sheet: PictureFile | None = None
+    # The result, if this is its sheet.
+    result: PictureFile | None = None
     # Whether it waits for a person's decision.
     is_in_review: bool = False
     # Whether it is one of several candidates.
@@ -44,6 +47,9 @@ class LookedAt:
     strip: list[StripEntry] = field(default_factory=list)
     words: list[WorkWords] = field(default_factory=list)
     boxes: list[FoundBox] = field(default_factory=list)
+    # The picture, and the names of the masks that can be painted for it while this one waits in review/.
+    mask_picture: str = ""
+    mask_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +92,26 @@ def _look(page: Page, location: Location, picture: PictureFile) -> LookedAt:
     is_own = bundle is not None and bundle.picture == picture.path
     sentence = explainer.explain_bundle(bundle).sentence if bundle is not None and is_own else explainer.explain_file(picture.path)
     remarks = location.journal.remarks(picture.path) if location.journal is not None else []
+    mask_picture, mask_names = names_of_waiting_masks(bundle) if bundle is not None and is_in_review else ("", [])
+    sheet_path = _sheet(bundle) if bundle is not None else ""
+    # A sheet shows what a result was made from; laid over the sheet itself, it would mean nothing.
+    is_sheet = picture.path == sheet_path
     return LookedAt(
         picture=picture,
         sentence=sentence,
-        before=_picture_at(page, before_path) if before_path != picture.path else None,
-        masks=tuple(filter(None, (_picture_at(page, path) for path in mask_paths))),
-        sheet=_picture_at(page, _sheet(bundle) if bundle is not None else ""),
+        before=_picture_at(page, before_path) if before_path != picture.path and not is_sheet else None,
+        masks=() if is_sheet else tuple(filter(None, (_picture_at(page, path) for path in mask_paths))),
+        sheet=None if is_sheet else _picture_at(page, sheet_path),
+        result=_picture_at(page, bundle.picture or "") if bundle is not None and is_sheet else None,
         is_in_review=is_in_review,
         is_candidate=is_in_review and candidate_base(stem) != stem,
         # The sentence about a file that nothing more happens to has them.
         remarks=tuple(remark for remark in remarks if remark not in sentence),
         strip=strip_entries(rows, page.root),
         words=stage_words(rows),
-        boxes=found_boxes(maker),
+        boxes=[] if is_sheet else found_boxes(maker),
+        mask_picture=mask_picture,
+        mask_names=tuple(mask_names),
     )
 
 

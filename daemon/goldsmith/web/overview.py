@@ -71,7 +71,7 @@ def _campaign_folders(page: Page, campaign: str) -> list[str]:
 
 
 def _versions(root: RootFolder, assets: Sequence[Asset]) -> dict[str, str]:
-    """Return the version of each picture that is rows, by its path; none for a picture that has just gone."""
+    """Return the version of each picture in the list, by its path; none for a picture that has just gone."""
     versions = {}
     for path in filter(None, (asset.picture for asset in assets)):
         with contextlib.suppress(OSError, InputError):

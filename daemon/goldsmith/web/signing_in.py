@@ -67,8 +67,16 @@ async def sign_out(request: Request) -> Response:
 
 def _form(request: Request, error: PageError | None = None, name: str = "") -> Response:
     access = page_of(request).access
-    values = {"has_passwords": access.has_passwords, "error": error, "name": name, "target": _own_target(request)}
-    response = render(request, "sign_in.html", 200 if error is None else error.status, **values)
+    response = render(
+        request,
+        "sign_in.html",
+        200 if error is None else error.status,
+        has_passwords=access.has_passwords,
+        error=error,
+        name=name,
+        target=_own_target(request),
+        was_sent_here="next" in request.query_params,
+    )
     if error is not None and error.sentence == strings.TOO_MANY_ATTEMPTS:
         response.headers["retry-after"] = "60"
     return response

@@ -32,8 +32,8 @@ WRONG_LINK_REMEDY = "Open the link that the running “goldsmith web” has prin
 WRONG_PASSWORD = "The name or the password is wrong."  # noqa: S105 - a sentence
 TOO_MANY_ATTEMPTS = "Too many sign-ins have failed."
 TOO_MANY_ATTEMPTS_REMEDY = "Wait a minute, then try again."
-NOT_SIGNED_IN = "Nobody is signed in here."
-NOT_SIGNED_IN_REMEDY = "Open the page and sign in."
+NOT_SIGNED_IN = "You are not signed in, or your session has ended."
+NOT_SIGNED_IN_REMEDY = "Sign in again in another tab, then load this page."
 MAY_ONLY_LOOK_REMEDY = 'Ask the administrator for role = "decide" in goldsmith.toml.'
 
 
@@ -62,6 +62,7 @@ ACTIVITY = "At work on"
 LOADED = "Loaded"
 WAITING_JOBS = "Waiting"
 IDLE = "nothing"
+NO_PREVIEW = "no preview"
 PICK = "Pick"
 REPORT = "Report of the campaign"
 REPORT_BUSY = "Another report is being made at the moment."
@@ -197,11 +198,11 @@ def remark_words(remark: str) -> str:
     return f"“{remark}”"
 
 
-def step_words(number: int, operation: str, wishes: str, maker: str, seed: object, seconds: object) -> str:
-    """Return one step: what was wishes, which model made it, its seed and its time."""
+def step_words(number: int, operation: str, settings: str, maker: str, seed: object, seconds: object) -> str:
+    """Return one step: its settings in words, which model made it, its seed and its time."""
     made_by = f"; made with {maker}, seed {seed}" if maker else ""
     took = f"; {seconds:.1f} s" if isinstance(seconds, int | float) else ""
-    return f"{number}. {operation}{f': {wishes}' if wishes else ''}{made_by}{took}"
+    return f"{number}. {operation}{f': {settings}' if settings else ''}{made_by}{took}"
 
 
 def outside_words(changed: int, outside: int) -> str:
@@ -242,7 +243,10 @@ SHORTEN_REMEDY = "Shorten it."
 
 # Painting a mask.
 WORK = "Work on it"
+BACK = "Back to the picture"
 PAINT = "Paint a mask"
+PAINT_WAITING_MASK = "Paint over the mask"
+PAINT_NEXT_MASK = "Paint the mask of the next try"
 TOOLS = "Tools"
 TOOL = "Tool"
 PAINT_TOOLS = [
@@ -297,7 +301,9 @@ DRAFT_NOT_KEPT = "This browser cannot keep unsaved painting. Save before you lea
 DRAFT_RESTORED = "Your unsaved painting is back. Save it, or discard it to see the saved mask."
 DRAFT_OTHER_SIZE = "This browser keeps an unsaved painting for this picture at another size, until you paint a new one or discard it."
 SAVING = "Saving …"
+OPENING = "Opening the picture …"
 PROPOSING = "Looking for it in the picture …"
+WRONG_MASK = "The mask does not fit the picture as it was opened."
 EMPTY_MASK = "The mask is all black, so it selects nothing."
 EMPTY_MASK_REMEDY = "Paint white where the picture is to change, then save it."
 MASK_CHANGED = "The mask has been changed by somebody else since you opened it."
@@ -339,6 +345,22 @@ def keep_applies(file: str) -> str:
 def no_mask_here(folder: str) -> str:
     """Return that pictures of a folder get no mask."""
     return f"Pictures in {folder}/ are not worked on, so a mask would do nothing there."
+
+
+def no_mask_waits(name: str) -> str:
+    """Return that a picture in review/ has no mask that could be painted over."""
+    return f"No mask waits with {name} in review/."
+
+
+NO_MASK_WAITS_REMEDY = "Make the picture again with a brief that asks for a mask, or reject it."
+MASK_WAITS = "Save the mask, then go back and approve: the step uses it as you have painted it."
+MASK_FOR_NEXT_TRY = "This is the mask of the next try: save it, then go back and choose “Make again”."
+
+
+def paint_mask(name: str, *, is_next_try: bool) -> str:
+    """Return the words of the link to a mask in review/. ``name``: "mask" for the mask without a name."""
+    words = PAINT_NEXT_MASK if is_next_try else PAINT_WAITING_MASK
+    return words if name == "mask" else f"{words}: {name}"
 
 
 def mask_folders(folders: str) -> str:
@@ -439,7 +461,7 @@ def then_in(folder: str) -> str:
 
 def later_needed(sentence: str) -> str:
     """Return something that is missing, and that the work will wait for."""
-    return f"{sentence} Until it is there, Goldsmith holds the picture with a note."
+    return f"{sentence.rstrip('.')}. Until it is there, Goldsmith holds the picture with a note."
 
 
 # Dropping pictures.
@@ -457,6 +479,16 @@ TAKEN_REMEDY = "A file that is there is never replaced: give yours another name.
 INCOMPLETE_FILE_REMEDY = "Drop it again: nothing of it was kept."
 KINDS_REMEDY = "Drop PNG, JPEG, TIFF, WebP, AVIF or HEIC pictures, masks, layers, looks, .toml briefs and .txt prompts."
 BAD_CAMPAIGN_REMEDY = "Take a name without slashes at its ends, dots at its beginning, or signs that cannot be seen."
+
+
+def no_drop_here(folder: str) -> str:
+    """Return that nothing can be dropped into a folder."""
+    return f"{folder}/ takes no new pictures."
+
+
+def drop_folders(folders: str) -> str:
+    """Return into which folders pictures can be dropped."""
+    return f"Drop them into one of these folders: {folders}."
 
 
 def not_taken(name: str) -> str:
@@ -492,7 +524,7 @@ def cut_off(name: str) -> str:
 # Requests that are refused.
 FOREIGN_HOST = "The page does not know the name in the address line."
 FOREIGN_HOST_REMEDY = "Use the address that “goldsmith web” prints, or add the name to host_names in goldsmith.toml."
-CROSS_SITE = "Another site has wishes for this change."
+CROSS_SITE = "Another site has asked for this change."
 CROSS_SITE_REMEDY = "Open the page itself and try again there."
 STALE_PAGE = "This page is from an earlier session."
 STALE_PAGE_REMEDY = "Load it again."

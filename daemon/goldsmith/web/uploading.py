@@ -99,7 +99,7 @@ def check_folder(page: Page, folder: str) -> None:
     stage = page.pipeline.stage_of_folder(top)
     if stage is None or top == REVIEW_FOLDER:
         folders = ", ".join(f"{stage.folder}/" for stage in page.pipeline.stages)
-        raise PageError(409, strings.no_mask_here(display_name(top)), strings.mask_folders(folders))
+        raise PageError(409, strings.no_drop_here(display_name(top)), strings.drop_folders(folders))
     if len(campaign) > MAX_FOLDER_DEPTH or any(map(_is_bad_part, campaign)):
         raise PageError(400, strings.bad_campaign(display_name("/".join(campaign)[:200])), strings.BAD_CAMPAIGN_REMEDY)
 

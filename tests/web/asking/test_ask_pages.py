@@ -134,7 +134,7 @@ def test_weights_that_are_missing_do_not_hinder_a_brief(client: TestClient, root
     monkeypatch.setattr("goldsmith.library.availability.check_engine", lambda _weights, _need: missing)
     answer = check(client, UPSCALE)
     assert (answer["problems"][0]["later"], answer["valid"]) == (True, True)
-    assert answer["problems"][0]["sentence"].endswith("Until it is there, Goldsmith holds the picture with a note.")
+    assert answer["problems"][0]["sentence"].endswith(". Until it is there, Goldsmith holds the picture with a note.")
     assert write(client, UPSCALE).status_code == 200
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from doubles.two_people import winner_of
-from doubles.web_pages import AS_BROWSER, signed_in_client
+from doubles.web_pages import AS_BROWSER, lay_in_review, signed_in_client
 from goldsmith.picture.picture import freeze
 from goldsmith.web.page import Page
 from goldsmith.web.painting import mask_files, mask_pages
@@ -183,7 +183,7 @@ def test_a_keep_file_is_named_on_the_page(client: TestClient, root: Path) -> Non
     assert "hero.keep.png is there too: what is white in it stays unchanged" in html
 
 
-@pytest.mark.parametrize("folder", ["delivered", "archive", "review"])
+@pytest.mark.parametrize("folder", ["delivered", "archive", "review/approve"])
 def test_pictures_that_are_not_worked_on_get_no_mask(client: TestClient, root: Path, folder: str) -> None:
     """A mask there would do nothing."""
     Image.new("RGB", (WIDTH, HEIGHT)).save(root / folder / "hero.png")
@@ -192,6 +192,41 @@ def test_pictures_that_are_not_worked_on_get_no_mask(client: TestClient, root: P
     assert "inbox/, selected/, masked/, graded/" in refused.json()["remedy"]
     assert os.listdir(root / folder) != []
     assert not list((root / folder).glob("*.mask.png"))
+
+
+def test_a_mask_that_waits_in_review_is_painted_over(client: TestClient, root: Path) -> None:
+    """The page says what to do then. A mask that nobody waits for is none, because no step would use it."""
+    Image.new("RGB", (WIDTH, HEIGHT)).save(root / "review" / "hero.png")
+    refused = save(client, "review/hero.png")
+    assert (refused.status_code, refused.json()["error"]) == (409, "No mask waits with hero.png in review/.")
+    for name in ("hero.mask.png", "hero.mask.sky.png"):
+        Image.new("L", (WIDTH, HEIGHT), 9).save(root / "review" / name)
+        (query,) = [{"name": "sky"}] if "sky" in name else [{}]
+        stamp = client.get("/paint-mask/review/hero.png", params=query).headers["x-mask-stamp"]
+        assert save(client, "review/hero.png", stamp, **query).status_code == 200
+        assert np.array_equal(np.asarray(Image.open(root / "review" / name)), bar())
+    assert archived(root) == ["review/hero.mask.png", "review/hero.mask.sky.png"]
+    html = client.get("/paint/review/hero.png", headers=AS_BROWSER).text
+    assert "then go back and approve" in html
+    assert 'href="/look/review/hero.png"' in html
+
+
+def test_the_mask_of_a_result_in_review_is_painted_for_the_next_try(client: TestClient, root: Path) -> None:
+    """Over the picture before, in the copy from which the result is made again; the way back leads to the result."""
+    path = lay_in_review(root)
+    original = path.replace("hero.png", "hero.review.before.png")
+    for file in (path, original):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(root / file)
+    assert save(client, path).status_code == 409
+    mask = root / original.replace(".png", ".mask.png")
+    assert save(client, original, stamp_of(client, original)).status_code == 200
+    assert np.array_equal(np.asarray(Image.open(mask)), bar())
+    html = client.get(f"/paint/{original}", headers=AS_BROWSER).text
+    assert "choose “Make again”" in html
+    assert f'href="/look/{path}"' in html
+    assert sorted(os.listdir(root / "review/acme")) == sorted(
+        ["hero.png", "hero.toml", "hero.review.jpg", "hero.review.before.png", "hero.review.before.mask.png"]
+    )
 
 
 @pytest.mark.parametrize("path", ["selected/none.png", "selected/../selected/hero.png", "selected/hero.toml", "config/hero.png"])

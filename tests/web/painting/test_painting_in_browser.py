@@ -18,6 +18,8 @@ from goldsmith.picture.picture import freeze
 from goldsmith.web.painting.mask_jobs import MaskJobs
 from goldsmith.web.painting.mask_operation import tiles_file
 
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
 WIDTH, HEIGHT = 600, 400
 MASK = "hero.mask.png"
 
@@ -56,7 +58,7 @@ class Easel:
         """Set a slider."""
         self.tab.locator(f"#paint-{name}").fill(str(value))
 
-    def drag(self, *points: tuple[int, int]) -> list[tuple[float, float]]:
+    def drag(self, *points: tuple[float, float]) -> list[tuple[float, float]]:
         """Drag the mouse over points of the screen, relative to the picture; return them in px of the picture."""
         left, top = self.corner
         places = [(round(left + x), round(top + y)) for x, y in points]
@@ -133,8 +135,26 @@ def test_a_reload_keeps_what_is_not_saved_and_forgets_what_is(site: ServedPage, 
     assert np.abs(codes - stroke(start, end, 20, 0)).max() <= 1
 
 
+# Presses both keys before the browser can keep the cleared mask.
+CLEAR_AND_SAVE = """() => {
+    const canvas = document.querySelector("#paint-canvas");
+    for (const [key, ctrlKey] of [["Delete", false], ["s", true]]) {
+        canvas.dispatchEvent(new KeyboardEvent("keydown", { key, ctrlKey, bubbles: true }));
+    }
+}"""
+# Ends when the browser has done all that it was to do with the drafts before.
+DRAFT_KEPT = """() => new Promise((resolve) => {
+    const request = indexedDB.open("goldsmith-masks");
+    request.onsuccess = () => {
+        const transaction = request.result.transaction(["drafts", "tiles"]);
+        transaction.oncomplete = resolve;
+        transaction.objectStore("tiles").count();
+    };
+})"""
+
+
 def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign: Path) -> None:
-    """Each is one step, by keyboard."""
+    """Each is one step, by keyboard. Why a mask cannot be saved stays to be read, although the browser keeps the draft after that."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
         easel = Easel(tab)
         easel.slide("size", 30)
@@ -148,9 +168,9 @@ def test_undo_redo_invert_and_clear_go_back_and_forth(site: ServedPage, campaign
         inverted = easel.save(campaign)
         easel.press("Control+z", "Delete", "Control+z")
         again = easel.save(campaign)
-        easel.press("Delete")
-        tab.keyboard.press("Control+s")
-        tab.get_by_text("The mask is all black").wait_for()
+        tab.evaluate(CLEAR_AND_SAVE)
+        tab.evaluate(DRAFT_KEPT)
+        assert "The mask is all black" in tab.locator("#paint-status").text_content()
     assert (single[100, 150], single[300, 150]) == (255, 0)
     assert (two[100, 150], two[300, 150]) == (255, 255)
     assert np.array_equal(inverted, 255 - two)
@@ -229,6 +249,23 @@ def test_one_finger_paints_and_two_fingers_zoom(site: ServedPage, campaign: Path
     assert not codes[stroke((WIDTH / 2 - 60 / scale, HEIGHT / 2), (WIDTH / 2 + 60 / scale, HEIGHT / 2), 33, 0.2) == 0].any()
 
 
+def test_the_wheel_zooms_at_the_pointer(site: ServedPage, campaign: Path) -> None:
+    """What is under the pointer stays there, and a stroke on the screen is shorter in the picture."""
+    with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
+        easel = Easel(tab)
+        easel.slide("size", 20)
+        easel.slide("softness", 0)
+        left, top = easel.corner
+        x, y = round(left) + 400, round(top) + 150
+        tab.mouse.move(x, y)
+        tab.mouse.wheel(0, -400)
+        easel.drag((x - left, y - top), (x - left + 91, y - top))
+        codes = easel.save(campaign)
+    start = (x - left, y - top)
+    assert np.abs(codes - stroke(start, (start[0] + 91 / 1.0015**400, start[1]), 10, 0)).max() <= 64  # fractions of a pixel at the edge
+    assert (codes > 127).any(axis=0).sum() == round(20 + 91 / 1.0015**400)
+
+
 def test_a_pen_paints_by_its_pressure_and_fingers_then_only_move(site: ServedPage, campaign: Path) -> None:
     """Half the pressure is half the size; the palm beside the pen paints nothing."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png", has_touch=True) as tab:
@@ -253,7 +290,7 @@ def test_a_pen_paints_by_its_pressure_and_fingers_then_only_move(site: ServedPag
 
 
 def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Path) -> None:
-    """Arrows move the pointer, Enter puts the brush down and lifts it."""
+    """Arrows move the pointer, Enter puts the brush down and lifts it; what the page says is on the screen."""
     with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
         tab.wait_for_selector("#paint-canvas[data-ready=true]")
         for _ in range(60):
@@ -262,7 +299,7 @@ def test_a_mask_is_painted_by_the_keyboard_alone(site: ServedPage, campaign: Pat
             tab.keyboard.press("Tab")
         for key in ("Enter", "ArrowRight", "ArrowRight", "Shift+ArrowRight", "Enter", "ArrowDown", "Control+s"):
             tab.keyboard.press(key)
-        tab.get_by_text("Saved as").wait_for()
+        playwright.expect(tab.get_by_text("Saved as")).to_be_in_viewport()
     codes = np.asarray(Image.open(campaign / MASK))
     radius = round(HEIGHT / 16) / 2
     expected = stroke((WIDTH / 2, HEIGHT / 2), (WIDTH / 2 + 2 * radius + 1, HEIGHT / 2), radius, 0.2)
@@ -318,6 +355,27 @@ def test_a_click_on_an_object_selects_it(site: ServedPage, campaign: Path, objec
     (x, y), *inside = object_finder
     assert (abs(x - 30), abs(y - 40)) <= (1, 1)
     assert len(inside) == 2
+
+
+def test_a_proposed_region_is_taken_into_the_mask(site: ServedPage, campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one step; with the switch it is taken away."""
+
+    async def propose(_jobs: object, _picture: object, region: str) -> bytes:
+        mask = np.zeros((HEIGHT, WIDTH), np.float32)
+        mask[OBJECT] = region == "subject"
+        return tiles_file(freeze(mask)).data
+
+    monkeypatch.setattr("goldsmith.web.painting.mask_pages.check_engine", lambda _weights, _need: None)
+    monkeypatch.setattr(MaskJobs, "propose_mask", propose)
+    with site.tab(f"paint/selected/{campaign.name}/hero.png") as tab:
+        easel = Easel(tab)
+        tab.get_by_role("button", name="Subject").click()
+        tab.get_by_text("Not saved yet.").wait_for()
+        assert np.array_equal(easel.save(campaign), object_codes())
+        easel.press("i", "x")
+        tab.get_by_role("button", name="Subject").click()
+        tab.locator("#paint-canvas[aria-busy=false]").wait_for()
+        assert np.array_equal(easel.save(campaign), 255 - object_codes())
 
 
 def test_a_tap_on_an_object_selects_it(site: ServedPage, campaign: Path, object_finder: list[tuple[int, int]]) -> None:

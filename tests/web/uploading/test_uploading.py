@@ -155,7 +155,9 @@ def test_what_no_stage_takes_is_refused_with_a_sentence(
 )
 def test_a_file_goes_nowhere_else(client: TestClient, root: Path, path: str) -> None:
     """Only into the folder of a stage, or a campaign that is searched."""
-    assert drop(client, path).status_code in (400, 409)
+    refused = drop(client, path)
+    assert refused.status_code in (400, 409)
+    assert "mask" not in refused.json()["error"]
     assert files(root) == []
 
 

@@ -15,10 +15,23 @@ export class Refused extends Error {
   }
 }
 
-/** Return the error for an answer that is no success; `content`: its JSON, or null. */
-export function refusal(answer, content) {
+/** Return the error for an answer that is no success. */
+export async function refusalOf(answer) {
+  return refusal(answer, await answer.json().catch(() => null));
+}
+
+function refusal(answer, content) {
   const bare = document.body.dataset.answers.replace("STATUS", String(answer.status));
   return new Refused(answer.status, content?.error ?? bare, content?.remedy ?? "");
+}
+
+/** Fetch, with a sentence of the page in place of the words of the browser if nothing answers. Throws Refused. */
+export async function reach(url, options) {
+  try {
+    return await fetch(url, options);
+  } catch {
+    throw new Refused(0, document.body.dataset.noAnswer, document.body.dataset.noAnswerRemedy);
+  }
 }
 
 /**
@@ -31,12 +44,7 @@ export async function send(url, { body, json, method = "POST" } = {}) {
     headers["content-type"] = "application/json";
     body = JSON.stringify(json);
   }
-  let answer;
-  try {
-    answer = await fetch(url, { method, headers, body });
-  } catch {
-    throw new Refused(0, document.body.dataset.noAnswer, document.body.dataset.noAnswerRemedy);
-  }
+  const answer = await reach(url, { method, headers, body });
   const isJson = (answer.headers.get("content-type") ?? "").startsWith("application/json");
   const content = isJson ? await answer.json() : null;
   if (!answer.ok) throw refusal(answer, content);
@@ -73,3 +81,15 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
+
+/** Put words in the place of a preview that the page could not make, such as that of a damaged file. */
+function replaceBroken(image) {
+  if (!image.matches(".thumb img, .cell img, .strip img, .tiny, .layer .whole")) return;
+  const words = document.createElement("span");
+  words.className = "no-preview";
+  words.textContent = document.body.dataset.noPreview;
+  image.replaceWith(words);
+}
+
+document.addEventListener("error", (event) => event.target instanceof HTMLImageElement && replaceBroken(event.target), true);
+for (const image of document.images) if (image.complete && image.currentSrc && image.naturalWidth === 0) replaceBroken(image);

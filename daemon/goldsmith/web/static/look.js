@@ -1,5 +1,5 @@
 // Looking at one picture: zoom in tiles at the picture's own pixels, before and after, mask, findings; and the decision.
-import { attempt, say, send } from "/static/base.js";
+import { attempt, reach, refusalOf, say, send } from "/static/base.js";
 
 const look = document.getElementById("look");
 const viewer = document.getElementById("viewer");
@@ -173,16 +173,17 @@ viewer.addEventListener("dragstart", (event) => event.preventDefault());
 
 /** Ask for the facts of each layer's file; the size of the picture decides how large all of them are shown. */
 async function readFacts(layer) {
-  const answer = await fetch(`/facts/${layer.address}?v=${layer.version}`, { headers: { accept: "application/json" } });
+  const answer = await reach(`/facts/${layer.address}?v=${layer.version}`, { headers: { accept: "application/json" } });
+  if (!answer.ok) throw await refusalOf(answer);
   const facts = await answer.json();
-  if (!answer.ok) throw new Error([facts.error, facts.remedy].filter(Boolean).join(" "));
   layer.size = { width: facts.width, height: facts.height };
   if (layer === after) {
     size = layer.size;
-    const profile = facts.profile || "no profile, taken for sRGB";
+    const place = byId("facts");
+    const profile = facts.profile || place.dataset.untagged;
     const words = [`${facts.width} x ${facts.height} px`, `${facts.depth} bit`, facts.format.toUpperCase(), profile];
-    if (facts.is_converted) words.push("shown in sRGB");
-    byId("facts").textContent = [words.join(", "), ...facts.remarks].join(". ");
+    if (facts.is_converted) words.push(place.dataset.converted);
+    place.textContent = [words.join(", "), ...facts.remarks].join(". ");
   }
   layOut();
 }

@@ -1,11 +1,15 @@
 // Keeps the overview fresh while somebody looks: progress in place, and the list again when it has changed.
+import { attempt, send } from "/static/base.js";
+
+const RETRY_MS = 10_000;
 
 const board = () => document.getElementById("board");
 
 /** Fetch the page as it is now and put its list into the place of the old one, without losing the place of the focus. */
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-  if (!answer.ok || answer.redirected) return;
+  // A server that has just gone away is tried again by the stream of events.
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("board");
   const old = board();
   if (!fresh || fresh.dataset.version === old.dataset.version) return;
@@ -17,8 +21,7 @@ async function refresh() {
 
 function showProgress(jobs) {
   for (const job of jobs) {
-    const key = encodeURIComponent(job.path).replaceAll("%2F", "/");
-    const row = document.querySelector(`[data-path="${CSS.escape(key)}"]`);
+    const row = document.querySelector(`[data-path="${CSS.escape(job.path)}"]`);
     if (!row) continue;
     row.querySelector(".sentence").textContent = job.sentence;
     const bar = row.querySelector("progress");
@@ -38,6 +41,16 @@ function listen() {
   events.addEventListener("board", (event) => {
     if (JSON.parse(event.data).version !== board().dataset.version) refresh();
   });
+  // The browser itself connects again to a server that was away. Only a refusal closes the stream for good.
+  events.addEventListener("error", () => {
+    if (events?.readyState === EventSource.CLOSED) onRefused();
+  });
+}
+
+/** Say why the stream was refused: the session has ended. If it has not, too many others listen, so try again later. */
+async function onRefused() {
+  stopListening();
+  if (await attempt(() => send("/", { method: "GET" }))) setTimeout(listen, RETRY_MS);
 }
 
 function stopListening() {

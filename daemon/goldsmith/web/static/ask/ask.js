@@ -1,6 +1,6 @@
 // The form that becomes a brief: it is checked while it is filled in, and written as a whole.
 
-import { attempt, refusal, send } from "../base.js";
+import { attempt, reach, refusalOf, send } from "../base.js";
 
 const CHECK_DELAY_MS = 250;
 
@@ -103,8 +103,8 @@ function element(kind, text) {
 
 async function addStep() {
   const [stage, op] = $("ask-choice").value.split(" ");
-  const answer = await fetch(`/ask-step?${new URLSearchParams({ stage, op })}`, { headers: { accept: "text/html" } });
-  if (!answer.ok) throw refusal(answer, null);
+  const answer = await reach(`/ask-step?${new URLSearchParams({ stage, op })}`, { headers: { accept: "application/json" } });
+  if (!answer.ok) throw await refusalOf(answer);
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   const step = document.importNode(parsed.querySelector(".ask-step"), true);
   steps.append(step);

@@ -248,7 +248,7 @@ export class Mask {
   tilesOf(buffer) {
     const bytes = new Uint8Array(buffer);
     const [width, height] = sizeOf(buffer);
-    if (width !== this.width || height !== this.height) throw new Error("not a mask of this size");
+    if (width !== this.width || height !== this.height) throw wrongMask();
     let at = HEADER_BYTES;
     const tiles = this.tiles.map((_, index) => {
       const { width, height } = this.tileBox(index);
@@ -257,7 +257,7 @@ export class Mask {
       at += isRaw ? 1 + width * height : 2;
       return tile;
     });
-    if (at !== bytes.length) throw new Error("a mask that was cut off");
+    if (at !== bytes.length) throw wrongMask();
     return tiles;
   }
 
@@ -267,10 +267,14 @@ export class Mask {
   }
 }
 
+function wrongMask() {
+  return new Error(document.getElementById("paint-sentences").dataset.wrongMask);
+}
+
 // Return [width, height] of the mask in such bytes. Throws an Error if they are none of a mask.
 export function sizeOf(buffer) {
   const header = new DataView(buffer);
-  if (buffer.byteLength < HEADER_BYTES || header.getUint32(0) !== MAGIC) throw new Error("not a mask");
+  if (buffer.byteLength < HEADER_BYTES || header.getUint32(0) !== MAGIC) throw wrongMask();
   return [header.getUint32(4), header.getUint32(8)];
 }
 

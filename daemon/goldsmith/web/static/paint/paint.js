@@ -26,6 +26,8 @@ class PaintPage {
     // Which mask on the server the painting began with.
     this.base = saved.stamp;
     this.savedVersions = this.mask.versions.slice();
+    // How many problems have been said.
+    this.problemCount = 0;
     this.drafts = new Drafts(canvas.dataset.mask);
     this.viewport = new Viewport(this.mask.width, this.mask.height);
     this.pictures = new PictureTiles(
@@ -59,6 +61,7 @@ class PaintPage {
   }
 
   say(sentence, isProblem = false) {
+    this.problemCount += Number(isProblem);
     $("paint-status").textContent = sentence;
     $("paint-status").classList.toggle("problem", isProblem);
   }
@@ -86,9 +89,11 @@ class PaintPage {
 
   async keepDraft() {
     this.refresh();
+    const countBefore = this.problemCount;
     try {
       await this.drafts.keep(this.mask, this.base);
-      this.say(this.sentences.kept);
+      // A problem that was said meanwhile, such as why the mask cannot be saved, stays.
+      if (this.problemCount === countBefore) this.say(this.sentences.kept);
     } catch {
       this.say(this.sentences.notKept, true);
     }
@@ -260,7 +265,9 @@ async function main() {
   const canvas = $("paint-canvas");
   const saved = new SavedMask(canvas.dataset.mask, canvas.dataset.proposal);
   try {
-    await new PaintPage(canvas, saved, await saved.open()).start();
+    const bytes = await saved.open();
+    $("paint-status").textContent = "";
+    await new PaintPage(canvas, saved, bytes).start();
   } catch (error) {
     $("paint-status").textContent = error.message;
     $("paint-status").classList.add("problem");

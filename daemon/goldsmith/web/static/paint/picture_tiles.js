@@ -1,6 +1,6 @@
 // The picture: as a whole, reduced; and in tiles at 100 %, fetched when they are needed. The tiles used last are kept.
 
-import { refusal } from "../base.js";
+import { reach, refusalOf } from "../base.js";
 import { TILE } from "./mask.js";
 
 const MAX_BITMAPS = 96;
@@ -67,10 +67,7 @@ export class PictureTiles {
 }
 
 async function loadBitmap(url) {
-  const answer = await fetch(url, { headers: { accept: "application/json, image/*" } });
-  if (!answer.ok) {
-    const content = await answer.json().catch(() => null);
-    throw refusal(answer, content);
-  }
+  const answer = await reach(url, { headers: { accept: "application/json, image/*" } });
+  if (!answer.ok) throw await refusalOf(answer);
   return createImageBitmap(await answer.blob());
 }

@@ -1,6 +1,6 @@
 // The mask on the server: opened, saved and proposed as tiles.
 
-import { csrfToken, refusal, send } from "../base.js";
+import { csrfToken, reach, refusalOf, send } from "../base.js";
 
 export class SavedMask {
   constructor(url, proposalUrl) {
@@ -12,7 +12,7 @@ export class SavedMask {
 
   // Return the mask that is there as bytes; all black if there is none.
   async open() {
-    const answer = await fetch(this.url, { headers: { accept: "application/json" } });
+    const answer = await reach(this.url, { headers: { accept: "application/json" } });
     const bytes = await bytesOf(answer);
     this.stamp = answer.headers.get("x-mask-stamp") ?? "";
     return bytes;
@@ -30,12 +30,11 @@ export class SavedMask {
   async propose(region, place = null) {
     const headers = { accept: "application/json", "x-csrf-token": csrfToken() };
     const point = place === null ? "" : `&x=${place[0]}&y=${place[1]}`;
-    return bytesOf(await fetch(`${this.proposalUrl}?region=${region}${point}`, { method: "POST", headers }));
+    return bytesOf(await reach(`${this.proposalUrl}?region=${region}${point}`, { method: "POST", headers }));
   }
 }
 
 async function bytesOf(answer) {
   if (answer.ok) return answer.arrayBuffer();
-  const content = await answer.json().catch(() => null);
-  throw refusal(answer, content);
+  throw await refusalOf(answer);
 }
