@@ -167,9 +167,7 @@ class _Environment(EnvSettingsSource):
 class Settings(BaseSettings):
     """The settings of one installation. Each field is a key of config/goldsmith.toml and an environment variable; some are flags too."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, allow_inf_nan=False, env_ignore_empty=True)
 
     root: AbsolutePath | None = None
     """The folder that holds inbox/ and the other folders. On the command line: --root."""
