@@ -47,7 +47,7 @@ class Glass(NamedTuple):
     def put_colours(self, pixels: Pixels, target: Pixels) -> None:
         """Write the glass's own colours into ``target`` (h, w, c), in place, where the glass is; ``pixels`` (h, w, c) are the picture's.
 
-        Without a visible background its colours are unknown, and the picture's stay.
+        Both are 0..1, display-encoded. Without a visible background its colours are unknown, and the picture's stay.
         """
 
         def put(rows: slice) -> None:

@@ -9,7 +9,7 @@ from goldsmith.picture.picture import Pixels, Window
 
 
 def enlarge_window(planes: Pixels, shape: tuple[int, ...], window: Window) -> Pixels:
-    """Return a window (h, w, c) of ``planes``, enlarged to ``shape`` (h, w) by linear interpolation."""
+    """Return a window (h, w, c) of ``planes``, in any unit, enlarged to ``shape`` (h, w) by linear interpolation."""
     (rows, columns), (height, width) = window, shape
     above, below, down = _neighbours_of(rows, planes.shape[0], height)
     left, right, across = _neighbours_of(columns, planes.shape[1], width)
