@@ -209,7 +209,7 @@ class ResultsFacet(Protocol):
     """What a step produces besides its picture: findings for the record, and files."""
 
     def record(self, **findings: RecordValue) -> None:
-        """Put findings of this step on record, for the history and the manifest."""
+        """Put findings of this step on record, for the history and the manifest; a second ``remark`` is added to the first."""
 
     def add_beside(self, file: Deliverable) -> None:
         """Write a file beside the result. Raises InputError if the bundle already has a file of that name."""

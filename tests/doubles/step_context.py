@@ -240,7 +240,10 @@ class ResultsDouble:
         self.picture_layers: PictureLayers | None = None
 
     def record(self, **findings: RecordValue) -> None:
+        remarks = [str(each["remark"]) for each in (self.findings, findings) if "remark" in each]
         self.findings.update(findings)
+        if remarks:
+            self.findings["remark"] = "; ".join(remarks)
 
     def reserved_bytes(self) -> int:
         return self.credential_bytes

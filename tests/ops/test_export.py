@@ -530,6 +530,17 @@ def test_a_page_is_cropped_round_the_face_and_measured_at_the_trim() -> None:
     assert file.facts["faces_cut"] == 0
 
 
+@pytest.mark.parametrize(("side", "ppi", "is_remarked"), [(140, None, True), (140, 300, True), (160, None, False), (140, 100, False)])
+def test_a_print_with_too_few_pixels_is_remarked(side: int, ppi: int | None, is_remarked: bool) -> None:
+    """On a sheet of one inch, below 150 pixels per inch unless fewer are asked for; with another remark, both are on record."""
+    source = Picture(freeze(np.full((side, side + 20, 3), 0.5, np.float32)))
+    context = StepContextDouble()
+    Export(trim=(25.4, 25.4), ppi=ppi, anchor="subject").make_files(source, context)
+    nothing = "there is no subject in the picture, so its middle was kept"
+    soft = "printed at this size it has 140 pixels per inch, so it looks soft in the hand"
+    assert context.results.findings["remark"] == (f"{nothing}; {soft}" if is_remarked else nothing)
+
+
 def test_only_a_found_anchor_needs_engines() -> None:
     """Fixed anchors find nothing."""
     assert Export(size=(9, 9), mode="fill", anchor="top").needs().engines == ()

@@ -76,6 +76,35 @@ def test_a_face_wins_over_the_rest_of_the_subject() -> None:
     assert focus.offset((300, 900), (300, 200))[1] <= 14
 
 
+@pytest.mark.parametrize("anchor", ["subject", "face"])
+@pytest.mark.parametrize("height", [210, 260, 330])
+def test_a_face_stays_whole_where_its_hair_does_not_fit(anchor: CropAnchor, height: int) -> None:
+    """In a window hardly higher than the face, the face is whole, rather than the chest of a headless person."""
+    focus = CropFocus(anchor, subject_at(100, 90, 300, 1100, (500, 1200)), ((170, 150, 160, 200),))
+    down = focus.offset((500, 1200), (500, height))[1]
+    assert down <= 150
+    assert down + height >= 350
+
+
+def test_a_face_larger_than_the_window_shows_its_eyes() -> None:
+    """Of a close-up the part round the eyes stays, and the face counts as cut."""
+    face = (100.0, 200.0, 300.0, 400.0)
+    down = CropFocus("face", None, (face,)).offset((500, 900), (500, 240))[1]
+    eyes = 200 + 0.4 * 400
+    assert down + 60 < eyes < down + 180
+    assert count_cut_faces([face], (0, down, 500, 240)) == 1
+
+
+def test_of_an_animal_without_a_face_the_upper_part_stays() -> None:
+    """A bird whose body alone would fill the window keeps its head, which is narrower than the body; across, the densest part stays."""
+    bird = subject_at(150, 60, 60, 60).copy()
+    bird[120:260, 100:260] = 1
+    focus = CropFocus("subject", freeze(bird))
+    down = focus.offset((WIDTH, HEIGHT), (WIDTH, 140))[1]
+    assert down <= 90
+    assert focus.subject_kept((0, down, WIDTH, 140)) > 0.6
+
+
 def test_without_anything_found_the_middle_stays() -> None:
     """It is not found, and the crop is the one of ``center``."""
     for focus in (CropFocus("face"), CropFocus("subject", freeze(np.zeros((HEIGHT, WIDTH))))):

@@ -54,6 +54,14 @@ def job_with_mask(share: Share, *steps: Step, mask: Any = None, name: str = "mas
     return share.job(*steps, inputs=[share.job_input("inbox/hero.png"), share.job_input(f"inbox/{file}", role, name)], **fields)
 
 
+def test_a_second_remark_of_a_step_is_added_to_the_first() -> None:
+    """Other findings of a name replace those before."""
+    recorder = StepRecorder()
+    for findings in ({"remark": "soft", "ppi": 90}, {"ppi": 80}, {"remark": "cut"}):
+        recorder.add_findings(findings)
+    assert recorder.findings == {"remark": "soft; cut", "ppi": 80}
+
+
 def test_a_job_without_steps_passes_the_file_on_unchanged(share: Share) -> None:
     """The file is hashed and verified, and a byte-for-byte copy is kept for the archive."""
     job = share.job()

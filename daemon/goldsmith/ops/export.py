@@ -49,6 +49,8 @@ from goldsmith.picture.subject_crop import CropAnchor, CropFocus, count_cut_face
 _BYTES_PER_KB = 1000
 _CMYK_SETTINGS = ("intent", "black_point", "grey", "coverage", "soft_proof")
 _SHEET_SETTINGS = ("bleed", "bleed_from")
+# Pixels per inch of a print below which a reader sees that it is soft.
+_MIN_SHARP_PPI = 150
 _PROFILE_SUFFIXES = (".icc", ".icm")
 # Memory in bytes per pixel: for the picture on its sheet, four inks as floats and their codes; and also for a proof or greys in black.
 _CMYK_BYTES_PER_PIXEL, _PROOF_BYTES_PER_PIXEL = 56, 72
@@ -506,6 +508,8 @@ class Export(FileOperation):
             page = PlacedPage(resize_without_ringing(cropped, height, width), 0, source_box, faces_cut)
         if page.source_box is not None:
             record_crop(focus, page.source_box, page.faces_cut, context)
+        if self.trim is not None and ppi < _MIN_SHARP_PPI and (self.ppi is None or ppi < self.ppi):
+            context.results.record(remark=f"printed at this size it has {ppi:.0f} pixels per inch, so it looks soft in the hand")
         return page
 
     def _find_focus(self, picture: Picture, part: Size, context: StepContext) -> CropFocus:

@@ -30,6 +30,8 @@ _SUBJECT_TAIL = 0.005
 _FAINT = 0.3
 # The weights of what a crop keeps and cuts. Distances are shares of the window.
 _SUBJECT_WEIGHT, _FACE_KEPT_WEIGHT, _FACE_CUT_WEIGHT, _DISTANCE_WEIGHT = 4.0, 4.0, 8.0, 1.0
+# The share of the subject in the densest window with which a higher one is preferred, if no face is found.
+_NEARLY_DENSEST = 0.8
 # A face is cut if more than this share of its box is outside and more than this share inside.
 _CUT_TOLERANCE = 0.05
 # A subject of which less is kept is cut: more than an ear or the end of a tail is missing.
@@ -92,7 +94,7 @@ class CropFocus:
         profile = np.zeros(length) if self.subject is None else _certain(self.subject).sum(axis=axis, dtype=np.float64)
         kept = np.concatenate([[0.0], profile.cumsum()])
         total = kept[-1]
-        spans = [_grown_span(face, axis, length) for face in self.faces]
+        spans = [_head_span(face, axis, length, part) for face in self.faces]
         weights = [width * height for _, _, width, height in self.faces]
         score = np.zeros(spare + 1)
         if total > 0:
@@ -105,6 +107,8 @@ class CropFocus:
         target = self._target_start(axis, part, kept, spans, weights)
         if target is None:
             return spare // 2
+        if not spans:
+            return round(min(max(target, 0.0), float(spare)))
         score -= _DISTANCE_WEIGHT * np.abs(starts - min(max(target, 0.0), float(spare))) / part
         return int(np.argmax(score))
 
@@ -119,7 +123,7 @@ class CropFocus:
             start, end = (float(np.searchsorted(kept, share * kept[-1])) for share in (_SUBJECT_TAIL, 1 - _SUBJECT_TAIL))
             fits = end - start <= part
             if (fits and self.anchor == "subject") or not spans:
-                return (start + end - part) / 2 if fits else self._densest_start(part, kept)
+                return (start + end - part) / 2 if fits else self._densest_start(axis, part, kept)
         if not spans:
             return None
         by_size = sorted(range(len(spans)), key=lambda number: -weights[number])
@@ -130,9 +134,14 @@ class CropFocus:
                 first, last = grown
         return (first + last) / 2 - (_FACE_HEIGHT if axis == 1 else 0.5) * part
 
-    def _densest_start(self, part: int, kept: NDArray[np.float64]) -> float:
-        """Return the start of the window of ``part`` px with the most of the subject; of equal ones the middle one."""
+    def _densest_start(self, axis: int, part: int, kept: NDArray[np.float64]) -> float:
+        """Return the start of the window of ``part`` px with the most of the subject; of equal ones the middle one.
+
+        Heads are at the top, so of heights (axis 1) the highest with nearly as much.
+        """
         inside = kept[part:] - kept[:-part]
+        if axis == 1:
+            return float(np.argmax(inside >= inside.max() * _NEARLY_DENSEST))
         best = np.flatnonzero(inside >= inside.max() * (1 - 1e-9))
         return float(best[len(best) // 2])
 
@@ -165,8 +174,17 @@ def _certain(subject: Mask) -> Mask:
     return np.where(subject > _FAINT, subject, np.float32(0))
 
 
-def _grown_span(face: PixelBox, axis: int, length: int) -> tuple[float, float]:
-    """Return the first and last px of a whole head on the axis (0 = x), inside the picture."""
+def _head_span(face: PixelBox, axis: int, length: int, part: int) -> tuple[float, float]:
+    """Return the first and last px, on the axis (0 = x) of ``length`` px, of what a window of ``part`` px shall show of a face.
+
+    It is the whole head if that fits, else the face with less hair and chin, else the part of the face round the eyes.
+    """
     before, behind = (_FACE_ABOVE, _FACE_BELOW) if axis == 1 else (_FACE_SIDE, _FACE_SIDE)
-    start, side = face[axis], face[axis + 2]
-    return max(0.0, math.floor(start - before * side)), min(float(length), math.ceil(start + (1 + behind) * side))
+    start, side = face[axis], max(face[axis + 2], 1e-6)
+    if side > part:
+        middle = start + (_FACE_HEIGHT if axis == 1 else 0.5) * side
+        first = float(min(max(0, round(middle - part / 2)), length - part))
+        return first, first + part
+    share = min(1.0, (part - side) / (side * (before + behind)))
+    first = max(0.0, math.floor(start - share * before * side))
+    return first, min(float(length), first + part, math.ceil(start + (1 + share * behind) * side))

@@ -65,6 +65,13 @@ class StepRecorder:
     # What the layers say of themselves that the step has laid over the picture (IPTC's DigitalSourceType); "" = nothing.
     layer_types: list[str] = field(default_factory=list)
 
+    def add_findings(self, findings: Mapping[str, RecordValue]) -> None:
+        """Record findings; a remark is added to those before it."""
+        known = self.findings.get("remark")
+        self.findings.update({name: to_json(value) for name, value in findings.items()})
+        if known and "remark" in findings:
+            self.findings["remark"] = f"{known}; {findings['remark']}"
+
     def add_engine(self, facts: dict[str, JsonValue]) -> None:
         """Record an engine once: the step's first one, and every other one under ``other_engines``."""
         if self.engine is None:
@@ -402,7 +409,7 @@ class WorkerResults:
     stage_layers: StageLayers | None = None
 
     def record(self, **findings: RecordValue) -> None:
-        self.recorder.findings.update({name: to_json(value) for name, value in findings.items()})
+        self.recorder.add_findings(findings)
 
     def add_beside(self, file: Deliverable) -> None:
         tail = file.tail + file.suffix

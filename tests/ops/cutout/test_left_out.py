@@ -45,6 +45,19 @@ def test_a_whole_subject_leaves_nothing_out() -> None:
     assert find_left_out(scene(BODY | ((X > 310) & (Y < 50))), matte(BODY))[1] == 0
 
 
+def test_a_thing_of_the_same_colours_behind_an_edge_is_not_left_out() -> None:
+    """A grey branch at the brown end of a subject whose head is as grey is no part of it; where it goes on from the head, it may be."""
+    grain = np.random.default_rng(2).normal(0, 0.03, (240, 360, 1))
+    shares = []
+    for at_head in (False, True):
+        branch = (np.abs(Y - 130) < 25) & ((X < 180) if at_head else (X > 180)) & ~BODY
+        grey = branch | (BODY & (X < 160))
+        picture = np.clip(np.where(grey[:, :, None], [0.45, 0.45, 0.5], scene()) + grain, 0, 1).astype(np.float32)
+        shares.append(find_left_out(picture, matte(BODY))[1])
+    assert shares[0] == 0
+    assert shares[1] > 0.1
+
+
 def test_mattes_without_an_outline_leave_nothing_out() -> None:
     """An empty matte, a full one, and a picture of a few px."""
     for body in (np.zeros_like(BODY), np.ones_like(BODY)):

@@ -73,6 +73,19 @@ def test_a_frame_of_one_subject_is_matched_by_its_colours() -> None:
     assert _median_error(pixels, HERO) < 2
 
 
+def test_colours_that_match_only_roughly_give_way_to_the_light() -> None:
+    """A reframed portrait keeps a drift by its colours that the limit allows; matched by its light it comes nearer to its true colours."""
+    hero = Picture(freeze(data.astronaut().astype(np.float32) / np.float32(255)))
+    true = Picture(freeze(hero.pixels[:384, 128:]))
+    frame = _drifted(true, exposure=0.3, white_balance={"temperature": -20})
+    errors = {}
+    for by in ("colours", "auto"):
+        context = StepContextDouble(heroes={"spring": hero})
+        result = Grade.model_validate({"look_from": "spring", "match": {"by": by}}).apply(frame, context)
+        errors[str(context.results.findings["matched_by"])] = _median_error(result.pixels, true)
+    assert errors["light"] < 0.75 * errors["colours"]
+
+
 def test_a_frame_in_the_light_of_the_hero_keeps_its_colours() -> None:
     """Another subject without a drift moves by less than two units in the median."""
     pixels, record = _match(OTHER)

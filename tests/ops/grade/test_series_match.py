@@ -12,7 +12,7 @@ from goldsmith.ops.grade.grading_changes import look_change
 from goldsmith.ops.grade.look_files import CUBE_SIZE, format_cube, parse_cube
 from goldsmith.ops.grade.tone_curves import contrast_curve, tone_curve_change
 from goldsmith.picture import profiles
-from goldsmith.picture.cielab import pixels_to_lab
+from goldsmith.picture.cielab import lab_to_linear, pixels_to_lab
 from goldsmith.picture.colour import convert_profile
 from goldsmith.picture.linear_light import LinearLight, exposure_change, white_balance_from_temperature
 from goldsmith.picture.picture import Picture, freeze
@@ -95,6 +95,23 @@ def test_the_table_is_smooth_and_keeps_the_order_of_greys(drift: dict[str, float
     values = cube.tables[0].values
     grey = values[np.arange(CUBE_SIZE), np.arange(CUBE_SIZE), np.arange(CUBE_SIZE)]
     assert np.abs(np.diff(grey, 2, axis=0)).max() < 0.1
+
+
+def test_a_cast_is_removed_up_to_white_and_none_is_added_there() -> None:
+    """A pink sky that becomes nearly white loses its tint, smoothly with the lightness; white gets none of a warm light."""
+    pink = np.array([[lightness, 14.0, 5.0] for lightness in np.linspace(60, 92, 9)])
+    gains = _neutral_gains(pink[-1])
+    cooled = series_match.SeriesMatch((series_match.PrimaryCorrection(gains + 0.2, 0.0, 1.0, SRGB),))(pink)
+    assert cooled[-1, 0] > 96
+    assert np.hypot(*cooled[:, 1:].T).max() < 5
+    warmed = series_match.SeriesMatch((series_match.PrimaryCorrection(-gains, 0.0, 1.0, SRGB),))(np.array([[100.0, 0.0, 0.0]]))
+    assert np.hypot(*warmed[0, 1:]) < 0.5
+
+
+def _neutral_gains(colour: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the stops (3,) that take the cast from a Lab colour."""
+    grey = np.array([colour[0], 0.0, 0.0])
+    return np.asarray(np.log2(lab_to_linear(grey, SRGB) / lab_to_linear(colour, SRGB)))
 
 
 def test_neutrals_can_be_protected() -> None:

@@ -46,6 +46,13 @@ class _ShiftingUpscaler(NullUpscaler):
         return (larger * 0.97 + cast + texture).astype(np.float32)
 
 
+class _FlatUpscaler(NullUpscaler):
+    """A net that smooths everything away."""
+
+    def enlarge(self, tile: Pixels) -> Pixels:
+        return np.full_like(super().enlarge(tile), 0.5)
+
+
 def _blocks(pixels: Pixels, side: int) -> np.ndarray:
     height, width = pixels.shape[0] // side * side, pixels.shape[1] // side * side
     return pixels[:height, :width].reshape(height // side, side, width // side, side, -1).mean(axis=(1, 3))
@@ -242,3 +249,28 @@ def test_mix_blends_the_net_with_the_plain_enlargement() -> None:
     plain = Upscale(factor=2, method="lanczos").apply(picture, StepContextDouble()).pixels
     assert np.abs(half - (net + plain) / 2).max() < 1e-5
     assert np.abs(net - plain).max() > 0.01
+
+
+def test_the_strokes_of_a_drawing_are_not_taken_for_grain() -> None:
+    """A measured drawing gets no grain, however fine its strokes; with ``method`` it is not measured and gets what is set."""
+    strokes = np.repeat(np.random.default_rng(1).random((64, 64, 1), dtype=np.float32).round(), 3, axis=2)
+    picture = Picture(freeze(0.25 + strokes / 2))
+    added = []
+    for method in ("auto", "drawing"):
+        context = StepContextDouble(upscaler=_FlatUpscaler(2))
+        Upscale(factor=2, method=method).apply(picture, context)
+        added.append(context.results.findings.get("grain", 0.0))
+    assert added[0] == 0.0
+    assert added[1] > 0.01
+
+
+def test_grain_that_the_plain_enlargement_brings_is_not_added_again() -> None:
+    """With little of the net, next to no grain is put back, since the Lanczos filter keeps the picture's own."""
+    noise = np.random.default_rng(3).normal(0, 0.02, (96, 128, 1)).astype(np.float32)
+    picture = Picture(freeze(np.repeat(0.5 + noise, 3, axis=2)))
+    added = []
+    for mix in (0.05, 0.5, 1):
+        context = StepContextDouble(upscaler=_FlatUpscaler(2))
+        Upscale(factor=2, mix=mix, method="photograph", grain=1).apply(picture, context)
+        added.append(context.results.findings["grain"])
+    assert added == pytest.approx([0.02 * (1 - 0.95**2) ** 0.5, 0.02 * (1 - 0.5**2) ** 0.5, 0.02], rel=0.15)

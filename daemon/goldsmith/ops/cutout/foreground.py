@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from goldsmith.ops.cutout.laplacian import BoolMask
+from goldsmith.ops.cutout.window_enlargement import enlarge_window
 from goldsmith.picture.picture import Mask, Pixels, Window
 from goldsmith.picture.slab_processing import OnProgress
 
@@ -60,30 +60,12 @@ def _refine_in_tiles(pixels: Pixels, alpha: Mask, colours: tuple[Pixels, Pixels]
     """
     result = pixels.copy()
     for core, window in _tiles(where, iterations):
-        front, background = (_enlarge_part(plane, alpha.shape, window) for plane in colours)
+        front, background = (enlarge_window(plane, alpha.shape, window) for plane in colours)
         part = _relax(pixels[window], alpha[window], front, background, iterations)[0]
         top, left = core[0].start - window[0].start, core[1].start - window[1].start
         inner = part[top : top + core[0].stop - core[0].start, left : left + core[1].stop - core[1].start]
         np.copyto(result[core], inner, where=where[core][:, :, None])
     return result
-
-
-def _enlarge_part(planes: Pixels, shape: tuple[int, ...], window: Window) -> Pixels:
-    """Return a window (h, w, c) of ``planes``, enlarged to ``shape`` (h, w) by linear interpolation."""
-    (rows, columns), (height, width) = window, shape
-    above, below, down = _neighbours_of(rows, planes.shape[0], height)
-    left, right, across = _neighbours_of(columns, planes.shape[1], width)
-    rows_between = planes[above] + down[:, None, None] * (planes[below] - planes[above])
-    result: Pixels = rows_between[:, left] + across[:, None] * (rows_between[:, right] - rows_between[:, left])
-    return result
-
-
-def _neighbours_of(span: slice, source_side: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return, for the px of a span of ``side`` px, the two source px on each side of it, and the share of the second, 0..1."""
-    place = (np.arange(span.start, min(span.stop, side)) + 0.5) * (source_side / side) - 0.5
-    first = np.floor(place).astype(np.intp)
-    share = (place - first).astype(np.float32)
-    return np.clip(first, 0, source_side - 1), np.clip(first + 1, 0, source_side - 1), share
 
 
 def _tiles(where: BoolMask, margin: int) -> Iterator[tuple[Window, Window]]:

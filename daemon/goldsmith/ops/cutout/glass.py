@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from goldsmith.ops.cutout.laplacian import BoolMask
+from goldsmith.ops.cutout.window_enlargement import enlarge_window
 from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.row_slabs import for_each_slab
 from goldsmith.picture.smoothing import pull_push_fill, resize_values
 
 # px of the longer side at which the background is continued under the glass, which works only for an even background.
@@ -32,15 +34,31 @@ class Glass(NamedTuple):
     """Extracted glass.
 
     mask:       (h, w): where it is.
-    alpha:      (h, w), 0..1: its opacity.
-    pixels:     (h, w, c), 0..1: its own colours.
+    alpha:      (h, w), 0..1: its opacity; elsewhere that of the subject.
     unevenness: how far the background deviates from its own mean around the glass, 0..1; None if no background is visible.
+    background: (h, w, c), 0..1, of a smaller size: the background, continued under the glass; None if it is not visible.
     """
 
     mask: BoolMask
     alpha: Mask
-    pixels: Pixels
     unevenness: float | None
+    background: Pixels | None
+
+    def put_colours(self, pixels: Pixels, target: Pixels) -> None:
+        """Write the glass's own colours into ``target`` (h, w, c), in place, where the glass is; ``pixels`` (h, w, c) are the picture's.
+
+        Both are 0..1, display-encoded. Without a visible background its colours are unknown, and the picture's stay.
+        """
+
+        def put(rows: slice) -> None:
+            colours = pixels[rows]
+            if self.background is not None:
+                behind = _background_rows(self.background, self.mask.shape, rows)
+                opacity = np.maximum(self.alpha[rows], np.float32(_MIN_OPACITY))[:, :, None]
+                colours = np.clip(behind + (colours - behind) / opacity, 0, 1)
+            np.copyto(target[rows], colours, where=self.mask[rows][:, :, None])
+
+        for_each_slab(self.mask.shape, put)
 
 
 def extract_glass(pixels: Pixels, matte: Mask, painted_opacity: Mask) -> Glass:
@@ -50,25 +68,34 @@ def extract_glass(pixels: Pixels, matte: Mask, painted_opacity: Mask) -> Glass:
     mask = painted_opacity > _MIN_OPACITY
     brush_opacity = np.asarray(cv2.dilate(painted_opacity, np.ones((_BRUSH_EDGE_PX, _BRUSH_EDGE_PX), np.uint8)), np.float32)
     background, unevenness = _estimate_background(pixels, matte, mask)
-    if unevenness is None:
-        return Glass(mask, np.where(mask, brush_opacity, matte), pixels, None)
+    alpha = np.where(mask, brush_opacity, matte)
+    if background is None:
+        return Glass(mask, alpha, None, None)
+
+    def add_reflections(rows: slice) -> None:
+        behind = _background_rows(background, mask.shape, rows)
+        least = np.where(mask[rows], _least_opacity(pixels[rows], behind), np.float32(0))
+        np.clip(np.maximum(alpha[rows], least), 0, 1, out=alpha[rows])
+
+    for_each_slab(mask.shape, add_reflections)
+    return Glass(mask, alpha, unevenness, background)
+
+
+def _least_opacity(pixels: Pixels, background: Pixels) -> Mask:
+    """Return the least opacity (h, w), 0..1, with which a layer over ``background`` can have the colours ``pixels``, both (h, w, c)."""
     difference = pixels - background
-    max_difference = np.where(difference > 0, 1 - background, background)
-    min_alpha = (
-        np.maximum(np.abs(difference) - _NOISE_TOLERANCE, 0) / np.maximum(max_difference - _NOISE_TOLERANCE, np.float32(_NOISE_TOLERANCE))
-    ).max(axis=2)
-    alpha = np.clip(np.maximum(brush_opacity, min_alpha), 0, 1)
-    glass_colours = np.clip(background + difference / np.maximum(alpha, np.float32(_MIN_OPACITY))[:, :, None], 0, 1)
-    return Glass(
-        mask,
-        np.where(mask, alpha, matte).astype(np.float32),
-        np.where(mask[:, :, None], glass_colours, pixels).astype(np.float32),
-        unevenness,
-    )
+    largest = np.where(difference > 0, 1 - background, background)
+    excess = np.maximum(np.abs(difference) - _NOISE_TOLERANCE, 0)
+    return np.asarray((excess / np.maximum(largest - _NOISE_TOLERANCE, np.float32(_NOISE_TOLERANCE))).max(axis=2), np.float32)
 
 
-def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> tuple[Pixels, float | None]:
-    """Return the background, continued smoothly under the subject, and how uneven it is near the glass."""
+def _background_rows(background: Pixels, shape: tuple[int, ...], rows: slice) -> Pixels:
+    """Return some rows (h, w, c) of the background at the picture's size, ``shape`` (h, w)."""
+    return np.clip(enlarge_window(background, shape, (rows, slice(0, shape[1]))), 0, 1)
+
+
+def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> tuple[Pixels | None, float | None]:
+    """Return the background at the working size, continued smoothly under the subject, and how uneven it is near the glass."""
     import cv2
 
     height, width = matte.shape
@@ -81,12 +108,11 @@ def _estimate_background(pixels: Pixels, matte: Mask, glass_mask: BoolMask) -> t
     reach = _NEIGHBOURHOOD * max(high, wide)
     is_near = is_background & (distance < reach)
     if not is_near.any():
-        return pixels, None
+        return None, None
     known = is_near.astype(np.float32)
     mean = _blur(small * known[:, :, None], reach / 2) / np.maximum(_blur(known[:, :, None], reach / 2), np.float32(1e-6))
     unevenness = float(np.abs(small - mean)[is_near].mean(axis=0).max())
-    background = np.clip(pull_push_fill(np.ascontiguousarray(mean), known), 0, 1)
-    return np.clip(resize_values(background, height, width).reshape(pixels.shape), 0, 1), unevenness
+    return np.clip(pull_push_fill(np.ascontiguousarray(mean), known), 0, 1), unevenness
 
 
 def _blur(planes: Pixels, sigma: float) -> Pixels:

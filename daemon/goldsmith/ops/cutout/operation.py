@@ -108,10 +108,8 @@ class Cutout(PictureOperation):
         return self
 
     def bytes_per_pixel(self) -> int:
-        """Return the memory for the picture, its matte at several sizes, the trimap with its distances, and the colours of the subject;
-        more for glass, whose background is continued under all of it.
-        """
-        return 120 if self.glass else 72
+        """Return the memory for the picture, its matte at several sizes, the trimap with its distances, and the colours of the subject."""
+        return 72
 
     def needs(self) -> StepNeeds:
         needs = region_needs(self.where) if self.where else StepNeeds(engines=(EngineNeed(MATTE_ESTIMATOR, self.model),))
@@ -150,7 +148,9 @@ class Cutout(PictureOperation):
         self._check_matte(picture, matte, trimap, glass, context)
         pixels = self._remove_spill(picture, matte, context)
         if glass is not None:
-            matte, pixels = freeze(glass.alpha), np.where(glass.mask[:, :, None], glass.pixels, pixels)
+            matte = freeze(glass.alpha)
+            pixels = pixels.copy() if pixels is picture.pixels else pixels
+            glass.put_colours(picture.pixels, pixels)
         if self.onto:
             return self._composite_onto_background(picture, pixels, matte, context)
         alpha = matte if picture.alpha is None else freeze(matte * picture.alpha)

@@ -186,7 +186,8 @@ class SeriesMatch:
         for correction in self.corrections:
             matched = correction(matched)
             brightest = np.maximum(brightest, matched[..., 0])
-        matched[..., 1:] = colours[..., 1:] + _fade_at_white(brightest)[..., None] * (matched[..., 1:] - colours[..., 1:])
+        kept = np.maximum(_fade_at_white(brightest), _loss_of_chroma(colours, matched))
+        matched[..., 1:] = colours[..., 1:] + kept[..., None] * (matched[..., 1:] - colours[..., 1:])
         share = np.full(colours.shape, self.strength)
         chroma = np.hypot(colours[..., 1], colours[..., 2])
         share[..., 1:] *= 1.0 - self.protect_neutrals * np.exp(-2.0 * (chroma / _NEUTRAL_CHROMA) ** 2)[..., None]
@@ -197,6 +198,12 @@ def _fade_at_white(lightness: Float64Array) -> Float64Array:
     """Return 1, fading to 0 at white: white has no tint, and a tint that stopped abruptly there would show as a ring round highlights."""
     fraction = np.clip((100.0 - lightness) / _WHITE_FADE_RANGE, 0.0, 1.0)
     return np.asarray(fraction * fraction * (3.0 - 2.0 * fraction))
+
+
+def _loss_of_chroma(before: LabColours, after: LabColours) -> Float64Array:
+    """Return how far, 0..1, each Lab colour (..., 3) comes nearer to grey: a cast that is removed may be removed up to white."""
+    chroma_before, chroma_after = (np.hypot(colours[..., 1], colours[..., 2]) for colours in (before, after))
+    return np.asarray(np.clip(1.0 - chroma_after / np.maximum(chroma_before, 1e-6), 0.0, 1.0))
 
 
 def match_frame(frame: FrameColours, hero: FrameColours, strength: float = 1.0, protect_neutrals: float = 0.0) -> SeriesMatch:

@@ -20,14 +20,15 @@ _MOST_GRAIN = 0.04
 _LEAST_GRAIN = 1 / 1024
 
 
-def return_grain(pixels: Pixels, source: Pixels, share: float, seed: int) -> float:
+def return_grain(pixels: Pixels, source: Pixels, share: float, seed: int, kept: float = 0.0) -> float:
     """Add the grain that ``source`` (h, w, c), 0..1, has and the enlarged ``pixels`` (H, W, c), 0..1, lack, in place; return its deviation.
 
     Display-encoded values. Noise is measured in the quiet parts of both; the missing deviation times ``share`` (0..1) is added, equal in
-    all channels, as large as the source's grain, and less of it in nearly black and nearly white parts.
+    all channels, as large as the source's grain, and less of it in nearly black and nearly white parts. ``kept`` (0..1) is the share of the
+    source's grain that a plain enlargement has brought into ``pixels``: it is too coarse for the measurement, which sees single px.
     """
     before = min(estimate_noise_by_rows(source.shape[:2], lambda rows: luma(source[rows])), _MOST_GRAIN)
-    after = estimate_noise_by_rows(pixels.shape[:2], lambda rows: luma(pixels[rows]))
+    after = max(kept * before, estimate_noise_by_rows(pixels.shape[:2], lambda rows: luma(pixels[rows])))
     deviation = share * math.sqrt(max(before * before - after * after, 0.0))
     if deviation < _LEAST_GRAIN:
         return 0.0

@@ -87,7 +87,7 @@ class Upscale(PictureOperation):
         if not self._uses_net:
             context.results.record(method="lanczos", width=size[1], height=size[0])
             return resize_picture(picture, *size)
-        engine = self._choose_engine(picture, context)
+        engine, is_drawing = self._choose_engine(picture, context)
         scale = engine.descriptor.scale
         if scale < self.factor:
             raise InputError(
@@ -96,7 +96,7 @@ class Upscale(PictureOperation):
             )
         _refuse_oversized(picture, scale)
         context.results.check_memory(picture.width * scale, picture.height * scale)
-        result = self._enlarge(picture, size, engine, context)
+        result = self._enlarge(picture, size, engine, 0.0 if is_drawing else self.grain, context)
         context.results.record(scale=scale, width=result.width, height=result.height)
         return result
 
@@ -109,34 +109,35 @@ class Upscale(PictureOperation):
     def _engine_need(self) -> EngineNeed[Upscaler]:
         return EngineNeed(UPSCALER, self.model, factor=max(ceil(self.factor), 2), is_drawing=_IS_DRAWING[self.method])
 
-    def _choose_engine(self, picture: Picture, context: StepContext) -> Upscaler:
-        """Return the engine for the picture, and record whether it counts as a drawing.
+    def _choose_engine(self, picture: Picture, context: StepContext) -> tuple[Upscaler, bool]:
+        """Return the engine for the picture and whether it was measured as a drawing, which is recorded.
 
         Raises InputError, of the kind that waits for weights, if the picture is a photograph and only nets for drawings are here.
         """
         if self.model is not None or self.method != "auto":
-            return context.engines.get(self._engine_need)
+            return context.engines.get(self._engine_need), False
         measure = measure_drawing(picture)
         context.results.record(
             content="drawing" if measure.is_drawing else "photograph",
             measured={"equal": round(measure.equal, 3), "slopes": round(measure.slopes, 3), "edges": round(measure.edges, 3)},
         )
         try:
-            return context.engines.get(replace(self._engine_need, is_drawing=measure.is_drawing))
+            return context.engines.get(replace(self._engine_need, is_drawing=measure.is_drawing)), measure.is_drawing
         except InputError as problem:
             hint = 'Without them: method = "lanczos" enlarges without new detail, method = "drawing" with a net for drawings.'
             raise type(problem)(problem.sentence, f"{problem.remedy} {hint}".strip()) from problem
 
-    def _enlarge(self, picture: Picture, size: tuple[int, int], engine: Upscaler, context: StepContext) -> Picture:
-        """Return the picture at ``size`` (height, width): the net's, mixed with a plain enlargement, with its grain."""
+    def _enlarge(self, picture: Picture, size: tuple[int, int], engine: Upscaler, grain: float, context: StepContext) -> Picture:
+        """Return the picture at ``size`` (height, width): the net's, a plain enlargement, and the share ``grain`` of its grain."""
         has_alpha = picture.alpha is not None and bool((picture.alpha < 1).any())
         share = 0.5 if has_alpha else 1.0
         pixels = _upscale_tiled(_fill_transparent(picture), engine, lambda done: context.progress.report(done * share))
         pixels = _resample_to_size(pixels, picture, size)
         if self.mix < 1:
             _mix_plain(pixels, resize_picture(replace(picture, masks=MappingProxyType({})), *size).pixels, self.mix)
-        if self.grain:
-            context.results.record(grain=round(return_grain(pixels, picture.pixels, self.grain, context.seed), 5))
+        if grain:
+            added = return_grain(pixels, picture.pixels, grain, context.seed, kept=1 - self.mix)
+            context.results.record(grain=round(added, 5))
         result = picture.with_geometry(pixels, lambda mask: np.clip(resize_values(mask, *size), 0, 1))
         if picture.alpha is not None and has_alpha:
             alpha = _upscale_alpha(picture.alpha, engine, lambda done: context.progress.report(share + done * share))
