@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -17,10 +17,11 @@ from goldsmith.picture.crop_planning import CropBox, find_separate_holes
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window
 from goldsmith.picture.smoothing import resize_values
 from goldsmith.stitching.carried_detail import carry_detail, lift_detail
-from goldsmith.stitching.donors import FindObjects, find_barred
-from goldsmith.stitching.fill_scores import FillScores, score_fill, usual_foreign
+from goldsmith.stitching.donors import FindObjects, find_barred, find_unlike
+from goldsmith.stitching.fill_scores import FillComparison, FillScores, usual_foreign
 from goldsmith.stitching.fill_sheet import draw_fill_sheet
 from goldsmith.stitching.known_colours import keep_known_colours
+from goldsmith.stitching.offset_labels import BlockGrids
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
 from goldsmith.stitching.surroundings import distance_from, find_detached_forms, find_dirty_rim, ring_width
@@ -280,6 +281,9 @@ class _HoleFiller:
         self._joins: dict[str, float] = {}
         # Forms (h, w) that do not touch the hole: they are neither continued nor copied, and fills are not compared with them.
         self._forms = np.zeros(mask.shape, dtype=np.bool_)
+        # Objects (h, w) that must not be copied; None before they are looked for.
+        self._objects: NDArray[np.bool_] | None = None
+        self._grids = BlockGrids()
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
@@ -398,7 +402,7 @@ class _HoleFiller:
         """
         rim = np.zeros(self._mask.shape, dtype=np.bool_)
         rim[self._view.window] = distance_from(self._unknown) <= self._options.grow
-        copying = _PatchFill(self._barred | rim, keeps_detail=name != "patches")
+        copying = _PatchFill(self._barred | rim, self._find_objects, self._grids, keeps_detail=name != "patches")
         options = replace(self._copying(COPY_CONTEXT_FACTOR * self._options.context), grow=0)
         try:
             copied = stitch(
@@ -409,26 +413,38 @@ class _HoleFiller:
         self._joins[name] = round(copying.joins, 4)
         return {name: copied}
 
-    @cached_property
+    @property
     def _barred(self) -> NDArray[np.bool_]:
-        """The objects (h, w) round the hole that are not copied into it."""
-        barred = np.zeros(self._mask.shape, dtype=np.bool_)
+        """What must not be copied into the hole (h, w), as far as it is known."""
+        barred = self._forms
+        for more in (self._rules.never_copied, self._objects):
+            barred = barred if more is None else barred | more
+        return barred
+
+    def _find_objects(self) -> NDArray[np.bool_]:
+        """Return the objects (h, w) round the hole that must not be copied into it; they are looked for once."""
+        if self._objects is not None:
+            return self._objects
+        self._objects = barred = np.zeros(self._mask.shape, dtype=np.bool_)
         reach = ceil(COPY_CONTEXT_FACTOR * self._options.context * max(self._bounds.height, self._bounds.width))
         box = self._bounds.expand(reach, *self._mask.shape)
         barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._rules.find_objects)
-        never_copied = self._rules.never_copied
-        return barred | self._forms | (never_copied if never_copied is not None else False)
+        return barred
+
+    @cached_property
+    def _lends_nothing(self) -> NDArray[np.bool_]:
+        """What lends the engine's fill no colour and no detail (h, w of the view): never copied, or unlike what lies beside the hole."""
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        return self._barred[self._view.window] | find_unlike(pixels, self._unknown, self._hidden)
 
     def _recolour(self, stitched: StitchResult) -> StitchResult:
-        known = ~(self._unknown | self._hidden | self._barred[self._view.window])
+        known = ~(self._unknown | self._hidden | self._lends_nothing)
         pixels = stitched.picture.pixels_in(self._view.window)
         return self._mix_in(stitched, keep_known_colours(_to_rgb(pixels), self._unknown, known))
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
-        detailed = carry_detail(
-            _to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._barred[self._view.window]
-        )
+        detailed = carry_detail(_to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._lends_nothing)
         return self._mix_in(stitched, detailed)
 
     def _mix_in(self, stitched: StitchResult, better: Pixels) -> StitchResult:
@@ -440,11 +456,15 @@ class _HoleFiller:
         return replace(stitched, picture=stitched.picture.with_patches([(self._view.window, patch.astype(np.float32))]))
 
     def _score(self, stitched: StitchResult) -> FillScores:
-        """Return the scores where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
+        return self._comparison.score(_to_rgb(stitched.picture.pixels_in(self._view.window)))
+
+    @cached_property
+    def _comparison(self) -> FillComparison:
+        """Compares fills where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
         solid = self._mask[self._view.window] > HALF_FILL
         solid = solid if solid.any() else self._unknown
-        pixels = _to_rgb(stitched.picture.pixels_in(self._view.window))
-        return score_fill(pixels, solid, self._hidden | (self._unknown & ~solid), self._forms[self._view.window])
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        return FillComparison(pixels, solid, self._hidden | (self._unknown & ~solid), self._forms[self._view.window])
 
     def _describe(
         self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None
@@ -479,23 +499,41 @@ def _fill_smooth(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress)
 
 
 class _PatchFill:
-    """Copy blocks. barred: (h, w) of the whole picture, what is not copied. keeps_detail: see ``copy_patches``."""
+    """Copy blocks. barred: (h, w) of the whole picture, what is not copied; ``find_objects`` returns more of it, of the same size.
 
-    def __init__(self, barred: NDArray[np.bool_], *, keeps_detail: bool) -> None:
+    grids, keeps_detail: see ``copy_patches``.
+    """
+
+    def __init__(
+        self, barred: NDArray[np.bool_], find_objects: Callable[[], NDArray[np.bool_]], grids: BlockGrids, *, keeps_detail: bool
+    ) -> None:
         self._keeps_detail = keeps_detail
         # The length of visible joins between blocks, as a share of the hole's outline: the worst of all crops.
         self.joins = 0.0
-        self._all_barred = barred
         self._barred = barred
+        self._find_objects = find_objects
+        self._grids = grids
+        self._window: Window = np.s_[:, :]
 
     def move_to(self, box: CropBox) -> None:
         """Take note of where in the picture the next crop lies."""
-        self._barred = self._all_barred[box.window]
+        self._window = box.window
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
         """Implement ``FillFunction``."""
-        barred = resize_values(self._barred.astype(np.float32), *hole.shape) > 0
-        filled = copy_patches(pixels, hole > 0.5, barred, on_progress, keeps_detail=self._keeps_detail)
+
+        def part(objects: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            return resize_values(objects[self._window].astype(np.float32), *hole.shape) > 0
+
+        filled = copy_patches(
+            pixels,
+            hole > 0.5,
+            part(self._barred),
+            on_progress,
+            keeps_detail=self._keeps_detail,
+            find_objects=lambda: part(self._find_objects()),
+            grids=self._grids,
+        )
         if filled is None:
             raise _NothingToCopy("The surroundings are too small to copy from.")
         self.joins = max(self.joins, filled.joins)

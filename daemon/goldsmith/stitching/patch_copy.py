@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.offset_labels import BLOCK_SIDE, BLOCK_STEP, BlockLabels, choose_offsets, window_counts
+from goldsmith.stitching.border_likeness import LEAST_UNLIKENESS
+from goldsmith.stitching.offset_labels import BLOCK_SIDE, BLOCK_STEP, BlockGrids, BlockLabels, choose_offsets, window_counts
 from goldsmith.stitching.seam_blend import KNOWN, OUTLIER_STEP, blend_seams
 from goldsmith.stitching.surroundings import distance_from, reduce_by, reduction
 
@@ -49,19 +50,25 @@ def copy_patches(
     on_progress: Callable[[float], None] = lambda done: None,
     *,
     keeps_detail: bool = False,
+    find_objects: Callable[[], NDArray[np.bool_]] | None = None,
+    grids: BlockGrids | None = None,
 ) -> CopiedPatches | None:
     """Return ``pixels`` with the unknown part made of blocks of the known part, or None if there is too little of it.
 
     pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). barred: (h, w), what is known and must not be copied, such as a subject.
     ``on_progress`` receives 0..1. keeps_detail: blocks have about as much detail as is expected at their place; else they may be smoother,
-    which makes better seams on grounds with few forms.
+    which makes better seams on grounds with few forms. find_objects: returns more that must not be copied (h, w); it is called only if a
+    block would be copied that is unlike everything beside the hole. grids: keeps what a second copy into the same hole needs.
     """
     barred = np.zeros_like(unknown) if barred is None else barred
     factor = reduction(unknown)
     small_unknown, small_barred = (reduce_by(each.astype(np.float32), factor) > 0 for each in (unknown, barred))
     reduced = reduce_by(np.where(unknown[..., None], 0, pixels), factor)
     details = (_contrast(reduced, small_unknown), _fine_detail(pixels, unknown, factor)) if keeps_detail else ()
-    chosen = choose_offsets(reduced, small_unknown, small_barred, details)
+    chosen = choose_offsets(reduced, small_unknown, small_barred, details, grids)
+    if chosen is not None and find_objects is not None and float(chosen.unlikeness.max()) > LEAST_UNLIKENESS:
+        barred = barred | find_objects()
+        chosen = choose_offsets(reduced, small_unknown, reduce_by(barred.astype(np.float32), factor) > 0, details, grids)
     if chosen is None:
         return None
     on_progress(0.6)
