@@ -14,7 +14,7 @@ from goldsmith.picture.crop_and_stitch import StitchOptions, StitchResult
 from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.best_fill import FillRules, HoleFill, stitch_best
+from goldsmith.stitching.best_fill import FillRules, HoleFill, rank_cost, stitch_best
 
 HEIGHT, WIDTH = 200, 240
 OPTIONS = StitchOptions(grow=4, feather=0, context=0.5, side=0, multiple=1, seed=3)
@@ -246,6 +246,23 @@ def test_what_must_not_be_copied_is_not_copied() -> None:
     window = hole.view
     inside = _mask()[window] > 0
     assert hole.fills["patches"][inside][:, 0].min() > 0.05
+
+
+def test_cables_across_the_hole_go_on() -> None:
+    """The dark lines cross the whole hole, from one end to the other, in the sky's own tone."""
+    down, across = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    off = down - 0.3 * across
+    pixels = _sky().pixels.copy()
+    pixels[70:120, 80:140] = np.linspace(0.4, 0.6, HEIGHT, dtype=np.float32)[70:120, None, None]
+    cables = sum(np.clip(2.5 - np.abs(off - place), 0, 1) for place in (40, 60, 83))[..., None]
+    truth = (pixels * (1 - 0.8 * cables)).astype(np.float32)
+    given = truth.copy()
+    given[70:120, 80:140] = (1, 0, 0)
+    hole = _chosen(_rounded(given), FillRules())
+    scores = hole.scores["lines"]
+    assert rank_cost("lines", scores) < rank_cost("patches", scores) == scores.cost
+    inside = _mask()[hole.view] > 0
+    assert float(np.abs(hole.fills["lines"] - truth[hole.view])[inside].mean()) < 0.03
 
 
 def test_thin_holes_are_left_to_the_engine() -> None:

@@ -21,6 +21,7 @@ from goldsmith.stitching.donors import FindObjects, find_barred, find_unlike
 from goldsmith.stitching.fill_scores import FillComparison, FillScores, usual_foreign
 from goldsmith.stitching.fill_sheet import draw_fill_sheet
 from goldsmith.stitching.known_colours import keep_known_colours
+from goldsmith.stitching.line_fill import fill_along, find_direction
 from goldsmith.stitching.offset_labels import BlockGrids
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
@@ -64,14 +65,19 @@ UNFIT_DOUBTS = 3
 # Copied blocks whose visible joins are longer than this share of the hole's outline cost so much more.
 MAX_JOINS = 0.25
 JOINS_COST = 0.5
+# Lines that are drawn on cost so much less: that both of their ends agree is known, and no measure sees it.
+LINES_GAIN = 0.3
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
 MAX_COST = 1.8
 
 
-def rank_cost(score: FillScores) -> float:
-    """Return the cost by which the fills of a hole are ranked: blocks with visible joins must be clearly better than another fill."""
-    return score.cost + (JOINS_COST if score.joins > MAX_JOINS else 0)
+def rank_cost(name: str, score: FillScores) -> float:
+    """Return the cost by which the fills of a hole are ranked.
+
+    Blocks with visible joins must be clearly better than another fill, and another fill clearly better than lines that are drawn on.
+    """
+    return score.cost + (JOINS_COST if score.joins > MAX_JOINS else 0) - (LINES_GAIN if name == "lines" else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,8 @@ class HoleFill:
     box:        left, top, width and height in px.
     smoothness: of the surroundings, or None if they were not measured.
     detached:   the share, 0..1, of the surroundings that was left out: forms that do not touch the hole, such as text beside a headline.
-    chosen:     the name of the fill that was kept: "smooth", "engine", "engine in known colours", "engine with detail", "patches" or
-                "patches with detail".
+    chosen:     the name of the fill that was kept: "smooth", "engine", "engine in known colours", "engine with detail", "lines", "patches"
+                or "patches with detail".
     scores:     of each fill by name; empty if there was only one to choose from.
     usual:      how foreign, 0..1, the surroundings are among themselves; None if that was not measured.
     view:       the box and its surroundings, as an index into the picture.
@@ -299,7 +305,8 @@ class _HoleFiller:
         is_enough = smoothness.is_smooth or any(score.cost <= ENOUGH_COST for score in scores.values())
         if not (is_enough and is_best_wanted):
             fills["engine"] = self._fill_by_engine(engine_fill, _part(on_progress, 0.1, 0.6))
-            fills |= self._add_patches(_part(on_progress, 0.6, 0.8))
+            fills |= self._add_lines(_part(on_progress, 0.6, 0.65))
+            fills |= self._add_patches(_part(on_progress, 0.65, 0.8))
         scores |= {name: self._score(each) for name, each in fills.items() if name not in scores}
         if "patches" in scores and scores["patches"].detail_ratio < SOFT_RATIO:
             copied = self._add_patches(_part(on_progress, 0.8, 0.95), "patches with detail")
@@ -308,6 +315,9 @@ class _HoleFiller:
         scores |= {name: replace(scores[name], joins=joins) for name, joins in self._joins.items()}
         if "engine" in fills:
             self._improve_engine(fills, scores)
+        if "lines" in fills and scores["lines"].detail_ratio < SOFT_RATIO:
+            fills["lines"] = self._add_detail(fills["lines"])
+            scores["lines"] = self._score(fills["lines"])
         self._lift_detail(fills, scores)
         chosen = self._choose(scores)
         on_progress(1.0)
@@ -327,7 +337,7 @@ class _HoleFiller:
 
     def _lift_detail(self, fills: dict[str, StitchResult], scores: dict[str, FillScores]) -> None:
         """Replace the fills with detail that are still somewhat softer than their surroundings."""
-        for name in ("engine with detail", "patches with detail"):
+        for name in ("engine with detail", "lines", "patches with detail"):
             score = scores.get(name)
             if score is not None and score.detail_ratio < SOFT_RATIO:
                 pixels = _to_rgb(fills[name].picture.pixels_in(self._view.window))
@@ -338,7 +348,7 @@ class _HoleFiller:
         """Return the name of the fill that is kept: by its place among all, the best first."""
 
         def rank(name: str) -> tuple[bool, float]:
-            return self._rules.engine_first and name != "engine", rank_cost(scores[name])
+            return self._rules.engine_first and name != "engine", rank_cost(name, scores[name])
 
         return sorted(scores, key=rank)[(self._rules.choice - 1) % len(scores)]
 
@@ -390,10 +400,24 @@ class _HoleFiller:
         hidden[self._view.window][find_dirty_rim(pixels, self._unknown, self._hidden, self._options.grow)] = 1
         return hidden
 
-    def _fill_smoothly(self, on_progress: OnProgress) -> StitchResult:
+    def _fill_smoothly(self, on_progress: OnProgress, fill: FillFunction | None = None) -> StitchResult:
+        """Return a fill that looks no further than the nearest surroundings: by default the smooth one."""
         forms = self._forms.astype(np.float32)
         hidden = forms if self._hidden_mask is None else np.maximum(self._hidden_mask, forms)
-        return stitch(self._picture, self._mask, _fill_smooth, self._copying(SMOOTH_CONTEXT), on_progress, self._bounds, hidden)
+        options = self._copying(SMOOTH_CONTEXT)
+        return stitch(self._picture, self._mask, fill or _fill_smooth, options, on_progress, self._bounds, hidden)
+
+    def _add_lines(self, on_progress: OnProgress) -> dict[str, StitchResult]:
+        """Return the fill that draws on the lines that cross the hole; nothing if they have no clear direction."""
+        unknown = (distance_from(self._unknown) <= self._options.grow) | self._hidden
+        direction = find_direction(_to_rgb(self._picture.pixels_in(self._view.window)), unknown)
+        if not direction.is_clear:
+            return {}
+
+        def fill(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
+            return fill_along(pixels, hole > 0.5, direction.angle, seed)
+
+        return {"lines": self._fill_smoothly(on_progress, fill)}
 
     def _add_patches(self, on_progress: OnProgress, name: str = "patches") -> dict[str, StitchResult]:
         """Return the fill with copied blocks by that name; nothing if the surroundings are too small to copy from.
