@@ -39,7 +39,7 @@ LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
 # A smooth fill that costs no more than this is kept without a comparison.
-ENOUGH_COST = 0.6
+ENOUGH_COST = 1.0
 # The engine's fill gets more detail, and copied blocks are chosen again, if they have less than this share of their surroundings' detail.
 SOFT_RATIO = 0.9
 # The engine's fill is given the colours of its surroundings if more than this share of it is new.
@@ -319,7 +319,7 @@ class _HoleFiller:
             fills["lines"] = self._add_detail(fills["lines"])
             scores["lines"] = self._score(fills["lines"])
         self._lift_detail(fills, scores)
-        chosen = self._choose(scores)
+        chosen = self._choose(scores, is_smooth_enough=is_enough)
         on_progress(1.0)
         return fills[chosen], self._describe(chosen, fills, scores, smoothness)
 
@@ -344,11 +344,12 @@ class _HoleFiller:
                 fills[name] = self._mix_in(fills[name], lift_detail(pixels, self._unknown, score.detail_ratio))
                 scores[name] = replace(self._score(fills[name]), joins=score.joins, recoloured=score.recoloured)
 
-    def _choose(self, scores: Mapping[str, FillScores]) -> str:
-        """Return the name of the fill that is kept: by its place among all, the best first."""
+    def _choose(self, scores: Mapping[str, FillScores], *, is_smooth_enough: bool) -> str:
+        """Return the name of the fill that is kept: by its place among all, the best first; a smooth one that is good enough is the best."""
 
-        def rank(name: str) -> tuple[bool, float]:
-            return self._rules.engine_first and name != "engine", rank_cost(name, scores[name])
+        def rank(name: str) -> tuple[bool, bool, float]:
+            is_best = is_smooth_enough and name == "smooth"
+            return self._rules.engine_first and name != "engine", not is_best, rank_cost(name, scores[name])
 
         return sorted(scores, key=rank)[(self._rules.choice - 1) % len(scores)]
 
