@@ -261,9 +261,9 @@ def test_cables_across_the_hole_go_on() -> None:
     pixels[70:120, 80:140] = np.linspace(0.4, 0.6, HEIGHT, dtype=np.float32)[70:120, None, None]
     cables = sum(np.clip(2.5 - np.abs(off - place), 0, 1) for place in (40, 60, 83))[..., None]
     truth = (pixels * (1 - 0.8 * cables)).astype(np.float32)
-    given = truth.copy()
-    given[70:120, 80:140] = (1, 0, 0)
-    hole = _chosen(_rounded(given), FillRules())
+    damaged = truth.copy()
+    damaged[70:120, 80:140] = (1, 0, 0)
+    hole = _chosen(_rounded(damaged), FillRules())
     scores = hole.scores["lines"]
     assert rank_cost("lines", scores) < rank_cost("patches", scores) == scores.cost
     inside = _mask()[hole.view] > 0

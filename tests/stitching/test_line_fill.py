@@ -33,11 +33,11 @@ def _cables(angle: float, grain: float = 0.0) -> Pixels:
 def test_cables_go_on_straight(angle: float) -> None:
     """Their direction is found within a fifth of a degree, and the fill is nearly the truth; the rest stays as it is."""
     truth, hole = _cables(angle), _hole()
-    given = np.where(hole[..., None], np.float32(1), truth).astype(np.float32)
-    direction = find_direction(given, hole)
+    damaged = np.where(hole[..., None], np.float32(1), truth).astype(np.float32)
+    direction = find_direction(damaged, hole)
     assert direction.is_clear
     assert min(abs(direction.angle - angle), 180 - abs(direction.angle - angle)) < 0.2
-    filled = fill_along(given, hole, direction.angle, 1)
+    filled = fill_along(damaged, hole, direction.angle, 1)
     assert float(np.abs(filled - truth)[hole].mean()) < 3 / 255
     assert float(np.abs(filled - truth)[hole].max()) < 0.2
     assert np.array_equal(filled[~hole], truth[~hole])
@@ -45,11 +45,11 @@ def test_cables_go_on_straight(angle: float) -> None:
 
 def test_the_fill_has_the_grain_of_the_surroundings() -> None:
     """As strong as theirs, and the same for the same seed."""
-    given, hole = _cables(30.0, grain=4 / 255), _hole()
-    filled = fill_along(given, hole, 30.0, 1)
+    damaged, hole = _cables(30.0, grain=4 / 255), _hole()
+    filled = fill_along(damaged, hole, 30.0, 1)
     grain = filled - fill_along(_cables(30.0), hole, 30.0, 1)
     assert float(grain[hole].std()) == pytest.approx(4 / 255, rel=0.3)
-    assert np.array_equal(filled, fill_along(given, hole, 30.0, 1))
+    assert np.array_equal(filled, fill_along(damaged, hole, 30.0, 1))
 
 
 def test_lines_to_the_border_of_the_picture_have_one_end() -> None:

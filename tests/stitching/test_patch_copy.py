@@ -104,9 +104,9 @@ def test_a_second_copy_into_the_same_hole_searches_no_offsets(monkeypatch: pytes
     """It is the same as without the first one; another picture is searched again."""
     searches: list[int] = []
 
-    def search(*given: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    def search(*arrays: NDArray[np.bool_]) -> NDArray[np.intp] | None:
         searches.append(1)
-        return find_offsets(*given)
+        return find_offsets(*arrays)
 
     monkeypatch.setattr("goldsmith.stitching.offset_labels.find_offsets", search)
     grids = BlockGrids()

@@ -345,7 +345,7 @@ class _HoleFiller:
                 scores[name] = replace(self._score(fills[name]), joins=score.joins, recoloured=score.recoloured)
 
     def _choose(self, scores: Mapping[str, FillScores], *, is_smooth_enough: bool) -> str:
-        """Return the name of the fill that is kept: by its place among all, the best first; a smooth one that is good enough is the best."""
+        """Return the name of the fill that is kept: by its place among all, the best first. A smooth fill that is enough is the best."""
 
         def rank(name: str) -> tuple[bool, bool, float]:
             is_best = is_smooth_enough and name == "smooth"

@@ -154,7 +154,7 @@ class FillComparison:
         )
 
     def score(self, pixels: Pixels) -> FillScores:
-        """Return the scores of the fill in pixels (h, w, 3), which are those of the surroundings outside the hole."""
+        """Return the scores of the fill in pixels (h, w, 3), 0..1, which are those of the surroundings outside the hole."""
         measures = self._measures
         if measures is None:
             return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -198,7 +198,8 @@ class _DetailComparison:
         share = reduce_by(ring[window].astype(np.float32), self._factor)
         values = reduce_by(detail[window] * ring[window], self._factor) / np.maximum(share, 1e-3)
         confidence = np.minimum(share * np.float32(RING_CONFIDENCE * self._factor), 1)
-        return np.maximum(pull_push_fill(values[..., None].astype(np.float32), confidence)[..., 0], 0) + LEAST_DETAIL
+        expected = pull_push_fill(values[..., None].astype(np.float32), confidence.astype(np.float32))[..., 0]
+        return np.asarray(np.maximum(expected, 0) + LEAST_DETAIL, dtype=np.float32)
 
     def compare(self, light: Mask) -> tuple[float, float, float, float]:
         """Return the ratios of detail and of forms, the evenness and the texture of a fill. light: (h, w) of the window."""
@@ -235,7 +236,8 @@ def _bands(light: Mask) -> list[Mask]:
 def _slopes(light: Mask) -> Mask:
     import cv2
 
-    return np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=1 / 8))
+    slopes = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=1 / 8))
+    return np.asarray(slopes, dtype=np.float32)
 
 
 def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:

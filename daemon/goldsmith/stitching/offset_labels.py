@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,17 +91,17 @@ class BlockGrids:
     """Keep the last grid of blocks: a second choice among the same pixels needs the same one."""
 
     def __init__(self) -> None:
-        self._last: tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_], BlockGrid | None] | None = None
+        self._arrays: tuple[NDArray[Any], ...] = ()
+        self._grid: BlockGrid | None = None
 
     def get(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_]) -> BlockGrid | None:
-        """Return the grid for a hole, or None if no place resembles another. pixels: (h, w, 3); unknown, blocked: (h, w)."""
-        given = (pixels, unknown, blocked)
-        if self._last is not None and all(np.array_equal(first, second) for first, second in zip(self._last, given, strict=False)):
-            return self._last[3]
-        offsets = find_offsets(pixels, blocked, unknown)
-        grid = None if offsets is None else BlockGrid(pixels, unknown, blocked, _with_long_offsets(offsets, unknown))
-        self._last = (*given, grid)
-        return grid
+        """Return the grid for a hole, or None if no place resembles another. pixels: (h, w, 3), 0..1; unknown, blocked: (h, w)."""
+        arrays = (pixels, unknown, blocked)
+        if not self._arrays or not all(np.array_equal(*pair) for pair in zip(self._arrays, arrays, strict=True)):
+            offsets = find_offsets(pixels, blocked, unknown)
+            self._grid = None if offsets is None else BlockGrid(pixels, unknown, blocked, _with_long_offsets(offsets, unknown))
+            self._arrays = arrays
+        return self._grid
 
 
 def find_offsets(pixels: Pixels, blocked: NDArray[np.bool_], unknown: NDArray[np.bool_] | None = None) -> NDArray[np.intp] | None:
@@ -250,7 +251,7 @@ class BlockGrid:
     def choose(self, details: Sequence[NDArray[np.float32]] = ()) -> NDArray[np.intp]:
         """Return the number of the offset (rows, columns) of each block: the cheapest by min-sum belief propagation.
 
-        details: see ``choose_offsets``.
+        details: (h, w) each, 0..1; see ``choose_offsets``.
         """
         unary = sum((SMOOTH_COST * self._detail_errors(detail) for detail in details), self.unary)
         across = _pair_costs(self._blocks[:, :-1, :, :, BLOCK_STEP:], self._blocks[:, 1:, :, :, :BLOCK_STEP])

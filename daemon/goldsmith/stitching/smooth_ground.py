@@ -88,11 +88,11 @@ def _measure_small_forms(pixels: Pixels, known: NDArray[np.bool_], ring: NDArray
     if cell < 2 * QUICK_REDUCTION:
         return None
     weight = reduce_by(known.astype(np.float32), QUICK_REDUCTION)
-    means = reduce_by(pixels * known[..., None], QUICK_REDUCTION) / np.maximum(weight, 1e-3)[..., None]
+    means = (reduce_by(pixels * known[..., None], QUICK_REDUCTION) / np.maximum(weight, 1e-3)[..., None]).astype(np.float32)
     inside = (reduce_by(ring.astype(np.float32), QUICK_REDUCTION) > 0.5) & (weight > 0.5)
     if not inside.any():
         return None
-    forms = _blur_known(means, weight, QUICK_SIGMA) - _blur_known(means, weight, cell / QUICK_REDUCTION)
+    forms = np.asarray(_blur_known(means, weight, QUICK_SIGMA) - _blur_known(means, weight, cell / QUICK_REDUCTION))
     values = 255 * np.abs(forms).max(axis=2)[inside]
     return Smoothness(float(np.sqrt(np.mean(np.square(values)))), float(np.percentile(values, 99)))
 

@@ -121,13 +121,13 @@ class ColourCells:
         self._is_usual = maximum_filter(self._occupied, size=3).ravel()
 
     def are_usual(self, colours: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which of the colours (..., 3) the part has, or has right beside them."""
+        """Return which (n) of the colours (n, 3), L 0..100, a and b, the part has, or has right beside them."""
         cells = np.floor(colours / self._sides).astype(np.int32)
         return np.asarray(self._is_usual[self._numbers(np.clip(cells, self._lowest, self._lowest + self._shape - 1))])
 
     def _numbers(self, cells: NDArray[np.int32]) -> NDArray[np.intp]:
         own = cells - self._lowest
-        return np.ravel_multi_index((own[..., 0], own[..., 1], own[..., 2]), tuple(self._shape))
+        return np.asarray(np.ravel_multi_index((own[..., 0], own[..., 1], own[..., 2]), tuple(self._shape)))
 
     def nearest(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return for each colour (n, 3), L 0..100, a and b, the nearest one of the part; the same colours if the part has none."""
