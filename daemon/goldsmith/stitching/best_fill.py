@@ -53,7 +53,7 @@ MAX_NOVELTY = 0.02
 MAX_FOREIGN = 0.1
 # Where its surroundings are even, a fill may only be so much more foreign than they are among themselves. That is measured if the fill is
 # foreign to more than the second.
-MAX_EXCESS = 0.05
+MAX_EXCESS = 0.035
 LEAST_FOREIGN = 0.05
 # Limits of a fill that is passed at all.
 UNFIT_FOREIGN = 0.34
@@ -69,7 +69,7 @@ JOINS_COST = 0.5
 LINES_GAIN = 0.3
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
-MAX_COST = 1.8
+MAX_COST = 1.7
 
 
 def rank_cost(name: str, score: FillScores) -> float:
@@ -157,8 +157,9 @@ class HoleFill:
             doubts.append(f"it has {score.detail_ratio:.2f} times the fine detail of its surroundings")
         if score.seam > MAX_SEAM:
             doubts.append("its border shows")
-        if not doubts and score.cost > MAX_COST:
-            doubts.append(f"it suits its surroundings badly (cost {score.cost:.1f}, the limit is {MAX_COST:g})")
+        cost = rank_cost(self.chosen, score)
+        if not doubts and cost > MAX_COST:
+            doubts.append(f"it suits its surroundings badly (cost {cost:.1f}, the limit is {MAX_COST:g})")
         return doubts
 
 
