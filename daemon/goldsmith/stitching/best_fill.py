@@ -158,7 +158,8 @@ class HoleFill:
         if score.seam > MAX_SEAM:
             doubts.append("its border shows")
         cost = rank_cost(self.chosen, score)
-        if not doubts and cost > MAX_COST:
+        is_plain = self.chosen == "smooth" and self.smoothness is not None and self.smoothness.is_smooth
+        if not doubts and cost > MAX_COST and not is_plain:
             doubts.append(f"it suits its surroundings badly (cost {cost:.1f}, the limit is {MAX_COST:g})")
         return doubts
 
