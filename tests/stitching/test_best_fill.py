@@ -164,6 +164,15 @@ def test_on_an_even_ground_less_is_doubtful(foreign: float, usual: float | None,
     assert bool(replace(hole, scores=scores, usual=usual).doubts()) is is_told
 
 
+@pytest.mark.parametrize(("chosen", "is_told"), [("patches", True), ("lines", False)])
+def test_the_cost_of_drawn_lines_is_not_doubtful(chosen: str, is_told: bool) -> None:
+    """Detail in the ring round a few cables is not where it is in the hole. A border that shows is told of lines, too."""
+    _, [hole] = _fill(_gravel(), _mask())
+    score = replace(hole.scores[hole.chosen], evenness=3.0)
+    assert bool(replace(hole, chosen=chosen, scores={chosen: score}).doubts()) is is_told
+    assert replace(hole, chosen=chosen, scores={chosen: replace(score, seam=1.5)}).doubts() == ["its border shows"]
+
+
 def test_a_fill_with_three_doubts_is_not_passed() -> None:
     """Two are remarked on; a border that shows as well is too much."""
     _, [hole] = _fill(_gravel(), _mask())

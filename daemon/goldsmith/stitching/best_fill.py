@@ -133,6 +133,12 @@ class HoleFill:
         is_object = score.foreign > limit or score.novelty + score.recoloured > UNFIT_NOVELTY
         return is_object or len(self.doubts()) >= UNFIT_DOUBTS
 
+    @property
+    def _is_simple(self) -> bool:
+        """True if the fill is a plain surface or straight lines: the ring round the hole may have other detail, which raises the cost."""
+        is_plain = self.smoothness is not None and self.smoothness.is_smooth
+        return self.chosen == "lines" or (self.chosen == "smooth" and is_plain)
+
     def _caption(self, name: str) -> str:
         score = self.scores[name]
         first = f"{name}: cost {score.cost:.2f}{', chosen' if name == self.chosen else ''}"
@@ -158,8 +164,7 @@ class HoleFill:
         if score.seam > MAX_SEAM:
             doubts.append("its border shows")
         cost = rank_cost(self.chosen, score)
-        is_plain = self.chosen == "smooth" and self.smoothness is not None and self.smoothness.is_smooth
-        if not doubts and cost > MAX_COST and not is_plain:
+        if not doubts and cost > MAX_COST and not self._is_simple:
             doubts.append(f"it suits its surroundings badly (cost {cost:.1f}, the limit is {MAX_COST:g})")
         return doubts
 
