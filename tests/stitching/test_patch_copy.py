@@ -11,6 +11,7 @@ from goldsmith.picture.smoothing import gaussian_blur
 from goldsmith.stitching.carried_detail import carry_detail, lift_detail
 from goldsmith.stitching.offset_labels import BlockGrids, find_offsets
 from goldsmith.stitching.patch_copy import copy_patches
+from goldsmith.stitching.surroundings import distance_from
 
 SIDE = 150
 
@@ -120,6 +121,16 @@ def test_a_second_copy_into_the_same_hole_searches_no_offsets(monkeypatch: pytes
     assert np.array_equal(second.pixels, alone.pixels)
     copy_patches(1 - pixels, _hole(), grids=grids)
     assert len(searches) == 3
+
+
+def test_an_even_ground_shows_no_arc_at_the_border() -> None:
+    """Blocks of other tones are shifted to that of their place; within 2 px of the border the tone is right by 2 codes in the mean."""
+    down, across = np.mgrid[:SIDE, :SIDE, :1][:2]
+    waves = 0.5 + 0.3 * np.sin(across / 40 + down / 60) + np.random.default_rng(3).normal(0, 0.5 / 255, (SIDE, SIDE, 3))
+    filled = copy_patches(np.where(_hole()[..., None], 0, waves).astype(np.float32), _hole())
+    assert filled is not None
+    near = _hole() & (distance_from(~_hole()) <= 2)
+    assert float(np.abs(filled.pixels - waves)[near].mean()) < 2 / 255
 
 
 def test_joins_that_jump_are_measured() -> None:
