@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from goldsmith.engines.registry.weights_registry import WeightsRegistry
 
 _BENCHMARK = "fill"
+# What auto is compared with.
+_ALONE = "engine alone"
 # The folder with the photographs: the unpacked packages and scikit-image's data.
 _FOLDER_VARIABLE = "PHOTOGRAPHS"
 # How much of the photograph is given round a hole, as a multiple of its side.
@@ -55,7 +57,7 @@ class TruthScores:
 
 @dataclass(frozen=True, slots=True)
 class FilledHole:
-    """The result of one hole: how auto chose, and the scores of each fill; ``engine`` is the default alone.
+    """The result of one hole: how auto chose, and the scores of each fill that it made and of the default engine alone.
 
     seconds: the processor time, with the search for subjects. novelty: the share of the delivered fill with new colours or edges.
     """
@@ -217,10 +219,8 @@ def _fill(hole: Hole, path: Path, engine: Inpainter) -> FilledHole:
     reach = hole.side // 8
     window = np.s_[max(rows[0] - reach, 0) : rows[-1] + reach, max(columns[0] - reach, 0) : columns[-1] + reach]
     pictures = {"truth": pixels[window], record.chosen: filled[window]}
-    fills = {record.chosen: filled}
-    if record.chosen != "engine":
-        fills["engine"] = _run(pixels, unknown, engine, "engine")[0]
-        pictures["engine"] = fills["engine"][window]
+    fills = {record.chosen: filled, _ALONE: _run(pixels, unknown, engine, "engine")[0]}
+    pictures[_ALONE] = fills[_ALONE][window]
     for name, part in record.fills.items():
         fills.setdefault(name, _put_back(pixels, part, record.view))
     scores = {name: compare_with_truth(pixels, each, unknown) for name, each in fills.items()}
@@ -299,8 +299,8 @@ def _photograph_rows(filled: Sequence[FilledHole]) -> list[Row]:
         some = [each for each in filled if each.hole.ground == ground]
         if some:
             auto = statistics.mean(each.scores[each.chosen].distance for each in some)
-            engine = statistics.mean(each.scores["engine"].distance for each in some)
-            rows.append(Row(_BENCHMARK, f"{ground}, {len(some)} holes: distance", auto, "", None, "engine alone", engine))
+            engine = statistics.mean(each.scores[_ALONE].distance for each in some)
+            rows.append(Row(_BENCHMARK, f"{ground}, {len(some)} holes: distance", auto, "", None, _ALONE, engine))
             right = share(lambda each: is_right(each, each.chosen), some)
             rows.append(
                 Row(
@@ -309,8 +309,8 @@ def _photograph_rows(filled: Sequence[FilledHole]) -> list[Row]:
                     right,
                     "%",
                     None,
-                    "engine alone",
-                    share(lambda each: is_right(each, "engine"), some),
+                    _ALONE,
+                    share(lambda each: is_right(each, _ALONE), some),
                 )
             )
     halved = [each for each in filled if 400 <= each.hole.side <= 600]

@@ -14,7 +14,7 @@ from goldsmith.picture.crop_and_stitch import StitchOptions, StitchResult
 from goldsmith.picture.crop_planning import CropBox, find_mask_bounds
 from goldsmith.picture.picture import BitDepth, Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.best_fill import FillRules, HoleFill, stitch_best
+from goldsmith.stitching.best_fill import FillRules, HoleFill, rank_cost, stitch_best
 
 HEIGHT, WIDTH = 200, 240
 OPTIONS = StitchOptions(grow=4, feather=0, context=0.5, side=0, multiple=1, seed=3)
@@ -78,7 +78,10 @@ def test_a_hole_in_a_smooth_ground_needs_no_engine(channels: int, depth: BitDept
 
 @pytest.mark.parametrize(("enough", "is_asked"), [(0.0, True), (50.0, False)])
 def test_the_engine_is_not_asked_where_a_smooth_fill_is_good_enough(monkeypatch: pytest.MonkeyPatch, enough: float, is_asked: bool) -> None:
-    """On soft waves the smooth fill is measured first; only if it costs too much is it compared with others."""
+    """On soft waves the smooth fill is measured first; only if it costs too much is it compared with others.
+
+    It counts as the best then, whatever the others cost: the second choice is another one.
+    """
     monkeypatch.setattr("goldsmith.stitching.best_fill.ENOUGH_COST", enough)
     waves = np.sin(np.arange(WIDTH, dtype=np.float32) / 5)[None, :, None] * np.float32(8 / 255)
     engine = NullInpainter()
@@ -86,6 +89,8 @@ def test_the_engine_is_not_asked_where_a_smooth_fill_is_good_enough(monkeypatch:
     assert "smooth" in hole.scores
     assert bool(engine.calls) is is_asked
     assert hole.chosen == "smooth" or is_asked
+    if not is_asked:
+        assert _chosen(_rounded(_sky().pixels + waves), FillRules(choice=2)).chosen != "smooth"
 
 
 def test_a_hole_in_texture_gets_blocks_of_the_texture() -> None:
@@ -157,6 +162,15 @@ def test_on_an_even_ground_less_is_doubtful(foreign: float, usual: float | None,
     _, [hole] = _fill(_gravel(), _mask())
     scores = {hole.chosen: replace(hole.scores[hole.chosen], foreign=foreign)}
     assert bool(replace(hole, scores=scores, usual=usual).doubts()) is is_told
+
+
+@pytest.mark.parametrize(("chosen", "is_told"), [("patches", True), ("lines", False)])
+def test_the_cost_of_drawn_lines_is_not_doubtful(chosen: str, is_told: bool) -> None:
+    """Detail in the ring round a few cables is not where it is in the hole. A border that shows is told of lines, too."""
+    _, [hole] = _fill(_gravel(), _mask())
+    score = replace(hole.scores[hole.chosen], evenness=3.0)
+    assert bool(replace(hole, chosen=chosen, scores={chosen: score}).doubts()) is is_told
+    assert replace(hole, chosen=chosen, scores={chosen: replace(score, seam=1.5)}).doubts() == ["its border shows"]
 
 
 def test_a_fill_with_three_doubts_is_not_passed() -> None:
@@ -246,6 +260,23 @@ def test_what_must_not_be_copied_is_not_copied() -> None:
     window = hole.view
     inside = _mask()[window] > 0
     assert hole.fills["patches"][inside][:, 0].min() > 0.05
+
+
+def test_cables_across_the_hole_go_on() -> None:
+    """The dark lines cross the whole hole, from one end to the other, in the sky's own tone."""
+    down, across = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    off = down - 0.3 * across
+    pixels = _sky().pixels.copy()
+    pixels[70:120, 80:140] = np.linspace(0.4, 0.6, HEIGHT, dtype=np.float32)[70:120, None, None]
+    cables = sum(np.clip(2.5 - np.abs(off - place), 0, 1) for place in (40, 60, 83))[..., None]
+    truth = (pixels * (1 - 0.8 * cables)).astype(np.float32)
+    damaged = truth.copy()
+    damaged[70:120, 80:140] = (1, 0, 0)
+    hole = _chosen(_rounded(damaged), FillRules())
+    scores = hole.scores["lines"]
+    assert rank_cost("lines", scores) < rank_cost("patches", scores) == scores.cost
+    inside = _mask()[hole.view] > 0
+    assert float(np.abs(hole.fills["lines"] - truth[hole.view])[inside].mean()) < 0.03
 
 
 def test_thin_holes_are_left_to_the_engine() -> None:

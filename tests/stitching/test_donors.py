@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
-from goldsmith.stitching.donors import DETECTION_SIDE, find_barred
+from goldsmith.stitching.donors import DETECTION_SIDE, find_barred, find_unlike
 
 HEIGHT, WIDTH = 160, 240
 HOLE = CropBox(60, 40, 100, 90)
@@ -73,3 +73,15 @@ def test_objects_are_looked_for_in_a_small_copy() -> None:
     mask[100:800, 100:1700] = 1
     find_barred(Picture(freeze(pixels)), mask, CropBox(0, 0, 900, 1800), 4, find_objects)
     assert sizes == [(DETECTION_SIDE // 2, DETECTION_SIDE)]
+
+
+def test_what_is_unlike_the_border_is_found() -> None:
+    """The person is, all but the outline; neither the wall nor the rest of the object right beside the hole is."""
+    pixels, hole = _room(), _mask() > 0
+    pixels[HOLE.top : HOLE.bottom, HOLE.left - 2 : HOLE.right] = (0.1, 0.9, 0.1)
+    unlike = find_unlike(pixels, hole, np.zeros_like(hole))
+    assert unlike[40:150, 160:200].all()
+    assert not unlike[:, : PERSON.left - 10].any()
+    hidden = np.zeros_like(hole)
+    hidden[PERSON.window] = True
+    assert not find_unlike(pixels, hole, hidden).any()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.fill_scores import score_fill, usual_foreign
+from goldsmith.stitching.fill_scores import FillComparison, usual_foreign
 
 SIDE = 200
 
@@ -36,7 +36,7 @@ def _with(pixels: Pixels, inside: Pixels) -> Pixels:
 
 
 def _scores(pixels: Pixels):  # type: ignore[no-untyped-def]
-    return score_fill(pixels, _hole(), np.zeros((SIDE, SIDE), dtype=np.bool_))
+    return FillComparison(pixels, _hole(), np.zeros((SIDE, SIDE), dtype=np.bool_)).score(pixels)
 
 
 @pytest.mark.parametrize("truth", [_cloth(), _planks()], ids=["cloth", "planks"])
@@ -115,7 +115,7 @@ def test_what_is_hidden_is_no_surrounding() -> None:
     filled[90:110, 90:110] = (0.9, 0.1, 0.1)
     hidden = np.zeros((SIDE, SIDE), dtype=np.bool_)
     hidden[60:140, 145:190] = True
-    assert score_fill(filled, _hole(), hidden).novelty > 0.04
+    assert FillComparison(filled, _hole(), hidden).score(filled).novelty > 0.04
     assert _scores(filled).novelty < 0.02
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
 from goldsmith.stitching.carried_detail import carry_detail, lift_detail
-from goldsmith.stitching.offset_labels import find_offsets
+from goldsmith.stitching.offset_labels import BlockGrids, find_offsets
 from goldsmith.stitching.patch_copy import copy_patches
+from goldsmith.stitching.surroundings import distance_from
 
 SIDE = 150
 
@@ -77,6 +78,59 @@ def test_an_object_is_not_copied_for_the_sake_of_its_seams() -> None:
     filled = copy_patches(np.where(_hole()[..., None], np.float32(0), pixels), _hole())
     assert filled is not None
     assert not (filled.pixels[..., 2] - filled.pixels[..., 0] > 0.3)[_hole()].any()
+
+
+@pytest.mark.parametrize(("least", "is_sought"), [(0.25, False), (-1.0, True)])
+def test_objects_are_looked_for_if_a_block_is_unlike_the_border(monkeypatch: pytest.MonkeyPatch, least: float, is_sought: bool) -> None:
+    """A wall is filled without a search; if there is one, what it finds is kept out."""
+    monkeypatch.setattr("goldsmith.stitching.patch_copy.LEAST_UNLIKENESS", least)
+    wall = np.full((SIDE, SIDE, 3), 0.6, dtype=np.float32)
+    wall += np.random.default_rng(5).normal(0, 0.02, wall.shape).astype(np.float32)
+    lamp = np.zeros((SIDE, SIDE), dtype=np.bool_)
+    lamp[:, 100:115] = is_sought
+    wall[lamp] = (0.9, 0.1, 0.1)
+    searches: list[int] = []
+
+    def find_objects() -> NDArray[np.bool_]:
+        searches.append(1)
+        return lamp
+
+    filled = copy_patches(np.where(_hole()[..., None], np.float32(0), wall), _hole(), find_objects=find_objects)
+    assert filled is not None
+    assert len(searches) == int(is_sought)
+    assert not (filled.pixels[..., 0] - filled.pixels[..., 1] > 0.4)[_hole()].any()
+
+
+def test_a_second_copy_into_the_same_hole_searches_no_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same as without the first one; another picture is searched again."""
+    searches: list[int] = []
+
+    def search(*arrays: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+        searches.append(1)
+        return find_offsets(*arrays)
+
+    monkeypatch.setattr("goldsmith.stitching.offset_labels.find_offsets", search)
+    grids = BlockGrids()
+    pixels = np.where(_hole()[..., None], 1, _tiles()).astype(np.float32)
+    copy_patches(pixels, _hole(), grids=grids)
+    second = copy_patches(pixels, _hole(), keeps_detail=True, grids=grids)
+    assert len(searches) == 1
+    alone = copy_patches(pixels, _hole(), keeps_detail=True)
+    assert second is not None
+    assert alone is not None
+    assert np.array_equal(second.pixels, alone.pixels)
+    copy_patches(1 - pixels, _hole(), grids=grids)
+    assert len(searches) == 3
+
+
+def test_an_even_ground_shows_no_arc_at_the_border() -> None:
+    """Blocks of other tones are shifted to that of their place; within 2 px of the border the tone is right by 2 codes in the mean."""
+    down, across = np.mgrid[:SIDE, :SIDE, :1][:2]
+    waves = 0.5 + 0.3 * np.sin(across / 40 + down / 60) + np.random.default_rng(3).normal(0, 0.5 / 255, (SIDE, SIDE, 3))
+    filled = copy_patches(np.where(_hole()[..., None], 0, waves).astype(np.float32), _hole())
+    assert filled is not None
+    near = _hole() & (distance_from(~_hole()) <= 2)
+    assert float(np.abs(filled.pixels - waves)[near].mean()) < 2 / 255
 
 
 def test_joins_that_jump_are_measured() -> None:

@@ -103,6 +103,23 @@ def test_slopes_and_grain_are_smooth_and_forms_are_not() -> None:
         assert not measure_smoothness(pixels, _hole(), _nothing()).is_smooth
 
 
+def test_small_forms_alone_settle_that_a_ground_is_not_smooth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On cloth no surface is fitted, which takes long; a slope with grain needs it."""
+    fitted: list[int] = []
+
+    def fit(pixels: Pixels, known: NDArray[np.bool_]) -> Pixels:
+        fitted.append(1)
+        return fit_surface(pixels, known)
+
+    monkeypatch.setattr("goldsmith.stitching.smooth_ground.fit_surface", fit)
+    enlarged = [np.kron(each, np.ones((4, 4, 1), dtype=np.float32)) for each in (_slope(), _slope() + _grain(0.1))]
+    hole = np.kron(_hole(), np.ones((4, 4), dtype=np.bool_))
+    slope, cloth = (measure_smoothness(each, hole, np.zeros_like(hole)) for each in enlarged)
+    assert slope.is_smooth
+    assert not cloth.is_nearly_smooth
+    assert len(fitted) == 1
+
+
 def test_what_is_hidden_is_not_looked_at() -> None:
     """A subject beside the hole does not make a smooth ground rough."""
     pixels, hidden = _slope(), _hole(50, 115, 110, 150)

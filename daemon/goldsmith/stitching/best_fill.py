@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -17,10 +17,12 @@ from goldsmith.picture.crop_planning import CropBox, find_separate_holes
 from goldsmith.picture.picture import Mask, Picture, Pixels, Window
 from goldsmith.picture.smoothing import resize_values
 from goldsmith.stitching.carried_detail import carry_detail, lift_detail
-from goldsmith.stitching.donors import FindObjects, find_barred
-from goldsmith.stitching.fill_scores import FillScores, score_fill, usual_foreign
+from goldsmith.stitching.donors import FindObjects, find_barred, find_unlike
+from goldsmith.stitching.fill_scores import FillComparison, FillScores, usual_foreign
 from goldsmith.stitching.fill_sheet import draw_fill_sheet
 from goldsmith.stitching.known_colours import keep_known_colours
+from goldsmith.stitching.line_fill import fill_along, find_direction
+from goldsmith.stitching.offset_labels import BlockGrids
 from goldsmith.stitching.patch_copy import copy_patches
 from goldsmith.stitching.smooth_ground import Smoothness, fill_smooth, measure_smoothness
 from goldsmith.stitching.surroundings import distance_from, find_detached_forms, find_dirty_rim, ring_width
@@ -37,7 +39,7 @@ LEAST_COPY_CONTEXT = 0.25
 # A smooth fill of slopes and grain alone needs little to measure: as a share of the hole's longer side.
 SMOOTH_CONTEXT = 0.4
 # A smooth fill that costs no more than this is kept without a comparison.
-ENOUGH_COST = 0.6
+ENOUGH_COST = 1.0
 # The engine's fill gets more detail, and copied blocks are chosen again, if they have less than this share of their surroundings' detail.
 SOFT_RATIO = 0.9
 # The engine's fill is given the colours of its surroundings if more than this share of it is new.
@@ -51,7 +53,7 @@ MAX_NOVELTY = 0.02
 MAX_FOREIGN = 0.1
 # Where its surroundings are even, a fill may only be so much more foreign than they are among themselves. That is measured if the fill is
 # foreign to more than the second.
-MAX_EXCESS = 0.05
+MAX_EXCESS = 0.035
 LEAST_FOREIGN = 0.05
 # Limits of a fill that is passed at all.
 UNFIT_FOREIGN = 0.34
@@ -63,14 +65,19 @@ UNFIT_DOUBTS = 3
 # Copied blocks whose visible joins are longer than this share of the hole's outline cost so much more.
 MAX_JOINS = 0.25
 JOINS_COST = 0.5
+# Lines that are drawn on cost so much less: that both of their ends agree is known, and no measure sees it.
+LINES_GAIN = 0.3
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
-MAX_COST = 1.8
+MAX_COST = 1.7
 
 
-def rank_cost(score: FillScores) -> float:
-    """Return the cost by which the fills of a hole are ranked: blocks with visible joins must be clearly better than another fill."""
-    return score.cost + (JOINS_COST if score.joins > MAX_JOINS else 0)
+def rank_cost(name: str, score: FillScores) -> float:
+    """Return the cost by which the fills of a hole are ranked.
+
+    Blocks with visible joins must be clearly better than another fill, and another fill clearly better than lines that are drawn on.
+    """
+    return score.cost + (JOINS_COST if score.joins > MAX_JOINS else 0) - (LINES_GAIN if name == "lines" else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,8 @@ class HoleFill:
     box:        left, top, width and height in px.
     smoothness: of the surroundings, or None if they were not measured.
     detached:   the share, 0..1, of the surroundings that was left out: forms that do not touch the hole, such as text beside a headline.
-    chosen:     the name of the fill that was kept: "smooth", "engine", "engine in known colours", "engine with detail", "patches" or
-                "patches with detail".
+    chosen:     the name of the fill that was kept: "smooth", "engine", "engine in known colours", "engine with detail", "lines", "patches"
+                or "patches with detail".
     scores:     of each fill by name; empty if there was only one to choose from.
     usual:      how foreign, 0..1, the surroundings are among themselves; None if that was not measured.
     view:       the box and its surroundings, as an index into the picture.
@@ -126,6 +133,12 @@ class HoleFill:
         is_object = score.foreign > limit or score.novelty + score.recoloured > UNFIT_NOVELTY
         return is_object or len(self.doubts()) >= UNFIT_DOUBTS
 
+    @property
+    def _is_simple(self) -> bool:
+        """True if the fill is a plain surface or straight lines: the ring round the hole may have other detail, which raises the cost."""
+        is_plain = self.smoothness is not None and self.smoothness.is_smooth
+        return self.chosen == "lines" or (self.chosen == "smooth" and is_plain)
+
     def _caption(self, name: str) -> str:
         score = self.scores[name]
         first = f"{name}: cost {score.cost:.2f}{', chosen' if name == self.chosen else ''}"
@@ -150,8 +163,9 @@ class HoleFill:
             doubts.append(f"it has {score.detail_ratio:.2f} times the fine detail of its surroundings")
         if score.seam > MAX_SEAM:
             doubts.append("its border shows")
-        if not doubts and score.cost > MAX_COST:
-            doubts.append(f"it suits its surroundings badly (cost {score.cost:.1f}, the limit is {MAX_COST:g})")
+        cost = rank_cost(self.chosen, score)
+        if not doubts and cost > MAX_COST and not self._is_simple:
+            doubts.append(f"it suits its surroundings badly (cost {cost:.1f}, the limit is {MAX_COST:g})")
         return doubts
 
 
@@ -280,6 +294,9 @@ class _HoleFiller:
         self._joins: dict[str, float] = {}
         # Forms (h, w) that do not touch the hole: they are neither continued nor copied, and fills are not compared with them.
         self._forms = np.zeros(mask.shape, dtype=np.bool_)
+        # Objects (h, w) that must not be copied; None before they are looked for.
+        self._objects: NDArray[np.bool_] | None = None
+        self._grids = BlockGrids()
 
     def fill_best(self, engine_fill: FillFunction, on_progress: OnProgress) -> tuple[StitchResult, HoleFill]:
         """Return the picture with the best fill, and how it was chosen."""
@@ -295,7 +312,8 @@ class _HoleFiller:
         is_enough = smoothness.is_smooth or any(score.cost <= ENOUGH_COST for score in scores.values())
         if not (is_enough and is_best_wanted):
             fills["engine"] = self._fill_by_engine(engine_fill, _part(on_progress, 0.1, 0.6))
-            fills |= self._add_patches(_part(on_progress, 0.6, 0.8))
+            fills |= self._add_lines(_part(on_progress, 0.6, 0.65))
+            fills |= self._add_patches(_part(on_progress, 0.65, 0.8))
         scores |= {name: self._score(each) for name, each in fills.items() if name not in scores}
         if "patches" in scores and scores["patches"].detail_ratio < SOFT_RATIO:
             copied = self._add_patches(_part(on_progress, 0.8, 0.95), "patches with detail")
@@ -304,8 +322,11 @@ class _HoleFiller:
         scores |= {name: replace(scores[name], joins=joins) for name, joins in self._joins.items()}
         if "engine" in fills:
             self._improve_engine(fills, scores)
+        if "lines" in fills and scores["lines"].detail_ratio < SOFT_RATIO:
+            fills["lines"] = self._add_detail(fills["lines"])
+            scores["lines"] = self._score(fills["lines"])
         self._lift_detail(fills, scores)
-        chosen = self._choose(scores)
+        chosen = self._choose(scores, is_smooth_enough=is_enough)
         on_progress(1.0)
         return fills[chosen], self._describe(chosen, fills, scores, smoothness)
 
@@ -323,18 +344,19 @@ class _HoleFiller:
 
     def _lift_detail(self, fills: dict[str, StitchResult], scores: dict[str, FillScores]) -> None:
         """Replace the fills with detail that are still somewhat softer than their surroundings."""
-        for name in ("engine with detail", "patches with detail"):
+        for name in ("engine with detail", "lines", "patches with detail"):
             score = scores.get(name)
             if score is not None and score.detail_ratio < SOFT_RATIO:
                 pixels = _to_rgb(fills[name].picture.pixels_in(self._view.window))
                 fills[name] = self._mix_in(fills[name], lift_detail(pixels, self._unknown, score.detail_ratio))
                 scores[name] = replace(self._score(fills[name]), joins=score.joins, recoloured=score.recoloured)
 
-    def _choose(self, scores: Mapping[str, FillScores]) -> str:
-        """Return the name of the fill that is kept: by its place among all, the best first."""
+    def _choose(self, scores: Mapping[str, FillScores], *, is_smooth_enough: bool) -> str:
+        """Return the name of the fill that is kept: by its place among all, the best first. A smooth fill that is enough is the best."""
 
-        def rank(name: str) -> tuple[bool, float]:
-            return self._rules.engine_first and name != "engine", rank_cost(scores[name])
+        def rank(name: str) -> tuple[bool, bool, float]:
+            is_best = is_smooth_enough and name == "smooth"
+            return self._rules.engine_first and name != "engine", not is_best, rank_cost(name, scores[name])
 
         return sorted(scores, key=rank)[(self._rules.choice - 1) % len(scores)]
 
@@ -386,10 +408,24 @@ class _HoleFiller:
         hidden[self._view.window][find_dirty_rim(pixels, self._unknown, self._hidden, self._options.grow)] = 1
         return hidden
 
-    def _fill_smoothly(self, on_progress: OnProgress) -> StitchResult:
+    def _fill_smoothly(self, on_progress: OnProgress, fill: FillFunction | None = None) -> StitchResult:
+        """Return a fill that looks no further than the nearest surroundings: by default the smooth one."""
         forms = self._forms.astype(np.float32)
         hidden = forms if self._hidden_mask is None else np.maximum(self._hidden_mask, forms)
-        return stitch(self._picture, self._mask, _fill_smooth, self._copying(SMOOTH_CONTEXT), on_progress, self._bounds, hidden)
+        options = self._copying(SMOOTH_CONTEXT)
+        return stitch(self._picture, self._mask, fill or _fill_smooth, options, on_progress, self._bounds, hidden)
+
+    def _add_lines(self, on_progress: OnProgress) -> dict[str, StitchResult]:
+        """Return the fill that draws on the lines that cross the hole; nothing if they have no clear direction."""
+        unknown = (distance_from(self._unknown) <= self._options.grow) | self._hidden
+        direction = find_direction(_to_rgb(self._picture.pixels_in(self._view.window)), unknown)
+        if not direction.is_clear:
+            return {}
+
+        def fill(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
+            return fill_along(pixels, hole > 0.5, direction.angle, seed)
+
+        return {"lines": self._fill_smoothly(on_progress, fill)}
 
     def _add_patches(self, on_progress: OnProgress, name: str = "patches") -> dict[str, StitchResult]:
         """Return the fill with copied blocks by that name; nothing if the surroundings are too small to copy from.
@@ -398,7 +434,7 @@ class _HoleFiller:
         """
         rim = np.zeros(self._mask.shape, dtype=np.bool_)
         rim[self._view.window] = distance_from(self._unknown) <= self._options.grow
-        copying = _PatchFill(self._barred | rim, keeps_detail=name != "patches")
+        copying = _PatchFill(self._barred | rim, self._find_objects, self._grids, keeps_detail=name != "patches")
         options = replace(self._copying(COPY_CONTEXT_FACTOR * self._options.context), grow=0)
         try:
             copied = stitch(
@@ -409,26 +445,38 @@ class _HoleFiller:
         self._joins[name] = round(copying.joins, 4)
         return {name: copied}
 
-    @cached_property
+    @property
     def _barred(self) -> NDArray[np.bool_]:
-        """The objects (h, w) round the hole that are not copied into it."""
-        barred = np.zeros(self._mask.shape, dtype=np.bool_)
+        """What must not be copied into the hole (h, w), as far as it is known."""
+        barred = self._forms
+        for more in (self._rules.never_copied, self._objects):
+            barred = barred if more is None else barred | more
+        return barred
+
+    def _find_objects(self) -> NDArray[np.bool_]:
+        """Return the objects (h, w) round the hole that must not be copied into it; they are looked for once."""
+        if self._objects is not None:
+            return self._objects
+        self._objects = barred = np.zeros(self._mask.shape, dtype=np.bool_)
         reach = ceil(COPY_CONTEXT_FACTOR * self._options.context * max(self._bounds.height, self._bounds.width))
         box = self._bounds.expand(reach, *self._mask.shape)
         barred[box.window] = find_barred(self._picture, self._mask, box, self._options.grow, self._rules.find_objects)
-        never_copied = self._rules.never_copied
-        return barred | self._forms | (never_copied if never_copied is not None else False)
+        return barred
+
+    @cached_property
+    def _lends_nothing(self) -> NDArray[np.bool_]:
+        """What lends the engine's fill no colour and no detail (h, w of the view): never copied, or unlike what lies beside the hole."""
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        return self._barred[self._view.window] | find_unlike(pixels, self._unknown, self._hidden)
 
     def _recolour(self, stitched: StitchResult) -> StitchResult:
-        known = ~(self._unknown | self._hidden | self._barred[self._view.window])
+        known = ~(self._unknown | self._hidden | self._lends_nothing)
         pixels = stitched.picture.pixels_in(self._view.window)
         return self._mix_in(stitched, keep_known_colours(_to_rgb(pixels), self._unknown, known))
 
     def _add_detail(self, stitched: StitchResult) -> StitchResult:
         pixels = stitched.picture.pixels_in(self._view.window)
-        detailed = carry_detail(
-            _to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._barred[self._view.window]
-        )
+        detailed = carry_detail(_to_rgb(pixels), self._unknown | self._hidden, 1 / min(1.0, *stitched.scales), self._lends_nothing)
         return self._mix_in(stitched, detailed)
 
     def _mix_in(self, stitched: StitchResult, better: Pixels) -> StitchResult:
@@ -440,11 +488,15 @@ class _HoleFiller:
         return replace(stitched, picture=stitched.picture.with_patches([(self._view.window, patch.astype(np.float32))]))
 
     def _score(self, stitched: StitchResult) -> FillScores:
-        """Return the scores where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
+        return self._comparison.score(_to_rgb(stitched.picture.pixels_in(self._view.window)))
+
+    @cached_property
+    def _comparison(self) -> FillComparison:
+        """Compares fills where most of each pixel is the fill: at the soft edge of a mask the old picture shines through."""
         solid = self._mask[self._view.window] > HALF_FILL
         solid = solid if solid.any() else self._unknown
-        pixels = _to_rgb(stitched.picture.pixels_in(self._view.window))
-        return score_fill(pixels, solid, self._hidden | (self._unknown & ~solid), self._forms[self._view.window])
+        pixels = _to_rgb(self._picture.pixels_in(self._view.window))
+        return FillComparison(pixels, solid, self._hidden | (self._unknown & ~solid), self._forms[self._view.window])
 
     def _describe(
         self, chosen: str, fills: dict[str, StitchResult], scores: dict[str, FillScores], smoothness: Smoothness | None
@@ -479,23 +531,41 @@ def _fill_smooth(pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress)
 
 
 class _PatchFill:
-    """Copy blocks. barred: (h, w) of the whole picture, what is not copied. keeps_detail: see ``copy_patches``."""
+    """Copy blocks. barred: (h, w) of the whole picture, what is not copied; ``find_objects`` returns more of it, of the same size.
 
-    def __init__(self, barred: NDArray[np.bool_], *, keeps_detail: bool) -> None:
+    grids, keeps_detail: see ``copy_patches``.
+    """
+
+    def __init__(
+        self, barred: NDArray[np.bool_], find_objects: Callable[[], NDArray[np.bool_]], grids: BlockGrids, *, keeps_detail: bool
+    ) -> None:
         self._keeps_detail = keeps_detail
         # The length of visible joins between blocks, as a share of the hole's outline: the worst of all crops.
         self.joins = 0.0
-        self._all_barred = barred
         self._barred = barred
+        self._find_objects = find_objects
+        self._grids = grids
+        self._window: Window = np.s_[:, :]
 
     def move_to(self, box: CropBox) -> None:
         """Take note of where in the picture the next crop lies."""
-        self._barred = self._all_barred[box.window]
+        self._window = box.window
 
     def fill(self, pixels: Pixels, hole: Mask, seed: int, on_progress: OnProgress) -> Pixels:
         """Implement ``FillFunction``."""
-        barred = resize_values(self._barred.astype(np.float32), *hole.shape) > 0
-        filled = copy_patches(pixels, hole > 0.5, barred, on_progress, keeps_detail=self._keeps_detail)
+
+        def part(objects: NDArray[np.bool_]) -> NDArray[np.bool_]:
+            return resize_values(objects[self._window].astype(np.float32), *hole.shape) > 0
+
+        filled = copy_patches(
+            pixels,
+            hole > 0.5,
+            part(self._barred),
+            on_progress,
+            keeps_detail=self._keeps_detail,
+            find_objects=lambda: part(self._find_objects()),
+            grids=self._grids,
+        )
         if filled is None:
             raise _NothingToCopy("The surroundings are too small to copy from.")
         self.joins = max(self.joins, filled.joins)

@@ -19,6 +19,8 @@ LIKE_DISTANCE = 4.0
 UNLIKE_DISTANCE = 16.0
 # How much a block counts as unlike that is alike only far from its place: per length of the hole.
 FAR_WEIGHT = 0.35
+# From this unlikeness on, 0..1, a block or an object is told from what lies beside the hole.
+LEAST_UNLIKENESS = 0.25
 _COMPARED_AT_ONCE = 20_000
 
 
@@ -46,40 +48,43 @@ class BorderLikeness:
         places = np.argwhere(middle_free & near)
         return places[:: max(-(-len(places) // MAX_BORDER_BLOCKS), 1)]
 
-    def unlikeness(self, sources: NDArray[np.intp], places: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+    def unlikeness(
+        self, sources: NDArray[np.intp], places: NDArray[np.intp] | None = None, pixels: Pixels | None = None
+    ) -> NDArray[np.float32]:
         """Return how unlike the border the blocks at ``sources`` (n, 2), top and left, are: 0..1 each.
 
-        With ``places`` (n, 2), where the blocks are to go, the border near a place counts more. All are 0 if nothing lies beside the hole.
+        With ``places`` (n, 2), where the blocks are to go, the border near a place counts more. With ``pixels`` (h, w, 3), 0..1, the blocks
+        are those of another picture of the same size, such as a fill. All are 0 if nothing lies beside the hole.
         """
         if not len(self._border) or not len(sources):
             return np.zeros(len(sources), dtype=np.float32)
-        parts = range(0, len(sources), _COMPARED_AT_ONCE)
-        return np.concatenate(
-            [
-                self._compare(
-                    sources[start : start + _COMPARED_AT_ONCE], None if places is None else places[start : start + _COMPARED_AT_ONCE]
-                )
-                for start in parts
-            ]
-        )
+        features = self._features if pixels is None else _block_features(pixels, self.side)
+        unlike = []
+        for start in range(0, len(sources), _COMPARED_AT_ONCE):
+            part = np.s_[start : start + _COMPARED_AT_ONCE]
+            own = features[sources[part, 0], sources[part, 1]]
+            unlike.append(self._compare(own, None if places is None else self._far_costs(places[part])))
+        return np.concatenate(unlike)
 
-    def _compare(self, sources: NDArray[np.intp], places: NDArray[np.intp] | None) -> NDArray[np.float32]:
-        own, border = (self._features[at[:, 0], at[:, 1]] for at in (sources, self._border))
+    def _compare(self, own: NDArray[np.float32], far_costs: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        border = self._features[self._border[:, 0], self._border[:, 1]]
         squares = np.square(own).sum(axis=1)[:, None] + np.square(border).sum(axis=1)[None] - 2 * own @ border.T
-        distance = np.sqrt(np.maximum(squares, 0))
-        unlike = np.clip((distance - LIKE_DISTANCE) / (UNLIKE_DISTANCE - LIKE_DISTANCE), 0, 1)
-        if places is not None:
-            unlike = unlike + FAR_WEIGHT * self._distances(places)
-        return np.asarray(np.minimum(unlike.min(axis=1), 1), dtype=np.float32)
+        if far_costs is None:
+            return _unlike(np.sqrt(np.maximum(squares.min(axis=1), 0)))
+        return np.asarray(np.minimum((_unlike(np.sqrt(np.maximum(squares, 0))) + far_costs).min(axis=1), 1), dtype=np.float32)
 
-    def _distances(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return how much further (n, m) each block of the border is from each place than the nearest border, in lengths of the hole."""
+    def _far_costs(self, places: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the cost (n, m) of how much further each block of the border is from each place than the nearest border."""
         half = self.side // 2
-        apart = np.linalg.norm((places[:, None] - self._border[None]).astype(np.float32), axis=2)
+        apart = np.hypot(*(np.subtract.outer(places[:, axis], self._border[:, axis]).astype(np.float32) for axis in (0, 1)))
         depth = self._depth[
             np.minimum(places[:, 0] + half, self._depth.shape[0] - 1), np.minimum(places[:, 1] + half, self._depth.shape[1] - 1)
         ]
-        return np.asarray(np.maximum(apart - depth[:, None] - 1.5 * self.side, 0) / self._length, dtype=np.float32)
+        return np.asarray(FAR_WEIGHT / self._length * np.maximum(apart - depth[:, None] - 1.5 * self.side, 0), dtype=np.float32)
+
+
+def _unlike(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.clip((distance - LIKE_DISTANCE) / (UNLIKE_DISTANCE - LIKE_DISTANCE), 0, 1), dtype=np.float32)
 
 
 def _block_features(pixels: Pixels, side: int) -> NDArray[np.float32]:

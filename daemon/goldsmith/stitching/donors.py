@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
 from goldsmith.picture.smoothing import resize_values
-from goldsmith.stitching.border_likeness import BorderLikeness
-from goldsmith.stitching.offset_labels import BLOCK_SIDE
+from goldsmith.stitching.border_likeness import LEAST_UNLIKENESS, BorderLikeness
+from goldsmith.stitching.offset_labels import BLOCK_SIDE, window_counts
 from goldsmith.stitching.surroundings import find_ring, reduce_by, reduction
 
 # Returns the masks (h, w), 0..1, of the objects in a picture that are not copied into a hole beside them.
@@ -23,10 +23,10 @@ MAX_BARRED_SHARE = 0.5
 MIN_BESIDE_PX = 6
 LEAST_BARRED = 0.1
 HALF_OBJECT = 0.5
-# An object is told from its surroundings by this unlikeness of its blocks, 0..1.
-LEAST_UNLIKENESS = 0.25
 # Objects are looked for in a copy whose longer side is at most this, in px.
 DETECTION_SIDE = 480
+# The places that are unlike the border are found every so many px of the reduced copy.
+UNLIKE_STEP = 2
 # At most so many blocks of an object are compared.
 _COMPARED_BLOCKS = 500
 
@@ -50,6 +50,25 @@ def find_barred(picture: Picture, mask: Mask, box: CropBox, grow: int, find_obje
         if float((matte > HALF_OBJECT)[beside].mean()) < MAX_BARRED_SHARE:
             barred |= _unlike_objects(pixels, unknown, matte)
     return barred
+
+
+def find_unlike(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the places (h, w) whose surroundings are unlike everything that lies beside the hole; none that touches the hole is.
+
+    pixels: (h, w, 3), 0..1, display-encoded. hole, hidden: (h, w); what is hidden is not looked at.
+    """
+    factor = reduction(hole)
+    small, small_hole, small_hidden = (reduce_by(each.astype(np.float32, copy=False), factor) for each in (pixels, hole, hidden))
+    blocked = (small_hole > 0) | (small_hidden > 0)
+    likeness = BorderLikeness(small, small_hole > 0, (small_hidden > 0) & ~(small_hole > 0), BLOCK_SIDE)
+    is_free = window_counts(blocked, likeness.side)[::UNLIKE_STEP, ::UNLIKE_STEP] == 0
+    unlike = np.zeros(is_free.shape, dtype=np.bool_)
+    unlike[is_free] = likeness.unlikeness(np.argwhere(is_free) * UNLIKE_STEP) > LEAST_UNLIKENESS
+    rows, columns = (
+        np.clip((np.arange(length) // factor - likeness.side // 2) // UNLIKE_STEP, 0, count - 1)
+        for length, count in zip(hole.shape, unlike.shape, strict=True)
+    )
+    return np.asarray(unlike[np.ix_(rows, columns)])
 
 
 def _unlike_objects(pixels: Pixels, unknown: NDArray[np.bool_], matte: Mask) -> NDArray[np.bool_]:

@@ -8,11 +8,21 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Mask, Pixels
+from goldsmith.picture.picture import Mask, Pixels, Window
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill
 from goldsmith.stitching.border_likeness import BorderLikeness
 from goldsmith.stitching.offset_labels import BLOCK_SIDE, window_counts
-from goldsmith.stitching.surroundings import COLOUR_BLUR, ColourCells, distance_from, find_ring, reduce_by, reduction, ring_width
+from goldsmith.stitching.surroundings import (
+    COLOUR_BLUR,
+    ColourCells,
+    distance_from,
+    find_ring,
+    reduce_by,
+    reduction,
+    ring_width,
+    to_lab,
+    window_of,
+)
 
 # The standard deviation in px of the blur that separates fine detail from form.
 DETAIL_SIGMA = 1.5
@@ -29,6 +39,19 @@ SEAM_PERCENTILE = 80
 # The standard deviations in px of the blurs whose differences are the bands in which textures are compared.
 BAND_SIGMAS = (0.7, 1.4, 2.8, 5.6)
 QUANTILES = np.linspace(0.01, 0.99, 50)
+# The quantiles are those of about so many values at most.
+MAX_QUANTILE_VALUES = 30_000
+# Fills are measured in the box of the hole and so many px round it: no measure looks further.
+MEASURED_PX = 24
+# Detail is compared place by place in cells so small that the blur over them has at least this standard deviation in cells.
+LEAST_EVEN_SIGMA = 4.0
+# How closely the expected detail follows single px of the ring.
+RING_CONFIDENCE = 0.2
+# Steps this near to the border, in px, are compared with those across it.
+SEAM_PX = 4
+# The standard deviations in px of the blurs before edges and lines are measured.
+EDGE_BLUR = 1.0
+LINE_BLUR = 1.2
 # How far in px from the hole's border lines are compared inside and outside, and how far along it they may move.
 LINE_DISTANCE = 3.0
 LINE_SHIFT = 4
@@ -101,34 +124,96 @@ class FillScores:
         return float(sum(WEIGHTS[name] * value for name, value in parts.items()))
 
 
-def score_fill(
-    pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_], detached: NDArray[np.bool_] | None = None
-) -> FillScores:
-    """Return the scores of the fill in ``unknown`` (h, w) of pixels (h, w, 3), 0..1, display-encoded.
+class FillComparison:
+    """Compare fills of one hole with its surroundings, which are measured once.
 
-    ``hidden`` (h, w) is ignored. Forms that do not touch the hole, ``detached`` (h, w), are no model for it: they only count as something
-    that lies beside it.
+    pixels: (h, w, 3), 0..1, display-encoded; what they have in the hole ``unknown`` (h, w) is not looked at. ``hidden`` (h, w) is ignored.
+    Forms that do not touch the hole, ``detached`` (h, w), are no model for it: they only count as something that lies beside it.
     """
-    ignored = hidden if detached is None else hidden | detached
-    ring = find_ring(unknown, ignored) & (distance_from(unknown) > 2)
-    known = ~(unknown | ignored)
-    if not ring.any():
-        return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    light = _lightness(pixels)
-    soft = gaussian_blur(light, DETAIL_SIGMA)
-    ratio, evenness = _compare_detail(np.abs(light - soft), unknown, ring)
-    form_ratio, form_evenness = _compare_detail(np.abs(soft - gaussian_blur(soft, FORM_SIGMA)), unknown, ring)
-    evenness = (evenness + form_evenness) / 2
-    return FillScores(
-        round(ratio, 4),
-        round(form_ratio, 4),
-        round(evenness, 4),
-        round(_seam_strength(pixels, unknown, known), 4),
-        round(min(1.0, _new_colours(pixels, unknown, known) + _new_edges(light, unknown, known)), 4),
-        round(_broken_lines(light, unknown, ignored), 4),
-        round(_foreign_share(pixels, unknown, hidden), 4),
-        round(_texture_distance(light, unknown, ring), 4),
-    )
+
+    def __init__(
+        self, pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_], detached: NDArray[np.bool_] | None = None
+    ) -> None:
+        ignored = hidden if detached is None else hidden | detached
+        known = ~(unknown | ignored)
+        distance = distance_from(unknown)
+        ring = find_ring(unknown, ignored) & (distance > 2)
+        self._measures: _Measures | None = None
+        if not ring.any():
+            return
+        plain = np.where(unknown[..., None], pull_push_fill(pixels, known.astype(np.float32)), pixels).astype(np.float32)
+        window = window_of(unknown, MEASURED_PX)
+        light = _lightness(plain)
+        self._measures = _Measures(
+            window,
+            _DetailComparison(light, unknown, ring, window),
+            _SeamComparison(unknown[window], known[window]),
+            _NoveltyComparison(plain, light, unknown, known, window),
+            _LineComparison(light, unknown, ignored, window),
+            _ForeignComparison(plain, unknown, hidden),
+        )
+
+    def score(self, pixels: Pixels) -> FillScores:
+        """Return the scores of the fill in pixels (h, w, 3), 0..1, which are those of the surroundings outside the hole."""
+        measures = self._measures
+        if measures is None:
+            return FillScores(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        part = np.ascontiguousarray(pixels[measures.window])
+        light = _lightness(part)
+        ratio, form_ratio, evenness, texture = measures.detail.compare(light)
+        return FillScores(
+            round(ratio, 4),
+            round(form_ratio, 4),
+            round(evenness, 4),
+            round(measures.seam.compare(part), 4),
+            round(measures.novelty.compare(part, light), 4),
+            round(measures.lines.compare(light), 4),
+            round(measures.foreign.compare(pixels), 4),
+            round(texture, 4),
+        )
+
+
+class _DetailComparison:
+    """The detail of the ring round a hole, by bands. light: (h, w), 0..1; unknown, ring: (h, w); window: where fills are measured."""
+
+    def __init__(self, light: Mask, unknown: NDArray[np.bool_], ring: NDArray[np.bool_], window: Window) -> None:
+        sigma = max(ring_width(unknown) / 3, LEAST_EVEN_SIGMA)
+        self._factor = max(1, int(sigma / LEAST_EVEN_SIGMA))
+        self._sigma = sigma / self._factor
+        inner = unknown & (distance_from(~unknown) > 2)
+        self._inner = (inner if inner.any() else unknown)[window]
+        self._weight = reduce_by(self._inner.astype(np.float32), self._factor)
+        self._blurred_weight = np.maximum(gaussian_blur(self._weight, self._sigma), 1e-3)
+        details = _details(light)
+        self._means = [float(detail[ring].mean()) + LEAST_DETAIL for detail in details]
+        self._expected = [self._expect(detail, ring, window) for detail in details]
+        self._quantiles, self._deviations = [], []
+        for band in _bands(light):
+            values = band[ring]
+            self._quantiles.append(_quantiles(values))
+            self._deviations.append(float(values.std()) + 1 / 255)
+
+    def _expect(self, detail: Mask, ring: NDArray[np.bool_], window: Window) -> Mask:
+        """Return the detail, in cells of the window, that continues the ring's into the hole."""
+        share = reduce_by(ring[window].astype(np.float32), self._factor)
+        values = reduce_by(detail[window] * ring[window], self._factor) / np.maximum(share, 1e-3)
+        confidence = np.minimum(share * np.float32(RING_CONFIDENCE * self._factor), 1)
+        expected = pull_push_fill(values[..., None].astype(np.float32), confidence.astype(np.float32))[..., 0]
+        return np.asarray(np.maximum(expected, 0) + LEAST_DETAIL, dtype=np.float32)
+
+    def compare(self, light: Mask) -> tuple[float, float, float, float]:
+        """Return the ratios of detail and of forms, the evenness and the texture of a fill. light: (h, w) of the window."""
+        ratios, octaves = [], []
+        for detail, mean, expected in zip(_details(light), self._means, self._expected, strict=True):
+            ratios.append((float(detail[self._inner].mean()) + LEAST_DETAIL) / mean)
+            even = gaussian_blur(reduce_by(detail * self._inner, self._factor), self._sigma) / self._blurred_weight
+            difference = np.abs(np.log2((np.maximum(even, 0) + LEAST_DETAIL) / expected))
+            octaves.append(float(np.average(difference, weights=self._weight)))
+        distances = [
+            float(np.abs(_quantiles(band[self._inner]) - outside).mean()) / deviation
+            for band, outside, deviation in zip(_bands(light), self._quantiles, self._deviations, strict=True)
+        ]
+        return ratios[0], ratios[1], float(np.mean(octaves)), float(np.mean(distances))
 
 
 def _lightness(pixels: Pixels) -> Mask:
@@ -136,74 +221,147 @@ def _lightness(pixels: Pixels) -> Mask:
     return np.asarray(pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32), dtype=np.float32)
 
 
-def _compare_detail(detail: Mask, unknown: NDArray[np.bool_], ring: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the mean of detail (h, w), in units of 0..1, in the hole / in the ring, and the mean difference place by place in octaves."""
-    inner = unknown & (distance_from(~unknown) > 2)
-    inner = inner if inner.any() else unknown
-    ratio = (float(detail[inner].mean()) + LEAST_DETAIL) / (float(detail[ring].mean()) + LEAST_DETAIL)
-    sigma = max(ring_width(unknown) / 3, 4.0)
-    weight = gaussian_blur(inner.astype(np.float32), sigma)
-    inside = gaussian_blur(detail * inner, sigma) / np.maximum(weight, 1e-3)
-    expected = pull_push_fill(detail[..., None], ring.astype(np.float32) * np.float32(0.2))[..., 0]
-    octaves = np.abs(np.log2((inside + LEAST_DETAIL) / (np.maximum(expected, 0) + LEAST_DETAIL)))
-    return ratio, float(octaves[inner].mean())
+def _details(light: Mask) -> tuple[Mask, Mask]:
+    """Return the strength (h, w) of fine detail and of forms at each pixel of light (h, w), in its unit."""
+    soft = gaussian_blur(light, DETAIL_SIGMA)
+    return np.abs(light - soft), np.abs(soft - gaussian_blur(soft, FORM_SIGMA))
 
 
-def _texture_distance(light: Mask, unknown: NDArray[np.bool_], ring: NDArray[np.bool_]) -> float:
-    """Return how far apart the distributions of detail, in bands, and of slopes are in the hole and in the ring."""
-    import cv2
-
-    inner = unknown & (distance_from(~unknown) > 2)
-    inner = inner if inner.any() else unknown
+def _bands(light: Mask) -> list[Mask]:
+    """Return light (h, w) in bands from fine to broad, and its slopes, (h, w) each, in its unit."""
     blurred = [light, *(gaussian_blur(light, sigma) for sigma in BAND_SIGMAS)]
-    slopes = np.hypot(cv2.Sobel(blurred[1], cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(blurred[1], cv2.CV_32F, 0, 1, scale=1 / 8))
-    distances = []
-    for band in (*(first - second for first, second in pairwise(blurred)), slopes):
-        inside, outside = np.quantile(band[inner], QUANTILES), np.quantile(band[ring], QUANTILES)
-        distances.append(float(np.abs(inside - outside).mean()) / (float(band[ring].std()) + 1 / 255))
-    return float(np.mean(distances))
+    return [*(first - second for first, second in pairwise(blurred)), _slopes(blurred[1])]
 
 
-def _seam_strength(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
-    """Return how much stronger steps across the border are than steps within 4 px on either side of it."""
-    near = (distance_from(unknown) <= 4) & (distance_from(~unknown) <= 4)
-    across: list[NDArray[np.float32]] = []
-    beside: list[NDArray[np.float32]] = []
-    for axis in (0, 1):
-        first, second = (np.s_[:-1], np.s_[1:]) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
-        step = np.abs(pixels[first] - pixels[second]).max(axis=2)
-        crossing = (unknown[first] & known[second]) | (known[first] & unknown[second])
-        same = near[first] & near[second] & ((unknown[first] & unknown[second]) | (known[first] & known[second]))
-        across.append(step[crossing])
-        beside.append(step[same])
-    crossing_steps, usual_steps = np.concatenate(across), np.concatenate(beside)
-    if not crossing_steps.size or not usual_steps.size:
-        return 0.0
-    usual = float(usual_steps.mean()) + 1 / 255
-    # The rest of an object that sticks out of the mask is no fault of the fill.
-    steps = np.minimum(crossing_steps, max(SEAM_CAP * usual, float(np.percentile(crossing_steps, SEAM_PERCENTILE))))
-    return max(0.0, (float(steps.mean()) + 1 / 255) / usual - 1)
-
-
-def _new_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
-    """Return the share of the hole whose colour, blurred a little, has no neighbour among the colours of the surroundings."""
+def _slopes(light: Mask) -> Mask:
     import cv2
 
-    lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, COLOUR_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    return float(1 - ColourCells(lab, known).usual[unknown].mean())
+    slopes = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(light, cv2.CV_32F, 0, 1, scale=1 / 8))
+    return np.asarray(slopes, dtype=np.float32)
 
 
-def _new_edges(light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
-    """Return the share of the hole with edges that are stronger than nearly every edge of the surroundings."""
-    import cv2
+def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the quantiles of the values (n), or of evenly spread ones of them."""
+    return np.asarray(np.quantile(values[:: max(len(values) // MAX_QUANTILE_VALUES, 1)], QUANTILES), dtype=np.float32)
 
-    soft = gaussian_blur(light, 1.0)
-    slope = np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8))
-    away = known & (distance_from(unknown) > 3)
-    if not away.any():
-        return 0.0
-    limit = max(NEW_EDGE_FACTOR * float(np.percentile(slope[away], 99.9)), LEAST_NEW_EDGE)
-    return float((slope[unknown] > limit).mean())
+
+class _SeamComparison:
+    """The pairs of neighbours across and beside the border of a hole. unknown, known: (h, w)."""
+
+    def __init__(self, unknown: NDArray[np.bool_], known: NDArray[np.bool_]) -> None:
+        near = (distance_from(unknown) <= SEAM_PX) & (distance_from(~unknown) <= SEAM_PX)
+        number = np.arange(unknown.size).reshape(unknown.shape)
+        across: list[NDArray[np.intp]] = []
+        beside: list[NDArray[np.intp]] = []
+        for first, second in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+            crossing = (unknown[first] & known[second]) | (known[first] & unknown[second])
+            same = near[first] & near[second] & ((unknown[first] & unknown[second]) | (known[first] & known[second]))
+            across.append(np.stack([number[first][crossing], number[second][crossing]]))
+            beside.append(np.stack([number[first][same], number[second][same]]))
+        self._across, self._beside = np.concatenate(across, axis=1), np.concatenate(beside, axis=1)
+
+    def compare(self, pixels: Pixels) -> float:
+        """Return how much stronger steps across the border are than steps within ``SEAM_PX`` on either side of it."""
+        flat = pixels.reshape(-1, 3)
+        crossing_steps, usual_steps = (np.abs(flat[pairs[0]] - flat[pairs[1]]).max(axis=1) for pairs in (self._across, self._beside))
+        if not crossing_steps.size or not usual_steps.size:
+            return 0.0
+        usual = float(usual_steps.mean()) + 1 / 255
+        # The rest of an object that sticks out of the mask is no fault of the fill.
+        steps = np.minimum(crossing_steps, max(SEAM_CAP * usual, float(np.percentile(crossing_steps, SEAM_PERCENTILE))))
+        return max(0.0, (float(steps.mean()) + 1 / 255) / usual - 1)
+
+
+class _NoveltyComparison:
+    """The colours and the strongest edges of the surroundings. pixels: (h, w, 3), light: (h, w), 0..1; unknown, known: (h, w)."""
+
+    def __init__(self, pixels: Pixels, light: Mask, unknown: NDArray[np.bool_], known: NDArray[np.bool_], window: Window) -> None:
+        self._colours = ColourCells(to_lab(gaussian_blur(pixels, COLOUR_BLUR)[known]))
+        away = known & (distance_from(unknown) > 3)
+        slopes = _slopes(gaussian_blur(light, EDGE_BLUR))[away]
+        self._limit = max(NEW_EDGE_FACTOR * float(np.percentile(slopes, 99.9)), LEAST_NEW_EDGE) if slopes.size else np.inf
+        self._unknown = unknown[window]
+
+    def compare(self, pixels: Pixels, light: Mask) -> float:
+        """Return the share of the hole, 0..1, with a colour or an edge that the surroundings do not have."""
+        new_colours = ~self._colours.are_usual(to_lab(gaussian_blur(pixels, COLOUR_BLUR)[self._unknown]))
+        new_edges = _slopes(gaussian_blur(light, EDGE_BLUR))[self._unknown] > self._limit
+        return min(1.0, float(new_colours.mean() + new_edges.mean()))
+
+
+class _LineComparison:
+    """The lines that run into a hole: slopes along its outline. light: (h, w), 0..1; unknown, hidden: (h, w)."""
+
+    def __init__(self, light: Mask, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_], window: Window) -> None:
+        import cv2
+
+        soft = gaussian_blur(light, LINE_BLUR)[window]
+        hole = unknown[window]
+        contours, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        signed = gaussian_blur(distance_from(hole) - distance_from(~hole), 2.0)
+        down, across = np.gradient(signed, axis=0), np.gradient(signed, axis=1)
+        height, width = hole.shape
+        # For each outline: the points inside (n, 2), the slopes outside (n), and which of them are lines (n).
+        self._outlines: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]] = []
+        for contour in contours:
+            points = contour[:, 0, :].astype(np.float32)
+            if len(points) < 8 * LINE_SHIFT:
+                continue
+            rows, columns = contour[:, 0, 1], contour[:, 0, 0]
+            normal = np.stack([across[rows, columns], down[rows, columns]], axis=1)
+            normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+            outside, inside = points + LINE_DISTANCE * normal, points - LINE_DISTANCE * normal
+            visible = (outside >= 0).all(axis=1) & (outside[:, 0] < width) & (outside[:, 1] < height) & ~hidden[window][rows, columns]
+            slopes = np.gradient(_sample(soft, outside))
+            is_line = visible & (np.abs(slopes) > LEAST_LINE)
+            if is_line.any():
+                self._outlines.append((inside, slopes, is_line))
+
+    def compare(self, light: Mask) -> float:
+        """Return the share of the lines that do not go on inside, weighted by their contrast. light: (h, w) of the window."""
+        soft = gaussian_blur(light, LINE_BLUR)
+        broken, total = 0.0, 0.0
+        for inside, slopes, is_line in self._outlines:
+            own = np.gradient(_sample(soft, inside))
+            best = np.zeros(len(own), dtype=np.float32)
+            for shift in range(-LINE_SHIFT, LINE_SHIFT + 1):
+                best = np.maximum(best, np.clip(np.roll(own, shift) * np.sign(slopes), 0, np.abs(slopes)))
+            weight = np.abs(slopes)[is_line]
+            broken += float((weight - best[is_line]).sum())
+            total += float(weight.sum())
+        return broken / total if total else 0.0
+
+
+class _ForeignComparison:
+    """What lies beside a hole, on a copy whose hole is about 100 px long. pixels: (h, w, 3), 0..1; unknown, hidden: (h, w)."""
+
+    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> None:
+        self._factor = reduction(unknown)
+        small, hole, small_hidden = _reduced(pixels, unknown, hidden)
+        self._likeness = BorderLikeness(small, hole, small_hidden, BLOCK_SIDE)
+        self._places = _inner_places(hole, self._likeness.side)
+
+    def compare(self, pixels: Pixels) -> float:
+        """Return the mean unlikeness, 0..1, of the blocks in the hole and what lies beside it."""
+        unlike = self._likeness.unlikeness(self._places, self._places, reduce_by(pixels, self._factor))
+        return float(unlike.mean()) if len(unlike) else 0.0
+
+
+def _inner_places(hole: NDArray[np.bool_], side: int) -> NDArray[np.intp]:
+    """Return top and left (n, 2) of blocks that lie in the hole (h, w) by half at least, spread evenly."""
+    return np.argwhere(window_counts(hole, side) >= side * side // 2)[::5]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measures:
+    """The surroundings by each measure, and the part of the picture in which fills are measured."""
+
+    window: Window
+    detail: _DetailComparison
+    seam: _SeamComparison
+    novelty: _NoveltyComparison
+    lines: _LineComparison
+    foreign: _ForeignComparison
 
 
 def usual_foreign(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float | None:
@@ -235,11 +393,6 @@ def _moved(hole: NDArray[np.bool_], down: int, across: int) -> NDArray[np.bool_]
     return moved
 
 
-def _foreign_share(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
-    """Return the mean unlikeness, 0..1, of the blocks in the hole and what lies beside it, on a copy whose hole is about 100 px long."""
-    return _unlike_share(*_reduced(pixels, unknown, hidden))
-
-
 def _reduced(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.bool_], NDArray[np.bool_]]:
     factor = reduction(unknown)
     small, small_unknown, small_hidden = (reduce_by(each.astype(np.float32, copy=False), factor) for each in (pixels, unknown, hidden))
@@ -248,42 +401,8 @@ def _reduced(pixels: Pixels, unknown: NDArray[np.bool_], hidden: NDArray[np.bool
 
 def _unlike_share(small: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
     likeness = BorderLikeness(small, hole, hidden, BLOCK_SIDE)
-    inside = window_counts(hole, likeness.side) >= likeness.side * likeness.side // 2
-    places = np.argwhere(inside)[::5]
+    places = _inner_places(hole, likeness.side)
     return float(likeness.unlikeness(places, places).mean()) if len(places) else 0.0
-
-
-def _broken_lines(light: Mask, unknown: NDArray[np.bool_], hidden: NDArray[np.bool_]) -> float:
-    """Return the share of the lines that run into the hole and do not go on inside it, weighted by their contrast."""
-    import cv2
-
-    soft = gaussian_blur(light, 1.2)
-    contours, _ = cv2.findContours(unknown.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    signed = gaussian_blur(distance_from(unknown) - distance_from(~unknown), 2.0)
-    down, across = np.gradient(signed, axis=0), np.gradient(signed, axis=1)
-    height, width = light.shape
-    broken, total = 0.0, 0.0
-    for contour in contours:
-        points = contour[:, 0, :].astype(np.float32)
-        if len(points) < 8 * LINE_SHIFT:
-            continue
-        rows, columns = contour[:, 0, 1], contour[:, 0, 0]
-        normal = np.stack([across[rows, columns], down[rows, columns]], axis=1)
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-        outside, inside = points + LINE_DISTANCE * normal, points - LINE_DISTANCE * normal
-        visible = (outside >= 0).all(axis=1) & (outside[:, 0] < width) & (outside[:, 1] < height) & ~hidden[rows, columns]
-        slopes = [np.gradient(_sample(soft, place)) for place in (outside, inside)]
-        is_line = visible & (np.abs(slopes[0]) > LEAST_LINE)
-        if not is_line.any():
-            continue
-        best = np.zeros(len(points), dtype=np.float32)
-        for shift in range(-LINE_SHIFT, LINE_SHIFT + 1):
-            moved = np.roll(slopes[1], shift)
-            best = np.maximum(best, np.clip(moved * np.sign(slopes[0]), 0, np.abs(slopes[0])))
-        weight = np.abs(slopes[0])[is_line]
-        broken += float((weight - best[is_line]).sum())
-        total += float(weight.sum())
-    return broken / total if total else 0.0
 
 
 def _sample(values: Mask, points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.surroundings import COLOUR_BLUR, ColourCells
+from goldsmith.stitching.surroundings import COLOUR_BLUR, ColourCells, to_lab, window_of
 
 # The sides of a cell of colours in L, a and b, and the share of the surroundings from which on it counts. Both are stricter than where
 # fills are measured: on a grey wall a viewer sees a weak tint that is nothing among foliage, and a colour that is moved so little loses
@@ -28,21 +28,25 @@ def keep_known_colours(pixels: Pixels, unknown: NDArray[np.bool_], known: NDArra
     """
     import cv2
 
-    if not known.any():
+    if not known.any() or not unknown.any():
         return pixels
-    result = pixels
+    cells = ColourCells(to_lab(gaussian_blur(pixels, COLOUR_BLUR)[known]), TINT_CELL, LEAST_TINT_SHARE)
+    window = window_of(unknown, round(4 * CHANGE_SIGMA))
+    inside, part = unknown[window], pixels[window]
     for _ in range(PASSES):
-        soft = np.clip(gaussian_blur(result, COLOUR_BLUR), 0, 1)
-        lab = cv2.cvtColor(soft, cv2.COLOR_RGB2Lab)
-        cells = ColourCells(lab, known, TINT_CELL, LEAST_TINT_SHARE)
-        strange = unknown & ~cells.usual
-        if not strange.any():
+        soft = np.clip(gaussian_blur(part, COLOUR_BLUR), 0, 1)
+        lab = to_lab(soft[inside])
+        is_strange = ~cells.are_usual(lab)
+        if not is_strange.any():
             break
-        moved = lab.copy()
-        moved[strange] = cells.nearest(lab[strange])
-        change = (cv2.cvtColor(moved, cv2.COLOR_Lab2RGB) - soft) * strange[..., None]
+        lab[is_strange] = cells.nearest(lab[is_strange])
+        strange = np.zeros_like(inside)
+        strange[inside] = is_strange
+        change = np.zeros_like(part)
+        change[strange] = cv2.cvtColor(lab[is_strange][None], cv2.COLOR_Lab2RGB)[0] - soft[strange]
         weight = gaussian_blur(strange.astype(np.float32), CHANGE_SIGMA)
         even = gaussian_blur(change, CHANGE_SIGMA) / np.maximum(weight, 1e-3)[..., None]
-        share = (np.clip(2 * weight, 0, 1) * unknown)[..., None]
-        result = np.clip(result + even * share, 0, 1).astype(np.float32)
+        part = np.clip(part + even * (np.clip(2 * weight, 0, 1) * inside)[..., None], 0, 1).astype(np.float32)
+    result = pixels.copy()
+    result[window] = part
     return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,35 +54,54 @@ EXPECTED_FROM_SIDES = 1.5
 class BlockLabels:
     """The blocks that cover a hole: top and left of each (n, 2), its offset to where it is copied from (n, 2), and the offset's number (n).
 
-    All in px of the pixels that were given.
+    All in px of the pixels that were given. unlikeness: (n), 0..1, how unlike everything beside the hole each copied block is.
     """
 
     places: NDArray[np.intp]
     offsets: NDArray[np.intp]
     labels: NDArray[np.intp]
+    unlikeness: NDArray[np.float32]
 
 
 def choose_offsets(
-    pixels: Pixels, unknown: NDArray[np.bool_], barred: NDArray[np.bool_] | None = None, details: Sequence[NDArray[np.float32]] = ()
+    pixels: Pixels,
+    unknown: NDArray[np.bool_],
+    barred: NDArray[np.bool_] | None = None,
+    details: Sequence[NDArray[np.float32]] = (),
+    grids: BlockGrids | None = None,
 ) -> BlockLabels | None:
     """Return the blocks of the hole and their offsets, or None if nothing can be copied.
 
     pixels: (h, w, 3), 0..1, display-encoded, small (a hole of about 100 px). unknown: (h, w). barred: (h, w), what must not be copied.
     details: (h, w) each, 0..1, measures of detail, 0 in the hole: with them, a block costs more the more it departs from the detail that is
-    expected at its place.
+    expected at its place. grids: keeps the grid for the next choice.
     """
-    blocked = unknown if barred is None else unknown | barred
-    offsets = find_offsets(pixels, blocked, unknown)
-    if offsets is None:
+    grid = (grids or BlockGrids()).get(pixels, unknown, unknown if barred is None else unknown | barred)
+    if grid is None or not grid.active.any() or grid.unary[grid.active].min(axis=1).max() >= FORBIDDEN:
         return None
-    offsets = _with_long_offsets(offsets, unknown)
-    grid = _BlockGrid(pixels, unknown, blocked, offsets, details)
-    if not grid.active.any() or grid.unary[grid.active].min(axis=1).max() >= FORBIDDEN:
-        return None
-    labels = grid.propagate()
+    labels = grid.choose(details)
     rows, columns = np.nonzero(grid.active)
     chosen = labels[rows, columns]
-    return BlockLabels(np.stack([grid.tops[rows], grid.lefts[columns]], axis=1), offsets[chosen], chosen)
+    places = np.stack([grid.tops[rows], grid.lefts[columns]], axis=1)
+    offsets = grid.offsets[chosen]
+    return BlockLabels(places, offsets, chosen, grid.likeness.unlikeness(places + offsets))
+
+
+class BlockGrids:
+    """Keep the last grid of blocks: a second choice among the same pixels needs the same one."""
+
+    def __init__(self) -> None:
+        self._arrays: tuple[NDArray[Any], ...] = ()
+        self._grid: BlockGrid | None = None
+
+    def get(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_]) -> BlockGrid | None:
+        """Return the grid for a hole, or None if no place resembles another. pixels: (h, w, 3), 0..1; unknown, blocked: (h, w)."""
+        arrays = (pixels, unknown, blocked)
+        if not self._arrays or not all(np.array_equal(*pair) for pair in zip(self._arrays, arrays, strict=True)):
+            offsets = find_offsets(pixels, blocked, unknown)
+            self._grid = None if offsets is None else BlockGrid(pixels, unknown, blocked, _with_long_offsets(offsets, unknown))
+            self._arrays = arrays
+        return self._grid
 
 
 def find_offsets(pixels: Pixels, blocked: NDArray[np.bool_], unknown: NDArray[np.bool_] | None = None) -> NDArray[np.intp] | None:
@@ -164,17 +184,15 @@ def _peaks(votes: NDArray[np.float32], middle: tuple[int, int]) -> NDArray[np.in
     return np.stack([rows[order] - middle[0], columns[order] - middle[1]], axis=1)
 
 
-class _BlockGrid:
-    """The grid of blocks over the hole, with the costs of each offset for each block and for each pair of neighbours."""
+class BlockGrid:
+    """The grid of blocks over a hole, with the cost of each offset for each block, (rows, columns, offsets).
 
-    def __init__(
-        self,
-        pixels: Pixels,
-        unknown: NDArray[np.bool_],
-        blocked: NDArray[np.bool_],
-        offsets: NDArray[np.intp],
-        details: Sequence[NDArray[np.float32]],
-    ) -> None:
+    pixels: (h, w, 3), 0..1; unknown, blocked: (h, w); offsets: (n, 2), down and across in px.
+    """
+
+    def __init__(self, pixels: Pixels, unknown: NDArray[np.bool_], blocked: NDArray[np.bool_], offsets: NDArray[np.intp]) -> None:
+        self.offsets = offsets
+        self._unknown = unknown
         height, width = unknown.shape
         rows, columns = np.flatnonzero(unknown.any(axis=1)), np.flatnonzero(unknown.any(axis=0))
         self.tops = _starts(int(rows[0]), int(rows[-1]), height)
@@ -189,11 +207,11 @@ class _BlockGrid:
         at_rows, at_columns = source_tops[:, None, :], source_lefts[None, :, :]
         allowed = inside_rows[:, None, :] & inside_columns[None, :, :] & (counts[at_rows, at_columns] == 0)
         views = np.lib.stride_tricks.sliding_window_view(pixels, (BLOCK_SIDE, BLOCK_SIDE), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+        self.likeness = BorderLikeness(pixels, unknown, np.zeros_like(unknown), BLOCK_SIDE)
         # (rows, columns, offsets, side, side, 3)
         self._blocks = views[at_rows, at_columns]
-        self.unary = self._border_costs(views, unknown, allowed) + UNLIKE_COST * self._unlikeness(pixels, unknown, at_rows, at_columns)
-        for detail in details:
-            self.unary += SMOOTH_COST * self._detail_errors(detail, unknown, at_rows, at_columns)
+        self.unary = self._border_costs(views, unknown, allowed) + UNLIKE_COST * self._unlikeness(at_rows, at_columns)
+        self._source_rows, self._source_columns = at_rows, at_columns
 
     def _border_costs(self, views: NDArray[np.float32], unknown: NDArray[np.bool_], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return the costs (rows, columns, offsets) of each offset at the known pixels that a block overlaps."""
@@ -205,40 +223,41 @@ class _BlockGrid:
             costs[row] = difference.sum(axis=(2, 3, 4))
         return np.where(allowed, BORDER_WEIGHT * costs, np.float32(FORBIDDEN))
 
-    def _unlikeness(
-        self, pixels: Pixels, unknown: NDArray[np.bool_], source_tops: NDArray[np.intp], source_lefts: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    def _unlikeness(self, source_tops: NDArray[np.intp], source_lefts: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return how unlike the hole's border (rows, columns, offsets), 0..1, each block is that could be copied."""
         tops, lefts = np.broadcast_arrays(source_tops, source_lefts)
         places = np.broadcast_arrays(self.tops[:, None, None], self.lefts[None, :, None], tops)[:2]
         sources = np.stack([tops.ravel(), lefts.ravel()], axis=1)
-        likeness = BorderLikeness(pixels, unknown, np.zeros_like(unknown), BLOCK_SIDE)
-        unlike = likeness.unlikeness(sources, np.stack([each.ravel() for each in places], axis=1))
+        unlike = self.likeness.unlikeness(sources, np.stack([each.ravel() for each in places], axis=1))
         return np.asarray(unlike.reshape(tops.shape) * self.active[..., None], dtype=np.float32)
 
-    def _detail_errors(
-        self, detail: NDArray[np.float32], unknown: NDArray[np.bool_], source_tops: NDArray[np.intp], source_lefts: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    def _detail_errors(self, detail: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return by how many octaves (rows, columns, offsets) the detail (h, w) of each block is off what is expected at its place."""
         import cv2
 
+        unknown = self._unknown
         near = (cv2.distanceTransform((~unknown).astype(np.uint8), cv2.DIST_L2, 3) <= EXPECTED_FROM_SIDES * BLOCK_SIDE) & ~unknown
         whole = pull_push_fill(detail[..., None], near.astype(np.float32))[..., 0]
         expected, own = (
             cv2.boxFilter(each, cv2.CV_32F, (BLOCK_SIDE, BLOCK_SIDE), anchor=(0, 0)) + LEAST_DETAIL
             for each in (np.where(unknown, np.maximum(whole, 0), detail).astype(np.float32), detail)
         )
-        octaves = np.log2(expected[self.tops[:, None], self.lefts[None, :]])[..., None] - np.log2(own[source_tops, source_lefts])
+        octaves = np.log2(expected[self.tops[:, None], self.lefts[None, :]])[..., None] - np.log2(
+            own[self._source_rows, self._source_columns]
+        )
         missing = np.clip(octaves - EXPECTED_WITHIN, 0, MAX_OCTAVES) + ROUGH_SHARE * np.clip(-octaves - EXPECTED_WITHIN, 0, MAX_OCTAVES)
         return np.asarray(missing * self.active[..., None], dtype=np.float32)
 
-    def propagate(self) -> NDArray[np.intp]:
-        """Return the number of the offset (rows, columns) of each block: the cheapest by min-sum belief propagation."""
+    def choose(self, details: Sequence[NDArray[np.float32]] = ()) -> NDArray[np.intp]:
+        """Return the number of the offset (rows, columns) of each block: the cheapest by min-sum belief propagation.
+
+        details: (h, w) each, 0..1; see ``choose_offsets``.
+        """
+        unary = sum((SMOOTH_COST * self._detail_errors(detail) for detail in details), self.unary)
         across = _pair_costs(self._blocks[:, :-1, :, :, BLOCK_STEP:], self._blocks[:, 1:, :, :, :BLOCK_STEP])
         down = _pair_costs(self._blocks[:-1, :, :, BLOCK_STEP:], self._blocks[1:, :, :, :BLOCK_STEP])
         joined_across = (self.active[:, :-1] & self.active[:, 1:])[..., None]
         joined_down = (self.active[:-1] & self.active[1:])[..., None]
-        unary = self.unary
         from_left, from_right, from_above, from_below = np.zeros((4, *unary.shape), dtype=np.float32)
         for _ in range(PASSES):
             belief = unary + from_left + from_right + from_above + from_below

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Pixels
 from goldsmith.picture.smoothing import gaussian_blur
-from goldsmith.stitching.offset_labels import BLOCK_SIDE, BLOCK_STEP, BlockLabels, choose_offsets, window_counts
+from goldsmith.stitching.border_likeness import LEAST_UNLIKENESS
+from goldsmith.stitching.offset_labels import BLOCK_SIDE, BLOCK_STEP, BlockGrids, BlockLabels, choose_offsets, window_counts
 from goldsmith.stitching.seam_blend import KNOWN, OUTLIER_STEP, blend_seams
 from goldsmith.stitching.surroundings import distance_from, reduce_by, reduction
 
@@ -28,6 +29,8 @@ SEAM_SIGMA = 0.8
 BORDER_PX = 3
 BORDER_SIGMA = 2.5
 BORDER_FADING = 4.0
+# The step is not known where less of it can be trusted, 0..1: there two forms meet.
+LEAST_BORDER_TRUST = 0.02
 # A join is visible where the picture jumps by so many standard deviations of what lies around it, and at least by this, 0..1.
 JOIN_CONTRAST = 2.5
 LEAST_JOIN = 24 / 255
@@ -49,19 +52,25 @@ def copy_patches(
     on_progress: Callable[[float], None] = lambda done: None,
     *,
     keeps_detail: bool = False,
+    find_objects: Callable[[], NDArray[np.bool_]] | None = None,
+    grids: BlockGrids | None = None,
 ) -> CopiedPatches | None:
     """Return ``pixels`` with the unknown part made of blocks of the known part, or None if there is too little of it.
 
     pixels: (h, w, 3), 0..1, display-encoded. unknown: (h, w). barred: (h, w), what is known and must not be copied, such as a subject.
     ``on_progress`` receives 0..1. keeps_detail: blocks have about as much detail as is expected at their place; else they may be smoother,
-    which makes better seams on grounds with few forms.
+    which makes better seams on grounds with few forms. find_objects: returns more that must not be copied (h, w); it is called only if a
+    block would be copied that is unlike everything beside the hole. grids: keeps what a second copy into the same hole needs.
     """
     barred = np.zeros_like(unknown) if barred is None else barred
     factor = reduction(unknown)
     small_unknown, small_barred = (reduce_by(each.astype(np.float32), factor) > 0 for each in (unknown, barred))
     reduced = reduce_by(np.where(unknown[..., None], 0, pixels), factor)
     details = (_contrast(reduced, small_unknown), _fine_detail(pixels, unknown, factor)) if keeps_detail else ()
-    chosen = choose_offsets(reduced, small_unknown, small_barred, details)
+    chosen = choose_offsets(reduced, small_unknown, small_barred, details, grids)
+    if chosen is not None and find_objects is not None and float(chosen.unlikeness.max()) > LEAST_UNLIKENESS:
+        barred = barred | find_objects()
+        chosen = choose_offsets(reduced, small_unknown, reduce_by(barred.astype(np.float32), factor) > 0, details, grids)
     if chosen is None:
         return None
     on_progress(0.6)
@@ -69,7 +78,7 @@ def copy_patches(
     quilt.place(chosen, lambda done: on_progress(0.6 + 0.4 * done))
     joins = quilt.visible_joins()
     blended = blend_seams(quilt.result, quilt.owners, max(factor, LEAST_BLEND_REDUCTION))
-    return CopiedPatches(np.clip(blended + quilt.border_correction(), 0, 1).astype(np.float32), joins)
+    return CopiedPatches(np.clip(blended + quilt.border_correction(blended - quilt.result), 0, 1).astype(np.float32), joins)
 
 
 def _contrast(pixels: Pixels, unknown: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -120,18 +129,20 @@ class _Quilt:
             row, column = places[index].tolist()
             self._place_block(row, column, int(chosen.labels[index]), chosen.offsets[index] * self._factor)
 
-    def border_correction(self) -> Pixels:
-        """Return what takes the step in tone out of the hole's border, (h, w, 3), in units of 0..1 around 0; it fades inwards.
+    def border_correction(self, blend: Pixels) -> Pixels:
+        """Return what takes the rest of the step in tone out of the hole's border, (h, w, 3), in units of 0..1 around 0; it fades inwards.
 
-        ``blend_seams`` works on a reduced copy and does not see it.
+        ``blend`` (h, w, 3) is what ``blend_seams`` has added: it works on a reduced copy and leaves a part of the step, or takes out too
+        much.
         """
         near = self._is_compared & (distance_from(self._unknown) <= BORDER_PX)
         size = np.abs(self._mismatch).max(axis=2) / OUTLIER_STEP
         trust = (near / (1 + size**4)).astype(np.float32)
         weight = gaussian_blur(trust, BORDER_SIGMA)
-        step = gaussian_blur(self._mismatch * trust[..., None], BORDER_SIGMA) / np.maximum(weight, 0.02)[..., None]
+        step = gaussian_blur(self._mismatch * trust[..., None], BORDER_SIGMA) / np.maximum(weight, LEAST_BORDER_TRUST)[..., None]
         fading = np.exp(-distance_from(~self._unknown) / BORDER_FADING) * self._unknown
-        return np.asarray(step * fading[..., None], dtype=np.float32)
+        is_measured = (weight > LEAST_BORDER_TRUST)[..., None]
+        return np.asarray(np.where(is_measured, step - blend, 0) * fading[..., None], dtype=np.float32)
 
     def visible_joins(self) -> float:
         """Return the length of the joins at which the picture visibly jumps, as a share of the hole's outline.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from goldsmith.picture.picture import Mask, Pixels
 from goldsmith.picture.smoothing import gaussian_blur, resize_values
-from goldsmith.stitching.surroundings import MAX_RING_PX, find_ring
+from goldsmith.stitching.surroundings import MAX_RING_PX, find_ring, reduce_by
 
 Solve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -21,6 +21,10 @@ GRID_SIDE = 64
 STIFFNESSES = (3000.0, 200.0, 10.0)
 # Surroundings this far, 0..1, from the surface count half: the rim or the shadow of the removed object.
 OUTLIER_DISTANCE = 6 / 255
+# Small forms are measured on a copy that is reduced by this factor and blurred by this standard deviation in its px, so that grain is
+# averaged as it is at full size.
+QUICK_REDUCTION = 4
+QUICK_SIGMA = 0.5
 # The standard deviation in px of the blur that separates grain from ground.
 GRAIN_SIGMA = 8.0
 # Side in px of the blocks of grain that are copied.
@@ -32,7 +36,7 @@ TONE_NEIGHBOURS = 12
 @dataclass(frozen=True, slots=True)
 class Smoothness:
     """How much form the surroundings of a hole have beside slopes and grain, in codes of 8 bits: the standard deviation, and the value that
-    99 % of the pixels do not exceed.
+    99 % of the pixels do not exceed. Where small forms alone are too much for a smooth fill, larger ones are not counted.
     """
 
     deviation: float
@@ -65,11 +69,32 @@ def measure_smoothness(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[
     if not ring.any():
         return Smoothness(255.0, 255.0)
     known = ~(hole | hidden)
+    small_forms = _measure_small_forms(pixels, known, ring)
+    if small_forms is not None and not small_forms.is_nearly_smooth:
+        return small_forms
     surface = fit_surface(pixels, known & _near(hole))
     weight = known.astype(np.float32)
     fine = _blur_known(pixels - surface, weight, 2.0)
     form = np.abs(fine).max(axis=2)[ring]
     return Smoothness(255 * float(np.sqrt(np.mean(np.square(form)))), 255 * float(np.percentile(form, 99)))
+
+
+def _measure_small_forms(pixels: Pixels, known: NDArray[np.bool_], ring: NDArray[np.bool_]) -> Smoothness | None:
+    """Return what no surface follows, as it is smaller than a cell of its grid; None if a cell is too small to measure it quickly.
+
+    pixels: (h, w, 3), 0..1; known, ring: (h, w).
+    """
+    cell = max(known.shape) / GRID_SIDE
+    if cell < 2 * QUICK_REDUCTION:
+        return None
+    weight = reduce_by(known.astype(np.float32), QUICK_REDUCTION)
+    means = (reduce_by(pixels * known[..., None], QUICK_REDUCTION) / np.maximum(weight, 1e-3)[..., None]).astype(np.float32)
+    inside = (reduce_by(ring.astype(np.float32), QUICK_REDUCTION) > 0.5) & (weight > 0.5)
+    if not inside.any():
+        return None
+    forms = np.asarray(_blur_known(means, weight, QUICK_SIGMA) - _blur_known(means, weight, cell / QUICK_REDUCTION))
+    values = 255 * np.abs(forms).max(axis=2)[inside]
+    return Smoothness(float(np.sqrt(np.mean(np.square(values)))), float(np.percentile(values, 99)))
 
 
 def fill_smooth(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.bool_], seed: int) -> Pixels:

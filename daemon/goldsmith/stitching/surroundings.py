@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from goldsmith.picture.picture import Pixels
+from goldsmith.picture.picture import Pixels, Window
 from goldsmith.picture.smoothing import gaussian_blur, pull_push_fill, resize_values
 
 # The ring round a hole is a quarter of its longer side wide, within these px.
@@ -64,8 +64,9 @@ def find_dirty_rim(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray[np.b
     beyond = find_ring(hole | rim, hidden, ring_width(hole) + width)
     if not rim.any() or not beyond.any():
         return rim
-    lab = cv2.cvtColor(np.clip(gaussian_blur(pixels, RIM_BLUR), 0, 1), cv2.COLOR_RGB2Lab)
-    dirty = rim & ~ColourCells(lab, beyond).usual
+    soft = gaussian_blur(pixels, RIM_BLUR)
+    dirty = np.zeros_like(rim)
+    dirty[rim] = ~ColourCells(to_lab(soft[beyond])).are_usual(to_lab(soft[rim]))
     return np.asarray(cv2.dilate(dirty.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & rim
 
 
@@ -97,30 +98,36 @@ def find_detached_forms(pixels: Pixels, hole: NDArray[np.bool_], hidden: NDArray
 
 
 class ColourCells:
-    """The colours of a part of a picture, in cells of these ``sides`` in L, a and b. lab: (h, w, 3), L 0..100; known: (h, w), the part.
+    """The colours of a part of a picture, in cells of these ``sides`` in L, a and b. colours: (n, 3), L 0..100.
 
     A cell counts from ``least_share`` of the part's pixels on.
-    usual: the pixels (h, w) that have a colour of the part, or one right beside it.
     """
 
     def __init__(
         self,
-        lab: NDArray[np.float32],
-        known: NDArray[np.bool_],
+        colours: NDArray[np.float32],
         sides: tuple[float, float, float] = COLOUR_CELL,
         least_share: float = LEAST_COLOUR_SHARE,
     ) -> None:
         from scipy.ndimage import maximum_filter
 
         self._sides = np.array(sides, dtype=np.float32)
-        cells = np.floor(lab / self._sides).astype(np.int32)
-        self._lowest = cells.min(axis=(0, 1))
-        cells -= self._lowest
-        shape = tuple(int(edge) + 1 for edge in cells.max(axis=(0, 1)))
-        number = np.ravel_multi_index((cells[..., 0], cells[..., 1], cells[..., 2]), shape)
-        counts = np.bincount(number[known], minlength=int(np.prod(shape))).reshape(shape)
-        self._occupied = counts > max(least_share * int(known.sum()), 1)
-        self.usual: NDArray[np.bool_] = np.asarray(maximum_filter(self._occupied, size=3).ravel()[number])
+        cells = np.floor(colours / self._sides).astype(np.int32)
+        # Around the part's cells lies a rim of neighbours and one of strangers, to which every other colour belongs.
+        self._lowest = cells.min(axis=0, initial=0) - 2
+        self._shape = cells.max(axis=0, initial=0) - self._lowest + 3
+        counts = np.bincount(self._numbers(cells), minlength=int(np.prod(self._shape))).reshape(self._shape)
+        self._occupied = counts > max(least_share * len(colours), 1)
+        self._is_usual = maximum_filter(self._occupied, size=3).ravel()
+
+    def are_usual(self, colours: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which (n) of the colours (n, 3), L 0..100, a and b, the part has, or has right beside them."""
+        cells = np.floor(colours / self._sides).astype(np.int32)
+        return np.asarray(self._is_usual[self._numbers(np.clip(cells, self._lowest, self._lowest + self._shape - 1))])
+
+    def _numbers(self, cells: NDArray[np.int32]) -> NDArray[np.intp]:
+        own = cells - self._lowest
+        return np.asarray(np.ravel_multi_index((own[..., 0], own[..., 1], own[..., 2]), tuple(self._shape)))
 
     def nearest(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return for each colour (n, 3), L 0..100, a and b, the nearest one of the part; the same colours if the part has none."""
@@ -132,6 +139,22 @@ class ColourCells:
         half = self._sides / 2
         _, index = KDTree(low + half).query(colours)
         return np.asarray(np.clip(colours, low[index], low[index] + 2 * half), dtype=np.float32)
+
+
+def to_lab(colours: Pixels) -> NDArray[np.float32]:
+    """Return L 0..100, a and b (n, 3) of display-encoded colours (n, 3), 0..1."""
+    import cv2
+
+    if not len(colours):
+        return np.zeros((0, 3), dtype=np.float32)
+    return np.asarray(cv2.cvtColor(np.clip(colours, 0, 1)[None], cv2.COLOR_RGB2Lab)[0], dtype=np.float32)
+
+
+def window_of(hole: NDArray[np.bool_], margin: int) -> Window:
+    """Return the box of the hole (h, w), not empty, and so many px round it, as an index into (h, w)."""
+    spans = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(int(span[0]) - margin, 0), int(span[-1]) + 1 + margin) for span in spans)
+    return rows, columns
 
 
 def distance_from(hole: NDArray[np.bool_]) -> NDArray[np.float32]:
