@@ -74,6 +74,8 @@ _CROP_SHARES = tuple(np.arange(1.0, 0.719, -0.04))
 _SUBSTEPS = 2
 # Samples a side of each pixel of a small copy onto which another picture is laid, and how often its place is corrected.
 _SAMPLES, _REFINEMENTS = 8, 3
+# Most that one correction changes the scale, and the place in pixels of the small copy.
+_MAX_SCALE_STEP, _MAX_SHIFT = 0.05, 2.0
 
 _Grey = NDArray[np.uint8]
 _Descriptors = NDArray[np.uint8]
@@ -325,17 +327,19 @@ def _likeness_at(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likene
         return Likeness(inliers, inliers / max(1, keypoints), keypoints)
     first, second = known.thumb[covered].astype(np.float64), laid[covered].astype(np.float64)
     down, across = np.indices(covered.shape) * _BLOCKS // _THUMB
+    agreement, telling = _agreement(first, second, _tolerance(known.thumb))
     return Likeness(
         inliers=inliers,
         share=inliers / max(1, keypoints),
         keypoints=keypoints,
         correlation=_correlation(first[:, 0], second[:, 0]),
         same_colours=_share_of_same_colours(first[:, 1:] - second[:, 1:], (across + _BLOCKS * down)[covered]),
-        **_agreement(first, second, _tolerance(known.thumb)),
+        agreement=agreement,
+        telling=telling,
     )
 
 
-def _agreement(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> dict[str, float]:
+def _agreement(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> tuple[float, float]:
     """Return the shares of the places at which values (n, 3) of two small copies are the same: of all, and of those that tell something.
 
     The ground that both show tells nothing: two drawings on white paper are two pictures.
@@ -345,7 +349,7 @@ def _agreement(first: NDArray[np.float64], second: NDArray[np.float64], toleranc
     telling = (np.abs(first - ground).max(axis=1) > tolerance) | (np.abs(second - ground).max(axis=1) > tolerance)
     # Two plain grounds agree in everything, and are different pictures.
     says_something = np.count_nonzero(telling) >= _MIN_TELLING_PLACES and _spread_of_values(first[agreeing]) >= _MIN_SPREAD
-    return {"agreement": float(agreeing.mean()), "telling": float(agreeing[telling].mean()) if says_something else 0.0}
+    return float(agreeing.mean()), float(agreeing[telling].mean()) if says_something else 0.0
 
 
 def _tolerance(thumb: _Grey) -> float:
@@ -368,26 +372,31 @@ def _lay(known: _Look, copy: _Grey, place: _Map) -> tuple[_Grey, NDArray[np.bool
 
 
 def _refine(known: _Look, copy: _Grey, place: _Map) -> _Map:
-    """Return the place at which the small copies agree best, near the given one: painted places count little."""
+    """Return the place, near the given one, at which the small copies agree best, by steps of Gauss and Newton.
+
+    Painted places count little. Only scale and shift change.
+    """
     centre = np.asarray([known.width - 1, known.height - 1]) / 2
-    size = np.asarray([known.width, known.height]) / _THUMB
-    offsets = ((np.indices((_THUMB, _THUMB))[::-1] + 0.5) * size[:, None, None]) - 0.5 - centre[:, None, None]
-    limit = 2 * _tolerance(known.thumb)
     for _ in range(_REFINEMENTS):
-        laid, covered = _lay(known, copy, place)
-        difference = known.thumb.astype(np.float64) - laid
-        slope_down, slope_across = np.gradient(laid.astype(np.float64), axis=(0, 1))
-        slopes = slope_across / size[0], slope_down / size[1]
-        by_scale = slopes[0] * offsets[0][:, :, None] + slopes[1] * offsets[1][:, :, None]
-        system = np.stack([each[covered].ravel() for each in (by_scale, *slopes)], axis=1)
-        wanted = difference[covered].ravel()
-        weights = 1 / (1 + (wanted / limit) ** 2)
-        normal = (system * weights[:, None]).T @ system + np.eye(3) * 1e-6
-        scale, right, lower = np.linalg.solve(normal, (system * weights[:, None]).T @ wanted)
-        grown = 1 + np.clip(scale, -0.05, 0.05)
-        shift = centre * (1 - grown) + np.clip((right, lower), -2 * size, 2 * size)
-        place = place @ np.vstack((np.column_stack((np.eye(2) * grown, shift)), (0, 0, 1)))
+        scale, *shift = _correction(known, *_lay(known, copy, place))
+        scale = 1 + np.clip(scale, -_MAX_SCALE_STEP, _MAX_SCALE_STEP)
+        place = place @ np.vstack((np.column_stack((np.eye(2) * scale, centre * (1 - scale) + shift)), (0, 0, 1)))
     return np.asarray(place, np.float64)
+
+
+def _correction(known: _Look, laid: _Grey, covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return by which scale, about the middle, and by which shift in px of the working copy of ``known`` the laid copy is off: (3,)."""
+    size = np.asarray([known.width, known.height]) / _THUMB
+    down, across = (np.indices(covered.shape) + 0.5 - _THUMB / 2)[:, :, :, None] * size[::-1, None, None, None]
+    slope_down, slope_across = np.gradient(laid.astype(np.float64), axis=(0, 1))
+    slopes = slope_across / size[0], slope_down / size[1]
+    system = np.stack([each[covered].ravel() for each in (slopes[0] * across + slopes[1] * down, *slopes)], axis=1)
+    wanted = (known.thumb.astype(np.float64) - laid)[covered].ravel()
+    weighted = (system / (1 + (wanted / (2 * _tolerance(known.thumb))) ** 2)[:, None]).T
+    # A picture without slopes stays where it is.
+    correction = np.linalg.solve(weighted @ system + np.eye(3) * 1e-6, weighted @ wanted)
+    limit = _MAX_SHIFT * size
+    return np.concatenate((correction[:1], np.clip(correction[1:], -limit, limit)))
 
 
 def _share_of_same_colours(differences: NDArray[np.float64], blocks: NDArray[np.intp]) -> float:
