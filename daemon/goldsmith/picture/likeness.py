@@ -322,10 +322,10 @@ def _likeness_at(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likene
     that agree with it.
     """
     keypoints = len(known.points)
-    laid, covered = _lay(known, copy, place)
+    other_thumb, covered = _lay(known, copy, place)
     if covered.mean() < _MIN_SCALE**2:
         return Likeness(inliers, inliers / max(1, keypoints), keypoints)
-    first, second = known.thumb[covered].astype(np.float64), laid[covered].astype(np.float64)
+    first, second = known.thumb[covered].astype(np.float64), other_thumb[covered].astype(np.float64)
     down, across = np.indices(covered.shape) * _BLOCKS // _THUMB
     agreement, telling = _agreement(first, second, _tolerance(known.thumb))
     return Likeness(
@@ -384,17 +384,17 @@ def _refine(known: _Look, copy: _Grey, place: _Map) -> _Map:
     return np.asarray(place, np.float64)
 
 
-def _correction(known: _Look, laid: _Grey, covered: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return by which scale, about the middle, and by which shift in px of the working copy of ``known`` the laid copy is off: (3,)."""
+def _correction(known: _Look, other_thumb: _Grey, covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much larger, and shifted by how many px of the working copy of ``known``, the other picture must be laid: (3,)."""
     size = np.asarray([known.width, known.height]) / _THUMB
     down, across = (np.indices(covered.shape) + 0.5 - _THUMB / 2)[:, :, :, None] * size[::-1, None, None, None]
-    slope_down, slope_across = np.gradient(laid.astype(np.float64), axis=(0, 1))
+    slope_down, slope_across = np.gradient(other_thumb.astype(np.float64), axis=(0, 1))
     slopes = slope_across / size[0], slope_down / size[1]
     system = np.stack([each[covered].ravel() for each in (slopes[0] * across + slopes[1] * down, *slopes)], axis=1)
-    wanted = (known.thumb.astype(np.float64) - laid)[covered].ravel()
-    weighted = (system / (1 + (wanted / (2 * _tolerance(known.thumb))) ** 2)[:, None]).T
+    differences = (known.thumb.astype(np.float64) - other_thumb)[covered].ravel()
+    weighted = (system / (1 + (differences / (2 * _tolerance(known.thumb))) ** 2)[:, None]).T
     # A picture without slopes stays where it is.
-    correction = np.linalg.solve(weighted @ system + np.eye(3) * 1e-6, weighted @ wanted)
+    correction = np.linalg.solve(weighted @ system + np.eye(3) * 1e-6, weighted @ differences)
     limit = _MAX_SHIFT * size
     return np.concatenate((correction[:1], np.clip(correction[1:], -limit, limit)))
 
