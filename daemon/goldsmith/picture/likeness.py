@@ -57,6 +57,10 @@ _AGREEMENT_WITH_LITTLE, _LITTLE_TELLING = 0.77, 0.25
 _MANY_KEYPOINTS = 60
 # A picture shows at least this part of the sides of the other one, and at most its inverse.
 _MIN_SCALE = 0.4
+# Most of one picture lies within the other one: Europe and Africa are two parts of one map.
+_MIN_CONTAINED = 0.7
+# A picture is turned by quarters, and by at most so many degrees more: one road sign is the other one, turned.
+_MAX_TURN = 20.0
 # Blocks a side in which colours are compared.
 _BLOCKS = 6
 # Colours are near up to this distance, in codes of 8 bits, and must be so at this share of the places: a drawing in two colours is two
@@ -188,7 +192,7 @@ class SeenPicture:
         similarity, inliers = cv2.estimateAffinePartial2D(
             from_known, to_seen, method=cv2.RANSAC, ransacReprojThreshold=_TOLERANCE, maxIters=3000, confidence=0.999
         )
-        if similarity is None or not _MIN_SCALE <= float(np.hypot(similarity[0, 0], similarity[1, 0])) <= 1 / _MIN_SCALE:
+        if similarity is None or not _is_of_an_editor(similarity[:, 0]):
             return NOT_ALIKE
         return _likeness_near(known, self._working, np.asarray(similarity, np.float64), int(np.count_nonzero(inliers)))
 
@@ -307,6 +311,12 @@ def _match(known: _Descriptors, copy: _Descriptors) -> NDArray[np.intp]:
     return np.asarray(pairs, np.intp).reshape(len(pairs), 2)
 
 
+def _is_of_an_editor(axis: NDArray[np.float64]) -> bool:
+    """Return whether a person scales and turns a picture so: by quarters, and a little to straighten it. axis: (2,), where (1, 0) lies."""
+    turn = float(np.degrees(np.arctan2(axis[1], axis[0]))) % 90
+    return _MIN_SCALE <= float(np.hypot(*axis)) <= 1 / _MIN_SCALE and min(turn, 90 - turn) <= _MAX_TURN
+
+
 def _likeness_near(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likeness:
     """Return how alike two pictures are at a place, or, if they are not but could be, at the best one near it."""
     likeness = _likeness_at(known, copy, place, inliers)
@@ -316,24 +326,27 @@ def _likeness_near(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Like
 
 
 def _likeness_at(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likeness:
-    """Return how alike two pictures are where both show something; without any agreement if that is hardly anywhere.
+    """Return how alike two pictures are where both show something; without any agreement if neither holds the other.
 
     copy: the working copy of the other picture. place: (2, 3), from the working copy of ``known`` to ``copy``. inliers: the keypoints
     that agree with it.
     """
     keypoints = len(known.points)
     other_thumb, covered = _lay(known, copy, place)
-    if covered.mean() < _MIN_SCALE**2:
+    overlap = float(covered.mean())
+    of_other = overlap * known.width * known.height * abs(float(np.linalg.det(place[:, :2]))) / (copy.shape[0] * copy.shape[1])
+    if overlap < _MIN_SCALE**2 or max(overlap, of_other) < _MIN_CONTAINED:
         return Likeness(inliers, inliers / max(1, keypoints), keypoints)
     first, second = known.thumb[covered].astype(np.float64), other_thumb[covered].astype(np.float64)
-    down, across = np.indices(covered.shape) * _BLOCKS // _THUMB
+    places = np.indices(covered.shape)
+    blocks = places[0] * _BLOCKS // _THUMB * _BLOCKS + places[1] * _BLOCKS // _THUMB
     agreement, telling = _agreement(first, second, _tolerance(known.thumb))
     return Likeness(
         inliers=inliers,
         share=inliers / max(1, keypoints),
         keypoints=keypoints,
         correlation=_correlation(first[:, 0], second[:, 0]),
-        same_colours=_share_of_same_colours(first[:, 1:] - second[:, 1:], (across + _BLOCKS * down)[covered]),
+        same_colours=_share_of_same_colours(first[:, 1:] - second[:, 1:], blocks[covered]),
         agreement=agreement,
         telling=telling,
     )
@@ -344,7 +357,8 @@ def _agreement(first: NDArray[np.float64], second: NDArray[np.float64], toleranc
 
     The ground that both show tells nothing: two drawings on white paper are two pictures.
     """
-    agreeing = (np.abs(first - second) <= tolerance * np.asarray([1, _COLOUR_FACTOR, _COLOUR_FACTOR])).all(axis=1)
+    limits = tolerance * np.asarray([1, _COLOUR_FACTOR, _COLOUR_FACTOR])
+    agreeing = (np.abs(first - second) - limits).max(axis=1) <= 0
     ground = np.median(first, axis=0)
     telling = (np.abs(first - ground).max(axis=1) > tolerance) | (np.abs(second - ground).max(axis=1) > tolerance)
     # Two plain grounds agree in everything, and are different pictures.
