@@ -115,6 +115,23 @@ def test_a_lighter_copy_is_alike() -> None:
     assert SeenPicture(lighter).compare(describe_look(photograph())).is_alike
 
 
+def test_two_parts_of_one_picture_are_two_pictures() -> None:
+    """They share a third of each, as two maps of neighbouring countries do."""
+    pixels = photograph().pixels
+    first, second = Picture(freeze(pixels[:, :210].copy())), Picture(freeze(pixels[:, 110:].copy()))
+    likeness = SeenPicture(first).compare(describe_look(second))
+    assert likeness.inliers > 8
+    assert not likeness.is_alike
+
+
+@pytest.mark.parametrize(("degrees", "is_alike"), [(90, True), (3, True), (45, False)])
+def test_a_picture_is_turned_by_quarters_and_straightened(degrees: float, is_alike: bool) -> None:
+    """One road sign is another one, turned by another angle."""
+    turn = cv2.getRotationMatrix2D((159.5, 159.5), degrees, 1)
+    turned = cv2.warpAffine(photograph().pixels, turn, (320, 320), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    assert SeenPicture(Picture(freeze(np.clip(turned, 0, 1)))).compare(describe_look(photograph())).is_alike == is_alike
+
+
 def stars(seed: int) -> Picture:
     """Return a dark sky with stars and a glow near the middle, as many photographs of galaxies are."""
     random = np.random.default_rng(seed)
