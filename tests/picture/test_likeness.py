@@ -92,6 +92,13 @@ def test_a_drawing_in_lines_is_known_and_no_other_drawing_is(edit: Edit) -> None
     assert [other for other, look in enumerate(looks) if seen_picture.compare(look).is_alike] == [0]
 
 
+@pytest.mark.parametrize("share", [0.78, 0.82])
+def test_the_place_of_a_soft_drawing_is_found_between_those_that_are_tried(share: float) -> None:
+    """Few of its keypoints are found again in a crop."""
+    soft = Picture(freeze(np.clip(cv2.GaussianBlur(outline(1).pixels, (0, 0), 5), 0, 1)))
+    assert SeenPicture(crop(soft, share)).compare(describe_look(soft)).is_alike
+
+
 def framed(picture: Picture) -> Picture:
     """Return the picture in a wide frame with much ornament, as cards and paintings have."""
     ornament = np.random.default_rng(1).random((40, 40, 1), np.float32).repeat(3, axis=2)
