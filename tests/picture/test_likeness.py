@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +69,74 @@ def test_a_drawing_in_two_colours_is_two_pictures() -> None:
     drawings = [Picture(freeze(np.clip(luma + np.asarray(tint, np.float32), 0, 1))) for tint in ((-0.07, 0.0, 0.2), (0.2, -0.05, -0.1))]
     assert not SeenPicture(drawings[0]).compare(describe_look(drawings[1])).is_alike
     assert SeenPicture(after_jpeg(drawings[0])).compare(describe_look(drawings[0])).is_alike
+
+
+def outline(seed: int) -> Picture:
+    """Return a drawing in thin lines on white: a closed curve and two blots, of any form."""
+    random = np.random.default_rng(seed)
+    turns = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    radius = 105 + 22 * np.sin(random.integers(2, 5) * turns + random.uniform(0, 6)) + 8 * np.sin(7 * turns + random.uniform(0, 6))
+    curve = (160 + np.stack((np.cos(turns), np.sin(turns)), axis=1) * radius[:, None]).astype(np.int32)
+    pixels = np.ones((320, 320, 3), np.float32)
+    cv2.polylines(pixels, [curve], isClosed=True, color=(0, 0, 0), thickness=4, lineType=cv2.LINE_AA)
+    for place in random.integers(110, 210, (2, 2)):
+        cv2.circle(pixels, tuple(map(int, place)), 9, (0.1, 0.1, 0.1), -1, cv2.LINE_AA)
+    return Picture(freeze(np.clip(pixels, 0, 1)))
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_a_drawing_in_lines_is_known_and_no_other_drawing_is(edit: Edit) -> None:
+    """Most of each picture is the white ground that all of them have."""
+    looks = [describe_look(outline(seed)) for seed in range(6)]
+    seen_picture = SeenPicture(edit(outline(0)))
+    assert [other for other, look in enumerate(looks) if seen_picture.compare(look).is_alike] == [0]
+
+
+@pytest.mark.parametrize("share", [0.78, 0.82])
+def test_the_place_of_a_soft_drawing_is_found_between_those_that_are_tried(share: float) -> None:
+    """Few of its keypoints are found again in a crop."""
+    soft = Picture(freeze(np.clip(cv2.GaussianBlur(outline(1).pixels, (0, 0), 5), 0, 1)))
+    assert SeenPicture(crop(soft, share)).compare(describe_look(soft)).is_alike
+
+
+def framed(picture: Picture) -> Picture:
+    """Return the picture in a wide frame with much ornament, as cards and paintings have."""
+    ornament = np.random.default_rng(1).random((40, 40, 1), np.float32).repeat(3, axis=2)
+    pixels = cv2.resize(ornament, (320, 320), interpolation=cv2.INTER_NEAREST)
+    pixels[56:264, 64:256] = picture.pixels[56:264, 64:256]
+    return Picture(freeze(pixels))
+
+
+def test_two_pictures_in_one_frame_are_two_pictures() -> None:
+    """Most of their keypoints are the same, those of the frame."""
+    first, second = framed(photograph()), framed(scene(31))
+    likeness = SeenPicture(first).compare(describe_look(second))
+    assert likeness.inliers > 20
+    assert not likeness.is_alike
+    assert SeenPicture(after_jpeg(with_paint(first))).compare(describe_look(first)).is_alike
+
+
+def test_a_lighter_copy_is_alike() -> None:
+    """The values differ at every place, and their order is the same."""
+    lighter = photograph().with_pixels(freeze(np.clip(photograph().pixels * np.float32(1.1) + np.float32(0.03), 0, 1)))
+    assert SeenPicture(lighter).compare(describe_look(photograph())).is_alike
+
+
+def test_two_parts_of_one_picture_are_two_pictures() -> None:
+    """They share a third of each, as two maps of neighbouring countries do."""
+    pixels = photograph().pixels
+    first, second = Picture(freeze(pixels[:, :210].copy())), Picture(freeze(pixels[:, 110:].copy()))
+    likeness = SeenPicture(first).compare(describe_look(second))
+    assert likeness.inliers > 8
+    assert not likeness.is_alike
+
+
+@pytest.mark.parametrize(("degrees", "is_alike"), [(90, True), (3, True), (45, False)])
+def test_a_picture_is_turned_by_quarters_and_straightened(degrees: float, is_alike: bool) -> None:
+    """One road sign is another one, turned by another angle."""
+    turn = cv2.getRotationMatrix2D((159.5, 159.5), degrees, 1)
+    turned = cv2.warpAffine(photograph().pixels, turn, (320, 320), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    assert SeenPicture(Picture(freeze(np.clip(turned, 0, 1)))).compare(describe_look(photograph())).is_alike == is_alike
 
 
 def stars(seed: int) -> Picture:

@@ -40,38 +40,52 @@ _MAGIC = b"GLK2"
 _MAX_RATIO, _MAX_DISTANCE = 0.85, 64
 # How far from its place a keypoint may lie after the similarity, in px of the working copy.
 _TOLERANCE = 4.0
-# The least number of keypoints that agree, and the least correlation of the grey copies.
-_MIN_INLIERS, _MIN_CORRELATION = 8, 0.9
-# So many keypoints, and such a share of the look's, are enough without the grey copies, which say little of a flat picture.
-_MANY_INLIERS, _MANY_SHARE = 20, 0.5
+# The least number of keypoints that agree.
+_MIN_INLIERS = 8
+# From this correlation of luma on, nothing was painted: a crop, another size, a loss of codes, or a little more light. Crops have 0.98 and
+# more, other pictures at most 0.96.
+_SURE_CORRELATION = 0.975
+# Of a painted copy, so much of the places agrees; less if few keypoints do, as after a crop and a loss, too: where most keypoints agree and
+# a third of the places does not, it is another picture in the same frame.
+_MIN_AGREEMENT, _MANY_SHARE, _MIN_AGREEMENT_WITH_FEW = 0.73, 0.4, 0.55
+# So much of the places that tell something agrees, with keypoints and without any.
+_MIN_TELLING_WITH_KEYPOINTS, _MIN_TELLING = 0.4, 0.62
+# A small drawing on an empty ground may be painted over for the most part: then more of all places agrees.
+_AGREEMENT_WITH_LITTLE, _LITTLE_TELLING = 0.77, 0.25
+# A look with so many keypoints, none of which lie in the other picture, is no painted copy: the small copies of two galaxies on a dark sky
+# agree at up to 0.7 of the places.
+_MANY_KEYPOINTS = 60
 # A picture shows at least this part of the sides of the other one, and at most its inverse.
 _MIN_SCALE = 0.4
-_GRID = 24
+# Most of one picture lies within the other one: Europe and Africa are two parts of one map.
+_MIN_CONTAINED = 0.7
+# A picture is turned by quarters, and by at most so many degrees more: one road sign is the other one, turned.
+_MAX_TURN = 20.0
 # Blocks a side in which colours are compared.
 _BLOCKS = 6
-# The share of the grey copies that counts for their correlation.
-_COUNTED_SHARE = 0.65
-
 # Colours are near up to this distance, in codes of 8 bits, and must be so at this share of the places: a drawing in two colours is two
 # pictures.
 _COLOUR_CODES, _MIN_SAME_COLOURS = 6.0, 0.5
-# With few keypoints, more of the colours must be near, or this share of the places must agree in every value, or the correlation is this.
-_FEW_SAME_COLOURS, _FEW_AGREEMENT, _SURE_CORRELATION = 0.78, 0.32, 0.998
-# Small copies agree at a place if none of luma and colour differs by more than this share of the spread of the values, within these limits
-# in codes of 8 bits; and as a whole if this share of the places does.
-_AGREEING_SHARE, _AGREEING_CODES, _MIN_AGREEMENT = 0.15, (1.5, 5.0), 0.62
-# A look with so many keypoints, none of which lie in the other picture, needs this share: the small copies of two galaxies on a dark sky
-# agree at up to 0.7 of the places.
-_MANY_KEYPOINTS, _SURE_AGREEMENT = 60, 0.85
+# Small copies agree at a place if luma differs by no more than this share of the spread of the values, within these limits in codes of
+# 8 bits, and colours by no more than so many times that: they are stored at half the size, and paint runs into the places beside it.
+_AGREEING_SHARE, _AGREEING_CODES, _COLOUR_FACTOR = 0.15, (1.5, 5.0), 2.0
+# Fewer places that tell something say nothing, and from this agreement on it is worth looking for a better place nearby.
+_MIN_TELLING_PLACES, _HOPEFUL_AGREEMENT = 10, 0.25
 # Below this spread of a small copy in codes of 8 bits, from its 5th to its 95th percentile, it says nothing: all plain grounds are alike.
 _MIN_SPREAD = 8.0
 # The sides of a crop that are tried, as shares, and the number of steps of place in one cell of the small copy.
-_CROP_SHARES = tuple(np.arange(1.0, 0.719, -0.02))
-_SUBSTEPS = 3
+_CROP_SHARES = tuple(np.arange(1.0, 0.719, -0.04))
+_SUBSTEPS = 2
+# Samples a side of each pixel of a small copy onto which another picture is laid, and how often its place is corrected.
+_SAMPLES, _REFINEMENTS = 8, 3
+# Most that one correction changes the scale, and the place in pixels of the small copy.
+_MAX_SCALE_STEP, _MAX_SHIFT = 0.05, 2.0
 
 _Grey = NDArray[np.uint8]
 _Descriptors = NDArray[np.uint8]
 _Points = NDArray[np.float32]
+# (2, 3): an affine map from px to px of two working copies, in which the middle of the first pixel is 0.
+_Map = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,24 +105,33 @@ class Likeness:
     """How alike two pictures are."""
 
     # How many keypoints agree, and their share of the look's keypoints, 0..1.
-    inliers: int
-    share: float
+    inliers: int = 0
+    share: float = 0.0
+    # The keypoints of the look.
+    keypoints: int = 0
     # Of the small copies in luma where both show something, -1..1.
-    correlation: float
+    correlation: float = 0.0
     # The share of the places, 0..1, at which their colours are near, however light they are.
     same_colours: float = 0.0
-    # The share of the places, 0..1, at which the small copies have the same values.
+    # The share of the places, 0..1, at which the small copies have the same values: of all, and of those that show more than the ground.
     agreement: float = 0.0
+    telling: float = 0.0
 
     @property
     def is_alike(self) -> bool:
         """Whether one picture was made from the other."""
-        if self.inliers >= _MANY_INLIERS and self.share >= _MANY_SHARE and self.same_colours >= _MIN_SAME_COLOURS:
+        if self.same_colours < _MIN_SAME_COLOURS:
+            return False
+        has_keypoints = self.inliers >= _MIN_INLIERS
+        if self.correlation >= _SURE_CORRELATION and (has_keypoints or self.telling >= _MIN_TELLING):
             return True
-        is_same_drawing = self.correlation >= _SURE_CORRELATION and self.same_colours >= _MIN_SAME_COLOURS
-        has_ground = is_same_drawing or self.same_colours >= _FEW_SAME_COLOURS or self.agreement >= _FEW_AGREEMENT
-        has_some = self.inliers >= _MIN_INLIERS and self.correlation >= _MIN_CORRELATION and has_ground
-        return has_some or self.agreement >= _MIN_AGREEMENT
+        if not has_keypoints:
+            return self.keypoints < _MANY_KEYPOINTS and self.telling >= _MIN_TELLING
+        has_many = self.share >= _MANY_SHARE
+        if has_many and self.agreement >= _AGREEMENT_WITH_LITTLE and self.telling >= _LITTLE_TELLING:
+            return True
+        needed = _MIN_AGREEMENT if has_many else _MIN_AGREEMENT_WITH_FEW
+        return self.telling >= _MIN_TELLING_WITH_KEYPOINTS and self.agreement >= needed
 
     @property
     def strength(self) -> float:
@@ -116,7 +139,7 @@ class Likeness:
         return max(float(self.inliers), _KEYPOINTS * self.agreement)
 
 
-NOT_ALIKE = Likeness(0, 0.0, 0.0)
+NOT_ALIKE = Likeness()
 
 
 def describe_look(picture: Picture) -> bytes:
@@ -151,12 +174,13 @@ class SeenPicture:
         if by_keypoints.is_alike or _spread_of_values(known.thumb) < _MIN_SPREAD:
             return by_keypoints
         # The whole picture is tried by itself: paint on a smooth ground can make another place look better.
-        whole = np.asarray([[self._look.width / known.width, 0, 0], [0, self._look.height / known.height, 0]], np.float64)
-        by_values = max(
-            (_likeness_at(known, self._look, place, 0) for place in (whole, self._place_by_values(known))), key=lambda each: each.agreement
-        )
-        needed = _SURE_AGREEMENT if len(known.points) >= _MANY_KEYPOINTS else _MIN_AGREEMENT
-        return by_values if by_values.agreement >= needed else by_keypoints
+        size = np.asarray([self._look.width / known.width, self._look.height / known.height])
+        whole = np.column_stack((np.diag(size), (size - 1) / 2))
+        for place in (whole, self._place_by_values(known)):
+            by_values = _likeness_near(known, self._working, place, 0)
+            if by_values.is_alike:
+                return by_values
+        return by_keypoints
 
     def _compare_keypoints(self, known: _Look) -> Likeness:
         if len(self._look.points) < _MIN_INLIERS or len(known.points) < _MIN_INLIERS:
@@ -168,9 +192,9 @@ class SeenPicture:
         similarity, inliers = cv2.estimateAffinePartial2D(
             from_known, to_seen, method=cv2.RANSAC, ransacReprojThreshold=_TOLERANCE, maxIters=3000, confidence=0.999
         )
-        if similarity is None or not _MIN_SCALE <= float(np.hypot(similarity[0, 0], similarity[1, 0])) <= 1 / _MIN_SCALE:
+        if similarity is None or not _is_of_an_editor(similarity[:, 0]):
             return NOT_ALIKE
-        return _likeness_at(known, self._look, np.asarray(similarity, np.float64), int(np.count_nonzero(inliers)))
+        return _likeness_near(known, self._working, np.asarray(similarity, np.float64), int(np.count_nonzero(inliers)))
 
     def _place_by_values(self, known: _Look) -> NDArray[np.float64]:
         """Return the map (2, 3) from the working copy of ``known`` to this one that lays this one best onto a part of it, as a crop is."""
@@ -189,8 +213,9 @@ class SeenPicture:
             if difference / (wide * high) < best_difference:
                 best_difference, best = difference / (wide * high), (wide, high, left, top)
         wide, high, left, top = best
-        across, down = side / wide * self._look.width / known.width, side / high * self._look.height / known.height
-        return np.asarray([[across, 0, -left / wide * self._look.width], [0, down, -top / high * self._look.height]], np.float64)
+        scale = np.asarray([side / wide * self._look.width / known.width, side / high * self._look.height / known.height])
+        shift = -np.asarray([left / wide * self._look.width, top / high * self._look.height])
+        return np.column_stack((np.diag(scale), shift + (scale - 1) / 2))
 
 
 def _working_copy(picture: Picture) -> _Grey:
@@ -286,30 +311,106 @@ def _match(known: _Descriptors, copy: _Descriptors) -> NDArray[np.intp]:
     return np.asarray(pairs, np.intp).reshape(len(pairs), 2)
 
 
-def _likeness_at(known: _Look, copy: _Look, similarity: NDArray[np.float64], inliers: int) -> Likeness:
-    """Return how alike two pictures are where both show something; without any agreement if that is hardly anywhere.
+def _is_of_an_editor(axis: NDArray[np.float64]) -> bool:
+    """Return whether a person scales and turns a picture so: by quarters, and a little to straighten it. axis: (2,), where (1, 0) lies."""
+    turn = float(np.degrees(np.arctan2(axis[1], axis[0]))) % 90
+    return _MIN_SCALE <= float(np.hypot(*axis)) <= 1 / _MIN_SCALE and min(turn, 90 - turn) <= _MAX_TURN
 
-    similarity: (2, 3), from the working copy of ``known`` to that of ``copy``. inliers: the keypoints that agree with it.
+
+def _likeness_near(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likeness:
+    """Return how alike two pictures are at a place, or, if they are not but could be, at the best one near it."""
+    likeness = _likeness_at(known, copy, place, inliers)
+    if likeness.is_alike or likeness.agreement < _HOPEFUL_AGREEMENT:
+        return likeness
+    return _likeness_at(known, copy, _refine(known, copy, place), inliers)
+
+
+def _likeness_at(known: _Look, copy: _Grey, place: _Map, inliers: int) -> Likeness:
+    """Return how alike two pictures are where both show something; without any agreement if neither holds the other.
+
+    copy: the working copy of the other picture. place: (2, 3), from the working copy of ``known`` to ``copy``. inliers: the keypoints
+    that agree with it.
     """
-    share = inliers / max(1, len(known.points))
-    steps = (np.arange(_GRID) + 0.5) / _GRID
-    across, down = np.meshgrid(steps, steps)
-    places = np.stack([across.ravel() * known.width, down.ravel() * known.height, np.ones(_GRID**2)])
-    mapped = similarity @ places
-    u, v = mapped[0] / copy.width, mapped[1] / copy.height
-    inside = (u >= 0) & (u < 1) & (v >= 0) & (v < 1)
-    if inside.mean() < _MIN_SCALE**2:
-        return Likeness(inliers, share, 0.0)
-    first = _sample(known.thumb, across.ravel()[inside], down.ravel()[inside])
-    second = _sample(copy.thumb, u[inside], v[inside])
-    blocks = (np.floor(across * _BLOCKS) + _BLOCKS * np.floor(down * _BLOCKS)).astype(int).ravel()[inside]
-    same_colours = _share_of_same_colours(first[:, 1:] - second[:, 1:], blocks)
-    distances = np.abs(first - second)
-    tolerance = float(np.clip(_spread_of_values(known.thumb) * _AGREEING_SHARE, *_AGREEING_CODES))
-    agreeing = distances.max(axis=1) <= tolerance
+    keypoints = len(known.points)
+    other_thumb, covered = _lay(known, copy, place)
+    overlap = float(covered.mean())
+    of_other = overlap * known.width * known.height * abs(float(np.linalg.det(place[:, :2]))) / (copy.shape[0] * copy.shape[1])
+    if overlap < _MIN_SCALE**2 or max(overlap, of_other) < _MIN_CONTAINED:
+        return Likeness(inliers, inliers / max(1, keypoints), keypoints)
+    first, second = known.thumb[covered].astype(np.float64), other_thumb[covered].astype(np.float64)
+    places = np.indices(covered.shape)
+    blocks = places[0] * _BLOCKS // _THUMB * _BLOCKS + places[1] * _BLOCKS // _THUMB
+    agreement, telling = _agreement(first, second, _tolerance(known.thumb))
+    return Likeness(
+        inliers=inliers,
+        share=inliers / max(1, keypoints),
+        keypoints=keypoints,
+        correlation=_correlation(first[:, 0], second[:, 0]),
+        same_colours=_share_of_same_colours(first[:, 1:] - second[:, 1:], blocks[covered]),
+        agreement=agreement,
+        telling=telling,
+    )
+
+
+def _agreement(first: NDArray[np.float64], second: NDArray[np.float64], tolerance: float) -> tuple[float, float]:
+    """Return the shares of the places at which values (n, 3) of two small copies are the same: of all, and of those that tell something.
+
+    The ground that both show tells nothing: two drawings on white paper are two pictures.
+    """
+    limits = tolerance * np.asarray([1, _COLOUR_FACTOR, _COLOUR_FACTOR])
+    agreeing = (np.abs(first - second) - limits).max(axis=1) <= 0
+    ground = np.median(first, axis=0)
+    telling = (np.abs(first - ground).max(axis=1) > tolerance) | (np.abs(second - ground).max(axis=1) > tolerance)
     # Two plain grounds agree in everything, and are different pictures.
-    agreement = float(agreeing.mean()) if _spread_of_values(first[agreeing]) >= _MIN_SPREAD else 0.0
-    return Likeness(inliers, share, _correlation(first[:, 0], second[:, 0]), same_colours, agreement)
+    says_something = np.count_nonzero(telling) >= _MIN_TELLING_PLACES and _spread_of_values(first[agreeing]) >= _MIN_SPREAD
+    return float(agreeing.mean()), float(agreeing[telling].mean()) if says_something else 0.0
+
+
+def _tolerance(thumb: _Grey) -> float:
+    """Return up to which difference, in codes, two small copies agree at a place."""
+    return float(np.clip(_spread_of_values(thumb) * _AGREEING_SHARE, *_AGREEING_CODES))
+
+
+def _lay(known: _Look, copy: _Grey, place: _Map) -> tuple[_Grey, NDArray[np.bool_]]:
+    """Return the small copy (_THUMB, _THUMB, 3) that the other picture would have at that place of ``known``, and where it covers it."""
+    side = _THUMB * _SAMPLES
+    steps = np.asarray([known.width / side, known.height / side])
+    to_known = np.vstack((np.column_stack((np.diag(steps), (steps - 1) / 2)), (0, 0, 1)))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    samples = cv2.warpAffine(copy, place @ to_known, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    corners = np.arange(_THUMB + 1) * _SAMPLES - 0.5
+    across, down = np.meshgrid(corners, corners)
+    x, y = np.tensordot(place @ to_known, np.stack((across, down, np.ones_like(across))), axes=1)
+    inside = (x >= -1) & (x <= copy.shape[1]) & (y >= -1) & (y <= copy.shape[0])
+    return _shrink(np.asarray(samples, np.uint8)), inside[1:, 1:] & inside[1:, :-1] & inside[:-1, 1:] & inside[:-1, :-1]
+
+
+def _refine(known: _Look, copy: _Grey, place: _Map) -> _Map:
+    """Return the place, near the given one, at which the small copies agree best, by steps of Gauss and Newton.
+
+    Painted places count little. Only scale and shift change.
+    """
+    centre = np.asarray([known.width - 1, known.height - 1]) / 2
+    for _ in range(_REFINEMENTS):
+        scale, *shift = _correction(known, *_lay(known, copy, place))
+        scale = 1 + np.clip(scale, -_MAX_SCALE_STEP, _MAX_SCALE_STEP)
+        place = place @ np.vstack((np.column_stack((np.eye(2) * scale, centre * (1 - scale) + shift)), (0, 0, 1)))
+    return np.asarray(place, np.float64)
+
+
+def _correction(known: _Look, other_thumb: _Grey, covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much larger, and shifted by how many px of the working copy of ``known``, the other picture must be laid: (3,)."""
+    size = np.asarray([known.width, known.height]) / _THUMB
+    down, across = (np.indices(covered.shape) + 0.5 - _THUMB / 2)[:, :, :, None] * size[::-1, None, None, None]
+    slope_down, slope_across = np.gradient(other_thumb.astype(np.float64), axis=(0, 1))
+    slopes = slope_across / size[0], slope_down / size[1]
+    system = np.stack([each[covered].ravel() for each in (slopes[0] * across + slopes[1] * down, *slopes)], axis=1)
+    differences = (known.thumb.astype(np.float64) - other_thumb)[covered].ravel()
+    weighted = (system / (1 + (differences / (2 * _tolerance(known.thumb))) ** 2)[:, None]).T
+    # A picture without slopes stays where it is.
+    correction = np.linalg.solve(weighted @ system + np.eye(3) * 1e-6, weighted @ differences)
+    limit = _MAX_SHIFT * size
+    return np.concatenate((correction[:1], np.clip(correction[1:], -limit, limit)))
 
 
 def _share_of_same_colours(differences: NDArray[np.float64], blocks: NDArray[np.intp]) -> float:
@@ -324,22 +425,6 @@ def _share_of_same_colours(differences: NDArray[np.float64], blocks: NDArray[np.
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Return the correlation of the values of two small copies at the same places."""
-    # A painted place is left out: the part of the copies that agrees least does not count.
-    differences = np.abs(_standardised(first) - _standardised(second))
-    kept = differences <= np.quantile(differences, _COUNTED_SHARE)
-    first, second = first[kept] - first[kept].mean(), second[kept] - second[kept].mean()
+    first, second = first - first.mean(), second - second.mean()
     norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
     return float((first * second).sum()) / norm if norm > 0 else 0.0
-
-
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values about their median, in units of their usual distance from it."""
-    centred = values - np.median(values)
-    return np.asarray(centred / (np.median(np.abs(centred)) + 1.0))
-
-
-def _sample(thumb: _Grey, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values (n, 3) of a small copy at places 0..1, between its pixels."""
-    x, y = (u * _THUMB - 0.5).astype(np.float32)[None], (v * _THUMB - 0.5).astype(np.float32)[None]
-    sampled = cv2.remap(thumb.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(sampled[0], np.float64)
