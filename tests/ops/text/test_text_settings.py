@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from goldsmith.brief.brief import read_brief
+from goldsmith.brief.pipeline import read_pipeline
+from goldsmith.files import resource_path
 from goldsmith.ops.text import text_settings
+from goldsmith.ops.text.operation import Text
 
 
 @pytest.mark.parametrize(("size", "px"), [("64px", 64), ("64 px", 64), ("7.5px", 7.5), ("8%", 40), ("100 %", 500)])
@@ -40,3 +44,12 @@ def test_features_become_harfbuzz_values() -> None:
 def test_line_breaks_of_every_system_become_line_feeds() -> None:
     """Line breaks of Windows and old Macs become line feeds, tabs become spaces."""
     assert text_settings.normalise_text("a\r\nb\rc\td") == "a\nb\nc d"
+
+
+@pytest.mark.parametrize(("written", "size"), [("64", "64px"), ('"64"', "64px"), ('"8%"', "8%")])
+def test_a_size_in_a_brief_reaches_the_step(written: str, size: str) -> None:
+    """A number without a unit, as a number or in quotes, is px, from the brief to the step that draws the text."""
+    pipeline = read_pipeline(resource_path("config", "pipeline.toml").read_bytes(), "pipeline.toml")
+    brief = read_brief(f'[[deliver]]\nop = "text"\nstring = "Sale"\nsize = {written}\n'.encode(), "hero.toml", pipeline)
+    ((step,),) = brief.steps_by_stage.values()
+    assert Text(**step.settings).size == size
