@@ -84,7 +84,7 @@ def test_an_object_in_the_background_is_erased_without_a_mask(share: Share) -> N
     assert (result_step.findings["outside_changed"], result_step.findings["regions"]) == (0, 1)
     assert result_step.engine is not None
     assert result_step.engine["name"] == "migan"
-    assert [engine["name"] for engine in result_step.engine["other_engines"]] == ["modnet", "yunet", "face-mesh"]  # type: ignore[union-attr, index, call-overload]
+    assert [engine["name"] for engine in result_step.engine["other_engines"]] == ["modnet", "yunet"]  # type: ignore[union-attr, index, call-overload]
     assert "taken for people" in str(result_step.findings["found"])
 
 
