@@ -4,7 +4,7 @@
 set -uo pipefail
 
 PROGRAMS=(rsync openssh-client openssh-sftp-server samba smbclient curl zip unzip p7zip-full acl attr imagemagick inotify-tools libfribidi0
-          unicode-data libimage-exiftool-perl
+          unicode-data libimage-exiftool-perl liblcms2-utils
           fuse3 sshfs openssh-server bindfs mergerfs gocryptfs encfs cryfs rclone ntfs-3g xfsprogs btrfs-progs dosfstools exfatprogs)
 LARGE=(gimp chromium krita xvfb xauth python3-pyqt5)  # gimp 400 MB, krita 280 MB; from a far mirror, what is large is left out
 PATIENCE=60            # seconds for fetching what is large

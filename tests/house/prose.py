@@ -145,14 +145,18 @@ def not_imperative(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno} {node.name}: the docstring begins with “{words[0]}”, not with what the function does"
 
 
-def documented_methods(sources: list[Path]) -> frozenset[str]:
+def statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Yield every statement below a node, but not what is inside expressions: so classes and functions are found soon."""
+    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for each in getattr(node, part, ()) if not isinstance(node, ast.expr) else ():
+            if isinstance(each, ast.stmt):
+                yield each
+            yield from statements(each)
+
+
+def documented_methods(classes: list[ast.ClassDef]) -> frozenset[str]:
     """Return the names of the methods that a protocol documents, so that an implementation need not repeat it."""
-    protocols = [
-        node
-        for path in sources
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).startswith("Protocol") for base in node.bases)
-    ]
+    protocols = [node for node in classes if any(ast.unparse(base).startswith("Protocol") for base in node.bases)]
     methods = [inner for node in protocols for inner in node.body if isinstance(inner, Function)]
     return frozenset(method.name for method in methods if SHAPE.search(ast.get_docstring(method) or ""))
 
@@ -201,18 +205,10 @@ def unknown_fields(tree: ast.Module, known: frozenset[str] = frozenset()) -> Ite
         for inner in ast.walk(node):
             has |= {getattr(inner, part) for part in ("id", "attr", "arg", "name") if isinstance(getattr(inner, part, None), str)}
         # A role, a kind or a tag of a file format.
-        constants = {inner.value for inner in ast.walk(tree) if isinstance(inner, ast.Constant)}
+        constants = {inner.value for inner in ast.walk(tree) if isinstance(inner, ast.Constant)} if FIELD.search(text) else set()
         has |= {word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in constants}
         explained = {word for quoted, listed in FIELD.findall(text) for word in ([quoted] if quoted else listed.split(", "))}
         yield from (f"{node.lineno}: the docstring of {node.name} explains “{word}”, which it lacks" for word in sorted(explained - has))
-
-
-def defined_names(sources: list[Path]) -> frozenset[str]:
-    """Return the names of all packages, modules, classes and functions."""
-    names = {name for path in sources for name in (path.stem, path.parent.name)}
-    for path in sources:
-        names |= {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef | Function)}
-    return frozenset(names)
 
 
 def old_words(source: str, path: Path = Path()) -> Iterator[str]:
@@ -243,13 +239,11 @@ def vague_names(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno}: “{name}” does not say what it holds; name the thing"
 
 
-def pydantic_classes(sources: list[Path]) -> frozenset[str]:
+def pydantic_classes(classes: list[ast.ClassDef]) -> frozenset[str]:
     """Return the names of all classes that inherit from a pydantic model, directly or not."""
     bases: dict[str, set[str]] = {}
-    for path in sources:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                bases.setdefault(node.name, set()).update(ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases)
+    for node in classes:
+        bases.setdefault(node.name, set()).update(ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases)
     models = {"BaseModel", "BaseSettings"}
     while more := {name for name, parents in bases.items() if parents & models} - models:
         models |= more
@@ -261,12 +255,16 @@ class Package(NamedTuple):
 
     pydantic: frozenset[str]
     documented: frozenset[str]
+    # The names of all packages, modules, classes and functions.
     defined: frozenset[str]
 
     @classmethod
     def read(cls, sources: list[Path]) -> Package:
         """Return the facts of these sources."""
-        return cls(pydantic_classes(sources), documented_methods(sources), defined_names(sources))
+        nodes = [node for path in sources for node in statements(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef | Function)]
+        classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+        names = {name for path in sources for name in (path.stem, path.parent.name)} | {node.name for node in nodes}
+        return cls(pydantic_classes(classes), documented_methods(classes), frozenset(names))
 
 
 def violations(path: Path, package: Package) -> list[str]:

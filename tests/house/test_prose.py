@@ -17,18 +17,22 @@ assert _spec is not None
 assert _spec.loader is not None
 prose = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(prose)
-PACKAGE = prose.Package.read(SOURCES)
+
+
+@pytest.fixture(scope="module")
+def package() -> object:
+    return prose.Package.read(SOURCES)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_a_module_follows_the_rules(path: Path) -> None:
+def test_a_module_follows_the_rules(path: Path, package: object) -> None:
     """Docstrings are imperative, arrays have shape and range, comments stand above constants, names are clear, old words are gone."""
-    assert prose.violations(path, PACKAGE) == []
+    assert prose.violations(path, package) == []
 
 
-def test_the_tests_use_the_same_words() -> None:
+def test_the_tests_use_the_same_words(package: object) -> None:
     """No test has an old word or a vague name."""
-    assert [f"{path}: {violation}" for path in TESTS for violation in prose.violations(path, PACKAGE)] == []
+    assert [f"{path}: {violation}" for path in TESTS for violation in prose.violations(path, package)] == []
 
 
 @pytest.mark.parametrize(

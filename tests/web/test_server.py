@@ -141,6 +141,7 @@ def test_live_events_tell_of_progress_and_of_a_changed_list(page: Page, monkeypa
 def test_the_live_view_ends_with_its_session(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     """A browser that was signed out elsewhere sees nothing more; and watching does not lengthen a session."""
     monkeypatch.setattr(events, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(events, "_BOARD_SECONDS", 0.0)
     now = [0.0]
     monkeypatch.setattr(page.access, "_clock", lambda: now[0])
 

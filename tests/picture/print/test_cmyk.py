@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -57,9 +58,10 @@ def test_inks_equal_those_of_the_tool_of_littlecms(intent: colour.RenderingInten
 
 @pytest.mark.parametrize("intent", INTENTS)
 @pytest.mark.parametrize("black_point", [False, True])
-@pytest.mark.parametrize("profile", [press_file(), GHOSTSCRIPT], ids=["our own", "ghostscript's"])
-def test_inks_equal_those_of_pillow(profile: Path, intent: colour.RenderingIntent, black_point: bool) -> None:
+@pytest.mark.parametrize("find_profile", [press_file, lambda: GHOSTSCRIPT], ids=["our own", "ghostscript's"])
+def test_inks_equal_those_of_pillow(find_profile: Callable[[], Path], intent: colour.RenderingIntent, black_point: bool) -> None:
     """Pillow calls littleCMS at 8 bits; the results agree within one of its codes for every intent, also for another profile."""
+    profile = find_profile()
     if not profile.exists():
         pytest.skip("Ghostscript's default_cmyk.icc (Debian's libgs-common) is not installed")
     codes = np.random.default_rng(4).integers(0, 256, (20, 30, 3)).astype(np.uint8)
@@ -192,19 +194,19 @@ def test_separation_depends_on_the_colours_and_not_on_the_profile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("icc", "message"),
+    ("make_profile", "message"),
     [
-        (b"nothing", "is not an ICC profile"),
-        (profiles.builtin_profile("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK"),
-        (press_profile() + b"\0" * cmyk.MAX_PROFILE_BYTES, "has more than 16 MB"),
-        (press_profile().replace(b"prtr", b"link", 1), "is not the profile of a printing device (its class is “link”)"),
+        (lambda: b"nothing", "is not an ICC profile"),
+        (lambda: profiles.builtin_profile("srgb"), "is a profile for RGB (sRGB IEC61966-2.1), not for CMYK"),
+        (lambda: press_profile() + b"\0" * cmyk.MAX_PROFILE_BYTES, "has more than 16 MB"),
+        (lambda: press_profile().replace(b"prtr", b"link", 1), "is not the profile of a printing device (its class is “link”)"),
     ],
     ids=["no profile", "a screen's", "too large", "a link's"],
 )
-def test_a_profile_of_another_kind_than_a_press_is_refused(icc: bytes, message: str) -> None:
+def test_a_profile_of_another_kind_than_a_press_is_refused(make_profile: Callable[[], bytes], message: str) -> None:
     """Messages name the file and its kind."""
     with pytest.raises(InputError) as caught:
-        cmyk.validate_cmyk_profile(icc, "library/profiles/x.icc")
+        cmyk.validate_cmyk_profile(make_profile(), "library/profiles/x.icc")
     assert caught.value.sentence.startswith("library/profiles/x.icc")
     assert message in caught.value.sentence
 
