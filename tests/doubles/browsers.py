@@ -116,8 +116,8 @@ class ServedPage:
     def _hear(self, message: Any) -> None:
         url = message.location.get("url", "")
         # What was asked for while a decision moved its picture is answered 404, which the browser reports; the page goes on.
-        asked = _PICTURE_URL.search(url) if "status of 404" in message.text else None
-        has_moved = asked is not None and not Path(self.page.root.path, unquote(asked[1])).exists()
+        picture = _PICTURE_URL.search(url) if "status of 404" in message.text else None
+        has_moved = picture is not None and not Path(self.page.root.path, unquote(picture[1])).exists()
         if message.type in ("error", "warning") and not has_moved:
             self.complaints.append(f"{message.text} {url}")
 
