@@ -32,8 +32,8 @@ _CHROMIUM = shutil.which("chromium")
 _PATIENCE_MS, _WINDOW_SECONDS = 240_000, 900.0
 # What the account of a failure may take to ask the page.
 _ACCOUNT_MS = 10_000
-# The page of a picture, or its pixels or facts, and the picture's path.
-_PICTURE_URL = re.compile(r"/(?:fit/\d+|tile/\d+/\d+|mask/\d+|mask-tile/\d+/\d+|facts|look|pick)/([^?]+)")
+# An address with pixels or facts of a picture, and the picture's path.
+_PICTURE_URL = re.compile(r"/(?:fit/\d+|tile/\d+/\d+|mask/\d+|mask-tile/\d+/\d+|facts)/([^?]+)")
 # The rules of WCAG AA that a program can check, as the list of what breaks them.
 RULES = (Path(__file__).parents[1] / "web" / "accessibility_rules.js").read_text()
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}

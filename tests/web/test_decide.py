@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from starlette.testclient import TestClient
 
 from doubles.web_pages import client_of, lay_candidates, lay_in_review, make_page, signed_in_client, small_png, token_in, version_at
 from goldsmith.files import FileSignature, Filesystem, PathAt
+from goldsmith.web.asset_board import Board
 from goldsmith.web.page import Page, url_path
 
 
@@ -51,6 +54,42 @@ def test_the_next_picture_that_waits_follows(root: Path, page: Page, client: Tes
     first, second = lay_in_review(root, "one"), lay_in_review(root, "two")
     assert decide(client, page, first)[1]["next"] == f"/look/{second}"
     assert decide(client, page, second)[1]["next"] == ""
+
+
+def test_a_picture_that_somebody_else_has_decided_about_is_not_the_next(root: Path, page: Page, client: TestClient) -> None:
+    """The list that the page has read a moment ago still has it; whoever was sent to it would see an error."""
+    first, second, third = (lay_in_review(root, name) for name in ("one", "two", "xthree"))
+    assert len(asyncio.run(page.board.current()).assets) == 3
+    (root / second).rename(root / "review/approve/two.png")
+    assert decide(client, page, first)[1]["next"] == f"/look/{third}"
+
+
+def test_a_reading_that_began_before_a_decision_is_not_shown_after_it(root: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks after the decision waits for a reading that began after it."""
+    path, board = lay_in_review(root), page.board
+    read, has_read, may_end = board._read_folders, threading.Event(), threading.Event()
+
+    def slowly() -> Board:
+        result = read()
+        has_read.set()
+        may_end.wait()
+        return result
+
+    async def look_decide_look() -> tuple[Board, Board]:
+        before = asyncio.create_task(board.current())
+        await asyncio.to_thread(has_read.wait)
+        (root / path).unlink()
+        board.invalidate()
+        after = asyncio.create_task(board.current())
+        await asyncio.sleep(0)
+        may_end.set()
+        return await before, await after
+
+    monkeypatch.setattr(board, "_read_folders", slowly)
+    before, after = asyncio.run(look_decide_look())
+    assert [asset.picture for asset in before.assets] == [path]
+    assert path not in [asset.picture for asset in after.assets]
+    assert asyncio.run(board.current()) is after
 
 
 def test_a_remark_lies_in_the_tray_before_the_picture(root: Path, page: Page, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

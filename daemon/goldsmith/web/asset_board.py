@@ -134,6 +134,8 @@ class AssetBoard:
         self._latest: tuple[Asset, ...] = ()
         self._read_at = self._cost = 0.0
         self._reading: asyncio.Task[Board] | None = None
+        # How many changes by people there were, and how many before the reading began.
+        self._changes = self._changes_before_reading = 0
         # How many times the folders were read, for tests.
         self.reading_count = 0
 
@@ -142,20 +144,31 @@ class AssetBoard:
         age = self._clock() - self._read_at
         if self._board is not None and age < max(_MIN_AGE_SECONDS, _AGE_PER_COST * self._cost):
             return self._board
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
+        reading = self._start_reading()
         if self._board is not None and age < max(_MAX_AGE_SECONDS, _MAX_AGE_PER_COST * self._cost):
             return self._board
-        return await asyncio.shield(self._reading)
+        changes = self._changes
+        while self._changes_before_reading < changes:  # it does not show what has just been changed
+            await asyncio.shield(reading)
+            reading = self._start_reading()
+        return await asyncio.shield(reading)
 
     def invalidate(self) -> None:
         """Let the next reader wait for a new board, because a person has changed something."""
         self._board = None
+        self._changes += 1
+
+    def _start_reading(self) -> asyncio.Task[Board]:
+        if self._reading is None or self._reading.done():
+            self._changes_before_reading = self._changes
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
 
     async def _read(self) -> Board:
         began = self._clock()
         board = await asyncio.to_thread(self._read_folders)
-        self._board, self._read_at = board, self._clock()
+        is_current = self._changes_before_reading == self._changes
+        self._board, self._read_at = board if is_current else None, self._clock()
         self._cost = self._read_at - began
         self.reading_count += 1
         return board

@@ -116,7 +116,8 @@ async def _next_to_decide(page: Page, path: str) -> str:
     board = await page.board.current()
     paths = [asset.picture for asset in board.assets if asset.state == "review" and asset.picture and not asset.candidates]
     following = paths[paths.index(path) + 1 :] if path in paths else paths
-    return next((other for other in [*following, *paths] if other != path), "")
+    # The board may be a little old: others decide too.
+    return next((other for other in [*following, *paths] if other != path and page.root.exists(other)), "")
 
 
 async def _read_json(request: Request, model: type[Model]) -> Model:
