@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -17,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import psutil
 import pytest
@@ -32,8 +30,6 @@ _CHROMIUM = shutil.which("chromium")
 _PATIENCE_MS, _WINDOW_SECONDS = 240_000, 900.0
 # What the account of a failure may take to ask the page.
 _ACCOUNT_MS = 10_000
-# An address with pixels or facts of a picture, and the picture's path.
-_PICTURE_URL = re.compile(r"/(?:fit/\d+|tile/\d+/\d+|mask/\d+|mask-tile/\d+/\d+|facts)/([^?]+)")
 # The rules of WCAG AA that a program can check, as the list of what breaks them.
 RULES = (Path(__file__).parents[1] / "web" / "accessibility_rules.js").read_text()
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -59,6 +55,11 @@ def chromium() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+def _complaint(message: Any) -> str:
+    """Return the words of a message in the console, with the address of what it is about."""
+    return f"{message.text} {message.location.get('url', '')}"
 
 
 @dataclass
@@ -105,21 +106,13 @@ class ServedPage:
             self.complaints += tab.evaluate(RULES)
 
     def _listen(self, tab: Any, unanswered: list[str]) -> None:
-        tab.on("console", self._hear)
+        tab.on("console", lambda message: self.complaints.append(_complaint(message)) if message.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: self.complaints.append(str(error)))
         tab.on("dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         tab.on("crash", lambda _: self.complaints.append("the tab has crashed"))
         tab.on("request", lambda request: unanswered.append(request.url))
         for end in ("requestfinished", "requestfailed"):
             tab.on(end, lambda request: unanswered.remove(request.url) if request.url in unanswered else None)
-
-    def _hear(self, message: Any) -> None:
-        url = message.location.get("url", "")
-        # What was asked for while a decision moved its picture is answered 404, which the browser reports; the page goes on.
-        picture = _PICTURE_URL.search(url) if "status of 404" in message.text else None
-        has_moved = picture is not None and not Path(self.page.root.path, unquote(picture[1])).exists()
-        if message.type in ("error", "warning") and not has_moved:
-            self.complaints.append(f"{message.text} {url}")
 
     def _account(self, tab: Any, unanswered: list[str]) -> str:
         """Return what a failed test waited for."""

@@ -270,17 +270,6 @@ def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Open
         assert tab.evaluate("document.documentElement.scrollWidth") == device["viewport"]["width"]
 
 
-def test_nothing_but_a_picture_that_has_moved_may_be_missing(root: Path, site: ServedPage, open_page: Opener) -> None:
-    """The tests see a missing style in the browser's console. Pixels that were asked for while a decision moved their picture are none."""
-    lay_in_review(root, "first")
-    tab = open_page("/")
-    for path in ("tile/0/0/review/acme/gone.png?v=1", "facts/review/acme/gone.png", "static/none.css"):
-        with tab.expect_console_message():
-            tab.evaluate("(path) => fetch(path)", f"/{path}")
-    assert len(site.complaints) == 1
-    assert "static/none.css" in site.complaints.pop()
-
-
 def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:
     """The test above would also pass if they looked for nothing."""
     tab = open_page("/")
