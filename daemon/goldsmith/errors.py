@@ -10,6 +10,16 @@ import errno
 _WRONG_PATH_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
+# A sentence ends with one of these; one that ends with a command to copy has none.
+_ENDS = (".", "!", "?", "…", ":")
+
+
+def join_sentences(*sentences: str) -> str:
+    """Return sentences as one text. Each but the last ends with a full stop, if it has no other end; empty ones are left out."""
+    *first, last = [sentence for sentence in sentences if sentence] or [""]
+    return " ".join([*(sentence if sentence.endswith(_ENDS) else f"{sentence}." for sentence in first), last])
+
+
 class GoldsmithError(Exception):
     """The base class of every error that is shown to people.
 
@@ -25,7 +35,7 @@ class GoldsmithError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.sentence} {self.remedy}".strip()
+        return join_sentences(self.sentence, self.remedy)
 
 
 class UsageError(GoldsmithError):

@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 
 from goldsmith.cluster.ray_extra import require_ray_extra
-from goldsmith.errors import GoldsmithError, HostError, error_text
+from goldsmith.errors import GoldsmithError, HostError, error_text, join_sentences
 from goldsmith.journal.damage import replaced_remedy, set_aside
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path, prepare_journal_folder, register_root
@@ -157,7 +157,7 @@ class Service:
             self._on_event("waiting to start", sentence=sentence, remedy=remedy)
         self._wait_sentence = sentence
         self._notify.ready()
-        self._notify.status(f"{sentence} {remedy}")
+        self._notify.status(join_sentences(sentence, remedy))
 
     def _wait(self, wakeup_fd: int, seconds: float) -> None:
         """Wait until the time is over or a signal arrives."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from goldsmith.errors import join_sentences
+
 # Every page: its head and its menu.
 TITLE = "Goldsmith"
 DROP = "Drop"
@@ -461,7 +463,7 @@ def then_in(folder: str) -> str:
 
 def later_needed(sentence: str) -> str:
     """Return something that is missing, and that the work will wait for."""
-    return f"{sentence.rstrip('.')}. Until it is there, Goldsmith holds the picture with a note."
+    return join_sentences(sentence, "Until it is there, Goldsmith holds the picture with a note.")
 
 
 # Dropping pictures.

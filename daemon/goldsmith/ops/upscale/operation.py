@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from goldsmith.engines.kinds import UPSCALER
 from goldsmith.engines.protocols import EngineNeed, Upscaler
-from goldsmith.errors import InputError
+from goldsmith.errors import InputError, join_sentences
 from goldsmith.operation import PictureOperation, StepContext, StepNeeds
 from goldsmith.ops.upscale.drawing_measure import measure_drawing
 from goldsmith.ops.upscale.grain_return import return_grain
@@ -125,7 +125,7 @@ class Upscale(PictureOperation):
             return context.engines.get(replace(self._engine_need, is_drawing=measure.is_drawing)), measure.is_drawing
         except InputError as problem:
             hint = 'Without them: method = "lanczos" enlarges without new detail, method = "drawing" with a net for drawings.'
-            raise type(problem)(problem.sentence, f"{problem.remedy} {hint}".strip()) from problem
+            raise type(problem)(problem.sentence, join_sentences(problem.remedy, hint)) from problem
 
     def _enlarge(self, picture: Picture, size: tuple[int, int], engine: Upscaler, grain: float, context: StepContext) -> Picture:
         """Return the picture at ``size`` (height, width): the net's, a plain enlargement, and the share ``grain`` of its grain."""

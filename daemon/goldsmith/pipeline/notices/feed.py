@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER, Pipeline
+from goldsmith.errors import join_sentences
 from goldsmith.files import fold_name
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.notice_record import CampaignDelivery, Notice, NoticeRecord, Reading
@@ -74,7 +75,7 @@ class NoticeFeed:
         return self._record.position is None
 
     def _hold_notice(self, key: str, hold: HoldRecord, now: float) -> Notice:
-        sentence = f"{hold.sentence} {hold.remedy}".strip()
+        sentence = join_sentences(hold.sentence, hold.remedy)
         return Notice(0, key, "problem", campaign_of(hold.path), hold.path, sentence, now)
 
     def _row_notices(self, row: HistoryRow, now: float) -> Iterator[Notice]:

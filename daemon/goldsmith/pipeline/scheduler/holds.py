@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from goldsmith.errors import InputError
+from goldsmith.errors import InputError, join_sentences
 from goldsmith.files import FileSignature, Filesystem, display_text, hide_server_paths
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import HistoryRow, HoldRecord
@@ -86,7 +86,7 @@ class Holds:
 
     def without_note(self, limit: int) -> dict[str, str]:
         """Return up to ``limit`` held pictures whose folder takes no note, each with its problem: nobody sees it in the folder."""
-        silent = ((picture, f"{held.sentence} {held.remedy}".strip()) for picture, held in self._held.items() if not held.note_path)
+        silent = ((picture, join_sentences(held.sentence, held.remedy)) for picture, held in self._held.items() if not held.note_path)
         return dict(islice(silent, limit))
 
     def is_still_held(self, bundle: Bundle, sigs: Mapping[str, FileSignature]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER, Pipeline
-from goldsmith.errors import InputError
+from goldsmith.errors import InputError, join_sentences
 from goldsmith.files import (
     STATUS_FILE_NAME,
     FileSignature,
@@ -300,7 +300,7 @@ class Explainer:
         """Return the problem that holds the bundle; "" if the bundle has no problem note."""
         hold = self._holds.get(bundle.asset or bundle.stem)
         if hold is not None and (not hold.note_path or self._root.exists(hold.note_path)):
-            return f"{hold.sentence} {hold.remedy}".strip()
+            return join_sentences(hold.sentence, hold.remedy)
         if bundle.note is None or not bundle.asset or bundle.note != note_path(bundle.asset):
             return ""
         note = display_name(posixpath.basename(bundle.note))

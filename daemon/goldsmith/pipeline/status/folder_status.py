@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from goldsmith.brief.pipeline import Pipeline
-from goldsmith.errors import HostError, InputError
+from goldsmith.errors import HostError, InputError, join_sentences
 from goldsmith.files import STATUS_FILE_NAME, Filesystem, display_name, write_atomically_in
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import ActiveJob
@@ -322,7 +322,7 @@ class _FolderReport:
 
     def _problem_entries(self) -> list[tuple[str, str]]:
         latest = heapq.nlargest(_MAX_LISTED, self._held, key=lambda held: held.since)
-        return [(self._path_in_folder(held.path), f"{held.sentence} {held.remedy}".strip()) for held in latest]
+        return [(self._path_in_folder(held.path), join_sentences(held.sentence, held.remedy)) for held in latest]
 
     def _name_entries(self) -> list[tuple[str, str]]:
         entries: list[tuple[str, str]] = []

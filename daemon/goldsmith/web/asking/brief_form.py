@@ -113,9 +113,9 @@ def check_form(page: Page, target: BriefTarget, form: FilledForm) -> CheckedBrie
     try:
         resolved = _resolve(page, target, data)
     except BriefError as error:
-        return CheckedBrief(toml, others=tuple(f"{error.sentence} {error.remedy}".splitlines()))
+        return CheckedBrief(toml, others=tuple(str(error).splitlines()))
     except GoldsmithError as error:
-        return CheckedBrief(toml, others=(f"{error.sentence} {error.remedy}".strip(),))
+        return CheckedBrief(toml, others=(str(error),))
     return CheckedBrief(toml, resolved=resolved)
 
 
