@@ -257,6 +257,15 @@ def test_every_page_keeps_the_rules_of_accessibility(root: Path, open_page: Open
         assert tab.evaluate("document.documentElement.scrollWidth") == device["viewport"]["width"]
 
 
+def test_nothing_moves_for_people_who_have_asked_for_it(open_page: Opener) -> None:
+    """Whatever a part of the page would do, here a change that takes three seconds, it does at once."""
+    tab = open_page("/")
+    tab.evaluate("document.body.style.transition = 'opacity 3s'")
+    for wish, duration in (("no-preference", "3s"), ("reduce", "0s")):
+        tab.emulate_media(reduced_motion=wish)
+        assert tab.evaluate("getComputedStyle(document.body).transitionDuration") == duration
+
+
 def test_the_rules_notice_what_breaks_them(open_page: Opener) -> None:
     """The test above would also pass if they looked for nothing."""
     tab = open_page("/")

@@ -201,7 +201,7 @@ def test_a_mask_that_waits_in_review_is_painted_over(client: TestClient, root: P
     assert (refused.status_code, refused.json()["error"]) == (409, "No mask waits with hero.png in review/.")
     for name in ("hero.mask.png", "hero.mask.sky.png"):
         Image.new("L", (WIDTH, HEIGHT), 9).save(root / "review" / name)
-        (query,) = [{"name": "sky"}] if "sky" in name else [{}]
+        query = {"name": "sky"} if "sky" in name else {}
         stamp = client.get("/paint-mask/review/hero.png", params=query).headers["x-mask-stamp"]
         assert save(client, "review/hero.png", stamp, **query).status_code == 200
         assert np.array_equal(np.asarray(Image.open(root / "review" / name)), bar())
