@@ -162,6 +162,11 @@ class StageWork:
         return bool(self.signing_id) and self.signing is None
 
     @property
+    def has_results(self) -> bool:
+        """Whether a worker has finished the work without a fault."""
+        return self.outcome is not None and self.outcome.fault is None
+
+    @property
     def text_folder(self) -> Path:
         """The folder for the small files that the daemon itself writes for the commit. No worker process may write there."""
         return Path(self.job.root, SCRATCH_FOLDER, self.job.id)

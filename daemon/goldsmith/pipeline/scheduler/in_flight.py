@@ -74,6 +74,11 @@ class InFlight:
         """Iterate over the work that has an outcome and is not committed yet."""
         return (work for work in self._work_by_key.values() if work.outcome is not None)
 
+    @property
+    def uncommitted_count(self) -> int:
+        """The number of results in the scratch folders that wait for their commit. Results that are still being signed have work ahead."""
+        return sum(work.has_results and not work.is_being_signed and not work.is_being_compared for work in self._work_by_key.values())
+
     def take_number(self, key: BundleKey) -> int:
         """Return the place of a bundle in its queue: the one that it had before, or the last."""
         kept = self._kept_numbers.pop(key, None)

@@ -207,9 +207,8 @@ class Scheduler:
 
     @property
     def _must_hold(self) -> bool:
-        """True while no further job may start: the host has failed, or finished work waits for a slow disk."""
-        uncommitted = len(self._in_flight.ready_to_commit) + len(self._plan_executor.copying_plans)
-        return self._host_health.is_unhealthy or uncommitted >= MAX_UNCOMMITTED
+        """True while no further job may start: the host has failed, or finished work waits, for a slow disk or for its files to settle."""
+        return self._host_health.is_unhealthy or self._in_flight.uncommitted_count >= MAX_UNCOMMITTED
 
     @property
     def _commit_room(self) -> int:
