@@ -103,6 +103,11 @@ class Watched:
                 last_lines = "\n".join(self.log[-40:])
                 pytest.fail(f"Waited {seconds:.0f} s in vain for {description}. The daemon said last:\n{last_lines}")
 
+    def events_below(self, top: str, kind: str) -> dict[str, int]:
+        """Return the number of events of this kind so far for each picture below ``top``."""
+        with self._changed:
+            return {picture: count for (event, picture), count in self.events.items() if event == kind and picture.startswith(top)}
+
     def rows(self) -> list[HistoryRow]:
         """Return all rows of the history."""
         with closing(Journal.open(journal_path(self.root, self.base / "state"), read_only=True)) as journal:
@@ -323,7 +328,7 @@ class Drop:
 
     def _no_complaints(self) -> None:
         top = f"{self.stage}/{self.campaign}/"
-        held = {picture: count for (event, picture), count in self.watched.events.items() if event == "held" and picture.startswith(top)}
+        held = self.watched.events_below(top, "held")
         held.pop(top, None)
         assert held == dict.fromkeys(self._noted, 1)
         present = list(self._files(self.stage, litter=True))
