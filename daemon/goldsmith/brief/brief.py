@@ -112,7 +112,7 @@ class Availability:
 
 
 class _MaskTable(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     fit: MaskFit | None = None
     source: MaskFrom | None = Field(default=None, alias="from")
@@ -120,14 +120,14 @@ class _MaskTable(BaseModel):
 
 
 class _FoundMaskTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     region: Annotated[str, Field(min_length=1, max_length=1000)]
     name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _InReviewTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     stage: str
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -139,7 +139,7 @@ class _InReviewTable(BaseModel):
 class _BriefHeader(BaseModel):
     """The settings of a brief above its stages."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     title: Annotated[str, Field(max_length=200)] | None = None
     creator: Annotated[str, Field(max_length=200)] | None = None

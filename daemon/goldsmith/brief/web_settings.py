@@ -29,7 +29,7 @@ def _require_person_name(name: str) -> str:
 class WebAccount(BaseModel):
     """A person who may use the page."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     password: Annotated[str, AfterValidator(_require_hash)] = ""
     """The hash of the password, as `goldsmith web --hash-password` prints it. Left out: the proxy signs this person in."""
@@ -40,7 +40,7 @@ class WebAccount(BaseModel):
 class WebSettings(BaseModel):
     """The table ``[web]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     host: str = "127.0.0.1"
     """The address on which the page listens. Another one than loopback needs passwords or a proxy, and `host_names`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 from goldsmith.errors import GoldsmithError, HostError
@@ -9,6 +11,9 @@ from goldsmith.errors import GoldsmithError, HostError
 
 def main() -> None:
     """Run a command. Print an error that the user can fix as two plain sentences, without a traceback, and exit with its code."""
+    # A command that only looks ends before the collector finds anything, and pydantic asks every installed package for plugins of its own.
+    gc.set_threshold(10_000)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from goldsmith.cli.app import COMMAND_LINE_ERROR, app
     from goldsmith.cli.output import print_command_line_error, print_error
 

@@ -29,7 +29,7 @@ def version_of(signature: FileSignature) -> str:
 class PreviewRequest(BaseModel):
     """One preview. The file itself is sent with it, as an open descriptor, and a second one for the result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: PreviewKind
     # The file's name, for the sentences about it.
@@ -57,7 +57,7 @@ class PreviewRequest(BaseModel):
 class PreviewFacts(BaseModel):
     """What a preview says about its picture. It comes from a process that decodes strangers' files, so each field has a limit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     format: Annotated[str, Field(max_length=20)] = ""
     # In px, upright.
@@ -78,7 +78,7 @@ class PreviewFacts(BaseModel):
 class PreviewReply(BaseModel):
     """The answer: facts if the result was written, else a sentence. ``fault``: a bug's traceback, for the log."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     facts: PreviewFacts | None = None
     sentence: Annotated[str, Field(max_length=2000)] = ""

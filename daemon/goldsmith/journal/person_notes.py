@@ -30,7 +30,7 @@ Act = Literal["moved", "painted", "written", "dropped"]
 
 
 class _PersonNote(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     path: str
     sig: FileSignature

@@ -35,7 +35,7 @@ _ShortText = Annotated[str, Field(max_length=200), AfterValidator(_require_text)
 class Consent(BaseModel):
     """A consent as it is written: who agreed to which use. Dates are TOML dates: 2026-03-14, without quotes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     person: _ShortText
     """Whose face it is."""

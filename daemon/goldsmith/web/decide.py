@@ -31,7 +31,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class _Seen(BaseModel):
     """A picture as the person has seen it: its path as in an address, and its version."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     path: Annotated[str, Field(max_length=20_000)]
     version: Annotated[str, Field(max_length=40)]
@@ -43,7 +43,7 @@ class _DecisionRequest(_Seen):
 
 
 class _PickRequest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     chosen: Annotated[list[_Seen], Field(max_length=_MAX_PICKED)]
     # The sheet of the set, if no further candidate is wanted.

@@ -35,7 +35,7 @@ _Text = Annotated[str, Field(max_length=20_000)]
 class FilledStep(BaseModel):
     """One step of a filled form: the texts of its fields by their names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stage: _ShortText
     op: _ShortText
@@ -45,7 +45,7 @@ class FilledStep(BaseModel):
 class FilledForm(BaseModel):
     """A filled form: the texts of the settings above the stages, and the steps in their order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     head: dict[_ShortText, _Text] = {}
     steps: Annotated[tuple[FilledStep, ...], Field(max_length=256)] = ()
