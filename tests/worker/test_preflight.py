@@ -37,6 +37,11 @@ def photograph(width: int = 1800, height: int = 1200) -> bytes:
     return png(resize(data.coffee().astype(np.float32) / np.float32(255), height, width, "cubic").clip(0, 1))
 
 
+def night_sky() -> bytes:
+    """Return a photograph of the same size as a PNG, on which white letters are legible."""
+    return png(resize(data.rocket().astype(np.float32) / np.float32(255), 1200, 1800, "cubic").clip(0, 1))
+
+
 def run_steps(share: Share, *steps: tuple[str, dict[str, Any]], fs: Filesystem | None = None, picture: bytes = b"") -> Outcome:
     share.put("inbox/hero.png", picture or photograph())
     job = share.job(*steps, stage="deliver", deliver=True)
@@ -54,7 +59,7 @@ def test_the_manuals_example_delivers_a_file_and_its_report(tmp_path: Path) -> N
     """The check reads the headline in the file and in its thumbnail."""
     if not WeightsRegistry(read_models(MODELS), default_models_folder()).is_available("pp-ocr"):
         pytest.skip(f"the weights of pp-ocr are not here; run: {fetch_command('pp-ocr')}")
-    outcome = run_steps(Share(tmp_path), *manual_steps())
+    outcome = run_steps(Share(tmp_path), *manual_steps(), picture=night_sky())
     assert outcome.fault is None
     assert [output.tail for output in outcome.outputs] == ["_web.jpg", ".report.html"]
     web, report = outcome.outputs
