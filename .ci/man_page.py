@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from goldsmith import __version__
-from goldsmith.cli.app import app
+from goldsmith.cli.app import build_app
 from goldsmith.cli.environment_file import ENVIRONMENT_FILE
 
 PAGE = Path(__file__).parents[1] / "docs" / "goldsmith.1"
@@ -30,7 +30,7 @@ _FILES = (
 
 def man_page() -> str:
     """Return the page in the format of man(7)."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(build_app())
     context = command.context_class(command, info_name="goldsmith", **command.context_settings)
     lines = [
         '.\\" Made from the help of the commands: run `make man` after a change of it.',

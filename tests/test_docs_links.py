@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from goldsmith.cli.app import app
+from goldsmith.cli.app import build_app
 from goldsmith.journal.migrations import MIGRATIONS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -144,7 +144,7 @@ def _is_goldsmith(words: list[str], at: int, word: str) -> bool:
 
 def _command_fault(call: list[str]) -> str:
     """Return the fault of a call, or "" if the command and its options exist and no required argument is missing."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(build_app())
     words = call[1:]
     while getattr(command, "commands", None) and words and not words[0].startswith("-"):
         if words[0] not in command.commands:

@@ -30,9 +30,10 @@ from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.service.inspection import refuse_inspection
 from goldsmith.service.runtime import worker_status
 from goldsmith.service.service import Service
-from goldsmith.service.setup import load_setup, require_root, worker_config
+from goldsmith.service.setup import load_setup, require_root
 from goldsmith.service.state_report import StateReport
 from goldsmith.service.systemd_notify import SystemdNotifier
+from goldsmith.service.worker_setup import worker_config
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 POLISH_STAGE = '[[stage]]\nname = "polish"\nfolder = "polished"\nnext = "graded"\nsteps = ["sharpen"]\n'

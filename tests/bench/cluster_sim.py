@@ -43,7 +43,8 @@ from goldsmith.pipeline.workers.runner import LocalRunner
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.service.runtime import DaemonRuntime
 from goldsmith.service.service import open_journal
-from goldsmith.service.setup import create_folders, load_setup, worker_config, worker_folders
+from goldsmith.service.setup import create_folders, load_setup
+from goldsmith.service.worker_setup import worker_config, worker_folders
 
 _BENCHMARK = "cluster-sim"
 _NODES, _WORKERS_A_NODE = 100, 2

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from doubles.commandline import Goldsmith
-from goldsmith.cli.app import app
+from goldsmith.cli.app import build_app
 from goldsmith.cli.replay import EXIT_DIFFERS
 from goldsmith.errors import AlreadyRunningError, GoldsmithError, HostError, InputError, UsageError
 from goldsmith.journal.journal import Journal
@@ -82,7 +82,7 @@ def test_the_help_lists_the_exit_codes_of_the_errors(goldsmith: Goldsmith) -> No
 def test_every_command_is_in_the_manual_with_the_exit_codes() -> None:
     """docs/commands.md has a heading for each command and a row for each exit code."""
     page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
-    names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} | {"models"}
+    names = {command.name or command.callback.__name__ for command in build_app().registered_commands if command.callback} | {"models"}
     assert names == {*COMMANDS, "models"}
     assert [name for name in names if f"## {name}" not in page] == []
     assert [code for code in range(7) if f"| {code} |" not in page] == []
@@ -105,7 +105,7 @@ def test_the_shell_completes_commands_operations_and_models(typed: str, expected
 
 def test_completion_can_be_installed() -> None:
     """The options are --install-completion and --show-completion."""
-    names = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
+    names = {name for parameter in typer.main.get_command(build_app()).params for name in parameter.opts}
     assert {"--install-completion", "--show-completion"} <= names
 
 

@@ -18,7 +18,7 @@ import typer
 from doubles.commandline import Goldsmith
 from goldsmith.brief.settings import Settings
 from goldsmith.cli import output
-from goldsmith.cli.app import app
+from goldsmith.cli.app import build_app
 from goldsmith.errors import InputError
 from goldsmith.files import FileSignature, Filesystem, display_text
 from goldsmith.journal.journal import Journal
@@ -44,7 +44,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
         if not further:
             yield words, command
 
-    return walk(typer.main.get_command(app), ())
+    return walk(typer.main.get_command(build_app()), ())
 
 
 def is_clean(text: str) -> bool:

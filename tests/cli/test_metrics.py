@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def answering(root: Path, token: str = "") -> Iterator[MetricsService]:
     """Yield the service on a free port; its pages are asked for directly or by HTTP."""
     setup = load_setup(root)
     free = setup.settings.metrics.model_copy(update={"listen": "127.0.0.1:0"})
-    setup = type(setup)(**{**setup.__dict__, "settings": setup.settings.model_copy(update={"metrics": free})})
+    setup = replace(setup, settings=setup.settings.model_copy(update={"metrics": free}))
     with contextlib.closing(MetricsService(setup, token)) as service:
         thread = threading.Thread(target=service.server.serve_forever, daemon=True)
         thread.start()

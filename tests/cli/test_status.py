@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -38,6 +40,15 @@ def test_every_folder_is_counted(goldsmith: Goldsmith, root: Path, journal: Jour
     assert folders["inbox/"][:4] == ["2", "1", "1", "generate"]
     assert folders["delivered/"][:4] == ["1", "0", "1", "(finished)"]
     assert list(folders) == ["inbox/", "selected/", "masked/", "graded/", "delivered/", "review/"]
+
+
+def test_a_line_in_which_nothing_waits_is_shown_without_reading_briefs_and_models(root: Path) -> None:
+    """What reads them takes longer to import than all else, as do the modules of the other commands."""
+    heavy = ["numpy", "goldsmith.brief.resolve", "goldsmith.engines.protocols", "goldsmith.jobs.job", "goldsmith.cli.run"]
+    code = f"import atexit, sys, goldsmith.cli; atexit.register(lambda: print([name for name in {heavy!r} if name in sys.modules]))"
+    arguments = [sys.executable, "-c", f"{code}; goldsmith.cli.main()", "status", "--root", str(root)]
+    shown = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert shown[-1] == "[]"
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:

@@ -22,8 +22,9 @@ from doubles.jobs import (
     worker_folders,
 )
 from doubles.worker_queues import pause_queue, resume_queue
-from goldsmith.jobs.job import KEPT_FOLDER, Job, JobProgress, Outcome, PartKept
+from goldsmith.jobs.job import Job, JobProgress, Outcome, PartKept
 from goldsmith.jobs.job_faults import REPORTED_EXIT_STATUS
+from goldsmith.jobs.names import KEPT_FOLDER
 from goldsmith.jobs.protocol import WorkerConfig, WorkerSpec
 from goldsmith.pipeline.workers import worker_pool
 from goldsmith.pipeline.workers.runner import LocalRunner, Runner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from doubles.commission import Asset, FileDigests, visible_files
 from doubles.pictures import png
 from doubles.studio import Studio
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.names import SCRATCH_FOLDER
 
 SHARPEN = b'[[edit]]\nop = "sharpen"\n'
 

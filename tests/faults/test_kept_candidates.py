@@ -10,7 +10,7 @@ import pytest
 
 from doubles.gated_generator import GatedGenerator, null_models
 from doubles.studio import Studio, studio_at
-from goldsmith.jobs.job import KEPT_FOLDER
+from goldsmith.jobs.names import KEPT_FOLDER
 from goldsmith.pipeline.workers import worker_pool
 
 pytest_plugins = ("doubles.gated_generator",)

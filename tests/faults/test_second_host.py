@@ -15,7 +15,8 @@ from doubles.jobs import FAULTY, Share, events_until, import_first_from, outcome
 from doubles.second_host import NODE_NAME, TwoHosts, missing
 from doubles.studio import Studio
 from goldsmith.cli.cluster_checks import check_cluster
-from goldsmith.jobs.job import SCRATCH_FOLDER, JobRequeued
+from goldsmith.jobs.job import JobRequeued
+from goldsmith.jobs.names import SCRATCH_FOLDER
 from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.pipeline.status.daemon_state import STATE_FILE
 from goldsmith.pipeline.workers.worker_pools import WorkerPools

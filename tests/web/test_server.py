@@ -22,7 +22,7 @@ from starlette.types import Message
 from typer.testing import CliRunner
 
 from doubles.web_pages import AS_BROWSER, make_page, served, signed_in_client
-from goldsmith.cli.app import app as command_line
+from goldsmith.cli.app import build_app
 from goldsmith.web import events, server
 from goldsmith.web.access import PageError, Visitor, check_password, limit_body
 from goldsmith.web.events import LiveEvents
@@ -204,7 +204,8 @@ def test_no_template_has_code_or_style_of_its_own() -> None:
 def test_the_daemon_and_the_command_line_know_nothing_of_the_page() -> None:
     """Neither imports it nor its libraries."""
     names = ["goldsmith.web", "starlette", "uvicorn", "jinja2"]
-    code = f"import sys, goldsmith.service.service, goldsmith.cli.app; print([name for name in {names!r} if name in sys.modules])"
+    modules = f"print([name for name in {names!r} if name in sys.modules])"
+    code = f"import sys, goldsmith.service.service, goldsmith.cli.app; goldsmith.cli.app.build_app(); {modules}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -214,7 +215,7 @@ def test_the_daemon_and_the_command_line_know_nothing_of_the_page() -> None:
 
 def test_beyond_this_computer_the_command_needs_passwords(root: Path) -> None:
     """It says which setting is missing, and where."""
-    result = CliRunner().invoke(command_line, ["web", "--root", str(root), "--host", "0.0.0.0"])  # noqa: S104 - it is refused
+    result = CliRunner().invoke(build_app(), ["web", "--root", str(root), "--host", "0.0.0.0"])  # noqa: S104 - it is refused
     assert "needs people with passwords, or proxy_header" in str(result.exception)
 
 
@@ -222,13 +223,13 @@ def test_a_port_that_is_taken_is_said(root: Path) -> None:
     """With its number and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        result = CliRunner().invoke(command_line, ["web", "--root", str(root), "--port", str(port)])
+        result = CliRunner().invoke(build_app(), ["web", "--root", str(root), "--port", str(port)])
     assert f"port {port}: Address already in use. Name another address with --host" in str(result.exception)
 
 
 def test_a_password_is_printed_as_a_hash() -> None:
     """It is asked for twice, and never shown."""
-    result = CliRunner().invoke(command_line, ["web", "--hash-password"], input="amber and oak\namber and oak\n")
+    result = CliRunner().invoke(build_app(), ["web", "--hash-password"], input="amber and oak\namber and oak\n")
     (line,) = re.findall(r"scrypt\S+", result.output)
     assert check_password("amber and oak", line)
     assert "amber" not in result.output

@@ -20,7 +20,7 @@ from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.worker_start import spawn_worker
 from goldsmith.pipeline.workers.runner import LocalRunner, SpawnWorker
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
-from goldsmith.service.setup import worker_folders
+from goldsmith.service.worker_setup import worker_folders
 from goldsmith.worker import fence
 from goldsmith.worker.landlock import landlock_version
 

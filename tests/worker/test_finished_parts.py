@@ -12,7 +12,8 @@ import pytest
 from doubles.jobs import FAULTY, Share, picture
 from goldsmith.errors import JobYielded
 from goldsmith.files import Filesystem
-from goldsmith.jobs.job import KEPT_FOLDER, InputRead, Job, KeptPart, StepResult
+from goldsmith.jobs.job import InputRead, Job, KeptPart, StepResult
+from goldsmith.jobs.names import KEPT_FOLDER
 from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.library.library import Library
 from goldsmith.picture.picture import Picture, freeze

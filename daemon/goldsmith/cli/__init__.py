@@ -14,14 +14,14 @@ def main() -> None:
     # A command that only looks ends before the collector finds anything, and pydantic asks every installed package for plugins of its own.
     gc.set_threshold(10_000)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    from goldsmith.cli.app import COMMAND_LINE_ERROR, app
+    from goldsmith.cli.app import COMMAND_LINE_ERROR, build_app
     from goldsmith.cli.output import print_command_line_error, print_error
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for a file name that the terminal cannot encode
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(build_app(sys.argv[1:])(standalone_mode=False))
     except COMMAND_LINE_ERROR as error:
         print_command_line_error(error)
         sys.exit(error.exit_code)

@@ -1,47 +1,23 @@
-"""The Typer application with all commands."""
+"""The Typer application with its commands."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
 from goldsmith import __version__
-from goldsmith.cli.brief import brief
-from goldsmith.cli.check import check
-from goldsmith.cli.demo import demo
-from goldsmith.cli.doctor import doctor
 from goldsmith.cli.environment_file import apply_environment_file
-from goldsmith.cli.history import history
-from goldsmith.cli.init import init
-from goldsmith.cli.inspect import inspect
-from goldsmith.cli.metrics import metrics
-from goldsmith.cli.models import models
-from goldsmith.cli.notify import notify
-from goldsmith.cli.ops import ops
-from goldsmith.cli.prune import prune
-from goldsmith.cli.replay import replay
-from goldsmith.cli.report import report
-from goldsmith.cli.restore import restore
-from goldsmith.cli.retry import retry
-from goldsmith.cli.run import run
-from goldsmith.cli.status import status
-from goldsmith.cli.verify import verify
-from goldsmith.cli.web import web
-from goldsmith.cli.why import why
 
 # Every error in the arguments; ``show(file)`` prints it. Typer has no public name for it, and its own printing does not clean file names.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[1]
 
-app = typer.Typer(
-    name="goldsmith",
-    help="Finish AI-made pictures: drop them into folders, stage by stage.",
-    epilog="Exit codes: 0 done, 1 a bug in Goldsmith, 2 wrong use or configuration, 3 an error in a file or brief, "
-    "4 a problem of this computer, 5 already running on this root, 6 a replay that differs.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+# In the order in which a new user needs them. Each is in the module of its name.
+COMMANDS = (
+    *("init", "run", "status", "why", "check", "brief", "retry", "history", "inspect", "replay", "report", "restore", "verify", "prune"),
+    *("web", "ops", "models", "notify", "metrics", "doctor", "demo"),
 )
 
 
@@ -51,7 +27,6 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
@@ -64,25 +39,23 @@ def options(
         apply_environment_file()
 
 
-# In the order in which a new user needs them.
-app.command()(init)
-app.command()(run)
-app.command()(status)
-app.command()(why)
-app.command()(check)
-app.command()(brief)
-app.command()(retry)
-app.command()(history)
-app.command()(inspect)
-app.command()(replay)
-app.command()(report)
-app.command()(restore)
-app.command()(verify)
-app.command()(prune)
-app.command()(web)
-app.command()(ops)
-app.add_typer(models)
-app.command()(notify)
-app.command()(metrics)
-app.command()(doctor)
-app.command()(demo)
+def build_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the application with all commands; if the arguments begin with one, with that one alone, so that it starts sooner."""
+    app = typer.Typer(
+        name="goldsmith",
+        help="Finish AI-made pictures: drop them into folders, stage by stage.",
+        epilog="Exit codes: 0 done, 1 a bug in Goldsmith, 2 wrong use or configuration, 3 an error in a file or brief, "
+        "4 a problem of this computer, 5 already running on this root, 6 a replay that differs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(options)
+    for name in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
+        command = getattr(import_module(f"goldsmith.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command)
+        else:
+            app.command()(command)
+    return app

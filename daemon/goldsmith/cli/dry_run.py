@@ -67,7 +67,7 @@ class DryRun:
     def _bundle(self, path_in_root: str) -> Bundle | None:
         setup = self._setup
         readiness = Readiness(setup.pipeline, setup.resolver, self._texts.read_bytes)
-        explainer = Explainer(setup.root, setup.pipeline, readiness, None, DaemonState(), SettleTimes())
+        explainer = Explainer(setup.root, setup.pipeline, lambda: readiness, None, DaemonState(), SettleTimes())
         return explainer.bundle_containing(path_in_root)
 
     def _source_files(

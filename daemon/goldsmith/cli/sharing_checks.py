@@ -14,7 +14,7 @@ from pathlib import Path
 from goldsmith.cli.findings import Finding, fault, note, ok
 from goldsmith.cli.location import abbreviate_list
 from goldsmith.files import Filesystem, PathAt, display_name
-from goldsmith.jobs.job import PRIVATE_FOLDER
+from goldsmith.jobs.names import PRIVATE_FOLDER
 from goldsmith.mounts import kind_at
 from goldsmith.root_folder import RootFolder
 

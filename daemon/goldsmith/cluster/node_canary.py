@@ -11,7 +11,7 @@ from goldsmith.cluster.node_report import NodeReport
 from goldsmith.errors import GoldsmithError, error_text
 from goldsmith.files import Filesystem
 from goldsmith.jobs.bridge_protocol import CANARY_PREFIX
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.names import SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import WorkFolder
 
 _MAX_ANSWER_BYTES = 4096

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from goldsmith.cluster.node_canary import CanaryAnswer
 from goldsmith.cluster.node_report import ModelReport, NodeReport, PathFault
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.names import SCRATCH_FOLDER
 
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})

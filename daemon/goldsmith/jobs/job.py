@@ -15,32 +15,14 @@ from goldsmith.picture.formats.table import WorkingFormat
 if TYPE_CHECKING:
     from goldsmith.picture.metadata.credits import Credits
 
-# The service's own folder in the root. Nobody else may enter it.
-PRIVATE_FOLDER = ".goldsmith"
-# The folder of all scratch folders, on the root's own filesystem. A worker process has one that holds those of its jobs; the daemon writes
-# its own files of a job into another, named after the job, which no worker may write.
-SCRATCH_FOLDER = f"{PRIVATE_FOLDER}/work"
-# The folder of finished parts of steps that are not done yet. The daemon moves them there, and every worker process may read them.
-KEPT_FOLDER = f"{PRIVATE_FOLDER}/kept"
 # The stage of a row for a person's work on a picture between two jobs.
 BY_HAND = "by-hand"
 # The queue whose worker processes sign deliverables; they decode no picture.
 SIGNING_QUEUE = "signing"
 # The queue whose workers use the accelerators, if there are any.
 GPU_QUEUE = "gpu"
-# The end of the name of the sheet that shows a result to the person who decides about it.
-REVIEW_SHEET_TAIL = ".review.jpg"
-# That of the sheet with all pictures among which a person picks.
-CANDIDATES_SHEET_TAIL = ".candidates.jpg"
-
-
 # The most bytes of a look that the journal stores; ``picture.likeness`` makes them smaller.
 MAX_STORED_LOOK_BYTES = 4608
-
-
-def mask_tail(name: str) -> str:
-    """Return the end of the name of the file of a mask: ``.mask.png``, or ``.mask.sky.png``."""
-    return ".mask.png" if name == "mask" else f".mask.{name}.png"
 
 
 class _Data(BaseModel):

@@ -7,7 +7,8 @@ import signal
 import traceback
 
 from goldsmith.files import display_name
-from goldsmith.jobs.job import SCRATCH_FOLDER, Job, JobFault, JobProgress
+from goldsmith.jobs.job import Job, JobFault, JobProgress
+from goldsmith.jobs.names import SCRATCH_FOLDER
 
 # How much of a traceback or of a worker's stderr goes to the log.
 MAX_DETAIL_CHARS = 4096

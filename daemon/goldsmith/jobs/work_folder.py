@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, PathAt
 from goldsmith.jobs.folder_removal import remove_tree
-from goldsmith.jobs.job import KEPT_FOLDER, PRIVATE_FOLDER, SCRATCH_FOLDER
+from goldsmith.jobs.names import KEPT_FOLDER, PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.mounts import kind_at
 from goldsmith.root_folder import check_ordinary_file, open_subfolder, read_start
 

@@ -18,7 +18,6 @@ from goldsmith.brief.steps import Step
 from goldsmith.files import FileSignature
 from goldsmith.jobs.job import (
     BY_HAND,
-    SCRATCH_FOLDER,
     Job,
     JobInput,
     JobProgress,
@@ -28,6 +27,7 @@ from goldsmith.jobs.job import (
     ResourceLimits,
     StepSpec,
 )
+from goldsmith.jobs.names import SCRATCH_FOLDER
 from goldsmith.journal.records import PictureVersion
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX

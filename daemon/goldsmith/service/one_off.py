@@ -26,7 +26,8 @@ from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.pipeline.workers.worker_specs import find_model_paths
 from goldsmith.root_folder import RootFolder, check_file_size
 from goldsmith.service.inspection import refuse_inspection
-from goldsmith.service.setup import Setup, job_limits, worker_config, worker_specs
+from goldsmith.service.setup import Setup
+from goldsmith.service.worker_setup import job_limits, worker_config, worker_specs
 
 if TYPE_CHECKING:
     from goldsmith.brief.settings import Settings

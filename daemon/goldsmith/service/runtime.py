@@ -46,8 +46,9 @@ from goldsmith.pipeline.workers.runner import LocalRunner, Runner
 from goldsmith.pipeline.workers.slot import WorkerSnapshot
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import RootFolder
-from goldsmith.service.setup import Setup, bridge_setup, job_limits, worker_config, worker_folders, worker_specs
+from goldsmith.service.setup import Setup
 from goldsmith.service.signing import IdentityLookup, find_identity, signing_specs
+from goldsmith.service.worker_setup import bridge_setup, job_limits, worker_config, worker_folders, worker_specs
 
 # The state file lists at most this many jobs of each queue, in the order in which they start.
 _MAX_QUEUE_ORDER = 100

@@ -1,37 +1,38 @@
-"""The setup of one root: settings, pipeline, models and library, and what the daemon's parts and its workers get of them."""
+"""The setup of one root: settings, pipeline, models and library.
+
+A program that only looks starts often: models and instructions are read, and what reads them is imported, when a picture needs them.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldsmith.brief.parsing import BriefProblem, ConfigError, did_you_mean
 from goldsmith.brief.pipeline import REVIEW_FOLDER, REVIEW_TRAYS, Pipeline, read_pipeline
-from goldsmith.brief.resolve import Resolver
 from goldsmith.brief.settings import Settings, find_config, read_config, read_settings
 from goldsmith.engines.registry.hash_notes import HashNotes
-from goldsmith.engines.registry.weights_registry import WeightsRegistry, default_models_folder, open_weights_registry
 from goldsmith.errors import HostError, UsageError, error_text
-from goldsmith.jobs.bridge_protocol import BridgeSetup
-from goldsmith.jobs.job import KEPT_FOLDER, SCRATCH_FOLDER, ResourceLimits
-from goldsmith.jobs.protocol import WorkerConfig, WorkerFolders, WorkerSpec
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import journal_path, weights_notes_path
-from goldsmith.library.availability import build_availability
 from goldsmith.library.library import Library
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.pipeline.intake.file_tracker import SettleTimes
-from goldsmith.pipeline.scheduler.limits import JobLimits
-from goldsmith.pipeline.scheduler.readiness import Readiness
 from goldsmith.pipeline.scheduler.text_files import TextFileCache
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.explain import Explainer
-from goldsmith.pipeline.workers.worker_specs import build_worker_specs, find_model_paths
 from goldsmith.root_folder import RootFolder
+
+if TYPE_CHECKING:
+    from goldsmith.brief.resolve import Resolver
+    from goldsmith.engines.registry.weights_registry import WeightsRegistry
+    from goldsmith.pipeline.scheduler.readiness import Readiness
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,23 @@ class Setup:
     root: Path
     settings: Settings
     pipeline: Pipeline
-    weights: WeightsRegistry
     models_file: Path
     library: Library
+
+    @cached_property
+    def weights(self) -> WeightsRegistry:
+        """The models and their weights. Raises UsageError with all faults of models.toml and of the pins beside it."""
+        from goldsmith.engines.registry.weights_registry import default_models_folder, open_weights_registry
+
+        notes = HashNotes(weights_notes_path(self.settings.state_dir))
+        return open_weights_registry(self.models_file, self.settings.models_dir or default_models_folder(), notes)
 
     @property
     def resolver(self) -> Resolver:
         """The resolver that reads briefs against this pipeline, these models and their weights, and this library."""
+        from goldsmith.brief.resolve import Resolver
+        from goldsmith.library.availability import build_availability
+
         return Resolver(self.pipeline, self.library.read_recipe, build_availability(self.weights, self.library))
 
 
@@ -57,13 +68,16 @@ def load_setup(root: Path, config: Path | None = None, **flags: object) -> Setup
     Raises UsageError if ``root`` is missing, ConfigError with every problem of a configuration file, and HostError if a disk fails or the
     root, on which a daemon has worked before, is not mounted.
     """
-    return _load_setup(root, config, flags, reads_steps=True)
+    setup = _load_setup(root, config, flags, reads_steps=True)
+    _ = setup.weights  # read now, so that its faults are told at the start
+    return setup
 
 
 def load_setup_to_look(root: Path, config: Path | None = None) -> Setup:
-    """Return the same for a program that only looks at the folders. The steps in pipeline.toml are read when a picture needs them.
+    """Return the same for a program that only looks at the folders.
 
-    Their problems are raised then, as ConfigError.
+    The steps in pipeline.toml and models.toml are read when a picture needs them. Their problems are raised then, as ConfigError and
+    UsageError.
     """
     return _load_setup(root, config, {}, reads_steps=False)
 
@@ -76,9 +90,7 @@ def _load_setup(root: Path, config: Path | None, flags: Mapping[str, object], *,
     require_root(root, settings.state_dir)
     pipeline = read_pipeline(read_config(pipeline_file), str(pipeline_file), reads_steps=reads_steps)
     require_queues(settings, settings_file, pipeline)
-    notes = HashNotes(weights_notes_path(settings.state_dir))
-    weights = open_weights_registry(models_file, settings.models_dir or default_models_folder(), notes)
-    return Setup(root, settings, pipeline, weights, models_file, Library(root))
+    return Setup(root, settings, pipeline, models_file, Library(root))
 
 
 def require_queues(settings: Settings, file: Path, pipeline: Pipeline) -> None:
@@ -118,9 +130,15 @@ def build_explainer(setup: Setup, journal: Journal | None, daemon: DaemonState, 
     ``journal`` is None if it cannot be read. ``texts``: briefs that were read before; None = none were.
     """
     settings = setup.settings
-    readiness = Readiness(setup.pipeline, setup.resolver, (texts or TextFileCache(setup.root)).read_bytes, RootFolder(setup.root).lstat)
+
+    @cache
+    def open_readiness() -> Readiness:
+        from goldsmith.pipeline.scheduler.readiness import Readiness
+
+        return Readiness(setup.pipeline, setup.resolver, (texts or TextFileCache(setup.root)).read_bytes, RootFolder(setup.root).lstat)
+
     settle_times = SettleTimes(settings.quiet, settings.breath, settings.weak_quiet)
-    return Explainer(setup.root, setup.pipeline, readiness, journal, daemon, settle_times)
+    return Explainer(setup.root, setup.pipeline, open_readiness, journal, daemon, settle_times)
 
 
 def create_folders(setup: Setup) -> None:
@@ -136,58 +154,11 @@ def create_folders(setup: Setup) -> None:
             raise HostError(sentence, "Check that the share is mounted and that pipeline.toml names its folders.")
         raise UsageError(sentence, f"Run: goldsmith init {setup.root}")
     root = RootFolder(setup.root)
-    for name in (*_input_folders(setup.pipeline), *(f"{REVIEW_FOLDER}/{tray}" for tray in REVIEW_TRAYS)):
+    for name in (*input_folders(setup.pipeline), *(f"{REVIEW_FOLDER}/{tray}" for tray in REVIEW_TRAYS)):
         root.make_folder(name)
     WorkFolder(setup.root).prepare()
 
 
-def worker_config(setup: Setup) -> WorkerConfig:
-    """Return the configuration for a worker process that starts now: `goldsmith models` may have noted hashes since the last one."""
-    return WorkerConfig(
-        models_file=str(setup.models_file), weights_folder=str(setup.weights.folder), weights_notes=setup.weights.notes.stored()
-    )
-
-
-def bridge_setup(setup: Setup) -> BridgeSetup:
-    """Return the cluster, and what its nodes must see and have: of the folders those that are there now."""
-    cluster = setup.settings.cluster
-    return BridgeSetup(
-        address=cluster.address,
-        head=cluster.head,
-        root=str(setup.root),
-        root_on_nodes="" if cluster.root_on_nodes is None else str(cluster.root_on_nodes),
-        inputs=tuple(name for name in _input_folders(setup.pipeline) if (setup.root / name).is_dir()),
-        models_file=str(setup.models_file),
-        weights_folder=str(setup.weights.folder),
-        models=tuple(setup.weights.models.models),
-        hash_notes=str(weights_notes_path(setup.settings.state_dir)),
-        max_clock_difference_seconds=cluster.max_clock_difference_seconds,
-    )
-
-
-def worker_folders(setup: Setup) -> WorkerFolders:
-    """Return what the workers of a root may read and where they write. They cannot read the root itself, nor the rest of ``.goldsmith``."""
-    return WorkerFolders(
-        work=str(setup.root / SCRATCH_FOLDER),
-        inputs=tuple(str(setup.root / name) for name in _input_folders(setup.pipeline)),
-        models=find_model_paths(setup.root, setup.weights, setup.models_file),
-        kept=str(setup.root / KEPT_FOLDER),
-    )
-
-
-def _input_folders(pipeline: Pipeline) -> tuple[str, ...]:
+def input_folders(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the folders of a root that hold inputs of jobs."""
     return (*pipeline.shared_folders, ARCHIVE_FOLDER, "library")
-
-
-def worker_specs(setup: Setup) -> list[WorkerSpec]:
-    return build_worker_specs(setup.settings, [stage.queue for stage in setup.pipeline.stages], setup.weights)
-
-
-def job_limits(setup: Setup, specs: Sequence[WorkerSpec]) -> JobLimits:
-    settings = setup.settings
-    base = ResourceLimits(
-        timeout_seconds=settings.job_seconds, max_memory_bytes=settings.worker_memory_mb * 2**20, max_pixels=settings.max_pixels
-    )
-    cpu_queues = {spec.queue for spec in specs if spec.device == "cpu"}
-    return JobLimits(base, setup.weights, cpu_queues, engineless_queue="cpu" if "cpu" in cpu_queues else "")

@@ -22,7 +22,8 @@ from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.location import default_state_dir
 from goldsmith.pipeline.scheduler.delivery_signing import DeliverySigning
-from goldsmith.service.setup import Setup, worker_folders
+from goldsmith.service.setup import Setup
+from goldsmith.service.worker_setup import worker_folders
 from goldsmith.worker.fence import readable_paths
 
 _MAX_ROOTS_BYTES = 4 * 2**20

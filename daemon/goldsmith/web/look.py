@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER
 from goldsmith.files import fold_name
-from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
+from goldsmith.jobs.names import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
 from goldsmith.journal.records import HistoryRow
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, candidate_base, classify

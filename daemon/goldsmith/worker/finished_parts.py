@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from goldsmith.errors import InputError, JobYielded
-from goldsmith.jobs.job import KEPT_FOLDER, Job, KeptPart
+from goldsmith.jobs.job import Job, KeptPart
+from goldsmith.jobs.names import KEPT_FOLDER
 from goldsmith.operation import FinishedPart, RecordValue
 from goldsmith.picture.picture import Picture, freeze
 from goldsmith.root_folder import RootFolder

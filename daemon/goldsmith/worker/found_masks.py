@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import JsonValue
 
 from goldsmith.errors import InputError
-from goldsmith.jobs.job import Job, mask_tail
+from goldsmith.jobs.job import Job
+from goldsmith.jobs.names import mask_tail
 from goldsmith.operation import Operation, PictureOperation
 from goldsmith.picture.picture import Mask, Picture, freeze
 from goldsmith.worker.step_context import WorkerStepContext

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from goldsmith.errors import InputError
 from goldsmith.jobs import job_faults
-from goldsmith.jobs.job import BY_HAND, REVIEW_SHEET_TAIL, Job, Outcome, mask_tail
+from goldsmith.jobs.job import BY_HAND, Job, Outcome
+from goldsmith.jobs.names import REVIEW_SHEET_TAIL, mask_tail
 from goldsmith.picture.formats.image_info import PROVENANCE_NOTE, ImageInfo
 from goldsmith.picture.formats.table import FORMATS
 from goldsmith.picture.layered.picture_layers import PictureLayers

@@ -63,7 +63,7 @@ def make_explainer(root: Path, pipeline: Pipeline, journal: Journal) -> MakeExpl
         daemon: DaemonState = RUNNING, settle_times: SettleTimes = NO_QUIET, readable_journal: Journal | None = journal, now: float = NOW
     ) -> Explainer:
         readiness = Readiness(pipeline, Resolver(pipeline, Library(root).read_recipe), TextFileCache(root).read_bytes)
-        return Explainer(root, pipeline, readiness, readable_journal, daemon, settle_times, lambda: now)
+        return Explainer(root, pipeline, lambda: readiness, readable_journal, daemon, settle_times, lambda: now)
 
     return make
 

@@ -11,7 +11,7 @@ import pytest
 
 from goldsmith.cluster.node_canary import NodeCanary
 from goldsmith.jobs.bridge_protocol import BridgeReport, BridgeRequest, BridgeSetup
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.names import SCRATCH_FOLDER
 from goldsmith.jobs.protocol import WorkerSpec, decode_message, encode_message
 from goldsmith.jobs.work_folder import WorkFolder
 from goldsmith.pipeline.workers import ray_runner

@@ -11,7 +11,7 @@ from goldsmith.brief.pipeline import read_pipeline
 from goldsmith.brief.settings import read_config
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.files import resource_path
-from goldsmith.jobs.job import PRIVATE_FOLDER
+from goldsmith.jobs.names import PRIVATE_FOLDER
 from goldsmith.pipeline.commit.naming import ARCHIVE_FOLDER
 from goldsmith.root_folder import RootFolder
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from goldsmith.errors import HostError, InputError
 from goldsmith.files import Filesystem, PathAt, display_name
-from goldsmith.jobs.job import SCRATCH_FOLDER
+from goldsmith.jobs.names import SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import WorkFolder, split_scratch_path
 from goldsmith.mounts import mount_id
 from goldsmith.pipeline.commit.shared_folders import make_shared_folder

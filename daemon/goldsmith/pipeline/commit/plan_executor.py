@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from goldsmith.errors import GoldsmithError, HostError, InputError
 from goldsmith.files import FileSignature, Filesystem, fold_name
-from goldsmith.jobs.job import PRIVATE_FOLDER, SCRATCH_FOLDER
+from goldsmith.jobs.names import PRIVATE_FOLDER, SCRATCH_FOLDER
 from goldsmith.jobs.work_folder import ScratchError, split_scratch_path
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.records import CompletedPlan, HistoryRow, PlacedFile, Plan

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from goldsmith.errors import AlreadyRunningError, HostError, InputError
 from goldsmith.files import Filesystem, write_atomically_in
-from goldsmith.jobs.job import PRIVATE_FOLDER
+from goldsmith.jobs.names import PRIVATE_FOLDER
 from goldsmith.jobs.work_folder import open_private_folder
 from goldsmith.mounts import mount_device
 from goldsmith.root_folder import RootFolder

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from goldsmith.files import fold_name, is_ignored_file
-from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
+from goldsmith.jobs.names import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
 from goldsmith.picture.formats.table import is_mask_suffix, is_picture_suffix, is_unreadable_suffix
 
 FileRole = Literal[

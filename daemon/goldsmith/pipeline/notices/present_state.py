@@ -10,7 +10,7 @@ from typing import Protocol
 
 from goldsmith.errors import InputError
 from goldsmith.files import display_name
-from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
+from goldsmith.jobs.names import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL
 from goldsmith.journal.journal import Journal
 from goldsmith.journal.notice_record import Notice, NoticeRecord
 from goldsmith.picture.formats.table import is_picture_suffix

@@ -20,7 +20,7 @@ from goldsmith.brief.resolve import ResolvedBrief, Resolver, SourceFile
 from goldsmith.brief.steps import Step
 from goldsmith.errors import InputError
 from goldsmith.files import display_name, fold_name
-from goldsmith.jobs.job import CANDIDATES_SHEET_TAIL, mask_tail
+from goldsmith.jobs.names import CANDIDATES_SHEET_TAIL, mask_tail
 from goldsmith.picture.formats.table import is_picture_suffix
 from goldsmith.pipeline.intake.bundle import Bundle
 from goldsmith.pipeline.intake.file_names import BEFORE_SUFFIX, candidate_base, classify, target_stem

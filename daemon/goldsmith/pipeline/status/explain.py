@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from goldsmith.brief.pipeline import REVIEW_FOLDER, Pipeline
 from goldsmith.errors import InputError, join_sentences
@@ -39,8 +39,6 @@ from goldsmith.pipeline.intake.near_misses import NameQuestion, ask_about_names,
 from goldsmith.pipeline.intake.review_trays import join_left_behind
 from goldsmith.pipeline.intake.scanner import too_deep_sentence
 from goldsmith.pipeline.scheduler.problem_notes import note_path
-from goldsmith.pipeline.scheduler.readiness import Readiness, Waiting
-from goldsmith.pipeline.stage_work import Ready
 from goldsmith.pipeline.status.daemon_state import DaemonState
 from goldsmith.pipeline.status.sentences import (
     expired_lease_sentence,
@@ -53,6 +51,9 @@ from goldsmith.pipeline.status.sentences import (
 )
 from goldsmith.pipeline.turns import FolderTurns, TurnQueue
 from goldsmith.root_folder import MAX_FOLDER_DEPTH, RootFolder
+
+if TYPE_CHECKING:
+    from goldsmith.pipeline.scheduler.readiness import Readiness
 
 _SPECIAL_FOLDERS = {
     "archive": "This is the archive: Goldsmith keeps every original and input here, and does nothing more with them.",
@@ -85,6 +86,7 @@ class LiveRecords:
 class Explainer:
     """Explains the files of one root, as of its construction. ``journal`` is None if it cannot be read.
 
+    ``open_readiness`` is called for each bundle that neither a job nor a hold explains. What reads briefs is imported then.
     ``live``: what the daemon itself knows; None for other programs, which read it from the journal and the folders.
     """
 
@@ -92,7 +94,7 @@ class Explainer:
         self,
         root: Path,
         pipeline: Pipeline,
-        readiness: Readiness,
+        open_readiness: Callable[[], Readiness],
         journal: Journal | None,
         daemon: DaemonState,
         settle_times: SettleTimes,
@@ -101,7 +103,7 @@ class Explainer:
     ) -> None:
         self._root = RootFolder(root)
         self._pipeline = pipeline
-        self._readiness = readiness
+        self._open_readiness = open_readiness
         self._journal = journal
         self._daemon = daemon
         self._settle_times = settle_times
@@ -312,8 +314,11 @@ class Explainer:
         return hold is not None and not hold.note_path
 
     def _explain_readiness(self, bundle: Bundle, *, ask_about_mask: bool = True) -> Explanation:
+        from goldsmith.pipeline.scheduler.readiness import Waiting
+        from goldsmith.pipeline.stage_work import Ready
+
         try:
-            result = self._readiness.check(bundle)
+            result = self._open_readiness().check(bundle)
         except OSError as error:
             return Explanation("waiting", f"A file beside it cannot be read: {error.strerror}.")
         if isinstance(result, Waiting):

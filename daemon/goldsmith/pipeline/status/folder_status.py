@@ -227,7 +227,7 @@ class _FolderReport:
         live = LiveRecords(sources.holds.records, jobs, sources.intake.folder)
         # Its own process holds the root, whatever the lock says.
         daemon = state if state.holder else state.model_copy(update={"holder": f"process {state.pid} on {state.host}"})
-        self._explainer = Explainer(root, pipeline, sources.readiness, sources.journal, daemon, sources.settle_times, live=live)
+        self._explainer = Explainer(root, pipeline, lambda: sources.readiness, sources.journal, daemon, sources.settle_times, live=live)
 
     def _add(self, key: BundleKey) -> None:
         self._instructed_pictures += _is_picture_name(key.name)

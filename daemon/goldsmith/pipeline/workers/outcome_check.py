@@ -15,9 +15,7 @@ from pydantic import JsonValue
 
 from goldsmith.files import display_name, fold_name, is_ignored_file
 from goldsmith.jobs.job import (
-    CANDIDATES_SHEET_TAIL,
     MAX_STORED_LOOK_BYTES,
-    REVIEW_SHEET_TAIL,
     InputRead,
     Job,
     JobFault,
@@ -26,9 +24,9 @@ from goldsmith.jobs.job import (
     Outcome,
     OutputFile,
     StepResult,
-    mask_tail,
 )
 from goldsmith.jobs.job_faults import MAX_DETAIL_CHARS
+from goldsmith.jobs.names import CANDIDATES_SHEET_TAIL, REVIEW_SHEET_TAIL, mask_tail
 from goldsmith.jobs.protocol import ModelsMessage
 from goldsmith.picture.formats.table import FORMATS
 

@@ -23,7 +23,8 @@ from goldsmith.jobs.job import Job, JobFault, JobInput, Outcome, ResourceLimits,
 from goldsmith.jobs.protocol import WorkerSpec
 from goldsmith.pipeline.workers.worker_pools import WorkerPools
 from goldsmith.root_folder import read_start
-from goldsmith.service.setup import Setup, worker_config, worker_folders
+from goldsmith.service.setup import Setup
+from goldsmith.service.worker_setup import worker_config, worker_folders
 from goldsmith.web import strings
 from goldsmith.web.access import PageError
 from goldsmith.web.painting.mask_operation import (
