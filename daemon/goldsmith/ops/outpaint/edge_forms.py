@@ -1,0 +1,37 @@
+"""Say at which edges a copying engine has forms to continue: they bend, break off or appear twice, which a smooth ground does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from goldsmith.picture.picture import Pixels
+from goldsmith.picture.smoothing import resize_values
+from goldsmith.stitching.smooth_ground import measure_smoothness
+from goldsmith.stitching.surroundings import MAX_RING_PX, MIN_RING_PX
+
+# Forms are looked for in a copy whose longer side is at most this, in px: nobody sees smaller ones in a whole picture.
+MEASURED_SIDE = 1600
+
+
+def edges_with_forms(pixels: Pixels, edges: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the edges ("left", "right", "top", "bottom") beside which pixels (h, w, c), 0..1, have more than slopes and grain."""
+    scale = min(1.0, MEASURED_SIDE / max(pixels.shape[:2]))
+    high, wide = (max(round(side * scale), 1) for side in pixels.shape[:2])
+    small = pixels if scale == 1 else resize_values(pixels, high, wide)
+    return tuple(edge for edge in edges if not _is_nearly_smooth(_inward_from(small, edge)))
+
+
+def _inward_from(pixels: Pixels, edge: str) -> Pixels:
+    """Return the pixels so that this edge is the first row."""
+    return {"top": pixels, "bottom": pixels[::-1], "left": pixels.swapaxes(0, 1), "right": pixels[:, ::-1].swapaxes(0, 1)}[edge]
+
+
+def _is_nearly_smooth(pixels: Pixels) -> bool:
+    strip = pixels[: 2 * MAX_RING_PX]
+    strip = np.repeat(strip, 3, axis=2) if strip.shape[2] == 1 else strip
+    beside = np.ascontiguousarray(np.pad(strip, ((MIN_RING_PX, 0), (0, 0), (0, 0)), mode="edge"))
+    new = np.zeros(beside.shape[:2], dtype=np.bool_)
+    new[:MIN_RING_PX] = True
+    return measure_smoothness(beside, new, np.zeros_like(new)).is_nearly_smooth
