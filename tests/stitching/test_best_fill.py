@@ -173,6 +173,14 @@ def test_the_cost_of_drawn_lines_is_not_doubtful(chosen: str, is_told: bool) -> 
     assert replace(hole, chosen=chosen, scores={chosen: replace(score, seam=1.5)}).doubts() == ["its border shows"]
 
 
+@pytest.mark.parametrize(("lines", "is_told"), [(0.94, True), (0.55, False)])
+def test_lines_that_end_at_a_fill_are_told(lines: float, is_told: bool) -> None:
+    """Wires across a sky are too thin to make it unsmooth, and a smooth fill cuts them. Half of the lines of any texture end somewhere."""
+    _, [hole] = _fill(_gravel(), _mask())
+    cut = replace(hole, scores={hole.chosen: replace(hole.scores[hole.chosen], lines=lines)})
+    assert any("end at its border" in doubt for doubt in cut.doubts()) is is_told
+
+
 def test_a_fill_with_three_doubts_is_not_passed() -> None:
     """Two are remarked on; a border that shows as well is too much."""
     _, [hole] = _fill(_gravel(), _mask())
