@@ -157,6 +157,8 @@ class Compositor:
     def __init__(self, picture: Picture, context: StepContext, layer_count: int) -> None:
         self.picture = picture
         self.findings: list[RecordValue] = []
+        # What a person should look at.
+        self.remarks: list[RecordValue] = []
         self._original = picture
         self._context = context
         self._count = layer_count
@@ -248,7 +250,8 @@ class Compositor:
         self.findings.append(record)
         (rows, columns), size = ready.window, (self.picture.height, self.picture.width)
         if not layer_shadow.stands_on_ground(ready.coverage, ready.window, self.picture.height):
-            record["not_drawn"] = "the layer has no foot in the picture: it ends at the bottom edge, or it is nearly transparent"
+            record["not_drawn"] = reason = "the layer has no foot in the picture: it ends at the bottom edge, or it is nearly transparent"
+            self.remarks.append(f"{layer.source} throws no shadow: {reason}")
             return
         light = self._light_direction(settings, ((columns.start + columns.stop) / 2 / size[1], rows.stop / size[0]))
         shadow = layer_shadow.draw_shadow(ready.coverage, ready.window, size, settings, light.shadow_angle)
@@ -256,6 +259,10 @@ class Compositor:
             return
         if settings.kind == "cast":
             record.update(angle=light.shadow_angle, light=light.reason)
+            if settings.angle is None:
+                self.remarks.append(
+                    f"where the shadow of {layer.source} falls is a guess (light: {light.reason}), so look at it, or set its angle"
+                )
         darkness = shadow.darkness * np.float32(layer.opacity)
         if layer.mask:
             darkness *= self._context.detect.region(layer.mask, self._original)[shadow.window]
