@@ -38,6 +38,15 @@ def test_only_the_edges_that_grow_are_looked_at() -> None:
     assert edges_with_forms(pixels, ("left", "top")) == ()
 
 
+def test_what_is_not_continued_is_no_form() -> None:
+    """A subject near the edge is hidden from the engine, so it cannot appear twice."""
+    pixels, hidden = _backdrop(), np.zeros((400, 600), np.float32)
+    pixels[180:230, 520:580] = 0.15
+    hidden[170:240, 510:590] = 1
+    assert edges_with_forms(pixels, SIDES, hidden) == ()
+    assert edges_with_forms(pixels, SIDES) == ("right",)
+
+
 def test_a_large_picture_is_measured_on_a_copy() -> None:
     """A thing is found at any size."""
     pixels = np.full((1500, 3000, 3), 0.6, np.float32)

@@ -149,7 +149,7 @@ class Outpaint(PictureOperation):
         box = CropBox(top, left, top + picture.height, left + picture.width)
         visible = _fill_transparent(picture)
         if not descriptor.takes_prompt:
-            self._remark_forms(visible, context, self._growing_edges(picture))
+            self._remark_forms(edges_with_forms(visible, self._growing_edges(picture), hidden), context)
         canvas = extend_canvas(visible, box, (height, width), engine.fill, options, picture.depth, context.progress.report, hidden)
         canvas.pixels[box.window] = picture.pixels
         padding = ((top, height - box.bottom), (left, width - box.right))
@@ -175,12 +175,11 @@ class Outpaint(PictureOperation):
         added = {"left": left, "right": width - left - picture.width, "top": top, "bottom": height - top - picture.height}
         return tuple(edge for edge in SIDES if added[edge] > 0)
 
-    def _remark_forms(self, pixels: Pixels, context: StepContext, edges: tuple[str, ...]) -> None:
+    def _remark_forms(self, edges: tuple[str, ...], context: StepContext) -> None:
         """Remark the growing edges at which an engine that copies has more than a smooth ground to continue."""
-        uneven = edges_with_forms(pixels, edges)
-        if uneven:
+        if edges:
             context.results.record(
-                remark=f"no generating model painted the new part ({', '.join(uneven)}): what the edge cuts may bend, break off or appear "
+                remark=f"no generating model painted the new part ({', '.join(edges)}): what the edge cuts may bend, break off or appear "
                 "twice there, so look at it"
             )
 
