@@ -69,7 +69,7 @@ JOINS_COST = 0.5
 LINES_GAIN = 0.3
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
-# The share of the lines before a hole that may end at it: a smooth fill draws none, and wires in a sky are too thin to make it unsmooth.
+# The share of the lines before a hole that may end at a smooth fill, which draws none: wires in a sky are too thin to make it unsmooth.
 MAX_BROKEN_LINES = 0.8
 MAX_COST = 1.7
 
@@ -150,10 +150,10 @@ class HoleFill:
     def doubts(self) -> list[str]:
         """Return what is doubtful about the chosen fill, as parts of a sentence; empty if nothing is.
 
-        Lines that end at it are told, and hold nothing up: a person may want to see them end.
+        Lines that end at a smooth fill are told, and hold nothing up: a person may want to see them end.
         """
         score = self.scores.get(self.chosen)
-        if score is None or score.lines <= MAX_BROKEN_LINES:
+        if score is None or self.chosen != "smooth" or score.lines <= MAX_BROKEN_LINES:
             return self._faults()
         return [*self._faults(), f"{score.lines:.0%} of the lines that run into it end at its border"]
 
