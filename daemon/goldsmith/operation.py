@@ -136,6 +136,12 @@ class DetectFacet(Protocol):
         Needs ``EngineNeed(MATTE_ESTIMATOR, model)``. Raises InputError if there is no subject.
         """
 
+    def subject_agreement(self, picture: Picture) -> float | None:
+        """Return how far a second model agrees about a subject that is people, 0..1.
+
+        None if it is not people, if there is no subject, or if this machine has no second model.
+        """
+
     def faces(self, picture: Picture) -> Sequence[Face]:
         """Return every face in the picture, the largest first, in px. Needs ``EngineNeed(FACE_DETECTOR)``."""
 

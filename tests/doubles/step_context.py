@@ -172,7 +172,8 @@ class DetectDouble:
 
     ``spots`` are the masks that are found in every picture, by word ("subject", "face", "hands", "text"); a word that is missing is not
     found. ``faces`` are those in every picture, each with its mesh, and ``lines`` the text. ``portraits`` are pictures of the library with
-    their face and mesh, by name; ``identify`` embeds a face (all faces are the same person without it).
+    their face and mesh, by name; ``identify`` embeds a face (all faces are the same person without it). ``agreement`` is that of a second
+    model about the subject.
     """
 
     def __init__(
@@ -182,7 +183,9 @@ class DetectDouble:
         portraits: Mapping[str, tuple[Picture, Mapping[Face, Points | None]]] | None = None,
         identify: Callable[[Face, Picture], FaceEmbedding] | None = None,
         lines: Sequence[TextLine] = (),
+        agreement: float | None = None,
     ) -> None:
+        self._agreement = agreement
         self.models: list[str | None] = []
         self._spots = dict(spots or {})
         self._faces = dict(faces or {})
@@ -205,6 +208,9 @@ class DetectDouble:
     def matte(self, model: str | None, picture: Picture) -> Mask:
         self.models.append(model)
         return self.region("subject", picture)
+
+    def subject_agreement(self, picture: Picture) -> float | None:
+        return self._agreement
 
     def faces(self, picture: Picture) -> Sequence[Face]:
         return tuple(next((faces for portrait, faces in self._portraits.values() if portrait is picture), self._faces))

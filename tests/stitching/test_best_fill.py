@@ -173,6 +173,15 @@ def test_the_cost_of_drawn_lines_is_not_doubtful(chosen: str, is_told: bool) -> 
     assert replace(hole, chosen=chosen, scores={chosen: replace(score, seam=1.5)}).doubts() == ["its border shows"]
 
 
+@pytest.mark.parametrize(("chosen", "lines", "is_told"), [("smooth", 0.94, True), ("smooth", 0.55, False), ("patches", 0.94, False)])
+def test_lines_that_end_at_a_smooth_fill_are_told(chosen: str, lines: float, is_told: bool) -> None:
+    """Wires across a sky are too thin to make it unsmooth, and a smooth fill cuts them. Of a texture, most lines end somewhere."""
+    _, [hole] = _fill(_gravel(), _mask())
+    cut = replace(hole, chosen=chosen, scores={chosen: replace(hole.scores[hole.chosen], lines=lines)})
+    assert any("end at its border" in doubt for doubt in cut.doubts()) is is_told
+    assert not cut.is_unfit
+
+
 def test_a_fill_with_three_doubts_is_not_passed() -> None:
     """Two are remarked on; a border that shows as well is too much."""
     _, [hole] = _fill(_gravel(), _mask())

@@ -127,6 +127,24 @@ def test_a_matte_of_people_without_the_face_is_rejected() -> None:
     assert "null-matte-people left the face out, so asked for things" in str(region.engines[1]["why"])
 
 
+def test_a_second_model_is_asked_about_people() -> None:
+    """The model for things says how far it agrees; both are on record."""
+    quarter = left_half()
+    quarter[100:] = 0
+    detections = FakeEngines(matte=lambda people: left_half() if people else quarter, faces=(face(x=60),)).detections()
+    agreement, facts = detections.subject_agreement()
+    assert agreement == pytest.approx(0.5, abs=0.01)
+    assert facts is not None
+    assert (facts["name"], facts["why"]) == ("null-matte", "asked whether it agrees about the people; the first default")
+
+
+def test_no_second_model_is_asked_about_things() -> None:
+    """A thing has had its second look, and where there is no subject, there is nothing to ask."""
+    assert FakeEngines(matte=left_half, faces=()).detections().subject_agreement() == (None, None)
+    nothing = FakeEngines(matte=lambda people: np.zeros((200, 300), np.float32), faces=(face(),))
+    assert nothing.detections().subject_agreement() == (None, None)
+
+
 def test_an_empty_matte_gives_no_region() -> None:
     """The mask is None, and the record has both engines."""
     region = FakeEngines(matte=lambda people: np.zeros((200, 300), np.float32), faces=()).detections().region("subject")

@@ -66,9 +66,14 @@ def place_layer(layer: Picture, canvas_size: Size, placement: Placement) -> Plac
     return _crop_to_canvas(fitted, canvas_size, round(left), round(top))
 
 
-def _resize_to_fit(layer: Picture, placement: Placement) -> Picture:
+def enlargement(layer: Picture, placement: Placement) -> float:
+    """Return how many times as large as its own pixels the layer is placed."""
     across, down = placement.fit_box[0] / layer.width, placement.fit_box[1] / layer.height
-    factor = placement.scale * {"none": 1.0, "contain": min(across, down), "cover": max(across, down)}[placement.fit]
+    return placement.scale * {"none": 1.0, "contain": min(across, down), "cover": max(across, down)}[placement.fit]
+
+
+def _resize_to_fit(layer: Picture, placement: Placement) -> Picture:
+    factor = enlargement(layer, placement)
     width, height = max(1, round(layer.width * factor)), max(1, round(layer.height * factor))
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputError(

@@ -69,6 +69,8 @@ JOINS_COST = 0.5
 LINES_GAIN = 0.3
 DETAIL_LIMITS = (0.5, 1.6)
 MAX_SEAM = 1.0
+# The share of the lines before a hole that may end at a smooth fill, which draws none: wires in a sky are too thin to make it unsmooth.
+MAX_BROKEN_LINES = 0.8
 MAX_COST = 1.7
 
 
@@ -131,7 +133,7 @@ class HoleFill:
             return False
         limit = UNFIT_FOREIGN if self.usual is None else max(self.usual + UNFIT_EXCESS, LEAST_UNFIT_FOREIGN)
         is_object = score.foreign > limit or score.novelty + score.recoloured > UNFIT_NOVELTY
-        return is_object or len(self.doubts()) >= UNFIT_DOUBTS
+        return is_object or len(self._faults()) >= UNFIT_DOUBTS
 
     @property
     def _is_simple(self) -> bool:
@@ -146,7 +148,16 @@ class HoleFill:
         return f"{first}\n{second}\nnew {score.novelty:.1%}, foreign {score.foreign:.1%}, lines broken {score.lines:.0%}"
 
     def doubts(self) -> list[str]:
-        """Return what is doubtful about the chosen fill, as parts of a sentence; empty if nothing is."""
+        """Return what is doubtful about the chosen fill, as parts of a sentence; empty if nothing is.
+
+        Lines that end at a smooth fill are told, and hold nothing up: a person may want to see them end.
+        """
+        score = self.scores.get(self.chosen)
+        if score is None or self.chosen != "smooth" or score.lines <= MAX_BROKEN_LINES:
+            return self._faults()
+        return [*self._faults(), f"{score.lines:.0%} of the lines that run into it end at its border"]
+
+    def _faults(self) -> list[str]:
         score = self.scores.get(self.chosen)
         if score is None:
             return []

@@ -16,7 +16,7 @@ from goldsmith.engines.protocols import EngineNeed, EngineT
 from goldsmith.engines.registry.weights_registry import WeightsMissing
 from goldsmith.engines.vision import Face, Hand, MatteEstimator, Points, TextLine
 from goldsmith.picture.picture import Mask, Picture, Pixels, freeze
-from goldsmith.worker.second_look import look_again
+from goldsmith.worker.second_look import look_again, measure_agreement
 
 JsonObject = dict[str, JsonValue]
 
@@ -179,6 +179,23 @@ class Detections:
             {"share": _coverage(mask), "unsure": round(grey_share, 4), **_agreement_facts(agreement), "why": attempts[-1]["why"]},
             (*attempts, *_non_empty(face_engine)),
         )
+
+    def subject_agreement(self) -> tuple[float | None, JsonObject | None]:
+        """Return how far the model for things agrees about the subject that the one for people found, 0..1, and its facts.
+
+        None if there is no subject, or if that model was asked for it already. Raises WeightsMissing if this machine does not have it.
+        """
+        return self._cache.get_or_detect(self._picture, "subject agreement", self._ask_for_things)
+
+    def _ask_for_things(self) -> tuple[float | None, JsonObject | None]:
+        subject = self.region("subject")
+        if subject.mask is None:
+            return None, None
+        engine, facts = self._open_engine(EngineNeed(MATTE_ESTIMATOR))
+        if any(facts["name"] == other["name"] for other in subject.engines):
+            return None, None
+        agreement = measure_agreement(subject.mask, engine.matte(self._rgb_pixels()))
+        return agreement, {**facts, "why": f"asked whether it agrees about the people; {facts['why']}"}
 
     def _contains_face(self, mask: Mask) -> bool:
         """Return True if the largest face lies in the matte."""

@@ -34,7 +34,7 @@ def look_again(engine: MatteEstimator, first_look: Mask, refined: Mask, pixels: 
         return refined, None
     cut = np.ascontiguousarray(pixels[window])
     second_look = engine.matte(np.repeat(cut, 3, axis=2) if cut.shape[2] == 1 else cut)
-    agreement = _agreement(first_look, second_look, window)
+    agreement = measure_agreement(first_look[window], second_look)
     result = np.zeros_like(refined)
     result[window] = refine_matte(second_look, cut, source_long_side)
     if agreement < _MIN_AGREEMENT:
@@ -58,8 +58,8 @@ def _surroundings(matte: Mask) -> Window | None:
     return None if share > _MAX_CUT_SHARE else (rows, columns)
 
 
-def _agreement(first: Mask, second: Mask, window: Window) -> float:
-    """Return the common part of both mattes as a share of what either covers in the window, 0..1."""
-    common = float(np.minimum(first[window], second).sum(dtype=np.float64))
-    either = float(np.maximum(first[window], second).sum(dtype=np.float64))
+def measure_agreement(first: Mask, second: Mask) -> float:
+    """Return the common part of two mattes (h, w), 0..1, as a share of what either covers, 0..1."""
+    common = float(np.minimum(first, second).sum(dtype=np.float64))
+    either = float(np.maximum(first, second).sum(dtype=np.float64))
     return common / either if either else 0.0

@@ -204,6 +204,14 @@ class WorkerDetect:
             raise InputError(f"{model} finds no subject in {job_faults.picture_name(self.job)}.", "Paint a mask, or leave model out.")
         return subject.mask
 
+    def subject_agreement(self, picture: Picture) -> float | None:
+        try:
+            agreement, facts = self._detections(picture).subject_agreement()
+        except (NoDefaultModel, WeightsMissing):
+            return None
+        self.recorder.add_vision_engine(facts)
+        return agreement
+
     def faces(self, picture: Picture) -> Sequence[Face]:
         faces, facts = self._detections(picture).faces()
         self.recorder.add_vision_engine(facts)

@@ -50,6 +50,16 @@ def test_a_layer_lies_at_its_anchor_and_offset() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "is_remarked"), [({"scale": 2}, True), ({"scale": 1.4}, False), ({"size": ["100%", "100%"]}, True), ({}, False)]
+)
+def test_a_layer_that_is_enlarged_far_beyond_its_pixels_is_remarked(settings: dict[str, object], is_remarked: bool) -> None:
+    """It looks soft beside a sharp picture, whichever setting enlarges it."""
+    context = _context(red=RED)
+    _composite_of({"from": "red", **settings}).apply(GREY, context)
+    assert ("red is enlarged" in str(context.results.findings.get("remarks"))) == is_remarked
+
+
 def test_later_layers_lie_over_earlier_ones() -> None:
     """Layers are listed from the bottom up."""
     result = _composite_of({"from": "red"}, {"from": "blue"}).apply(GREY, _context(red=RED, blue=BLUE))

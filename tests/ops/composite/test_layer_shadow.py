@@ -112,6 +112,25 @@ def test_a_layer_cut_by_the_bottom_edge_throws_no_shadow_and_says_so() -> None:
     assert not darkening.any()
 
 
+@pytest.mark.parametrize(
+    ("shadow", "offset", "remark"),
+    [
+        ({"kind": "cast"}, -60, "is a guess (light: not found in the picture: behind and to the right)"),
+        ({"kind": "cast"}, 0, "post throws no shadow: the layer has no foot"),
+        ({"kind": "cast", "angle": 60}, -60, ""),
+        ({}, -60, ""),
+    ],
+)
+def test_a_guessed_direction_and_a_shadow_that_is_missing_are_remarked(shadow: dict[str, object], offset: int, remark: str) -> None:
+    """Most pictures do not show their light, and who asks for a shadow expects one. A direction that is set, or none, needs no remark."""
+    context = StepContextDouble(seed=5, layers={"post": _post()})
+    Composite.model_validate({"layers": [{**POST, "offset": [0, offset], "shadow": shadow}]}).apply(BACKDROP, context)
+    remarks = context.results.findings.get("remarks", [])
+    assert isinstance(remarks, list)
+    assert len(remarks) == bool(remark)
+    assert all(remark in str(each) for each in remarks)
+
+
 def test_the_light_is_told_from_a_lamp_or_from_the_brighter_side() -> None:
     """A lamp behind the layer throws the shadow towards the viewer, a bright left side to the right; a flat backdrop has none."""
     lamp = np.full((90, 120, 3), 0.3, np.float32)

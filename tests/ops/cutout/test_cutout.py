@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from doubles.mattes import Pane, Scene, pane, scene
-from doubles.step_context import StepContextDouble
+from doubles.step_context import DetectDouble, StepContextDouble
 from goldsmith.engines.kinds import MATTE_ESTIMATOR
 from goldsmith.engines.protocols import EngineNeed
 from goldsmith.errors import InputError
@@ -252,3 +252,25 @@ def test_the_named_model_is_used() -> None:
     context = _context()
     _cut(_picture(), context, model="u2net")
     assert context.detect.models == ["u2net"]
+
+
+def _findings_with(agreement: float | None, **settings: object) -> dict[str, object]:
+    """Return the record of a cut-out where a second model agrees that far."""
+    spots = {"subject": freeze(SCENE.coarse)}
+    context = StepContextDouble(detect=DetectDouble(spots, agreement=agreement))
+    _cut(_picture(mask=np.zeros_like(SCENE.coarse)), context, max_left_out=1, **settings)
+    return dict(context.results.findings)
+
+
+@pytest.mark.parametrize(("agreement", "is_remarked"), [(0.79, True), (0.81, False), (None, False)])
+def test_people_that_a_second_model_sees_otherwise_are_remarked(agreement: float | None, is_remarked: bool) -> None:
+    """One model alone does not know what it has left out. With one model on the machine, or with a thing, there is no such remark."""
+    findings = _findings_with(agreement)
+    assert ("remark" in findings) == is_remarked
+    assert findings.get("agreement") == agreement
+
+
+@pytest.mark.parametrize("settings", [{"where": "subject & !mask"}, {"model": "modnet"}])
+def test_no_second_model_is_asked_where_the_step_says_what_the_subject_is(settings: dict[str, object]) -> None:
+    """A person has chosen the region or the model."""
+    assert "agreement" not in _findings_with(0.1, **settings)

@@ -10,6 +10,7 @@ from skimage import data
 from doubles.step_context import StepContextDouble
 from goldsmith.errors import InputError
 from goldsmith.ops.grade import light_match, series_match
+from goldsmith.ops.grade.grading_changes import look_change
 from goldsmith.ops.grade.operation import Grade
 from goldsmith.picture.cielab import ciede2000, pixels_to_lab
 from goldsmith.picture.linear_light import LinearLight
@@ -120,3 +121,23 @@ def test_skin_is_measured_where_there_is_some() -> None:
     grey = series_match.measure_frame(_scene())
     assert grey is not None
     assert light_match.measure_light(grey.lab).skin is None
+
+
+def _on_white(subject: tuple[float, float, float], ground: tuple[float, float, float]) -> Picture:
+    """Return a subject of one colour on a bright ground, with noise."""
+    pixels = np.tile(np.asarray(ground, np.float32), (120, 160, 1))
+    pixels[40:100, 40:120] = subject
+    noise = np.random.default_rng(3).normal(0, 0.004, pixels.shape)
+    return Picture(freeze(np.clip(pixels + noise, 0, 1).astype(np.float32)))
+
+
+def test_a_darker_subject_does_not_lift_the_brightest_parts_beyond_white() -> None:
+    """Fur that looks like darker skin asks for more light; a near-white ground beside it has no room for it, and keeps its detail."""
+    hero = _on_white((0.85, 0.66, 0.55), (0.985, 0.975, 0.965))
+    frame = _on_white((0.55, 0.41, 0.34), (0.93, 0.965, 0.98))
+    match = light_match.attempt_light(
+        series_match.measure_frame(frame, None), series_match.measure_frame(hero, None), strength=1.0, protect_neutrals=0.0
+    )
+    assert match is not None
+    ground = look_change(match.cube, 1.0)(frame.pixels[:30].copy())
+    assert float(ground.max()) < 0.999

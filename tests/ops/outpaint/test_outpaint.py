@@ -281,3 +281,17 @@ def test_a_vague_subject_holds_nothing() -> None:
 
     result = Outpaint(right=30).apply(_room(slice(0, 0)), StepContextDouble(detect=Vague()))
     assert _size(result) == (190, 120)
+
+
+def test_without_a_generating_model_an_edge_that_cuts_things_is_remarked() -> None:
+    """The new part continues what is there, and no measure tells how well. A model that takes a prompt paints it, so it has no remark."""
+    pixels = np.full((200, 300, 3), 0.6, np.float32)
+    pixels[80:120, 200:] = 0.1
+    copied, generated, smooth = StepContextDouble(), StepContextDouble(inpainter=_PromptInpainter()), StepContextDouble()
+    Outpaint.model_validate({"right": 20, "top": 10}).apply(Picture(freeze(pixels)), copied)
+    remark = str(copied.results.findings["remark"])
+    assert "(right)" in remark
+    Outpaint.model_validate({"right": 20}).apply(Picture(freeze(pixels)), generated)
+    Outpaint.model_validate({"left": 20}).apply(Picture(freeze(pixels)), smooth)
+    assert "remark" not in generated.results.findings
+    assert "remark" not in smooth.results.findings

@@ -207,6 +207,15 @@ def test_a_single_picture_archives_nothing() -> None:
     assert context.results.archived == []
 
 
+def test_of_two_with_blown_highlights_the_better_exposed_one_is_kept() -> None:
+    """What is blown ends in a hard edge, so an overexposed candidate may measure sharper; where it is white it has lost its detail."""
+    photograph = assess(_photograph())
+    exposed = replace(photograph, sharpness=86.0, clipped_highlights=(36.0, 0.0, 0.0))
+    blown = replace(photograph, sharpness=100.0, clipped_highlights=(82.0, 75.0, 66.0))
+    assert _remarks(exposed) != _remarks(photograph)
+    assert quality_score(exposed) > quality_score(blown)
+
+
 def test_the_score_gives_the_order_of_selection() -> None:
     """Scores order by fewest remarks, then sharpness, from 0 to 100."""
     scores = [quality_score(assess(picture)) for picture in (_photograph(), _photograph(1.0), _photograph(4.0), _flat(1.0))]

@@ -48,6 +48,8 @@ _OffsetValue = (
     Annotated[float, Field(strict=True, ge=-30000, le=30000)] | Annotated[str, Field(max_length=12), AfterValidator(_check_percentage)]
 )
 _SideValue = Annotated[int, Field(strict=True, ge=1, le=30000)] | Annotated[str, Field(max_length=12), AfterValidator(_check_side)]
+# A layer that is enlarged more than so many times looks soft beside the picture.
+_MOST_ENLARGEMENT = 1.5
 _DEFAULT_ANGLES = {"rain": 8.0, "snow": 5.0, "embers": 6.0}
 _DEFAULT_MODES: dict[str, blend_modes.BlendMode] = {"dust": "screen", "rain": "screen", "embers": "add"}
 _DEFAULT_COLOURS = {"dust": "#fff1d6", "rain": "#dfe8f0", "snow": "#ffffff", "embers": "#ff7a1f"}
@@ -157,6 +159,8 @@ class Compositor:
     def __init__(self, picture: Picture, context: StepContext, layer_count: int) -> None:
         self.picture = picture
         self.findings: list[RecordValue] = []
+        # What a person should look at.
+        self.remarks: list[RecordValue] = []
         self._original = picture
         self._context = context
         self._count = layer_count
@@ -248,7 +252,8 @@ class Compositor:
         self.findings.append(record)
         (rows, columns), size = ready.window, (self.picture.height, self.picture.width)
         if not layer_shadow.stands_on_ground(ready.coverage, ready.window, self.picture.height):
-            record["not_drawn"] = "the layer has no foot in the picture: it ends at the bottom edge, or it is nearly transparent"
+            record["not_drawn"] = reason = "the layer has no foot in the picture: it ends at the bottom edge, or it is nearly transparent"
+            self.remarks.append(f"{layer.source} throws no shadow: {reason}")
             return
         light = self._light_direction(settings, ((columns.start + columns.stop) / 2 / size[1], rows.stop / size[0]))
         shadow = layer_shadow.draw_shadow(ready.coverage, ready.window, size, settings, light.shadow_angle)
@@ -256,6 +261,10 @@ class Compositor:
             return
         if settings.kind == "cast":
             record.update(angle=light.shadow_angle, light=light.reason)
+            if settings.angle is None:
+                self.remarks.append(
+                    f"where the shadow of {layer.source} falls is a guess (light: {light.reason}), so look at it, or set its angle"
+                )
         darkness = shadow.darkness * np.float32(layer.opacity)
         if layer.mask:
             darkness *= self._context.detect.region(layer.mask, self._original)[shadow.window]
@@ -273,9 +282,11 @@ class Compositor:
         canvas_size = (self.picture.width, self.picture.height)
         if layer.source not in self._sources:
             self._sources[layer.source] = self._to_picture_profile(self._context.library.layer(layer.source))
-        return _to_prepared(
-            layer_placement.place_layer(self._sources[layer.source], canvas_size, _placement(layer, canvas_size)), self.picture.channels
-        )
+        source, placement = self._sources[layer.source], _placement(layer, canvas_size)
+        factor = layer_placement.enlargement(source, placement)
+        if factor > _MOST_ENLARGEMENT:
+            self.remarks.append(f"{layer.source} is enlarged {factor:.1f} times, so it looks soft beside the picture")
+        return _to_prepared(layer_placement.place_layer(source, canvas_size, placement), self.picture.channels)
 
     def _to_picture_profile(self, layer: Picture) -> Picture:
         """Return the layer in the picture's profile. In a picture with a grey profile, layers become grey."""

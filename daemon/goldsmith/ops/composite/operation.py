@@ -64,4 +64,6 @@ class Composite(PictureOperation):
         comp = Compositor(picture, context, len(self.layers))
         comp.add_layers(self.layers)
         context.results.record(layers=comp.findings)
+        if comp.remarks:
+            context.results.record(remarks=comp.remarks)
         return comp.picture

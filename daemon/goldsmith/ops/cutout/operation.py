@@ -39,6 +39,8 @@ _COLOUR_PREFIX = "#"
 _SNAP_TOLERANCE = 0.02
 # Pixels that a file stores as fully opaque keep the exact colours of the picture.
 _OPAQUE = 1 - 0.5 / 255
+# Below this agreement of a second model about people, a part of them is often missing.
+_LEAST_AGREEMENT = 0.8
 _Limit = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -146,6 +148,7 @@ class Cutout(PictureOperation):
         matte = freeze(clean_matte(matte) if self._is_subject_detected else matte)
         glass = self._find_glass(picture, matte, context)
         self._check_matte(picture, matte, trimap, glass, context)
+        self._ask_second_model(picture, context)
         pixels = self._remove_spill(picture, matte, context)
         if glass is not None:
             matte = freeze(glass.alpha)
@@ -210,6 +213,18 @@ class Cutout(PictureOperation):
                 f"The cut-out is too uncertain: {'; '.join(broken_limits)}.",
                 "The picture beside this note shows it: magenta is uncertain, blue is a hole, yellow is where the frame cuts the subject. "
                 'Paint a mask (white = keep, black = remove, grey = to be found) and set where = "mask", or raise the limit in the brief.',
+            )
+
+    def _ask_second_model(self, picture: Picture, context: StepContext) -> None:
+        """Remark a subject that a second model sees otherwise."""
+        agreement = None if self.where or self.model is not None else context.detect.subject_agreement(picture)
+        if agreement is None:
+            return
+        context.results.record(agreement=round(agreement, 3))
+        if agreement < _LEAST_AGREEMENT:
+            context.results.record(
+                remark=f"a second model agrees on only {agreement:.0%} of the people: a part of them may be missing, or something else in, "
+                "so look at the outline"
             )
 
     def _broken_limits(self, verdict: MatteVerdict, left_out_share: float, glass: Glass | None) -> list[str]:

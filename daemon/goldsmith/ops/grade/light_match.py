@@ -43,6 +43,8 @@ _MOST_STOPS, _MOST_CHANNEL_STOPS = 1.5, 0.8
 _SKIN_WEIGHT, _WHITE_WEIGHT = 0.7, 1.0
 # Stops by which frames of one light differ because of their subjects: a smaller difference is no sign of another light.
 _SUBJECT_STOPS, _SUBJECT_CHANNEL_STOPS = 0.3, 0.2
+# L* to which the brightest parts may rise, even if the hero's are darker: more would clip.
+_BRIGHTEST_WHITE = 95.0
 # Weights of greys and of skin for the colour of the light.
 _GREY_CAST_WEIGHT, _SKIN_CAST_WEIGHT = 1.0, 0.4
 
@@ -115,6 +117,7 @@ def match_light(frame: FrameColours, hero: FrameColours, strength: float = 1.0, 
     exposure = sum(weight * stops for weight, stops in exposures) / sum(weight for weight, _ in exposures)
     channel_stops *= _likely_share(float(np.ptp(channel_stops)), _SUBJECT_CHANNEL_STOPS)
     exposure *= _likely_share(exposure, _SUBJECT_STOPS)
+    exposure = min(exposure, _stops(frame.light, before.white, max(before.white, target.white, _BRIGHTEST_WHITE)))
     gains = np.clip(channel_stops, -_MOST_CHANNEL_STOPS, _MOST_CHANNEL_STOPS) + np.clip(exposure, -_MOST_STOPS, _MOST_STOPS)
     return SeriesMatch((PrimaryCorrection(gains, 0.0, 1.0, frame.light),), strength, protect_neutrals)
 

@@ -24,6 +24,7 @@ from goldsmith.operation import (
     lora_references,
 )
 from goldsmith.ops.outpaint.canvas_extension import ExtensionOptions, extend_canvas
+from goldsmith.ops.outpaint.edge_forms import edges_with_forms
 from goldsmith.ops.outpaint.subjects import find_hidden, refuse_cut_subject
 from goldsmith.picture.crop_planning import CropBox
 from goldsmith.picture.metadata.source_type import SourceTypeChange
@@ -146,9 +147,10 @@ class Outpaint(PictureOperation):
             self.context, self.blend, descriptor.side, descriptor.multiple, context.seed, descriptor.enlarges, descriptor.takes_prompt
         )
         box = CropBox(top, left, top + picture.height, left + picture.width)
-        canvas = extend_canvas(
-            _fill_transparent(picture), box, (height, width), engine.fill, options, picture.depth, context.progress.report, hidden
-        )
+        visible = _fill_transparent(picture)
+        if not descriptor.takes_prompt:
+            self._remark_forms(edges_with_forms(visible, self._growing_edges(picture), hidden), context)
+        canvas = extend_canvas(visible, box, (height, width), engine.fill, options, picture.depth, context.progress.report, hidden)
         canvas.pixels[box.window] = picture.pixels
         padding = ((top, height - box.bottom), (left, width - box.right))
         result = picture.with_geometry(canvas.pixels, lambda mask: np.pad(mask, padding))
@@ -163,12 +165,23 @@ class Outpaint(PictureOperation):
         """
         subject, hidden = find_hidden(picture, context.detect.find)
         if subject is not None and self.model is None:
-            (width, height), (left, top) = self._plan_geometry(picture)
-            added = {"left": left, "right": width - left - picture.width, "top": top, "bottom": height - top - picture.height}
-            refuse_cut_subject(subject, tuple(edge for edge in SIDES if added[edge] > 0))
+            refuse_cut_subject(subject, self._growing_edges(picture))
         if hidden is not None:
             context.results.record(not_continued=round(float(hidden.mean()), 4))
         return hidden
+
+    def _growing_edges(self, picture: Picture) -> tuple[str, ...]:
+        (width, height), (left, top) = self._plan_geometry(picture)
+        added = {"left": left, "right": width - left - picture.width, "top": top, "bottom": height - top - picture.height}
+        return tuple(edge for edge in SIDES if added[edge] > 0)
+
+    def _remark_forms(self, edges: tuple[str, ...], context: StepContext) -> None:
+        """Remark the growing edges at which an engine that copies has more than a smooth ground to continue."""
+        if edges:
+            context.results.record(
+                remark=f"no generating model painted the new part ({', '.join(edges)}): what the edge cuts may bend, break off or appear "
+                "twice there, so look at it"
+            )
 
     def _plan_geometry(self, picture: Picture) -> tuple[Size, tuple[int, int]]:
         """Return the new size, and the left and top of the old picture in it."""

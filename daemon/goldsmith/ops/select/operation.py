@@ -208,8 +208,14 @@ def _setting_text(value: str | float) -> str:
 
 
 def quality_score(assessment: Assessment) -> float:
-    """Return a score from 0 to 100 that orders candidates: 20 points for each remark avoided, and up to 20 for sharpness."""
-    return round(20.0 * (_MAX_REMARKS - len(_remarks(assessment))) + 0.2 * (assessment.sharpness or 0.0), 1)
+    """Return a score from 0 to 100 that orders candidates: 20 points for each remark avoided, and up to 20 for detail."""
+    return round(20.0 * (_MAX_REMARKS - len(_remarks(assessment))) + 0.2 * _detail(assessment), 1)
+
+
+def _detail(assessment: Assessment) -> float:
+    """Return the sharpness, 0..100, less a point for each per cent of the picture without detail: blown highlights look sharp."""
+    blank = [share for share in (assessment.max_clipped_highlights, assessment.clipped_black) if share > _MAX_CLEAN_CLIPPING]
+    return max((assessment.sharpness or 0.0) - sum(blank), 0.0)
 
 
 def _assessment_record(assessment: Assessment) -> dict[str, RecordValue]:
@@ -243,5 +249,5 @@ def _remarks(assessment: Assessment) -> list[str]:
 
 
 def _rank_key(assessment: Assessment) -> tuple[int, float]:
-    """Return the sort key of candidates: fewest remarks first, then the sharpest, as in ``quality_score`` before rounding."""
-    return len(_remarks(assessment)), -(assessment.sharpness or 0.0)
+    """Return the sort key of candidates: fewest remarks first, then most detail, as in ``quality_score`` before rounding."""
+    return len(_remarks(assessment)), -_detail(assessment)
