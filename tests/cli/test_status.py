@@ -47,8 +47,8 @@ def test_a_line_in_which_nothing_waits_is_shown_without_reading_briefs_and_model
     heavy = ["numpy", "goldsmith.brief.resolve", "goldsmith.engines.protocols", "goldsmith.jobs.job", "goldsmith.cli.run"]
     code = f"import atexit, sys, goldsmith.cli; atexit.register(lambda: print([name for name in {heavy!r} if name in sys.modules]))"
     arguments = [sys.executable, "-c", f"{code}; goldsmith.cli.main()", "status", "--root", str(root)]
-    shown = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert shown[-1] == "[]"
+    output = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert output[-1] == "[]"
 
 
 def test_pictures_with_the_same_reason_share_a_line(goldsmith: Goldsmith, root: Path, journal: Journal) -> None:

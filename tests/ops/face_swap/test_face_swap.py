@@ -309,7 +309,7 @@ def test_a_mouth_wide_open_in_the_picture_alone_is_held() -> None:
     laugh, closed_lips = TARGET.copy(), SITTER.copy()
     laugh[14, 1] += 14
     closed_lips[14] = closed_lips[13]
-    with pytest.raises(InputError, match="mouth of the face in the picture is wide open"):
+    with pytest.raises(InputError, match="mouth of the face in the picture is open further"):
         _swap(paint_faces(HEIGHT, WIDTH, [laugh]), FaceContext(laugh, sitters=[closed_lips]))
     sitter_laugh, target_closed = SITTER.copy(), TARGET.copy()
     sitter_laugh[14, 1] += 17
@@ -361,7 +361,7 @@ def test_a_hidden_face_is_held_above_the_limit(where: str) -> None:
     """For either picture the message has the hidden share and the limit; a higher limit allows the swap."""
     picture = _with_fringe(PICTURE, TARGET, 0.25) if where == "picture" else PICTURE
     anna = _with_fringe(ANNA, SITTER, 0.25) if where == "library" else ANNA
-    with pytest.raises(InputError, match=rf"Something hides about \d\d% of the face in .*{where}.* \(max_hidden is 10%\)"):
+    with pytest.raises(InputError, match=rf"About \d\d% of the face in .*{where}.* is not skin: .* \(max_hidden is 10%\)"):
         _swap(picture, FaceContext(anna=anna), max_hidden=0.1)
     assert _swap(picture, FaceContext(anna=anna), max_hidden=1) is not picture
 

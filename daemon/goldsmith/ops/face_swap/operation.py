@@ -196,7 +196,8 @@ class FaceSwap(PictureOperation):
         )
         if hidden_share > self.max_hidden:
             raise InputError(
-                f"Something hides about {hidden_share:.0%} of the face in the picture (max_hidden is {self.max_hidden:.0%}).",
+                f"About {hidden_share:.0%} of the face in the picture is not skin: hair, teeth or something else hides it "
+                f"(max_hidden is {self.max_hidden:.0%}).",
                 "Raise max_hidden, or remove the step for this picture.",
             )
         if self.model is not None:
@@ -215,8 +216,8 @@ class FaceSwap(PictureOperation):
             )
         if landmarks.mouth_openness(target.mesh) - landmarks.mouth_openness(source.mesh) > _MAX_MOUTH_DIFFERENCE:
             raise InputError(
-                "The mouth of the face in the picture is wide open and the one in library/faces/ is not, so the lips would tear.",
-                "Put a picture with an open mouth into the library.",
+                "The mouth of the face in the picture is open further than the one in library/faces/, so the lips would tear.",
+                "Put a picture whose mouth is open as far into the library.",
             )
 
     # ------------------------------------------------------------------ swapping
@@ -232,7 +233,8 @@ class FaceSwap(PictureOperation):
         context.results.record(library_hidden=round(face.hidden_share, 3))
         if face.hidden_share > self.max_hidden:
             raise InputError(
-                f"Something hides about {face.hidden_share:.0%} of the face in library/faces/ (max_hidden is {self.max_hidden:.0%}).",
+                f"About {face.hidden_share:.0%} of the face in library/faces/ is not skin: hair, teeth or something else hides it "
+                f"(max_hidden is {self.max_hidden:.0%}).",
                 "Replace it by a picture that shows the whole face.",
             )
         scale = face.parts.size / parts.size
