@@ -37,6 +37,8 @@ _FOLDER_VARIABLE = "PHOTOGRAPHS"
 _SURROUNDINGS = 1.5
 # A fill whose distance is at most this much larger than that of the best counts as an equally good choice.
 _EQUAL_DISTANCE = 0.5
+# The largest share of a fill with colours or edges that its surroundings do not have.
+_MAX_NEW = 0.02
 # A fill further from the truth than this is bad, and must not be passed in silence.
 _BAD_DISTANCE = 8.0
 # The detail ratios with the truth that are right.
@@ -76,8 +78,20 @@ class FilledHole:
         return self.scores[self.chosen].distance > _BAD_DISTANCE
 
     @property
+    def is_delivered_with_new(self) -> bool:
+        return self.novelty > _MAX_NEW and not self.is_held
+
+    @property
     def is_well_chosen(self) -> bool:
-        best = min(score.distance for score in self.scores.values())
+        return self._is_as_good_as(*self.scores)
+
+    @property
+    def is_as_good_as_the_engines(self) -> bool:
+        """Whether it is as near to the truth as the better of the default engine alone and of copied patches."""
+        return self._is_as_good_as(*({_ALONE, "patches"} & self.scores.keys()))
+
+    def _is_as_good_as(self, *names: str) -> bool:
+        best = min(self.scores[name].distance for name in names)
         return self.scores[self.chosen].distance <= 1.1 * best + _EQUAL_DISTANCE
 
 
@@ -316,8 +330,15 @@ def _photograph_rows(filled: Sequence[FilledHole]) -> list[Row]:
     halved = [each for each in filled if 400 <= each.hole.side <= 600]
     return [
         *rows,
+        Row(_BENCHMARK, f"{name}: worse than the better engine", share(lambda each: not each.is_as_good_as_the_engines), "%", 10.0),
         Row(_BENCHMARK, f"{name}: chosen well", share(lambda each: each.is_well_chosen), "%"),
-        Row(_BENCHMARK, f"{name}: delivered with new colours or edges", share(lambda each: each.novelty > 0.02), "%", 0.0),
+        Row(
+            _BENCHMARK,
+            f"{name}: delivered with new colours or edges",
+            share(lambda each: each.novelty > 0.02 and not each.is_held),
+            "%",
+            0.0,
+        ),
         Row(_BENCHMARK, f"{name}: bad and passed in silence", share(lambda each: each.is_bad and not each.is_doubtful), "%", 0.0),
         Row(_BENCHMARK, f"{name}: remarked", share(lambda each: each.is_doubtful), "%"),
         Row(_BENCHMARK, f"{name}: held", share(lambda each: each.is_held), "%"),
