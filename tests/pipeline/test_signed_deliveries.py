@@ -23,6 +23,7 @@ from goldsmith.picture.formats.table import FORMATS, signable_format
 from goldsmith.picture.metadata.identity import read_provenance
 from goldsmith.picture.metadata.source_type import read_source_type, with_source_type
 from goldsmith.picture.picture import Metadata, Picture, freeze
+from goldsmith.pipeline.scheduler import scheduler
 from goldsmith.service.one_off import run_replay
 from goldsmith.service.signing import find_identity
 
@@ -360,3 +361,16 @@ def test_a_key_that_a_worker_process_can_read_signs_nothing(tmp_path: Path, plac
         lookup = find_identity(studio.setup())
     assert lookup.identity is None
     assert "can read it" in lookup.reason
+
+
+def test_results_that_are_being_signed_do_not_stop_the_workers_that_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job starts while too many results wait for their commit; these wait for a job."""
+    monkeypatch.setattr(scheduler, "MAX_UNCOMMITTED", 1)
+    with studio_at(tmp_path) as studio:
+        own_identity(studio)
+        for number in range(3):
+            studio.put(f"graded/p{number}.toml", WEB)
+            studio.put(f"graded/p{number}.png", png(number))
+        studio.until_idle()
+        for number in range(3):
+            trusted(studio, f"delivered/p{number}_web.jpg")
