@@ -17,6 +17,7 @@ from doubles.studio import Studio, studio_at
 from goldsmith.picture.codec import read_metadata
 from goldsmith.picture.metadata.identity import read_identity
 from goldsmith.pipeline.archive.restoration import Restoration, restorable_files
+from goldsmith.pipeline.scheduler import scheduler
 from goldsmith.service.one_off import run_replay
 
 DELIVER = f"edit = []\ngrade = []\n{EXPORT}"
@@ -151,3 +152,16 @@ def test_a_result_carries_its_id_and_that_of_the_file_before(studio: Studio) -> 
     outputs: Any = row.record["outputs"]
     assert ids[0] == outputs[0]["document_id"]
     assert len(ids) == 2
+
+
+def test_comparisons_begin_while_as_many_results_wait_as_may(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job starts while too many results wait for their commit; these wait for the jobs that compare the versions."""
+    monkeypatch.setattr(scheduler, "MAX_UNCOMMITTED", 1)
+    stems = ["first", "second", "third"]
+    for number, path in enumerate([_waiting(studio, stem, 96 + number) for number, stem in enumerate(stems)]):
+        studio.put(path, paint_over(png(96 + number)))
+        studio.put(f"masked/{stems[number]}.toml", DELIVER)
+    studio.until_idle()
+    for stem in stems:
+        stages = studio.manifest(f"delivered/{stem}.manifest.json")["stages"]
+        assert "by-hand" in [stage["stage"] for stage in stages]
